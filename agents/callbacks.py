@@ -1,0 +1,104 @@
+"""What a training run does beside learning: a progress bar, checkpoints, a metrics file. All are SB3 callbacks."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
+from tqdm import tqdm
+
+from agents.checkpoint import keep_newest
+from perlhf.measure import progress_bar
+from perlhf.run_folder import write_text
+
+
+class ProgressBar(BaseCallback):
+    """One line with the score, the gold score where there is one, the KL, and the time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm | None = None
+
+    def _on_training_start(self) -> None:
+        total = self.model._total_timesteps
+        self._bar = progress_bar(total=total, initial=self.num_timesteps, unit="turn", desc="PPO", smoothing=0.1)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        assert self._bar is not None
+        recorded = self.logger.name_to_value
+        shown = {"score": "rollout/score", "gold": "rollout/gold", "KL": "rollout/kl_to_reference"}
+        self._bar.set_postfix({k: f"{recorded[v]:.2f}" for k, v in shown.items() if v in recorded}, refresh=False)
+        self._bar.update(self.num_timesteps - self._bar.n)
+
+    def _on_training_end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Checkpoints(BaseCallback):
+    """Saves the whole state to RUN/checkpoints/step-N after every `every` updates, and at the end.
+
+    Saving happens at the start of a rollout: only there is nothing under way.
+    """
+
+    def __init__(self, run: Path, every: int, keep: int = 2) -> None:
+        super().__init__()
+        self._run, self._every, self._keep = run, every, keep
+        self._rollouts = 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts > 0 and self._rollouts % self._every == 0:
+            self._save()
+        self._rollouts += 1
+
+    def _on_training_end(self) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        self.model.save(self._run / "checkpoints" / f"step-{self.num_timesteps}")
+        keep_newest(self._run, self._keep)
+
+
+class MetricsFile(KVWriter):
+    """metrics.jsonl: one JSON object an update, flushed at once; NaN is written as null."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        row = {"step": step, **{k: _number(v) for k, v in sorted(key_values.items())}}
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def run_logger(run: Path, formats: str) -> Logger:
+    """SB3's logger on a run folder: metrics.jsonl, and the formats named ("csv,tensorboard,stdout")."""
+    writers: list[KVWriter] = [MetricsFile(run / "metrics.jsonl")]
+    writers += [make_output_format(name, str(run)) for name in formats.split(",") if name]
+    return Logger(str(run), writers)
+
+
+def drop_metrics_after(run: Path, step: int) -> None:
+    """Cuts from metrics.jsonl what came after the checkpoint that a run resumes from."""
+    path = run / "metrics.jsonl"
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
+
+
+def _number(value: Any) -> float | int | str | None:
+    if isinstance(value, str):
+        return value
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,157 @@
+"""`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from agents.functional import entropy
+from backbones.backbone import Backbone
+from backbones.forward import TokenBatch, chosen_log_probs, response_logits, response_states
+from backbones.generate import generate
+from backbones.roles import FullRole, LoRARole, LoRASettings, Role
+from rewards.reward_model import RewardModel
+
+Observation = Mapping[str, Any]
+Tokens = Sequence[Sequence[int]]
+
+
+class LoRAPolicy(BasePolicy):
+    """The policy of `agents.PPO`: text in, text out.
+
+    Args:
+        observation_space, action_space: the env's.
+        lr_schedule: learning rate by the share of training that is left.
+        backbone: "tiny", a folder or a hub id.
+        lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
+        value_rank: of the value adapter; the rank of the reward adapter where it starts from one.
+        full: train all weights of policy and value, on copies of their own, instead of adapters.
+        max_new_tokens: where a response is cut.
+        temperature: of sampling, and of every log-probability in training.
+        seed: of the adapters and of sampling.
+        device: where the backbone lives.
+        value_start: the reward model to start the value role from; PPO passes the env's.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        *,
+        backbone: str = "tiny",
+        lora_rank: int = 8,
+        lora_alpha: float | None = None,
+        value_rank: int = 4,
+        full: bool = False,
+        max_new_tokens: int = 64,
+        temperature: float = 1.0,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        value_start: RewardModel | None = None,
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        self.backbone = Backbone.load(backbone, device)
+        self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
+        self.temperature = temperature
+        settings = None if full else LoRASettings(lora_rank, lora_alpha)
+        self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
+        self.value_role, self.value_offset = self._make_value_role(value_rank, full, value_start, seed + 1)
+        self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
+        # Evaluation in the middle of training must not change what training samples next.
+        self.evaluation_generator = torch.Generator(self.backbone.device).manual_seed(seed)
+        self.policy_parameters = _registered(self.policy_role)
+        self.value_parameters = _registered(self.value_role)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
+
+    def _make_value_role(self, rank: int, full: bool, start: RewardModel | None, seed: int) -> tuple[Role, float]:
+        """A value role that begins as the reward model where there is one of its kind on this backbone.
+
+        It then predicts the score itself at the end token, from the first rollout on; what the reward model takes
+        off every score (its centre) is the offset.
+        """
+        usable = start is not None and start.role.backbone is self.backbone and isinstance(start.role, FullRole) == full
+        if not usable or start is None:
+            return self.backbone.add_role("value", None if full else LoRASettings(rank), head=True, seed=seed), 0.0
+        settings = start.role.settings if isinstance(start.role, LoRARole) else None
+        role = self.backbone.add_role("value", settings, head=True, seed=seed)
+        role.copy_from(start.role)
+        return role, -start.centre
+
+    @property
+    def reference_role(self) -> Role:
+        """The SFT policy: the bare backbone."""
+        return self.backbone.reference
+
+    def encode(self, observation: Observation) -> list[list[int]]:
+        """Prompt token ids, one row a prompt."""
+        return [self.backbone.encode_prompt(prompt) for prompt in observation["prompt"]]
+
+    def sample(self, prompts: Tokens) -> list[list[int]]:
+        """Responses as token ids, drawn from training's own generator."""
+        return generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, self.generator)
+
+    def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
+        """Rows as padded tensors."""
+        return TokenBatch.of(prompts, responses, self.backbone.pad_id, self.backbone.device)
+
+    def log_probs(self, role: Role, batch: TokenBatch, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
+        """log p of the response tokens under `role` and the entropy at each of them, both (B, T)."""
+        with role.active() as model:
+            logits = response_logits(model, batch, self.temperature)
+        entropies = entropy(logits if entropy_gradient else logits.detach())
+        return chosen_log_probs(logits, batch.response_ids), entropies
+
+    def values(self, batch: TokenBatch) -> Tensor:
+        """V of the state before each response token, (B, T)."""
+        head = self.value_role.head
+        assert head is not None
+        with self.value_role.active() as model:
+            return head(response_states(model, batch)).squeeze(-1).float() + self.value_offset
+
+    @torch.no_grad()
+    def predict_values(self, observation: Observation) -> Tensor:
+        """V of the prompts themselves, (B,)."""
+        prompts = self.encode(observation)
+        return self.values(self.batch(prompts, [[self.backbone.pad_id]] * len(prompts)))[:, 0]
+
+    def predict(  # type: ignore[override]
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
+        """Responses to prompts: one str for an env's observation, a list for a vector env's.
+
+        `deterministic` takes the likeliest token each time; otherwise samples at the policy's temperature.
+        """
+        single = isinstance(observation["prompt"], str)
+        batch = {key: [value] for key, value in observation.items()} if single else observation
+        actions = self._predict(batch, deterministic)
+        return (actions[0] if single else actions), state
+
+    def _predict(self, observation: Observation, deterministic: bool = False) -> list[str]:  # type: ignore[override]
+        temperature = 0.0 if deterministic else self.temperature
+        prompts = self.encode(observation)
+        ids = generate(self.policy_role, prompts, self.max_new_tokens, temperature, self.evaluation_generator)
+        return [self.backbone.decode(row) for row in ids]
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Dropout stays off while sampling, scoring and training alike, so that the first ratio is 1."""
+        self.training = mode
+
+
+def default_learning_rate(backbone: Backbone, full: bool) -> float:
+    """Adam's learning rate where none is given: it falls with the width, and full tuning takes a tenth of it."""
+    return (0.08 if full else 0.8) / backbone.hidden_size
+
+
+def _registered(role: Role) -> nn.ParameterDict:
+    """The role's parameters where torch finds them; the frozen backbone stays out of the module."""
+    return nn.ParameterDict({name.replace(".", "|"): p for name, p in role.parameters().items()})

@@ -1,0 +1,349 @@
+"""PPO for language models as a Stable-Baselines3 algorithm: text observations, text actions, LoRA roles.
+
+    from agents import PPO
+    PPO("LoRAPolicy", "HH-v0").learn(4096, progress_bar=True)
+
+SB3 keeps the learn loop, callbacks, logger and episode statistics. What is replaced: how a rollout is collected
+(`agents.rollout`), the loss (`agents.functional`), and saving (`agents.checkpoint`: safetensors and JSON, no pickle).
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+from agents import functional as F
+from agents import preflight
+from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.policy import LoRAPolicy, default_learning_rate
+from agents.rollout import Rollout, ScoreSettings, Step, score_rollout
+from agents.running import RunningScale
+from agents.vec_env import make_vec_env
+from backbones.forward import TokenBatch, like_lengths
+from perlhf.errors import UserError
+from rewards.reward_model import learned_model
+
+
+class PPO(OnPolicyAlgorithm):
+    """PPO with a value adapter, a per-token KL penalty to the SFT policy, and the score on the last token.
+
+    Args:
+        policy: "LoRAPolicy".
+        env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
+        learning_rate: of Adam, a number or a schedule; None takes `default_learning_rate`.
+        n_envs: episodes side by side, where `env` is an id or a single env.
+        n_steps: turns per env in a rollout.
+        batch_size: turns in an optimizer step.
+        n_epochs: passes over a rollout.
+        gamma, gae_lambda: of GAE, per response token.
+        clip_range, clip_range_vf: of the ratio; of the value (None for no clipping).
+        ent_coef, vf_coef, max_grad_norm, target_kl: as in SB3's PPO.
+        kl_coef: of the KL penalty in the reward.
+        kl_target: nats per response to steer `kl_coef` to; None keeps it fixed.
+        kl_horizon: episodes over which it is steered.
+        missing_eos_penalty: taken off the score of a response that was cut before it ended.
+        normalize_scores: divide scores by their running standard deviation.
+        micro_batch_size: turns in one forward; changes memory, not results.
+        stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device: as in SB3's PPO.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LoRAPolicy": LoRAPolicy}
+    policy: LoRAPolicy  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        policy: str | type[LoRAPolicy] = "LoRAPolicy",
+        env: str | gym.Env | gym.vector.VectorEnv | VecEnv | None = None,
+        learning_rate: float | Schedule | None = None,
+        n_envs: int = 64,
+        n_steps: int = 1,
+        batch_size: int = 16,
+        n_epochs: int = 1,
+        gamma: float = 1.0,
+        gae_lambda: float = 0.95,
+        clip_range: float | Schedule = 0.2,
+        clip_range_vf: float | None = 0.2,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 1.0,
+        target_kl: float | None = None,
+        kl_coef: float = 0.1,
+        kl_target: float | None = None,
+        kl_horizon: int = 10_000,
+        missing_eos_penalty: float = 1.0,
+        normalize_scores: bool = False,
+        micro_batch_size: int = 16,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        super().__init__(
+            policy,  # type: ignore[arg-type]
+            None if env is None else make_vec_env(env, n_envs),  # type: ignore[arg-type]
+            learning_rate,  # type: ignore[arg-type]
+            n_steps,
+            gamma,
+            gae_lambda,
+            ent_coef,
+            vf_coef,
+            max_grad_norm,
+            use_sde=False,
+            sde_sample_freq=-1,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            supported_action_spaces=(spaces.Text,),
+            _init_setup_model=False,
+        )
+        self.batch_size, self.n_epochs, self.micro_batch_size = batch_size, n_epochs, micro_batch_size
+        self.clip_range, self.clip_range_vf, self.target_kl = clip_range, clip_range_vf, target_kl
+        self.kl_coef, self.kl_target, self.kl_horizon = kl_coef, kl_target, kl_horizon
+        self.missing_eos_penalty, self.normalize_scores = missing_eos_penalty, normalize_scores
+        self.score_scale = RunningScale()
+        self.negative_kl_rollouts = 0
+        self.preflight_checks: list[preflight.Check] = []
+        self.rollout: Rollout | None = None
+        self._log_due = False
+        if _init_setup_model:
+            self._setup_model()
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        # SB3's own would transpose images and wrap text in arrays.
+        return make_vec_env(env)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        # SB3 seeds the global generators here; ours are our own, and those of others are left alone.
+        if seed is not None and self.env is not None:
+            self.env.seed(seed)
+
+    def _setup_model(self) -> None:
+        self.set_random_seed(self.seed)
+        start = None
+        if self.env is not None:
+            start = learned_model(self.env.get_attr("reward_function")[0])
+        settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
+        schedule = FloatSchedule(self.learning_rate or 0.0)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, schedule, value_start=start, **settings
+        )
+        if self.learning_rate is None:
+            self.learning_rate = default_learning_rate(self.policy.backbone, bool(settings.get("full")))
+        self._setup_lr_schedule()
+        self.clip_range = FloatSchedule(self.clip_range)
+        self.order_generator = np.random.default_rng(self.seed or 0)
+        self.rollout_buffer = None  # type: ignore[assignment]
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
+        super()._update_current_progress_remaining(num_timesteps - self.n_envs * self.n_steps, total_timesteps)
+
+    # 1. Collect: sample responses, step the env, score what was said.
+
+    def collect_rollouts(  # type: ignore[override]
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int
+    ) -> bool:
+        self.policy.set_training_mode(False)
+        callback.on_rollout_start()
+        steps: list[Step] = []
+        golds: list[float] = []
+        for _ in range(n_rollout_steps):
+            prompts = self.policy.encode(self._last_obs)  # type: ignore[arg-type]
+            responses = self.policy.sample(prompts)
+            actions = [self.policy.backbone.decode(row) for row in responses]
+            observation, scores, dones, infos = env.step(actions)  # type: ignore[arg-type]
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
+            steps.append(Step(prompts, responses, scores, dones, cut))
+            golds += [info["gold"] for info in infos if "gold" in info]
+            self._last_obs = observation  # type: ignore[assignment]
+        if self.normalize_scores:
+            self.score_scale.update(np.concatenate([step.scores for step in steps]))
+        self.rollout = score_rollout(self.policy, steps, self._last_obs, self.score_settings)  # type: ignore[arg-type]
+        self._log_rollout(self.rollout, steps, golds)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    @property
+    def score_settings(self) -> ScoreSettings:
+        """How the next rollout is scored."""
+        scale = self.score_scale.std if self.normalize_scores else 1.0
+        return ScoreSettings(self.kl_coef, self.missing_eos_penalty, self.gamma, self.gae_lambda, scale)
+
+    # 2. Train: clipped policy and value losses over minibatches of the rollout.
+
+    def train(self) -> None:
+        rollout = self.rollout
+        assert rollout is not None
+        first = not self.preflight_checks
+        if first:
+            fresh = self._n_updates == 0
+            self._check(preflight.before_update(self.policy, rollout, self.score_settings, fresh))
+            weights = [p.detach().clone() for p in self.policy.parameters()]
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        advantages = F.normalize(rollout.advantages, rollout.response_mask)
+        stats: dict[str, list[float]] = defaultdict(list)
+        for rows in self._minibatches(len(rollout)):
+            update = self._accumulate(rollout, advantages, rows)
+            for name, value in update.items():
+                stats[name].append(value)
+            if self.target_kl is not None and update["approx_kl"] > 1.5 * self.target_kl:
+                break
+            self._apply_gradients(stats)
+        self._n_updates += self.n_epochs
+        if first:
+            self._check(preflight.after_update(self.policy, self.policy.backbone.hash, weights))
+        self._adapt_kl(rollout)
+        self._log_training(rollout, stats)
+
+    def _minibatches(self, count: int) -> list[list[int]]:
+        """Row numbers of each optimizer step of the rollout, every row once an epoch."""
+        orders = [self.order_generator.permutation(count).tolist() for _ in range(self.n_epochs)]
+        return [order[i : i + self.batch_size] for order in orders for i in range(0, count, self.batch_size)]
+
+    def _accumulate(self, rollout: Rollout, advantages: torch.Tensor, rows: list[int]) -> dict[str, float]:
+        """Adds up the gradients of one minibatch in micro-batches of like lengths; means over its tokens."""
+        policy = self.policy
+        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows]
+        chunks = [[rows[k] for k in chunk] for chunk in like_lengths(lengths, self.micro_batch_size)]
+        tokens = int(rollout.response_mask[rows].sum())
+        sums: dict[str, float] = defaultdict(float)
+        policy.optimizer.zero_grad(set_to_none=True)
+        for role, loss_of in ((policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)):
+            with role.active():
+                for chunk in chunks:
+                    batch = policy.batch([rollout.prompts[i] for i in chunk], [rollout.responses[i] for i in chunk])
+                    loss, figures = loss_of(rollout, advantages, chunk, batch)
+                    (loss / tokens).backward()
+                    for name, figure in figures.items():
+                        sums[name] += figure
+        return {name: value / tokens for name, value in sums.items()}
+
+    def _policy_loss(
+        self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The clipped surrogate of some rows, summed over their tokens, and what is logged of it."""
+        mask, clip_range = batch.response_mask, self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
+        old, advantage = self._part(rollout.old_log_probs, rows, batch), self._part(advantages, rows, batch)
+        log_probs, entropies = self.policy.log_probs(self.policy.policy_role, batch, self.ent_coef != 0)
+        loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
+        loss, entropy = loss.sum(), (entropies * mask).sum()
+        figures = {"policy_loss": loss.item(), "entropy": entropy.item(), "clip_fraction": clipped.sum().item()}
+        figures["approx_kl"] = F.approx_kl(log_probs.detach(), old, mask).item()
+        return loss - self.ent_coef * entropy, figures
+
+    def _value_loss(
+        self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The clipped squared error of some rows, summed over their tokens, and what is logged of it."""
+        old, returns = self._part(rollout.values, rows, batch), self._part(rollout.returns, rows, batch)
+        values = self.policy.values(batch)
+        loss = F.value_loss(values, old, returns, batch.response_mask, self.clip_range_vf).sum()
+        return self.vf_coef * loss, {"value_loss": loss.item()}
+
+    def _part(self, tensor: torch.Tensor, rows: list[int], batch: TokenBatch) -> torch.Tensor:
+        """Rows of a (N, T) tensor of the rollout, as wide as the batch and where it is."""
+        return tensor[rows, : batch.length].to(batch.input_ids.device)
+
+    def _apply_gradients(self, stats: dict[str, list[float]]) -> None:
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
+        if not np.isfinite(norm):
+            losses = {name: values[-1] for name, values in stats.items() if name.endswith("loss")}
+            raise UserError(f"the gradient is not finite at step {self.num_timesteps}: {losses}; lower learning_rate.")
+        stats["grad_norm"].append(norm)
+        self.policy.optimizer.step()
+
+    def _adapt_kl(self, rollout: Rollout) -> None:
+        if self.kl_target is not None:
+            kl = float(rollout.kl.sum(1).mean())
+            self.kl_coef = F.adapt_kl_coef(self.kl_coef, kl, self.kl_target, len(rollout), self.kl_horizon)
+
+    def _check(self, checks: list[preflight.Check]) -> None:
+        self.preflight_checks += checks
+        if self.verbose >= 1:
+            tqdm.write("\n".join(map(str, checks)))  # above a progress bar, if there is one
+        preflight.require(checks)
+
+    # 3. Log. SB3 would write a row between collecting and training; ours is written after both.
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        self._log_due = True
+
+    def _log_rollout(self, rollout: Rollout, steps: list[Step], golds: list[float]) -> None:
+        mask = rollout.response_mask
+        k3 = F.kl_k3(rollout.old_log_probs, rollout.reference_log_probs) * mask
+        per_response = rollout.kl.sum(1)
+        self._watch_kl(per_response)
+        record = self.logger.record
+        record("rollout/score", float(np.concatenate([step.scores for step in steps]).mean()))
+        if golds:
+            record("rollout/gold", float(np.mean(golds)))
+        record("rollout/kl_to_reference", per_response.mean().item())
+        record("rollout/kl_k3", k3.sum(1).mean().item())
+        record("rollout/entropy", F.masked_mean(rollout.entropy, mask).item())
+        record("rollout/response_length", mask.sum(1).float().mean().item())
+        record("rollout/ended", rollout.ended.float().mean().item())
+
+    def _watch_kl(self, kl: torch.Tensor) -> None:
+        """A KL estimate may be below 0 by chance; three rollouts in a row far below 0 are a mistake somewhere."""
+        error = kl.std(unbiased=False) / len(kl) ** 0.5
+        negative = kl.mean() < -3 * error
+        self.negative_kl_rollouts = self.negative_kl_rollouts + 1 if negative else 0
+        if self.negative_kl_rollouts == 3:
+            self.logger.warn(
+                "the KL to the reference has been negative for three rollouts: sampling and scoring disagree "
+                "(temperature, top-k, padding, dropout), or the reference is not where the policy started."
+            )
+
+    def _log_training(self, rollout: Rollout, stats: dict[str, list[float]]) -> None:
+        for name, values in stats.items():
+            self.logger.record(f"train/{name}", float(np.mean(values)))
+        explained = F.explained_variance(rollout.values, rollout.returns, rollout.response_mask)
+        self.logger.record("train/explained_variance", explained)
+        self.logger.record("train/kl_coef", self.kl_coef)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        if self._log_due:
+            self._log_due = False
+            super().dump_logs(self._n_updates // self.n_epochs)
+
+    # 4. Save and load.
+
+    def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
+        """Writes a folder at `path`: everything that `load` and an exact resume need, safetensors and JSON only."""
+        save_checkpoint(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, env: Any = None, device: torch.device | str = "auto", **kwargs: Any) -> "PPO":  # type: ignore[override]
+        """Makes the algorithm that `save` wrote.
+
+        Args:
+            path: the folder.
+            env: as for the constructor; the saved env is not made again by itself.
+            device: where to put it.
+            kwargs: constructor arguments to change.
+        """
+        return load_checkpoint(cls, Path(path), env, device, kwargs)

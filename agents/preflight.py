@@ -1,0 +1,111 @@
+"""Checks that a run makes of itself before and after its first update, each with its likely causes of failure.
+
+They catch the mistakes that otherwise look like slow learning: sampling and scoring that disagree, a reference that
+is not the starting point, masks that are off by one, a base that trains along.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from agents.functional import token_rewards
+from agents.policy import LoRAPolicy
+from agents.rollout import Rollout, ScoreSettings
+from backbones.loading import hash_base
+from perlhf.errors import UserError
+
+_TOLERANCE = 1e-4  # of |ratio - 1| in float32 across batch shapes
+
+
+class Check(NamedTuple):
+    """One question, its answer, and what to look for where the answer is no."""
+
+    question: str
+    passed: bool
+    found: str
+    causes: str = ""
+
+    def __str__(self) -> str:
+        return f"  [{'ok' if self.passed else 'FAILED'}] {self.question}: {self.found}"
+
+
+class PreflightError(UserError):
+    """A check failed: the run would not mean what it says."""
+
+
+def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, fresh: bool) -> list[Check]:
+    """The checks on the first rollout. `fresh`: the adapters have not been trained yet."""
+    checks = [_ratio(policy, rollout), _mask(policy, rollout), _score_position(rollout, settings)]
+    return [*_start(rollout), *checks] if fresh else checks
+
+
+def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
+    """The checks after the first update: adapters moved, base did not."""
+    moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
+    same = hash_base(policy.backbone.model) == base_hash
+    return [
+        Check(
+            "base weights unchanged", same, f"sha256 {base_hash[:12]}",
+            "an optimizer group holds base weights; a role left its parameters trainable",
+        ),
+        Check(
+            "adapters learn", moved > 0, f"{moved} of {len(before)} tensors moved",
+            "a backward pass outside its role; a learning rate of 0; all advantages 0",
+        ),
+    ]  # fmt: skip
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Stops the run at the first failed check.
+
+    Raises:
+        PreflightError: one line with the check, what was found and the likely causes.
+    """
+    for check in checks:
+        if not check.passed:
+            raise PreflightError(f"preflight: {check.question}? Found {check.found}. Likely: {check.causes}.")
+
+
+def _start(rollout: Rollout) -> list[Check]:
+    gap = float((rollout.old_log_probs - rollout.reference_log_probs).abs().max())
+    kl = float(rollout.kl.sum(1).mean())
+    causes = "the policy does not start from the backbone (merge the SFT stage first); an adapter starts non-zero"
+    return [
+        Check("reference equals policy", gap == 0, f"largest log-prob difference {gap:.1e}", causes),
+        Check("KL is exactly 0", kl == 0, f"{kl:.1e} nats a response", causes),
+    ]
+
+
+@torch.no_grad()
+def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
+    rows = range(min(8, len(rollout)))
+    batch = policy.batch([rollout.prompts[i] for i in rows], [rollout.responses[i] for i in rows])
+    log_probs, _ = policy.log_probs(policy.policy_role, batch)
+    old = rollout.old_log_probs[: len(rows), : batch.length]
+    gap = float((((log_probs.cpu() - old).exp() - 1) * batch.response_mask.cpu()).abs().max())
+    causes = "dropout is on; padding or position ids differ between batches; reduced precision"
+    return Check("ratio is 1 before any update", gap < _TOLERANCE, f"largest |ratio - 1| {gap:.1e}", causes)
+
+
+def _mask(policy: LoRAPolicy, rollout: Rollout) -> Check:
+    wrong = 0
+    for response, mask in zip(rollout.responses, rollout.response_mask, strict=True):
+        exact = int(mask.sum()) == len(response) and bool(mask[: len(response)].all())
+        end = [i for i, token in enumerate(response) if token in policy.backbone.end_ids]
+        wrong += not exact or end not in ([], [len(response) - 1])
+    causes = "tokens after the end token; a mask made by comparing with the padding id"
+    found = f"{len(rollout) - wrong} of {len(rollout)} rows"
+    return Check("mask covers exactly the response tokens", wrong == 0, found, causes)
+
+
+def _score_position(rollout: Rollout, settings: ScoreSettings) -> Check:
+    kl_only = token_rewards(torch.zeros_like(rollout.scores), rollout.kl, rollout.response_mask, settings.kl_coef)
+    placed = rollout.rewards - kl_only
+    last = rollout.response_mask.sum(1) - 1
+    expected = torch.zeros_like(placed)
+    expected[torch.arange(len(rollout)), last] = rollout.scores
+    gap = float((placed - expected).abs().max())
+    causes = "the score sits on the first padding slot; a custom reward shape"
+    return Check("score is on the last action token", gap < 1e-4, f"largest difference {gap:.1e}", causes)

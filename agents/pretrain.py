@@ -1,0 +1,158 @@
+"""Makes the shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
+
+    python -m agents.pretrain --output-dir backbones/tiny
+
+Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
+supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
+The loss alone does not show whether it copies from the prompt, so the gold score of its samples is logged too.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from backbones.backbone import Backbone
+from backbones.build import build_model, build_tokenizer
+from backbones.generate import generate
+from backbones.loading import use_threads
+from envs.data.miniature import hh_records
+from envs.text import HH
+from perlhf.errors import run_command
+from perlhf.measure import Stopwatch
+from perlhf.options import option, parse_options
+from perlhf.run_folder import write_json
+
+PROMPT_WEIGHT = 0.2  # of a prompt token's loss beside a response token's
+CORPORA = {"hh": hh_records.pretraining_documents}
+
+
+@dataclass
+class Options:
+    """Pretrains the shipped backbone on the miniature corpora."""
+
+    output_dir: str = option("backbones/tiny", "folder to write the model and tokenizer to")
+    steps: int = option(8000, "optimizer steps")
+    batch_size: int = option(16, "documents in a step")
+    learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%")
+    vocab_size: int = option(2048, "tokens of the byte-level BPE tokenizer, at most")
+    hidden_size: int = option(128, "width of the model")
+    layers: int = option(4, "decoder layers")
+    seed: int = option(0, "of the weights and the documents")
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m agents.pretrain")
+    clock = Stopwatch()
+    rng = np.random.default_rng([options.seed, 1])
+    documents = mix(rng)
+    tokenizer = build_tokenizer((f"{p} {r}" for p, r in itertools.islice(documents, 6000)), options.vocab_size)
+    model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    use_threads(options.threads, parameters)
+    print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
+    loss = train(model, batches(documents, tokenizer, options.batch_size, rng), options)
+    folder = Path(options.output_dir)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    gold = {name: gold_score(Backbone(str(folder), model, tokenizer), t) for name, t in SAMPLING.items()}
+    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
+    print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
+
+
+SAMPLING = {"sampled": 1.0, "greedy": 0.0}
+
+
+def mix(rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response), from all corpora in equal parts."""
+    sources = [make(rng) for make in CORPORA.values()]
+    while True:
+        yield from map(next, sources)
+
+
+def train(model: PreTrainedModel, data: Iterator[tuple[Tensor, Tensor]], options: Options) -> float:
+    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them."""
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if p.ndim != 2]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.95), fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezoid(step, options.steps))
+    losses = []
+    model.train()
+    for step, (input_ids, weights) in enumerate(itertools.islice(data, options.steps), start=1):
+        loss, response_loss = weighted_loss(model, input_ids, weights)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(response_loss)
+        if step % max(1, options.steps // 20) == 0:
+            print(f"step {step:5d}  loss {np.mean(losses[-100:]):.3f}", flush=True)
+    model.eval()
+    return float(np.mean(losses[-max(1, options.steps // 10) :]))
+
+
+def trapezoid(step: int, steps: int) -> float:
+    """Learning rate as a share of its peak: up over 100 steps, level, down to 0 over the last 40%."""
+    return min(1.0, (step + 1) / 100, max(0.0, 1 - step / steps) / 0.4)
+
+
+def weighted_loss(model: PreTrainedModel, input_ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
+    """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1)."""
+    hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
+    weights, targets = weights[:, 1:], input_ids[:, 1:]
+    counted = weights > 0
+    losses = F.cross_entropy(model.get_output_embeddings()(hidden[counted]), targets[counted], reduction="none")
+    weights = weights[counted]
+    return (losses * weights).sum() / weights.sum(), float(losses.detach()[weights == 1].mean())
+
+
+def batches(
+    documents: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, batch_size: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(input_ids, weights), each (B, L), right-padded with weight 0; like lengths together."""
+    while True:
+        rows = [encode(tokenizer, *document) for document in itertools.islice(documents, 16 * batch_size)]
+        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+        for i in rng.permutation(16):
+            yield collate(rows[i * batch_size : (i + 1) * batch_size], tokenizer.pad_token_id)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> tuple[list[int], list[int]]:
+    """Token ids of the prompt, and of the response with its end token."""
+    return tokenizer(prompt)["input_ids"], [*tokenizer(" " + response)["input_ids"], tokenizer.eos_token_id]
+
+
+def collate(rows: list[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids and loss weights of documents, each (B, L)."""
+    length = max(len(prompt) + len(response) for prompt, response in rows)
+    input_ids = torch.full((len(rows), length), pad_id)
+    weights = torch.zeros(len(rows), length)
+    for i, (prompt, response) in enumerate(rows):
+        start, end = len(prompt), len(prompt) + len(response)
+        input_ids[i, :end] = torch.tensor(prompt + response)
+        weights[i, :start], weights[i, start:end] = PROMPT_WEIGHT, 1.0
+    return input_ids, weights
+
+
+def gold_score(backbone: Backbone, temperature: float) -> float:
+    """Mean gold of responses to 200 validation prompts."""
+    task = HH(split="validation")
+    prompts = [backbone.encode_prompt(record.prompt) for record in task.records[:200]]
+    responses = generate(backbone.reference, prompts, 64, temperature, torch.Generator().manual_seed(0))
+    turns = [task.turn(i, backbone.decode(ids)) for i, ids in enumerate(responses)]
+    return round(float(np.mean([task.judge(turn) for turn in turns])), 3)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,123 @@
+"""One rollout: what the policy said, what it was worth, and the advantages that follow. One row is one turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.functional import Carry, gae, kl_k1, token_rewards
+from agents.policy import LoRAPolicy, Observation
+from backbones.forward import length_mask, map_batches
+
+
+class Step(NamedTuple):
+    """One env step of all envs."""
+
+    prompts: list[list[int]]  # token ids, one row an env
+    responses: list[list[int]]  # token ids as sampled, the end token included
+    scores: np.ndarray  # (n_envs,) rewards of the env
+    dones: np.ndarray  # (n_envs,) bool
+    cut_at: dict[int, Observation]  # env -> last observation, where the episode was truncated
+
+
+@dataclass
+class Rollout:
+    """Rows in step order: row `step * n_envs + env`. Tensors are (N, T), 0 outside the mask, on the CPU."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    response_mask: Tensor
+    scores: Tensor  # (N,) as trained on: the env's reward less the penalty for not ending
+    ended: Tensor  # (N,) bool: the response has an end token
+    old_log_probs: Tensor
+    reference_log_probs: Tensor
+    entropy: Tensor
+    values: Tensor
+    rewards: Tensor  # per token
+    advantages: Tensor
+    returns: Tensor
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def kl(self) -> Tensor:
+        """k1 per token, (N, T)."""
+        return kl_k1(self.old_log_probs, self.reference_log_probs) * self.response_mask
+
+
+class ScoreSettings(NamedTuple):
+    """How rewards and advantages are made of what was rolled out."""
+
+    kl_coef: float
+    missing_eos_penalty: float
+    gamma: float
+    gae_lambda: float
+    scale: float = 1.0  # what scores are divided by
+
+
+@torch.no_grad()
+def score_rollout(
+    policy: LoRAPolicy, steps: Sequence[Step], last_observation: Observation, settings: ScoreSettings
+) -> Rollout:
+    """Log-probabilities, values, KL, rewards, advantages and returns of what was rolled out.
+
+    Args:
+        policy: who acted; it has not been updated since.
+        steps: in time order.
+        last_observation: what follows the last step, to bootstrap episodes that the rollout cuts.
+    """
+    prompts = [row for step in steps for row in step.prompts]
+    responses = [row for step in steps for row in step.responses]
+    mask = length_mask(responses)
+    backbone = policy.backbone
+    old, entropies = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.policy_role))
+    reference, _ = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.reference_role))
+    (values,) = map_batches(backbone, prompts, responses, lambda batch: (policy.values(batch),))
+    end_ids = set(backbone.end_ids)
+    ended = torch.tensor([bool(row) and row[-1] in end_ids for row in responses])
+    scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
+    scores = scores - settings.missing_eos_penalty * ~ended
+    rewards = token_rewards(scores, kl_k1(old, reference), mask, settings.kl_coef)
+    advantages = chain_gae(policy, steps, rewards, values, mask, last_observation, settings)
+    return Rollout(
+        prompts, responses, mask, scores, ended, old, reference, entropies, values, rewards, advantages,
+        returns=(advantages + values) * mask,
+    )  # fmt: skip
+
+
+def chain_gae(
+    policy: LoRAPolicy,
+    steps: Sequence[Step],
+    rewards: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    last_observation: Observation,
+    settings: ScoreSettings,
+) -> Tensor:
+    """GAE over the response tokens of each episode laid end to end, (N, T): the last step first."""
+    n_envs = len(steps[0].prompts)
+    zeros = torch.zeros(n_envs)
+    follows = zeros if steps[-1].dones.all() else policy.predict_values(last_observation).cpu()
+    carry = Carry(follows, zeros)
+    advantages = torch.zeros_like(rewards)
+    for number in range(len(steps) - 1, -1, -1):
+        step, rows = steps[number], slice(number * n_envs, (number + 1) * n_envs)
+        done = torch.tensor(step.dones)
+        after = zeros.clone()  # terminated: nothing follows
+        for env, observation in step.cut_at.items():
+            after[env] = policy.predict_values(one_row(observation))[0]
+        carry = Carry(torch.where(done, after, carry.value), torch.where(done, 0.0, carry.advantage))
+        advantages[rows], carry = gae(
+            rewards[rows], values[rows], mask[rows], carry, settings.gamma, settings.gae_lambda
+        )
+    return advantages
+
+
+def one_row(observation: Observation) -> Observation:
+    """A single observation as a batch of one."""
+    return {key: [value] for key, value in observation.items()}

@@ -1,0 +1,142 @@
+"""Supervised fine-tuning on chosen responses, merged into a backbone for the later stages.
+
+    python -m agents.train_sft --env HH-v0 --backbone DIR_OR_HUB_ID --data FILE
+    python -m rewards.train_reward_model --env HH-v0 --backbone RUN/backbone --data FILE
+    python -m agents.train_ppo --env HH-v0 --backbone RUN/backbone --reward RUN2 --data FILE
+
+The adapter is merged, so that for reward model and PPO "adapters off" is the SFT policy. The shipped backbone is
+one already.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from backbones.backbone import Backbone
+from backbones.fit import FitSettings, Loss, fit
+from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, response_logits
+from backbones.loading import load_model, use_threads
+from backbones.roles import FullRole, LoRARole, LoRASettings, Role
+from envs.registry import env_id, task_of
+from envs.text import TextTask
+from evaluation.metrics import bootstrap_mean
+from perlhf.errors import UserError, run_command
+from perlhf.measure import Stopwatch, peak_rss_mb
+from perlhf.options import option, parse_options
+from perlhf.run_folder import new_run_folder, update_summary
+from rewards.pairs import data_pairs
+
+Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with the end token)
+
+
+@dataclass
+class Options:
+    """Fine-tunes a backbone on the chosen responses of a task, with LoRA or with --full all weights."""
+
+    env: str = option("HH-v0", "whose task the responses are of")
+    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    backbone: str = option("tiny", "'tiny', a folder or a hub id")
+    output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
+    lora_rank: int = option(16, "rank of the adapter that is merged in the end")
+    lora_alpha: float | None = option(None, "its scale; twice the rank by default")
+    full: bool = option(False, "train all weights instead of an adapter")
+    records: int | None = option(None, "how many records to learn from; all by default")
+    epochs: int = option(1, "passes over the records")
+    batch_size: int = option(32, "responses in an optimizer step")
+    learning_rate: float | None = option(None, "peak; 0.6/width with LoRA and 0.06/width with --full by default")
+    eval_records: int = option(500, "held-out responses to measure the loss on")
+    seed: int = option(0, "of the adapter and of the order of the records")
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    device: str = option("cpu", "where to run")
+
+
+def main() -> None:
+    """Runs the command."""
+    train(parse_options(Options, prog="python -m agents.train_sft"))
+
+
+def train(options: Options) -> Path:
+    """Runs the command; returns the folder of the merged backbone."""
+    name = env_id(options.env)
+    task, held_out = (task_of(name, data=options.data, split=split) for split in ("train", "test"))
+    if not isinstance(task, TextTask) or not isinstance(held_out, TextTask):
+        raise UserError(f"{options.env} has no chosen responses to learn from.")
+    backbone = Backbone.load(options.backbone, options.device)
+    use_threads(options.threads, backbone.parameter_count)
+    rng = np.random.default_rng(options.seed)
+    rows = encode(backbone, [(r.prompt, r.chosen) for r in data_pairs(task, options.records, rng)])
+    test = encode(backbone, [(r.prompt, r.chosen) for r in held_out.records[: options.eval_records]])
+    folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
+
+    settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
+    role = backbone.add_role("policy", settings, seed=options.seed)
+    rate = options.learning_rate or (0.06 if options.full else 0.6) / backbone.hidden_size
+    clock = Stopwatch()
+    fit(
+        role, [len(p) + len(r) for p, r in rows], token_loss(role, rows),
+        FitSettings(options.epochs, options.batch_size, rate), rng, folder / "metrics.jsonl",
+    )  # fmt: skip
+    cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
+    losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
+    held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
+    merged(role).save_pretrained(folder / "backbone")
+    backbone.tokenizer.save_pretrained(folder / "backbone")
+    update_summary(
+        folder, env=options.env, backbone=options.backbone, mode="full" if options.full else "lora",
+        lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
+        records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
+    )  # fmt: skip
+    before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
+    print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
+    return folder / "backbone"
+
+
+def encode(backbone: Backbone, texts: Sequence[tuple[str, str]]) -> Rows:
+    """Token ids of prompts and of responses with their end token."""
+    return [(backbone.encode_prompt(p), [*backbone.encode_response(r), backbone.end_ids[0]]) for p, r in texts]
+
+
+def token_loss(role: Role, rows: Rows) -> Loss:
+    """The loss to fit: mean negative log-likelihood over all response tokens of a batch."""
+
+    def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
+        tokens = sum(len(rows[i][1]) for i in batch)
+        return negative_log_likelihood(role, [rows[i] for i in chunk]).sum() / tokens, {}
+
+    return loss
+
+
+def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
+    """-log p of the response tokens, (B, T), 0 on padding."""
+    backbone = role.backbone
+    batch = TokenBatch.of([p for p, _ in rows], [r for _, r in rows], backbone.pad_id, backbone.device)
+    with role.active() as model:
+        log_probs = chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids)
+    return -log_probs * batch.response_mask
+
+
+def losses_of(role: Role, rows: Rows) -> list[float]:
+    """The mean loss per response token of each row."""
+    log_probs = log_probs_of(role, [p for p, _ in rows], [r for _, r in rows])
+    return [-total / len(response) for total, (_, response) in zip(log_probs.sum(1).tolist(), rows, strict=True)]
+
+
+@torch.no_grad()
+def merged(role: Role) -> PreTrainedModel:
+    """A plain model with the role's training in its weights: W + alpha / rank * B @ A."""
+    if isinstance(role, FullRole):
+        return role.model
+    assert isinstance(role, LoRARole)
+    model = load_model(role.backbone.path)
+    for name, layer in role.backbone.lora_layers.items():
+        model.get_submodule(name).weight += layer.get_delta_weight(role.adapter).cpu()
+    return model
+
+
+if __name__ == "__main__":
+    run_command(main)

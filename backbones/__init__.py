@@ -1,0 +1,8 @@
+"""One frozen language model in memory, and named roles on it: policy, value, reward, reference."""
+
+from backbones.backbone import Backbone
+from backbones.generate import generate
+from backbones.loading import BackboneError
+from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
+
+__all__ = ["Backbone", "BackboneError", "FullRole", "LoRARole", "LoRASettings", "ReferenceRole", "Role", "generate"]

@@ -1,0 +1,143 @@
+"""What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+    from backbones.roles import Role
+
+
+class TokenBatch(NamedTuple):
+    """Prompts padded on the left and responses on the right, so that all responses begin in one column.
+
+    Masks come from lengths, never from comparing ids with the padding id, which may be a real token.
+    """
+
+    input_ids: Tensor  # (B, P + T)
+    attention_mask: Tensor  # (B, P + T), 1 on real tokens
+    position_ids: Tensor  # (B, P + T), 0 on the first real token
+    response_ids: Tensor  # (B, T)
+    response_mask: Tensor  # (B, T), True on real response tokens
+
+    @classmethod
+    def of(
+        cls, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad_id: int, device: torch.device
+    ) -> "TokenBatch":
+        """Pads rows of token ids; T is at least 1."""
+        width, length = max(map(len, prompts)), max(1, *map(len, responses))
+        rows, mask = [], []
+        for prompt, response in zip(prompts, responses, strict=True):
+            left, right = width - len(prompt), length - len(response)
+            rows.append([pad_id] * left + list(prompt) + list(response) + [pad_id] * right)
+            mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
+        input_ids = torch.tensor(rows, device=device)
+        attention_mask = torch.tensor(mask, device=device)
+        response_ids, response_mask = input_ids[:, width:], attention_mask[:, width:].bool()
+        return cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask)
+
+    @property
+    def length(self) -> int:
+        return self.response_ids.shape[1]
+
+
+def positions(attention_mask: Tensor) -> Tensor:
+    """Position of each token among the real ones of its row, (B, L); padding gets 0."""
+    return (attention_mask.cumsum(1) - 1).clamp(min=0)
+
+
+def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
+    """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
+    output = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.length + 1,
+        use_cache=False,
+    )
+    return output.logits[:, :-1].float() / temperature
+
+
+def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
+    """log p of the tokens that were chosen, (B, T)."""
+    return logits.log_softmax(-1).gather(-1, response_ids.unsqueeze(-1)).squeeze(-1)
+
+
+def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
+    """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
+    hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids)
+    return hidden[:, -batch.length - 1 : -1]
+
+
+def hidden_states(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+    """Last hidden states of all positions, (B, L, hidden)."""
+    output = model.base_model(
+        input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+    )
+    return output.last_hidden_state
+
+
+def length_mask(rows: Sequence[Sequence[int]]) -> Tensor:
+    """(N, T) True on the tokens of each row; from lengths, since the padding id may be a real token."""
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.arange(max(1, int(lengths.max()))) < lengths[:, None]
+
+
+def map_batches(
+    backbone: "Backbone",
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    function: Callable[[TokenBatch], tuple[Tensor, ...]],
+    batch_size: int = 32,
+) -> list[Tensor]:
+    """What `function` gives for batches of like lengths, put back in row order: (N, T), 0 outside the mask."""
+    width = max(1, *map(len, responses))
+    results: list[Tensor] = []
+    for rows in like_lengths([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], batch_size):
+        batch = TokenBatch.of(
+            [prompts[i] for i in rows], [responses[i] for i in rows], backbone.pad_id, backbone.device
+        )
+        for k, tensor in enumerate(function(batch)):
+            if k == len(results):
+                results.append(torch.zeros(len(prompts), width))
+            results[k][rows, : batch.length] = (tensor * batch.response_mask).cpu()
+    return results
+
+
+@torch.no_grad()
+def log_probs_of(
+    role: "Role", prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], temperature: float = 1.0
+) -> Tensor:
+    """log p of the response tokens under `role`, (N, T), 0 outside the mask."""
+
+    def function(batch: TokenBatch) -> tuple[Tensor, ...]:
+        with role.active() as model:
+            return (chosen_log_probs(response_logits(model, batch, temperature), batch.response_ids),)
+
+    return map_batches(role.backbone, prompts, responses, function)[0]
+
+
+def last_token_scores(
+    model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> Tensor:
+    """The head's output at the last real token of each row, (B,). Rows are padded on the right.
+
+    Where a plain sequence classifier of transformers reads its score too.
+    """
+    length = max(map(len, rows))
+    input_ids = torch.tensor([[*row, *[pad_id] * (length - len(row))] for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    attention_mask = (torch.arange(length, device=device) < lengths[:, None]).long()
+    hidden = hidden_states(model, input_ids, attention_mask, positions(attention_mask))
+    last = hidden[torch.arange(len(rows), device=device), lengths - 1]
+    return head(last).squeeze(-1).float()
+
+
+def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Row numbers in batches of like lengths, so that little of a batch is padding."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

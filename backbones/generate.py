@@ -1,0 +1,98 @@
+"""Generation: KV cache, its own random generator, rows that leave the batch when they end.
+
+transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from backbones.forward import like_lengths, positions
+from backbones.roles import Role
+
+
+@torch.no_grad()
+def generate(
+    role: Role,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    batch_size: int = 64,
+) -> list[list[int]]:
+    """Samples one response for each prompt.
+
+    Args:
+        role: who speaks.
+        prompts: token ids, one row a prompt.
+        max_new_tokens: where a response is cut if it has not ended.
+        temperature: of the softmax; 0 takes the likeliest token.
+        generator: of the samples; needed unless the temperature is 0.
+        batch_size: rows that share a cache.
+
+    Returns:
+        Token ids of each response, its end token included; without one where it was cut.
+    """
+    responses: list[list[int]] = [[] for _ in prompts]
+    with role.active() as model:
+        for rows in like_lengths([len(p) for p in prompts], batch_size):
+            batch = _Batch(model, role, [prompts[i] for i in rows])
+            for i, response in zip(rows, batch.run(max_new_tokens, temperature, generator), strict=True):
+                responses[i] = response
+    return responses
+
+
+class _Batch:
+    """Rows that are being written side by side."""
+
+    def __init__(self, model: PreTrainedModel, role: Role, prompts: list[Sequence[int]]) -> None:
+        self.model, self.end_ids = model, set(role.backbone.end_ids)
+        device, width = role.backbone.device, max(map(len, prompts))
+        pad = role.backbone.pad_id
+        self.input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+        self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+        self.position_ids = positions(self.mask)
+        self.cache = DynamicCache(config=model.config)
+        self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
+        self.written: list[list[int]] = [[] for _ in prompts]
+
+    def run(self, max_new_tokens: int, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
+        for step in range(max_new_tokens):
+            tokens = _sample(self._next_logits(), temperature, generator)
+            for row, token in zip(self.rows, tokens.tolist(), strict=True):
+                self.written[row].append(token)
+            self._drop_ended(tokens)
+            if not self.rows or step == max_new_tokens - 1:
+                break
+        return self.written
+
+    def _next_logits(self) -> Tensor:  # (rows, vocabulary)
+        output = self.model(
+            input_ids=self.input_ids,
+            attention_mask=self.mask,
+            position_ids=self.position_ids,
+            past_key_values=self.cache,
+            logits_to_keep=1,
+            use_cache=True,
+        )
+        return output.logits[:, -1].float()
+
+    def _drop_ended(self, tokens: Tensor) -> None:
+        self.input_ids = tokens[:, None]
+        self.position_ids = self.position_ids[:, -1:] + 1
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
+        going_on = [i for i, token in enumerate(tokens.tolist()) if token not in self.end_ids]
+        if len(going_on) < len(self.rows):
+            self.rows = [self.rows[i] for i in going_on]
+            keep = torch.tensor(going_on, dtype=torch.long, device=tokens.device)
+            self.input_ids, self.mask = self.input_ids[keep], self.mask[keep]
+            self.position_ids = self.position_ids[keep]
+            self.cache.batch_select_indices(keep)
+
+
+def _sample(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:  # (rows,)
+    if temperature == 0:
+        return logits.argmax(-1)
+    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator).squeeze(1)

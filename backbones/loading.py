@@ -1,0 +1,137 @@
+"""Where backbones come from: names and paths, safe loading, and what is read off a loaded model."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from perlhf.errors import UserError, did_you_mean
+
+SMALL = 20_000_000  # parameters, below which one thread is best
+SHIPPED = {"tiny": Path(__file__).parent / "tiny"}
+
+# The attention projections by what model families call them, as (parent of the projection, projections).
+_ATTENTION = (
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "o_proj")),
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "out_proj")),
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "dense")),
+    ("self_attn|attention|attn", ("qkv_proj", "o_proj")),
+    ("self_attention|attention|attn", ("query_key_value", "dense")),
+    ("self_attn|attention|attn", ("c_attn", "c_proj")),
+)
+_NOT_LANGUAGE = re.compile(r"vision|visual|image|audio|multi_modal|projector")
+
+
+class BackboneError(UserError):
+    """A backbone or adapter that cannot be loaded, or that do not belong together."""
+
+
+def resolve_path(name: str) -> str:
+    """The folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
+
+    Raises:
+        BackboneError: a name that is neither and could not be a hub id.
+    """
+    if name in SHIPPED:
+        return str(SHIPPED[name])
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    raise BackboneError(f"no backbone {name!r}: expected 'tiny', a folder or a hub id.{did_you_mean(name, SHIPPED)}")
+
+
+def load_model(path: str) -> PreTrainedModel:
+    """A causal language model in float32, dropout off."""
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"backbone {path!r} cannot be loaded: {_first_line(error)}") from None
+    return model.eval()
+
+
+def use_threads(requested: int, parameters: int) -> None:
+    """Sets torch's CPU threads: as many as requested, or for 0 what suits a model of so many parameters.
+
+    A second thread makes small matrices slower as soon as the machine has anything else to do.
+    """
+    if requested > 0:
+        torch.set_num_threads(requested)
+    elif parameters < SMALL:
+        torch.set_num_threads(1)
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer beside a model."""
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=Path(path).is_dir())
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {_first_line(error)}") from None
+
+
+def _safe_loading(path: str) -> dict[str, Any]:
+    return {"trust_remote_code": False, "use_safetensors": True, "local_files_only": Path(path).is_dir()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends a response; some models have several."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = [configured] if isinstance(configured, int) else list(configured or [])
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ids:
+        ids.insert(0, tokenizer.eos_token_id)
+    if not ids:
+        raise BackboneError("this backbone's tokenizer and generation config name no end-of-text token.")
+    return ids
+
+
+@torch.no_grad()
+def hash_base(model: PreTrainedModel) -> str:
+    """sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(base_weights(model).items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The weights of the plain model by their plain names, whatever adapters are in it."""
+    return {
+        name.replace(".base_layer.", "."): parameter
+        for name, parameter in model.named_parameters()
+        if ".lora_" not in name
+    }
+
+
+def portable_path(path: str) -> str:
+    """A shipped backbone by its place in the repository, anything else as it stands."""
+    return next((f"backbones/{folder.name}" for folder in SHIPPED.values() if str(folder) == path), path)
+
+
+def short_name(path: str) -> str:
+    """The name of a shipped backbone, anything else as it stands."""
+    return next((name for name, folder in SHIPPED.items() if str(folder) == path), path)
+
+
+def attention_pattern(model: PreTrainedModel) -> str:
+    """A regular expression for the attention projections of the language model, whole names.
+
+    Raises:
+        UserError: the model calls them by names that are not known here; it lists what the model has.
+    """
+    layers = int(model.config.get_text_config().num_hidden_layers)
+    names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
+    names = [n for n in dict.fromkeys(names) if not _NOT_LANGUAGE.search(n) and ".lora_" not in n]
+    for parent, projections in _ATTENTION:
+        pattern = rf"(?!.*({_NOT_LANGUAGE.pattern})).*\.({parent})\.({'|'.join(projections)})"
+        if sum(re.fullmatch(pattern, n) is not None for n in names) == layers * len(projections):
+            return pattern
+    leaves = sorted({n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 1)[-1] for n in names if n.count(".") > 1})
+    raise UserError(f"no known attention projections in {type(model).__name__}; it has {', '.join(leaves)}.")

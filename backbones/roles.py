@@ -1,0 +1,311 @@
+"""Roles: who is speaking through the backbone. A LoRA adapter, a full copy, or the bare model."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from weakref import finalize
+
+import torch
+from peft import LoraConfig, LoraModel
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from backbones.loading import attention_pattern, load_model, portable_path
+from perlhf.errors import UserError
+from perlhf.run_folder import write_json
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+
+_PROVENANCE = "perlhf.json"
+
+
+@dataclass(frozen=True)
+class LoRASettings:
+    """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
+
+    The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685).
+    """
+
+    rank: int = 8
+    alpha: float | None = None  # twice the rank where None
+    dropout: float = 0.0
+
+    @property
+    def scaled_alpha(self) -> float:
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+
+class Role(ABC):
+    """A way to run the backbone. Inside `with role.active() as model:` the model speaks as this role.
+
+    Its parameters take gradients only there, so a backward pass belongs inside too. The blocks nest.
+
+    Attributes:
+        head: the scalar head on the last hidden states, (hidden,) -> (1,), or None.
+        trainable: whether its parameters take gradients while it is active.
+    """
+
+    def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
+        self.backbone, self.name = backbone, name
+        self.head = _make_head(backbone, seed) if head else None
+        self.trainable = True
+
+    @abstractmethod
+    def active(self) -> Any:
+        """A context manager that gives the model in this role and restores the one before, also after errors."""
+
+    @abstractmethod
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        """What this role trains in the model, by name, in a fixed order."""
+
+    @abstractmethod
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        """Writes the role so that plain peft or transformers can open it, with `provenance` beside it."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Reads what `save` wrote and returns its provenance."""
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Everything this role trains, the head last."""
+        found = self.body_parameters()
+        if self.head is not None:
+            found["score.weight"] = cast(nn.Parameter, self.head.weight)
+        return found
+
+    @torch.no_grad()
+    def copy_from(self, other: "Role") -> None:
+        """Takes over the weights of a role of the same shape."""
+        for mine, theirs in zip(self.parameters().values(), other.parameters().values(), strict=True):
+            mine.copy_(theirs)
+
+    def _set_trainable(self, on: bool) -> None:
+        for parameter in self.parameters().values():
+            parameter.requires_grad_(on and self.trainable)
+
+
+class LoRARole(Role):
+    """A small adapter on the shared model."""
+
+    def __init__(self, backbone: "Backbone", name: str, settings: LoRASettings, head: bool, seed: int) -> None:
+        super().__init__(backbone, name, head, seed)
+        self.settings = settings
+        # Two PPO runs in one process may each have a policy on the same backbone.
+        taken = {role.adapter for role in backbone.lora_roles} | set(backbone.dead_adapters)
+        self.adapter: str = next(n for n in (name, *(f"{name}_{i}" for i in range(2, 1000))) if n not in taken)
+        self.config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.scaled_alpha,
+            lora_dropout=settings.dropout,
+            target_modules=attention_pattern(backbone.model),
+            task_type="SEQ_CLS" if head else "CAUSAL_LM",
+            modules_to_save=["score"] if head else None,
+            fan_in_fan_out=any(isinstance(m, Conv1D) for m in backbone.model.modules()),
+        )
+        injected = LoraConfig(**{**self.config.to_dict(), "modules_to_save": None, "task_type": None})
+        _remove_dead(backbone)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            _inject(backbone, injected, self.adapter)
+        backbone.lora_roles.add(self)
+        _switch(backbone, backbone.active_role)
+        # Only noted here: the garbage collector may run while the model is being walked.
+        finalize(self, backbone.dead_adapters.append, self.adapter)
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        before = self.backbone.active_role
+        _switch(self.backbone, self)
+        try:
+            yield self.backbone.model
+        finally:
+            _switch(self.backbone, before)
+
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        found: dict[str, nn.Parameter] = {}
+        for name, layer in self.backbone.lora_layers.items():
+            found[f"{name}.lora_A.weight"] = layer.lora_A[self.adapter].weight
+            found[f"{name}.lora_B.weight"] = layer.lora_B[self.adapter].weight
+        return found
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"base_model.model.{n}": p.detach().cpu().contiguous() for n, p in self.parameters().items()}
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        self.config.base_model_name_or_path = portable_path(self.backbone.path)
+        self.config.inference_mode = True
+        self.config.save_pretrained(str(folder))
+        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": asdict(self.settings)}
+        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> dict[str, Any]:
+        provenance = read_provenance(folder)
+        check_base(folder, provenance, self.backbone)
+        saved = load_file(folder / "adapter_model.safetensors")
+        for name, parameter in self.parameters().items():
+            tensor = saved.pop(f"base_model.model.{name}", None)
+            if tensor is None or tensor.shape != parameter.shape:
+                got = "nothing" if tensor is None else tuple(tensor.shape)
+                raise UserError(f"adapter {folder}: expected {tuple(parameter.shape)} for {name}, got {got}.")
+            parameter.copy_(tensor)
+        if saved:
+            raise UserError(f"adapter {folder}: {len(saved)} tensors this role has no place for, as {min(saved)}.")
+        return provenance
+
+
+class FullRole(Role):
+    """All weights, on a copy of the model of its own: the paper's baseline."""
+
+    def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
+        super().__init__(backbone, name, head, seed)
+        self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
+        self._active = False
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        before, self._active = self._active, True
+        self._set_trainable(True)
+        try:
+            yield self.model
+        finally:
+            self._active = before
+            self._set_trainable(before)
+
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        body = self.model if self.head is None else self.model.base_model
+        return dict(body.named_parameters())
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.model if self.head is None else self._as_classifier()
+        model.save_pretrained(folder)
+        self.backbone.tokenizer.save_pretrained(folder)
+        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": None}
+        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
+
+    @torch.no_grad()
+    def _as_classifier(self) -> PreTrainedModel:
+        assert self.head is not None
+        config = self.model.config
+        config.num_labels, config.pad_token_id = 1, self.backbone.pad_id
+        classifier = AutoModelForSequenceClassification.from_config(config)
+        classifier.base_model.load_state_dict(self.model.base_model.state_dict())
+        classifier.score.weight.copy_(self.head.weight)
+        return classifier
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> dict[str, Any]:
+        provenance = read_provenance(folder)
+        check_base(folder, provenance, self.backbone)
+        saved = {name: t for file in sorted(folder.glob("*.safetensors")) for name, t in load_file(file).items()}
+        prefix = "" if self.head is None else f"{self.model.base_model_prefix}."
+        for name, parameter in self.parameters().items():
+            parameter.copy_(saved[name if name == "score.weight" else prefix + name])
+        return provenance
+
+
+class ReferenceRole(Role):
+    """The bare model: adapters off. It trains nothing and has no head."""
+
+    def __init__(self, backbone: "Backbone") -> None:
+        super().__init__(backbone, "reference", head=False, seed=0)
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        before = self.backbone.active_role
+        _switch(self.backbone, self)
+        try:
+            yield self.backbone.model
+        finally:
+            _switch(self.backbone, before)
+
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        return {}
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        raise TypeError("the reference role has nothing of its own to save")
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        raise TypeError("the reference role has nothing of its own to load")
+
+
+def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
+    """N(0, 1/(hidden + 1)), no bias, which plain sequence classifiers have no place for."""
+    head = torch.nn.utils.skip_init(nn.Linear, backbone.hidden_size, 1, bias=False, device=backbone.device)
+    generator = torch.Generator().manual_seed(seed)
+    std = (backbone.hidden_size + 1) ** -0.5
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(1, backbone.hidden_size, generator=generator) * std)
+    return head.requires_grad_(False)
+
+
+def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
+    if backbone.tuner is None:
+        backbone.tuner = LoraModel(backbone.model, config, adapter)
+    else:
+        backbone.tuner.peft_config[adapter] = config
+        backbone.tuner.inject_adapter(backbone.model, adapter)
+    backbone.lora_layers = {n: m for n, m in backbone.model.named_modules() if isinstance(m, LoraLayer)}
+
+
+def _switch(backbone: "Backbone", role: Role | None) -> None:
+    """Puts the shared model in `role`, and asserts that exactly the role's own parameters take gradients."""
+    for layer in backbone.lora_layers.values():
+        layer.set_adapter([role.adapter] if isinstance(role, LoRARole) else [])
+    for other in backbone.lora_roles:
+        other._set_trainable(other is role)
+    backbone.active_role = role
+    _remove_dead(backbone)
+    trained = role.body_parameters() if isinstance(role, LoRARole) and role.trainable else {}
+    wanted = {id(p) for p in trained.values()}
+    actual = {id(p) for p in backbone.model.parameters() if p.requires_grad}
+    assert actual == wanted, f"{len(actual)} parameters take gradients in role {role and role.name}"
+
+
+def _remove_dead(backbone: "Backbone") -> None:
+    """Frees the weights of roles that nobody holds any more."""
+    while backbone.dead_adapters:
+        assert backbone.tuner is not None
+        backbone.tuner.delete_adapter(backbone.dead_adapters.pop())
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What was recorded beside an adapter.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    path = Path(folder) / _PROVENANCE
+    if not path.is_file():
+        raise UserError(f"{folder} holds no adapter of perlhf (no {_PROVENANCE}).")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
+    """A saved role on `backbone`, frozen, and its provenance.
+
+    Raises:
+        UserError: the folder holds no role, or one that was trained on another base.
+    """
+    lora = read_provenance(folder)["lora"]
+    role = backbone.add_role(name, None if lora is None else LoRASettings(**lora), head)
+    role.trainable = False
+    return role, role.load(folder)
+
+
+def check_base(folder: Path, provenance: dict[str, Any], backbone: "Backbone") -> None:
+    """Refuses an adapter that was trained on other base weights."""
+    if provenance["base_sha256"] != backbone.hash:
+        raise UserError(
+            f"adapter {folder} was trained on a base with sha256 {provenance['base_sha256'][:12]}, "
+            f"but backbone {backbone.path} has {backbone.hash[:12]}; pass the backbone it was trained on."
+        )

@@ -1,0 +1,323 @@
+"""The two env classes: `TaskEnv` plays one episode at a time, `TaskVectorEnv` many and scores them together."""
+
+import copy
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envs.live_spec import LiveSpec, is_callable, not_serialisable
+from envs.render import draw_card, write_card
+from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns
+from envs.spaces import Unicode
+from envs.task import Task, Turn
+from perlhf.errors import UserError, did_you_mean
+
+
+class _TaskEnvBase:
+    """What both env classes share: the task, the reward, the spaces, and how they are copied and saved."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+
+    def __init__(
+        self,
+        task: str | type[Task],
+        reward: RewardSpec = "bundled",
+        render_mode: str | None = None,
+        **task_options: Any,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            hint = did_you_mean(str(render_mode), self.metadata["render_modes"])
+            raise UserError(f"unknown render_mode {render_mode!r}.{hint}")
+        self._arguments = {"task": task, "reward": reward, "render_mode": render_mode, **task_options}
+        self.task = make_task(task, task_options)
+        self.render_mode = render_mode
+        self._reward: RewardSpec = reward
+        self._reward_function: RewardFunction | None = None
+        self._spec: EnvSpec | None = None
+
+    @property
+    def reward_function(self) -> RewardFunction:
+        """What scores the turns; a spec is resolved when this is first asked for."""
+        if self._reward_function is None:
+            self._reward_function = resolve_reward(self._reward, self.task)
+        return self._reward_function
+
+    def _spaces(self) -> tuple[spaces.Dict, Unicode]:
+        observation: dict[str, spaces.Space[Any]] = {"prompt": Unicode(self.task.max_prompt_length)}
+        if self.task.image_shape is not None:
+            observation["image"] = spaces.Box(0, 255, self.task.image_shape, np.uint8)
+        return spaces.Dict(observation), Unicode(self.task.max_response_length)
+
+    def _observe(self, state: Any) -> dict[str, Any]:
+        turn = self.task.turn(state)
+        observation: dict[str, Any] = {"prompt": turn.prompt}
+        if self.task.image_shape is not None:
+            observation["image"] = turn.image
+        return observation
+
+    def _final_info(self, turn: Turn) -> dict[str, Any]:
+        gold = self.task.judge(turn)
+        return {} if gold is None else {"gold": float(gold), "is_success": bool(gold >= self.task.success_at)}
+
+    # `gym.make` sets `env.spec`. A callable reward cannot be written as JSON: its spec says so in one line.
+    @property
+    def spec(self) -> EnvSpec | None:
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None and is_callable(spec.kwargs.get("reward")):
+            spec = LiveSpec.of(spec)
+        self._spec = spec
+
+    # Copies and pickles share the task's data and re-resolve the reward; a model is never copied with an env.
+    def __getstate__(self) -> dict[str, Any]:
+        if is_callable(self._reward):
+            raise UserError(not_serialisable(self._reward))
+        return {k: v for k, v in self.__dict__.items() if k not in ("task", "_reward_function")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _reward_function=None)
+        options = {k: v for k, v in self._arguments.items() if k not in ("task", "reward", "render_mode")}
+        self.task = make_task(self._arguments["task"], options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_TaskEnvBase":
+        shared = ("task", "_reward", "_reward_function", "_spec", "_arguments")
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        for key, value in self.__dict__.items():
+            twin.__dict__[key] = value if key in shared else copy.deepcopy(value, memo)
+        return twin
+
+
+class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
+    """One episode at a time over a `Task`.
+
+    Observation: `Dict(prompt: Unicode[, image: Box uint8])`. Action: `Unicode`. The reward of a step is the score
+    of its turn under `reward`; the last `info` of an episode holds `gold` and `is_success`, the task's own verdict.
+
+    Args:
+        task: the `Task` class, or "module:Class".
+        reward: see `envs.reward_spec`.
+        render_mode: None, "rgb_array" or "ansi".
+        task_options: options of the task, such as `data` and `split`.
+    """
+
+    def __init__(
+        self,
+        task: str | type[Task],
+        reward: RewardSpec = "bundled",
+        render_mode: str | None = None,
+        **task_options: Any,
+    ) -> None:
+        super().__init__(task, reward, render_mode, **task_options)
+        self.observation_space, self.action_space = self._spaces()
+        self._state: Any = None
+        self._shown: tuple[Turn, float | None, float | None] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Draws an episode. `options={"index": i}` takes record i of the split instead (text tasks)."""
+        super().reset(seed=seed)
+        self._state = self.task.start(self.np_random, options or {})
+        self._shown = (self.task.turn(self._state), None, None)
+        return self._observe(self._state), self.task.info(self._state)
+
+    def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Answers the prompt with `action`.
+
+        Raises:
+            UserError: the action is outside the action space.
+            RewardError: the reward returned something other than one finite number.
+        """
+        if self._state is None:
+            raise ResetNeeded("call reset before step.")
+        _check_action(self.action_space, action)
+        turn = self.task.turn(self._state, action)
+        self._state, terminated = self.task.advance(self._state, action)
+        info = self._final_info(turn) if terminated else {}
+        score = float(score_turns(self.reward_function, [turn])[0])
+        self._shown = (turn, score, info.get("gold"))
+        return self._observe(self._state), score, terminated, False, info
+
+    def oracle(self) -> str:
+        """A right response to the prompt now shown."""
+        return self.task.oracle(self._state)
+
+    def plausible_action(self, rng: np.random.Generator) -> str:
+        """A response that a beginner might give, good or bad."""
+        return self.task.plausible_action(self._state, rng)
+
+    def render(self) -> np.ndarray | str | None:
+        """The chat so far as a picture (height, width, 3) uint8, or as text."""
+        if self.render_mode is None or self._shown is None:
+            return None
+        return draw_card(*self._shown) if self.render_mode == "rgb_array" else write_card(*self._shown)
+
+
+class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.ndarray]):
+    """`num_envs` episodes side by side; each step scores all their turns in one call of the reward function.
+
+    The `vector_entry_point` of every perlhf id: `gym.make_vec("perlhf/HH-v0", num_envs=64)`. Episode i is the one
+    that a `TaskEnv` seeded with `seed + i` plays. Autoreset is SAME_STEP: a finished episode's `info` is in
+    `infos["final_info"]`, its last observation in `infos["final_obs"]`.
+    """
+
+    metadata: dict[str, Any] = {**_TaskEnvBase.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        task: str | type[Task],
+        num_envs: int = 1,
+        reward: RewardSpec = "bundled",
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        **task_options: Any,
+    ) -> None:
+        super().__init__(task, reward, render_mode, **task_options)
+        if num_envs < 1:
+            raise UserError(f"num_envs must be at least 1, got {num_envs}.")
+        self.num_envs = num_envs
+        self.max_episode_steps = max_episode_steps
+        self.single_observation_space, self.single_action_space = self._spaces()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._rngs: list[np.random.Generator] = []
+        self._states: list[Any] = [None] * num_envs
+        self._steps = [0] * num_envs
+        self._shown: list[tuple[Turn, float | None, float | None]] = []
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts all episodes; an integer seed seeds episode i with `seed + i`."""
+        self._seed(seed)
+        infos: dict[str, Any] = {}
+        for i in range(self.num_envs):
+            infos = self._add_info(infos, self._start(i, options or {}), i)
+        self._shown = [(self.task.turn(state), None, None) for state in self._states]
+        return self._observations(), infos
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        """New generators where seeds are given, and where there are none yet."""
+        if seed is None or isinstance(seed, (int, np.integer)):
+            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        kept: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
+        self._rngs = [
+            rng if s is None and rng is not None else seeding.np_random(s)[0]
+            for s, rng in zip(seeds, kept, strict=True)
+        ]
+
+    def step(self, actions: Sequence[str]) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Answers all prompts; shapes (num_envs,) for rewards (float64), terminated and truncated (bool).
+
+        Raises:
+            UserError: an action is outside the action space; it says which.
+            ResetNeeded: there was no reset yet.
+        """
+        if not self._rngs:
+            raise ResetNeeded("call reset before step.")
+        if len(actions) != self.num_envs:
+            raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
+        for i, action in enumerate(actions):
+            _check_action(self.single_action_space, action, i)
+        turns = [self.task.turn(s, a) for s, a in zip(self._states, actions, strict=True)]
+        scores = score_turns(self.reward_function, turns)
+        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+        infos: dict[str, Any] = {}
+        for i, turn in enumerate(turns):
+            self._states[i], terminated[i] = self.task.advance(self._states[i], actions[i])
+            self._steps[i] += 1
+            truncated[i] = not terminated[i] and self._steps[i] == self.max_episode_steps
+            final = self._final_info(turn) if terminated[i] else {}
+            self._shown[i] = (turn, float(scores[i]), final.get("gold"))
+            if terminated[i] or truncated[i]:
+                ended = {"final_obs": self._observe(self._states[i]), "final_info": final}
+                infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
+        return self._observations(), scores, terminated, truncated, infos
+
+    def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        self._states[i] = self.task.start(self._rngs[i], options)
+        self._steps[i] = 0
+        return self.task.info(self._states[i])
+
+    def _observations(self) -> dict[str, Any]:
+        rows = [self._observe(state) for state in self._states]
+        observations: dict[str, Any] = {"prompt": tuple(row["prompt"] for row in rows)}
+        if self.task.image_shape is not None:
+            observations["image"] = np.stack([row["image"] for row in rows])
+        return observations
+
+    def oracle(self) -> tuple[str, ...]:
+        """A right response to each prompt now shown."""
+        return tuple(self.task.oracle(state) for state in self._states)
+
+    def plausible_action(self, rng: np.random.Generator) -> tuple[str, ...]:
+        """A beginner's response to each prompt now shown."""
+        return tuple(self.task.plausible_action(state, rng) for state in self._states)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """One picture or text for each env."""
+        if self.render_mode is None:
+            return None
+        draw = draw_card if self.render_mode == "rgb_array" else write_card
+        return tuple(draw(*shown) for shown in self._shown)
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that decides the episodes to come, as JSON: generators, states, step counts."""
+        return {
+            "rngs": [rng.bit_generator.state for rng in self._rngs],
+            "states": [self.task.state_to_json(state) for state in self._states],
+            "steps": list(self._steps),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Restores what `get_state` gave and returns the observations as they then were."""
+        self._rngs = [seeding.np_random(0)[0] for _ in range(self.num_envs)]
+        for rng, saved in zip(self._rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = saved
+        self._states = [self.task.state_from_json(value) for value in state["states"]]
+        self._steps = list(state["steps"])
+        self._shown = [(self.task.turn(s), None, None) for s in self._states]
+        return self._observations()
+
+
+def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:
+    """Makes a task from its class or "module:Class".
+
+    Raises:
+        UserError: an option that the task does not have, with the nearest one it has.
+    """
+    if isinstance(task, str):
+        module, _, name = task.partition(":")
+        task_class: type[Task] = getattr(importlib.import_module(module), name)
+    else:
+        task_class = task
+    known = set(inspect.signature(task_class).parameters)
+    for option in options:
+        if option not in known:
+            raise UserError(f"{task_class.__name__} has no option {option!r}.{did_you_mean(option, known)}")
+    return task_class(**options)
+
+
+def _check_action(space: spaces.Space[Any], action: Any, index: int | None = None) -> None:
+    assert isinstance(space, Unicode)
+    if not space.contains(action):
+        which = "action" if index is None else f"action {index}"
+        problem = f"{len(action)} characters" if isinstance(action, str) else type(action).__name__
+        if isinstance(action, str) and len(action) <= space.max_length:
+            problem = "a lone surrogate"
+        raise UserError(f"{which} must be a str of at most {space.max_length} valid characters, got {problem}.")

@@ -1,0 +1,1 @@
+"""Readers of the real corpora, and the generated miniature ones."""

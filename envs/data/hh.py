@@ -1,0 +1,85 @@
+"""The reader of Anthropic's HH-RLHF files: jsonl or jsonl.gz of {"chosen", "rejected"}, whole transcripts.
+
+    {"chosen": "\\n\\nHuman: Hi\\n\\nAssistant: Hello!", "rejected": "\\n\\nHuman: Hi\\n\\nAssistant: Go away."}
+
+Source of the format: github.com/anthropics/hh-rlhf (arXiv 2204.05862).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from envs.data.jsonl import read_jsonl, text_field
+from envs.data.records import Record
+from perlhf.errors import DataError
+
+_ANSWER = "\n\nAssistant:"
+_QUESTION = "\n\nHuman:"
+MAX_LENGTH = 20_000  # of a transcript; what the spaces of the env admit
+
+
+class Skipped(NamedTuple):
+    """A row that is sound but is no preference between two answers to one prompt."""
+
+    where: str
+    reason: str
+
+
+class HHFile(NamedTuple):
+    """What a file held: `len(records) + len(skipped)` is its number of rows."""
+
+    records: list[Record]
+    skipped: list[Skipped]
+
+
+def read_hh(path: str | Path) -> HHFile:
+    """Reads a whole file; every row is a record or is reported in `skipped`.
+
+    Raises:
+        DataError: a row that is not of the format, with FILE:LINE.
+    """
+    records, skipped = [], []
+    for item in _rows(Path(path)):
+        if isinstance(item, Skipped):
+            skipped.append(item)
+        else:
+            records.append(item)
+    if not records:
+        raise DataError(f"{path}: no preference pairs in {len(skipped)} rows.")
+    return HHFile(records, skipped)
+
+
+def _rows(path: Path) -> Iterator[Record | Skipped]:
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        chosen, rejected = (text_field(row, key, where) for key in ("chosen", "rejected"))
+        for key, text in (("chosen", chosen), ("rejected", rejected)):
+            if _ANSWER not in text:
+                raise DataError(f"{where}: field {key!r} has no '\\n\\nAssistant:' turn.")
+            if len(text) > MAX_LENGTH:
+                raise DataError(f"{where}: field {key!r} has {len(text)} characters, more than {MAX_LENGTH}.")
+        yield _pair(chosen, rejected, where)
+
+
+def _pair(chosen: str, rejected: str, where: str) -> Record | Skipped:
+    prompt = chosen[: chosen.rindex(_ANSWER) + len(_ANSWER)]
+    if prompt != rejected[: rejected.rindex(_ANSWER) + len(_ANSWER)]:
+        return Skipped(where, "chosen and rejected do not share the prompt up to the last Assistant turn")
+    answers = chosen[len(prompt) :].strip(), rejected[len(prompt) :].strip()
+    if answers[0] == answers[1]:
+        return Skipped(where, "chosen and rejected are the same")
+    return Record(prompt, *answers, {"where": where})
+
+
+def first_turn(prompt: str) -> str:
+    """The first Human turn of a transcript: what a fair split keeps on one side."""
+    start = prompt.find(_QUESTION)
+    text = prompt[start + len(_QUESTION) :] if start >= 0 else prompt
+    return text.split(_ANSWER)[0].strip()
+
+
+def split_of(prompt: str) -> str:
+    """ "train" (8 of 10), "validation" or "test", by a hash of the first Human turn."""
+    tenth = hashlib.sha256(first_turn(prompt).encode("utf-8")).digest()[0] * 10 // 256
+    return {0: "test", 1: "validation"}.get(tenth, "train")

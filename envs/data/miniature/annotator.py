@@ -1,0 +1,30 @@
+"""Noisy annotators: preference labels drawn from a gold score, so that a reward model has a known ceiling."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Annotator(NamedTuple):
+    """A Bradley-Terry annotator who is sometimes not paying attention.
+
+    sharpness: how strongly a gold difference of 1 counts (the inverse temperature of the logistic).
+    lapse: the share of labels given by the toss of a coin.
+    """
+
+    sharpness: float = 6.0
+    lapse: float = 0.08
+
+    def prefers_first(self, gold_first: float, gold_second: float) -> float:
+        """The probability that the first response is preferred."""
+        agreed = 1.0 / (1.0 + np.exp(-self.sharpness * (gold_first - gold_second)))
+        return float((1.0 - self.lapse) * agreed + self.lapse / 2.0)
+
+    def label(self, gold_first: float, gold_second: float, rng: np.random.Generator) -> bool:
+        """Draws one label: whether the first response is preferred."""
+        return bool(rng.random() < self.prefers_first(gold_first, gold_second))
+
+    def ceiling(self, gold_first: float, gold_second: float) -> float:
+        """The best expected accuracy of any predictor on a label of this pair."""
+        p = self.prefers_first(gold_first, gold_second)
+        return max(p, 1.0 - p)

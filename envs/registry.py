@@ -1,0 +1,30 @@
+"""Environment ids as commands take them."""
+
+from typing import Any
+
+import gymnasium as gym
+
+import envs  # noqa: F401 - registers perlhf/*
+from envs.core import make_task
+from envs.task import Task
+from perlhf.errors import UserError, did_you_mean
+
+
+def env_id(name: str) -> str:
+    """The full id: "HH-v0" becomes "perlhf/HH-v0".
+
+    Raises:
+        UserError: no such environment; it names the nearest.
+    """
+    full = name if "/" in name else f"perlhf/{name}"
+    if full not in gym.registry:
+        ours = [i.removeprefix("perlhf/") for i in gym.registry if i.startswith("perlhf/")]
+        raise UserError(f"unknown env {name!r}.{did_you_mean(name.removeprefix('perlhf/'), ours)}")
+    return full
+
+
+def task_of(full_id: str, **options: Any) -> Task:
+    """The task of a registered env, made with `options` (data, split...)."""
+    kwargs = {k: v for k, v in gym.spec(full_id).kwargs.items() if k not in ("reward", "render_mode")}
+    task = kwargs.pop("task")
+    return make_task(task, {**kwargs, **options})

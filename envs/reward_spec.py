@@ -1,0 +1,168 @@
+"""From what a user writes as `reward=` to a function that scores turns.
+
+A reward function takes a batch of turns and returns one number for each. It is given as
+
+- "bundled": the task's default;  "gold": the task's own judge;
+- "module:name": imported when first needed (as Gymnasium does with entry points);
+- a folder: a reward model that `rewards.train_reward_model` wrote;
+- {"reward": any of these strings, option: value, ...}: the same with keyword options;
+- a list of such mappings, each with a "weight": their weighted sum;
+- any callable. All but this one are JSON, so that an `EnvSpec` with them can be saved and sent.
+"""
+
+import functools
+import importlib
+import inspect
+import numbers
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.task import Task, Turn
+from perlhf.errors import RewardError, did_you_mean
+
+RewardFunction = Callable[..., Sequence[float]]  # of a Sequence[Turn]
+RewardSpec = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | RewardFunction
+
+_LEARNED = "rewards.reward_model:score"  # what scores with the reward model of a folder
+
+
+def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
+    """The reward function that `spec` stands for.
+
+    Raises:
+        RewardError: a spec of no known form, or a module or name that cannot be imported.
+    """
+    if isinstance(spec, str):
+        spec = {"reward": spec}
+    if isinstance(spec, Mapping):
+        options = dict(spec)
+        name = options.pop("reward", None)
+        if not isinstance(name, str):
+            raise RewardError(f"a reward mapping names its function under 'reward', got keys {sorted(spec)}.")
+        function = _resolve_name(name, task)
+        _check_options(name, function, options)
+        return functools.partial(function, **options) if options else function
+    if callable(spec):
+        return spec
+    if isinstance(spec, (list, tuple)):
+        return _resolve_sum(spec, task)
+    raise RewardError(f"a reward is a name, a mapping, a list of mappings or a callable, got {type(spec).__name__}.")
+
+
+def _check_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> None:
+    """Raises a RewardError where `function` would not take `options` beside the turns."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C: it says so itself when it is called
+        return
+    known = [*signature.parameters][1:]
+    if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        for option in options:
+            if option not in known:
+                raise RewardError(f"reward {name!r} has no option {option!r}.{did_you_mean(str(option), known)}")
+    try:
+        signature.bind([], **options)
+    except TypeError as error:
+        raise RewardError(f"reward {name!r}: {error}.") from None
+
+
+def _resolve_name(name: str, task: Task) -> RewardFunction:
+    if name == "bundled":
+        return _resolve_name(task.default_reward, task)
+    if name == "gold":
+        return functools.partial(_gold, task)
+    if os.path.isdir(name):
+        return functools.partial(_import(_LEARNED), path=name)
+    if ":" in name and name[0] not in ":.":
+        return _import(name)
+    raise RewardError(f"unknown reward {name!r}: expected 'bundled', 'gold', 'module:name' or an existing folder.")
+
+
+def _import(entry_point: str) -> RewardFunction:
+    module_name, _, attribute = entry_point.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the module is there and misses something of its own
+        raise RewardError(f"reward {entry_point!r}: no module named {error.name!r}.") from None
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        known = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
+        raise RewardError(
+            f"reward {entry_point!r}: {module_name} has no {attribute!r}.{did_you_mean(attribute, known)}"
+        )
+    return function
+
+
+def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFunction:
+    terms: list[tuple[float, RewardFunction]] = []
+    for part in parts:
+        if not isinstance(part, Mapping):
+            raise RewardError(f"each part of a reward sum is a mapping with 'reward' and 'weight', got {part!r}.")
+        options = dict(part)
+        weight = options.pop("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
+            raise RewardError(f"reward {part.get('reward')!r}: weight must be a number, got {weight!r}.")
+        terms.append((float(weight), resolve_reward(options, task)))
+    if not terms:
+        raise RewardError("a reward sum needs at least one part.")
+    return functools.partial(_weighted_sum, terms)
+
+
+def _weighted_sum(terms: Sequence[tuple[float, RewardFunction]], turns: Sequence[Turn]) -> list[float]:
+    total = np.zeros(len(turns))
+    for weight, function in terms:
+        total += weight * score_turns(function, turns)
+    return total.tolist()
+
+
+def _gold(task: Task, turns: Sequence[Turn]) -> list[float]:
+    scores = [task.judge(turn) for turn in turns]
+    if any(score is None for score in scores):
+        raise RewardError(f"reward 'gold': {type(task).__name__} has no judge of its own for these data.")
+    return scores  # type: ignore[return-value]
+
+
+def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
+    """The scores of `turns`, (len(turns),) float64, checked.
+
+    Raises:
+        RewardError: the function returned the wrong count, a non-number, NaN or an infinity; it is named.
+    """
+    returned = function(turns)
+    name = reward_name(function)
+    try:
+        if isinstance(returned, Mapping):
+            raise TypeError
+        iterator = iter(returned)
+    except TypeError:
+        raise RewardError(f"reward {name} returned {type(returned).__name__}, expected {len(turns)} numbers.") from None
+    scores = list(iterator)
+    if len(scores) != len(turns):
+        raise RewardError(f"reward {name} returned {len(scores)} scores for {len(turns)} turns.")
+    for i, score in enumerate(scores):
+        if isinstance(score, (bool, np.bool_)) or not isinstance(score, numbers.Real):
+            raise RewardError(f"reward {name} returned {score!r} for turn {i}, expected a number.")
+        if not np.isfinite(_as_float(score)):
+            raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
+    return np.asarray(scores, dtype=np.float64)
+
+
+def _as_float(score: Any) -> float:
+    """As a float; infinity for an integer that no float can hold."""
+    try:
+        return float(score)
+    except OverflowError:
+        return float("inf")
+
+
+def reward_name(function: RewardFunction) -> str:
+    """How messages name a reward function."""
+    if isinstance(function, functools.partial):
+        return reward_name(function.func)
+    qualified = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', type(function).__module__)}:{qualified}"

@@ -1,0 +1,79 @@
+"""What a task cannot be won by: tricks against the gold judge, and against the labels.
+
+    python -m evaluation.baselines --env HH-v0
+
+Prints the two tables of the task's page in docs/tasks/.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.data.records import Record
+from envs.registry import env_id, task_of
+from envs.text import TextTask
+from evaluation.metrics import Interval, bootstrap_mean, pair_accuracy
+from perlhf.errors import UserError, run_command
+from perlhf.options import option, parse_options
+from rewards.baselines import fit_baselines
+from rewards.pairs import ceiling
+
+
+@dataclass
+class Options:
+    """Scores tricks that know nothing of the task: as policies against gold, as predictors against labels."""
+
+    env: str = option("HH-v0", "the task")
+    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    prompts: int = option(2000, "held-out records to score on")
+    seed: int = option(0, "of the tricks that draw")
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m evaluation.baselines")
+    train, test = (task_of(env_id(options.env), data=options.data, split=split) for split in ("train", "test"))
+    if not isinstance(train, TextTask) or not isinstance(test, TextTask):
+        raise UserError(f"{options.env} is not a text task.")
+    count = min(options.prompts, len(test.records))
+    if test.has_annotator:
+        print("| policy | gold | words |\n|---|---|---|")
+        for name, gold, words in policies(test, count, options.seed):
+            print(f"| {name} | {show(gold)} | {words:.1f} |")
+        print()
+    print("| predictor of the label | accuracy |\n|---|---|")
+    for name, accuracy in predictors(train.records[:4000], test.records[:count]):
+        print(f"| {name} | {show(accuracy)} |")
+    best = ceiling(test, test.records[:count])
+    if best is not None:
+        print(f"| ceiling that the label noise implies | {best:.3f} |")
+
+
+def policies(task: TextTask, count: int, seed: int) -> list[tuple[str, Interval, float]]:
+    """Name, gold and mean words of each shortcut on the first `count` records, and of the oracle."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for name, answer in {**task.shortcuts(), "oracle": lambda index, rng: task.oracle(index)}.items():
+        texts = [answer(index, rng) for index in range(count)]
+        golds = [float(task.judge(task.turn(index, text)) or 0.0) for index, text in enumerate(texts)]
+        rows.append((name, bootstrap_mean(golds), float(np.mean([len(text.split()) for text in texts]))))
+    return rows
+
+
+def predictors(train: Sequence[Record], test: Sequence[Record]) -> list[tuple[str, Interval]]:
+    """Name and accuracy on labels of scores that see the response alone, fitted on `train`."""
+    rows = []
+    for name, baseline in fit_baselines(train).items():
+        chosen, rejected = ([baseline(getattr(r, side)) for r in test] for side in ("chosen", "rejected"))
+        rows.append((name, bootstrap_mean(pair_accuracy(chosen, rejected))))
+    return rows
+
+
+def show(interval: Interval) -> str:
+    """A mean with its interval."""
+    return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+if __name__ == "__main__":
+    run_command(main)

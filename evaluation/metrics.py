@@ -1,0 +1,58 @@
+"""Figures with their uncertainty, and what texts look like as a set. Pure functions."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Interval(TypedDict):
+    """A mean over n independent items with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+    """The mean of `values` (n,) with its 95% percentile-bootstrap interval.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"expected a non-empty list of finite numbers, got shape {array.shape}")
+    draws = np.random.default_rng(seed).integers(array.size, size=(resamples, array.size))
+    low, high = np.quantile(array[draws].mean(axis=1), [0.025, 0.975])
+    return {"mean": float(array.mean()), "low": float(low), "high": float(high), "n": int(array.size)}
+
+
+def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
+    """The mean of `values` (n,) over each group of items; an item may be in several, named in a fixed order."""
+    array = np.asarray(values, dtype=np.float64)
+    names = dict.fromkeys(name for position in zip_longest(*groups) for name in position if name is not None)
+    return {name: bootstrap_mean(array[[name in of_item for of_item in groups]]) for name in names}
+
+
+def pair_accuracy(first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    """1 where the first of a pair scores higher, 0 where lower, 1/2 for a tie; (n,)."""
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    return (np.sign(difference) + 1) / 2
+
+
+def distinct_n(texts: Sequence[str], n: int = 2) -> float:
+    """The share of word n-grams of all texts together that are distinct (arXiv 1510.03055); 0 without any."""
+    grams = [tuple(words[i : i + n]) for t in texts for words in [t.split()] for i in range(len(words) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Pearson's correlation; 0 where one side does not vary."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.size < 2 or a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,104 @@
+"""One picture of a run: the same prompt answered by SFT and by the policy, and the curves of its training.
+
+python -m evaluation.picture --run runs/HH-v0-ppo-seed0 --output docs/hh.png
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from envs.render import WIDTH, draw_card
+from envs.task import Turn
+from perlhf.errors import UserError, run_command
+from perlhf.options import option, parse_options
+
+GAP, TITLE, CURVES = 24, 44, 230
+_PAPER, _INK, _FAINT, _RAIL = (255, 255, 255), (34, 36, 40), (120, 124, 132), (225, 225, 220)
+_LINES = {"rollout/gold": ((62, 142, 90), "gold"), "rollout/score": ((47, 93, 168), "score")}
+
+
+@dataclass
+class Options:
+    """Draws a finished and evaluated run."""
+
+    run: str = option("", "the run folder")
+    output: str = option("run.png", "the PNG file to write")
+    sample: int = option(-1, "which prompt of evaluation.json; the one that improved most by default")
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m evaluation.picture")
+    folder = Path(options.run)
+    for name in ("evaluation.json", "metrics.jsonl"):
+        if not options.run or not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}; give --run with the folder of a finished, evaluated run.")
+    samples = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["samples"]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    sample = samples[options.sample] if options.sample >= 0 else max(samples, key=gain)
+    draw(sample, rows).save(options.output)
+    print(f"-> {options.output}")
+
+
+def gain(sample: dict[str, Any]) -> float:
+    """How much better the policy's sampled answer is than SFT's."""
+    key = "score" if sample["policy_sampled"]["gold"] is None else "gold"
+    return float(sample["policy_sampled"][key] - sample["sft_sampled"][key])
+
+
+def draw(sample: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Image.Image:
+    """The two cards side by side, without the empty space above them, over the curves."""
+    answers = {"before: SFT": sample["sft_sampled"], "after PPO": sample["policy_sampled"]}
+    cards = [draw_card(Turn(sample["prompt"], a["text"]), a["score"], a["gold"]) for a in answers.values()]
+    empty = min(int(np.flatnonzero((card != card[0, 0]).any(axis=(1, 2)))[0]) for card in cards)
+    cards = [card[max(0, empty - GAP) :] for card in cards]
+    width, height = 2 * WIDTH + 3 * GAP, len(cards[0])
+    picture = Image.new("RGB", (width, TITLE + height + CURVES + 2 * GAP), _PAPER)
+    pen = ImageDraw.Draw(picture)
+    for number, (title, card) in enumerate(zip(answers, cards, strict=True)):
+        left = GAP + number * (WIDTH + GAP)
+        pen.text((left, 14), title, fill=_INK, font=ImageFont.load_default(size=18))
+        picture.paste(Image.fromarray(card), (left, TITLE))
+    _draw_curves(pen, rows, (GAP, TITLE + height + GAP, width - GAP, TITLE + height + GAP + CURVES))
+    return picture
+
+
+def _draw_curves(pen: ImageDraw.ImageDraw, rows: Sequence[dict[str, Any]], box: tuple[int, int, int, int]) -> None:
+    """Each series over the turns trained on, in its own range, with its first and last value written."""
+    font = ImageFont.load_default(size=13)
+    present = [(key, *style) for key, style in _LINES.items() if any(row.get(key) is not None for row in rows)]
+    height = (box[3] - box[1]) // max(1, len(present))
+    for number, (key, colour, name) in enumerate(present):
+        top = box[1] + number * height
+        left, right, bottom = box[0] + 150, box[2] - 60, top + height - 22
+        values = smoothed([row[key] for row in rows if row.get(key) is not None])
+        low, high = min(values), max(values)
+        span = (high - low) or 1.0
+        points = [
+            (left + (right - left) * i / max(1, len(values) - 1), bottom - (bottom - top - 6) * (v - low) / span)
+            for i, v in enumerate(values)
+        ]
+        pen.line((left, bottom, right, bottom), fill=_RAIL)
+        pen.line(points, fill=colour, width=3, joint="curve")
+        pen.text((box[0], top + 6), f"{name} in training", fill=_INK, font=font)
+        pen.text((left - 8, points[0][1]), f"{values[0]:.2f}", fill=_FAINT, font=font, anchor="rm")
+        pen.text((right + 8, points[-1][1]), f"{values[-1]:.2f}", fill=_INK, font=font, anchor="lm")
+    turns = rows[-1]["step"] if rows else 0
+    pen.text((box[2] - 60, box[3] - 14), f"{turns:,} turns", fill=_FAINT, font=font, anchor="ra")
+
+
+def smoothed(values: Sequence[float], window: int = 5) -> list[float]:
+    """The mean of each value and up to `window - 1` before it."""
+    return [
+        sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
+        for i in range(len(values))
+    ]
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,248 @@
+"""Makes the tables of docs/results.md: runs the commands they stand on, then prints them as Markdown.
+
+    python -m evaluation.reproduce --tables ppo,long,reward,full
+    python -m evaluation.reproduce --tables real --real PATH
+
+Runs that are finished in `--output-dir` are taken as they are, so an interrupted reproduction goes on.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perlhf.errors import UserError, did_you_mean, run_command
+from perlhf.options import option, parse_options
+
+Summary = dict[str, Any]
+
+
+@dataclass
+class Options:
+    """Runs what the tables of docs/results.md stand on and prints them."""
+
+    tables: str = option("ppo,long,reward,full", "which: ppo, long, reward, full, real, with commas between")
+    output_dir: str = option("runs/reproduce", "where the runs go")
+    seeds: str = option("0,1,2", "of the PPO runs")
+    parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable")
+    real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
+    quick: bool = option(False, "a few steps of everything, to see that it runs")
+
+
+class Run(NamedTuple):
+    """One command, and the folder that its summary is in."""
+
+    folder: Path
+    words: list[str]
+
+
+class Table(NamedTuple):
+    """The runs of a table, and how their summaries make its rows."""
+
+    title: str
+    runs: dict[str, Run]
+    rows: Callable[[dict[str, Summary]], list[str]]
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m evaluation.reproduce")
+    names = options.tables.split(",")
+    for name in names:
+        if name not in TABLES:
+            raise UserError(f"unknown table {name!r}.{did_you_mean(name, TABLES)}")
+    for name in names:
+        table = TABLES[name](options)
+        with ThreadPoolExecutor(options.parallel) as pool:
+            summaries = dict(zip(table.runs, pool.map(finish, table.runs.values()), strict=True))
+        print(f"\n### {table.title}\n")
+        print("\n".join(table.rows(summaries)), flush=True)
+
+
+def finish(run: Run) -> Summary:
+    """Runs a command unless it is finished already; its summary."""
+    done = run.folder / "finished"
+    if not done.exists():
+        shutil.rmtree(run.folder, ignore_errors=True)  # of a reproduction that was interrupted
+        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+        with open(run.folder.with_suffix(".log"), "w", encoding="utf-8") as log:
+            words = [sys.executable, "-m", *run.words]
+            status = subprocess.run(words, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603
+        if status != 0:
+            raise UserError(f"{' '.join(run.words)} failed; see {run.folder.with_suffix('.log')}.")
+        done.touch()
+    return json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def command(options: Options, name: str, *words: object) -> Run:
+    """A command that writes to its own folder; made small by --quick."""
+    folder = Path(options.output_dir) / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    module = str(words[0])
+    small = {
+        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
+        "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
+        "agents.train_sft": ["--records", "64", "--eval-records", "20"],
+    }
+    extra = small.get(module, []) if options.quick else []
+    return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
+
+
+# The tables.
+
+
+def ppo_table(options: Options) -> Table:
+    """The demo, with several seeds."""
+    runs = {
+        f"seed {seed}": command(options, f"ppo-{seed}", "agents.train_ppo", "--env", "HH-v0", "--seed", seed)
+        for seed in options.seeds.split(",")
+    }
+    return Table("PPO on HH-v0: policy beside SFT on held-out prompts", runs, policy_rows)
+
+
+def long_table(options: Options) -> Table:
+    """The demo with three times its updates: does the reward model hold?"""
+    words = ("agents.train_ppo", "--env", "HH-v0", "--total-timesteps", 3 * 3072)
+    runs = {
+        f"seed {seed}": command(options, f"long-{seed}", *words, "--seed", seed) for seed in options.seeds.split(",")
+    }
+    return Table("Three times the updates against the same reward model", runs, policy_rows)
+
+
+def reward_table(options: Options) -> Table:
+    """Reward models by rank, and full tuning."""
+    base = ("rewards.train_reward_model", "--env", "HH-v0", "--pairs", 4000, "--policy-pairs", 2000)
+    variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full",)}
+    runs = {name: command(options, f"reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
+    return Table("Reward models: LoRA beside full, 4,000 pairs and 2,000 of the policy's samples", runs, reward_rows)
+
+
+def full_table(options: Options) -> Table:
+    """The demo with LoRA and with full tuning."""
+    runs = {
+        name: command(options, f"cost-{name}", "agents.train_ppo", "--env", "HH-v0", *words)
+        for name, words in {"LoRA 8": (), "full": ("--full",)}.items()
+    }
+    return Table("PPO: LoRA beside full, the same turns and the same reward model", runs, cost_rows)
+
+
+def real_table(options: Options) -> Table:
+    """The whole chain on the real corpus."""
+    if not options.real:
+        raise UserError("the table 'real' needs --real PATH, HH-RLHF's jsonl(.gz) file or folder.")
+    data = ("--env", "HH-v0", "--data", options.real)
+    sft = command(options, "real-sft", "agents.train_sft", *data, "--epochs", 3)
+    finish(sft)
+    backbone = ("--backbone", sft.folder / "backbone")
+    reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, "--epochs", 2)
+    finish(reward)
+    ppo = command(
+        options, "real-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, "--total-timesteps", 1280
+    )
+    return Table("Anthropic's own pairs", {"sft": sft, "reward": reward, "ppo": ppo}, real_rows)
+
+
+TABLES: dict[str, Callable[[Options], Table]] = {
+    "ppo": ppo_table,
+    "long": long_table,
+    "reward": reward_table,
+    "full": full_table,
+    "real": real_table,
+}
+
+
+def policy_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Gold and score, before and after, by decoding and by group."""
+    rows = table_head("", "gold, sampled", "gold, greedy", "score, sampled", "KL (nats)", "win rate", "turns", "s")
+    for name, s in summaries.items():
+        cells = [
+            arrow_interval(s, "gold"),
+            arrow_interval(s, "gold_greedy"),
+            arrow(s["sft"]["score"], s["policy"]["score"]),
+        ]
+        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{s['episodes']:,}", f"{s['seconds']:.0f}"]
+        rows.append(row(name, *cells))
+    groups = list(next(iter(summaries.values()))["sft"]["groups"]["sampled"])
+    rows += ["", *table_head("gold by group", *(f"{g}, {how}" for how in ("sampled", "greedy") for g in groups))]
+    for name, s in summaries.items():
+        cells = [
+            arrow(*(s[side]["groups"][how][g]["mean"] for side in ("sft", "policy")))
+            for how in ("sampled", "greedy")
+            for g in groups
+        ]
+        rows.append(row(name, *cells))
+    return rows
+
+
+def reward_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Accuracy beside cost, and the baselines once."""
+    rows = table_head(
+        "", "accuracy", "seen topics", "unseen topics", "agrees with gold", "CPU s", "pairs/CPU-s", "peak MB"
+    )
+    for name, s in summaries.items():
+        cells = [interval(s["accuracy"]), *(f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics"))]
+        cells += [f"{s['gold_agreement']['mean']:.3f}", f"{s['cpu_seconds']:.0f}", f"{s['pairs_per_cpu_second']:.1f}"]
+        rows.append(row(name, *cells, f"{s['peak_rss_mb']:.0f}"))
+    some = next(iter(summaries.values()))
+    rows += [row(name, f"{value:.3f}", *[""] * 6) for name, value in some["baselines"].items()]
+    return [*rows, row("ceiling of the labels", f"{some['ceiling']:.3f}", *[""] * 6)]
+
+
+def cost_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Quality beside cost of PPO."""
+    rows = table_head("", "gold, sampled", "gold, greedy", "KL (nats)", "s", "CPU s", "turns/CPU-s", "peak MB")
+    for name, s in summaries.items():
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), f"{s['kl']:.2f}", f"{s['seconds']:.0f}"]
+        cells += [f"{s['cpu_seconds']:.0f}", f"{s['samples_per_cpu_second']:.1f}", f"{s['peak_rss_mb']:.0f}"]
+        rows.append(row(name, *cells))
+    return rows
+
+
+def real_rows(summaries: dict[str, Summary]) -> list[str]:
+    """What the small backbone makes of real text."""
+    loss, reward, ppo = summaries["sft"]["held_out_loss"], summaries["reward"], summaries["ppo"]
+    rows = table_head("stage", "figure", "value")
+    rows.append(row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}"))
+    rows.append(
+        row("reward model", "held-out accuracy", f"{interval(reward['accuracy'])} (n = {reward['accuracy']['n']})")
+    )
+    rows += [row("", name, f"{value:.3f}") for name, value in reward["baselines"].items()]
+    rows.append(row("PPO", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"])))
+    rows.append(row("", "win rate by score", interval(ppo["win_rate"])))
+    return [*rows, row("", "KL, nats a response", f"{ppo['kl']:.2f}")]
+
+
+def table_head(*names: str) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [row(*names), "|" + "---|" * len(names)]
+
+
+def row(*cells: str) -> str:
+    """One line of it."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def interval(value: Summary) -> str:
+    """A mean with its interval."""
+    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def arrow(before: float, after: float) -> str:
+    """Before and after."""
+    return f"{before:.3f} -> {after:.3f}"
+
+
+def arrow_interval(summary: Summary, key: str) -> str:
+    """Before and after with their intervals."""
+    sides = (summary[side] for side in ("sft", "policy"))
+    return " -> ".join(f"{s[key]:.3f} [{s[f'{key}_low']:.3f}, {s[f'{key}_high']:.3f}]" for s in sides)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,127 @@
+"""Options of a command: the fields of one dataclass, read from the command line and from `--config FILE.yaml`.
+
+The parser is transformers' `HfArgumentParser` (argparse made from a dataclass). What is added here: the file
+goes through the same parser as the command line, which wins over it, and every mistake is one line with the
+nearest valid name.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from transformers import HfArgumentParser
+
+from perlhf.errors import UserError, did_you_mean
+
+Options = TypeVar("Options")
+
+_YAML_INFINITE = re.compile(r"\.(?=inf$|nan$)", re.IGNORECASE)  # YAML's ".inf" is Python's "inf"
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of an options dataclass, with its help text beside it."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+class _Parser(HfArgumentParser):
+    def __init__(self, options_class: type, **kwargs: Any) -> None:
+        super().__init__(options_class, allow_abbrev=False, usage="%(prog)s [--OPTION VALUE ...]", **kwargs)
+        self.add_argument("--config", help="a YAML file of these options; the command line wins over it")
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+    def names(self) -> dict[str, str]:
+        """Every way to spell an option, with the field it sets."""
+        return {s.lstrip("-").replace("-", "_"): a.dest for a in self._actions for s in a.option_strings}
+
+
+def parse_options(options_class: type[Options], arguments: Sequence[str] | None = None, prog: str = "") -> Options:
+    """Reads the options of a command.
+
+    Args:
+        options_class: a dataclass whose fields are made with `option`.
+        arguments: the command line, `sys.argv[1:]` by default.
+        prog: how the command is called, for its help.
+
+    Raises:
+        UserError: an unknown option or key, a value of the wrong type, a file that is not a YAML mapping.
+    """
+    parser = _Parser(options_class, prog=prog or None, description=options_class.__doc__)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        known = ["--" + name.replace("_", "-") for name in parser.names()]
+        hint = did_you_mean(flag.replace("_", "-"), known)
+        raise UserError(f"unknown option {flag}.{hint}")
+    if given.config:
+        from_file = read_config(Path(given.config), parser)
+        given = parser.parse_args([*from_file, *(arguments if arguments is not None else _command_line())])
+    values = vars(given)
+    values.pop("config")
+    return options_class(**values)
+
+
+def read_config(path: Path, parser: _Parser) -> list[str]:
+    """The keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
+    known = parser.names()
+    words: list[str] = []
+    seen: set[str] = set()
+    for key, value in _mapping(path):
+        where = f"{path}:{key.start_mark.line + 1}"
+        name = str(key.value).replace("-", "_")
+        if name not in known or name == "config":
+            raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, set(known) - {'config', 'help'})}")
+        if name in seen:
+            raise UserError(f"{where}: key {key.value!r} is given twice; keep one of them.")
+        seen.add(name)
+        if not isinstance(value, yaml.ScalarNode):
+            raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
+        if value.tag.endswith(":null"):
+            continue
+        word = f"--{name}={_YAML_INFINITE.sub('', value.value) if value.tag.endswith(':float') else value.value}"
+        try:
+            parser.parse_args([word])
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        words.append(word)
+    return words
+
+
+def _mapping(path: Path) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the config file: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except RecursionError:
+        raise UserError(f"{path}:1: nested too deeply; expected `option: value` lines.") from None
+    if node is None:
+        return []
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}:1: expected `option: value` lines.")
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise UserError(f"{path}:{key.start_mark.line + 1}: expected `option: value` lines.")
+    return node.value
+
+
+def _command_line() -> list[str]:
+    import sys
+
+    return sys.argv[1:]
+
+
+def to_yaml(options: Any) -> str:
+    """The options as a YAML file that `--config` reads back to the same values."""
+    return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)

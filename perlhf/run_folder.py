@@ -1,0 +1,96 @@
+"""The folder of one run: config.yaml, metrics.jsonl, summary.json and what the command adds to them.
+
+Files are written beside their place and renamed, so that a reader never sees half of one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from perlhf.errors import UserError
+from perlhf.options import to_yaml
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file durably: temporary name, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames within `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON object; NaN and infinity are refused, since JSON has no word for them."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
+    """Makes the folder of a new run and writes its config.yaml.
+
+    Args:
+        output_dir: the folder itself; None takes `runs/NAME`, with a number behind it where that is taken.
+        name: what to call a run that was given no folder.
+        options: the options dataclass of the command.
+
+    Raises:
+        UserError: the given folder already holds a run, or is a file.
+    """
+    if output_dir is None:
+        folder = _first_free(Path("runs") / name)
+    else:
+        folder = Path(output_dir)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; give a folder as --output-dir.")
+        if (folder / "config.yaml").exists():
+            raise UserError(f"{folder} already holds a run; give another --output-dir, or --resume {folder}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "config.yaml", to_yaml(options))
+    return folder
+
+
+def _first_free(folder: Path) -> Path:
+    candidate, number = folder, 1
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def read_run_config(folder: Path) -> dict[str, Any]:
+    """The config.yaml of a run folder.
+
+    Raises:
+        UserError: the folder does not exist or holds no run.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no run (no config.yaml); give the --output-dir of an earlier command.")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def update_summary(folder: Path, **values: Any) -> None:
+    """Sets values in summary.json and keeps the others."""
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {**summary, **values})

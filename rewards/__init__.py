@@ -1,0 +1,1 @@
+"""How good a response is: reward functions and LoRA reward models."""

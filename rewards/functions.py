@@ -1,0 +1,65 @@
+"""Reward functions that are not learned, and reward specs from YAML.
+
+A reward function is any callable from a batch of turns to as many numbers. Options come as keywords:
+
+    gym.make("perlhf/HH-v0", reward={"reward": "rewards.functions:length_penalty", "target": 30})
+
+and a weighted sum is a list, in Python or in a YAML file (`--reward FILE.yaml`, `load_reward_yaml`):
+
+    - reward: bundled
+      weight: 1.0
+    - reward: rewards.functions:length_penalty
+      weight: 0.1
+      target: 30
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from envs.task import Turn
+from perlhf.errors import RewardError
+
+
+def length_penalty(turns: Sequence[Turn], target: int = 40) -> list[float]:
+    """0 up to `target` words, then -1 for every further `target` words."""
+    return [-max(0, len(turn.response.split()) - target) / target for turn in turns]
+
+
+def repetition_penalty(turns: Sequence[Turn], n: int = 3) -> list[float]:
+    """Minus the share of the response's word n-grams that occurred before in it; 0 where it is shorter than n."""
+    return [-_repeated_share(turn.response.lower().split(), n) for turn in turns]
+
+
+def contains(turns: Sequence[Turn], text: str) -> list[float]:
+    """1 where the response contains `text`, else 0; case counts."""
+    return [float(text in turn.response) for turn in turns]
+
+
+def reward_from_text(text: str) -> Any:
+    """What `gym.make(reward=...)` takes, from what a command line takes: a YAML file is read, a name stays."""
+    return load_reward_yaml(text) if text.endswith((".yaml", ".yml")) else text
+
+
+def _repeated_share(words: list[str], n: int) -> float:
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def load_reward_yaml(path: str | Path) -> Any:
+    """A reward spec (mapping or list of mappings) from a YAML file, to pass as `reward=`.
+
+    Raises:
+        RewardError: the file cannot be read, or is neither.
+    """
+    try:
+        spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RewardError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RewardError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
+    if not isinstance(spec, (dict, list)):
+        raise RewardError(f"{path}: expected a mapping with 'reward', or a list of them.")
+    return spec

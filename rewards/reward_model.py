@@ -1,0 +1,125 @@
+"""`RewardModel`: a scalar score for a response, from a LoRA adapter and a linear head on the backbone.
+
+Trained with the pairwise Bradley-Terry loss; the score is read at the end token, as a sequence classifier of
+transformers does, so that a saved model opens in plain `peft` and `transformers` with equal scores.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.backbone import Backbone
+from backbones.forward import last_token_scores, like_lengths
+from backbones.loading import short_name
+from backbones.roles import Role, load_role, read_provenance
+from envs.reward_spec import RewardFunction
+from envs.task import Turn
+
+_loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
+
+
+class RewardModel:
+    """Scores turns; of the shape of a reward function.
+
+    Attributes:
+        role: the adapter and head.
+        centre: what is taken off every score, so that reference answers score 0 on average. It stands outside
+            the head because plain sequence classifiers have no bias.
+        folder: where it was loaded from or saved to, or None.
+    """
+
+    def __init__(self, role: Role, centre: float = 0.0, folder: Path | None = None) -> None:
+        assert role.head is not None, "a reward role has a head"
+        self.role, self.centre, self.folder = role, centre, folder
+
+    @classmethod
+    def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
+        """Opens what `save` wrote, frozen, once in a process for each folder.
+
+        Args:
+            folder: of the reward model.
+            backbone: to put it on; by default the one that it was trained on.
+
+        Raises:
+            UserError: no reward model there, or one that was trained on another base.
+        """
+        key = str(Path(folder).resolve())
+        model = _loaded.get(key)
+        if model is None or (backbone is not None and model.role.backbone is not backbone):
+            backbone = backbone or Backbone.load(read_provenance(Path(folder))["backbone"])
+            role, provenance = load_role(Path(folder), "reward", True, backbone)
+            model = _loaded[key] = cls(role, provenance["centre"], Path(folder))
+        return model
+
+    def save(self, folder: Path, **provenance: Any) -> None:
+        """Writes a sequence-classification adapter (or, for `--full`, a whole sequence classifier)."""
+        known = {"backbone": short_name(self.role.backbone.path), "centre": self.centre}
+        self.role.save(Path(folder), {**known, **provenance})
+        self.folder = Path(folder)
+        _loaded.pop(str(self.folder.resolve()), None)  # whoever asks from now on gets the new weights
+        _keep.cache_clear()
+
+    def __call__(self, turns: Sequence[Turn]) -> list[float]:
+        """The score of each turn."""
+        return self.score_texts([t.prompt for t in turns], [t.response for t in turns]).tolist()
+
+    @torch.no_grad()
+    def score_texts(self, prompts: Sequence[str], responses: Sequence[str], batch_size: int = 64) -> Tensor:
+        """Scores, (n,) float32, of responses to prompts."""
+        rows = [encode(self.role.backbone, p, r) for p, r in zip(prompts, responses, strict=True)]
+        scores = torch.empty(len(rows))
+        for chunk in like_lengths([len(row) for row in rows], batch_size):
+            scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
+        return scores - self.centre
+
+    def score_rows(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Raw scores of token rows, (n,), not centred; takes gradients where they are on."""
+        backbone, head = self.role.backbone, self.role.head
+        assert head is not None
+        with self.role.active() as model:
+            return last_token_scores(model, head, rows, backbone.pad_id, backbone.device)
+
+    # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RewardModel":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is None:
+            raise TypeError("a reward model that was never saved cannot be pickled; call save() first")
+        return RewardModel.load, (str(self.folder),)
+
+
+def score(turns: Sequence[Turn], path: str) -> list[float]:
+    """The reward function of a saved model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
+    return _keep(path)(turns)
+
+
+@lru_cache(maxsize=4)
+def _keep(path: str) -> RewardModel:
+    """The last few models that `score` was asked for stay loaded between the steps of an env."""
+    return RewardModel.load(path)
+
+
+def learned_model(function: RewardFunction) -> RewardModel | None:
+    """The reward model behind a reward function; None where it is not one model alone."""
+    if isinstance(function, RewardModel):
+        return function
+    if isinstance(function, partial) and function.func is score:
+        return _keep(function.keywords["path"])
+    return None
+
+
+def encode(backbone: Backbone, prompt: str, response: str) -> list[int]:
+    """Token ids of prompt, response and end token: what is scored, in training and under PPO alike."""
+    return [*backbone.encode_prompt(prompt), *backbone.encode_response(response), backbone.end_ids[0]]
+
+
+def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """-log sigmoid(chosen - rejected), the mean over pairs: Bradley-Terry (arXiv 2403.10704, section 2)."""
+    return -F.logsigmoid(chosen - rejected).mean()

@@ -1,0 +1,183 @@
+"""Which package may import which, what none of them may call, and which are packaged."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "perlhf": set(),
+    "envs": {"perlhf"},
+    "backbones": {"perlhf"},
+    "rewards": {"perlhf", "envs", "backbones"},
+    "agents": {"perlhf", "envs", "backbones", "rewards"},
+    "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
+}
+FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "torch.load",
+    "np.load",
+    "numpy.load",
+    "yaml.load",
+    "yaml.load_all",
+    "yaml.full_load",
+    "yaml.unsafe_load",
+}
+
+
+def nodes(tree):
+    """All nodes but those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for other in node.orelse:
+                yield other
+                yield from nodes(other)
+            continue
+        yield node
+        yield from nodes(node)
+
+
+def dotted(node):
+    """ "a.b.c" of a name or an attribute, else ""."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ""
+
+
+def imports(tree, package=""):
+    """Full names of all that is imported: modules, and the names taken from them."""
+    found = set()
+    for node in nodes(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*parents, *([node.module] if node.module else [])])
+            found |= {source} | {f"{source}.{alias.name}" for alias in node.names}
+    return found
+
+
+def calls(tree):
+    """What is called by name, with `from torch import load` and `import torch as t` undone."""
+    real = {}
+    for node in nodes(tree):
+        if isinstance(node, ast.Import):
+            real |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            real |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in nodes(tree):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func)
+            first, dot, rest = name.partition(".")
+            yield real.get(first, first) + dot + rest
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_name(path):
+    return ".".join(path.relative_to(ROOT).parent.parts)
+
+
+def is_command(tree):
+    """Whether a module has an `if __name__ == "__main__":`."""
+    return any(isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'" for node in tree.body)
+
+
+COMMANDS = {module_name(path) for path in FILES if is_command(parse(path))}
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+every_file = pytest.mark.parametrize("path", FILES, ids=relative)
+every_library_file = pytest.mark.parametrize("path", [p for p in FILES if module_name(p) not in COMMANDS], ids=relative)
+
+
+def ours(tree, package):
+    return {name for name in imports(tree, package) if name.split(".")[0] in ALLOWED}
+
+
+@every_library_file
+def test_a_module_imports_only_the_floors_below_it(path):
+    floor = path.relative_to(ROOT).parts[0]
+    imported = {name.split(".")[0] for name in ours(parse(path), package_name(path))}
+    assert not imported - ALLOWED[floor] - {floor}
+
+
+@every_file
+def test_no_module_imports_a_command(path):
+    assert not ours(parse(path), package_name(path)) & COMMANDS
+
+
+def test_the_commands_are_known():
+    assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
+    assert not {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")}
+
+
+@every_file
+def test_nothing_can_run_code_out_of_a_file(path):
+    tree = parse(path)
+    assert not {name.split(".")[0] for name in imports(tree, package_name(path))} & FORBIDDEN_MODULES
+    assert not set(calls(tree)) & FORBIDDEN_CALLS
+
+
+@every_file
+def test_remote_code_is_never_trusted(path):
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+
+
+def test_the_rules_above_see_what_they_forbid():
+    def tree(*lines):
+        return ast.parse("\n".join(lines))
+
+    inside = tree("def f():", "    from agents import ppo", "    import pickle")
+    assert imports(inside) == {"agents", "agents.ppo", "pickle"}
+    assert imports(tree("from . import core", "from ..data.hh import read_hh"), "envs.data") == {
+        "envs.data",
+        "envs.data.core",
+        "envs.data.hh",
+        "envs.data.hh.read_hh",
+    }
+    checked = tree(
+        "from typing import TYPE_CHECKING", "if TYPE_CHECKING:", "    import agents", "else:", "    import envs"
+    )
+    assert imports(checked) == {"typing", "typing.TYPE_CHECKING", "envs"}
+    hidden = tree("import torch as t", "from yaml import load as l", "t.load(1)", "l(2)", "x.eval()", "eval('3')")
+    assert set(calls(hidden)) == {"torch.load", "yaml.load", "x.eval", "eval"}
+    assert is_command(tree("if __name__ == '__main__':", "    pass"))
+    assert not is_command(tree("x = 1"))
+
+
+def test_every_package_is_listed_for_setuptools():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = project["tool"]["setuptools"]["packages"]
+    assert len(listed) == len(set(listed))
+    present = {package_name(path) for path in FILES if path.name == "__init__.py"}
+    assert set(listed) == present
+    assert not {package_name(path) for path in FILES} - present, "a folder of modules without __init__.py"
+    assert "tests" not in listed
+
+
+def test_the_tests_are_flat_and_no_package():
+    tests = ROOT / "tests"
+    assert not (tests / "__init__.py").exists()
+    assert {path.parent for path in tests.rglob("test_*.py")} == {tests}

@@ -1,0 +1,195 @@
+"""The commands as a user runs them, in subprocesses, one after the other; and the code in README."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from backbones.backbone import Backbone
+from backbones.forward import log_probs_of
+from backbones.loading import SHIPPED
+from backbones.roles import load_role
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments, cwd=None):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, timeout=600, cwd=cwd,
+        env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """SFT, reward model on it, PPO with both, evaluation: each a few steps."""
+    root = tmp_path_factory.mktemp("chain")
+    sft = run("agents.train_sft", "--records", 64, "--eval-records", 20, "--output-dir", root / "sft")
+    backbone = root / "sft" / "backbone"
+    run(
+        "rewards.train_reward_model", "--backbone", backbone, "--pairs", 64, "--eval-pairs", 40,
+        "--output-dir", root / "reward",
+    )  # fmt: skip
+    ppo = run(
+        "agents.train_ppo", "--backbone", backbone, "--reward", root / "reward", "--total-timesteps", 16,
+        "--n-envs", 8, "--batch-size", 8, "--eval-prompts", 12, "--max-new-tokens", 16, "--output-dir", root / "ppo",
+    )  # fmt: skip
+    evaluation = run("evaluation.evaluate", "--run", root / "ppo", "--prompts", 12, "--best-of", 2)
+    return root, sft, ppo, evaluation
+
+
+def test_sft_lowers_the_held_out_loss_or_says_so(chain):
+    root, printed, _, _ = chain
+    summary = json.loads((root / "sft" / "summary.json").read_text())
+    assert set(summary["held_out_loss"]) == {"before", "after"}
+    assert "nats a response token" in printed
+    assert summary["records"] == 64
+
+
+def test_sft_writes_a_backbone_of_its_own(chain):
+    root, *_ = chain
+    merged, base = Backbone.load(str(root / "sft" / "backbone")), Backbone.load("tiny")
+    assert merged.hash != base.hash
+    assert merged.model.config.num_labels == 1
+
+
+def test_ppo_writes_what_the_design_names(chain):
+    root, _, printed, _ = chain
+    folder = root / "ppo"
+    summary = json.loads((folder / "summary.json").read_text())
+    for key in ("env", "backbone", "mode", "lora_rank", "seed", "data", "iterations", "episodes", "seconds",
+                "cpu_seconds", "samples_per_cpu_second", "peak_rss_mb", "kl", "win_rate"):  # fmt: skip
+        assert key in summary
+    assert (summary["iterations"], summary["episodes"], summary["mode"]) == (2, 16, "lora")
+    for side in ("sft", "policy"):
+        for key in (
+            "score",
+            "gold",
+            "gold_low",
+            "gold_high",
+            "gold_greedy",
+            "gold_greedy_low",
+            "gold_greedy_high",
+            "n",
+        ):
+            assert key in summary[side]
+    assert set(summary["win_rate"]) == {"mean", "low", "high", "n"}
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    assert yaml.safe_load((folder / "config.yaml").read_text())["n_envs"] == 8
+    assert (folder / "checkpoints" / "step-16" / "manifest.json").exists()
+    assert "[ok] KL is exactly 0" in printed
+
+
+def test_evaluation_adds_the_yardsticks_and_answers_side_by_side(chain):
+    root, _, _, printed = chain
+    summary = json.loads((root / "ppo" / "summary.json").read_text())
+    assert summary["best_of"]["n"] == 2
+    assert summary["best_of"]["score"] >= summary["sft"]["score"] - 0.5
+    assert summary["oracle"]["gold"] == 1.0
+    report = json.loads((root / "ppo" / "evaluation.json").read_text())
+    assert set(report["samples"][0]) == {"prompt", "sft_sampled", "policy_sampled", "sft_greedy", "policy_greedy"}
+    assert "sft best of 2" in printed
+
+
+def test_plain_peft_opens_the_trained_policy(chain):
+    root, *_ = chain
+    backbone = Backbone.load(str(root / "sft" / "backbone"))
+    role, _ = load_role(root / "ppo" / "policy", "policy", False, backbone)
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(backbone.path), root / "ppo" / "policy")
+    prompt, response = backbone.encode_prompt("\n\nHuman: Hello!\n\nAssistant:"), backbone.encode_response("Hello!")
+    import torch
+
+    with torch.no_grad():
+        logits = plain(input_ids=torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+    theirs = logits.log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)]
+    torch.testing.assert_close(theirs, log_probs_of(role, [prompt], [response])[0], atol=1e-5, rtol=0)
+
+
+def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
+    from envs.data.miniature.hh_records import MiniatureHH, write_hh
+
+    write_hh(tmp_path / "hh.jsonl.gz".removesuffix(".gz"), MiniatureHH("train")[:300])
+    (tmp_path / "reward.yaml").write_text(
+        "- reward: rewards.functions:contains\n  text: help\n  weight: 1.0\n"
+        "- reward: rewards.functions:length_penalty\n  target: 10\n  weight: 0.5\n"
+    )
+    (tmp_path / "config.yaml").write_text(
+        f"data: {tmp_path / 'hh.jsonl'}\nreward: {tmp_path / 'reward.yaml'}\nn_envs: 4\nbatch_size: 4\n"
+        "total_timesteps: 400\nmax_new_tokens: 8\neval_prompts: 5\nlearning_rate: 1e-3\n"
+    )
+    run(
+        "agents.train_ppo", "--config", tmp_path / "config.yaml", "--total-timesteps", 8,
+        "--output-dir", tmp_path / "run",
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["episodes"] == 8  # the command line wins over the file
+    assert summary["win_rate_by"] == "score"
+    assert "gold" not in summary["policy"]
+
+
+def test_full_goes_through_the_same_commands(tmp_path):
+    run(
+        "rewards.train_reward_model", "--full", "--pairs", 32, "--eval-pairs", 20, "--output-dir", tmp_path / "reward",
+    )  # fmt: skip
+    run(
+        "agents.train_ppo", "--full", "--reward", tmp_path / "reward", "--total-timesteps", 8, "--n-envs", 4,
+        "--batch-size", 4, "--eval-prompts", 4, "--max-new-tokens", 8, "--output-dir", tmp_path / "ppo",
+    )  # fmt: skip
+    assert json.loads((tmp_path / "ppo" / "summary.json").read_text())["mode"] == "full"
+    run("evaluation.evaluate", "--run", tmp_path / "ppo", "--prompts", 4, "--best-of", 0)
+
+
+def test_pretraining_makes_a_backbone_that_loads(tmp_path):
+    printed = run(
+        "agents.pretrain", "--steps", 4, "--hidden-size", 32, "--layers", 2, "--output-dir", tmp_path / "tiny"
+    )
+    assert "loss" in printed
+    backbone = Backbone.load(str(tmp_path / "tiny"))
+    assert backbone.hidden_size == 32
+    assert json.loads((tmp_path / "tiny" / "pretraining.json").read_text())["synthetic_data_only"] is True
+
+
+def test_the_shipped_files_are_small():
+    for folder in SHIPPED.values():
+        assert sum(p.stat().st_size for p in folder.rglob("*")) <= 15 * 2**20
+    adapters = ROOT / "rewards" / "bundled"
+    assert sum(p.stat().st_size for p in adapters.rglob("*.safetensors")) <= 2**20
+
+
+def python_blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
+
+
+@pytest.mark.parametrize("number", range(len(python_blocks(ROOT / "README.md"))))
+def test_the_code_in_readme_runs(number, tmp_path):
+    code = python_blocks(ROOT / "README.md")[number]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tree_in_readme_is_the_tree():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^ {4,}([a-z_]+\.py)\s", text, flags=re.M))
+    packages = ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation")
+    real = {p.name for package in packages for p in (ROOT / package).rglob("*.py") if p.name != "__init__.py"}
+    assert named == real
+
+
+def test_every_test_that_the_page_on_ppo_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "ppo.md").read_text(encoding="utf-8")))
+    written = {n for p in (ROOT / "tests").glob("*.py") for n in re.findall(r"^def (test_\w+)", p.read_text(), re.M)}
+    assert len(named) > 30
+    assert named <= written

@@ -1,0 +1,756 @@
+"""Every registered perlhf/* environment, one by one and side by side."""
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import toy_tasks  # noqa: F401 - registers test/*
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import envs  # noqa: F401 - registers perlhf/*
+from envs.reward_spec import resolve_reward, reward_name, score_turns
+from envs.spaces import Unicode, has_lone_surrogate
+from envs.task import Turn
+from perlhf.errors import DataError, RewardError, UserError
+
+ROOT = Path(__file__).parents[1]
+IDS = sorted(name for name in gym.registry if name.startswith("perlhf/"))
+HH = "perlhf/HH-v0"
+TURN = Turn("\n\nHuman: Hi\n\nAssistant:", "a b c d e f")
+
+# JSON-able rewards of each kind that needs no model.
+CONTAINS_E = {"reward": "rewards.functions:contains", "text": "e"}
+PENALTY = {"reward": "rewards.functions:length_penalty", "target": 2}
+REWARDS = ["gold", CONTAINS_E, [{**CONTAINS_E, "weight": 2.0}, {**PENALTY, "weight": 0.5}]]
+
+every_id = pytest.mark.parametrize("env_id", IDS)
+any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates included
+
+
+def length_of_response(turns):
+    return [float(len(turn.response)) for turn in turns]
+
+
+class Model:
+    """A callable reward that must never be copied, as a neural network must not."""
+
+    def __call__(self, turns):
+        return [0.5] * len(turns)
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("the model was copied")
+
+    def __reduce__(self):
+        raise AssertionError("the model was pickled")
+
+
+def plain(value):
+    """Equal values give equal strings, whatever arrays they hold."""
+    return json.dumps(value, default=lambda array: array.tolist(), sort_keys=True)
+
+
+def play(env, seed, episodes=3):
+    """Everything that some episodes show, with the same actions for the same seed."""
+    rng, seen = np.random.default_rng(seed), []
+    for number in range(episodes):
+        seen.append(env.reset(seed=seed if number == 0 else None))
+        ended = False
+        while not ended:
+            action = env.unwrapped.plausible_action(rng)
+            observation, reward, terminated, truncated, info = env.step(action)
+            seen.append((action, observation, reward, terminated, truncated, info))
+            ended = terminated or truncated
+    return plain(seen)
+
+
+# Gymnasium's own contract
+
+
+def test_the_environments_are_registered():
+    assert HH in IDS
+
+
+@every_id
+def test_passes_gymnasiums_checker_without_a_warning(env_id):
+    env = gym.make(env_id, reward="gold")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+
+
+@every_id
+def test_the_same_seed_gives_the_same_episodes(env_id):
+    first, second = (gym.make(env_id, reward="gold") for _ in range(2))
+    played = play(first, seed=7)
+    assert play(second, seed=7) == played
+    assert play(first, seed=7) == played
+    assert play(first, seed=8) != played
+
+
+EPISODES = """
+import json, sys
+import gymnasium as gym, numpy as np
+import envs
+for env_id in sys.argv[1:]:
+    env = gym.make(env_id, reward="gold")
+    for seed in range(20):
+        rng, (observation, info), ended = np.random.default_rng(seed), env.reset(seed=seed), False
+        seen = [observation, info]
+        while not ended:
+            action = env.unwrapped.plausible_action(rng)
+            observation, reward, ended, truncated, info = env.step(action)
+            seen.append([action, observation, reward, ended, truncated, info, env.unwrapped.oracle()])
+        print(json.dumps(seen, default=lambda array: array.tolist()))
+"""
+
+
+def run_python(code, *arguments, **environ):
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
+
+
+def test_two_processes_play_the_same_episodes():
+    runs = [run_python(EPISODES, *IDS, PYTHONHASHSEED=seed) for seed in ("1", "2")]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert len(runs[0].stdout.splitlines()) == 20 * len(IDS)
+    assert runs[0].stdout == runs[1].stdout
+
+
+def test_environments_never_import_torch():
+    code = """
+import sys
+import gymnasium as gym, envs
+for env_id in sys.argv[1:]:
+    env = gym.make(env_id, reward="gold", render_mode="rgb_array")
+    env.reset(seed=0); env.step("hello"); env.render()
+    vector = gym.make_vec(env_id, num_envs=2, reward="gold")
+    vector.reset(seed=0); vector.step(("hello", ""))
+assert "torch" not in sys.modules, "torch was imported"
+assert "transformers" not in sys.modules, "transformers was imported"
+"""
+    run = run_python(code, *IDS)
+    assert run.returncode == 0, run.stderr
+
+
+@every_id
+def test_the_spaces_are_text(env_id):
+    env = gym.make(env_id, reward="gold").unwrapped
+    assert isinstance(env.action_space, Unicode)
+    assert isinstance(env.observation_space, spaces.Dict)
+    assert isinstance(env.observation_space["prompt"], Unicode)
+
+
+@every_id
+def test_the_oracle_reaches_full_gold_and_success(env_id):
+    env = gym.make(env_id, reward="gold")
+    for seed in range(50):
+        env.reset(seed=seed)
+        ended = False
+        while not ended:
+            _, reward, ended, truncated, info = env.step(env.unwrapped.oracle())
+            assert not truncated
+        assert (reward, info["gold"], info["is_success"]) == (1.0, 1.0, True)
+
+
+@every_id
+def test_plausible_actions_are_actions_good_and_bad(env_id):
+    env, rng, golds = gym.make(env_id, reward="gold"), np.random.default_rng(0), []
+    for seed in range(200):
+        env.reset(seed=seed)
+        action = env.unwrapped.plausible_action(rng)
+        assert env.action_space.contains(action)
+        golds.append(env.step(action)[1])
+    assert min(golds) < 0.3
+    assert max(golds) > 0.9
+
+
+@every_id
+def test_step_before_reset_is_refused(env_id):
+    with pytest.raises(ResetNeeded):
+        gym.make(env_id, reward="gold").step("hello")
+    with pytest.raises(ResetNeeded):
+        gym.make_vec(env_id, num_envs=1, reward="gold").step(("hello",))
+
+
+# Copies, pickles, specs
+
+
+@every_id
+@pytest.mark.parametrize("reward", REWARDS, ids=["name", "mapping", "sum"])
+def test_a_spec_survives_json_and_pickle(env_id, reward):
+    env = gym.make(env_id, reward=reward)
+    for spec in (EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec))):
+        assert spec.kwargs["reward"] == reward
+        twin = gym.make(spec)
+        assert play(twin, seed=3) == play(env, seed=3)
+
+
+@every_id
+def test_a_vector_spec_survives_json(env_id):
+    env = gym.make_vec(env_id, num_envs=2, reward=CONTAINS_E)
+    twin = gym.make_vec(EnvSpec.from_json(env.spec.to_json()))
+    assert twin.num_envs == 2
+    assert twin.reset(seed=4)[0] == env.reset(seed=4)[0]
+    assert twin.step(("yes", "no"))[1].tolist() == env.step(("yes", "no"))[1].tolist() == [1.0, 0.0]
+
+
+@every_id
+@pytest.mark.parametrize("reward", REWARDS, ids=["name", "mapping", "sum"])
+def test_a_pickle_made_mid_episode_goes_on_alike(env_id, reward):
+    env = gym.make(env_id, reward=reward, render_mode="ansi")
+    env.reset(seed=5)
+    twin = pickle.loads(pickle.dumps(env))
+    assert twin.render() == env.render()
+    assert plain(twin.step("hello")) == plain(env.step("hello"))
+    assert plain(twin.reset()) == plain(env.reset())
+
+
+@every_id
+def test_a_pickle_does_not_hold_the_data(env_id):
+    env = gym.make(env_id, reward="gold")
+    env.reset(seed=5)
+    env.step("hello")
+    assert len(pickle.dumps(env)) < 20_000
+
+
+@every_id
+def test_a_vector_pickle_goes_on_alike(env_id):
+    env = gym.make_vec(env_id, num_envs=3, reward="gold")
+    env.reset(seed=5)
+    env.step(("a", "b", "c"))
+    twin = pickle.loads(pickle.dumps(env))
+    assert plain(twin.step(("a", "b", "c"))) == plain(env.step(("a", "b", "c")))
+
+
+@every_id
+def test_a_deep_copy_goes_on_alike_and_on_its_own(env_id):
+    env = gym.make(env_id, reward="gold")
+    env.reset(seed=5)
+    twin = copy.deepcopy(env)
+    stepped = plain(twin.step("hello"))
+    following = plain(twin.reset())
+    assert plain(env.step("hello")) == stepped
+    assert plain(env.reset()) == following
+
+
+@every_id
+@pytest.mark.parametrize("reward", ["gold", Model()], ids=["name", "callable"])
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+def test_a_deep_copy_shares_the_reward_and_the_task(env_id, reward, make):
+    env = make(env_id, reward=reward)
+    env.reset(seed=0)
+    function = env.unwrapped.reward_function
+    twin = copy.deepcopy(env)
+    assert twin is not env
+    assert twin.unwrapped.reward_function is function
+    assert twin.unwrapped.task is env.unwrapped.task
+
+
+@every_id
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+@pytest.mark.parametrize(
+    "save",
+    [lambda env: env.spec.to_json(), lambda env: pickle.dumps(env.spec), pickle.dumps],
+    ids=["spec.to_json", "pickle of spec", "pickle"],
+)
+def test_a_callable_reward_says_in_one_line_why_it_cannot_be_saved(env_id, make, save):
+    env = make(env_id, reward=length_of_response)
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=r"length_of_response.*cannot be saved.*reward='module:name'") as caught:
+        save(env)
+    assert "\n" not in str(caught.value)
+
+
+@every_id
+def test_an_env_with_a_callable_reward_passes_the_checker_uncopied(env_id):
+    env = gym.make(env_id, reward=Model())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+
+
+@every_id
+def test_an_env_made_again_from_its_spec_has_the_same_callable(env_id):
+    model = Model()
+    env = gym.make(env_id, reward=model)
+    assert gym.make(env.spec).unwrapped.reward_function is model
+    assert gym.make_vec(env.spec, num_envs=2).reward_function is model
+
+
+# Many episodes side by side
+
+
+@every_id
+def test_a_vector_episode_equals_the_single_env_with_its_seed(env_id):
+    vector, rng = gym.make_vec(env_id, num_envs=3, reward="gold"), np.random.default_rng(0)
+    singles = [gym.make(env_id, reward="gold") for _ in range(3)]
+    observations, infos = vector.reset(seed=40)
+    for i, env in enumerate(singles):
+        observation, info = env.reset(seed=40 + i)
+        assert observations["prompt"][i] == observation["prompt"]
+        assert {key: infos[key][i] for key in info} == info
+    for _ in range(6):
+        actions = vector.plausible_action(rng)
+        observations, rewards, terminated, truncated, infos = vector.step(actions)
+        for i, env in enumerate(singles):
+            observation, reward, over, cut, info = env.step(actions[i])
+            assert (rewards[i], terminated[i], truncated[i]) == (reward, over, cut)
+            if over:
+                assert infos["final_obs"][i]["prompt"] == observation["prompt"]
+                assert {key: infos["final_info"][key][i] for key in info} == info
+                observation, info = env.reset()
+                assert {key: infos[key][i] for key in info} == info
+            assert observations["prompt"][i] == observation["prompt"]
+
+
+@every_id
+def test_vector_envs_reset_in_the_same_step(env_id):
+    vector = gym.make_vec(env_id, num_envs=2, reward="gold")
+    assert vector.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert type(vector).metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+
+@every_id
+def test_a_vector_step_scores_all_turns_in_one_call(env_id):
+    calls = []
+
+    def reward(turns):
+        calls.append([(turn.prompt, turn.response) for turn in turns])
+        return length_of_response(turns)
+
+    vector = gym.make_vec(env_id, num_envs=3, reward=reward)
+    observations, _ = vector.reset(seed=0)
+    assert calls == []
+    for step in (1, 2):
+        prompts = observations["prompt"]
+        observations, rewards, *_ = vector.step(("a", "", "ccc"))
+        assert len(calls) == step
+        assert calls[-1] == list(zip(prompts, ("a", "", "ccc"), strict=True))
+        assert rewards.tolist() == [1.0, 0.0, 3.0]
+        assert rewards.dtype == np.float64
+
+
+def test_final_info_and_final_obs_are_of_the_episode_that_ended():
+    vector = gym.make_vec(HH, num_envs=2, reward="gold")
+    before, _ = vector.reset(seed=1)
+    right = vector.oracle()[0]
+    after, rewards, terminated, truncated, infos = vector.step((right, ""))
+    assert terminated.tolist() == [True, True]
+    assert truncated.tolist() == [False, False]
+    assert rewards.tolist() == [1.0, 0.0]
+    assert infos["final_info"]["gold"].tolist() == [1.0, 0.0]
+    assert infos["final_info"]["is_success"].tolist() == [True, False]
+    assert infos["_final_info"].tolist() == infos["_final_obs"].tolist() == [True, True]
+    assert [observation["prompt"] for observation in infos["final_obs"]] == list(before["prompt"])
+    assert after["prompt"] != before["prompt"]
+    assert infos["index"].shape == (2,)
+
+
+def test_vector_observations_are_inside_the_spaces():
+    vector = gym.make_vec(HH, num_envs=3, reward="gold")
+    observations, _ = vector.reset(seed=0)
+    assert vector.observation_space.contains(observations)
+    assert vector.action_space.contains(vector.oracle())
+
+
+def test_one_seed_for_each_env_and_none_keeps_the_generator():
+    vector = gym.make_vec(HH, num_envs=2, reward="gold")
+    prompts = vector.reset(seed=[11, 4])[0]["prompt"]
+    alone = [gym.make(HH, reward="gold").reset(seed=seed)[0]["prompt"] for seed in (11, 4)]
+    assert list(prompts) == alone
+    following = vector.reset()[0]["prompt"]
+    vector.reset(seed=[11, 4])
+    again = vector.reset(seed=[None, 4])[0]["prompt"]
+    assert again == (following[0], prompts[1])
+
+
+@pytest.mark.parametrize("actions", [(), ("a",), ("a", "b", "c")])
+def test_a_wrong_number_of_actions_is_refused(actions):
+    vector = gym.make_vec(HH, num_envs=2, reward="gold")
+    vector.reset(seed=0)
+    with pytest.raises(UserError, match=f"expected 2 actions, one for each env, got {len(actions)}"):
+        vector.step(actions)
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [(3, "int"), (None, "NoneType"), ("\ud800", "a lone surrogate"), ("x" * 20_001, "20001 characters")],
+)
+def test_a_bad_action_names_its_index(bad, problem):
+    vector = gym.make_vec(HH, num_envs=3, reward="gold")
+    vector.reset(seed=0)
+    with pytest.raises(UserError, match=rf"^action 1 must be a str of at most 20000 .* got {problem}\.$"):
+        vector.step(("a", bad, "c"))
+    single = gym.make(HH, reward="gold", disable_env_checker=True)
+    single.reset(seed=0)
+    with pytest.raises(UserError, match=rf"^action must be a str of at most 20000 .* got {problem}\.$"):
+        single.step(bad)
+
+
+def test_a_refused_action_changes_nothing():
+    vector = gym.make_vec(HH, num_envs=2, reward="gold")
+    vector.reset(seed=0)
+    state = plain(vector.get_state())
+    with pytest.raises(UserError):
+        vector.step(("fine", "\ud800"))
+    assert plain(vector.get_state()) == state
+
+
+@every_id
+def test_a_state_written_as_json_goes_on_alike(env_id):
+    vector, twin = (gym.make_vec(env_id, num_envs=3, reward="gold") for _ in range(2))
+    vector.reset(seed=9)
+    vector.step(("a", "b", "c"))
+    state = json.loads(json.dumps(vector.get_state()))
+    shown = twin.set_state(state)
+    assert plain(twin.get_state()) == plain(state)
+    for _ in range(3):
+        following, twin_following = vector.step(("a", "b", "c")), twin.step(("a", "b", "c"))
+        assert plain(following) == plain(twin_following)
+    vector.set_state(state)
+    assert plain(vector.set_state(state)) == plain(shown)
+
+
+def test_an_endless_episode_is_truncated_and_counted_anew():
+    vector = gym.make_vec("test/Endless-v0", num_envs=2, max_episode_steps=2, reward="gold")
+    vector.reset(seed=0)
+    for _ in range(2):
+        *_, terminated, truncated, infos = vector.step(("a", "b"))
+        assert (terminated.tolist(), truncated.tolist()) == ([False, False], [False, False])
+        assert "final_obs" not in infos
+        *_, terminated, truncated, infos = vector.step(("a", "b"))
+        assert (terminated.tolist(), truncated.tolist()) == ([False, False], [True, True])
+        assert infos["_final_obs"].tolist() == [True, True]
+        assert "gold" not in infos["final_info"]
+
+
+def test_a_restored_state_knows_how_long_its_episodes_have_run():
+    vector, twin = (gym.make_vec("test/Endless-v0", max_episode_steps=2, reward="gold") for _ in range(2))
+    vector.reset(seed=0)
+    vector.step(("a",))
+    twin.set_state(json.loads(json.dumps(vector.get_state())))
+    assert twin.step(("a",))[3].tolist() == [True]
+
+
+def test_only_the_episodes_that_ended_are_reset():
+    vector = gym.make_vec("test/TwoTurns-v0", num_envs=2, reward="gold")
+    vector.reset(seed=0)
+    state = vector.get_state()
+    state["states"] = [[0], [1, "I said so"]]  # the second episode is one turn further
+    vector.set_state(json.loads(json.dumps(state)))
+    _, rewards, terminated, _, infos = vector.step(("I do", "the end"))
+    assert terminated.tolist() == [False, True]
+    assert rewards.tolist() == [0.0, 1.0]  # paid after the second answer, for the first one
+    assert infos["_final_info"].tolist() == [False, True]
+    assert infos["final_info"]["gold"][1] == 1.0
+    assert vector.get_state()["states"][0] == [0, "I do"]
+    assert len(vector.get_state()["states"][1]) == 1
+
+
+def test_an_env_made_with_no_episodes_is_refused():
+    with pytest.raises(UserError, match="num_envs must be at least 1, got 0"):
+        gym.make_vec(HH, num_envs=0, reward="gold")
+
+
+# The record that an episode is about
+
+
+def test_reset_takes_the_record_of_an_index():
+    env, vector = gym.make(HH, reward="gold"), gym.make_vec(HH, num_envs=2, reward="gold")
+    for index in (0, 123, 19_999, np.int64(5)):
+        observation, info = env.reset(seed=0, options={"index": index})
+        assert info["index"] == index
+        assert observation["prompt"] == env.unwrapped.task.records[index].prompt
+    observations, infos = vector.reset(seed=0, options={"index": 7})
+    assert infos["index"].tolist() == [7, 7]
+    assert observations["prompt"] == (vector.task.records[7].prompt,) * 2
+
+
+@pytest.mark.parametrize("index", [-1, 20_000, "3", 1.0])
+def test_an_index_outside_the_split_is_refused(index):
+    env = gym.make(HH, reward="gold")
+    with pytest.raises(UserError, match=rf"'index' must be a record from 0 to 19999, got {index!r}"):
+        env.reset(options={"index": index})
+
+
+# Mistakes: one line that names the nearest right word
+
+
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"splitt": "test"}, "HH has no option 'splitt'. Did you mean 'split'?"),
+        ({"split": "tset"}, "unknown split 'tset'. Did you mean 'test'?"),
+        ({"split": "zzz"}, "unknown split 'zzz'. Known: test, train, validation."),
+        ({"render_mode": "rgb_arry"}, "unknown render_mode 'rgb_arry'. Did you mean 'rgb_array'?"),
+        ({"data": "no/such/file"}, "no/such/file: no such file or folder; give HH-RLHF's jsonl(.gz) file"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*render_mode")
+def test_a_wrong_argument_is_one_line_with_the_nearest_name(make, arguments, message):
+    with pytest.raises(UserError) as caught:
+        make(HH, reward="gold", **arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_data_file_is_a_data_error():
+    with pytest.raises(DataError):
+        gym.make(HH, data="no/such/file")
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ("golden", "unknown reward 'golden': expected 'bundled', 'gold', 'module:name' or an existing folder."),
+        ("", "unknown reward ''"),
+        (":contains", "unknown reward ':contains'"),
+        ("..relative:contains", "unknown reward '..relative:contains'"),
+        ("x" * 5000, "unknown reward 'xxx"),
+        ("rewards.functions:contain", "rewards.functions has no 'contain'. Did you mean 'contains'?"),
+        ("no_such_module:f", "reward 'no_such_module:f': no module named 'no_such_module'."),
+        ("rewards.functions:contains", "reward 'rewards.functions:contains': missing a required argument: 'text'."),
+        ({"reward": "rewards.functions:contains", "txt": "a"}, "has no option 'txt'. Did you mean 'text'?"),
+        ({"reward": "gold", "weight": 2}, "reward 'gold' has no option 'weight'."),
+        ({"rewrd": "gold"}, "a reward mapping names its function under 'reward', got keys ['rewrd']."),
+        ([], "a reward sum needs at least one part."),
+        (["gold"], "each part of a reward sum is a mapping with 'reward' and 'weight', got 'gold'."),
+        ([{"reward": "gold", "weight": "1"}], "reward 'gold': weight must be a number, got '1'."),
+        ([{"reward": "gold", "weight": True}], "reward 'gold': weight must be a number, got True."),
+        (3, "a reward is a name, a mapping, a list of mappings or a callable, got int."),
+        (None, "a reward is a name, a mapping, a list of mappings or a callable, got NoneType."),
+    ],
+)
+def test_a_wrong_reward_is_one_line(reward, message):
+    env = gym.make(HH, reward=reward)
+    env.reset(seed=0)
+    with pytest.raises(RewardError) as caught:
+        env.step("hello")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_import_error_inside_a_reward_module_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "broken_reward.py").write_text("import a_module_that_is_missing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    env = gym.make(HH, reward="broken_reward:score")
+    env.reset(seed=0)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_missing"):
+        env.step("hello")
+
+
+def test_a_mistaken_env_name_gets_the_nearest():
+    from envs.registry import env_id
+
+    assert env_id("HH-v0") == env_id(HH) == HH
+    with pytest.raises(UserError, match=r"^unknown env 'HH-v1'\. Did you mean 'HH-v0'\?$"):
+        env_id("HH-v1")
+
+
+# What a reward function returns
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        ([float("nan")], "returned nan for turn 0: 'a b c d e f'"),
+        ([float("inf")], "returned inf for turn 0"),
+        ([np.float32("-inf")], "returned -inf for turn 0"),
+        ([10**400], "returned inf for turn 0"),
+        ([], "returned 0 scores for 1 turns"),
+        ([1.0, 2.0], "returned 2 scores for 1 turns"),
+        ([True], "returned True for turn 0, expected a number"),
+        ([np.bool_(True)], "for turn 0, expected a number"),
+        (["1"], "returned '1' for turn 0, expected a number"),
+        ("1", "returned '1' for turn 0, expected a number"),
+        ([None], "returned None for turn 0, expected a number"),
+        ([1j], "returned 1j for turn 0, expected a number"),
+        ([[1.0]], "returned [1.0] for turn 0, expected a number"),
+        (None, "returned NoneType, expected 1 numbers"),
+        (0.5, "returned float, expected 1 numbers"),
+        (np.array(0.5), "returned ndarray, expected 1 numbers"),
+    ],
+)
+def test_a_reward_that_is_not_one_finite_number_per_turn_is_named(returned, problem):
+    def faulty(turns):
+        return returned
+
+    with pytest.raises(RewardError) as caught:
+        score_turns(faulty, [TURN])
+    assert problem in str(caught.value)
+    assert "faulty" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("returned", [[2], [2.0], (2.0,), np.array([2.0]), [np.float32(2)], np.array([2]), iter([2])])
+def test_any_real_number_is_a_score(returned):
+    scores = score_turns(lambda turns: returned, [TURN])
+    assert scores.tolist() == [2.0]
+    assert scores.dtype == np.float64
+
+
+def test_an_error_inside_a_reward_that_yields_is_its_own():
+    def yielding(turns):
+        for _ in turns:
+            yield 1 + "a"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        score_turns(yielding, [TURN])
+
+
+def test_a_bad_reward_stops_a_vector_step_and_names_the_turn():
+    vector = gym.make_vec(HH, num_envs=3, reward=lambda turns: [0.0, 0.0, float("nan")])
+    vector.reset(seed=0)
+    with pytest.raises(RewardError, match=r"returned nan for turn 2: 'third'"):
+        vector.step(("first", "second", "third"))
+
+
+def test_reward_names_are_module_and_function():
+    assert reward_name(length_of_response) == f"{__name__}:length_of_response"
+    assert reward_name(partial(partial(length_of_response), x=1)) == f"{__name__}:length_of_response"
+    assert reward_name(Model()) == f"{__name__}:Model"
+
+
+def test_a_weighted_sum_adds_up():
+    # "a b c d e f": contains "e" is 1; six words against a target of two are -(6 - 2) / 2 = -2.
+    task = gym.make(HH, reward="gold").unwrapped.task
+
+    def score(spec):
+        return score_turns(resolve_reward(spec, task), [TURN]).tolist()
+
+    assert score(CONTAINS_E) == [1.0]
+    assert score(PENALTY) == [-2.0]
+    assert score([CONTAINS_E, PENALTY]) == [-1.0]
+    assert score([{**CONTAINS_E, "weight": 2.0}, {**PENALTY, "weight": 0.5}]) == [1.0]
+    assert score([{**CONTAINS_E, "weight": 0}, {**PENALTY, "weight": -1}]) == [2.0]
+
+
+def test_a_sum_is_what_an_env_pays():
+    env = gym.make(HH, reward=[{"reward": "gold", "weight": 3.0}, {**PENALTY, "weight": 0.0}])
+    env.reset(seed=0)
+    assert env.step(env.unwrapped.oracle())[1] == pytest.approx(3.0)
+    env.reset(seed=0)
+    assert env.step("")[1] == 0.0
+
+
+# Pictures
+
+
+@every_id
+def test_without_a_mode_nothing_is_rendered(env_id):
+    env = gym.make(env_id, reward="gold")
+    env.reset(seed=0)
+    assert env.unwrapped.render() is None
+    vector = gym.make_vec(env_id, num_envs=2, reward="gold")
+    vector.reset(seed=0)
+    assert vector.render() is None
+
+
+@every_id
+def test_rgb_array_is_a_picture_that_changes_with_a_step(env_id):
+    env = gym.make(env_id, reward="gold", render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    assert (before.shape, before.dtype) == ((512, 512, 3), np.uint8)
+    assert len(np.unique(before.reshape(-1, 3), axis=0)) > 3
+    env.step("hello")
+    after = env.render()
+    assert (after.shape, after.dtype) == ((512, 512, 3), np.uint8)
+    assert (before != after).any()
+    env.reset(seed=0)
+    assert (env.render() == before).all()
+
+
+def test_ansi_is_the_chat_with_response_score_and_gold():
+    env = gym.make(HH, reward=length_of_response, render_mode="ansi")
+    observation, _ = env.reset(seed=0)
+    question = observation["prompt"].rsplit("Human: ", 1)[1].removesuffix("\n\nAssistant:")
+    assert f"Human: {question}" in env.render()
+    assert "score" not in env.render()
+    env.step("seven!!")
+    shown = env.render().splitlines()
+    assert f"Human: {question}" in shown
+    assert shown[-2] == "> Assistant: seven!!"
+    assert shown[-1].startswith("score +7.00   gold 0.")
+
+
+def test_each_env_of_a_vector_is_rendered():
+    vector = gym.make_vec(HH, num_envs=2, reward="gold", render_mode="ansi")
+    vector.reset(seed=0)
+    vector.step(("first", "second"))
+    first, second = vector.render()
+    assert "> Assistant: first" in first
+    assert "> Assistant: second" in second
+
+
+@pytest.mark.parametrize(
+    "text", ["é" * 20_000, "漢字 " * 5_000, "🙂" * 20_000, "a\n" * 10_000, "\n" * 20_000, "\0\x1b\u202e\u0301\u2028"]
+)
+def test_no_text_breaks_the_picture(text):
+    for mode in ("rgb_array", "ansi"):
+        env = gym.make(HH, reward="gold", render_mode=mode)
+        env.reset(seed=0)
+        env.step(text)
+        assert env.render() is not None
+
+
+# For any text and any seed
+
+
+def test_any_text_is_an_action_or_is_refused_in_one_line():
+    env = gym.make(HH, reward="gold", disable_env_checker=True)
+
+    @given(any_text)
+    @settings(max_examples=1000)
+    def check(text):
+        env.reset(seed=len(text))
+        if has_lone_surrogate(text):
+            with pytest.raises(UserError, match="lone surrogate"):
+                env.step(text)
+        else:
+            _, reward, terminated, truncated, info = env.step(text)
+            assert 0.0 <= reward <= 1.0
+            assert info["gold"] == reward
+            assert (terminated, truncated) == (True, False)
+
+    check()
+
+
+def test_any_seed_gives_the_same_episode_twice():
+    first, second = (gym.make(HH, reward="gold") for _ in range(2))
+
+    @given(st.integers(0, 2**64))
+    @settings(max_examples=1000)
+    def check(seed):
+        assert play(first, seed, episodes=2) == play(second, seed, episodes=2)
+
+    check()
+
+
+def test_any_pickle_made_mid_episode_goes_on_alike():
+    env = gym.make(HH, reward="gold")
+
+    @given(st.integers(0, 2**32), st.text(max_size=50))
+    @settings(max_examples=1000)
+    def check(seed, text):
+        env.reset(seed=seed)
+        twin = pickle.loads(pickle.dumps(env))
+        assert plain(twin.step(text)) == plain(env.step(text))
+        assert plain(twin.reset()) == plain(env.reset())
+
+    check()

@@ -1,0 +1,114 @@
+"""Generation and scoring: the same tokens and the same numbers whatever shares the batch."""
+
+import pytest
+import torch
+from tiny_models import gemma
+
+from backbones.forward import TokenBatch, last_token_scores, like_lengths, log_probs_of, map_batches
+from backbones.generate import generate
+from backbones.roles import LoRASettings
+
+PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15], [30], [40, 41, 42, 43]]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return gemma(tmp_path_factory.mktemp("gemma"))
+
+
+def sampler(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_greedy_is_what_transformers_generates(backbone):
+    for prompt in PROMPTS:
+        theirs = backbone.model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=12,
+            do_sample=False, eos_token_id=backbone.end_ids, pad_token_id=0,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+        assert generate(backbone.reference, [prompt], 12, temperature=0) == [theirs]
+
+
+def test_a_greedy_response_does_not_depend_on_what_shares_its_batch(backbone):
+    alone = [generate(backbone.reference, [p], 12, temperature=0)[0] for p in PROMPTS]
+    assert generate(backbone.reference, PROMPTS, 12, temperature=0) == alone
+    assert generate(backbone.reference, PROMPTS, 12, temperature=0, batch_size=2) == alone
+
+
+def test_sampling_repeats_with_its_generator_and_leaves_the_global_state_alone(backbone):
+    state = torch.get_rng_state()
+    first = generate(backbone.reference, PROMPTS, 12, generator=sampler())
+    assert generate(backbone.reference, PROMPTS, 12, generator=sampler()) == first
+    assert generate(backbone.reference, PROMPTS, 12, generator=sampler(1)) != first
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_response_stops_at_its_end_token_or_where_it_is_cut(backbone):
+    responses = generate(backbone.reference, PROMPTS * 30, 10, generator=sampler())
+    ended = [r for r in responses if r[-1] in backbone.end_ids]
+    assert ended, "a random model ends some responses by chance"
+    assert all(len(r) == 10 for r in responses if r[-1] not in backbone.end_ids)
+    assert all(token not in backbone.end_ids for r in responses for token in r[:-1])
+
+
+def test_samples_follow_the_models_distribution(backbone):
+    first = [r[0] for r in generate(backbone.reference, [PROMPTS[0]] * 4000, 1, generator=sampler(), batch_size=4000)]
+    probability = log_probs_of(backbone.reference, [PROMPTS[0]], [[first[0]]]).exp().item()
+    share = first.count(first[0]) / 4000
+    assert abs(share - probability) < 4 * (probability * (1 - probability) / 4000) ** 0.5
+
+
+def test_temperature_divides_the_logits_in_sampling_and_scoring_alike(backbone):
+    prompts = [PROMPTS[0]] * 4000
+    first = [r[0] for r in generate(backbone.reference, prompts, 1, 0.5, sampler(), batch_size=4000)]
+    common = max(set(first), key=first.count)
+    probability = log_probs_of(backbone.reference, [PROMPTS[0]], [[common]], temperature=0.5).exp().item()
+    share = first.count(common) / 4000
+    assert abs(share - probability) < 4 * (probability * (1 - probability) / 4000) ** 0.5
+
+
+def test_left_padding_changes_no_log_prob(backbone):
+    prompt, response = PROMPTS[0], [50, 51, 1]
+    alone = log_probs_of(backbone.reference, [prompt], [response])[0]
+    beside = log_probs_of(backbone.reference, [prompt, [9] * (len(prompt) + 7)], [response, [3]])[0]
+    torch.testing.assert_close(beside, alone, atol=1e-5, rtol=0)
+
+
+def test_rows_come_back_in_order_and_zero_outside_the_mask(backbone):
+    responses = [[60, 61, 1], [62, 1], [63, 64, 65, 66, 1], [1]]
+    together = log_probs_of(backbone.reference, PROMPTS, responses)
+    in_twos = map_batches(
+        backbone, PROMPTS, responses, lambda batch: (batch.response_ids.float(),), batch_size=2
+    )[0]  # fmt: skip
+    assert together.shape == (4, 5)
+    for i, response in enumerate(responses):
+        alone = log_probs_of(backbone.reference, PROMPTS[i : i + 1], [response])[0]
+        torch.testing.assert_close(together[i, : len(response)], alone, atol=1e-5, rtol=0)
+        assert (together[i, len(response) :] == 0).all()
+        assert in_twos[i, : len(response)].tolist() == response
+
+
+def test_a_token_batch_by_hand():
+    batch = TokenBatch.of([[5, 6], [7]], [[8], [9, 1]], 0, torch.device("cpu"))
+    assert batch.input_ids.tolist() == [[5, 6, 8, 0], [0, 7, 9, 1]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1, 0], [0, 1, 1, 1]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 2], [0, 0, 1, 2]]
+    assert batch.response_ids.tolist() == [[8, 0], [9, 1]]
+    assert batch.response_mask.tolist() == [[True, False], [True, True]]
+
+
+def test_scores_are_read_at_the_last_real_token(backbone):
+    role = backbone.add_role("value", LoRASettings(2), head=True)
+    rows = [[5, 6, 7, 1], [8, 1], [9, 10, 11, 12, 13, 14, 1], [15]]
+    with role.active() as model, torch.no_grad():
+        together = last_token_scores(model, role.head, rows, backbone.pad_id, backbone.device)
+        for i, row in enumerate(rows):
+            alone = last_token_scores(model, role.head, [row], backbone.pad_id, backbone.device)
+            hidden = model.base_model(input_ids=torch.tensor([row])).last_hidden_state[0, -1]
+            torch.testing.assert_close(together[i], alone[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(together[i], role.head(hidden)[0], atol=1e-5, rtol=0)
+
+
+def test_like_lengths_holds_every_row_once_and_sorts():
+    batches = like_lengths([5, 1, 9, 3, 7], 2)
+    assert batches == [[1, 3], [0, 4], [2]]

@@ -1,0 +1,391 @@
+"""Options from the command line and from YAML, one-line errors, and the folder of a run."""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perlhf.errors import DataError, RewardError, UserError, did_you_mean, run_command
+from perlhf.options import option, parse_options, to_yaml
+from perlhf.run_folder import new_run_folder, read_run_config, update_summary, write_json, write_text
+
+
+@dataclasses.dataclass
+class Options:
+    """Trains something."""
+
+    learning_rate: float = option(1e-3, "size of a step")
+    steps: int = option(5, "how many of them")
+    name: str = option("run", "what to call it")
+    note: str | None = option(None, "anything")
+    limit: float | None = option(None, "no limit by default")
+    fast: bool = option(False, "skip what can be skipped")
+    checked: bool = option(True, "look twice")
+    schedule: Literal["constant", "linear"] = option("linear", "of the rate")
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a config file and reads options from it and from a command line."""
+    path = tmp_path / "config.yaml"
+
+    def read(text, *arguments):
+        path.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
+        return parse_options(Options, ["--config", str(path), *arguments])
+
+    read.path = path
+    return read
+
+
+def fault(read, *arguments):
+    with pytest.raises(UserError) as caught:
+        read(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# The command line
+
+
+def test_nothing_given_is_the_defaults():
+    assert parse_options(Options, []) == Options()
+
+
+def test_the_command_line_sets_values_of_each_type():
+    words = "--learning_rate 1e-5 --steps 7 --name=-x --note hello --limit 2 --fast --checked false --schedule constant"
+    assert parse_options(Options, words.split()) == Options(1e-5, 7, "-x", "hello", 2.0, True, False, "constant")
+
+
+def test_dashes_and_underscores_are_the_same():
+    assert parse_options(Options, ["--learning-rate", "2"]).learning_rate == 2.0
+    assert parse_options(Options, ["--no-checked"]).checked is False
+
+
+def test_the_command_line_of_the_process_is_the_default(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["prog", "--steps", "9"])
+    assert parse_options(Options).steps == 9
+
+
+def test_the_command_line_of_the_process_wins_over_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("steps: 3\nname: file\n")
+    monkeypatch.setattr(sys, "argv", ["prog", "--steps", "9", "--config", str(path)])
+    assert parse_options(Options) == Options(steps=9, name="file")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--learning-rte", "1"], "unknown option --learning-rte. Did you mean '--learning-rate'?"),
+        (["--stepss=1"], "unknown option --stepss. Did you mean '--steps'?"),
+        (["--learn", "1"], "unknown option --learn."),  # no abbreviations
+        (["stray"], "unknown option stray."),
+        (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["--steps", "1.5"], "argument --steps: invalid int value: '1.5'"),
+        (["--steps"], "argument --steps: expected one argument"),
+        (["--schedule", "cosine"], "argument --schedule: invalid choice: 'cosine' (choose from 'constant', 'linear')"),
+        (["--fast", "maybe"], "argument --fast: Truthy value expected: got maybe"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(words, message):
+    assert fault(parse_options, Options, words).startswith(message)
+
+
+def test_help_lists_every_option_with_its_text_and_default(capsys):
+    with pytest.raises(SystemExit) as left:
+        parse_options(Options, ["--help"], prog="python -m agents.train")
+    assert left.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("usage: python -m agents.train")
+    assert "Trains something." in shown
+    assert "--config" in shown
+    for field in dataclasses.fields(Options):
+        assert f"--{field.name}" in shown
+        assert field.metadata["help"] in shown
+    assert "size of a step (default: 0.001)" in shown
+
+
+# The file
+
+
+def test_a_file_sets_values_of_each_type(config):
+    text = (
+        "learning_rate: 0.5\nsteps: 7\nname: a b\nnote: é 🙂\nlimit: 3\nfast: true\nchecked: no\nschedule: constant\n"
+    )
+    assert config(text) == Options(0.5, 7, "a b", "é 🙂", 3.0, True, False, "constant")
+
+
+def test_the_command_line_wins_over_the_file(config):
+    options = config("steps: 3\nname: file\nfast: true\n", "--steps", "4", "--fast", "false")
+    assert options == Options(steps=4, name="file", fast=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-5", 1e-5), ("1E-5", 1e-5), ("3", 3.0), ("'0.5'", 0.5), ("-2.5", -2.5), (".inf", math.inf), ("inf", math.inf)],
+)
+def test_a_number_in_yaml_is_a_float_however_it_is_written(config, text, value):
+    rate = config(f"learning_rate: {text}\n").learning_rate
+    assert rate == value
+    assert type(rate) is float
+
+
+def test_minus_infinity_and_nan_are_read_as_yaml_writes_them(config):
+    assert config("learning_rate: -.inf\n").learning_rate == -math.inf
+    assert math.isnan(config("learning_rate: .nan\n").learning_rate)
+    assert config("name: .inf.x\n").name == ".inf.x"
+    assert config("name: '.inf'\n").name == ".inf"
+
+
+@pytest.mark.parametrize("empty", ["", "null", "~"])
+def test_null_leaves_the_default(config, empty):
+    assert config(f"limit: {empty}\nsteps: {empty}\n") == Options()
+
+
+def test_the_word_null_in_quotes_is_text(config):
+    assert config("note: 'null'\n").note == "null"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("true", True), ("True", True), ("yes", True), ("1", True), ("false", False), ("no", False)]
+)
+def test_booleans_are_read_as_yaml_writes_them(config, written, value):
+    assert config(f"fast: {written}\n").fast is value
+    assert config(f"checked: {written}\n").checked is value
+
+
+@pytest.mark.parametrize("text", ["", "# nothing here\n", "\n\n"])
+def test_an_empty_file_is_the_defaults(config, text):
+    assert config(text) == Options()
+
+
+def test_keys_may_be_written_with_dashes(config):
+    assert config("learning-rate: 2\n").learning_rate == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("steps: 1\nlearning_rte: 1\n", 2, "unknown key 'learning_rte'. Did you mean 'learning_rate'?"),
+        ("zzz: 1\n", 1, "unknown key 'zzz'. Known: "),
+        ("config: other.yaml\n", 1, "unknown key 'config'."),
+        ("steps: 1\nname: x\nsteps: 2\n", 3, "key 'steps' is given twice; keep one of them."),
+        ("learning_rate: 1\nlearning-rate: 2\n", 2, "key 'learning-rate' is given twice; keep one of them."),
+        ("\n\nsteps: many\n", 3, "argument --steps: invalid int value: 'many'"),
+        ("steps: 1.5\n", 1, "argument --steps: invalid int value: '1.5'"),
+        ("fast: maybe\n", 1, "argument --fast: Truthy value expected: got maybe"),
+        ("schedule: cosine\n", 1, "argument --schedule: invalid choice: 'cosine'"),
+        ("steps: 'a\n\n  b'\n", 1, r"argument --steps: invalid int value: 'a\nb'"),
+        ("steps: [1]\n", 1, "'steps' takes one value, not a seq."),
+        ("name: x\nsteps:\n  - 1\n", 2, "'steps' takes one value, not a seq."),
+        ("steps: {a: 1}\n", 1, "'steps' takes one value, not a map."),
+        ("name: !!python/object/apply:os.system ['true']\n", 1, "'name' takes one value"),
+        ("- steps\n", 1, "expected `option: value` lines."),
+        ("just words\n", 1, "expected `option: value` lines."),
+        ("[1]: 2\n", 1, "expected `option: value` lines."),
+        ("name: x\n? {a: 1}\n: 2\n", 2, "expected `option: value` lines."),
+        ("name: x\nsteps: 1: 2\n", 2, "not valid YAML: mapping values are not allowed here"),
+        ("name: 'x\n", 2, "not valid YAML: found unexpected end of stream"),
+        ("name: *other\n", 1, "not valid YAML: found undefined alias 'other'"),
+        ("name: x\n---\nname: y\n", 2, "not valid YAML: but found another document"),
+        ("name: x\nnote: \x07\n", 2, "not valid YAML: unacceptable character #x0007"),
+        ("[" * 3000, 1, "nested too deeply; expected `option: value` lines."),
+    ],
+)
+def test_a_wrong_file_is_one_line_with_file_and_line(config, text, line, message):
+    assert fault(config, text).startswith(f"{config.path}:{line}: {message}")
+
+
+def test_a_file_that_cannot_be_read_is_named(config, tmp_path):
+    assert fault(config, b"name: \xff\n").startswith(f"{config.path}: cannot read the config file: 'utf-8' codec")
+    for path, reason in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        message = fault(parse_options, Options, ["--config", str(path)])
+        assert message.startswith(f"{path}: cannot read the config file: ")
+        assert reason in message
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+all_options = st.builds(
+    Options,
+    learning_rate=st.floats(allow_nan=False),
+    steps=st.integers(-(2**70), 2**70),
+    name=texts,
+    note=st.none() | texts,
+    limit=st.none() | st.floats(allow_nan=False),
+    fast=st.booleans(),
+    checked=st.booleans(),
+    schedule=st.sampled_from(["constant", "linear"]),
+)
+
+
+def test_options_written_as_yaml_are_read_back_the_same(config):
+    @given(all_options)
+    @settings(max_examples=300)
+    def check(options):
+        assert config(to_yaml(options)) == options
+
+    check()
+
+
+def test_any_text_is_options_or_one_line(config):
+    pieces = st.sampled_from(
+        ["steps", "name", ": ", "\n", "1", "- ", "[", "{", "'", "&a ", "*a", "!!int ", "|", "---\n", "\t"]
+    )
+
+    @given(st.lists(st.one_of(pieces, st.text(max_size=3)), max_size=10))
+    @settings(max_examples=300)
+    def check(parts):
+        try:
+            config("".join(parts))
+        except UserError as error:
+            message = str(error)
+        else:
+            return
+        assert message.startswith(str(config.path))
+        assert "\n" not in message
+
+    check()
+
+
+# Errors of commands
+
+
+@pytest.mark.parametrize("kind", [UserError, DataError, RewardError])
+def test_a_command_prints_a_users_mistake_as_one_line_and_exits_with_2(capsys, kind):
+    def main():
+        raise kind("f.jsonl:3: field 'chosen' is missing.")
+
+    with pytest.raises(SystemExit) as left:
+        run_command(main)
+    assert left.value.code == 2
+    assert capsys.readouterr() == ("", "error: f.jsonl:3: field 'chosen' is missing.\n")
+
+
+def test_a_command_lets_its_own_faults_through():
+    def main():
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        run_command(main)
+
+
+def test_a_command_that_is_interrupted_exits_with_130(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as left:
+        run_command(main)
+    assert left.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_command_that_succeeds_does_not_exit():
+    done = []
+    run_command(lambda: done.append(1))
+    assert done == [1]
+
+
+def test_the_nearest_name_or_all_names_are_given():
+    assert did_you_mean("tain", ["train", "test"]) == " Did you mean 'train'?"
+    assert did_you_mean("zzz", ["train", "test"]) == " Known: test, train."
+    assert did_you_mean("zzz", []) == ""
+
+
+# The folder of a run
+
+
+def test_a_new_run_folder_holds_its_config(tmp_path):
+    folder = new_run_folder(str(tmp_path / "a" / "b"), "name", Options(steps=9))
+    assert folder == tmp_path / "a" / "b"
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    assert read_run_config(folder) == dataclasses.asdict(Options(steps=9))
+    assert parse_options(Options, ["--config", str(folder / "config.yaml")]) == Options(steps=9)
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path):
+    new_run_folder(str(tmp_path), "name", Options(steps=1))
+    message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2))
+    assert message == f"{tmp_path} already holds a run; give another --output-dir, or --resume {tmp_path}."
+    assert read_run_config(tmp_path)["steps"] == 1
+
+
+def test_an_existing_folder_without_a_run_is_used(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert new_run_folder(str(tmp_path), "name", Options()) == tmp_path
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    assert fault(new_run_folder, str(path), "name", Options()).startswith(f"{path} is a file")
+    assert path.read_text() == "mine"
+
+
+def test_runs_without_a_folder_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [str(new_run_folder(None, name, Options())) for name in ("ppo", "ppo", "sft", "ppo")]
+    assert folders == ["runs/ppo", "runs/ppo-2", "runs/sft", "runs/ppo-3"]
+
+
+def test_a_folder_without_a_run_has_no_config(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        assert fault(read_run_config, folder).startswith(f"{folder} holds no run (no config.yaml)")
+
+
+def test_json_is_written_whole_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "new" / "summary.json"
+    write_json(path, {"a": 1.5, "b": [1, None, "é"]})
+    write_json(path, {"a": 2})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 2}
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+    assert os.listdir(path.parent) == ["summary.json"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_refuses_what_json_has_no_word_for_and_keeps_the_old_file(tmp_path, value):
+    path = tmp_path / "summary.json"
+    write_json(path, {"loss": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"loss": value})
+    assert json.loads(path.read_text()) == {"loss": 1.0}
+    assert os.listdir(tmp_path) == ["summary.json"]
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    path, seen = tmp_path / "file.txt", []
+    write_text(path, "old")
+    replace, sync = os.replace, os.fsync
+
+    def watched_sync(descriptor):
+        seen.append(("sync", path.read_text()))
+        sync(descriptor)
+
+    def watched_replace(source, target):
+        seen.append(("replace", path.read_text(), os.path.basename(target), Path(source).read_text()))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    write_text(path, "new")
+    assert seen == [("sync", "old"), ("replace", "old", "file.txt", "new"), ("sync", "new")]
+
+
+def test_a_summary_keeps_what_is_not_set_again(tmp_path):
+    update_summary(tmp_path, gold=0.5, steps=10)
+    update_summary(tmp_path, gold=0.75, seconds=3)
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"gold": 0.75, "steps": 10, "seconds": 3}
+
+
+def test_yaml_of_options_is_plain(tmp_path):
+    assert yaml.safe_load(to_yaml(Options())) == dataclasses.asdict(Options())
+    assert to_yaml(Options()).startswith("learning_rate: 0.001\nsteps: 5\nname: run\n")

@@ -1,0 +1,543 @@
+"""PPO: what a rollout holds, that it learns, that it stops when something is wrong, that SB3's habits work."""
+
+import gc
+import math
+import random
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.utils import LinearSchedule
+from tiny_models import gemma
+
+import envs  # noqa: F401
+from agents import PPO, make_vec_env, preflight
+from agents.functional import normalize
+from agents.rollout import Step, score_rollout
+from agents.running import RunningScale
+from backbones.backbone import Backbone
+from backbones.forward import log_probs_of
+from backbones.loading import hash_base
+from perlhf.errors import RewardError, UserError
+from rewards.reward_model import learned_model
+
+LETTER = "toy_tasks:starts_with_i"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gemma")
+    gemma(folder)
+    return str(folder)
+
+
+def small(path, env="HH-v0", reward=LETTER, n_envs=8, policy_kwargs=None, **kwargs):
+    """PPO on a random model of width 32: fast, and good for everything but learning."""
+    vec_env = make_vec_env(env, n_envs, seed=0, reward=reward) if isinstance(env, str) else env
+    settings = {"backbone": path, "max_new_tokens": 8, **(policy_kwargs or {})}
+    options = {"batch_size": 4, "seed": 0, "device": "cpu", **kwargs}
+    return PPO("LoRAPolicy", vec_env, policy_kwargs=settings, **options)
+
+
+class After(BaseCallback):
+    """Calls a function at the end of every rollout."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def _on_step(self):
+        return True
+
+    def _on_rollout_end(self):
+        self.function(self.model)
+
+
+def collected(algorithm):
+    """The algorithm with one rollout and no update."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(_):
+        raise Stop
+
+    with pytest.raises(Stop):
+        algorithm.learn(algorithm.n_envs, callback=After(stop))
+    return algorithm
+
+
+def test_the_rollout_holds_what_was_said(path):
+    algorithm = collected(small(path))
+    rollout = algorithm.rollout
+    assert len(rollout) == 8
+    assert rollout.response_mask.sum(1).tolist() == [len(r) for r in rollout.responses]
+    recomputed = log_probs_of(algorithm.policy.policy_role, rollout.prompts, rollout.responses)
+    torch.testing.assert_close(rollout.old_log_probs, recomputed, atol=1e-5, rtol=0)
+    torch.testing.assert_close(rollout.returns, (rollout.advantages + rollout.values) * rollout.response_mask)
+    assert torch.equal(rollout.old_log_probs, rollout.reference_log_probs)
+    assert rollout.kl.abs().sum() == 0
+
+
+def test_a_response_that_was_cut_pays_the_penalty(path):
+    algorithm = collected(small(path, reward="toy_tasks:always_one", missing_eos_penalty=3.0, n_envs=64))
+    rollout = algorithm.rollout
+    assert rollout.ended.any()
+    assert not rollout.ended.all()
+    assert set(rollout.scores[rollout.ended].tolist()) == {1.0}
+    assert set(rollout.scores[~rollout.ended].tolist()) == {-2.0}
+
+
+def test_preflight_passes_and_is_recorded(path):
+    algorithm = small(path)
+    algorithm.learn(8)
+    questions = [check.question for check in algorithm.preflight_checks]
+    assert questions == [
+        "reference equals policy", "KL is exactly 0", "ratio is 1 before any update",
+        "mask covers exactly the response tokens", "score is on the last action token",
+        "base weights unchanged", "adapters learn",
+    ]  # fmt: skip
+    assert all(check.passed for check in algorithm.preflight_checks)
+
+
+def plant_start(algorithm):
+    with torch.no_grad():
+        for parameter in algorithm.policy.policy_role.parameters().values():
+            parameter.add_(0.05)
+
+
+def plant_ratio(algorithm):
+    algorithm.rollout.old_log_probs = algorithm.rollout.old_log_probs - 0.1 * algorithm.rollout.response_mask
+    algorithm.rollout.reference_log_probs = algorithm.rollout.old_log_probs.clone()
+
+
+def plant_mask(algorithm):
+    algorithm.rollout.response_mask[0, len(algorithm.rollout.responses[0]) - 1] = False
+
+
+def plant_score(algorithm):
+    algorithm.rollout.rewards = torch.roll(algorithm.rollout.rewards, -1, dims=1)
+
+
+@pytest.mark.parametrize(
+    ("plant", "when", "message"),
+    [
+        (plant_start, "before", "reference equals policy"),
+        (plant_ratio, "rolled out", "ratio is 1"),
+        (plant_mask, "rolled out", "mask covers exactly"),
+        (plant_score, "rolled out", "score is on the last action token"),
+    ],
+)
+def test_preflight_stops_and_names_the_likely_cause(path, plant, when, message):
+    algorithm = small(path)
+    if when == "before":
+        plant(algorithm)
+    with pytest.raises(preflight.PreflightError, match=f"{message}.*Likely: ") as error:
+        algorithm.learn(8, callback=None if when == "before" else After(plant))
+    assert "\n" not in str(error.value)
+
+
+def test_preflight_notices_a_base_that_trains_along(path):
+    algorithm = small(path)
+    weights = [p.detach().clone() for p in algorithm.policy.parameters()]
+    backbone = algorithm.policy.backbone
+    digest = backbone.hash
+    embeddings = backbone.model.get_input_embeddings().weight
+    kept = embeddings.detach().clone()
+    with torch.no_grad():
+        embeddings[3] += 1
+        checks = preflight.after_update(algorithm.policy, digest, weights)
+        embeddings.copy_(kept)
+    assert [check.passed for check in checks] == [False, False]
+
+
+def test_the_base_is_the_same_after_training(path):
+    algorithm = small(path)
+    before = hash_base(algorithm.policy.backbone.model)
+    algorithm.learn(24)
+    assert hash_base(algorithm.policy.backbone.model) == before
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_micro_batches_change_memory_not_results(path, micro):
+    whole, parts = (small(path, micro_batch_size=size) for size in (8, micro))
+    for algorithm in (whole, parts):
+        algorithm.learn(8)
+    for a, b in zip(whole.policy.parameters(), parts.policy.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=0)
+
+
+def test_gradients_are_clipped_to_the_norm(path):
+    algorithm = small(path, max_grad_norm=1e-3)
+    norms = []
+    step = algorithm.policy.optimizer.step
+
+    def measured():
+        gradients = [p.grad for p in algorithm.policy.parameters() if p.grad is not None]
+        norms.append(math.sqrt(sum(float(g.square().sum()) for g in gradients)))
+        step()
+
+    algorithm.policy.optimizer.step = measured
+    algorithm.learn(8)
+    assert len(norms) == 2
+    assert max(norms) <= 1.001e-3
+
+
+def test_training_leaves_the_global_random_states_alone(path):
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    small(path).learn(8)
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(path):
+    def weights(seed):
+        algorithm = small(path, env=make_vec_env("HH-v0", 8, seed=seed, reward=LETTER), seed=seed)
+        return torch.cat([p.detach().flatten() for p in algorithm.learn(16).policy.parameters()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+def test_target_kl_stops_the_epochs(path):
+    algorithm = small(path, learning_rate=0.05, n_epochs=10, target_kl=1e-6)
+    steps = []
+    step = algorithm.policy.optimizer.step
+    algorithm.policy.optimizer.step = lambda: (steps.append(1), step())
+    algorithm.learn(8)
+    assert 1 <= len(steps) < 20
+
+
+def test_kl_target_steers_the_coefficient_up_when_the_policy_strays(path):
+    algorithm = small(path, learning_rate=0.02, kl_target=1e-4, kl_horizon=100, kl_coef=0.1)
+    algorithm.learn(8)
+    assert algorithm.kl_coef == pytest.approx(0.1 * (1 - 0.2 * 8 / 100))  # the first rollout has a KL of 0
+    algorithm.learn(16, reset_num_timesteps=False)
+    assert algorithm.kl_coef > 0.1 * (1 - 0.2 * 8 / 100)
+
+
+def test_scores_are_divided_by_their_running_deviation(path):
+    algorithm = small(path, reward="toy_tasks:starts_with_i", normalize_scores=True)
+    algorithm.score_scale = RunningScale(count=1000, mean=0.0, squares=4000.0)
+    algorithm.missing_eos_penalty = 0.0
+    collected(algorithm)
+    assert algorithm.score_scale.count == 1008
+    assert algorithm.rollout.scores.max() <= 1 / algorithm.score_scale.std + 1e-6
+
+
+def test_running_scale_equals_the_deviation_of_everything_seen():
+    scale, rng = RunningScale(), np.random.default_rng(0)
+    parts = [rng.normal(3, 2, size=n) for n in (1, 5, 64)]
+    for part in parts:
+        scale.update(part)
+    assert scale.std == pytest.approx(np.concatenate(parts).std())
+    assert RunningScale().std == 1.0
+    constant = RunningScale()
+    constant.update(np.full(10, 7.0))
+    assert constant.std == 1.0
+
+
+def test_a_linear_schedule_falls_to_zero(path):
+    rates = []
+    algorithm = small(path, learning_rate=LinearSchedule(1e-3, 0.0, 1.0))
+    algorithm.learn(32, callback=After(lambda model: rates.append(model.policy.optimizer.param_groups[0]["lr"])))
+    assert rates == pytest.approx([1e-3, 1e-3, 7.5e-4, 5e-4])  # as each rollout ends: set by the update before it
+
+
+def test_a_reward_that_returns_nan_stops_the_run_and_is_named(path):
+    with pytest.raises(RewardError, match=r"toy_tasks:nan_on_the_third returned nan for turn 2"):
+        small(path, reward="toy_tasks:nan_on_the_third").learn(8)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_touched(path):
+    algorithm = small(path)
+
+    def poison(model):
+        model.rollout.returns[0, 0] = float("inf")
+
+    before = [p.detach().clone() for p in algorithm.policy.parameters()]
+    with pytest.raises(UserError, match=r"gradient is not finite.*value_loss"):
+        algorithm.learn(8, callback=After(poison))
+    after_first = [torch.isfinite(p).all() for p in algorithm.policy.parameters()]
+    assert all(after_first)
+    assert len(before) == len(after_first)
+
+
+def test_empty_responses_train_without_a_crash(path):
+    algorithm = small(path)
+    end = algorithm.policy.backbone.end_ids[0]
+    algorithm.policy.sample = lambda prompts: [[end] for _ in prompts]
+    algorithm.learn(16)
+    assert algorithm.rollout.response_mask.shape == (8, 1)
+    assert all(torch.isfinite(p).all() for p in algorithm.policy.parameters())
+
+
+def test_constant_rewards_move_the_policy_not_at_all(path):
+    algorithm = small(path, reward="toy_tasks:always_one", kl_coef=0.0)
+
+    def flatten(model):
+        model.rollout.advantages = torch.full_like(model.rollout.advantages, 0.1) * model.rollout.response_mask
+
+    before = [p.detach().clone() for p in algorithm.policy.policy_parameters.parameters()]
+    algorithm.learn(8, callback=After(flatten))
+    assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.policy_parameters.parameters(), strict=True))
+
+
+# Episodes of several turns.
+
+
+def test_gae_runs_over_the_turns_of_an_episode_laid_end_to_end(path):
+    env = make_vec_env(gym.make_vec("test/TwoTurns-v0", num_envs=3, reward=LETTER), seed=0)
+    algorithm = collected_steps(small(path, env=env, n_steps=4, gamma=0.9, gae_lambda=0.8, kl_coef=0.0), 4)
+    rollout = algorithm.rollout
+    for env_index in range(3):
+        for first in (0, 2):  # an episode is two steps, and ends in the rollout
+            pair = [step * 3 + env_index for step in (first, first + 1)]
+            rewards, values = (
+                [float(x) for row in pair for x in tensor[row][rollout.response_mask[row]]]
+                for tensor in (rollout.rewards, rollout.values)
+            )
+            after = [*values[1:], 0.0]
+            expected, running = [], 0.0
+            for r, v, nxt in reversed(list(zip(rewards, values, after, strict=True))):
+                running = r + 0.9 * nxt - v + 0.9 * 0.8 * running
+                expected.append(running)
+            found = [float(x) for row in pair for x in rollout.advantages[row][rollout.response_mask[row]]]
+            assert found == pytest.approx(expected[::-1], abs=1e-4)
+
+
+def collected_steps(algorithm, n_steps):
+    algorithm.batch_size = 4
+
+    class Stop(Exception):
+        pass
+
+    def stop(_):
+        raise Stop
+
+    with pytest.raises(Stop):
+        algorithm.learn(algorithm.n_envs * n_steps, callback=After(stop))
+    return algorithm
+
+
+@pytest.mark.parametrize(("steps", "truncated"), [(2, True), (1, False)])
+def test_a_cut_episode_is_bootstrapped_with_the_value_of_what_follows(path, steps, truncated):
+    # truncated by the time limit, or cut by the end of the rollout: both go on as far as values are concerned
+    limit = 2 if truncated else 10
+    env = make_vec_env(gym.make_vec("test/Endless-v0", num_envs=2, reward=LETTER, max_episode_steps=limit), seed=0)
+    algorithm = small(path, env=env, n_steps=steps, gamma=0.9, gae_lambda=1.0, kl_coef=0.0)
+    collected_steps(algorithm, steps)
+    rollout, policy = algorithm.rollout, algorithm.policy
+    for env_index in range(2):
+        row = (steps - 1) * 2 + env_index
+        prompt = rollout.prompts[row]  # the last observation of Endless is its prompt again
+        follows = policy.values(policy.batch([prompt], [[0]])).detach()[0, 0].item()
+        mask = rollout.response_mask[row]
+        last = rollout.rewards[row][mask][-1] + 0.9 * follows - rollout.values[row][mask][-1]
+        assert rollout.advantages[row][mask][-1].item() == pytest.approx(last.item(), abs=1e-4)
+
+
+def test_a_terminated_episode_is_not_bootstrapped(path):
+    algorithm = collected(small(path, kl_coef=0.0))
+    rollout = algorithm.rollout
+    for row in range(len(rollout)):
+        mask = rollout.response_mask[row]
+        expected = rollout.rewards[row][mask][-1] - rollout.values[row][mask][-1]
+        assert rollout.advantages[row][mask][-1].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+# It learns.
+
+
+def share_rewarded(scores):
+    """What share of the rollouts' responses was rewarded, in the first and in the last three rollouts."""
+    return float(np.mean(scores[:3])), float(np.mean(scores[-3:]))
+
+
+def test_it_learns_the_one_rewarded_word_in_seconds():
+    env = make_vec_env(gym.make_vec("test/OneTurn-v0", num_envs=32, reward=LETTER), seed=0)
+    algorithm = PPO(
+        "LoRAPolicy", env, learning_rate=1e-2, kl_coef=0.0, seed=0, device="cpu", missing_eos_penalty=0.0,
+        policy_kwargs={"max_new_tokens": 8},
+    )  # fmt: skip
+    scores = []
+    algorithm.learn(32 * 15, callback=After(lambda model: scores.append(model.rollout.scores.mean().item())))
+    first, last = share_rewarded(scores)
+    assert first < 0.7
+    assert last > 0.9
+
+
+def test_it_credits_the_first_turn_for_what_is_paid_after_the_second():
+    env = make_vec_env(gym.make_vec("test/TwoTurns-v0", num_envs=32, reward="gold"), seed=0)
+    algorithm = PPO(
+        "LoRAPolicy", env, n_steps=2, n_epochs=2, learning_rate=1e-2, kl_coef=0.0, seed=0, device="cpu",
+        policy_kwargs={"max_new_tokens": 8}, missing_eos_penalty=0.0,
+    )  # fmt: skip
+    scores = []
+    algorithm.learn(64 * 12, callback=After(lambda model: scores.append(model.rollout.scores[32:].mean().item())))
+    first, last = share_rewarded(scores)
+    assert first < 0.7
+    assert last > 0.9
+
+
+def test_values_of_a_constant_reward_become_that_reward(path):
+    algorithm = small(path, reward="toy_tasks:always_one", n_envs=16, kl_coef=0.0, learning_rate=2e-2,
+                      missing_eos_penalty=0.0, clip_range_vf=None)  # fmt: skip
+    algorithm.learn(16 * 20)
+    values = algorithm.rollout.values[algorithm.rollout.response_mask]
+    assert values.mean().item() == pytest.approx(1.0, abs=0.15)
+
+
+# One copy in memory, and roles on it.
+
+
+def test_policy_value_reward_and_reference_share_one_model():
+    env = make_vec_env("HH-v0", 4, seed=0)
+    algorithm = PPO("LoRAPolicy", env, batch_size=4, seed=0, device="cpu", policy_kwargs={"max_new_tokens": 8})
+    algorithm.learn(4)
+    reward = learned_model(env.get_attr("reward_function")[0])
+    policy = algorithm.policy
+    assert reward.role.backbone is policy.backbone is Backbone.load("tiny")
+    shape = policy.backbone.model.get_input_embeddings().weight.shape
+    gc.collect()
+    copies = {
+        o.data_ptr() for o in gc.get_objects() if isinstance(o, torch.nn.Parameter) and o.shape == shape
+    }  # fmt: skip
+    assert len(copies) == 1
+
+
+def test_the_value_role_starts_as_the_reward_model():
+    env = make_vec_env("HH-v0", 4, seed=0)
+    algorithm = collected(PPO("LoRAPolicy", env, seed=0, device="cpu", policy_kwargs={"max_new_tokens": 64}))
+    reward = learned_model(env.get_attr("reward_function")[0])
+    for mine, theirs in zip(
+        algorithm.policy.value_role.parameters().values(), reward.role.parameters().values(), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+    # read after the end token, as the reward model does, the value is the score itself
+    policy, rollout = algorithm.policy, algorithm.rollout
+    rows = [i for i in range(4) if rollout.ended[i]]
+    batch = policy.batch([rollout.prompts[i] for i in rows], [[*rollout.responses[i], 0] for i in rows])
+    with torch.no_grad():
+        values = policy.values(batch)
+    for k, i in enumerate(rows):
+        assert values[k, len(rollout.responses[i])].item() == pytest.approx(rollout.scores[i].item(), abs=1e-3)
+
+
+def test_full_training_goes_through_the_same_code_on_copies_of_its_own(path):
+    algorithm = small(path, policy_kwargs={"full": True}, learning_rate=1e-3)
+    before = hash_base(algorithm.policy.backbone.model)
+    algorithm.learn(16)
+    assert hash_base(algorithm.policy.backbone.model) == before
+    models = {id(algorithm.policy.policy_role.model), id(algorithm.policy.value_role.model)}
+    assert id(algorithm.policy.backbone.model) not in models
+    assert len(models) == 2
+    assert all(check.passed for check in algorithm.preflight_checks)
+
+
+# SB3's habits.
+
+
+def test_evaluate_policy_works_on_the_algorithm(path):
+    algorithm = small(path)
+    mean, std = evaluate_policy(algorithm, make_vec_env("HH-v0", 4, seed=5, reward=LETTER), n_eval_episodes=8)
+    assert 0 <= mean <= 1
+    assert std >= 0
+
+
+def test_callbacks_evaluate_and_save_while_training(path, tmp_path):
+    algorithm = small(path)
+    evaluation = EvalCallback(
+        make_vec_env("HH-v0", 4, seed=5, reward=LETTER), eval_freq=2, n_eval_episodes=4, verbose=0,
+        best_model_save_path=str(tmp_path / "best"), log_path=str(tmp_path), deterministic=False,
+    )  # fmt: skip
+    saving = CheckpointCallback(save_freq=2, save_path=str(tmp_path / "saved"), verbose=0)
+    algorithm.learn(8 * 4, callback=CallbackList([evaluation, saving]))
+    assert (tmp_path / "evaluations.npz").exists()
+    loaded = PPO.load(next((tmp_path / "saved").iterdir()), device="cpu")
+    assert loaded.num_timesteps in (16, 32)
+    assert PPO.load(next((tmp_path / "best").iterdir()), device="cpu").policy.max_new_tokens == 8
+
+
+def test_evaluation_in_the_middle_does_not_change_training(path):
+    def weights(callback):
+        algorithm = small(path).learn(16, callback=callback)
+        return torch.cat([p.detach().flatten() for p in algorithm.policy.parameters()])
+
+    evaluation = EvalCallback(
+        make_vec_env("HH-v0", 4, seed=5, reward=LETTER), eval_freq=1, n_eval_episodes=4, verbose=0, deterministic=False
+    )
+    assert torch.equal(weights(evaluation), weights(None))
+
+
+def test_learn_goes_on_where_it_was(path):
+    algorithm = small(path)
+    algorithm.learn(8)
+    algorithm.learn(8, reset_num_timesteps=False)
+    assert algorithm.num_timesteps == 16
+
+
+def test_a_callback_can_stop_training(path):
+    class Stop(BaseCallback):
+        def _on_step(self):
+            return self.num_timesteps < 16
+
+    algorithm = small(path)
+    algorithm.learn(80, callback=Stop())
+    assert algorithm.num_timesteps == 16
+
+
+def test_predict_answers_one_prompt_or_many(path):
+    algorithm = small(path)
+    env = gym.make("perlhf/HH-v0", reward="gold")
+    observation, _ = env.reset(seed=0)
+    action, state = algorithm.predict(observation, deterministic=True)
+    assert isinstance(action, str)
+    assert state is None
+    assert algorithm.predict({"prompt": (observation["prompt"],) * 2}, deterministic=True)[0] == [action, action]
+
+
+def test_an_env_of_any_make_is_taken(path):
+    single = gym.make("perlhf/HH-v0", reward="gold")
+    many = gym.make_vec("perlhf/HH-v0", num_envs=3, reward="gold")
+    settings = {"backbone": path}
+    assert PPO("LoRAPolicy", single, n_envs=5, policy_kwargs=settings, device="cpu").n_envs == 5
+    assert small(path, env=many).n_envs == 3
+
+
+def test_other_envs_are_refused_in_one_line():
+    with pytest.raises(UserError, match=r"expected an env that gym.make made from a perlhf id"):
+        PPO("LoRAPolicy", gym.make("CartPole-v1"))
+    with pytest.raises(UserError, match=r"expected a vector env that gym.make_vec made from a perlhf id"):
+        PPO("LoRAPolicy", gym.make_vec("CartPole-v1", num_envs=2))
+    with pytest.raises(UserError, match=r"unknown env 'HX-v0'.*'HH-v0'"):
+        PPO("LoRAPolicy", "HX-v0")
+
+
+def test_negative_kl_is_reported_once_it_is_sustained(path, capsys):
+    algorithm = small(path, verbose=1)
+    algorithm.learn(8)
+    capsys.readouterr()
+    algorithm._watch_kl(torch.full((8,), -1.0))
+    algorithm._watch_kl(torch.full((8,), -1.0))
+    assert algorithm.negative_kl_rollouts == 2
+    algorithm._watch_kl(torch.full((8,), -1.0))
+    assert "negative for three rollouts" in capsys.readouterr().out
+    algorithm._watch_kl(torch.full((8,), 1.0))
+    assert algorithm.negative_kl_rollouts == 0
+
+
+def test_score_rollout_leaves_padding_at_zero(path):
+    algorithm = small(path)
+    policy = algorithm.policy
+    end = policy.backbone.end_ids[0]
+    step = Step([[5, 6], [7]], [[8, 9, end], [end]], np.array([1.0, 2.0]), np.array([True, True]), {})
+    rollout = score_rollout(policy, [step], {"prompt": ["a", "b"]}, algorithm.score_settings)
+    outside = ~rollout.response_mask
+    for tensor in (rollout.old_log_probs, rollout.values, rollout.rewards, rollout.advantages, rollout.returns):
+        assert (tensor[outside] == 0).all()
+    assert (normalize(rollout.advantages, rollout.response_mask)[outside] == 0).all()

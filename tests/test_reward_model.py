@@ -1,0 +1,273 @@
+"""Reward models: the loss, what they learn, and that others can open them."""
+
+import copy
+import json
+import math
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import AutoPeftModelForSequenceClassification, PeftModel
+from tiny_models import gemma
+from transformers import AutoModelForSequenceClassification
+
+import rewards.bundled
+from backbones.backbone import Backbone
+from backbones.fit import FitSettings, fit
+from backbones.roles import LoRASettings
+from envs.data.records import Record
+from envs.task import Turn
+from envs.text import HH
+from perlhf.errors import UserError
+from rewards.pairs import data_pairs, sampled_pairs
+from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, score
+from rewards.train_reward_model import Options, centre, pair_loss, train
+
+import numpy as np  # isort: skip
+
+TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return gemma(tmp_path_factory.mktemp("gemma"))
+
+
+def fresh(backbone, full=False, seed=0):
+    """A reward model that is not at its start, where LoRA says nothing."""
+    role = backbone.add_role("reward", None if full else LoRASettings(4), head=True, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in role.parameters().values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return RewardModel(role, centre=0.25)
+
+
+def test_pairwise_loss_by_hand():
+    # -log sigmoid(1) = log(1 + 1/e); -log sigmoid(-1) = that + 1
+    near = math.log(1 + math.exp(-1))
+    loss = pairwise_loss(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0]))
+    assert loss.item() == pytest.approx((near + near + 1) / 2)
+
+
+def test_what_is_scored_ends_with_the_end_token(backbone):
+    ids = encode(backbone, "Human: Hello", "  yes ")
+    assert ids == [*backbone.encode_prompt("Human: Hello"), *backbone.encode_response("yes"), backbone.end_ids[0]]
+
+
+def test_scores_do_not_depend_on_the_batch(backbone):
+    model = fresh(backbone)
+    together = model(TURNS)
+    alone = [model([turn])[0] for turn in TURNS]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert all(isinstance(s, float) for s in together)
+
+
+@pytest.mark.parametrize("opener", ["peft", "auto"])
+def test_plain_peft_gives_the_same_scores(backbone, tmp_path, opener):
+    model = fresh(backbone)
+    model.save(tmp_path)
+    if opener == "auto":
+        plain = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path)
+    else:
+        base = AutoModelForSequenceClassification.from_pretrained(backbone.path)
+        plain = PeftModel.from_pretrained(base, tmp_path)
+    assert_same_scores(plain, model, backbone)
+
+
+def test_plain_transformers_opens_a_full_model_with_the_same_scores(backbone, tmp_path):
+    model = fresh(backbone, full=True)
+    model.save(tmp_path)
+    assert_same_scores(AutoModelForSequenceClassification.from_pretrained(tmp_path), model, backbone)
+
+
+def assert_same_scores(plain, model, backbone):
+    rows = [encode(backbone, t.prompt, t.response) for t in TURNS]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [backbone.pad_id] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    with torch.no_grad():
+        theirs = plain.eval()(input_ids=ids, attention_mask=mask).logits[:, 0]
+    ours = torch.tensor(model(TURNS)) + model.centre
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_save_and_load_give_identical_scores(backbone, tmp_path, full):
+    model = fresh(backbone, full)
+    before = model(TURNS)
+    model.save(tmp_path)
+    again = RewardModel.load(tmp_path)
+    assert again is not model
+    assert again(TURNS) == before
+    assert again.centre == 0.25
+    assert score(TURNS, str(tmp_path)) == before
+
+
+def test_the_same_folder_is_the_same_model_until_it_is_written_again(backbone, tmp_path):
+    fresh(backbone, seed=1).save(tmp_path)
+    first = RewardModel.load(tmp_path)
+    assert RewardModel.load(tmp_path) is first
+    other = fresh(backbone, seed=2)
+    other.save(tmp_path)
+    assert RewardModel.load(tmp_path)(TURNS) == other(TURNS)
+
+
+def test_a_loaded_model_is_frozen(backbone, tmp_path):
+    fresh(backbone).save(tmp_path)
+    model = RewardModel.load(tmp_path)
+    with model.role.active():
+        assert not any(p.requires_grad for p in model.role.parameters().values())
+
+
+def test_copies_are_the_same_model_and_pickles_load_it_again(backbone, tmp_path):
+    model = fresh(backbone)
+    assert copy.deepcopy({"reward": model})["reward"] is model
+    with pytest.raises(TypeError, match="never saved"):
+        pickle.dumps(model)
+    model.save(tmp_path)
+    assert pickle.loads(pickle.dumps(model))(TURNS) == model(TURNS)
+
+
+def test_the_model_behind_a_reward_function_is_found(backbone, tmp_path):
+    model = fresh(backbone)
+    model.save(tmp_path)
+    assert learned_model(model) is model
+    assert learned_model(lambda turns: [0.0] * len(turns)) is None
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_it_learns_to_tell_yes_from_no(backbone, tmp_path, full):
+    role = backbone.add_role("reward", None if full else LoRASettings(4), head=True)
+    model = RewardModel(role)
+    pairs = [Record("Human: Hello there.", "yes " * (1 + i % 3), "no " * (1 + i % 2), {}) for i in range(64)]
+    tokens = [(encode(backbone, p.prompt, p.chosen), encode(backbone, p.prompt, p.rejected)) for p in pairs]
+    settings = FitSettings(epochs=6, batch_size=16, learning_rate=2e-2 if not full else 3e-3)
+    log = tmp_path / "metrics.jsonl"
+    fit(role, [len(c) for c, _ in tokens], pair_loss(model, tokens), settings, np.random.default_rng(0), log)
+    unseen = model([Turn("Human: Hello.", "yes yes"), Turn("Human: Hello.", "no no")])
+    assert unseen[0] > unseen[1] + 1
+    losses = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+    assert len(losses) == 24
+    assert losses[-1] < 0.2 < 0.6 < losses[0]
+
+
+def test_micro_batches_add_up_to_the_whole_batch(backbone, tmp_path):
+    pairs = [
+        (encode(backbone, "Human:" + " Hello" * i, "yes"), encode(backbone, "Human:", "no " * i)) for i in range(1, 9)
+    ]
+    gradients = []
+    for size in (1, 3, 8):
+        role = backbone.add_role("reward", LoRASettings(4), head=True, seed=5)
+        loss = pair_loss(RewardModel(role), pairs)
+        with role.active():
+            for start in range(0, 8, size):
+                loss(list(range(start, min(start + size, 8))), list(range(8)))[0].backward()
+        gradients.append([p.grad.clone() for p in role.parameters().values() if p.grad is not None])
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0], atol=1e-6, rtol=1e-4)
+
+
+def test_a_learning_rate_that_explodes_is_one_clear_line(backbone, tmp_path):
+    role = backbone.add_role("reward", LoRASettings(4), head=True)
+    with torch.no_grad():
+        role.head.weight.fill_(float("nan"))
+    tokens = [(encode(backbone, "Human:", "yes"), encode(backbone, "Human:", "no"))]
+    with pytest.raises(UserError, match=r"not finite at step 1; lower --learning-rate"):
+        fit(
+            role, [5], pair_loss(RewardModel(role), tokens), FitSettings(1, 1, 1e-3), np.random.default_rng(0),
+            tmp_path / "log",
+        )  # fmt: skip
+
+
+def test_pairs_of_samples_are_labelled_and_differ():
+    task, backbone = HH(), Backbone.load("tiny")
+    pairs = sampled_pairs(task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
+    assert len(pairs) == 12
+    assert all(p.chosen != p.rejected for p in pairs)
+    again = sampled_pairs(task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
+    assert again == pairs
+
+
+def test_data_pairs_are_drawn_without_replacement():
+    task = HH(split="validation")
+    pairs = data_pairs(task, 900, np.random.default_rng(0))
+    assert len(pairs) == 900
+    assert len({(p.prompt, p.chosen, p.rejected) for p in pairs}) == len({(p.prompt, p.chosen) for p in pairs})
+    assert len(data_pairs(task, None, np.random.default_rng(0))) == 1000
+
+
+def test_chosen_responses_score_zero_on_average(backbone):
+    model = fresh(backbone)
+    pairs = [Record("Human: Hello", text, "no", {}) for text in ("yes", "good", "maybe yes")]
+    before = model([Turn(p.prompt, p.chosen) for p in pairs])
+    assert abs(sum(before)) > 1e-3
+    model.centre = centre(model, pairs)
+    assert sum(model([Turn(p.prompt, p.chosen) for p in pairs])) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_command_trains_saves_and_reports(tmp_path):
+    folder = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "rewards.train_reward_model", "--pairs", "48", "--policy-pairs", "16",
+         "--eval-pairs", "60", "--output-dir", str(folder)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["pairs"] == 64
+    assert set(summary["accuracy"]) == {"mean", "low", "high", "n"}
+    assert summary["accuracy"]["n"] == 60
+    assert set(summary["baselines"]) == {"random", "length", "keyword", "always_refuse"}
+    assert 0.7 < summary["ceiling"] < 0.9
+    assert set(summary["groups"]) == {"harmful", "harmless", "seen topics", "unseen topics"}
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    assert (folder / "adapter_model.safetensors").exists()
+    assert "held-out accuracy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "HX-v0"], "unknown env 'HX-v0'. Did you mean 'HH-v0'?"),
+        (["--lora-rnk", "4"], "unknown option --lora-rnk. Did you mean '--lora-rank'?"),
+        (["--backbone", "tiiny"], "no backbone 'tiiny'"),
+        (["--data", "/no/such/file"], "no such file or folder"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_2(arguments, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "rewards.train_reward_model", *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_real_format_files_train_without_an_annotator(tmp_path):
+    from envs.data.miniature.hh_records import MiniatureHH, write_hh
+
+    write_hh(tmp_path / "pairs.jsonl", MiniatureHH("train")[:200])
+    options = Options(data=str(tmp_path / "pairs.jsonl"), pairs=32, eval_pairs=50, output_dir=str(tmp_path / "run"))
+    train(options)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["ceiling"] is None
+    assert "gold_agreement" not in summary
+    options = Options(data=options.data, policy_pairs=4, output_dir=str(tmp_path / "other"))
+    with pytest.raises(UserError, match="need a labeller"):
+        train(options)
+
+
+def test_the_bundled_model_beats_what_needs_no_model():
+    task = HH(split="test")
+    records = task.records[:400]
+    prompts = [r.prompt for r in records]
+    model = learned_model(rewards.bundled.hh)
+    chosen, rejected = (model.score_texts(prompts, [getattr(r, s) for r in records]) for s in ("chosen", "rejected"))
+    accuracy = float((chosen > rejected).float().mean())
+    length = float(np.mean([len(r.chosen.split()) > len(r.rejected.split()) for r in records]))
+    assert accuracy > 0.70
+    assert accuracy > length + 0.1
+    assert model.role.backbone is Backbone.load("tiny")

@@ -1,0 +1,51 @@
+"""Tiny random models of several architectures, made in code and saved to a folder: nothing is downloaded."""
+
+from pathlib import Path
+
+import torch
+import transformers
+
+from backbones.backbone import Backbone
+from backbones.build import build_model, build_tokenizer
+
+TEXTS = [
+    "Human: Hello there. Assistant: Yes, I can help you with that today. No, I can't.",
+    "yes no maybe good bad",
+] * 50
+
+
+def save_gemma(folder: Path, seed: int = 0) -> Path:
+    """A random Gemma3 of width 32 with 2 layers, as `agents.pretrain` would write it."""
+    tokenizer = build_tokenizer(TEXTS, 320)
+    build_model(tokenizer, hidden_size=32, layers=2, heads=4, max_length=256, seed=seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def gemma(folder: Path, seed: int = 0) -> Backbone:
+    """The same, loaded."""
+    return Backbone.load(str(save_gemma(folder, seed)))
+
+
+def save_architecture(name: str, folder: Path) -> Path:
+    """A random model of a named architecture with the tokenizer of `save_gemma`."""
+    tokenizer = build_tokenizer(TEXTS, 320)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    common = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    configs = {
+        "Llama": lambda: transformers.LlamaConfig(**sizes, **common, num_key_value_heads=2),
+        "Qwen3": lambda: transformers.Qwen3Config(**sizes, **common, num_key_value_heads=2, head_dim=8),
+        "OPT": lambda: transformers.OPTConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=32, **common
+        ),
+        "GPTNeoX": lambda: transformers.GPTNeoXConfig(**sizes, **common),
+        "Phi": lambda: transformers.PhiConfig(**sizes, **common),
+        "Phi3": lambda: transformers.Phi3Config(**sizes, **common),
+        "GPT2": lambda: transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **common),
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.AutoModelForCausalLM.from_config(configs[name]())
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
