@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
@@ -23,9 +24,7 @@ from envs.text import HH
 from perlhf.errors import UserError
 from rewards.pairs import data_pairs, sampled_pairs
 from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, score
-from rewards.train_reward_model import Options, centre, pair_loss, train
-
-import numpy as np  # isort: skip
+from rewards.train_reward_model import Options, centre, evaluate, pair_loss, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
 
@@ -261,13 +260,10 @@ def test_real_format_files_train_without_an_annotator(tmp_path):
 
 
 def test_the_bundled_model_beats_what_needs_no_model():
+    # The labels are noisy (of one draw of 400 pairs .70 agree, of the next .80), so it is held against gold too.
     task = HH(split="test")
-    records = task.records[:400]
-    prompts = [r.prompt for r in records]
     model = learned_model(rewards.bundled.hh)
-    chosen, rejected = (model.score_texts(prompts, [getattr(r, s) for r in records]) for s in ("chosen", "rejected"))
-    accuracy = float((chosen > rejected).float().mean())
-    length = float(np.mean([len(r.chosen.split()) > len(r.rejected.split()) for r in records]))
-    assert accuracy > 0.70
-    assert accuracy > length + 0.1
+    report = evaluate(model, task, HH(split="train").records[:1000], task.records[:1000])
+    assert report["gold_agreement"]["low"] > 0.85
+    assert report["accuracy"]["low"] > max(report["baselines"].values()) + 0.1
     assert model.role.backbone is Backbone.load("tiny")
