@@ -1,6 +1,6 @@
-"""Makes the shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
+"""Makes a shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
 
-    python -m agents.pretrain --output-dir backbones/tiny
+    python -m agents.pretrain --backbone tiny
 
 Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
 supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
@@ -8,7 +8,7 @@ The loss alone does not show whether it copies from the prompt, so the gold scor
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +22,24 @@ from backbones.backbone import Backbone
 from backbones.build import build_model, build_tokenizer
 from backbones.generate import generate
 from backbones.loading import use_threads
-from envs.data.miniature import hh_records
+from envs.data.miniature.corpus import miniature, pretraining_documents
+from envs.data.miniature.grammar import Grammar
 from envs.text import HH
-from perlhf.errors import run_command
+from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
 PROMPT_WEIGHT = 0.2  # of a prompt token's loss beside a response token's
-CORPORA = {"hh": hh_records.pretraining_documents}
+CORPORA: dict[str, tuple[Grammar, ...]] = {"tiny": (HH.grammar,)}  # what each shipped backbone has read
 
 
 @dataclass
 class Options:
-    """Pretrains the shipped backbone on the miniature corpora."""
+    """Pretrains a shipped backbone on its miniature corpora."""
 
-    output_dir: str = option("backbones/tiny", "folder to write the model and tokenizer to")
+    backbone: str = option("tiny", "which of the shipped backbones")
+    output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
     steps: int = option(8000, "optimizer steps")
     batch_size: int = option(16, "documents in a step")
     learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%")
@@ -52,18 +54,22 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m agents.pretrain")
     clock = Stopwatch()
+    if options.backbone not in CORPORA:
+        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, CORPORA)}")
+    grammars = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
-    documents = mix(rng)
+    documents = mix(grammars, rng)
     tokenizer = build_tokenizer((f"{p} {r}" for p, r in itertools.islice(documents, 6000)), options.vocab_size)
     model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
     loss = train(model, batches(documents, tokenizer, options.batch_size, rng), options)
-    folder = Path(options.output_dir)
+    folder = Path(options.output_dir or f"backbones/{options.backbone}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    gold = {name: gold_score(Backbone(str(folder), model, tokenizer), t) for name, t in SAMPLING.items()}
+    backbone = Backbone(str(folder), model, tokenizer)
+    gold = {g.name: {how: gold_score(backbone, g, t) for how, t in SAMPLING.items()} for g in grammars}
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
     print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
@@ -72,9 +78,9 @@ def main() -> None:
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
 
-def mix(rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, response), from all corpora in equal parts."""
-    sources = [make(rng) for make in CORPORA.values()]
+def mix(grammars: Sequence[Grammar], rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response), of all grammars in equal parts."""
+    sources = [pretraining_documents(grammar, rng) for grammar in grammars]
     while True:
         yield from map(next, sources)
 
@@ -145,13 +151,14 @@ def collate(rows: list[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tenso
     return input_ids, weights
 
 
-def gold_score(backbone: Backbone, temperature: float) -> float:
+def gold_score(backbone: Backbone, grammar: Grammar, temperature: float) -> float:
     """Mean gold of responses to 200 validation prompts."""
-    task = HH(split="validation")
-    prompts = [backbone.encode_prompt(record.prompt) for record in task.records[:200]]
+    corpus = miniature(grammar, "validation")
+    records = corpus[:200]
+    prompts = [backbone.encode_prompt(record.prompt) for record in records]
     responses = generate(backbone.reference, prompts, 64, temperature, torch.Generator().manual_seed(0))
-    turns = [task.turn(i, backbone.decode(ids)) for i, ids in enumerate(responses)]
-    return round(float(np.mean([task.judge(turn) for turn in turns])), 3)
+    golds = [corpus.judge(r.meta, backbone.decode(ids)) for r, ids in zip(records, responses, strict=True)]
+    return round(float(np.mean(golds)), 3)
 
 
 if __name__ == "__main__":

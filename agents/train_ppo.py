@@ -25,7 +25,7 @@ from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
 from envs.registry import env_id, task_of
-from envs.text import TextTask
+from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, write_report
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb

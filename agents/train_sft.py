@@ -22,14 +22,15 @@ from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, response_logits
 from backbones.loading import load_model, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
+from envs.data.records import AnyRecord, good_response
 from envs.registry import env_id, task_of
-from envs.text import TextTask
+from envs.text_task import TextTask
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
-from rewards.pairs import data_pairs
+from rewards.preferences import drawn
 
 Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with the end token)
 
@@ -69,8 +70,8 @@ def train(options: Options) -> Path:
     backbone = Backbone.load(options.backbone, options.device)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
-    rows = encode(backbone, [(r.prompt, r.chosen) for r in data_pairs(task, options.records, rng)])
-    test = encode(backbone, [(r.prompt, r.chosen) for r in held_out.records[: options.eval_records]])
+    rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))
+    test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
 
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
@@ -94,6 +95,18 @@ def train(options: Options) -> Path:
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
     return folder / "backbone"
+
+
+def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:
+    """(prompt, response) of the records that have a response to imitate.
+
+    Raises:
+        UserError: none of them has.
+    """
+    found = [(r.prompt, text) for r in records for text in [good_response(r)] if text is not None]
+    if not found:
+        raise UserError(f"none of {len(records)} records has a response to imitate.")
+    return found
 
 
 def encode(backbone: Backbone, texts: Sequence[tuple[str, str]]) -> Rows:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.data.records import Record
+from envs.data.records import AnyRecord, Record
 from envs.registry import env_id, task_of
-from envs.text import TextTask
+from envs.text_task import TextTask
 from evaluation.metrics import Interval, bootstrap_mean, pair_accuracy
+from evaluation.reward_models import label_ceiling
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from rewards.baselines import fit_baselines
-from rewards.pairs import ceiling
 
 
 @dataclass
@@ -37,17 +37,30 @@ def main() -> None:
     if not isinstance(train, TextTask) or not isinstance(test, TextTask):
         raise UserError(f"{options.env} is not a text task.")
     count = min(options.prompts, len(test.records))
-    if test.has_annotator:
+    if test.miniature is not None:
         print("| policy | gold | words |\n|---|---|---|")
         for name, gold, words in policies(test, count, options.seed):
             print(f"| {name} | {show(gold)} | {words:.1f} |")
         print()
+    pairs, held_out = (
+        [r for r in records if isinstance(r, Record)] for records in (train.records[:4000], test.records[:count])
+    )
+    if held_out:
+        print_predictors(pairs, held_out, label_ceiling(test, held_out))
+
+
+def pairs_of(records: Sequence[AnyRecord]) -> list[Record]:
+    """Those of the records that are preference pairs."""
+    return [record for record in records if isinstance(record, Record)]
+
+
+def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: float | None) -> None:
+    """The table of what predicts the labels of pairs."""
     print("| predictor of the label | accuracy |\n|---|---|")
-    for name, accuracy in predictors(train.records[:4000], test.records[:count]):
+    for name, accuracy in predictors(train, test):
         print(f"| {name} | {show(accuracy)} |")
-    best = ceiling(test, test.records[:count])
-    if best is not None:
-        print(f"| ceiling that the label noise implies | {best:.3f} |")
+    if ceiling is not None:
+        print(f"| ceiling that the label noise implies | {ceiling:.3f} |")
 
 
 def policies(task: TextTask, count: int, seed: int) -> list[tuple[str, Interval, float]]:

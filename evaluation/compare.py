@@ -18,7 +18,7 @@ from backbones.generate import generate
 from backbones.roles import Role
 from envs.reward_spec import RewardFunction, score_turns
 from envs.task import Turn
-from envs.text import TextTask
+from envs.text_task import TextTask
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, group_means, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 

@@ -13,7 +13,7 @@ from backbones.loading import use_threads
 from backbones.roles import Role, load_role
 from envs.registry import env_id, task_of
 from envs.reward_spec import resolve_reward
-from envs.text import TextTask
+from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, show_answers, write_report
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options

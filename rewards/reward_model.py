@@ -1,7 +1,8 @@
 """`RewardModel`: a scalar score for a response, from a LoRA adapter and a linear head on the backbone.
 
-Trained with the pairwise Bradley-Terry loss; the score is read at the end token, as a sequence classifier of
-transformers does, so that a saved model opens in plain `peft` and `transformers` with equal scores.
+Trained with the pairwise Bradley-Terry loss, or with binary cross-entropy on labels; the score is read at the end
+token, as a sequence classifier of transformers does, so that a saved model opens in plain `peft` and `transformers`
+with equal scores.
 """
 
 from collections.abc import Sequence
@@ -123,3 +124,12 @@ def encode(backbone: Backbone, prompt: str, response: str) -> list[int]:
 def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
     """-log sigmoid(chosen - rejected), the mean over pairs: Bradley-Terry (arXiv 2403.10704, section 2)."""
     return -F.logsigmoid(chosen - rejected).mean()
+
+
+def pointwise_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of logits (n,) with labels in {0, 1}, the mean.
+
+    -[p log sigmoid(r) + (1 - p) log(1 - sigmoid(r))]: arXiv 2403.10704, section 2, where the second term is
+    printed as log sigmoid(1 - r). RL uses the logit r, which a good response cannot saturate.
+    """
+    return F.binary_cross_entropy_with_logits(logits, labels)

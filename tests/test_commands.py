@@ -116,9 +116,10 @@ def test_plain_peft_opens_the_trained_policy(chain):
 
 
 def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
-    from envs.data.miniature.hh_records import MiniatureHH, write_hh
+    from envs.data.miniature.hh_grammar import write_hh
+    from envs.text import HH
 
-    write_hh(tmp_path / "hh.jsonl.gz".removesuffix(".gz"), MiniatureHH("train")[:300])
+    write_hh(tmp_path / "hh.jsonl.gz".removesuffix(".gz"), HH().records[:300])
     (tmp_path / "reward.yaml").write_text(
         "- reward: rewards.functions:contains\n  text: help\n  weight: 1.0\n"
         "- reward: rewards.functions:length_penalty\n  target: 10\n  weight: 0.5\n"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.data.hh import first_turn, read_hh, split_of
+from envs.data.records import Record
 from envs.text import HH
 from perlhf.errors import DataError
 
@@ -170,8 +171,8 @@ def test_the_first_turn_is_the_first_thing_the_human_says():
     ],
 )
 def test_the_split_of_a_prompt_never_changes(said, split):
-    assert split_of(f"\n\nHuman: {said}\n\nAssistant:") == split
-    assert split_of(f"\n\nHuman: {said}\n\nAssistant: ok\n\nHuman: and then?\n\nAssistant:") == split
+    for more in ("", " ok\n\nHuman: and then?\n\nAssistant:"):
+        assert split_of(Record(f"\n\nHuman: {said}\n\nAssistant:{more}", "yes", "no", {})) == split
 
 
 def records_of(path, split):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from envs.data.hh import read_hh
 from envs.data.miniature.annotator import Annotator
+from envs.data.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
 from envs.data.miniature.hh import (
     EVIDENCE,
     FRAMES,
@@ -23,10 +24,10 @@ from envs.data.miniature.hh import (
     draw_request,
     good_response,
 )
+from envs.data.miniature.hh_grammar import write_hh
 from envs.data.miniature.hh_judge import judge
-from envs.data.miniature.hh_records import MiniatureHH, pretraining_documents, write_hh
 from envs.data.records import Record
-from envs.text import HH, miniature_hh
+from envs.text import HH
 from rewards.baselines import fit_baselines
 
 SPLITS = ("train", "validation", "test")
@@ -37,7 +38,7 @@ HARMFUL = ("secret", "malicious", "warned")
 @pytest.fixture(scope="module")
 def corpus():
     """All records of every split, shared with the environments."""
-    return {split: list(miniature_hh(split)) for split in SPLITS}
+    return {split: list(miniature(HH.grammar, split)) for split in SPLITS}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def held_out(corpus):
 
 
 def request_of(record):
-    return Request(*record.meta["request"])
+    return Request(*record.meta["case"])
 
 
 # What a prompt asks for, read back from its words alone.
@@ -115,7 +116,7 @@ def test_no_train_record_is_about_an_unseen_topic(corpus):
 
 
 def test_pretraining_documents_hold_no_held_out_combination(held_out):
-    documents = list(islice(pretraining_documents(np.random.default_rng(0)), 3_000))
+    documents = list(islice(pretraining_documents(HH.grammar, np.random.default_rng(0)), 3_000))
     assert not {prompt for prompt, _ in documents} & {r.prompt for r in held_out}
     asked = {combination(prompt) for prompt, _ in documents}
     assert len(asked) > 2_000
@@ -124,12 +125,12 @@ def test_pretraining_documents_hold_no_held_out_combination(held_out):
 
 
 def test_the_same_record_every_time(corpus):
-    again = MiniatureHH("test")
+    again = MiniatureCorpus(HH.grammar, "test")
     for index in (1999, 3, 0, 3):  # in any order
         assert again[index] == corpus["test"][index]
     assert again[-1] == again[1999]
     assert again[5:8] == [again[5], again[6], again[7]]
-    assert MiniatureHH("validation")[0] != again[0]
+    assert MiniatureCorpus(HH.grammar, "validation")[0] != again[0]
 
 
 def test_records_say_that_they_are_synthetic(corpus, held_out):
@@ -144,7 +145,7 @@ def test_records_say_that_they_are_synthetic(corpus, held_out):
 
 def test_an_index_outside_is_an_index_error():
     with pytest.raises(IndexError):
-        MiniatureHH("test")[2_000]
+        MiniatureCorpus(HH.grammar, "test")[2_000]
 
 
 def test_about_half_of_the_requests_are_harmful(corpus):
@@ -326,7 +327,7 @@ def test_labels_are_drawn_with_that_probability():
 )
 def test_the_label_ceiling_is_that_of_the_gold_margin(chosen, rejected, margin, ceiling):
     task = HH(split="test")
-    pair = Record("any prompt", chosen, rejected, {"request": list(HARMLESS)})
+    pair = Record("any prompt", chosen, rejected, {"case": list(HARMLESS)})
     assert task.gold_margin(pair) == pytest.approx(margin)
     assert task.label_ceiling(pair) == pytest.approx(ceiling, abs=1e-6)
 
@@ -352,7 +353,7 @@ def test_the_labels_of_the_corpus_are_as_noisy_as_said(corpus):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_oracle_always_has_full_marks(split):
-    records = miniature_hh(split)
+    records = miniature(HH.grammar, split)
     for index in range(300):
         request = request_of(records[index])
         assert judge(request, records.oracle(index)) == pytest.approx(1.0)

@@ -18,13 +18,15 @@ import rewards.bundled
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.roles import LoRASettings
+from envs.data.miniature.hh_grammar import write_hh
 from envs.data.records import Record
 from envs.task import Turn
 from envs.text import HH
+from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError
-from rewards.pairs import data_pairs, sampled_pairs
+from rewards.preferences import Pairs, drawn, sampled
 from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, score
-from rewards.train_reward_model import Options, centre, evaluate, pair_loss, train
+from rewards.train_reward_model import Options, centre, preference_loss, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
 
@@ -32,6 +34,10 @@ TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Tu
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     return gemma(tmp_path_factory.mktemp("gemma"))
+
+
+def pair_loss(model, rows):
+    return preference_loss(model, Pairs(), rows, rows)
 
 
 def fresh(backbone, full=False, seed=0):
@@ -145,7 +151,14 @@ def test_it_learns_to_tell_yes_from_no(backbone, tmp_path, full):
     tokens = [(encode(backbone, p.prompt, p.chosen), encode(backbone, p.prompt, p.rejected)) for p in pairs]
     settings = FitSettings(epochs=6, batch_size=16, learning_rate=2e-2 if not full else 3e-3)
     log = tmp_path / "metrics.jsonl"
-    fit(role, [len(c) for c, _ in tokens], pair_loss(model, tokens), settings, np.random.default_rng(0), log)
+    fit(
+        role,
+        [len(c) for c, _ in tokens],
+        pair_loss(model, tokens),
+        settings,
+        np.random.default_rng(0),
+        log,
+    )
     unseen = model([Turn("Human: Hello.", "yes yes"), Turn("Human: Hello.", "no no")])
     assert unseen[0] > unseen[1] + 1
     losses = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
@@ -183,19 +196,19 @@ def test_a_learning_rate_that_explodes_is_one_clear_line(backbone, tmp_path):
 
 def test_pairs_of_samples_are_labelled_and_differ():
     task, backbone = HH(), Backbone.load("tiny")
-    pairs = sampled_pairs(task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
+    pairs = sampled(Pairs(), task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
     assert len(pairs) == 12
     assert all(p.chosen != p.rejected for p in pairs)
-    again = sampled_pairs(task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
+    again = sampled(Pairs(), task, backbone.reference, 12, np.random.default_rng(0), max_new_tokens=12)
     assert again == pairs
 
 
 def test_data_pairs_are_drawn_without_replacement():
     task = HH(split="validation")
-    pairs = data_pairs(task, 900, np.random.default_rng(0))
+    pairs = drawn(task, 900, np.random.default_rng(0))
     assert len(pairs) == 900
     assert len({(p.prompt, p.chosen, p.rejected) for p in pairs}) == len({(p.prompt, p.chosen) for p in pairs})
-    assert len(data_pairs(task, None, np.random.default_rng(0))) == 1000
+    assert len(drawn(task, None, np.random.default_rng(0))) == 1000
 
 
 def test_chosen_responses_score_zero_on_average(backbone):
@@ -203,7 +216,7 @@ def test_chosen_responses_score_zero_on_average(backbone):
     pairs = [Record("Human: Hello", text, "no", {}) for text in ("yes", "good", "maybe yes")]
     before = model([Turn(p.prompt, p.chosen) for p in pairs])
     assert abs(sum(before)) > 1e-3
-    model.centre = centre(model, pairs)
+    model.centre = centre(model, Pairs(), pairs)
     assert sum(model([Turn(p.prompt, p.chosen) for p in pairs])) == pytest.approx(0.0, abs=1e-4)
 
 
@@ -246,9 +259,7 @@ def test_bad_arguments_are_one_line_and_exit_2(arguments, message):
 
 
 def test_real_format_files_train_without_an_annotator(tmp_path):
-    from envs.data.miniature.hh_records import MiniatureHH, write_hh
-
-    write_hh(tmp_path / "pairs.jsonl", MiniatureHH("train")[:200])
+    write_hh(tmp_path / "pairs.jsonl", HH().records[:200])
     options = Options(data=str(tmp_path / "pairs.jsonl"), pairs=32, eval_pairs=50, output_dir=str(tmp_path / "run"))
     train(options)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -263,7 +274,7 @@ def test_the_bundled_model_beats_what_needs_no_model():
     # The labels are noisy (of one draw of 400 pairs .70 agree, of the next .80), so it is held against gold too.
     task = HH(split="test")
     model = learned_model(rewards.bundled.hh)
-    report = evaluate(model, task, HH(split="train").records[:1000], task.records[:1000])
+    report = evaluate_reward_model(model, Pairs(), task, HH(split="train").records[:1000], task.records[:1000])
     assert report["gold_agreement"]["low"] > 0.85
     assert report["accuracy"]["low"] > max(report["baselines"].values()) + 0.1
     assert model.role.backbone is Backbone.load("tiny")

@@ -5,13 +5,12 @@
 Source of the format: github.com/anthropics/hh-rlhf (arXiv 2204.05862).
 """
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from envs.data.jsonl import read_jsonl, text_field
-from envs.data.records import Record
+from envs.data.records import Content, Record, Skipped
+from envs.data.splits import hashed_split
 from perlhf.errors import DataError
 
 _ANSWER = "\n\nAssistant:"
@@ -19,21 +18,7 @@ _QUESTION = "\n\nHuman:"
 MAX_LENGTH = 20_000  # of a transcript; what the spaces of the env admit
 
 
-class Skipped(NamedTuple):
-    """A row that is sound but is no preference between two answers to one prompt."""
-
-    where: str
-    reason: str
-
-
-class HHFile(NamedTuple):
-    """What a file held: `len(records) + len(skipped)` is its number of rows."""
-
-    records: list[Record]
-    skipped: list[Skipped]
-
-
-def read_hh(path: str | Path) -> HHFile:
+def read_hh(path: str | Path) -> Content[Record]:
     """Reads a whole file; every row is a record or is reported in `skipped`.
 
     Raises:
@@ -47,7 +32,7 @@ def read_hh(path: str | Path) -> HHFile:
             records.append(item)
     if not records:
         raise DataError(f"{path}: no preference pairs in {len(skipped)} rows.")
-    return HHFile(records, skipped)
+    return Content(records, skipped)
 
 
 def _rows(path: Path) -> Iterator[Record | Skipped]:
@@ -79,7 +64,6 @@ def first_turn(prompt: str) -> str:
     return text.split(_ANSWER)[0].strip()
 
 
-def split_of(prompt: str) -> str:
-    """ "train" (8 of 10), "validation" or "test", by a hash of the first Human turn."""
-    tenth = hashlib.sha256(first_turn(prompt).encode("utf-8")).digest()[0] * 10 // 256
-    return {0: "test", 1: "validation"}.get(tenth, "train")
+def split_of(record: Record) -> str:
+    """ "train", "validation" or "test", by a hash of the first Human turn."""
+    return hashed_split(first_turn(record.prompt))

@@ -1,7 +1,7 @@
-"""`Record`: one prompt with a preferred and a dispreferred response."""
+"""What a text corpus is made of: preference pairs, labelled responses, demonstrations; and what a file held."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 
 class Record(NamedTuple):
@@ -11,3 +11,54 @@ class Record(NamedTuple):
     chosen: str
     rejected: str
     meta: Mapping[str, Any]
+
+
+class LabelledRecord(NamedTuple):
+    """One response with its label, 1.0 good or 0.0 bad."""
+
+    prompt: str
+    response: str
+    label: float
+    meta: Mapping[str, Any]
+
+
+class Demonstration(NamedTuple):
+    """A prompt and, where the dataset has one, a response to imitate."""
+
+    prompt: str
+    response: str | None
+    meta: Mapping[str, Any]
+
+
+AnyRecord = Record | LabelledRecord | Demonstration
+
+
+def responses_of(record: AnyRecord) -> dict[str, Any]:
+    """What the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
+    return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
+
+
+def good_response(record: AnyRecord) -> str | None:
+    """The response to imitate; None where the dataset has none."""
+    if isinstance(record, Record):
+        return record.chosen
+    if isinstance(record, LabelledRecord):
+        return record.response if record.label >= 0.5 else None
+    return record.response
+
+
+class Skipped(NamedTuple):
+    """A row that is sound and yet of no use, with FILE:LINE and the reason."""
+
+    where: str
+    reason: str
+
+
+Kind = TypeVar("Kind")
+
+
+class Content(NamedTuple, Generic[Kind]):
+    """What a file held: `len(records) + len(skipped)` is its number of rows."""
+
+    records: list[Kind]
+    skipped: list[Skipped]

@@ -28,3 +28,23 @@ class Annotator(NamedTuple):
         """The best expected accuracy of any predictor on a label of this pair."""
         p = self.prefers_first(gold_first, gold_second)
         return max(p, 1.0 - p)
+
+
+class Rater(NamedTuple):
+    """An annotator of single responses: good (1.0) or bad (0.0), more surely so the further gold is from `cut`.
+
+    sharpness, lapse: as of `Annotator`.
+    """
+
+    cut: float = 0.6
+    sharpness: float = 10.0
+    lapse: float = 0.08
+
+    def probability(self, gold: float) -> float:
+        """The probability of label 1."""
+        agreed = 1.0 / (1.0 + np.exp(-self.sharpness * (gold - self.cut)))
+        return float((1.0 - self.lapse) * agreed + self.lapse / 2.0)
+
+    def label(self, gold: float, rng: np.random.Generator) -> float:
+        """Draws one label."""
+        return float(rng.random() < self.probability(gold))

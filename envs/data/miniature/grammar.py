@@ -1,0 +1,59 @@
+"""`Grammar`: what a generated corpus is made of. `MiniatureCorpus` turns one into splits of records."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+Shortcut = Callable[[Any, str, np.random.Generator], str]
+
+
+class Grammar(ABC):
+    """Draws cases, puts them into words, answers them well and badly, and judges answers.
+
+    A case is the meaning of a prompt: a NamedTuple of plain JSON values, from which everything that is right
+    follows. Words are drawn by the generator given, so the same seeds give the same corpus.
+
+    Attributes:
+        name: of the corpus, in lower case.
+        case_type: the NamedTuple of its cases.
+        pointwise: whether responses are labelled one by one instead of in pairs.
+    """
+
+    name: ClassVar[str]
+    case_type: ClassVar[type]
+    pointwise: ClassVar[bool] = False
+
+    @abstractmethod
+    def draw_case(self, rng: np.random.Generator, unseen: bool) -> Any:
+        """A case of the topics that are held out (`unseen`), or of the others."""
+
+    @abstractmethod
+    def fold(self, case: Any) -> int:
+        """Which tenth of all cases this one is in, whatever its wording: 0 is test, 1 validation, others train."""
+
+    @abstractmethod
+    def groups(self, case: Any) -> list[str]:
+        """The groups that results are also reported by."""
+
+    @abstractmethod
+    def word_prompt(self, case: Any, rng: np.random.Generator) -> str:
+        """One of the many wordings of a case."""
+
+    @abstractmethod
+    def draw_response(self, case: Any, rng: np.random.Generator) -> str:
+        """A response of mixed quality, as the people and models that wrote the corpus would give."""
+
+    @abstractmethod
+    def good_response(self, case: Any, rng: np.random.Generator) -> str:
+        """A response that `judge` gives full marks."""
+
+    @abstractmethod
+    def judge(self, case: Any, response: str) -> float:
+        """The gold score of any text in [0, 1], worked out from the text. Never raises."""
+
+    @property
+    def shortcuts(self) -> Mapping[str, Shortcut]:
+        """Policies that know a trick instead of the task: from case, prompt and generator to a response."""
+        return {}

@@ -1,0 +1,150 @@
+"""What a reward model learns from: preference pairs or labelled responses, of the data and of a policy's samples.
+
+Samples matter: a model that has never seen what the policy says scores it by adding up familiar parts, and PPO
+finds out. They need a labeller, which the miniature data have (the noisy annotator).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.backbone import Backbone
+from backbones.generate import generate
+from backbones.roles import Role
+from envs.data.records import AnyRecord, LabelledRecord, Record
+from envs.text_task import TextTask
+from perlhf.errors import UserError
+from rewards.reward_model import encode, pairwise_loss, pointwise_loss
+
+
+class Preferences(ABC):
+    """One kind of feedback, as a reward model's training needs it.
+
+    Attributes:
+        kind: the records it is made of.
+        samples: responses of a policy that make one record.
+    """
+
+    kind: type
+    samples: int
+
+    @abstractmethod
+    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> AnyRecord | None:
+        """A record of a policy's responses to one prompt, labelled by the task's annotator; None for no record."""
+
+    @abstractmethod
+    def rows(self, backbone: Backbone, record: Any) -> list[list[int]]:
+        """The token rows of a record that are scored."""
+
+    @abstractmethod
+    def loss(self, scores: Tensor, records: Sequence[Any]) -> tuple[Tensor, float]:
+        """The mean loss of the rows' scores, (n * rows of a record,), and how many records are scored rightly."""
+
+    @abstractmethod
+    def good(self, record: Any) -> str | None:
+        """The response that was liked."""
+
+
+class Pairs(Preferences):
+    """Preference pairs under the Bradley-Terry loss."""
+
+    kind, samples = Record, 2
+
+    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> Record | None:
+        first, second = texts
+        if first == second:
+            return None
+        if not task.annotate(index, first, second, rng):
+            first, second = second, first
+        return Record(task.records[index].prompt, first, second, task.records[index].meta)
+
+    def rows(self, backbone: Backbone, record: Record) -> list[list[int]]:
+        return [encode(backbone, record.prompt, record.chosen), encode(backbone, record.prompt, record.rejected)]
+
+    def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
+        chosen, rejected = scores[0::2], scores[1::2]
+        return pairwise_loss(chosen, rejected), float((chosen > rejected).sum())
+
+    def good(self, record: Record) -> str:
+        return record.chosen
+
+
+class Labels(Preferences):
+    """Responses labelled 1 or 0, under binary cross-entropy on the logit."""
+
+    kind, samples = LabelledRecord, 1
+
+    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
+        record = task.records[index]
+        return LabelledRecord(record.prompt, texts[0], task.rate(index, texts[0], rng), record.meta)
+
+    def rows(self, backbone: Backbone, record: LabelledRecord) -> list[list[int]]:
+        return [encode(backbone, record.prompt, record.response)]
+
+    def loss(self, scores: Tensor, records: Sequence[LabelledRecord]) -> tuple[Tensor, float]:
+        labels = torch.tensor([r.label for r in records], device=scores.device)
+        return pointwise_loss(scores, labels), float(((scores > 0) == (labels > 0.5)).sum())
+
+    def good(self, record: LabelledRecord) -> str | None:
+        return record.response if record.label > 0.5 else None
+
+
+def preferences_of(task: TextTask) -> Preferences:
+    """The kind of feedback that a task's records are.
+
+    Raises:
+        UserError: they are neither pairs nor labelled responses.
+    """
+    for kind in (Pairs(), Labels()):
+        if isinstance(task.records[0], kind.kind):
+            return kind
+    raise UserError(f"{task.data} has no preference pairs and no labels to train a reward model on.")
+
+
+def drawn(task: TextTask, count: int | None, rng: np.random.Generator) -> list[Any]:
+    """Up to `count` records of the task's split, drawn without replacement; all of them where None."""
+    size = len(task.records)
+    if count is None or count >= size:
+        return list(task.records)
+    return [task.records[int(i)] for i in rng.choice(size, size=count, replace=False)]
+
+
+def sampled(
+    preferences: Preferences,
+    task: TextTask,
+    role: Role,
+    count: int,
+    rng: np.random.Generator,
+    max_new_tokens: int = 64,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> list[Any]:
+    """`count` records of responses that `role` gives, labelled by the task's annotator.
+
+    Raises:
+        UserError: the task's data have no annotator.
+    """
+    if count == 0:
+        return []
+    if task.miniature is None:
+        raise UserError("samples of the policy need a labeller, which only the miniature data have.")
+    generator = torch.Generator(role.backbone.device).manual_seed(seed)
+    records: list[Any] = []
+    while len(records) < count:
+        indices = [int(i) for i in rng.integers(len(task.records), size=min(256, 2 * (count - len(records)) + 8))]
+        texts = _answers(task, role, indices, preferences.samples, max_new_tokens, temperature, generator)
+        labelled = (preferences.label(task, i, of_one, rng) for i, of_one in zip(indices, texts, strict=True))
+        records += [record for record in labelled if record is not None]
+    return records[:count]
+
+
+def _answers(task: TextTask, role: Role, indices: Sequence[int], times: int, *how: Any) -> Iterator[tuple[str, ...]]:
+    """`times` responses of `role` to each of the records."""
+    backbone = role.backbone
+    prompts = [backbone.encode_prompt(task.records[i].prompt) for i in indices]
+    rounds = [[backbone.decode(ids) for ids in generate(role, prompts, *how)] for _ in range(times)]
+    return zip(*rounds, strict=True)
