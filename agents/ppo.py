@@ -138,9 +138,11 @@ class PPO(OnPolicyAlgorithm):
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
         start = None
+        settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
         if self.env is not None:
             start = learned_model(self.env.get_attr("reward_function")[0])
-        settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
+            if settings.get("backbone", "tiny") == "tiny":
+                settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, schedule, value_start=start, **settings

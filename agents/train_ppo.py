@@ -24,7 +24,7 @@ from agents.ppo import PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
-from envs.registry import env_id, task_of
+from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, write_report
 from perlhf.errors import UserError, run_command
@@ -40,6 +40,7 @@ class Options:
     """Trains a LoRA policy, or with --full all weights, with PPO."""
 
     env: str = option("HH-v0", "the environment")
+    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
@@ -97,7 +98,7 @@ def read_options(arguments: Sequence[str]) -> Options:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
-    use_threads(options.threads, Backbone.load(options.backbone, options.device).parameter_count)
+    use_threads(options.threads, backbone_of(options).parameter_count)
     algorithm = make_algorithm(options)
     folder = start_or_resume(algorithm, options)
     algorithm.set_logger(run_logger(folder, options.log_formats))
@@ -126,8 +127,9 @@ def train(options: Options) -> dict[str, Any]:
 def make_algorithm(options: Options) -> PPO:
     """The env and PPO that the options describe."""
     env = make_vec_env(
-        options.env, options.n_envs, seed=options.seed, data=options.data, reward=reward_from_text(options.reward)
-    )
+        options.env, options.n_envs, seed=options.seed, data=options.data, reward=reward_from_text(options.reward),
+        **env_options(options.env_options),
+    )  # fmt: skip
     algorithm = PPO(
         "LoRAPolicy", env, learning_rate=learning_rate(options), n_steps=options.n_steps,
         batch_size=options.batch_size, n_epochs=options.n_epochs, gae_lambda=options.gae_lambda,
@@ -149,10 +151,14 @@ def policy_kwargs(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
+def backbone_of(options: Options) -> Backbone:
+    """The backbone of the run."""
+    return Backbone.load(backbone_name(options.backbone, env_id(options.env)), options.device)
+
+
 def learning_rate(options: Options) -> Any:
     """A number or a schedule."""
-    backbone = Backbone.load(options.backbone, options.device)
-    peak = options.learning_rate or default_learning_rate(backbone, options.full)
+    peak = options.learning_rate or default_learning_rate(backbone_of(options), options.full)
     return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
 
 
@@ -176,7 +182,8 @@ def start_or_resume(algorithm: PPO, options: Options) -> Path:
 def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
     """What run it was, for summary.json."""
     return {
-        "env": options.env, "backbone": options.backbone, "mode": "full" if options.full else "lora",
+        "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
+        "mode": "full" if options.full else "lora",
         "lora_rank": None if options.full else options.lora_rank, "seed": options.seed, "data": options.data,
         "reward": options.reward, "iterations": algorithm._n_updates // algorithm.n_epochs,
         "episodes": algorithm.num_timesteps,
@@ -185,7 +192,10 @@ def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
 
 def evaluate(algorithm: PPO, options: Options, folder: Path) -> dict[str, Any]:
     """Compares the policy with SFT on held-out prompts and adds it to summary.json."""
-    task = task_of(env_id(options.env), data=options.data, split=options.eval_split) if options.eval_prompts else None
+    if not options.eval_prompts:
+        return {}
+    kwargs = {**env_options(options.env_options), "data": options.data, "split": options.eval_split}
+    task = task_of(env_id(options.env), **kwargs)
     if not isinstance(task, TextTask):
         return {}
     assert algorithm.env is not None

@@ -23,7 +23,7 @@ from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, respon
 from backbones.loading import load_model, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
 from envs.data.records import AnyRecord, good_response
-from envs.registry import env_id, task_of
+from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
@@ -40,6 +40,7 @@ class Options:
     """Fine-tunes a backbone on the chosen responses of a task, with LoRA or with --full all weights."""
 
     env: str = option("HH-v0", "whose task the responses are of")
+    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
@@ -64,10 +65,11 @@ def main() -> None:
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     name = env_id(options.env)
-    task, held_out = (task_of(name, data=options.data, split=split) for split in ("train", "test"))
+    kwargs = {**env_options(options.env_options), "data": options.data}
+    task, held_out = (task_of(name, **kwargs, split=split) for split in ("train", "test"))
     if not isinstance(task, TextTask) or not isinstance(held_out, TextTask):
         raise UserError(f"{options.env} has no chosen responses to learn from.")
-    backbone = Backbone.load(options.backbone, options.device)
+    backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))
@@ -88,7 +90,8 @@ def train(options: Options) -> Path:
     merged(role).save_pretrained(folder / "backbone")
     backbone.tokenizer.save_pretrained(folder / "backbone")
     update_summary(
-        folder, env=options.env, backbone=options.backbone, mode="full" if options.full else "lora",
+        folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
+        mode="full" if options.full else "lora",
         lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
         records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
     )  # fmt: skip

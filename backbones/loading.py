@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from perlhf.errors import UserError, did_you_mean
 
 SMALL = 20_000_000  # parameters, below which one thread is best
-SHIPPED = {"tiny": Path(__file__).parent / "tiny"}
+SHIPPED = {folder.name: folder for folder in sorted(Path(__file__).parent.glob("tiny*"))}
 
 # The attention projections by what model families call them, as (parent of the projection, projections).
 _ATTENTION = (

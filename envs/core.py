@@ -301,16 +301,21 @@ def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:
     Raises:
         UserError: an option that the task does not have, with the nearest one it has.
     """
-    if isinstance(task, str):
-        module, _, name = task.partition(":")
-        task_class: type[Task] = getattr(importlib.import_module(module), name)
-    else:
-        task_class = task
-    known = set(inspect.signature(task_class).parameters)
+    made_of = task_class(task)
+    known = set(inspect.signature(made_of).parameters)
     for option in options:
         if option not in known:
-            raise UserError(f"{task_class.__name__} has no option {option!r}.{did_you_mean(option, known)}")
-    return task_class(**options)
+            raise UserError(f"{made_of.__name__} has no option {option!r}.{did_you_mean(option, known)}")
+    return made_of(**options)
+
+
+def task_class(task: str | type[Task]) -> type[Task]:
+    """The class, from itself or from "module:Class"."""
+    if not isinstance(task, str):
+        return task
+    module, _, name = task.partition(":")
+    found: type[Task] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def _check_action(space: spaces.Space[Any], action: Any, index: int | None = None) -> None:

@@ -34,6 +34,7 @@ class Task(ABC):
     """
 
     default_reward: ClassVar[str] = "gold"
+    shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
     max_prompt_length: ClassVar[int] = 100_000
     max_response_length: ClassVar[int] = 20_000
     image_shape: ClassVar[tuple[int, int, int] | None] = None

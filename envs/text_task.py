@@ -23,13 +23,11 @@ class TextTask(Task):
     Attributes:
         grammar: generates the miniature data; None where there are none.
         source: reads the real corpus; None where there is none.
-        shipped_backbone: the backbone that `--backbone tiny` means for this task.
         records: of the split.
     """
 
     grammar: Grammar | None = None
     source: Source | None = None
-    shipped_backbone: str = "tiny"
 
     def __init__(self, data: str = "miniature", split: str = "train") -> None:
         """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.data.records import AnyRecord, Record
-from envs.registry import env_id, task_of
+from envs.registry import env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.metrics import Interval, bootstrap_mean, pair_accuracy
 from evaluation.reward_models import label_ceiling
@@ -25,6 +25,7 @@ class Options:
     """Scores tricks that know nothing of the task: as policies against gold, as predictors against labels."""
 
     env: str = option("HH-v0", "the task")
+    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     prompts: int = option(2000, "held-out records to score on")
     seed: int = option(0, "of the tricks that draw")
@@ -33,7 +34,8 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    train, test = (task_of(env_id(options.env), data=options.data, split=split) for split in ("train", "test"))
+    kwargs = {**env_options(options.env_options), "data": options.data}
+    train, test = (task_of(env_id(options.env), **kwargs, split=split) for split in ("train", "test"))
     if not isinstance(train, TextTask) or not isinstance(test, TextTask):
         raise UserError(f"{options.env} is not a text task.")
     count = min(options.prompts, len(test.records))

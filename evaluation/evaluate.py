@@ -11,7 +11,7 @@ from pathlib import Path
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
 from backbones.roles import Role, load_role
-from envs.registry import env_id, task_of
+from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.reward_spec import resolve_reward
 from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, show_answers, write_report
@@ -42,11 +42,13 @@ def main() -> None:
         raise UserError("give the run folder: --run DIR.")
     folder = Path(options.run)
     config = read_run_config(folder)
-    task = task_of(env_id(config["env"]), data=config["data"], split=options.split)
+    name = env_id(config["env"])
+    kwargs = {**env_options(config["env_options"]), "data": config["data"], "split": options.split}
+    task = task_of(name, **kwargs)
     if not isinstance(task, TextTask):
         raise UserError(f"{config['env']} is not a text task.")
     reward = resolve_reward(reward_from_text(config["reward"]), task)
-    backbone = Backbone.load(config["backbone"], options.device)
+    backbone = Backbone.load(backbone_name(config["backbone"], name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     policy = load_policy(folder, backbone)
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)

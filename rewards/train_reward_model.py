@@ -18,7 +18,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import use_threads
 from backbones.roles import LoRASettings
-from envs.registry import env_id, task_of
+from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError, run_command
@@ -34,6 +34,7 @@ class Options:
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
     env: str = option("HH-v0", "whose task the pairs are of")
+    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
@@ -60,11 +61,12 @@ def main() -> None:
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     name = env_id(options.env)
-    task, held_out = (task_of(name, data=options.data, split=split) for split in ("train", "test"))
+    kwargs = {**env_options(options.env_options), "data": options.data}
+    task, held_out = (task_of(name, **kwargs, split=split) for split in ("train", "test"))
     if not isinstance(task, TextTask) or not isinstance(held_out, TextTask):
         raise UserError(f"{options.env} is not a text task: it has no preference pairs and no labels.")
     preferences = preferences_of(task)
-    backbone = Backbone.load(options.backbone, options.device)
+    backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
@@ -85,7 +87,8 @@ def train(options: Options) -> RewardModel:
     model.save(folder, env=options.env, data=options.data)
     report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
     update_summary(
-        folder, env=options.env, backbone=options.backbone, mode="full" if options.full else "lora",
+        folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
+        mode="full" if options.full else "lora",
         lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
         pairs=len(records), epochs=options.epochs, **report, seconds=seconds, cpu_seconds=cpu_seconds,
         pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds, peak_rss_mb=peak_rss_mb(),
