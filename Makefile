@@ -32,7 +32,7 @@ check: install
 
 # Makes the shipped backbone and reward models again, from seeds.
 models: install
-	$(BIN)/python -m agents.pretrain --output-dir backbones/tiny
+	$(BIN)/python -m agents.pretrain --backbone tiny --overwrite
 	rm -rf rewards/bundled/hh
 	$(BIN)/python -m rewards.train_reward_model --env HH-v0 --pairs 8000 --policy-pairs 4000 --output-dir rewards/bundled/hh
 

@@ -1,17 +1,21 @@
-"""What a training run does beside learning: a progress bar, checkpoints, a metrics file. All are SB3 callbacks."""
+"""What a training run does beside learning: a progress bar, checkpoints, and the logs."""
 
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common import logger as sb3_logger
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from tqdm import tqdm
 
 from agents.checkpoint import keep_newest
-from perlhf.measure import progress_bar
+from perlhf.errors import UserError, did_you_mean
+from perlhf.measure import Stopwatch, progress_bar
 from perlhf.run_folder import write_text
+
+_FORMATS = ("csv", "stdout", "tensorboard")
 
 
 class ProgressBar(BaseCallback):
@@ -43,13 +47,17 @@ class ProgressBar(BaseCallback):
 class Checkpoints(BaseCallback):
     """Saves the whole state to RUN/checkpoints/step-N after every `every` updates, and at the end.
 
-    Saving happens at the start of a rollout: only there is nothing under way.
+    Saving happens at the start of a rollout: only there is nothing under way. What the run has cost so far, earlier
+    parts included, is in the state.
     """
 
     def __init__(self, run: Path, every: int, keep: int = 2) -> None:
         super().__init__()
         self._run, self._every, self._keep = run, every, keep
         self._rollouts = 0
+
+    def _on_training_start(self) -> None:
+        self._clock, self._before = Stopwatch(), dict(self.model.cost)  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         return True
@@ -63,8 +71,11 @@ class Checkpoints(BaseCallback):
         self._save()
 
     def _save(self) -> None:
-        self.model.save(self._run / "checkpoints" / f"step-{self.num_timesteps}")
-        keep_newest(self._run, self._keep)
+        cost = {name: before + getattr(self._clock, name) for name, before in self._before.items()}
+        self.model.cost = cost  # type: ignore[attr-defined]
+        folder = self._run / "checkpoints" / f"step-{self.num_timesteps}"
+        self.model.save(folder)
+        keep_newest(folder, self._keep)
 
 
 class MetricsFile(KVWriter):
@@ -82,11 +93,39 @@ class MetricsFile(KVWriter):
         self._file.close()
 
 
+def log_formats(text: str) -> list[str]:
+    """The names in "csv,tensorboard,stdout".
+
+    Raises:
+        UserError: a format that there is not, or one whose package is not installed.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in _FORMATS:
+            raise UserError(f"unknown log format {name!r}.{did_you_mean(name, _FORMATS)}")
+    if "tensorboard" in names and sb3_logger.SummaryWriter is None:
+        raise UserError("log format 'tensorboard' needs a package that is not installed: pip install tensorboard.")
+    return names
+
+
 def run_logger(run: Path, formats: str) -> Logger:
-    """SB3's logger on a run folder: metrics.jsonl, and the formats named ("csv,tensorboard,stdout")."""
+    """SB3's logger on a run folder: metrics.jsonl, and the formats named ("csv,tensorboard,stdout").
+
+    SB3 empties progress.csv when it opens it, so what metrics.jsonl holds from before a resume is written to it again.
+    """
+    rows = read_metrics(run)
     writers: list[KVWriter] = [MetricsFile(run / "metrics.jsonl")]
-    writers += [make_output_format(name, str(run)) for name in formats.split(",") if name]
+    for name in log_formats(formats):
+        writers.append(make_output_format(name, str(run)))
+        for row in rows if name == "csv" else []:
+            writers[-1].write({key: value for key, value in row.items() if key != "step"}, {})
     return Logger(str(run), writers)
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; none where there is no such file."""
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def drop_metrics_after(run: Path, step: int) -> None:

@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import random
+import re
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
 from agents.vec_env import TaskVecEnv
+from backbones.loading import short_name
+from backbones.roles import LoRASettings, read_provenance
 from envs.spaces import Unicode
 from perlhf.errors import UserError
 from perlhf.run_folder import sync_folder, write_json
@@ -32,7 +35,7 @@ from perlhf.run_folder import sync_folder, write_json
 if TYPE_CHECKING:
     from agents.ppo import PPO
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "manifest.json"
 
 
@@ -45,6 +48,9 @@ class CheckpointError(UserError):
 
 def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
     """Writes the whole state of `algorithm` to `folder`, replacing a checkpoint that is already there."""
+    _put_back(folder)
+    if folder.exists() and not (folder / _MANIFEST).exists():
+        raise CheckpointError(f"{folder} exists and is no checkpoint; give another path.")
     tensors, state = get_state(algorithm)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -54,12 +60,28 @@ def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
     algorithm.policy.policy_role.save(part / "policy")
     algorithm.policy.value_role.save(part / "value", {"offset": algorithm.policy.value_offset})
     _seal(part)
+    _replace(part, folder)
+
+
+def _replace(part: Path, folder: Path) -> None:
+    """Gives a finished checkpoint its name; the one that had it stays beside it until then."""
+    old = _old(folder)
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        if not (folder / _MANIFEST).exists():
-            raise CheckpointError(f"{folder} exists and is no checkpoint; give another path.")
-        shutil.rmtree(folder)
+        os.rename(folder, old)
     os.rename(part, folder)
     sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(folder: Path) -> None:
+    """Gives its name back to a checkpoint whose replacement was cut short."""
+    if not folder.exists() and _old(folder).exists():
+        os.rename(_old(folder), folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -73,7 +95,10 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm._n_updates,
+        "base_sha256": policy.backbone.hash,
         "kl_coef": algorithm.kl_coef,
+        "initial_kl_coef": algorithm.initial_kl_coef,
+        "cost": algorithm.cost,
         "negative_kl_rollouts": algorithm.negative_kl_rollouts,
         "score_scale": vars(algorithm.score_scale),
         "value_offset": policy.value_offset,
@@ -91,8 +116,15 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def set_state(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Puts back what `get_state` gave; the env too where the algorithm has one."""
+    """Puts back what `get_state` gave; the env too where the algorithm has one.
+
+    A `kl_coef` other than the one that the saved run was given stands, and so do all other hyperparameters.
+
+    Raises:
+        CheckpointError: another base, adapters of another shape, or another number of envs; nothing is changed.
+    """
     policy = algorithm.policy
+    _check_fit(algorithm, tensors, state)
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             parameter.copy_(tensors[f"parameters.{name}"])
@@ -102,10 +134,14 @@ def set_state(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[st
     torch.set_rng_state(tensors["rng.torch"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm._n_updates = state["num_timesteps"], state["n_updates"]
-    algorithm.kl_coef, algorithm.negative_kl_rollouts = state["kl_coef"], state["negative_kl_rollouts"]
+    if algorithm.initial_kl_coef == state["initial_kl_coef"]:
+        algorithm.kl_coef = state["kl_coef"]
+    algorithm.cost, algorithm.negative_kl_rollouts = dict(state["cost"]), state["negative_kl_rollouts"]
     vars(algorithm.score_scale).update(state["score_scale"])
+    infos, successes = state["episodes"]
+    infos = [{**info, "r": np.float32(info["r"])} for info in infos]  # as VecMonitor counts: means depend on it
     window = algorithm._stats_window_size
-    algorithm.ep_info_buffer, algorithm.ep_success_buffer = (deque(kept, maxlen=window) for kept in state["episodes"])
+    algorithm.ep_info_buffer, algorithm.ep_success_buffer = deque(infos, maxlen=window), deque(successes, maxlen=window)
     algorithm.order_generator.bit_generator.state = state["rng"]["order"]
     version, internal, gauss = state["rng"]["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -115,17 +151,44 @@ def set_state(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[st
         algorithm._last_episode_starts = np.ones(algorithm.env.num_envs, dtype=bool)
 
 
+def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    policy = algorithm.policy
+    made_on, backbone = state["base_sha256"], policy.backbone
+    if made_on != backbone.hash:
+        raise CheckpointError(
+            f"the checkpoint was made on a base with sha256 {made_on[:12]}, but backbone {backbone.path} has "
+            f"{backbone.hash[:12]}; pass the backbone it was made on."
+        )
+    for name, parameter in policy.named_parameters():
+        saved = tensors.get(f"parameters.{name}")
+        if saved is None or saved.shape != parameter.shape:
+            got = "none" if saved is None else tuple(saved.shape)
+            raise CheckpointError(f"the checkpoint has {got} for {name}, this policy {tuple(parameter.shape)}.")
+    n_envs = state["spaces"]["n_envs"]
+    if algorithm.env is not None and "env" in state and algorithm.env.num_envs != n_envs:
+        raise CheckpointError(f"the checkpoint is of {n_envs} envs side by side, got {algorithm.env.num_envs}.")
+
+
 def load_checkpoint(cls: "type[PPO]", folder: Path, env: Any, device: Any, changes: Mapping[str, Any]) -> "PPO":
     """Makes an algorithm of class `cls` from a checkpoint; `changes` override the saved constructor arguments."""
     tensors, state = read_checkpoint(folder)
     arguments = {name: _schedule_from_json(value) for name, value in state["arguments"].items()}
-    algorithm = cls(env=env, device=device, _init_setup_model=False, **{**arguments, **changes})
+    arguments |= {"n_envs": state["spaces"]["n_envs"], **changes}
+    algorithm = cls(env=env, device=device, _init_setup_model=False, **arguments)
     if env is None:
         algorithm.observation_space, algorithm.action_space = _spaces_from_json(state["spaces"])
         algorithm.n_envs = state["spaces"]["n_envs"]
+    algorithm.value_settings = _value_settings(folder)
     algorithm._setup_model()
     set_state(algorithm, tensors, state)
+    algorithm.kl_coef = changes.get("kl_coef", algorithm.kl_coef)
     return algorithm
+
+
+def _value_settings(folder: Path) -> LoRASettings | None:
+    """Those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
+    lora = read_provenance(folder / "value")["lora"]
+    return None if lora is None else LoRASettings(**lora)
 
 
 def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
@@ -134,6 +197,10 @@ def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
     names -= {"self", "policy", "env", "n_envs", "device", "stats_window_size", "_init_setup_model"}
     arguments = {name: getattr(algorithm, name) for name in sorted(names)}
     arguments["stats_window_size"] = algorithm._stats_window_size
+    arguments["kl_coef"] = algorithm.initial_kl_coef
+    if algorithm.policy_kwargs.get("backbone", "tiny") == "tiny":  # which one that is, the env said
+        backbone = short_name(algorithm.policy.backbone.path)
+        arguments["policy_kwargs"] = {**algorithm.policy_kwargs, "backbone": backbone}
     for name in ("learning_rate", "clip_range"):
         arguments[name] = _schedule_to_json(name, arguments[name])
     return arguments
@@ -240,6 +307,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: no checkpoint there, another format, or a file that is missing or altered; it is named.
     """
+    _put_back(folder)
     verify(folder)
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     return load_file(folder / "state.safetensors"), state
@@ -268,8 +336,12 @@ def verify(folder: Path) -> None:
 
 def checkpoints_of(run: Path) -> list[Path]:
     """The checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
-    found = [p for p in (run / "checkpoints").glob("step-*") if p.is_dir()]
-    return sorted(found, key=lambda p: int(p.name.removeprefix("step-")), reverse=True)
+    found = [p for p in (run / "checkpoints").glob("step-*") if p.is_dir() and re.fullmatch(r"step-\d+", p.name)]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
@@ -284,13 +356,38 @@ def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def keep_newest(run: Path, count: int) -> None:
-    """Deletes all but the newest `count` checkpoints; the newest is verified first."""
-    folders = checkpoints_of(run)
-    if folders:
-        verify(folders[0])
-    for folder in folders[count:]:
-        shutil.rmtree(folder)
+def is_sound(folder: Path) -> bool:
+    """Whether a checkpoint verifies."""
+    try:
+        verify(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def set_aside_damaged(run: Path, sound: Path) -> None:
+    """Renames step-N to bad-step-N where it is newer than `sound`, the newest sound checkpoint of the run."""
+    for folder in checkpoints_of(run):
+        if _step(folder) > _step(sound):
+            aside = folder.with_name(f"bad-{folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(folder, aside)
+
+
+def keep_newest(saved: Path, count: int) -> None:
+    """Deletes the checkpoints that are older than the newest `count` sound ones, `saved` being the first of these.
+
+    Raises:
+        CheckpointError: `saved` is not sound; nothing is deleted.
+    """
+    verify(saved)
+    kept = 1
+    for folder in checkpoints_of(saved.parent.parent):
+        if _step(folder) < _step(saved):
+            if kept == count:
+                shutil.rmtree(folder)
+            elif is_sound(folder):
+                kept += 1
 
 
 def _sha256(path: Path) -> str:

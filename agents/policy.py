@@ -36,6 +36,7 @@ class LoRAPolicy(BasePolicy):
         seed: of the adapters and of sampling.
         device: where the backbone lives.
         value_start: the reward model to start the value role from; PPO passes the env's.
+        value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LoRAPolicy(BasePolicy):
         seed: int = 0,
         device: str | torch.device = "cpu",
         value_start: RewardModel | None = None,
+        value_settings: LoRASettings | None = None,
     ) -> None:
         super().__init__(observation_space, action_space)
         self.backbone = Backbone.load(backbone, device)
@@ -61,7 +63,10 @@ class LoRAPolicy(BasePolicy):
         self.temperature = temperature
         settings = None if full else LoRASettings(lora_rank, lora_alpha)
         self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
-        self.value_role, self.value_offset = self._make_value_role(value_rank, full, value_start, seed + 1)
+        if value_settings is not None:
+            value_start = None
+        adapter = None if full else value_settings or LoRASettings(value_rank)
+        self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
         self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
         # Evaluation in the middle of training must not change what training samples next.
         self.evaluation_generator = torch.Generator(self.backbone.device).manual_seed(seed)
@@ -69,15 +74,19 @@ class LoRAPolicy(BasePolicy):
         self.value_parameters = _registered(self.value_role)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
 
-    def _make_value_role(self, rank: int, full: bool, start: RewardModel | None, seed: int) -> tuple[Role, float]:
+    def _make_value_role(
+        self, adapter: LoRASettings | None, start: RewardModel | None, seed: int
+    ) -> tuple[Role, float]:
         """A value role that begins as the reward model where there is one of its kind on this backbone.
 
-        It then predicts the score itself at the end token, from the first rollout on; what the reward model takes
-        off every score (its centre) is the offset.
+        What the reward model takes off every score (its centre) is the offset. The start is a good guess, not the
+        score: V reads the state before each token, the end token too, and the reward model the state after the end
+        token, the only one it was trained on. Nor does it know of the penalties, or of a scale by `normalize_scores`.
         """
+        full = adapter is None
         usable = start is not None and start.role.backbone is self.backbone and isinstance(start.role, FullRole) == full
         if not usable or start is None:
-            return self.backbone.add_role("value", None if full else LoRASettings(rank), head=True, seed=seed), 0.0
+            return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None
         role = self.backbone.add_role("value", settings, head=True, seed=seed)
         role.copy_from(start.role)

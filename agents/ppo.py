@@ -30,9 +30,13 @@ from agents.policy import LoRAPolicy, default_learning_rate
 from agents.rollout import Rollout, ScoreSettings, Step, score_rollout
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
+from backbones.backbone import Backbone
 from backbones.forward import TokenBatch, like_lengths
+from backbones.roles import LoRASettings
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
+
+_EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
 
 
 class PPO(OnPolicyAlgorithm):
@@ -55,7 +59,8 @@ class PPO(OnPolicyAlgorithm):
         missing_eos_penalty: taken off the score of a response that was cut before it ended.
         normalize_scores: divide scores by their running standard deviation.
         micro_batch_size: turns in one forward; changes memory, not results.
-        stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device: as in SB3's PPO.
+        seed: of the adapters, the samples and the episodes; two seeds share no episodes.
+        stats_window_size, tensorboard_log, policy_kwargs, verbose, device: as in SB3's PPO.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LoRAPolicy": LoRAPolicy}
@@ -94,7 +99,7 @@ class PPO(OnPolicyAlgorithm):
     ) -> None:
         super().__init__(
             policy,  # type: ignore[arg-type]
-            None if env is None else make_vec_env(env, n_envs),  # type: ignore[arg-type]
+            None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
             learning_rate,  # type: ignore[arg-type]
             n_steps,
             gamma,
@@ -116,9 +121,12 @@ class PPO(OnPolicyAlgorithm):
         self.batch_size, self.n_epochs, self.micro_batch_size = batch_size, n_epochs, micro_batch_size
         self.clip_range, self.clip_range_vf, self.target_kl = clip_range, clip_range_vf, target_kl
         self.kl_coef, self.kl_target, self.kl_horizon = kl_coef, kl_target, kl_horizon
+        self.initial_kl_coef = kl_coef
         self.missing_eos_penalty, self.normalize_scores = missing_eos_penalty, normalize_scores
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
+        self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}  # of learning so far; agents.callbacks.Checkpoints counts
+        self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
         self.rollout: Rollout | None = None
         self._log_due = False
@@ -133,20 +141,23 @@ class PPO(OnPolicyAlgorithm):
     def set_random_seed(self, seed: int | None = None) -> None:
         # SB3 seeds the global generators here; ours are our own, and those of others are left alone.
         if seed is not None and self.env is not None:
-            self.env.seed(seed)
+            self.env.seed(_EPISODES_APART * seed)
 
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
         start = None
         settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
         if self.env is not None:
-            start = learned_model(self.env.get_attr("reward_function")[0])
             if settings.get("backbone", "tiny") == "tiny":
                 settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
+            # First of all, and held: the env's reward model then takes this copy, on this device.
+            backbone = Backbone.load(settings["backbone"], settings["device"])  # noqa: F841
+            start = learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, schedule, value_start=start, **settings
-        )
+            self.observation_space, self.action_space, schedule, value_start=start,
+            value_settings=self.value_settings, **settings,
+        )  # fmt: skip
         if self.learning_rate is None:
             self.learning_rate = default_learning_rate(self.policy.backbone, bool(settings.get("full")))
         self._setup_lr_schedule()
@@ -173,6 +184,7 @@ class PPO(OnPolicyAlgorithm):
             actions = [self.policy.backbone.decode(row) for row in responses]
             observation, scores, dones, infos = env.step(actions)  # type: ignore[arg-type]
             self.num_timesteps += env.num_envs
+            self._last_obs = observation  # type: ignore[assignment]
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
@@ -180,7 +192,6 @@ class PPO(OnPolicyAlgorithm):
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
             steps.append(Step(prompts, responses, scores, dones, cut))
             golds += [info["gold"] for info in infos if "gold" in info]
-            self._last_obs = observation  # type: ignore[assignment]
         if self.normalize_scores:
             self.score_scale.update(np.concatenate([step.scores for step in steps]))
         self.rollout = score_rollout(self.policy, steps, self._last_obs, self.score_settings)  # type: ignore[arg-type]
@@ -349,3 +360,8 @@ class PPO(OnPolicyAlgorithm):
             kwargs: constructor arguments to change.
         """
         return load_checkpoint(cls, Path(path), env, device, kwargs)
+
+
+def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
+    """An env for training; a vector env has its own number of episodes."""
+    return make_vec_env(env) if isinstance(env, (gym.vector.VectorEnv, VecEnv)) else make_vec_env(env, n_envs)

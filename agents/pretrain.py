@@ -1,6 +1,6 @@
 """Makes a shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
 
-    python -m agents.pretrain --backbone tiny
+    python -m agents.pretrain --backbone tiny --overwrite
 
 Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
 supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
@@ -24,14 +24,19 @@ from backbones.generate import generate
 from backbones.loading import use_threads
 from envs.data.miniature.corpus import miniature, pretraining_documents
 from envs.data.miniature.grammar import Grammar
-from envs.text import HH
+from envs.text import BOLT, HH, SHP, TASKMASTER, TLDR
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
 PROMPT_WEIGHT = 0.2  # of a prompt token's loss beside a response token's
-CORPORA: dict[str, tuple[Grammar, ...]] = {"tiny": (HH.grammar,)}  # what each shipped backbone has read
+CORPORA: dict[str, tuple[Grammar, ...]] = {  # what each shipped backbone has read
+    "tiny": (HH.grammar,),
+    "tiny-tldr": (TLDR.grammar, BOLT.grammar),
+    "tiny-shp": (SHP.grammar,),
+    "tiny-taskmaster": tuple(TASKMASTER.values()),
+}
 
 
 @dataclass
@@ -40,14 +45,15 @@ class Options:
 
     backbone: str = option("tiny", "which of the shipped backbones")
     output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
-    steps: int = option(8000, "optimizer steps")
-    batch_size: int = option(16, "documents in a step")
-    learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%")
-    vocab_size: int = option(2048, "tokens of the byte-level BPE tokenizer, at most")
-    hidden_size: int = option(128, "width of the model")
-    layers: int = option(4, "decoder layers")
-    seed: int = option(0, "of the weights and the documents")
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    overwrite: bool = option(False, "write over the model that is there already")
+    steps: int = option(8000, "optimizer steps", low=1)
+    batch_size: int = option(16, "documents in a step", low=1)
+    learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%", above=0)
+    vocab_size: int = option(2048, "tokens of the tokenizer, at most; 256 are bytes and 2 are special", low=258)
+    hidden_size: int = option(128, "width of the model", low=8)
+    layers: int = option(4, "decoder layers", low=1)
+    seed: int = option(0, "of the weights and the documents", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
 
 
 def main() -> None:
@@ -56,6 +62,7 @@ def main() -> None:
     clock = Stopwatch()
     if options.backbone not in CORPORA:
         raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, CORPORA)}")
+    folder = target(options)
     grammars = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
     documents = mix(grammars, rng)
@@ -65,7 +72,6 @@ def main() -> None:
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
     loss = train(model, batches(documents, tokenizer, options.batch_size, rng), options)
-    folder = Path(options.output_dir or f"backbones/{options.backbone}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     backbone = Backbone(str(folder), model, tokenizer)
@@ -73,6 +79,18 @@ def main() -> None:
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
     print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
+
+
+def target(options: Options) -> Path:
+    """The folder to write to.
+
+    Raises:
+        UserError: it holds a model already, and nobody said that it may be written over.
+    """
+    folder = Path(options.output_dir or f"backbones/{options.backbone}")
+    if (folder / "config.json").exists() and not options.overwrite:
+        raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
+    return folder
 
 
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}

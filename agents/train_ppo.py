@@ -10,15 +10,21 @@ metrics.jsonl and summary.json with the policy beside SFT on held-out prompts.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
 from transformers.utils import logging as transformers_logging
 
-from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, run_logger
-from agents.checkpoint import newest_sound_checkpoint, read_checkpoint, set_state
+from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, run_logger
+from agents.checkpoint import (
+    CheckpointError,
+    newest_sound_checkpoint,
+    read_checkpoint,
+    set_aside_damaged,
+    set_state,
+)
 from agents.policy import default_learning_rate
 from agents.ppo import PPO
 from agents.vec_env import make_vec_env
@@ -28,11 +34,20 @@ from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, write_report
 from perlhf.errors import UserError, run_command
-from perlhf.measure import Stopwatch, peak_rss_mb
-from perlhf.options import option, parse_options
-from perlhf.run_folder import new_run_folder, read_run_config, update_summary
+from perlhf.measure import peak_rss_mb
+from perlhf.options import option, parse_options, to_yaml
+from perlhf.run_folder import new_run_folder, read_run_config, read_summary, write_json, write_text
 from rewards.functions import reward_from_text
 from rewards.reward_model import learned_model
+
+PROG = "python -m agents.train_ppo"
+
+# What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
+MAY_CHANGE = {
+    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "threads",
+    "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
+    "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
+}  # fmt: skip
 
 
 @dataclass
@@ -46,37 +61,37 @@ class Options:
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
-    total_timesteps: int = option(3072, "turns to train on")
-    n_envs: int = option(64, "episodes side by side")
-    n_steps: int = option(1, "turns per env in a rollout")
-    batch_size: int = option(16, "turns in an optimizer step")
-    micro_batch_size: int = option(16, "turns in one forward; changes memory, not results")
-    n_epochs: int = option(1, "passes over a rollout")
-    learning_rate: float | None = option(None, "of Adam; 0.8/width with LoRA, 0.08/width with --full by default")
+    total_timesteps: int = option(3072, "turns to train on", low=1)
+    n_envs: int = option(64, "episodes side by side", low=1)
+    n_steps: int = option(1, "turns per env in a rollout", low=1)
+    batch_size: int = option(16, "turns in an optimizer step", low=1)
+    micro_batch_size: int = option(16, "turns in one forward; changes memory, not results", low=1)
+    n_epochs: int = option(1, "passes over a rollout", low=1)
+    learning_rate: float | None = option(None, "of Adam; by default 0.8/width, with --full 0.08/width", above=0)
     schedule: Literal["constant", "linear"] = option("linear", "of the learning rate: constant, or linear to 0")
-    kl_coef: float = option(0.1, "of the KL penalty to SFT")
-    kl_target: float | None = option(None, "nats per response to steer kl_coef to; fixed by default")
-    clip_range: float = option(0.2, "of the ratio")
-    clip_range_vf: float = option(0.2, "of the value")
-    gae_lambda: float = option(0.95, "of GAE over response tokens")
-    vf_coef: float = option(0.5, "of the value loss")
-    ent_coef: float = option(0.0, "of the entropy bonus")
-    max_grad_norm: float = option(1.0, "where the gradient is clipped")
-    target_kl: float | None = option(None, "stops the epochs of a rollout beyond 1.5 times this KL per token")
-    missing_eos_penalty: float = option(1.0, "taken off the score of a response that was cut")
+    kl_coef: float = option(0.1, "of the KL penalty to SFT", low=0)
+    kl_target: float | None = option(None, "nats per response to steer kl_coef to; fixed by default", above=0)
+    clip_range: float = option(0.2, "of the ratio", above=0)
+    clip_range_vf: float = option(0.2, "of the value", above=0)
+    gae_lambda: float = option(0.95, "of GAE over response tokens", low=0, high=1)
+    vf_coef: float = option(0.5, "of the value loss", low=0)
+    ent_coef: float = option(0.0, "of the entropy bonus", low=0)
+    max_grad_norm: float = option(1.0, "where the gradient is clipped", above=0)
+    target_kl: float | None = option(None, "stops the epochs of a rollout beyond 1.5 times this KL per token", above=0)
+    missing_eos_penalty: float = option(1.0, "taken off the score of a response that was cut", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
-    lora_rank: int = option(8, "rank of the policy's adapter")
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default")
-    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start")
+    lora_rank: int = option(8, "rank of the policy's adapter", low=1)
+    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     full: bool = option(False, "train all weights instead of adapters")
-    max_new_tokens: int = option(64, "where a response is cut")
-    temperature: float = option(1.0, "of sampling")
-    checkpoint_every: int = option(20, "updates between checkpoints")
-    eval_prompts: int = option(500, "held-out prompts to compare with SFT on at the end; 0 for none")
+    max_new_tokens: int = option(64, "where a response is cut", low=1)
+    temperature: float = option(1.0, "of sampling", above=0)
+    checkpoint_every: int = option(20, "updates between checkpoints", low=1)
+    eval_prompts: int = option(500, "held-out prompts to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
     log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
-    seed: int = option(0, "of the adapters, the episodes and the samples")
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    seed: int = option(0, "of the adapters, the episodes and the samples", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("cpu", "where to run")
 
 
@@ -86,23 +101,71 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run, or those of the run that `--resume` names, under what the command line says."""
-    options = parse_options(Options, arguments, prog="python -m agents.train_ppo")
-    if options.resume is not None:
-        read_run_config(Path(options.resume))
-        config = str(Path(options.resume) / "config.yaml")
-        options = parse_options(Options, ["--config", config, *arguments])
-    return options
+    """The options of a new run; with `--resume` those of that run, under `--config`, under the command line.
+
+    Raises:
+        UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
+    """
+    options = parse_options(Options, arguments, prog=PROG)
+    if options.resume is None:
+        return options
+    before = options_of(Path(options.resume))
+    after = parse_options(with_defaults(before), arguments, prog=PROG)
+    refuse_changes(before, after)
+    return after
+
+
+def options_of(folder: Path) -> Options:
+    """The options of a run, as they stand in its folder."""
+    config = read_run_config(folder)
+    if "total_timesteps" not in config:
+        others = {"pairs": "rewards.train_reward_model", "records": "agents.train_sft"}
+        command = next((name for key, name in others.items() if key in config), "another command")
+        raise UserError(f"{folder} is a run of {command}; --resume takes the folder of an agents.train_ppo run.")
+    return parse_options(Options, ["--config", str(folder / "config.yaml")], prog=PROG)
+
+
+def with_defaults(options: Options) -> type[Options]:
+    """`Options` with these values in place of the defaults."""
+    named = [(f.name, f.type, field(default=getattr(options, f.name), metadata=f.metadata)) for f in fields(Options)]
+    return make_dataclass("Options", named, bases=(Options,))
+
+
+def refuse_changes(before: Options, after: Options) -> None:
+    """Refuses another value of an option that a run cannot change on the way."""
+    values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
+    changed = [
+        f"{name} is {old!r}, got {new!r}"
+        for name, (old, new) in values.items()
+        if old != new and name not in MAY_CHANGE
+    ]
+    if changed:
+        raise UserError(f"{after.resume} cannot change on resume: {'; '.join(changed)}. Leave it, or start a new run.")
 
 
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
     use_threads(options.threads, backbone_of(options).parameter_count)
+    log_formats(options.log_formats)
+    task = held_out_task(options)
     algorithm = make_algorithm(options)
-    folder = start_or_resume(algorithm, options)
+    folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
+    if algorithm.num_timesteps < options.total_timesteps:
+        learn(algorithm, options, folder)
+    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
+        role.save(folder / role.name)
+    summary = {**identity(options, algorithm), **cost_of(algorithm)}
+    write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
+    if task is not None:
+        summary |= evaluate(algorithm, task, options, folder)
+    print(f"-> {folder}")
+    return summary
+
+
+def learn(algorithm: PPO, options: Options, folder: Path) -> None:
+    """Trains to `total_timesteps`, with checkpoints and logs in the folder."""
     algorithm.set_logger(run_logger(folder, options.log_formats))
-    clock = Stopwatch()
     begun = algorithm.num_timesteps
     try:
         algorithm.learn(
@@ -113,21 +176,12 @@ def train(options: Options) -> dict[str, Any]:
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on from the last checkpoint with --resume {folder}", file=sys.stderr)
         raise
-    cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds}
-    cost["samples_per_cpu_second"] = (algorithm.num_timesteps - begun) / cost["cpu_seconds"]
-    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
-        role.save(folder / role.name)
-    summary = {**identity(options, algorithm), **cost, "peak_rss_mb": peak_rss_mb()}
-    update_summary(folder, **summary)
-    summary |= evaluate(algorithm, options, folder)
-    print(f"-> {folder}")
-    return summary
 
 
 def make_algorithm(options: Options) -> PPO:
     """The env and PPO that the options describe."""
     env = make_vec_env(
-        options.env, options.n_envs, seed=options.seed, data=options.data, reward=reward_from_text(options.reward),
+        options.env, options.n_envs, data=options.data, reward=reward_from_text(options.reward),
         **env_options(options.env_options),
     )  # fmt: skip
     algorithm = PPO(
@@ -162,21 +216,43 @@ def learning_rate(options: Options) -> Any:
     return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
 
 
-def start_or_resume(algorithm: PPO, options: Options) -> Path:
-    """A new run folder, or the old one with the state of its newest sound checkpoint put back."""
+def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path:
+    """A new run folder, or the old one with the state of its newest sound checkpoint put back.
+
+    Raises:
+        UserError: the run is finished, evaluation included where there is `to_evaluate`; none of its checkpoints is
+            sound; they were made on another base.
+    """
     if options.resume is None:
         return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options)
     folder = Path(options.resume)
+    restore(algorithm, folder)
+    steps = algorithm.num_timesteps
+    if steps >= options.total_timesteps and is_finished(folder, steps, to_evaluate):
+        raise UserError(f"{folder} is finished: {steps} turns; raise --total-timesteps to go on.")
+    drop_metrics_after(folder, steps)
+    write_text(folder / "config.yaml", to_yaml(replace(options, resume=None)))
+    print(f"resuming {folder} at {steps} of {options.total_timesteps} turns")
+    return folder
+
+
+def restore(algorithm: PPO, folder: Path) -> None:
+    """Puts back the newest sound checkpoint, with a warning for each newer one, which is set aside."""
     checkpoint, problems = newest_sound_checkpoint(folder)
+    if checkpoint is None and problems:
+        raise CheckpointError(f"{folder} has no checkpoint to go on from: {problems[0]}")
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     if checkpoint is not None:
         set_state(algorithm, *read_checkpoint(checkpoint))
-    if algorithm.num_timesteps >= options.total_timesteps:
-        raise UserError(f"{folder} is finished: {algorithm.num_timesteps} turns; raise --total-timesteps to go on.")
-    drop_metrics_after(folder, algorithm.num_timesteps)
-    print(f"resuming {folder} at {algorithm.num_timesteps} of {options.total_timesteps} turns")
-    return folder
+        set_aside_damaged(folder, checkpoint)
+
+
+def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
+    """Whether the folder holds all that a run of so many turns leaves."""
+    summary = read_summary(folder)
+    saved = all((folder / role).is_dir() for role in ("policy", "value"))
+    return saved and summary.get("episodes") == steps and ("policy" in summary or not to_evaluate)
 
 
 def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
@@ -190,14 +266,23 @@ def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def evaluate(algorithm: PPO, options: Options, folder: Path) -> dict[str, Any]:
-    """Compares the policy with SFT on held-out prompts and adds it to summary.json."""
+def cost_of(algorithm: PPO) -> dict[str, float]:
+    """What the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
+    rate = algorithm.num_timesteps / algorithm.cost["cpu_seconds"]
+    return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
+
+
+def held_out_task(options: Options) -> TextTask | None:
+    """What to evaluate on in the end; None for no evaluation."""
     if not options.eval_prompts:
-        return {}
+        return None
     kwargs = {**env_options(options.env_options), "data": options.data, "split": options.eval_split}
     task = task_of(env_id(options.env), **kwargs)
-    if not isinstance(task, TextTask):
-        return {}
+    return task if isinstance(task, TextTask) else None
+
+
+def evaluate(algorithm: PPO, task: TextTask, options: Options, folder: Path) -> dict[str, Any]:
+    """Compares the policy with SFT on held-out prompts and adds it to summary.json."""
     assert algorithm.env is not None
     reward = algorithm.env.get_attr("reward_function")[0]
     policy = algorithm.policy

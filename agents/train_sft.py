@@ -32,7 +32,7 @@ from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 from rewards.preferences import drawn
 
-Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with the end token)
+Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with the end token unless cut)
 
 
 @dataclass
@@ -44,16 +44,16 @@ class Options:
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
-    lora_rank: int = option(16, "rank of the adapter that is merged in the end")
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default")
+    lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
+    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     full: bool = option(False, "train all weights instead of an adapter")
-    records: int | None = option(None, "how many records to learn from; all by default")
-    epochs: int = option(1, "passes over the records")
-    batch_size: int = option(32, "responses in an optimizer step")
-    learning_rate: float | None = option(None, "peak; 0.6/width with LoRA and 0.06/width with --full by default")
-    eval_records: int = option(500, "held-out responses to measure the loss on")
-    seed: int = option(0, "of the adapter and of the order of the records")
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    records: int | None = option(None, "how many records to learn from; all by default", low=1)
+    epochs: int = option(1, "passes over the records", low=1)
+    batch_size: int = option(32, "responses in an optimizer step", low=1)
+    learning_rate: float | None = option(None, "peak; by default 0.6/width, with --full 0.06/width", above=0)
+    eval_records: int = option(500, "held-out responses to measure the loss on", low=1)
+    seed: int = option(0, "of the adapter and of the order of the records", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("cpu", "where to run")
 
 
@@ -78,11 +78,11 @@ def train(options: Options) -> Path:
 
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
     role = backbone.add_role("policy", settings, seed=options.seed)
-    rate = options.learning_rate or (0.06 if options.full else 0.6) / backbone.hidden_size
     clock = Stopwatch()
     fit(
         role, [len(p) + len(r) for p, r in rows], token_loss(role, rows),
-        FitSettings(options.epochs, options.batch_size, rate), rng, folder / "metrics.jsonl",
+        FitSettings(options.epochs, options.batch_size, learning_rate(options, backbone)), rng,
+        folder / "metrics.jsonl",
     )  # fmt: skip
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
@@ -100,6 +100,13 @@ def train(options: Options) -> Path:
     return folder / "backbone"
 
 
+def learning_rate(options: Options, backbone: Backbone) -> float:
+    """The one given, else one that falls with the width; full tuning takes a tenth of it."""
+    if options.learning_rate is not None:
+        return options.learning_rate
+    return (0.06 if options.full else 0.6) / backbone.hidden_size
+
+
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:
     """(prompt, response) of the records that have a response to imitate.
 
@@ -113,8 +120,13 @@ def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:
 
 
 def encode(backbone: Backbone, texts: Sequence[tuple[str, str]]) -> Rows:
-    """Token ids of prompts and of responses with their end token."""
-    return [(backbone.encode_prompt(p), [*backbone.encode_response(r), backbone.end_ids[0]]) for p, r in texts]
+    """Token ids of prompts and of responses with their end token; what was cut at the limit did not end there."""
+    rows = []
+    for prompt, response in texts:
+        ids = backbone.encode_response(response)
+        end = [backbone.end_ids[0]] if len(ids) < backbone.max_response_tokens - 1 else []
+        rows.append((backbone.encode_prompt(prompt), [*ids, *end]))
+    return rows
 
 
 def token_loss(role: Role, rows: Rows) -> Loss:

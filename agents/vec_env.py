@@ -1,11 +1,13 @@
 """Stable-Baselines3's view of the environments: a thin `VecEnv` over Gymnasium's vector env."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
@@ -13,35 +15,58 @@ from envs.core import TaskEnv, TaskVectorEnv
 from envs.registry import env_id
 from perlhf.errors import UserError
 
+_HARMLESS = (PassiveEnvChecker, OrderEnforcing, TimeLimit)  # what `gym.make` wraps around an env by itself
+_ANSWERS_FOR_EACH = ("oracle", "plausible_action", "render")
+
 
 def make_vec_env(
-    env: str | gym.Env | VectorEnv | VecEnv, n_envs: int = 1, seed: int | None = None, **kwargs: Any
+    env: str | gym.Env | VectorEnv | VecEnv, n_envs: int | None = None, seed: int | None = None, **kwargs: Any
 ) -> VecEnv:
     """What `PPO`, `EvalCallback` and `evaluate_policy` take: text and images pass unchanged, episodes are monitored.
 
     Args:
         env: an id such as "HH-v0" or "perlhf/HH-v0", an env made by `gym.make`, a vector env by `gym.make_vec`,
-            or a finished VecEnv, which is returned as it is.
-        n_envs: episodes side by side, for an id or a single env.
+            or a finished VecEnv, which is returned as it is but for the seed.
+        n_envs: episodes side by side, for an id or a single env; 1 by default.
         seed: of the episodes; episode i gets `seed + i`.
         kwargs: arguments of the env, for an id.
 
     Raises:
-        UserError: an unknown id; an env that is none of perlhf's; a vector env of another autoreset mode.
+        UserError: an unknown id; an env that is none of perlhf's; a wrapper of one's own, which would have no effect;
+            arguments or another number of episodes for an env that is made already.
     """
-    if isinstance(env, VecEnv):
-        return env
+    if kwargs and not isinstance(env, str):
+        raise UserError(f"{', '.join(kwargs)} given with an env that is made already; give them to gym.make.")
     if isinstance(env, str):
-        env = gym.make_vec(env_id(env), num_envs=n_envs, **kwargs)
+        env = gym.make_vec(env_id(env), num_envs=n_envs or 1, **kwargs)
     elif isinstance(env, gym.Env):
-        if not isinstance(env.unwrapped, TaskEnv) or env.unwrapped.spec is None:
-            raise UserError(f"expected an env that gym.make made from a perlhf id, got {env}.")
-        spec_kwargs = {k: v for k, v in env.unwrapped.spec.kwargs.items() if k != "task"}
-        env = gym.make_vec(env.unwrapped.spec.id, num_envs=n_envs, **spec_kwargs)
-    vec_env = VecMonitor(TaskVecEnv(env))
+        env = _side_by_side(env, n_envs or 1)
+    elif n_envs not in (None, env.num_envs):
+        raise UserError(f"expected a vector env of {n_envs} episodes, got one of {env.num_envs}.")
+    vec_env = env if isinstance(env, VecEnv) else VecMonitor(TaskVecEnv(env))
     if seed is not None:
         vec_env.seed(seed)
     return vec_env
+
+
+def _side_by_side(env: gym.Env, n_envs: int) -> VectorEnv:
+    """As many episodes of a single env as a vector env, which makes them anew from the env's spec."""
+    if not isinstance(env.unwrapped, TaskEnv) or env.unwrapped.spec is None:
+        raise UserError(f"expected an env that gym.make made from a perlhf id, got {env}.")
+    kwargs = {k: v for k, v in env.unwrapped.spec.kwargs.items() if k != "task"}
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if type(layer) not in _HARMLESS:
+            raise _wrapped(layer)
+        if isinstance(layer, TimeLimit):
+            kwargs["max_episode_steps"] = min(layer._max_episode_steps, kwargs.get("max_episode_steps", sys.maxsize))
+        layer = layer.env
+    return gym.make_vec(env.unwrapped.spec.id, num_envs=n_envs, **kwargs)
+
+
+def _wrapped(env: gym.Env | VectorEnv) -> UserError:
+    name = type(env).__name__
+    return UserError(f"the wrapper {name} would have no effect on many episodes; put it into the task or the reward.")
 
 
 class TaskVecEnv(VecEnv):
@@ -52,6 +77,8 @@ class TaskVecEnv(VecEnv):
             raise UserError(f"expected a vector env that gym.make_vec made from a perlhf id, got {env}.")
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise UserError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}.")
+        if env is not env.unwrapped:
+            raise _wrapped(env)
         self.task_env: TaskVectorEnv = env.unwrapped
         self._actions: Sequence[str] = ()
         self._seed: int | None = None
@@ -93,14 +120,20 @@ class TaskVecEnv(VecEnv):
         setattr(self.task_env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Calls a method of the vector env, which answers for all its episodes at once."""
-        return [getattr(self.task_env, method_name)(*args, **kwargs)]
+        """Calls a method of the vector env once; one item for each index, its own where the answer has one each."""
+        answer = getattr(self.task_env, method_name)(*args, **kwargs)
+        each = method_name in _ANSWERS_FOR_EACH and answer
+        return [answer[i] if each else answer for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         return self.task_env.render() or [None] * self.num_envs
+
+    def render(self, mode: str | None = None) -> np.ndarray | None:
+        """SB3's: all pictures in one; None before the first reset."""
+        return super().render(mode) if self.task_env._shown else None
 
 
 def _row(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:

@@ -8,13 +8,25 @@ from peft import LoraModel
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from backbones.loading import base_weights, end_ids_of, hash_base, load_model, load_tokenizer, resolve_path
+from backbones.loading import (
+    SHIPPED,
+    base_weights,
+    check_causal,
+    end_ids_of,
+    find_device,
+    hash_base,
+    load_model,
+    load_tokenizer,
+    pad_id_of,
+    resolve_path,
+)
 from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512
 
-_loaded: WeakValueDictionary[tuple[str, str], "Backbone"] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, torch.device], "Backbone"] = WeakValueDictionary()
+_last_device = torch.device("cpu")  # the one that was asked for last
 
 
 class Backbone:
@@ -41,24 +53,44 @@ class Backbone:
         self.lora_layers: dict[str, LoraLayer] = {}  # the adapted projections, by their plain names
         self.active_role: Role | None = None
         self.end_ids = end_ids_of(model, tokenizer)
-        self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_ids[0]
+        self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
+        self._prefix_ids, self._suffix_ids = _added_ids(tokenizer)
+        self._space = _space_before_response(tokenizer)
         self._hash: str | None = None
 
     @classmethod
-    def load(cls, name: str = "tiny", device: str | torch.device = "cpu") -> "Backbone":
+    def load(cls, name: str = "tiny", device: str | torch.device | None = None) -> "Backbone":
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 
         Only safetensors weights are read and no code from the folder or hub is ever run.
 
+        Args:
+            name: "tiny", a folder or a hub id.
+            device: where it shall be. None takes it where it is, or puts it on the device that was asked for last
+                (the CPU at first), so that whoever knows of no device shares the copy of those who do.
+
         Raises:
-            BackboneError: nothing by that name, or no causal language model in it.
+            BackboneError: nothing by that name, no causal language model in it, or no such device.
         """
+        global _last_device
         path = resolve_path(name)
-        key = (path, str(torch.device(device)))
-        backbone = _loaded.get(key)
+        if device is not None:
+            _last_device = find_device(device)
+        elif live := next((b for b in _live() if b.path == path), None):
+            return live
+        backbone = _loaded.get((path, _last_device))
         if backbone is None:
-            backbone = _loaded[key] = cls(path, load_model(path).to(device), load_tokenizer(path))
+            model, tokenizer = load_model(path), load_tokenizer(path)
+            check_causal(path, model)
+            backbone = _loaded[path, _last_device] = cls(path, model.to(_last_device), tokenizer)
         return backbone
+
+    @classmethod
+    def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
+        """A backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
+        path = str(SHIPPED.get(name, name))
+        found = sorted(_live(), key=lambda backbone: backbone.path != path)
+        return next((backbone for backbone in found if backbone.hash == sha256), None)
 
     def add_role(self, name: str, settings: "LoRASettings | None", head: bool = False, seed: int = 0) -> Role:
         """A new trainable role.
@@ -84,6 +116,11 @@ class Backbone:
         return int(self.model.config.get_text_config().hidden_size)
 
     @property
+    def state_size(self) -> int:
+        """Width of the last hidden states, which heads read; OPT projects them down from `hidden_size`."""
+        return int(self.model.get_output_embeddings().weight.shape[-1])
+
+    @property
     def max_length(self) -> int:
         """Tokens of prompt and response together that the model was made for."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 20))
@@ -98,20 +135,23 @@ class Backbone:
 
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt; the oldest are cut beyond `max_prompt_tokens`. Text never becomes a special token."""
-        ids: list[int] = self.tokenizer(text, split_special_tokens=True)["input_ids"]
-        return ids[-self.max_prompt_tokens :] if ids else [self.pad_id]
+        ids = _plain_ids(self.tokenizer, text)
+        room = self.max_prompt_tokens - len(self._prefix_ids) - len(self._suffix_ids)
+        return [*self._prefix_ids, *ids[-room:], *self._suffix_ids] or [self.pad_id]
 
     def encode_response(self, text: str) -> list[int]:
         """Token ids of a response as it follows a prompt, without an end token, cut to `max_response_tokens - 1`."""
         text = text.strip()
         if not text:
             return []
-        ids = self.tokenizer(" " + text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return ids[: self.max_response_tokens - 1]
+        return _plain_ids(self.tokenizer, self._space + text)[: self.max_response_tokens - 1]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of response tokens, without special tokens and outer white space."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+        """The text of response tokens, without end tokens, special tokens and outer white space."""
+        said = list(ids)
+        while said and said[-1] in self.end_ids:  # one that is not special would be text
+            said.pop()
+        return self.tokenizer.decode(said, skip_special_tokens=True).strip()
 
     @property
     def hash(self) -> str:
@@ -119,3 +159,29 @@ class Backbone:
         if self._hash is None:
             self._hash = hash_base(self.model)
         return self._hash
+
+
+def _live() -> list[Backbone]:
+    """The backbones in memory, those on the device that was asked for last first."""
+    return sorted(_loaded.values(), key=lambda backbone: backbone.device != _last_device)
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """What a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
+    plain = _plain_ids(tokenizer, "yes")
+    whole = list(tokenizer("yes", split_special_tokens=True)["input_ids"])
+    starts = [i for i in range(len(whole) - len(plain) + 1) if whole[i : i + len(plain)] == plain]
+    return (whole[: starts[0]], whole[starts[0] + len(plain) :]) if starts else ([], [])
+
+
+def _space_before_response(tokenizer: PreTrainedTokenizerBase) -> str:
+    """ " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
+    prompt, whole = _plain_ids(tokenizer, "yes"), _plain_ids(tokenizer, "yes no")
+    following = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
+    alone, spaced = _plain_ids(tokenizer, "no"), _plain_ids(tokenizer, " no")
+    return "" if alone == following and spaced != following else " "

@@ -25,6 +25,12 @@ _ATTENTION = (
 _NOT_LANGUAGE = re.compile(r"vision|visual|image|audio|multi_modal|projector")
 
 
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model",
+)  # fmt: skip
+_PROBE = "yes or no"
+
+
 class BackboneError(UserError):
     """A backbone or adapter that cannot be loaded, or that do not belong together."""
 
@@ -44,13 +50,35 @@ def resolve_path(name: str) -> str:
     raise BackboneError(f"no backbone {name!r}: expected 'tiny', a folder or a hub id.{did_you_mean(name, SHIPPED)}")
 
 
+def find_device(name: str | torch.device) -> torch.device:
+    """The device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
+
+    Raises:
+        BackboneError: no such device here.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
+        raise BackboneError(f"device {str(name)!r} cannot be used: {first_line(error)}") from None
+
+
 def load_model(path: str) -> PreTrainedModel:
     """A causal language model in float32, dropout off."""
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"backbone {path!r} cannot be loaded: {_first_line(error)}") from None
+    except Exception as error:  # what damaged files raise is any of a dozen types
+        missing = "" if Path(path).is_dir() else " (and there is no such folder)"
+        raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {first_line(error)}") from None
     return model.eval()
+
+
+@torch.no_grad()
+def check_causal(path: str, model: PreTrainedModel) -> None:
+    """Refuses a model whose output at a token depends on the tokens after it, such as BERT."""
+    rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
+    first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
+        raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
 
 
 def use_threads(requested: int, parameters: int) -> None:
@@ -65,30 +93,56 @@ def use_threads(requested: int, parameters: int) -> None:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer beside a model."""
+    """The tokenizer beside a model.
+
+    Raises:
+        BackboneError: there is none, or one that cannot say simple words.
+    """
+    local = Path(path).is_dir()
+    # Without them transformers makes an empty tokenizer and says nothing.
+    if local and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
+        raise BackboneError(f"backbone {path!r} has no tokenizer: save tokenizer.json beside the model.")
     try:
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=Path(path).is_dir())
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {_first_line(error)}") from None
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=local)
+        ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        said = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    except Exception as error:  # as for the model
+        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {first_line(error)}") from None
+    if said != _PROBE:
+        raise BackboneError(f"backbone {path!r} has a tokenizer that reads {_PROBE!r} as {said!r}; save its own there.")
+    return tokenizer
 
 
 def _safe_loading(path: str) -> dict[str, Any]:
     return {"trust_remote_code": False, "use_safetensors": True, "local_files_only": Path(path).is_dir()}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; the name of its type where it says nothing."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token that ends a response; some models have several."""
+    """Every token that ends a response; some models have several. Ids without an embedding do not count."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ids = [configured] if isinstance(configured, int) else list(configured or [])
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ids:
         ids.insert(0, tokenizer.eos_token_id)
+    ids = [i for i in ids if i < embedding_count(model)]
     if not ids:
         raise BackboneError("this backbone's tokenizer and generation config name no end-of-text token.")
     return ids
+
+
+def pad_id_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_ids: list[int]) -> int:
+    """The padding token, or an end token where there is none or it was added after the embeddings were made."""
+    pad_id: int | None = tokenizer.pad_token_id
+    return end_ids[0] if pad_id is None or pad_id >= embedding_count(model) else pad_id
+
+
+def embedding_count(model: PreTrainedModel) -> int:
+    """How many token ids the model can read."""
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 @torch.no_grad()
@@ -97,7 +151,7 @@ def hash_base(model: PreTrainedModel) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(base_weights(model).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -110,9 +164,16 @@ def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     }
 
 
-def portable_path(path: str) -> str:
-    """A shipped backbone by its place in the repository, anything else as it stands."""
-    return next((f"backbones/{folder.name}" for folder in SHIPPED.values() if str(folder) == path), path)
+def base_path_for(folder: Path, path: str) -> str:
+    """How an adapter in `folder` names its base at `path` to plain peft: by its full path.
+
+    Adapters that are shipped in a package name a shipped base by its place in the repository: where the packages
+    will be installed is not known, and a full path of this machine says nothing elsewhere.
+    """
+    root, folder = Path(__file__).parents[1], folder.resolve()
+    packaged = root in folder.parents and (root / folder.relative_to(root).parts[0] / "__init__.py").is_file()
+    shipped = next((f"backbones/{place.name}" for place in SHIPPED.values() if str(place) == path), path)
+    return shipped if packaged else path
 
 
 def short_name(path: str) -> str:

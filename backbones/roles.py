@@ -1,5 +1,6 @@
 """Roles: who is speaking through the backbone. A LoRA adapter, a full copy, or the bare model."""
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from weakref import finalize
 import torch
 from peft import LoraConfig, LoraModel
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.loading import attention_pattern, load_model, portable_path
+from backbones.loading import attention_pattern, base_path_for, first_line, load_model
 from perlhf.errors import UserError
 from perlhf.run_folder import write_json
 
@@ -87,6 +89,17 @@ class Role(ABC):
         for mine, theirs in zip(self.parameters().values(), other.parameters().values(), strict=True):
             mine.copy_(theirs)
 
+    @torch.no_grad()
+    def _take(self, folder: Path, tensors: dict[str, torch.Tensor | None]) -> None:
+        """Takes over tensors that `folder` held, by the names of `parameters`; all of them or none."""
+        for name, parameter in self.parameters().items():
+            tensor = tensors[name]
+            if tensor is None or tensor.shape != parameter.shape:
+                got = "nothing" if tensor is None else tuple(tensor.shape)
+                raise UserError(f"adapter {folder}: expected {tuple(parameter.shape)} for {name}, got {got}.")
+        for name, parameter in self.parameters().items():
+            parameter.copy_(cast(torch.Tensor, tensors[name]))
+
     def _set_trainable(self, on: bool) -> None:
         for parameter in self.parameters().values():
             parameter.requires_grad_(on and self.trainable)
@@ -140,7 +153,7 @@ class LoRARole(Role):
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"base_model.model.{n}": p.detach().cpu().contiguous() for n, p in self.parameters().items()}
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        self.config.base_model_name_or_path = portable_path(self.backbone.path)
+        self.config.base_model_name_or_path = base_path_for(folder, self.backbone.path)
         self.config.inference_mode = True
         self.config.save_pretrained(str(folder))
         known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": asdict(self.settings)}
@@ -150,13 +163,8 @@ class LoRARole(Role):
     def load(self, folder: Path) -> dict[str, Any]:
         provenance = read_provenance(folder)
         check_base(folder, provenance, self.backbone)
-        saved = load_file(folder / "adapter_model.safetensors")
-        for name, parameter in self.parameters().items():
-            tensor = saved.pop(f"base_model.model.{name}", None)
-            if tensor is None or tensor.shape != parameter.shape:
-                got = "nothing" if tensor is None else tuple(tensor.shape)
-                raise UserError(f"adapter {folder}: expected {tuple(parameter.shape)} for {name}, got {got}.")
-            parameter.copy_(tensor)
+        saved = _read_tensors(folder, "adapter_model.safetensors")
+        self._take(folder, {name: saved.pop(f"base_model.model.{name}", None) for name in self.parameters()})
         if saved:
             raise UserError(f"adapter {folder}: {len(saved)} tensors this role has no place for, as {min(saved)}.")
         return provenance
@@ -167,6 +175,8 @@ class FullRole(Role):
 
     def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
+        if head:
+            _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
         self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
         self._active = False
 
@@ -195,21 +205,19 @@ class FullRole(Role):
     @torch.no_grad()
     def _as_classifier(self) -> PreTrainedModel:
         assert self.head is not None
-        config = self.model.config
-        config.num_labels, config.pad_token_id = 1, self.backbone.pad_id
-        classifier = AutoModelForSequenceClassification.from_config(config)
-        classifier.base_model.load_state_dict(self.model.base_model.state_dict())
-        classifier.score.weight.copy_(self.head.weight)
+        classifier = _empty_classifier(self.backbone)
+        classifier.base_model.load_state_dict(self.model.base_model.state_dict(), assign=True)
+        classifier.score.weight = self.head.weight
         return classifier
 
     @torch.no_grad()
     def load(self, folder: Path) -> dict[str, Any]:
         provenance = read_provenance(folder)
         check_base(folder, provenance, self.backbone)
-        saved = {name: t for file in sorted(folder.glob("*.safetensors")) for name, t in load_file(file).items()}
+        saved = _read_tensors(folder, "*.safetensors")
         prefix = "" if self.head is None else f"{self.model.base_model_prefix}."
-        for name, parameter in self.parameters().items():
-            parameter.copy_(saved[name if name == "score.weight" else prefix + name])
+        names = {name: name if name == "score.weight" else prefix + name for name in self.parameters()}
+        self._take(folder, {name: saved.get(there) for name, there in names.items()})
         return provenance
 
 
@@ -240,12 +248,34 @@ class ReferenceRole(Role):
 
 def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
     """N(0, 1/(hidden + 1)), no bias, which plain sequence classifiers have no place for."""
-    head = torch.nn.utils.skip_init(nn.Linear, backbone.hidden_size, 1, bias=False, device=backbone.device)
+    size = backbone.state_size
+    head = torch.nn.utils.skip_init(nn.Linear, size, 1, bias=False, device=backbone.device)
     generator = torch.Generator().manual_seed(seed)
-    std = (backbone.hidden_size + 1) ** -0.5
     with torch.no_grad():
-        head.weight.copy_(torch.randn(1, backbone.hidden_size, generator=generator) * std)
+        head.weight.copy_(torch.randn(1, size, generator=generator) * (size + 1) ** -0.5)
     return head.requires_grad_(False)
+
+
+def _empty_classifier(backbone: "Backbone") -> PreTrainedModel:
+    """A sequence classifier of the backbone's architecture that holds no weights yet, and draws no random ones.
+
+    Raises:
+        UserError: transformers has none with a linear `score`, so a full model with a head could not be saved.
+    """
+    config = copy.deepcopy(backbone.model.config)
+    config.num_labels, config.pad_token_id = 1, backbone.pad_id
+    try:
+        with torch.device("meta"):
+            classifier = AutoModelForSequenceClassification.from_config(config)
+    except ValueError:
+        classifier = None
+    score = getattr(classifier, "score", None)
+    if score is None or score.bias is not None:
+        raise UserError(
+            f"transformers has no sequence classifier for {type(backbone.model).__name__} to save a fully trained "
+            "reward or value model in; train an adapter (without --full) or take another backbone."
+        )
+    return classifier
 
 
 def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
@@ -278,16 +308,39 @@ def _remove_dead(backbone: "Backbone") -> None:
         backbone.tuner.delete_adapter(backbone.dead_adapters.pop())
 
 
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """What was recorded beside an adapter.
+def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
+    """What was recorded beside an adapter: "base_sha256", "lora" and the keys in `more`, at least.
 
     Raises:
-        UserError: the folder holds none.
+        UserError: the folder holds none, or a damaged one.
     """
     path = Path(folder) / _PROVENANCE
     if not path.is_file():
         raise UserError(f"{folder} holds no adapter of perlhf (no {_PROVENANCE}).")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not valid JSON: {first_line(error)}.") from None
+    held = provenance if isinstance(provenance, dict) else {}
+    missing = [key for key in ("base_sha256", "lora", *more) if key not in held]
+    if missing:
+        raise UserError(f"{path} says nothing of {', '.join(missing)}: it is damaged, or of another kind of role.")
+    return held
+
+
+def _read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
+    """The tensors of a folder's files by that pattern.
+
+    Raises:
+        UserError: there are no such files, or they are damaged.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise UserError(f"{folder} holds no weights (no {pattern}).")
+    try:
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder}: its weights cannot be read: {first_line(error)}.") from None
 
 
 def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
@@ -297,7 +350,13 @@ def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tupl
         UserError: the folder holds no role, or one that was trained on another base.
     """
     lora = read_provenance(folder)["lora"]
-    role = backbone.add_role(name, None if lora is None else LoRASettings(**lora), head)
+    try:
+        settings = None if lora is None else LoRASettings(**lora)
+    except TypeError as error:
+        raise UserError(
+            f"{Path(folder) / _PROVENANCE}: 'lora' is not what it should be: {first_line(error)}."
+        ) from None
+    role = backbone.add_role(name, settings, head)
     role.trainable = False
     return role, role.load(folder)
 

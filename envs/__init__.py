@@ -2,9 +2,14 @@
 
 from gymnasium import register
 
-register(
-    "perlhf/HH-v0",
-    entry_point="envs.core:TaskEnv",
-    vector_entry_point="envs.core:TaskVectorEnv",
-    kwargs={"task": "envs.text:HH"},
-)
+_TASKS = {
+    "HH-v0": "envs.text:HH",
+}
+
+for _name, _task in _TASKS.items():
+    register(
+        f"perlhf/{_name}",
+        entry_point="envs.core:TaskEnv",
+        vector_entry_point="envs.core:TaskVectorEnv",
+        kwargs={"task": _task},
+    )

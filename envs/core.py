@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
 from envs.render import draw_card, write_card
-from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns
+from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns, without_paths
 from envs.spaces import Unicode
 from envs.task import Task, Turn
 from perlhf.errors import UserError, did_you_mean
@@ -38,6 +38,7 @@ class _TaskEnvBase:
         if render_mode not in (None, *self.metadata["render_modes"]):
             hint = did_you_mean(str(render_mode), self.metadata["render_modes"])
             raise UserError(f"unknown render_mode {render_mode!r}.{hint}")
+        reward, task_options = without_paths(reward), without_paths(task_options)
         self._arguments = {"task": task, "reward": reward, "render_mode": render_mode, **task_options}
         self.task = make_task(task, task_options)
         self.render_mode = render_mode
@@ -65,6 +66,14 @@ class _TaskEnvBase:
             observation["image"] = turn.image
         return observation
 
+    def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The options of a reset, none for None; the task must know all of them."""
+        for option in options or {}:
+            if option not in self.task.reset_options:
+                hint = did_you_mean(str(option), self.task.reset_options)
+                raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
+        return options or {}
+
     def _final_info(self, turn: Turn) -> dict[str, Any]:
         gold = self.task.judge(turn)
         return {} if gold is None else {"gold": float(gold), "is_success": bool(gold >= self.task.success_at)}
@@ -78,6 +87,8 @@ class _TaskEnvBase:
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None and is_callable(spec.kwargs.get("reward")):
             spec = LiveSpec.of(spec)
+        elif spec is not None:
+            spec.kwargs = without_paths(spec.kwargs)
         self._spec = spec
 
     # Copies and pickles share the task's data and re-resolve the reward; a model is never copied with an env.
@@ -123,14 +134,16 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         super().__init__(task, reward, render_mode, **task_options)
         self.observation_space, self.action_space = self._spaces()
         self._state: Any = None
+        self._ended = False
         self._shown: tuple[Turn, float | None, float | None] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draws an episode. `options={"index": i}` takes record i of the split instead (text tasks)."""
+        options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
-        self._state = self.task.start(self.np_random, options or {})
+        self._state, self._ended = self.task.start(self.np_random, options), False
         self._shown = (self.task.turn(self._state), None, None)
         return self._observe(self._state), self.task.info(self._state)
 
@@ -139,24 +152,32 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
 
         Raises:
             UserError: the action is outside the action space.
-            RewardError: the reward returned something other than one finite number.
+            RewardError: the reward returned something other than one finite number; the episode stays where it was.
+            ResetNeeded: there was no reset yet, or the episode is over.
         """
-        if self._state is None:
-            raise ResetNeeded("call reset before step.")
+        self._need_reset("step")
+        if self._ended:
+            raise ResetNeeded("the episode is over; call reset before step.")
         _check_action(self.action_space, action)
         turn = self.task.turn(self._state, action)
-        self._state, terminated = self.task.advance(self._state, action)
-        info = self._final_info(turn) if terminated else {}
         score = float(score_turns(self.reward_function, [turn])[0])
+        self._state, self._ended = self.task.advance(self._state, action)
+        info = self._final_info(turn) if self._ended else {}
         self._shown = (turn, score, info.get("gold"))
-        return self._observe(self._state), score, terminated, False, info
+        return self._observe(self._state), score, self._ended, False, info
+
+    def _need_reset(self, what: str) -> None:
+        if self._state is None:
+            raise ResetNeeded(f"call reset before {what}.")
 
     def oracle(self) -> str:
         """A right response to the prompt now shown."""
+        self._need_reset("oracle")
         return self.task.oracle(self._state)
 
     def plausible_action(self, rng: np.random.Generator) -> str:
         """A response that a beginner might give, good or bad."""
+        self._need_reset("plausible_action")
         return self.task.plausible_action(self._state, rng)
 
     def render(self) -> np.ndarray | str | None:
@@ -201,11 +222,16 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Starts all episodes; an integer seed seeds episode i with `seed + i`."""
+        """Starts all episodes; an integer seed seeds episode i with `seed + i`.
+
+        Raises:
+            UserError: an option that the task does not know, or a number of seeds that is not that of the envs.
+        """
+        known = self._check_reset_options(options)
         self._seed(seed)
         infos: dict[str, Any] = {}
         for i in range(self.num_envs):
-            infos = self._add_info(infos, self._start(i, options or {}), i)
+            infos = self._add_info(infos, self._start(i, known), i)
         self._shown = [(self.task.turn(state), None, None) for state in self._states]
         return self._observations(), infos
 
@@ -215,6 +241,8 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
         else:
             seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seeds)}.")
         kept: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
         self._rngs = [
             rng if s is None and rng is not None else seeding.np_random(s)[0]
@@ -228,8 +256,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             UserError: an action is outside the action space; it says which.
             ResetNeeded: there was no reset yet.
         """
-        if not self._rngs:
-            raise ResetNeeded("call reset before step.")
+        self._need_reset("step")
         if len(actions) != self.num_envs:
             raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
         for i, action in enumerate(actions):
@@ -249,6 +276,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
                 infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
         return self._observations(), scores, terminated, truncated, infos
 
+    def _need_reset(self, what: str) -> None:
+        if not self._rngs:
+            raise ResetNeeded(f"call reset before {what}.")
+
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
         self._states[i] = self.task.start(self._rngs[i], options)
         self._steps[i] = 0
@@ -263,10 +294,12 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     def oracle(self) -> tuple[str, ...]:
         """A right response to each prompt now shown."""
+        self._need_reset("oracle")
         return tuple(self.task.oracle(state) for state in self._states)
 
     def plausible_action(self, rng: np.random.Generator) -> tuple[str, ...]:
         """A beginner's response to each prompt now shown."""
+        self._need_reset("plausible_action")
         return tuple(self.task.plausible_action(state, rng) for state in self._states)
 
     def render(self) -> tuple[Any, ...] | None:

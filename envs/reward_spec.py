@@ -4,7 +4,7 @@ A reward function takes a batch of turns and returns one number for each. It is 
 
 - "bundled": the task's default;  "gold": the task's own judge;
 - "module:name": imported when first needed (as Gymnasium does with entry points);
-- a folder: a reward model that `rewards.train_reward_model` wrote;
+- a folder (str or Path): a reward model that `rewards.train_reward_model` wrote;
 - {"reward": any of these strings, option: value, ...}: the same with keyword options;
 - a list of such mappings, each with a "weight": their weighted sum;
 - any callable. All but this one are JSON, so that an `EnvSpec` with them can be saved and sent.
@@ -15,7 +15,8 @@ import importlib
 import inspect
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from envs.task import Task, Turn
 from perlhf.errors import RewardError, did_you_mean
 
 RewardFunction = Callable[..., Sequence[float]]  # of a Sequence[Turn]
-RewardSpec = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | RewardFunction
+RewardSpec = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | RewardFunction
 
 _LEARNED = "rewards.reward_model:score"  # what scores with the reward model of a folder
 
@@ -35,13 +36,14 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
     Raises:
         RewardError: a spec of no known form, or a module or name that cannot be imported.
     """
+    spec = without_paths(spec)
     if isinstance(spec, str):
         spec = {"reward": spec}
     if isinstance(spec, Mapping):
         options = dict(spec)
         name = options.pop("reward", None)
         if not isinstance(name, str):
-            raise RewardError(f"a reward mapping names its function under 'reward', got keys {sorted(spec)}.")
+            raise RewardError(f"a reward mapping names its function under 'reward', got keys {_shown(list(spec))}.")
         function = _resolve_name(name, task)
         _check_options(name, function, options)
         return functools.partial(function, **options) if options else function
@@ -50,6 +52,17 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
     if isinstance(spec, (list, tuple)):
         return _resolve_sum(spec, task)
     raise RewardError(f"a reward is a name, a mapping, a list of mappings or a callable, got {type(spec).__name__}.")
+
+
+def without_paths(spec: Any) -> Any:
+    """The same with every Path as a str, so that it is JSON; other objects are left as they are."""
+    if isinstance(spec, os.PathLike):
+        return os.fspath(spec)
+    if type(spec) is dict:
+        return {key: without_paths(value) for key, value in spec.items()}
+    if type(spec) in (list, tuple):
+        return type(spec)(map(without_paths, spec))
+    return spec
 
 
 def _check_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> None:
@@ -62,11 +75,12 @@ def _check_options(name: str, function: RewardFunction, options: Mapping[str, An
     if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         for option in options:
             if option not in known:
-                raise RewardError(f"reward {name!r} has no option {option!r}.{did_you_mean(str(option), known)}")
+                hint = did_you_mean(str(option), known)
+                raise RewardError(f"reward {_shown(name)} has no option {_shown(option)}.{hint}")
     try:
         signature.bind([], **options)
     except TypeError as error:
-        raise RewardError(f"reward {name!r}: {error}.") from None
+        raise RewardError(f"reward {_shown(name)}: {error}.") from None
 
 
 def _resolve_name(name: str, task: Task) -> RewardFunction:
@@ -76,9 +90,13 @@ def _resolve_name(name: str, task: Task) -> RewardFunction:
         return functools.partial(_gold, task)
     if os.path.isdir(name):
         return functools.partial(_import(_LEARNED), path=name)
+    if name.endswith((".yaml", ".yml")):
+        read = "reward=load_reward_yaml(FILE), which is in rewards.functions"
+        raise RewardError(f"reward {_shown(name)} is a YAML file; read it and pass what it holds: {read}.")
     if ":" in name and name[0] not in ":.":
         return _import(name)
-    raise RewardError(f"unknown reward {name!r}: expected 'bundled', 'gold', 'module:name' or an existing folder.")
+    expected = "'bundled', 'gold', 'module:name' or an existing folder"
+    raise RewardError(f"unknown reward {_shown(name)}: expected {expected}.")
 
 
 def _import(entry_point: str) -> RewardFunction:
@@ -88,13 +106,12 @@ def _import(entry_point: str) -> RewardFunction:
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise  # the module is there and misses something of its own
-        raise RewardError(f"reward {entry_point!r}: no module named {error.name!r}.") from None
+        raise RewardError(f"reward {_shown(entry_point)}: no module named {_shown(error.name)}.") from None
     function = getattr(module, attribute, None)
     if not callable(function):
         known = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
-        raise RewardError(
-            f"reward {entry_point!r}: {module_name} has no {attribute!r}.{did_you_mean(attribute, known)}"
-        )
+        hint = did_you_mean(attribute, known)
+        raise RewardError(f"reward {_shown(entry_point)}: {module_name} has no {_shown(attribute)}.{hint}")
     return function
 
 
@@ -102,11 +119,14 @@ def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFuncti
     terms: list[tuple[float, RewardFunction]] = []
     for part in parts:
         if not isinstance(part, Mapping):
-            raise RewardError(f"each part of a reward sum is a mapping with 'reward' and 'weight', got {part!r}.")
+            expected = "a mapping with 'reward' and 'weight'"
+            raise RewardError(f"each part of a reward sum is {expected}, got {_shown(part)}.")
         options = dict(part)
         weight = options.pop("weight", 1.0)
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
-            raise RewardError(f"reward {part.get('reward')!r}: weight must be a number, got {weight!r}.")
+            raise RewardError(f"reward {_shown(part.get('reward'))}: weight must be a number, got {_shown(weight)}.")
+        if not np.isfinite(_as_float(weight)):
+            raise RewardError(f"reward {_shown(part.get('reward'))}: weight must be finite, got {_shown(weight)}.")
         terms.append((float(weight), resolve_reward(options, task)))
     if not terms:
         raise RewardError("a reward sum needs at least one part.")
@@ -130,26 +150,57 @@ def _gold(task: Task, turns: Sequence[Turn]) -> list[float]:
 def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
     """The scores of `turns`, (len(turns),) float64, checked.
 
+    A function may return a list, an array, a tensor of any library that has `tolist`, or a list of 0-d ones.
+
     Raises:
-        RewardError: the function returned the wrong count, a non-number, NaN or an infinity; it is named.
+        RewardError: the function cannot be called with turns, or returned the wrong count, a non-number, NaN or an
+            infinity; it is named.
     """
-    returned = function(turns)
     name = reward_name(function)
+    returned = _call(function, turns, name)
     try:
-        if isinstance(returned, Mapping):
-            raise TypeError
-        iterator = iter(returned)
+        iterator = _in_order(returned)
     except TypeError:
         raise RewardError(f"reward {name} returned {type(returned).__name__}, expected {len(turns)} numbers.") from None
-    scores = list(iterator)
+    scores = [_plain(score) for score in iterator]
     if len(scores) != len(turns):
         raise RewardError(f"reward {name} returned {len(scores)} scores for {len(turns)} turns.")
     for i, score in enumerate(scores):
         if isinstance(score, (bool, np.bool_)) or not isinstance(score, numbers.Real):
-            raise RewardError(f"reward {name} returned {score!r} for turn {i}, expected a number.")
+            raise RewardError(f"reward {name} returned {_shown(score)} for turn {i}, expected a number.")
         if not np.isfinite(_as_float(score)):
             raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
     return np.asarray(scores, dtype=np.float64)
+
+
+def _call(function: RewardFunction, turns: Sequence[Turn], name: str) -> Any:
+    """What the function returns; an error that arose inside it is its own."""
+    try:
+        return function(turns)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        # No line of the function has run: it is no function of turns, such as math:sqrt.
+        problem = str(error).split("\n")[0]
+        raise RewardError(f"reward {name} cannot be called with a list of turns: {problem}.") from None
+
+
+def _in_order(returned: Any) -> Iterator[Any]:
+    """The items of what has an order: no mapping and no set; a TypeError for these, as for what has no items."""
+    if isinstance(returned, (Mapping, AbstractSet)):
+        raise TypeError
+    return iter(returned.tolist() if hasattr(returned, "tolist") else returned)
+
+
+def _plain(score: Any) -> Any:
+    """The number in an array or tensor of no dimension; anything else as it is."""
+    return score.item() if getattr(score, "ndim", None) == 0 and hasattr(score, "item") else score
+
+
+def _shown(value: Any) -> str:
+    """The value as messages show it: on one line, and not all of it where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _as_float(score: Any) -> float:

@@ -33,12 +33,13 @@ class Task(ABC):
     is one subclass and one `gymnasium.register` line.
     """
 
-    default_reward: ClassVar[str] = "gold"
+    default_reward: str = "gold"
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
     max_prompt_length: ClassVar[int] = 100_000
     max_response_length: ClassVar[int] = 20_000
     image_shape: ClassVar[tuple[int, int, int] | None] = None
     success_at: ClassVar[float] = 0.8
+    reset_options: ClassVar[frozenset[str]] = frozenset()  # what `start` knows of `env.reset(options=...)`
 
     @abstractmethod
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from envs.data.splits import SPLITS, Source, read_split
 from envs.task import Task, Turn
 from perlhf.errors import UserError, did_you_mean
 
+_SAID = {"rejected": "dispreferred response", "chosen": "preferred response", "response": "the data's response"}
 Trick = Callable[[int, np.random.Generator], str]
 
 
@@ -26,6 +27,7 @@ class TextTask(Task):
         records: of the split.
     """
 
+    reset_options = frozenset({"index"})
     grammar: Grammar | None = None
     source: Source | None = None
 
@@ -131,7 +133,7 @@ class TextTask(Task):
             return lambda index, rng: choose((corpus.draw_response(index, rng) for _ in range(4)), key=len)
 
         return {
-            **{f"the data's {name}": partial(self._said, name) for name in responses_of(corpus[0]) if name != "label"},
+            **{_SAID[name]: partial(self._said, name) for name in responses_of(corpus[0]) if name in _SAID},
             "another prompt's good response": lambda index, rng: corpus.oracle(index - 1),
             **{name: trick(shortcut) for name, shortcut in corpus.grammar.shortcuts.items()},
             "longest of 4 samples of the data": of_four(max),

@@ -2,7 +2,7 @@
 
     python -m evaluation.baselines --env HH-v0
 
-Prints the two tables of the task's page in docs/tasks/.
+Prints the tables of the task's page in docs/tasks/.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from envs.data.records import AnyRecord, Record
 from envs.registry import env_id, env_options, task_of
 from envs.text_task import TextTask
-from evaluation.metrics import Interval, bootstrap_mean, pair_accuracy
+from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
 from evaluation.reward_models import label_ceiling
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
@@ -27,8 +27,8 @@ class Options:
     env: str = option("HH-v0", "the task")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
-    prompts: int = option(2000, "held-out records to score on")
-    seed: int = option(0, "of the tricks that draw")
+    prompts: int = option(2000, "held-out records to score on", low=1)
+    seed: int = option(0, "of the tricks that draw", low=0, high=2**32 - 1)
 
 
 def main() -> None:
@@ -49,6 +49,7 @@ def main() -> None:
     )
     if held_out:
         print_predictors(pairs, held_out, label_ceiling(test, held_out))
+        print_repeated(pairs_of(train.records), held_out)
 
 
 def pairs_of(records: Sequence[AnyRecord]) -> list[Record]:
@@ -63,6 +64,20 @@ def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: f
         print(f"| {name} | {show(accuracy)} |")
     if ceiling is not None:
         print(f"| ceiling that the label noise implies | {ceiling:.3f} |")
+
+
+def print_repeated(train: Sequence[Record], test: Sequence[Record]) -> None:
+    """The table of what could be learned by heart."""
+    print("\n| prompts | preferred answers that are word for word preferred ones of training |\n|---|---|")
+    for name, share in repeated(train, test).items():
+        print(f"| {name} | {show(share)} |")
+
+
+def repeated(train: Sequence[Record], test: Sequence[Record]) -> dict[str, Interval]:
+    """The share of preferred test responses that are also preferred in training, of all and by group of prompts."""
+    known = {record.chosen for record in train}
+    groups = [["all", *record.meta.get("groups", ())] for record in test]
+    return group_means([record.chosen in known for record in test], groups)
 
 
 def policies(task: TextTask, count: int, seed: int) -> list[tuple[str, Interval, float]]:

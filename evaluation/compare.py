@@ -22,6 +22,8 @@ from envs.text_task import TextTask
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, group_means, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 
+KEYS = ("sft", "policy", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
+
 
 @dataclass
 class Answers:
@@ -121,10 +123,13 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Writes evaluation.json, and all but the samples to the run's summary.json; returns what went there."""
+    """Writes evaluation.json, and all but the samples to the run's summary.json; returns what went there.
+
+    Nothing of an evaluation before stays in the summary.
+    """
     write_json(folder / "evaluation.json", report)
     summary = {key: value for key, value in report.items() if key != "samples"}
-    update_summary(folder, **summary)
+    update_summary(folder, KEYS, **summary)
     return summary
 
 

@@ -2,11 +2,13 @@
 
     python -m evaluation.evaluate --run runs/HH-v0-ppo-seed0
 
-Writes evaluation.json (everything, answers side by side included) and updates the run's summary.json.
+Writes evaluation.json (everything, answers side by side included) and the run's summary.json, where an evaluation
+on more prompts is not there already.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
@@ -17,21 +19,27 @@ from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, show_answers, write_report
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
-from perlhf.run_folder import read_run_config
+from perlhf.run_folder import read_run_config, read_summary
 from rewards.functions import reward_from_text
 
 
 @dataclass
 class Options:
-    """Compares the policy of a training run with SFT: proxy and gold scores, sampled and greedy, with intervals."""
+    """Compares the policy of a training run with SFT: proxy and gold scores, sampled and greedy, with intervals.
+
+    Replaces the figures in the run's summary.json and evaluation.json, unless those are of more prompts than now, or
+    --split is not 'test'.
+    """
 
     run: str = option("", "the run folder of agents.train_ppo")
-    prompts: int = option(500, "held-out prompts")
+    reward: str | None = option(None, "the reward, where the run's own path no longer leads to it")
+    backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
+    prompts: int = option(500, "held-out prompts", low=1)
     split: str = option("test", "of the data; choose settings on 'validation'")
-    best_of: int = option(16, "samples of SFT's best-of-n yardstick; 0 leaves it out")
-    show: int = option(4, "prompts to print with all answers")
-    seed: int = option(0, "of the samples")
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    best_of: int = option(16, "samples of SFT's best-of-n yardstick; 0 leaves it out", low=0)
+    show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
+    seed: int = option(0, "of the samples", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("cpu", "where to run")
 
 
@@ -41,22 +49,50 @@ def main() -> None:
     if not options.run:
         raise UserError("give the run folder: --run DIR.")
     folder = Path(options.run)
-    config = read_run_config(folder)
+    config = ppo_config(folder)
     name = env_id(config["env"])
     kwargs = {**env_options(config["env_options"]), "data": config["data"], "split": options.split}
     task = task_of(name, **kwargs)
     if not isinstance(task, TextTask):
         raise UserError(f"{config['env']} is not a text task.")
-    reward = resolve_reward(reward_from_text(config["reward"]), task)
-    backbone = Backbone.load(backbone_name(config["backbone"], name), options.device)
+    backbone = Backbone.load(backbone_name(options.backbone or config["backbone"], name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     policy = load_policy(folder, backbone)
+    reward = resolve_reward(reward_from_text(options.reward or config["reward"]), task)
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
     report = compare(evaluator, policy, options.best_of)
-    if options.split == "test":
-        write_report(folder, report)
     print(describe(report))
     print(show_answers(report, options.show))
+    if options.split == "test":
+        replace_report(folder, report)
+
+
+def ppo_config(folder: Path) -> dict[str, Any]:
+    """The options of a run of agents.train_ppo.
+
+    Raises:
+        UserError: the folder holds no run, or another command's.
+    """
+    config = read_run_config(folder)
+    missing = [key for key in _USED if key not in config]
+    if missing:
+        kind = next((kind for key, kind in _KINDS.items() if key in config), "no run of agents.train_ppo")
+        raise UserError(f"{folder} is {kind} (no {missing[0]!r} in config.yaml); give a folder of agents.train_ppo.")
+    return config
+
+
+_USED = ("reward", "env", "env_options", "data", "backbone", "max_new_tokens")
+_KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a run of agents.train_sft"}
+
+
+def replace_report(folder: Path, report: dict[str, Any]) -> None:
+    """Writes the report unless the one before was on more prompts; says so."""
+    before, now = (summary.get("policy", {}).get("n", 0) for summary in (read_summary(folder), report))
+    if now < before:
+        print(f"not written: {folder} holds an evaluation on {before} prompts; --prompts {before} would replace it.")
+        return
+    write_report(folder, report)
+    print(f"-> {folder / 'evaluation.json'}")
 
 
 def load_policy(folder: Path, backbone: Backbone) -> Role:

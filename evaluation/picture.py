@@ -28,7 +28,7 @@ class Options:
 
     run: str = option("", "the run folder")
     output: str = option("run.png", "the PNG file to write")
-    sample: int = option(-1, "which prompt of evaluation.json; the one that improved most by default")
+    sample: int = option(-1, "which prompt of evaluation.json; the one that improved most by default", low=-1)
 
 
 def main() -> None:
@@ -40,9 +40,23 @@ def main() -> None:
             raise UserError(f"{folder} has no {name}; give --run with the folder of a finished, evaluated run.")
     samples = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["samples"]
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    sample = samples[options.sample] if options.sample >= 0 else max(samples, key=gain)
-    draw(sample, rows).save(options.output)
-    print(f"-> {options.output}")
+    output = Path(options.output)
+    if output.suffix.lower() != ".png":
+        raise UserError(f"--output {output}: expected a name that ends in .png.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw(chosen(samples, options.sample), rows).save(output)
+    print(f"-> {output}")
+
+
+def chosen(samples: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
+    """The sample of that number; -1 is the one that improved most.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    if number >= len(samples):
+        raise UserError(f"--sample {number}: evaluation.json has the samples 0 to {len(samples) - 1}.")
+    return samples[number] if number >= 0 else max(samples, key=gain)
 
 
 def gain(sample: dict[str, Any]) -> float:

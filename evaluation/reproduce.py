@@ -3,9 +3,13 @@
     python -m evaluation.reproduce --tables ppo,long,reward,full
     python -m evaluation.reproduce --tables real --real PATH
 
-Runs that are finished in `--output-dir` are taken as they are, so an interrupted reproduction goes on.
+Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
+where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
+that of one process.
 """
 
+import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -17,10 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium as gym
+
+from envs.core import task_class
+from envs.registry import env_id
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
+from perlhf.run_folder import read_summary, write_json
 
 Summary = dict[str, Any]
+
+MARKER = "reproduce.json"
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass
@@ -30,9 +42,9 @@ class Options:
     tables: str = option("ppo,long,reward,full", "which: ppo, long, reward, full, real, with commas between")
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
-    parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable")
+    parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
-    quick: bool = option(False, "a few steps of everything, to see that it runs")
+    quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
 
 class Run(NamedTuple):
@@ -66,24 +78,58 @@ def main() -> None:
 
 
 def finish(run: Run) -> Summary:
-    """Runs a command unless it is finished already; its summary."""
-    done = run.folder / "finished"
-    if not done.exists():
-        shutil.rmtree(run.folder, ignore_errors=True)  # of a reproduction that was interrupted
-        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-        with open(run.folder.with_suffix(".log"), "w", encoding="utf-8") as log:
-            words = [sys.executable, "-m", *run.words]
-            status = subprocess.run(words, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603
-        if status != 0:
-            raise UserError(f"{' '.join(run.words)} failed; see {run.folder.with_suffix('.log')}.")
-        done.touch()
-    return json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+    """Runs a command unless it is finished already, from the same weights; its summary."""
+    wanted = {"command": run.words, "weights": weights_of(run.words)}
+    marker = run.folder / MARKER
+    if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != {**wanted, "finished": True}:
+        clear(run.folder)
+        write_json(marker, {**wanted, "finished": False})
+        execute(run)
+        write_json(marker, {**wanted, "finished": True})
+    return read_summary(run.folder)
+
+
+def weights_of(words: list[str]) -> dict[str, str]:
+    """sha256 of the weights that a command starts from: those of the folders it names, else the shipped ones."""
+    given = dict(itertools.pairwise(words))
+    task = task_class(gym.spec(env_id(given["--env"])).kwargs["task"])
+    folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
+    if words[0] == "agents.train_ppo":
+        folders.append(given.get("--reward", ROOT / "rewards" / "bundled" / task.default_reward.rpartition(":")[2]))
+    files = [file for folder in folders for file in sorted(Path(folder).glob("*.safetensors"))]
+    return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def clear(folder: Path) -> None:
+    """Removes a run of an earlier reproduction.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise UserError(f"{folder} is not of a reproduction (no {MARKER}); move it away or give another --output-dir.")
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def execute(run: Run) -> None:
+    """Runs a command with one thread; what it prints goes to a log beside its folder.
+
+    Raises:
+        UserError: it failed.
+    """
+    log_file = run.folder.with_name(f"{run.folder.name}.log")
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    with open(log_file, "w", encoding="utf-8") as log:
+        words = [sys.executable, "-m", *run.words]
+        status = subprocess.run(words, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603
+    if status != 0:
+        raise UserError(f"{' '.join(run.words)} failed; see {log_file}.")
 
 
 def command(options: Options, name: str, *words: object) -> Run:
     """A command that writes to its own folder; made small by --quick."""
-    folder = Path(options.output_dir) / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(options.output_dir, "quick" if options.quick else "", name)
     module = str(words[0])
     small = {
         "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],

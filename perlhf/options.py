@@ -5,9 +5,11 @@ goes through the same parser as the command line, which wins over it, and every 
 nearest valid name.
 """
 
+import argparse
 import dataclasses
-import re
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -18,12 +20,30 @@ from perlhf.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
 
-_YAML_INFINITE = re.compile(r"\.(?=inf$|nan$)", re.IGNORECASE)  # YAML's ".inf" is Python's "inf"
+Bounds = Sequence[tuple[str, float]]  # (sign, bound), as in (">=", 1)
+
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-def option(default: Any, help: str) -> Any:
-    """A field of an options dataclass, with its help text beside it."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of an options dataclass, with its help text and the bounds of its value beside it.
+
+    Args:
+        default: the value where none is given; it is not held against the bounds.
+        help: what the option is, for `--help`.
+        low, high: the least and the greatest number allowed.
+        above, below: the same, themselves not allowed.
+    """
+    bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
+    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
 
 
 class _Parser(HfArgumentParser):
@@ -34,9 +54,31 @@ class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
+    def add_argument(self, *names: Any, bounds: Bounds = (), **settings: Any) -> argparse.Action:
+        if settings.get("type") in (int, float):
+            settings["type"] = _number(settings["type"], bounds)
+        return super().add_argument(*names, **settings)
+
     def names(self) -> dict[str, str]:
         """Every way to spell an option, with the field it sets."""
-        return {s.lstrip("-").replace("-", "_"): a.dest for a in self._actions for s in a.option_strings}
+        actions = [a for a in self._actions if a.dest != "help"]
+        return {s.lstrip("-").replace("-", "_"): a.dest for a in actions for s in a.option_strings}
+
+
+def _number(kind: type, bounds: Bounds) -> Callable[[str], float]:
+    """`kind`, int or float, as argparse calls it: it refuses what is not finite or out of bounds."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not abs(value) < math.inf:
+            raise argparse.ArgumentTypeError(f"must be a finite number, got {value}")
+        if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
+            expected = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
+            raise argparse.ArgumentTypeError(f"must be {expected}, got {value}")
+        return value
+
+    read.__name__ = kind.__name__  # argparse names it where the text is no number at all
+    return read
 
 
 def parse_options(options_class: type[Options], arguments: Sequence[str] | None = None, prog: str = "") -> Options:
@@ -48,13 +90,14 @@ def parse_options(options_class: type[Options], arguments: Sequence[str] | None 
         prog: how the command is called, for its help.
 
     Raises:
-        UserError: an unknown option or key, a value of the wrong type, a file that is not a YAML mapping.
+        UserError: an unknown option or key, a value of the wrong type or out of bounds, a file that is not a YAML
+            mapping.
     """
     parser = _Parser(options_class, prog=prog or None, description=options_class.__doc__)
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         flag = unknown[0].split("=")[0]
-        known = ["--" + name.replace("_", "-") for name in parser.names()]
+        known = ["--help", *("--" + name.replace("_", "-") for name in parser.names())]
         hint = did_you_mean(flag.replace("_", "-"), known)
         raise UserError(f"unknown option {flag}.{hint}")
     if given.config:
@@ -74,7 +117,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
         where = f"{path}:{key.start_mark.line + 1}"
         name = str(key.value).replace("-", "_")
         if name not in known or name == "config":
-            raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, set(known) - {'config', 'help'})}")
+            raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, set(known) - {'config'})}")
         if name in seen:
             raise UserError(f"{where}: key {key.value!r} is given twice; keep one of them.")
         seen.add(name)
@@ -82,7 +125,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
             raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
         if value.tag.endswith(":null"):
             continue
-        word = f"--{name}={_YAML_INFINITE.sub('', value.value) if value.tag.endswith(':float') else value.value}"
+        word = f"--{name}={value.value}"
         try:
             parser.parse_args([word])
         except UserError as error:

@@ -5,13 +5,13 @@ Files are written beside their place and renamed, so that a reader never sees ha
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from perlhf.errors import UserError
+from perlhf.errors import UserError, one_line
 from perlhf.options import to_yaml
 
 
@@ -25,8 +25,10 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk does not say which file it was
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     sync_folder(path.parent)
 
@@ -62,11 +64,19 @@ def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
         folder = Path(output_dir)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder as --output-dir.")
-        if (folder / "config.yaml").exists():
+        if _holds_a_run(folder):
             raise UserError(f"{folder} already holds a run; give another --output-dir, or --resume {folder}.")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
+    if not (folder / "config.yaml").exists():
+        return False
+    others = (path for path in folder.iterdir() if path.name != "config.yaml")
+    return any(path.is_dir() or path.stat().st_size > 0 for path in others)
 
 
 def _first_free(folder: Path) -> Path:
@@ -81,16 +91,27 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     """The config.yaml of a run folder.
 
     Raises:
-        UserError: the folder does not exist or holds no run.
+        UserError: the folder does not exist or holds no run, or its config.yaml is not one.
     """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} holds no run (no config.yaml); give the --output-dir of an earlier command.")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {one_line(error)}.") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected the `option: value` lines of a run.")
+    return config
 
 
-def update_summary(folder: Path, **values: Any) -> None:
-    """Sets values in summary.json and keeps the others."""
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What summary.json says; nothing where there is none yet."""
     path = folder / "summary.json"
-    summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(path, {**summary, **values})
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def update_summary(folder: Path, dropped: Collection[str] = (), /, **values: Any) -> None:
+    """Sets values in summary.json, takes out those named in `dropped` and keeps the others."""
+    kept = {key: value for key, value in read_summary(folder).items() if key not in dropped}
+    write_json(folder / "summary.json", {**kept, **values})

@@ -25,11 +25,15 @@ from perlhf.errors import RewardError
 
 def length_penalty(turns: Sequence[Turn], target: int = 40) -> list[float]:
     """0 up to `target` words, then -1 for every further `target` words."""
+    if target <= 0:
+        raise RewardError(f"length_penalty: target must be a number of words above 0, got {target}.")
     return [-max(0, len(turn.response.split()) - target) / target for turn in turns]
 
 
 def repetition_penalty(turns: Sequence[Turn], n: int = 3) -> list[float]:
     """Minus the share of the response's word n-grams that occurred before in it; 0 where it is shorter than n."""
+    if n < 1:
+        raise RewardError(f"repetition_penalty: n must be at least 1 word, got {n}.")
     return [-_repeated_share(turn.response.lower().split(), n) for turn in turns]
 
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from backbones.forward import last_token_scores, like_lengths
-from backbones.loading import short_name
+from backbones.loading import BackboneError, short_name
 from backbones.roles import Role, load_role, read_provenance
 from envs.reward_spec import RewardFunction
 from envs.task import Turn
+from perlhf.errors import UserError
 
 _loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
 
@@ -53,8 +54,9 @@ class RewardModel:
         key = str(Path(folder).resolve())
         model = _loaded.get(key)
         if model is None or (backbone is not None and model.role.backbone is not backbone):
-            backbone = backbone or Backbone.load(read_provenance(Path(folder))["backbone"])
-            role, provenance = load_role(Path(folder), "reward", True, backbone)
+            provenance = read_provenance(Path(folder), "backbone", "centre")
+            backbone = backbone or _base_of(Path(folder), provenance)
+            role, _ = load_role(Path(folder), "reward", True, backbone)
             model = _loaded[key] = cls(role, provenance["centre"], Path(folder))
         return model
 
@@ -94,6 +96,18 @@ class RewardModel:
         if self.folder is None:
             raise TypeError("a reward model that was never saved cannot be pickled; call save() first")
         return RewardModel.load, (str(self.folder),)
+
+
+def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
+    """The backbone that a reward model was trained on: one in memory with its weights, or from where it was then."""
+    path = provenance["backbone"]
+    try:
+        return Backbone.of_hash(provenance["base_sha256"], path) or Backbone.load(path)
+    except BackboneError as error:
+        raise UserError(
+            f"reward model {folder} was trained on backbone {path!r}, which cannot be opened; if it has moved, load it "
+            f"from its new place first (--backbone DIR, or Backbone.load(DIR)). {error}"
+        ) from None
 
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:

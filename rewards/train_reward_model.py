@@ -38,18 +38,20 @@ class Options:
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
-    lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o")
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default")
-    lora_dropout: float = option(0.0, "dropout before the adapter while training")
+    lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)
+    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
     full: bool = option(False, "train all weights instead of an adapter")
-    pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default")
-    policy_pairs: int = option(0, "pairs (or single ones) of the SFT policy's samples to add; miniature data only")
-    epochs: int = option(1, "passes over the pairs")
-    batch_size: int = option(32, "pairs in an optimizer step")
-    learning_rate: float | None = option(None, "peak; 1.3/width with LoRA and 0.13/width with --full by default")
-    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on")
-    seed: int = option(0, "of the weights and of the order of the pairs")
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default")
+    pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
+    policy_pairs: int | None = option(
+        None, "pairs (or single ones) of SFT's own samples to add; by default half as many, over real data 0", low=0
+    )
+    epochs: int = option(1, "passes over the pairs", low=1)
+    batch_size: int = option(32, "pairs in an optimizer step", low=1)
+    learning_rate: float | None = option(None, "peak; by default 1.3/width, with --full 0.13/width", above=0)
+    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
+    seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("cpu", "where to run")
 
 
@@ -70,17 +72,19 @@ def train(options: Options) -> RewardModel:
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
-    records += sampled(preferences, task, backbone.reference, options.policy_pairs, rng, seed=options.seed)
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
+    count = samples_to_add(options, task, len(records))
+    print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
+    records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout)
     model = RewardModel(backbone.add_role("reward", settings, head=True, seed=options.seed))
     clock = Stopwatch()
-    rate = options.learning_rate or (0.13 if options.full else 1.3) / backbone.hidden_size
     rows = [preferences.rows(backbone, record) for record in records]
     fit(
         model.role, [max(map(len, of_one)) for of_one in rows], preference_loss(model, preferences, records, rows),
-        FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8), rng, folder / "metrics.jsonl",
+        FitSettings(options.epochs, options.batch_size, learning_rate(options, backbone), micro_batch_size=8),
+        rng, folder / "metrics.jsonl",
     )  # fmt: skip
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
     model.centre = centre(model, preferences, records)
@@ -90,11 +94,29 @@ def train(options: Options) -> RewardModel:
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
         lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
-        pairs=len(records), epochs=options.epochs, **report, seconds=seconds, cpu_seconds=cpu_seconds,
-        pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds, peak_rss_mb=peak_rss_mb(),
+        pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
+        seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
+        peak_rss_mb=peak_rss_mb(),
     )  # fmt: skip
     print_report(report, folder)
     return model
+
+
+def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
+    """How many of the SFT policy's samples join `pairs` records of the data.
+
+    Without any, PPO soon finds what the model has never seen and overrates.
+    """
+    if options.policy_pairs is not None:
+        return options.policy_pairs
+    return pairs // 2 if task.miniature is not None else 0
+
+
+def learning_rate(options: Options, backbone: Backbone) -> float:
+    """The one given, else one that falls with the width; full tuning takes a tenth of it."""
+    if options.learning_rate is not None:
+        return options.learning_rate
+    return (0.13 if options.full else 1.3) / backbone.hidden_size
 
 
 def preference_loss(

@@ -1,19 +1,33 @@
 """One frozen model, named roles: who speaks, who learns, what is saved."""
 
 import gc
+import hashlib
 import os
+import shutil
+import struct
+from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
-from tiny_models import gemma, save_architecture, save_gemma
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from tiny_models import gemma, llama_like, llama_tokenizer, save_architecture, save_gemma
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+import backbones.backbone
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, chosen_log_probs, length_mask, log_probs_of, response_logits
-from backbones.loading import BackboneError, attention_pattern, hash_base
+from backbones.forward import (
+    TokenBatch,
+    chosen_log_probs,
+    last_token_scores,
+    length_mask,
+    log_probs_of,
+    response_logits,
+)
+from backbones.loading import BackboneError, attention_pattern, base_path_for, hash_base
 from backbones.roles import LoRASettings, load_role
 from perlhf.errors import UserError
 
@@ -247,3 +261,226 @@ def test_every_configured_end_token_counts(tmp_path):
     model.generation_config.eos_token_id = [7, 9]
     model.generation_config.save_pretrained(folder)
     assert sorted(Backbone.load(str(folder)).end_ids) == [1, 7, 9]
+
+
+# Devices and places.
+
+
+def test_a_device_has_one_name(backbone):
+    assert Backbone.load(backbone.path, "cpu") is backbone
+    assert Backbone.load(backbone.path, "cpu:0") is backbone
+    assert Backbone.load(backbone.path, torch.device("cpu", 0)) is backbone
+
+
+@pytest.mark.parametrize("device", ["cpuu", "xpu:99"])
+def test_a_device_that_is_not_there_is_one_clear_line(backbone, device):
+    with pytest.raises(BackboneError, match=f"device '{device}' cannot be used") as error:
+        Backbone.load(backbone.path, device)
+    assert "\n" not in str(error.value)
+
+
+def test_who_knows_of_no_device_shares_the_copy_of_who_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones.backbone, "_last_device", torch.device("cpu"))
+    monkeypatch.setattr(backbones.backbone, "_loaded", WeakValueDictionary())
+    path = str(save_gemma(tmp_path / "one"))
+    elsewhere = Backbone.load(path, "meta")
+    assert Backbone.load(path) is elsewhere
+    assert Backbone.load(str(save_gemma(tmp_path / "two"))).device == torch.device("meta")
+    here = Backbone.load(path, "cpu")
+    assert here is not elsewhere
+    assert Backbone.load(path) is here  # both are in memory: the device that was asked for last
+
+
+def test_a_backbone_is_found_by_its_weights_wherever_they_lay(tmp_path):
+    first = gemma(tmp_path / "one", seed=11)
+    copied = Backbone.load(str(shutil.copytree(tmp_path / "one", tmp_path / "two")))
+    assert Backbone.of_hash(first.hash, first.path) is first
+    assert Backbone.of_hash(first.hash, copied.path) is copied
+    assert Backbone.of_hash(first.hash, "/gone") in (first, copied)
+    assert Backbone.of_hash("0" * 64, first.path) is None
+
+
+def test_adapters_name_a_shipped_base_by_its_full_path_but_in_the_package():
+    root, tiny = Path(backbones.__file__).parents[1], Backbone.load("tiny").path
+    assert base_path_for(root / "rewards" / "bundled" / "hh", tiny) == "backbones/tiny"
+    assert base_path_for(root / "runs" / "reward", tiny) == tiny == str(root / "backbones" / "tiny")
+    assert base_path_for(root / "rewards" / "bundled" / "hh", "/models/other") == "/models/other"
+
+
+# Damaged and unfit files: one line.
+
+
+def one_line(folder, message):
+    with pytest.raises(BackboneError, match=message) as error:
+        Backbone.load(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def test_a_damaged_backbone_is_one_clear_line(tmp_path):
+    cut(save_gemma(tmp_path / "weights") / "model.safetensors")
+    one_line(tmp_path / "weights", "cannot be loaded")
+    (save_gemma(tmp_path / "config") / "config.json").write_text("{")
+    one_line(tmp_path / "config", "cannot be loaded")
+    (save_gemma(tmp_path / "tokenizer") / "tokenizer.json").write_text("{}")
+    one_line(tmp_path / "tokenizer", "tokenizer")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    for file in save_gemma(tmp_path).glob("token*"):
+        file.unlink()
+    one_line(tmp_path, "has no tokenizer: save tokenizer.json beside the model")
+
+
+def test_a_tokenizer_that_cannot_say_yes_is_refused(tmp_path):
+    from tokenizers import Tokenizer, models
+
+    tokenizer = AutoTokenizer.from_pretrained(save_gemma(tmp_path))
+    type(tokenizer)(
+        tokenizer_object=Tokenizer(models.WordLevel({"<end>": 0, "<unk>": 1}, unk_token="<unk>")),
+        eos_token="<end>", unk_token="<unk>",
+    ).save_pretrained(tmp_path)  # fmt: skip
+    one_line(tmp_path, "has a tokenizer that reads 'yes or no' as ''")
+
+
+def test_a_hub_id_that_fails_may_have_been_meant_as_a_folder(monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no such repository\nand more")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    one_line("runs/missing", r"'runs/missing' cannot be loaded \(and there is no such folder\): no such repository$")
+
+
+def test_a_model_that_reads_both_ways_is_refused(tmp_path):
+    one_line(save_architecture("Bert", tmp_path), "no causal language model: BertLMHeadModel reads both ways")
+
+
+def test_full_training_with_a_head_needs_a_classifier_from_the_start(tmp_path):
+    backbone = Backbone.load(str(save_architecture("Granite", tmp_path)))
+    backbone.add_role("policy", None)
+    with pytest.raises(UserError, match="no sequence classifier for GraniteForCausalLM") as error:
+        backbone.add_role("reward", None, head=True)
+    assert "\n" not in str(error.value)
+
+
+def test_saving_a_full_role_changes_nothing_but_the_folder(backbone, tmp_path):
+    role = backbone.add_role("value", None, head=True)
+    state, config = torch.get_rng_state(), role.model.config.to_dict()
+    role.save(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert role.model.config.to_dict() == config
+    assert role.head.weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_heads_are_as_wide_as_the_last_hidden_state(tmp_path, full):
+    backbone = Backbone.load(str(save_architecture("OPT of two widths", tmp_path / "opt")))
+    assert (backbone.hidden_size, backbone.state_size) == (32, 16)
+    role = backbone.add_role("reward", None if full else LoRASettings(2), head=True)
+    role.save(tmp_path / "role")
+    again, _ = load_role(tmp_path / "role", "reward", True, backbone)
+    with again.active() as model, torch.no_grad():
+        scores = last_token_scores(model, again.head, RESPONSES, backbone.pad_id, backbone.device)
+    assert scores.isfinite().all()
+    assert torch.equal(again.head.weight, role.head.weight)
+    if full:
+        plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "role")
+        assert torch.equal(plain.score.weight, role.head.weight)
+
+
+def without(file, name):
+    tensors = load_file(file)
+    save_file({n: t for n, t in tensors.items() if n != name}, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: cut(d / "adapter_model.safetensors"), "its weights cannot be read"),
+        (lambda d: (d / "adapter_model.safetensors").unlink(), r"no weights \(no adapter_model.safetensors\)"),
+        (lambda d: without(d / "adapter_model.safetensors", "base_model.model.score.weight"), "score.weight, got noth"),
+        (lambda d: (d / "perlhf.json").write_text("{"), "perlhf.json: not valid JSON"),
+        (lambda d: (d / "perlhf.json").write_bytes(b"\xff"), "perlhf.json: not valid JSON"),
+        (lambda d: (d / "perlhf.json").write_text("[]"), "perlhf.json says nothing of base_sha256, lora"),
+        (lambda d: (d / "perlhf.json").write_text('{"lora": null}'), "perlhf.json says nothing of base_sha256:"),
+        (
+            lambda d: (d / "perlhf.json").write_text('{"base_sha256": "0", "lora": {"rnk": 1}}'),
+            "'lora' is not what it should be",
+        ),
+    ],
+)
+def test_a_damaged_adapter_is_one_clear_line(backbone, tmp_path, damage, message):
+    backbone.add_role("reward", LoRASettings(2), head=True).save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=message) as error:
+        load_role(tmp_path, "reward", True, backbone)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_role_with_a_missing_tensor_is_one_clear_line(backbone, tmp_path):
+    backbone.add_role("value", None, head=True).save(tmp_path)
+    without(tmp_path / "model.safetensors", "model.norm.weight")
+    with pytest.raises(UserError, match=r"expected \(32,\) for norm.weight, got nothing"):
+        load_role(tmp_path, "value", True, backbone)
+
+
+# Tokens.
+
+
+def test_a_padding_token_without_an_embedding_is_not_used(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(save_gemma(tmp_path))
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(tmp_path)
+    backbone = Backbone.load(str(tmp_path))
+    assert backbone.tokenizer.pad_token_id >= backbone.model.get_input_embeddings().num_embeddings
+    assert backbone.pad_id == backbone.end_ids[0] == 1
+    assert log_probs_of(backbone.reference, PROMPTS, RESPONSES).isfinite().all()
+
+
+@pytest.mark.parametrize("text", ["yes", " yes no", "Human: Hello.\n\nAssistant:", "", "漢"])
+def test_texts_of_the_tiny_backbone_are_the_tokenizers_own(text):
+    backbone = Backbone.load("tiny")
+    plain = backbone.tokenizer(text, split_special_tokens=True)["input_ids"]
+    assert backbone.encode_prompt(text) == (plain or [backbone.pad_id])
+    spaced = backbone.tokenizer(" " + text.strip(), split_special_tokens=True)["input_ids"]
+    assert backbone.encode_response(text) == (spaced if text.strip() else [])
+
+
+def test_the_start_token_stays_where_a_prompt_is_cut(tmp_path):
+    backbone = llama_like(tmp_path)
+    assert backbone.encode_prompt("yes no") == llama_tokenizer()("yes no")["input_ids"]
+    assert backbone.encode_prompt("yes no")[0] == 2
+    assert backbone.encode_prompt("") == [2]
+    long = backbone.encode_prompt("maybe " * 500 + "no yes")
+    assert (len(long), long[0]) == (backbone.max_prompt_tokens, 2)
+    assert long[-2:] == backbone.encode_prompt("no yes")[1:]
+    assert long.count(2) == 1
+
+
+def test_a_tokenizer_that_adds_a_space_itself_gets_no_second_one(tmp_path):
+    backbone = llama_like(tmp_path)
+    assert backbone.tokenizer.convert_ids_to_tokens(backbone.encode_response("no")) == ["▁no"]
+    whole = backbone.tokenizer("yes no maybe")["input_ids"]
+    assert backbone.encode_prompt("yes") + backbone.encode_response("no maybe") == whole
+    assert backbone.decode(backbone.encode_response("no maybe")) == "no maybe"
+
+
+def test_an_end_token_that_is_no_special_token_is_not_in_the_text(tmp_path):
+    folder = save_gemma(tmp_path)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    (no,) = tokenizer(" no")["input_ids"]
+    model.generation_config.eos_token_id = [1, no]
+    model.generation_config.save_pretrained(folder)
+    backbone = Backbone.load(str(folder))
+    assert backbone.decode([*backbone.encode_response("yes"), no]) == "yes"
+    assert backbone.decode([*backbone.encode_response("yes no maybe"), 1]) == "yes no maybe"
+
+
+def test_a_parameter_of_no_dimension_has_a_hash():
+    model = torch.nn.Module()
+    model.scale = torch.nn.Parameter(torch.tensor(2.5))
+    by_hand = hashlib.sha256(b"scale () torch.float32" + struct.pack("<f", 2.5)).hexdigest()
+    assert hash_base(model) == by_hand

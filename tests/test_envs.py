@@ -58,6 +58,21 @@ class Model:
         raise AssertionError("the model was pickled")
 
 
+class Tensor:
+    """What a tensor of torch shows of itself: its items are tensors too, and no numbers."""
+
+    def __init__(self, values):
+        self.values, self.ndim = values, np.ndim(values)
+
+    def tolist(self):
+        return self.values
+
+    item = tolist
+
+    def __iter__(self):
+        return map(Tensor, self.values)
+
+
 def plain(value):
     """Equal values give equal strings, whatever arrays they hold."""
     return json.dumps(value, default=lambda array: array.tolist(), sort_keys=True)
@@ -534,6 +549,15 @@ def test_a_missing_data_file_is_a_data_error():
         ([{"reward": "gold", "weight": True}], "reward 'gold': weight must be a number, got True."),
         (3, "a reward is a name, a mapping, a list of mappings or a callable, got int."),
         (None, "a reward is a name, a mapping, a list of mappings or a callable, got NoneType."),
+        ([{"reward": "gold", "weight": float("nan")}], "reward 'gold': weight must be finite, got nan."),
+        ([{"reward": "gold", "weight": -float("inf")}], "reward 'gold': weight must be finite, got -inf."),
+        ([{"reward": "gold", "weight": 10**400}], "reward 'gold': weight must be finite, got 1000"),
+        ([np.zeros((40, 40))], "got array([[0., 0., 0., ..., 0., 0., 0.], [0., 0., 0., ..., 0., 0., 0.],"),
+        ("sum.yaml", "reward 'sum.yaml' is a YAML file; read it and pass what it holds: reward=load_reward_yaml(FILE)"),
+        (Path("a/sum.yml"), "reward 'a/sum.yml' is a YAML file"),
+        (Path("no/such"), "unknown reward 'no/such'"),
+        ("math:sqrt", "reward math:sqrt cannot be called with a list of turns: must be real number, not list."),
+        ({"reward": 3, 5: "gold"}, "a reward mapping names its function under 'reward', got keys ['reward', 5]."),
     ],
 )
 def test_a_wrong_reward_is_one_line(reward, message):
@@ -543,6 +567,7 @@ def test_a_wrong_reward_is_one_line(reward, message):
         env.step("hello")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
 
 
 def test_an_import_error_inside_a_reward_module_is_not_hidden(tmp_path, monkeypatch):
@@ -584,6 +609,14 @@ def test_a_mistaken_env_name_gets_the_nearest():
         (None, "returned NoneType, expected 1 numbers"),
         (0.5, "returned float, expected 1 numbers"),
         (np.array(0.5), "returned ndarray, expected 1 numbers"),
+        ({0.5}, "returned set, expected 1 numbers"),
+        (frozenset([0.5]), "returned frozenset, expected 1 numbers"),
+        ({0.5: 1}.keys(), "returned dict_keys, expected 1 numbers"),
+        (np.array([[0.5]]), "returned [0.5] for turn 0, expected a number"),
+        ([np.zeros((40, 40))], "returned array([[0., 0., 0., ..., 0., 0., 0.], [0., 0., 0., ..."),
+        (Tensor([True]), "returned True for turn 0, expected a number"),
+        (Tensor(0.5), "returned Tensor, expected 1 numbers"),
+        ([Tensor([0.5])], "for turn 0, expected a number"),
     ],
 )
 def test_a_reward_that_is_not_one_finite_number_per_turn_is_named(returned, problem):
@@ -597,7 +630,13 @@ def test_a_reward_that_is_not_one_finite_number_per_turn_is_named(returned, prob
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("returned", [[2], [2.0], (2.0,), np.array([2.0]), [np.float32(2)], np.array([2]), iter([2])])
+@pytest.mark.parametrize(
+    "returned",
+    [
+        [2], [2.0], (2.0,), np.array([2.0]), [np.float32(2)], np.array([2]), iter([2]),
+        Tensor([2.0]), [Tensor(2.0)], [np.array(2.0)],
+    ],
+)  # fmt: skip
 def test_any_real_number_is_a_score(returned):
     scores = score_turns(lambda turns: returned, [TURN])
     assert scores.tolist() == [2.0]
@@ -754,3 +793,102 @@ def test_any_pickle_made_mid_episode_goes_on_alike():
         assert plain(twin.reset()) == plain(env.reset())
 
     check()
+
+
+# Resets
+
+
+@every_id
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+def test_an_unknown_reset_option_is_refused_before_anything_changes(env_id, make):
+    env = make(env_id, reward="gold")
+    env.reset(seed=1)
+    following = plain(copy.deepcopy(env).reset())
+    for option, hint in (("indx", "Did you mean 'index'?"), ("reset_mask", "Known: index.")):
+        with pytest.raises(UserError) as caught:
+            env.reset(seed=5, options={option: np.array([True, False])})
+        task = type(env.unwrapped.task).__name__
+        assert str(caught.value) == f"{task} has no reset option '{option}'. {hint}"
+    assert plain(env.reset(options={})) == following
+
+
+@pytest.mark.parametrize("seeds", [[1, 2], [], [1, 2, 3, 4]])
+def test_a_wrong_number_of_seeds_is_one_line(seeds):
+    vector = gym.make_vec(HH, num_envs=3, reward="gold")
+    with pytest.raises(UserError, match=f"^expected 3 seeds, one for each env, got {len(seeds)}.$"):
+        vector.reset(seed=seeds)
+
+
+@every_id
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+def test_nothing_is_said_before_reset(env_id, make):
+    env = make(env_id, reward="gold").unwrapped
+    with pytest.raises(ResetNeeded, match="call reset before oracle"):
+        env.oracle()
+    with pytest.raises(ResetNeeded, match="call reset before plausible_action"):
+        env.plausible_action(np.random.default_rng(0))
+
+
+def test_an_episode_that_is_over_takes_no_more_steps():
+    env = gym.make("test/TwoTurns-v0", reward="gold").unwrapped
+    env.reset(seed=0)
+    env.step("I do")
+    env.step("the end")
+    for again in (env, pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
+        with pytest.raises(ResetNeeded, match="the episode is over; call reset before step"):
+            again.step("more")
+    env.reset()
+    assert env.step("I do")[2] is False
+
+
+def test_a_reward_that_raises_leaves_the_episode_where_it_was():
+    def reward(turns):
+        if turns[0].response == "bad":
+            raise RuntimeError("planted")
+        return [float(len(turns[0].reference["said"]))]
+
+    env = gym.make("test/TwoTurns-v0", reward=reward, disable_env_checker=True)
+    env.reset(seed=0)
+    with pytest.raises(RuntimeError, match="planted"):
+        env.step("bad")
+    assert env.step("first")[1:3] == (0.0, False)  # nothing was said before it
+    with pytest.raises(RuntimeError, match="planted"):
+        env.step("bad")
+    assert env.step("second")[1:3] == (1.0, True)
+
+
+def test_a_type_error_inside_a_reward_is_its_own():
+    def adds(turns):
+        return [turn.response + 1 for turn in turns]
+
+    def takes_nothing():
+        return []
+
+    with pytest.raises(TypeError, match="can only concatenate"):
+        score_turns(adds, [TURN])
+    with pytest.raises(RewardError, match=r"takes_nothing cannot be called with a list of turns: .*takes 0 positional"):
+        score_turns(takes_nothing, [TURN])
+
+
+# Paths
+
+
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+def test_paths_are_taken_like_text_and_survive_json(tmp_path, make):
+    from envs.data.miniature.hh_grammar import write_hh
+    from envs.text import HH as Task
+
+    write_hh(tmp_path / "pairs.jsonl", Task().records[:50])
+    part = {"reward": tmp_path, "weight": 1.0}
+    env = make(HH, data=tmp_path / "pairs.jsonl", reward=[part])
+    spec = EnvSpec.from_json(env.spec.to_json())
+    assert spec.kwargs["data"] == str(tmp_path / "pairs.jsonl")
+    assert spec.kwargs["reward"] == [{"reward": str(tmp_path), "weight": 1.0}]
+    assert part["reward"] is tmp_path
+    assert env.unwrapped.task.data == str(tmp_path / "pairs.jsonl")
+
+
+def test_a_path_is_a_reward_like_its_text(tmp_path):
+    task = gym.make(HH, reward="gold").unwrapped.task
+    function = resolve_reward(tmp_path, task)
+    assert (function.func.__name__, function.keywords) == ("score", {"path": str(tmp_path)})

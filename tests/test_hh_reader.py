@@ -217,7 +217,7 @@ def test_what_is_not_used_is_logged(tmp_path, caplog):
 
 
 def test_an_empty_folder_and_an_empty_split_are_data_errors(tmp_path):
-    with pytest.raises(DataError, match=r"no \.jsonl or \.jsonl\.gz file in this folder"):
+    with pytest.raises(DataError, match=r"no file named \*\.jsonl or \*\.jsonl\.gz in this folder"):
         records_of(tmp_path, "train")
     path = write(tmp_path / "hh.jsonl", row(f"{HI} a", f"{HI} b"))
     with pytest.raises(DataError, match="no records in split 'test'"):

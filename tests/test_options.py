@@ -1,6 +1,8 @@
 """Options from the command line and from YAML, one-line errors, and the folder of a run."""
 
 import dataclasses
+import errno
+import importlib
 import json
 import math
 import os
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from perlhf.errors import DataError, RewardError, UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options, to_yaml
-from perlhf.run_folder import new_run_folder, read_run_config, update_summary, write_json, write_text
+from perlhf.run_folder import new_run_folder, read_run_config, read_summary, update_summary, write_json, write_text
 
 
 @dataclasses.dataclass
@@ -131,7 +133,7 @@ def test_the_command_line_wins_over_the_file(config):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-5", 1e-5), ("1E-5", 1e-5), ("3", 3.0), ("'0.5'", 0.5), ("-2.5", -2.5), (".inf", math.inf), ("inf", math.inf)],
+    [("1e-5", 1e-5), ("1E-5", 1e-5), ("3", 3.0), ("'0.5'", 0.5), ("-2.5", -2.5)],
 )
 def test_a_number_in_yaml_is_a_float_however_it_is_written(config, text, value):
     rate = config(f"learning_rate: {text}\n").learning_rate
@@ -139,11 +141,129 @@ def test_a_number_in_yaml_is_a_float_however_it_is_written(config, text, value):
     assert type(rate) is float
 
 
-def test_minus_infinity_and_nan_are_read_as_yaml_writes_them(config):
-    assert config("learning_rate: -.inf\n").learning_rate == -math.inf
-    assert math.isnan(config("learning_rate: .nan\n").learning_rate)
-    assert config("name: .inf.x\n").name == ".inf.x"
-    assert config("name: '.inf'\n").name == ".inf"
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan", "inf", "-inf", "nan", "1e999"])
+def test_infinity_and_nan_are_refused_and_named_with_their_line(config, text):
+    message = fault(config, f"steps: 1\nlearning_rate: {text}\n")
+    assert message.startswith(f"{config.path}:2: argument --learning_rate/--learning-rate: ")
+    assert config(f"name: {text}\n").name == text  # a name may be called so
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e999"])
+def test_infinity_and_nan_are_refused_on_the_command_line(text):
+    message = fault(parse_options, Options, [f"--limit={text}"])
+    assert message == f"argument --limit: must be a finite number, got {float(text)}"
+
+
+@dataclasses.dataclass
+class Bounded:
+    """Numbers with every kind of bound."""
+
+    n_envs: int = option(4, "at least one", low=1)
+    share: float = option(0.5, "of a whole", low=0, high=1)
+    rate: float | None = option(None, "more than nothing", above=0)
+    dropout: float = option(0.0, "not all of it", low=0, below=1)
+    seed: int = option(0, "of everything", low=0, high=2**32 - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bounds"),
+    [
+        ("n-envs", "0", ">= 1"),
+        ("n-envs", "-3", ">= 1"),
+        ("share", "-0.1", ">= 0 and <= 1"),
+        ("share", "1.1", ">= 0 and <= 1"),
+        ("rate", "0.0", "> 0"),
+        ("rate", "-0.001", "> 0"),
+        ("dropout", "1.0", ">= 0 and < 1"),
+        ("seed", "4294967296", ">= 0 and <= 4294967295"),
+        ("seed", "-1", ">= 0 and <= 4294967295"),
+    ],
+)
+def test_a_number_out_of_bounds_is_one_line_with_option_value_and_bound(tmp_path, name, value, bounds):
+    shown = {"n-envs": "--n_envs/--n-envs"}.get(name, f"--{name}")
+    expected = f"argument {shown}: must be {bounds}, got {value}"
+    assert fault(parse_options, Bounded, [f"--{name}={value}"]) == expected
+    path = tmp_path / "c.yaml"
+    path.write_text(f"# bounds\n{name}: {value}\n")
+    assert fault(parse_options, Bounded, ["--config", str(path)]) == f"{path}:2: {expected}"
+
+
+def test_numbers_at_their_bounds_are_taken_and_no_number_leaves_the_default():
+    words = "--n-envs 1 --share 1 --rate 1e-300 --dropout 0 --seed 4294967295".split()
+    assert parse_options(Bounded, words) == Bounded(1, 1.0, 1e-300, 0.0, 4294967295)
+    assert parse_options(Bounded, ["--share", "0"]).share == 0.0
+    assert parse_options(Bounded, []) == Bounded()
+
+
+def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
+    assert Bounded(n_envs=0).n_envs == 0
+
+
+COMMANDS = (
+    "agents.train_ppo agents.train_sft agents.pretrain rewards.train_reward_model evaluation.evaluate "
+    "evaluation.baselines evaluation.picture evaluation.reproduce"
+).split()
+SIGNS = {
+    ">=": lambda value, bound: value >= bound,
+    "<=": lambda value, bound: value <= bound,
+    ">": lambda value, bound: value > bound,
+    "<": lambda value, bound: value < bound,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
+    numbers = 0
+    for field in dataclasses.fields(importlib.import_module(command).Options):
+        kinds = {k.strip() for k in getattr(field.type, "__name__", str(field.type)).split("|")}
+        if kinds & {"int", "float"}:
+            numbers += 1
+            assert field.metadata["bounds"], field.name
+            for sign, bound in field.metadata["bounds"]:
+                assert field.default is None or SIGNS[sign](field.default, bound), field.name
+    assert numbers > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("agents.train_ppo", "--n-envs 0"),
+        ("agents.train_ppo", "--learning-rate 0"),
+        ("agents.train_ppo", "--temperature 0"),
+        ("agents.train_ppo", "--kl-coef -0.1"),
+        ("agents.train_ppo", "--gae-lambda 1.5"),
+        ("agents.train_ppo", "--eval-prompts -1"),
+        ("agents.train_ppo", "--seed -1"),
+        ("agents.train_sft", "--eval-records 0"),
+        ("agents.train_sft", "--lora-alpha 0"),
+        ("agents.pretrain", "--steps 0"),
+        ("rewards.train_reward_model", "--eval-pairs 0"),
+        ("rewards.train_reward_model", "--lora-dropout 1"),
+        ("rewards.train_reward_model", "--policy-pairs -1"),
+        ("evaluation.evaluate", "--prompts 0"),
+        ("evaluation.baselines", "--prompts 0"),
+        ("evaluation.picture", "--sample -2"),
+        ("evaluation.reproduce", "--parallel 0"),
+    ],
+)
+def test_commands_refuse_numbers_that_mean_nothing(command, words):
+    name, value = words.split()
+    message = fault(parse_options, importlib.import_module(command).Options, [f"{name}={value}"])
+    assert name in message
+    assert "must be" in message
+    assert f"got {value}" in message
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("agents.train_ppo", "--eval-prompts 0 --kl-coef 0 --ent-coef 0 --gae-lambda 0 --threads 0"),
+        ("rewards.train_reward_model", "--policy-pairs 0 --lora-dropout 0"),
+        ("evaluation.evaluate", "--best-of 0 --show 0"),
+    ],
+)
+def test_commands_take_nought_where_it_means_none(command, words):
+    parse_options(importlib.import_module(command).Options, words.split())
 
 
 @pytest.mark.parametrize("empty", ["", "null", "~"])
@@ -178,6 +298,8 @@ def test_keys_may_be_written_with_dashes(config):
         ("steps: 1\nlearning_rte: 1\n", 2, "unknown key 'learning_rte'. Did you mean 'learning_rate'?"),
         ("zzz: 1\n", 1, "unknown key 'zzz'. Known: "),
         ("config: other.yaml\n", 1, "unknown key 'config'."),
+        ("h: 1\n", 1, "unknown key 'h'. Known: checked, fast, "),
+        ("help: 1\n", 1, "unknown key 'help'."),
         ("steps: 1\nname: x\nsteps: 2\n", 3, "key 'steps' is given twice; keep one of them."),
         ("learning_rate: 1\nlearning-rate: 2\n", 2, "key 'learning-rate' is given twice; keep one of them."),
         ("\n\nsteps: many\n", 3, "argument --steps: invalid int value: 'many'"),
@@ -216,11 +338,11 @@ def test_a_file_that_cannot_be_read_is_named(config, tmp_path):
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 all_options = st.builds(
     Options,
-    learning_rate=st.floats(allow_nan=False),
+    learning_rate=st.floats(allow_nan=False, allow_infinity=False),
     steps=st.integers(-(2**70), 2**70),
     name=texts,
     note=st.none() | texts,
-    limit=st.none() | st.floats(allow_nan=False),
+    limit=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     fast=st.booleans(),
     checked=st.booleans(),
     schedule=st.sampled_from(["constant", "linear"]),
@@ -270,6 +392,25 @@ def test_a_command_prints_a_users_mistake_as_one_line_and_exits_with_2(capsys, k
     assert capsys.readouterr() == ("", "error: f.jsonl:3: field 'chosen' is missing.\n")
 
 
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x/a.json"), "runs/x/a.json: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (OSError("first\nsecond"), "first"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_a_fault_of_the_disk_is_one_line_with_the_file(capsys, fault, line):
+    def main():
+        raise fault
+
+    with pytest.raises(SystemExit) as left:
+        run_command(main)
+    assert left.value.code == 2
+    assert capsys.readouterr() == ("", f"error: {line}\n")
+
+
 def test_a_command_lets_its_own_faults_through():
     def main():
         raise ValueError("a bug")
@@ -313,9 +454,19 @@ def test_a_new_run_folder_holds_its_config(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path):
     new_run_folder(str(tmp_path), "name", Options(steps=1))
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
     message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2))
     assert message == f"{tmp_path} already holds a run; give another --output-dir, or --resume {tmp_path}."
     assert read_run_config(tmp_path)["steps"] == 1
+
+
+def test_what_a_run_left_that_failed_at_its_start_is_used_again(tmp_path):
+    new_run_folder(str(tmp_path), "name", Options(steps=1))
+    (tmp_path / "metrics.jsonl").touch()  # opened, and nothing ever written
+    assert new_run_folder(str(tmp_path), "name", Options(steps=2)) == tmp_path
+    assert read_run_config(tmp_path)["steps"] == 2
+    (tmp_path / "checkpoints").mkdir()
+    assert "already holds a run" in fault(new_run_folder, str(tmp_path), "name", Options())
 
 
 def test_an_existing_folder_without_a_run_is_used(tmp_path):
@@ -331,6 +482,15 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     assert path.read_text() == "mine"
 
 
+def test_a_folder_below_a_file_is_one_line(tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(SystemExit) as left:
+        run_command(lambda: new_run_folder(str(path / "sub"), "name", Options()))
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"error: {path / 'sub'}: Not a directory\n"
+
+
 def test_runs_without_a_folder_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [str(new_run_folder(None, name, Options())) for name in ("ppo", "ppo", "sft", "ppo")]
@@ -340,6 +500,20 @@ def test_runs_without_a_folder_are_numbered(tmp_path, monkeypatch):
 def test_a_folder_without_a_run_has_no_config(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         assert fault(read_run_config, folder).startswith(f"{folder} holds no run (no config.yaml)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"steps: [\n", "not valid YAML"),
+        (b"- steps\n", "expected the `option: value` lines"),
+        (b"", "expected the `option: value` lines"),
+        (b"name: \xff\n", "not valid YAML"),
+    ],
+)
+def test_a_config_that_is_none_is_one_line(tmp_path, text, message):
+    (tmp_path / "config.yaml").write_bytes(text)
+    assert fault(read_run_config, tmp_path).startswith(f"{tmp_path / 'config.yaml'}: {message}")
 
 
 def test_json_is_written_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -359,6 +533,21 @@ def test_json_refuses_what_json_has_no_word_for_and_keeps_the_old_file(tmp_path,
         write_json(path, {"loss": value})
     assert json.loads(path.read_text()) == {"loss": 1.0}
     assert os.listdir(tmp_path) == ["summary.json"]
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_text(path, "old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(path, "new")
+    assert caught.value.filename == str(path)
+    assert os.listdir(tmp_path) == ["summary.json"]
+    assert path.read_text() == "old"
 
 
 def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path, monkeypatch):
@@ -384,6 +573,13 @@ def test_a_summary_keeps_what_is_not_set_again(tmp_path):
     update_summary(tmp_path, gold=0.5, steps=10)
     update_summary(tmp_path, gold=0.75, seconds=3)
     assert json.loads((tmp_path / "summary.json").read_text()) == {"gold": 0.75, "steps": 10, "seconds": 3}
+
+
+def test_a_summary_forgets_what_is_dropped(tmp_path):
+    update_summary(tmp_path, gold=0.5, best_of={"n": 16}, steps=10)
+    update_summary(tmp_path, ("gold", "best_of"), gold=0.75)
+    assert read_summary(tmp_path) == {"steps": 10, "gold": 0.75}
+    assert read_summary(tmp_path / "none") == {}
 
 
 def test_yaml_of_options_is_plain(tmp_path):

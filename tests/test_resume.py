@@ -1,12 +1,17 @@
 """Checkpoints: a run that was interrupted goes on as if it had not been, bit for bit; damage is always noticed."""
 
+import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -14,8 +19,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 from tiny_models import gemma
 
+import agents.train_ppo as command
 from agents import PPO, make_vec_env
+from agents.callbacks import run_logger
 from agents.checkpoint import (
+    FORMAT,
     CheckpointError,
     checkpoints_of,
     keep_newest,
@@ -25,9 +33,17 @@ from agents.checkpoint import (
     set_state,
 )
 from agents.train_ppo import Options, read_options, train
+from backbones.backbone import Backbone
+from backbones.roles import LoRASettings
 from perlhf.errors import UserError
+from rewards.reward_model import RewardModel
 
 LETTER = "toy_tasks:starts_with_i"
+
+
+def share_of_i(turns):
+    """The share of letters that are an i: no round number, as most rewards."""
+    return [turn.response.lower().count("i") / 7 + 0.1 for turn in turns]
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +101,25 @@ def test_four_iterations_equal_some_then_resumed_at_every_boundary(path, tmp_pat
     assert resumed.kl_coef == whole.kl_coef
 
 
-def test_the_command_resumes_bit_for_bit_and_so_does_its_log(path, tmp_path):
-    def options(name, **kwargs):
-        return Options(
-            backbone=path, reward=LETTER, n_envs=4, batch_size=2, max_new_tokens=6, total_timesteps=16,
-            checkpoint_every=1, eval_prompts=0, log_formats="", output_dir=str(tmp_path / name), **kwargs,
-        )  # fmt: skip
+def options_for(path, folder, **kwargs):
+    """A run of 4 episodes side by side, without an evaluation."""
+    small = {"n_envs": 4, "batch_size": 2, "max_new_tokens": 6, "total_timesteps": 4, "checkpoint_every": 1,
+             "eval_prompts": 0, "log_formats": "", "reward": LETTER}  # fmt: skip
+    return Options(backbone=path, output_dir=str(folder), **{**small, **kwargs})
+
+
+def resume(folder, *arguments):
+    return train(read_options(["--resume", str(folder), *arguments]))
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("reward", [LETTER, "test_resume:share_of_i"])
+def test_the_command_resumes_bit_for_bit_and_so_does_its_log(path, tmp_path, reward):
+    def options(name):
+        return options_for(path, tmp_path / name, total_timesteps=16, reward=reward)
 
     train(options("whole"))
     train(options("cut"))
@@ -115,15 +144,156 @@ def test_the_command_resumes_bit_for_bit_and_so_does_its_log(path, tmp_path):
 
 
 def test_a_finished_run_says_so(path, tmp_path):
-    options = Options(
-        backbone=path, reward=LETTER, n_envs=4, batch_size=2, max_new_tokens=6, total_timesteps=4,
-        eval_prompts=0, log_formats="", output_dir=str(tmp_path / "run"),
-    )  # fmt: skip
-    train(options)
+    train(options_for(path, tmp_path / "run"))
     with pytest.raises(UserError, match=r"is finished: 4 turns; raise --total-timesteps"):
         train(read_options(["--resume", str(tmp_path / "run")]))
     train(read_options(["--resume", str(tmp_path / "run"), "--total-timesteps", "8"]))
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["episodes"] == 8
+
+
+def test_a_run_that_stopped_before_its_evaluation_is_finished_by_resuming_it(path, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr(command, "evaluate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(options_for(path, run, eval_prompts=4))
+    monkeypatch.undo()
+    trained = (run / "policy" / "adapter_model.safetensors").read_bytes()
+    cost = summary_of(run)["cpu_seconds"]
+    for folder in ("policy", "value"):
+        shutil.rmtree(run / folder)
+    resume(run)
+    assert (run / "policy" / "adapter_model.safetensors").read_bytes() == trained
+    assert (run / "value").is_dir()
+    assert {"policy", "sft", "win_rate"} <= summary_of(run).keys()
+    assert summary_of(run)["cpu_seconds"] == cost
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(UserError, match=r"is finished: 4 turns"):
+        resume(run)
+
+
+def test_an_evaluation_of_an_earlier_policy_is_none_of_the_later_one(path, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(options_for(path, run, eval_prompts=4))
+    monkeypatch.setattr(command, "evaluate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        resume(run, "--total-timesteps", "8")
+    assert "policy" not in summary_of(run)
+    monkeypatch.undo()
+    resume(run)
+    assert "policy" in summary_of(run)
+    assert summary_of(run)["episodes"] == 8
+
+
+def test_what_may_change_on_resume_does_and_stays_changed(path, tmp_path):
+    run = tmp_path / "run"
+    train(options_for(path, run))
+    (tmp_path / "more.yaml").write_text("total-timesteps: 12\nkl_coef: 0.5\nclip_range: 0.3\n")
+    arguments = ["--config", str(tmp_path / "more.yaml"), "--kl-coef", "0.25"]
+    options = read_options(["--resume", str(run), *arguments])
+    assert (options.total_timesteps, options.clip_range, options.kl_coef) == (12, 0.3, 0.25)
+    assert (options.n_envs, options.backbone) == (4, path)  # the run's own
+    train(options)
+    rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["train/kl_coef"] for row in rows] == [0.1, 0.25, 0.25]
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["total_timesteps"], config["kl_coef"], config["resume"]) == (12, 0.25, None)
+    for folder in (run / "policy", run / "checkpoints" / "step-12"):  # as if it had been killed before its end
+        shutil.rmtree(folder)
+    resume(run)
+    assert summary_of(run)["episodes"] == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--lora-rank", "3"], "lora_rank is 8, got 3"),
+        (["--n-envs", "8"], "n_envs is 4, got 8"),
+        (["--full", "True"], "full is False, got True"),
+        (["--seed", "1"], "seed is 0, got 1"),
+        (["--value-rank", "2", "--temperature", "0.5"], "value_rank is 4, got 2; temperature is 1.0, got 0.5"),
+        (["--reward", "gold"], f"reward is '{LETTER}', got 'gold'"),
+        (["--backbone", "tiny"], "backbone is '.*', got 'tiny'"),
+        (["--output-dir", "elsewhere"], "output_dir is '.*', got 'elsewhere'"),
+    ],
+)
+def test_a_change_of_what_the_run_is_is_refused_by_name(path, tmp_path, arguments, problem):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(vars(options_for(path, tmp_path))))
+    with pytest.raises(UserError, match=f"cannot change on resume: {problem}. Leave it") as error:
+        read_options(["--resume", str(tmp_path), "--total-timesteps", "8", *arguments])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [("pairs: 8\nseed: 0\n", "rewards.train_reward_model"), ("records: null\nseed: 0\n", "agents.train_sft")],
+)
+def test_a_folder_of_another_command_is_named(tmp_path, config, what):
+    (tmp_path / "config.yaml").write_text(config)
+    with pytest.raises(UserError, match=f"is a run of {what}; --resume takes the folder of an agents.train_ppo run"):
+        read_options(["--resume", str(tmp_path)])
+
+
+def test_a_checkpoint_goes_on_its_own_base_only(path, tmp_path):
+    train(options_for(path, tmp_path / "run"))
+    state = json.loads((tmp_path / "run" / "checkpoints" / "step-4" / "state.json").read_text())
+    assert state["base_sha256"] == Backbone.load(path).hash
+    gemma(tmp_path / "other", seed=1)
+    other = algorithm_of(str(tmp_path / "other"))
+    before = [p.detach().clone() for p in other.policy.parameters()]
+    hashes = rf"sha256 {state['base_sha256'][:12]}, but .* has {other.policy.backbone.hash[:12]}"
+    with pytest.raises(CheckpointError, match=hashes):
+        set_state(other, *read_checkpoint(tmp_path / "run" / "checkpoints" / "step-4"))
+    assert all(torch.equal(a, b) for a, b in zip(before, other.policy.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_another_shape_is_one_line(path, tmp_path):
+    algorithm_of(path).learn(4).save(tmp_path / "saved")
+    with pytest.raises(CheckpointError, match=r"the checkpoint has \(8, 32\) for .*lora_A.*, this policy \(3, 32\)"):
+        PPO.load(tmp_path / "saved", device="cpu", policy_kwargs={"backbone": path, "lora_rank": 3})
+    with pytest.raises(CheckpointError, match="of 4 envs side by side, got 2"):
+        PPO.load(tmp_path / "saved", env=make_vec_env("HH-v0", 2, reward=LETTER), device="cpu")
+    assert PPO.load(tmp_path / "saved", env="HH-v0", device="cpu").n_envs == 4
+
+
+def test_progress_csv_holds_all_rows_after_a_resume(path, tmp_path):
+    run = tmp_path / "run"
+    train(options_for(path, run, total_timesteps=8, log_formats="csv"))
+    resume(run, "--total-timesteps", "16")
+    with open(run / "progress.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["time/total_timesteps"] for row in rows] == ["4", "8", "12", "16"]
+    metrics = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [float(row["rollout/score"]) for row in rows] == [row["rollout/score"] for row in metrics]
+
+
+def test_costs_add_up_over_resumes(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.callbacks.Stopwatch", lambda: SimpleNamespace(seconds=5.0, cpu_seconds=2.0))
+    run = tmp_path / "run"
+    train(options_for(path, run))
+    resume(run, "--total-timesteps", "8")
+    summary = summary_of(run)
+    assert (summary["seconds"], summary["cpu_seconds"], summary["samples_per_cpu_second"]) == (10.0, 4.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ({"eval_split": "tset", "eval_prompts": 4}, r"unknown split 'tset'. Did you mean 'test'"),
+        ({"log_formats": "csv,tensorbord"}, r"unknown log format 'tensorbord'. Did you mean 'tensorboard'"),
+        ({"log_formats": "tensorboard"}, r"'tensorboard' needs a package that is not installed: pip install"),
+    ],
+)
+def test_mistakes_are_found_before_there_is_a_folder(path, tmp_path, monkeypatch, mistake, message):
+    monkeypatch.setattr("stable_baselines3.common.logger.SummaryWriter", None)
+    with pytest.raises(UserError, match=message):
+        train(options_for(path, tmp_path / "run", **mistake))
+    assert not (tmp_path / "run").exists()
+
+
+def test_log_formats_may_have_spaces_between(tmp_path):
+    logger = run_logger(tmp_path, " csv, stdout,")
+    assert len(logger.output_formats) == 3
+    logger.close()
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
@@ -132,11 +302,7 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(path, tmp_path):
-    options = Options(
-        backbone=path, reward=LETTER, n_envs=4, batch_size=2, max_new_tokens=6, total_timesteps=8,
-        eval_prompts=0, log_formats="", output_dir=str(tmp_path / "run"),
-    )  # fmt: skip
-    train(options)
+    train(options_for(path, tmp_path / "run", total_timesteps=8))
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     train(read_options(["--resume", str(tmp_path / "run")]))
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
@@ -151,6 +317,42 @@ def test_save_and_load_say_the_same(path, tmp_path):
     assert isinstance(loaded.learning_rate, LinearSchedule)
     assert (loaded.learning_rate.start, loaded.kl_target, loaded.batch_size) == (1e-2, 1.0, 2)
     assert PPO.load(tmp_path / "saved", device="cpu", batch_size=4).batch_size == 4
+
+
+def test_arguments_given_to_load_win(path, tmp_path):
+    algorithm = algorithm_of(path, kl_coef=0.1).learn(8)  # kl_target steers it
+    assert algorithm.kl_coef != 0.1
+    algorithm.save(tmp_path / "saved")
+    assert PPO.load(tmp_path / "saved", device="cpu").kl_coef == algorithm.kl_coef
+    for wanted in (0.5, 0.1):
+        loaded = PPO.load(tmp_path / "saved", device="cpu", kl_coef=wanted)
+        assert loaded.kl_coef == wanted
+        loaded.save(tmp_path / "again")
+        assert PPO.load(tmp_path / "again", device="cpu").kl_coef == wanted
+
+
+def test_a_value_adapter_that_began_as_a_reward_model_of_another_rank_is_loaded_without_an_env(path, tmp_path):
+    backbone = Backbone.load(path)
+    reward = RewardModel(backbone.add_role("reward", LoRASettings(6, 9.0), head=True, seed=3), centre=0.25)
+    env = make_vec_env("HH-v0", 4, reward=reward)
+    algorithm = PPO("LoRAPolicy", env, batch_size=4, seed=0, device="cpu",
+                    policy_kwargs={"backbone": path, "value_rank": 4, "max_new_tokens": 6}).learn(4)  # fmt: skip
+    algorithm.save(tmp_path / "saved")
+    loaded = PPO.load(tmp_path / "saved", device="cpu")
+    assert loaded.policy.value_role.settings == LoRASettings(6, 9.0)
+    prompts = {"prompt": ["\n\nHuman: Hello!\n\nAssistant:"]}
+    assert torch.equal(loaded.policy.predict_values(prompts), algorithm.policy.predict_values(prompts))
+    elsewhere = PPO.load(tmp_path / "saved", env=make_vec_env("HH-v0", 4, reward=LETTER), device="cpu")
+    assert elsewhere.policy.value_role.settings == LoRASettings(6, 9.0)
+
+
+def test_episode_returns_come_back_as_the_numbers_they_were(path, tmp_path):
+    algorithm = algorithm_of(path).learn(4)
+    algorithm.ep_info_buffer.append({"r": np.float32(0.1), "l": 1, "t": 0.5})
+    algorithm.save(tmp_path / "saved")
+    last = PPO.load(tmp_path / "saved", device="cpu").ep_info_buffer[-1]
+    assert last == algorithm.ep_info_buffer[-1]
+    assert isinstance(last["r"], np.float32)
 
 
 def test_a_loaded_algorithm_with_an_env_goes_on_learning(path, tmp_path):
@@ -227,19 +429,83 @@ def test_old_checkpoints_go_once_the_newest_is_sound(path, tmp_path):
     algorithm = algorithm_of(path)
     for step in (1, 2, 10):
         algorithm.save(tmp_path / "checkpoints" / f"step-{step}")
-    keep_newest(tmp_path, 2)
+    keep_newest(tmp_path / "checkpoints" / "step-10", 2)
     assert [p.name for p in checkpoints_of(tmp_path)] == ["step-10", "step-2"]
     (tmp_path / "checkpoints" / "step-10" / "state.json").write_text("{}")
     with pytest.raises(CheckpointError, match="altered"):
-        keep_newest(tmp_path, 1)
+        keep_newest(tmp_path / "checkpoints" / "step-10", 1)
     assert len(checkpoints_of(tmp_path)) == 2
+
+
+def damage(checkpoint):
+    (checkpoint / "state.json").write_text("{}")
+
+
+def test_only_sound_checkpoints_count_as_kept(path, tmp_path):
+    algorithm = algorithm_of(path)
+    for step in (1, 2, 3, 4):
+        algorithm.save(tmp_path / "checkpoints" / f"step-{step}")
+    damage(tmp_path / "checkpoints" / "step-3")
+    keep_newest(tmp_path / "checkpoints" / "step-4", 2)
+    assert [p.name for p in checkpoints_of(tmp_path)] == ["step-4", "step-3", "step-2"]
+
+
+def test_a_folder_with_another_name_is_no_checkpoint(saved):
+    shutil.copytree(saved / "checkpoints" / "step-2", saved / "checkpoints" / "step-2.bak")
+    assert [p.name for p in checkpoints_of(saved)] == ["step-2", "step-1"]
+    shutil.rmtree(saved / "checkpoints" / "step-2.bak")
+
+
+def test_a_run_goes_on_past_a_damaged_checkpoint_and_sets_it_aside(path, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(options_for(path, run, total_timesteps=8))
+    damage(run / "checkpoints" / "step-8")
+    resume(run, "--total-timesteps", "12")
+    assert "step-8" in capsys.readouterr().err
+    names = sorted(p.name for p in (run / "checkpoints").iterdir())
+    assert names == ["bad-step-8", "step-12", "step-8"]
+    assert [json.loads(row)["step"] for row in (run / "metrics.jsonl").read_text().splitlines()] == [4, 8, 12]
+
+
+def test_a_run_without_a_sound_checkpoint_is_refused_and_left_alone(path, tmp_path):
+    run = tmp_path / "run"
+    train(options_for(path, run))
+    damage(run / "checkpoints" / "step-4")
+    metrics = (run / "metrics.jsonl").read_text()
+    with pytest.raises(CheckpointError, match=r"no checkpoint to go on from: .*step-4.*altered") as error:
+        resume(run, "--total-timesteps", "8")
+    assert "\n" not in str(error.value)
+    assert (run / "metrics.jsonl").read_text() == metrics
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_kill_while_a_checkpoint_is_replaced_leaves_one(path, tmp_path, monkeypatch, renames):
+    algorithm = algorithm_of(path).learn(4)
+    algorithm.save(tmp_path / "saved")
+    algorithm.learn(4, reset_num_timesteps=False)
+    rename, done = os.rename, []
+
+    def killed(*names):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(names)
+        rename(*names)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        algorithm.save(tmp_path / "saved")
+    monkeypatch.undo()
+    assert PPO.load(tmp_path / "saved", device="cpu").num_timesteps == 4
+    algorithm.save(tmp_path / "saved")
+    assert PPO.load(tmp_path / "saved", device="cpu").num_timesteps == 8
+    assert [p.name for p in tmp_path.iterdir()] == ["saved"]
 
 
 def test_another_format_is_refused(path, tmp_path):
     algorithm_of(path).save(tmp_path / "saved")
     manifest = tmp_path / "saved" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(CheckpointError, match="of format 99; this version reads format 1"):
+    manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
+    with pytest.raises(CheckpointError, match=f"of format 99; this version reads format {FORMAT}"):
         read_checkpoint(tmp_path / "saved")
 
 

@@ -1,6 +1,7 @@
 """Reward functions that are not learned, and specs from YAML."""
 
 import pytest
+import torch
 
 from envs.reward_spec import resolve_reward, score_turns
 from envs.task import Turn
@@ -24,6 +25,31 @@ def test_length_penalty_by_hand():
 def test_repetition_penalty_by_hand():
     # bigrams of "a b a b": ab, ba, ab: one of three came before
     assert repetition_penalty(turns("a b a b", "A b c", "a"), n=2) == pytest.approx([-1 / 3, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("target", [0, -3])
+def test_a_length_penalty_without_a_length_is_one_line(target):
+    with pytest.raises(RewardError, match=f"^length_penalty: target must be .* above 0, got {target}.$"):
+        length_penalty(turns("a"), target=target)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_repetition_of_no_words_is_one_line(n):
+    with pytest.raises(RewardError, match=f"^repetition_penalty: n must be at least 1 word, got {n}.$"):
+        repetition_penalty(turns("a b"), n=n)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        torch.tensor([1.5, 2.0]),
+        torch.tensor([1.5, 2.0], requires_grad=True),
+        torch.tensor([1.5, 2.0], dtype=torch.bfloat16),
+        [torch.tensor(1.5), torch.tensor(2)],
+    ],
+)
+def test_tensors_are_scores(returned):
+    assert score_turns(lambda batch: returned, turns("a", "b")).tolist() == [1.5, 2.0]
 
 
 def test_contains():

@@ -1,11 +1,15 @@
 """Reward models: the loss, what they learn, and that others can open them."""
 
 import copy
+import gc
 import json
 import math
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,13 +23,13 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.roles import LoRASettings
 from envs.data.miniature.hh_grammar import write_hh
-from envs.data.records import Record
+from envs.data.records import LabelledRecord, Record
 from envs.task import Turn
 from envs.text import HH
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError
-from rewards.preferences import Pairs, drawn, sampled
-from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, score
+from rewards.preferences import Labels, Pairs, drawn, sampled
+from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, pointwise_loss, score
 from rewards.train_reward_model import Options, centre, preference_loss, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
@@ -166,6 +170,42 @@ def test_it_learns_to_tell_yes_from_no(backbone, tmp_path, full):
     assert losses[-1] < 0.2 < 0.6 < losses[0]
 
 
+def test_pointwise_loss_by_hand():
+    # label 1: -log sigmoid(2) = log(1 + e^-2); label 0: -log(1 - sigmoid(2)) = log(1 + e^2)
+    expected = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2
+    assert pointwise_loss(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 0.0])).item() == pytest.approx(expected)
+    # a label in between shares out: at logit 0 the loss is log 2 whatever the label
+    assert pointwise_loss(torch.tensor([0.0]), torch.tensor([0.25])).item() == pytest.approx(math.log(2))
+
+
+def test_labels_are_scored_one_row_a_record(backbone):
+    record = LabelledRecord("Human: Hello", "yes", 1.0, {})
+    assert Labels().rows(backbone, record) == [encode(backbone, "Human: Hello", "yes")]
+    assert Labels().good(record) == "yes"
+    assert Labels().good(record._replace(label=0.0)) is None
+    records = [record, record._replace(label=0.0), record]
+    loss, right = Labels().loss(torch.tensor([1.0, -1.0, -1.0]), records)
+    # two right, each log(1 + 1/e); one wrong, that + 1
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)) + 1 / 3)
+    assert right == 2.0
+
+
+def test_it_learns_yes_from_no_by_labels(backbone, tmp_path):
+    model = RewardModel(backbone.add_role("reward", LoRASettings(4), head=True))
+    texts = [("yes", 1.0), ("no", 0.0)] * 32
+    records = [LabelledRecord("Human: Hello there.", f"{w} " * (1 + i % 3), y, {}) for i, (w, y) in enumerate(texts)]
+    rows = [Labels().rows(backbone, record) for record in records]
+    fit(
+        model.role, [len(row) for (row,) in rows], preference_loss(model, Labels(), records, rows),
+        FitSettings(epochs=6, batch_size=16, learning_rate=2e-2), np.random.default_rng(0), tmp_path / "log",
+    )  # fmt: skip
+    good, bad = model([Turn("Human: Hello.", "yes yes"), Turn("Human: Hello.", "no no")])
+    assert good > 1
+    assert bad < -1  # the logit itself tells, not only the difference
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert losses[-1] < 0.3 < 0.6 < losses[0]
+
+
 def test_micro_batches_add_up_to_the_whole_batch(backbone, tmp_path):
     pairs = [
         (encode(backbone, "Human:" + " Hello" * i, "yes"), encode(backbone, "Human:", "no " * i)) for i in range(1, 9)
@@ -205,10 +245,9 @@ def test_pairs_of_samples_are_labelled_and_differ():
 
 def test_data_pairs_are_drawn_without_replacement():
     task = HH(split="validation")
-    pairs = drawn(task, 900, np.random.default_rng(0))
-    assert len(pairs) == 900
-    assert len({(p.prompt, p.chosen, p.rejected) for p in pairs}) == len({(p.prompt, p.chosen) for p in pairs})
     assert len(drawn(task, None, np.random.default_rng(0))) == 1000
+    numbers = drawn(SimpleNamespace(records=range(1000)), 900, np.random.default_rng(0))
+    assert len(numbers) == len(set(numbers)) == 900
 
 
 def test_chosen_responses_score_zero_on_average(backbone):
@@ -278,3 +317,73 @@ def test_the_bundled_model_beats_what_needs_no_model():
     assert report["gold_agreement"]["low"] > 0.85
     assert report["accuracy"]["low"] > max(report["baselines"].values()) + 0.1
     assert model.role.backbone is Backbone.load("tiny")
+
+
+# Where a reward model finds its backbone.
+
+
+def test_a_reward_model_takes_the_backbone_that_is_there_whatever_its_device(tmp_path):
+    backbone = gemma(tmp_path / "base", seed=21)
+    fresh(backbone).save(tmp_path / "reward")
+    assert RewardModel.load(tmp_path / "reward").role.backbone is backbone
+    assert Backbone.load(backbone.path, "cpu:0") is backbone
+
+
+def moved_run(tmp_path, seed):
+    """A reward model whose base lies elsewhere now, and its scores; nothing of it is in memory."""
+    backbone = gemma(tmp_path / "old", seed=seed)
+    model = fresh(backbone)
+    model.save(tmp_path / "reward")
+    scores = model(TURNS)
+    del backbone, model
+    gc.collect()
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    return scores
+
+
+def test_a_moved_run_opens_on_a_backbone_with_the_same_weights(tmp_path):
+    scores = moved_run(tmp_path, seed=22)
+    backbone = Backbone.load(str(tmp_path / "new"))
+    model = RewardModel.load(tmp_path / "reward")
+    assert model.role.backbone is backbone
+    assert model(TURNS) == scores
+
+
+def test_a_moved_run_alone_says_where_its_backbone_was_and_what_to_do(tmp_path):
+    moved_run(tmp_path, seed=23)
+    with pytest.raises(UserError, match=r"if it has moved, load it from its new place first \(--backbone DIR") as error:
+        RewardModel.load(tmp_path / "reward")
+    assert str(tmp_path / "old") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_plain_peft_opens_a_reward_model_on_tiny_from_any_folder(tmp_path, monkeypatch):
+    backbone = Backbone.load("tiny")
+    model = fresh(backbone)
+    model.save(tmp_path / "reward")
+    monkeypatch.chdir(tmp_path)
+    config = json.loads(Path("reward/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == backbone.path
+    assert json.loads(Path("reward/perlhf.json").read_text())["backbone"] == "tiny"
+    assert_same_scores(AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "reward"), model, backbone)
+
+
+def test_plain_peft_opens_the_bundled_model_on_tiny(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = learned_model(rewards.bundled.hh)
+    folder, backbone = model.folder, Backbone.load("tiny")
+    base = AutoModelForSequenceClassification.from_pretrained(backbone.path)
+    assert_same_scores(PeftModel.from_pretrained(base, folder), model, backbone)
+    # No full path of the machine that trained it.
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "backbones/tiny"
+
+
+@pytest.mark.parametrize("lacks", ["backbone", "centre"])
+def test_what_is_no_reward_model_is_one_clear_line(backbone, tmp_path, lacks):
+    fresh(backbone).save(tmp_path)
+    provenance = json.loads((tmp_path / "perlhf.json").read_text())
+    del provenance[lacks]
+    (tmp_path / "perlhf.json").write_text(json.dumps(provenance))
+    with pytest.raises(UserError, match=f"says nothing of {lacks}: it is damaged, or of another kind") as error:
+        RewardModel.load(tmp_path)
+    assert "\n" not in str(error.value)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_models import gemma
 
-from agents.train_sft import encode, losses_of, merged, token_loss
+from agents.train_sft import Options, encode, learning_rate, losses_of, merged, token_loss
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit, shuffled_batches
 from backbones.forward import log_probs_of
@@ -23,6 +23,22 @@ def test_responses_end_with_the_end_token_and_prompts_do_not(backbone):
     rows = encode(backbone, TEXTS)
     assert all(response[-1] == backbone.end_ids[0] for _, response in rows)
     assert all(backbone.end_ids[0] not in prompt for prompt, _ in rows)
+
+
+def test_a_response_that_is_cut_does_not_end(backbone):
+    # Of 256 tokens the prompt has 128 and the response 128: 127 and its end.
+    rows = encode(backbone, [("Human:", "good " * 126), ("Human:", "good " * 300), ("Human:", "")])
+    whole, cut, empty = (response for _, response in rows)
+    assert (len(whole), whole[-1]) == (127, backbone.end_ids[0])
+    assert len(cut) == 127
+    assert backbone.end_ids[0] not in cut
+    assert empty == [backbone.end_ids[0]]
+
+
+def test_the_learning_rate_falls_with_the_width_unless_it_is_given(backbone):
+    assert learning_rate(Options(), backbone) == pytest.approx(0.6 / 32)
+    assert learning_rate(Options(full=True), backbone) == pytest.approx(0.06 / 32)
+    assert learning_rate(Options(learning_rate=0.0), backbone) == 0.0
 
 
 def test_the_loss_is_the_mean_over_all_response_tokens_of_the_batch(backbone):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from backbones.backbone import Backbone
 from backbones.build import build_model, build_tokenizer
@@ -38,6 +39,11 @@ def save_architecture(name: str, folder: Path) -> Path:
         "OPT": lambda: transformers.OPTConfig(
             hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=32, **common
         ),
+        "OPT of two widths": lambda: transformers.OPTConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=16, **common
+        ),
+        "Granite": lambda: transformers.GraniteConfig(**sizes, **common, num_key_value_heads=2),
+        "Bert": lambda: transformers.BertConfig(**sizes, **common),
         "GPTNeoX": lambda: transformers.GPTNeoXConfig(**sizes, **common),
         "Phi": lambda: transformers.PhiConfig(**sizes, **common),
         "Phi3": lambda: transformers.Phi3Config(**sizes, **common),
@@ -49,3 +55,24 @@ def save_architecture(name: str, folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def llama_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """A tokenizer that puts a space and a start token before every text by itself, as Llama 2's does."""
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    bpe.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # so that no token holds two words
+    bpe.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    bpe.train_from_iterator(TEXTS, trainers.BpeTrainer(special_tokens=["<pad>", "<end>", "<s>"], show_progress=False))
+    bpe.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 2)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token="<pad>", eos_token="<end>", bos_token="<s>", clean_up_tokenization_spaces=False
+    )
+
+
+def llama_like(folder: Path) -> Backbone:
+    """A tiny Gemma with such a tokenizer."""
+    tokenizer = llama_tokenizer()
+    build_model(tokenizer, hidden_size=32, layers=2, heads=4, max_length=256).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Backbone.load(str(folder))

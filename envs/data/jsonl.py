@@ -49,7 +49,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     if not text.strip():
         raise DataError(f"{where}: blank line; every line holds one JSON object.")
     try:
-        row = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        row = STRICT.decode(text)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except json.JSONDecodeError as error:
@@ -81,6 +81,9 @@ def _finite(digits: str) -> float:
     if not math.isfinite(value):
         raise DataError(f"number {digits} is too large.")
     return value
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def text_field(row: Mapping[str, Any], key: str, where: str) -> str:

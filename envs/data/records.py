@@ -1,7 +1,10 @@
 """What a text corpus is made of: preference pairs, labelled responses, demonstrations; and what a file held."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from perlhf.errors import DataError
 
 
 class Record(NamedTuple):
@@ -62,3 +65,20 @@ class Content(NamedTuple, Generic[Kind]):
 
     records: list[Kind]
     skipped: list[Skipped]
+
+
+def content_of(items: Iterable[Kind | Skipped], path: str | Path) -> Content[Kind]:
+    """Sorts the rows of a file.
+
+    Raises:
+        DataError: there are none.
+    """
+    content: Content[Kind] = Content([], [])
+    for item in items:
+        if isinstance(item, Skipped):
+            content.skipped.append(item)
+        else:
+            content.records.append(item)
+    if not content.records and not content.skipped:
+        raise DataError(f"{path}:1: the file has no rows.")
+    return content

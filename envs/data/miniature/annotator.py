@@ -37,8 +37,8 @@ class Rater(NamedTuple):
     """
 
     cut: float = 0.6
-    sharpness: float = 10.0
-    lapse: float = 0.08
+    sharpness: float = 8.0
+    lapse: float = 0.06
 
     def probability(self, gold: float) -> float:
         """The probability of label 1."""

@@ -21,7 +21,7 @@ class Grammar(ABC):
         pointwise: whether responses are labelled one by one instead of in pairs.
     """
 
-    name: ClassVar[str]
+    name: str
     case_type: ClassVar[type]
     pointwise: ClassVar[bool] = False
 

@@ -1,0 +1,291 @@
+"""The evaluation's commands: what they take for done, what they write over, and what they refuse."""
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from tiny_models import gemma
+
+import evaluation.evaluate
+import evaluation.picture
+import evaluation.reproduce
+from agents import pretrain
+from backbones.roles import LoRASettings
+from envs.data.records import Record
+from envs.text import HH
+from evaluation.baselines import repeated
+from evaluation.compare import KEYS, write_report
+from evaluation.reproduce import Run, clear, command, finish, weights_of
+from perlhf.errors import UserError
+from perlhf.run_folder import read_summary, update_summary
+from rewards import train_reward_model
+
+
+def fault(call, *arguments):
+    with pytest.raises(UserError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# reproduce
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Commands are not run but counted; each writes a summary that says how many there were before."""
+    done = SimpleNamespace(words=[], markers=[], status=0)
+
+    def fake(words, **kwargs):
+        folder = words[words.index("--output-dir") + 1]
+        with open(f"{folder}/reproduce.json") as file:
+            done.markers.append(json.load(file))
+        with open(f"{folder}/summary.json", "w") as file:
+            json.dump({"number": len(done.words)}, file)
+        done.words.append(words[2:])
+        return SimpleNamespace(returncode=done.status)
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    return done
+
+
+def options(tmp_path, **more):
+    return evaluation.reproduce.Options(output_dir=str(tmp_path / "out"), **more)
+
+
+def ppo(tmp_path, *words, **more):
+    return command(options(tmp_path, **more), "ppo", "agents.train_ppo", "--env", "HH-v0", *words)
+
+
+def test_a_finished_run_is_taken_as_it_is(tmp_path, runs):
+    assert finish(ppo(tmp_path)) == finish(ppo(tmp_path)) == {"number": 0}
+    assert len(runs.words) == 1
+    marker = json.loads((tmp_path / "out" / "ppo" / "reproduce.json").read_text())
+    assert marker["finished"] is True
+    assert marker["command"] == runs.words[0]
+    assert set(marker["weights"]) == {"tiny/model.safetensors", "hh/adapter_model.safetensors"}
+    assert all(len(sha256) == 64 for sha256 in marker["weights"].values())
+    assert runs.markers == [{**marker, "finished": False}]  # written before the command began
+
+
+def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monkeypatch):
+    finish(ppo(tmp_path))
+    (tmp_path / "out" / "ppo" / "old").touch()
+    assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 1}
+    assert not (tmp_path / "out" / "ppo" / "old").exists()
+    monkeypatch.setattr(evaluation.reproduce, "weights_of", lambda words: {"tiny/model.safetensors": "other"})
+    assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 2}
+
+
+def test_a_run_that_failed_is_named_and_starts_over(tmp_path, runs):
+    runs.status = 1
+    message = fault(finish, ppo(tmp_path))
+    assert "agents.train_ppo --env HH-v0" in message
+    assert message.endswith(f"failed; see {tmp_path / 'out' / 'ppo.log'}.")
+    runs.status = 0
+    assert finish(ppo(tmp_path)) == {"number": 1}
+
+
+def test_quick_runs_are_kept_apart(tmp_path, runs):
+    finish(ppo(tmp_path, quick=True))
+    assert (tmp_path / "out" / "quick" / "ppo" / "reproduce.json").exists()
+    assert not (tmp_path / "out" / "ppo").exists()
+    assert finish(ppo(tmp_path)) == {"number": 1}
+    assert finish(ppo(tmp_path, quick=True)) == {"number": 0}
+
+
+def test_a_folder_that_is_no_reproduction_is_refused_and_kept(tmp_path, runs):
+    folder = tmp_path / "out" / "ppo"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("env: HH-v0\n")
+    (folder / "finished").touch()
+    assert fault(finish, ppo(tmp_path)).startswith(f"{folder} is not of a reproduction (no reproduce.json)")
+    assert (folder / "config.yaml").read_text() == "env: HH-v0\n"
+    assert runs.words == []
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    (tmp_path / "empty").mkdir()
+    clear(tmp_path / "empty")
+    clear(tmp_path / "none")
+
+
+def test_the_weights_of_a_command_are_those_it_names_else_the_shipped_ones(tmp_path):
+    for name, content in (("base", b"1"), ("reward", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    words = ["agents.train_ppo", "--env", "HH-v0", "--backbone", str(tmp_path / "base")]
+    named = weights_of([*words, "--reward", str(tmp_path / "reward")])
+    # sha256 of "1" and of "2"
+    assert {name: sha256[:8] for name, sha256 in named.items()} == {
+        "base/model.safetensors": "6b86b273",
+        "reward/model.safetensors": "d4735e3a",
+    }
+    assert set(weights_of(["agents.train_sft", "--env", "HH-v0"])) == {"tiny/model.safetensors"}
+
+
+def test_a_run_is_its_folder_and_its_words(tmp_path):
+    run = ppo(tmp_path, "--seed", 3)
+    folder = tmp_path / "out" / "ppo"
+    words = ["agents.train_ppo", "--env", "HH-v0", "--seed", "3", "--output-dir", str(folder)]
+    assert run == Run(folder, words)
+
+
+# evaluate
+
+
+def report(n, **more):
+    return {"sft": {"n": n}, "policy": {"n": n}, "kl": 1.0, "samples": [], **more}
+
+
+def test_a_report_leaves_nothing_of_the_one_before_and_keeps_the_rest(tmp_path):
+    update_summary(tmp_path, seconds=9.0)
+    write_report(tmp_path, report(20, best_of={"n": 16}, win_rate={"mean": 0.5}))
+    write_report(tmp_path, report(20, kl=2.0))
+    assert read_summary(tmp_path) == {"seconds": 9.0, "sft": {"n": 20}, "policy": {"n": 20}, "kl": 2.0}
+
+
+def test_fewer_prompts_do_not_replace_more_and_it_says_so(tmp_path, capsys):
+    replace = evaluation.evaluate.replace_report
+    replace(tmp_path, report(20))
+    replace(tmp_path, report(10, kl=5.0))
+    expected = f"not written: {tmp_path} holds an evaluation on 20 prompts; --prompts 20 would replace it."
+    assert expected in capsys.readouterr().out
+    assert read_summary(tmp_path)["kl"] == 1.0
+    assert json.loads((tmp_path / "evaluation.json").read_text())["policy"]["n"] == 20
+    replace(tmp_path, report(20, kl=6.0))
+    assert read_summary(tmp_path)["kl"] == 6.0
+
+
+PPO_CONFIG = {
+    "reward": "bundled", "env": "HH-v0", "env_options": "", "data": "miniature", "backbone": "tiny",
+    "max_new_tokens": 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"env": "HH-v0", "policy_pairs": None}, "a run of rewards.train_reward_model (no 'reward' in config.yaml)"),
+        ({"env": "HH-v0", "records": None}, "a run of agents.train_sft (no 'reward' in config.yaml)"),
+        ({"reward": "gold"}, "no run of agents.train_ppo (no 'env' in config.yaml)"),
+    ],
+)
+def test_another_commands_run_is_told_apart(tmp_path, config, kind):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    expected = f"{tmp_path} is {kind}; give a folder of agents.train_ppo."
+    assert fault(evaluation.evaluate.ppo_config, tmp_path) == expected
+
+
+def test_a_ppo_run_is_known(tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(PPO_CONFIG))
+    assert evaluation.evaluate.ppo_config(tmp_path) == PPO_CONFIG
+
+
+def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
+    backbone = gemma(tmp_path / "here")
+    backbone.add_role("policy", LoRASettings(2)).save(tmp_path / "run" / "policy")
+    config = {**PPO_CONFIG, "backbone": str(tmp_path / "gone"), "reward": str(tmp_path / "lost"), "max_new_tokens": 4}
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    words = ["evaluate", "--run", str(tmp_path / "run"), "--prompts", "2"]
+    monkeypatch.setattr("sys.argv", words)
+    assert "gone" in fault(evaluation.evaluate.main)
+    monkeypatch.setattr("sys.argv", [*words, "--backbone", backbone.path])
+    assert "lost" in fault(evaluation.evaluate.main)
+    for best_of, keys in (("1", set(KEYS)), ("0", set(KEYS) - {"best_of"})):  # nothing of the first is left
+        found = ["--backbone", backbone.path, "--reward", "gold", "--best-of", best_of]
+        monkeypatch.setattr("sys.argv", [*words, *found])
+        evaluation.evaluate.main()
+        assert set(read_summary(tmp_path / "run")) == keys
+    assert read_summary(tmp_path / "run")["policy"]["n"] == 2
+
+
+# picture
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    """A run folder with two samples, the second of which improved more."""
+
+    def answer(gold):
+        return {"text": "I can help.", "score": gold, "gold": gold}
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    samples = [
+        {"prompt": f"\n\nHuman: {n}\n\nAssistant:", "sft_sampled": answer(0.2), "policy_sampled": answer(gold)}
+        for n, gold in ((0, 0.3), (1, 0.9))
+    ]
+    (folder / "evaluation.json").write_text(json.dumps({"samples": samples}))
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 8, "rollout/gold": 0.5, "rollout/score": 1.0}) + "\n")
+    return folder, samples
+
+
+def draw(monkeypatch, folder, *words):
+    monkeypatch.setattr("sys.argv", ["picture", "--run", str(folder), *map(str, words)])
+    evaluation.picture.main()
+
+
+def test_a_sample_that_is_not_there_is_one_line(evaluated, monkeypatch, tmp_path):
+    folder, samples = evaluated
+    message = fault(draw, monkeypatch, folder, "--sample", 2, "--output", tmp_path / "a.png")
+    assert message == "--sample 2: evaluation.json has the samples 0 to 1."
+    assert evaluation.picture.chosen(samples, -1) == samples[1]
+    assert evaluation.picture.chosen(samples, 0) == samples[0]
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.jpg"])
+def test_a_picture_is_a_png(evaluated, monkeypatch, tmp_path, name):
+    message = fault(draw, monkeypatch, evaluated[0], "--output", tmp_path / name)
+    assert message == f"--output {tmp_path / name}: expected a name that ends in .png."
+
+
+def test_the_folder_of_a_picture_is_made(evaluated, monkeypatch, tmp_path):
+    draw(monkeypatch, evaluated[0], "--output", tmp_path / "new" / "a.png")
+    assert (tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+# baselines
+
+
+def test_what_could_be_learned_by_heart_is_counted_by_group():
+    train = [Record("p", "yes", "no", {}), Record("p", "maybe", "never", {})]
+    test = [
+        Record("q", "yes", "no", {"groups": ["seen"]}),
+        Record("q", "never", "no", {"groups": ["seen"]}),  # only dispreferred in training
+        Record("q", "new", "no", {"groups": ["unseen"]}),
+        Record("q", "maybe", "no", {}),
+    ]
+    shares = {name: (share["mean"], share["n"]) for name, share in repeated(train, test).items()}
+    assert shares == {"all": (0.5, 4), "seen": (0.5, 2), "unseen": (0.0, 1)}
+
+
+# The commands that make what is evaluated
+
+
+def test_a_reward_model_learns_from_half_as_many_samples_where_there_is_an_annotator():
+    count, given = train_reward_model.samples_to_add, train_reward_model.Options
+    generated, real = HH(), SimpleNamespace(miniature=None)
+    assert count(given(), generated, 101) == 50
+    assert count(given(), real, 101) == 0
+    assert count(given(policy_pairs=0), generated, 101) == 0
+    assert count(given(policy_pairs=7), real, 101) == 7
+
+
+def test_the_learning_rate_of_a_reward_model_is_the_given_one_even_where_it_is_nought():
+    rate, given, width = train_reward_model.learning_rate, train_reward_model.Options, SimpleNamespace(hidden_size=100)
+    assert rate(given(), width) == pytest.approx(0.013)
+    assert rate(given(full=True), width) == pytest.approx(0.0013)
+    assert rate(given(learning_rate=0.0), width) == 0.0
+
+
+def test_pretraining_does_not_write_over_a_model_unasked(tmp_path):
+    given = pretrain.Options(output_dir=str(tmp_path))
+    assert pretrain.target(given) == tmp_path
+    (tmp_path / "config.json").write_text("{}")
+    assert fault(pretrain.target, given) == (
+        f"{tmp_path} already holds a model; give another --output-dir, or --overwrite."
+    )
+    assert pretrain.target(pretrain.Options(output_dir=str(tmp_path), overwrite=True)) == tmp_path
