@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.data.miniature.annotator import Annotator
+from envs.data.miniature.corpus import miniature
 from envs.data.miniature.shp import BEHAVIOURS, Question, SHPGrammar, respond
 from envs.data.miniature.shp_judge import judge
 from envs.data.miniature.shp_topics import CONDITIONS, TOPICS, TRAITS
 from envs.data.miniature.shp_votes import draw_votes
+from envs.data.shp import parse_shp
 
 GRAMMAR = SHPGrammar()
 UNSEEN = range(24, 32)  # the last 8 of 32 topics
@@ -427,3 +429,29 @@ def test_a_better_comment_leads_by_more():
     assert ratios[0] < ratios[1] < ratios[2]
     assert ratios[0] < 1.6
     assert ratios[2] > 2
+
+
+def test_every_pair_of_the_corpus_carries_votes_that_agree_with_its_label():
+    corpus = miniature(SHPGrammar(), "train")
+    for pair in corpus[:500]:
+        votes = {key: pair.meta[key] for key in ("score_A", "score_B")}
+        high, low = max(votes.values()), min(votes.values())
+        assert pair.meta["score_ratio"] == high / low > 1
+        assert pair.meta["labels"] == int(votes["score_A"] == high)
+        assert pair.meta["seconds_difference"] >= 0
+    labels = [pair.meta["labels"] for pair in corpus[:500]]
+    assert 200 < sum(labels) < 300
+
+
+def test_the_reader_of_the_real_files_takes_a_miniature_pair_with_its_votes():
+    for pair in miniature(SHPGrammar(), "test")[:50]:
+        sides = (pair.chosen, pair.rejected) if pair.meta["labels"] else (pair.rejected, pair.chosen)
+        row = {
+            "post_id": "x",
+            "domain": "mini_test",
+            "history": pair.prompt.removeprefix("POST: ").removesuffix("\n\nCOMMENT:"),
+            **dict(zip(("human_ref_A", "human_ref_B"), sides, strict=True)),
+            **{k: pair.meta[k] for k in ("score_A", "score_B", "score_ratio", "seconds_difference", "labels")},
+        }
+        read = parse_shp(row, "file:1")
+        assert (read.prompt, read.chosen, read.rejected) == pair[:3]

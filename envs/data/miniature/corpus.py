@@ -84,17 +84,13 @@ def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split:
     if grammar.pointwise:
         response = grammar.draw_response(case, rng)
         return LabelledRecord(prompt, response, RATER.label(grammar.judge(case, response), rng), meta)
-    return Record(prompt, *_labelled_pair(grammar, case, rng), meta)
-
-
-def _labelled_pair(grammar: Grammar, case: Any, rng: np.random.Generator) -> tuple[str, str]:
-    """Two different responses, the one that the noisy annotator prefers first."""
     first, second = grammar.draw_response(case, rng), grammar.draw_response(case, rng)
     while second == first:
         second = grammar.draw_response(case, rng)
-    if ANNOTATOR.label(grammar.judge(case, first), grammar.judge(case, second), rng):
-        return first, second
-    return second, first
+    golds = grammar.judge(case, first), grammar.judge(case, second)
+    first_preferred = ANNOTATOR.label(*golds, rng)
+    chosen, rejected = (first, second) if first_preferred else (second, first)
+    return Record(prompt, chosen, rejected, {**meta, **grammar.feedback(first_preferred, golds[0] - golds[1], rng)})
 
 
 def pretraining_documents(grammar: Grammar, rng: np.random.Generator) -> Iterator[tuple[str, str]]:

@@ -53,6 +53,16 @@ class Grammar(ABC):
     def judge(self, case: Any, response: str) -> float:
         """The gold score of any text in [0, 1], worked out from the text. Never raises."""
 
+    def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
+        """What else the dataset says of a labelled pair, as plain JSON values of `meta`; nothing by default.
+
+        Args:
+            first_preferred: whether the first response of the pair as it was drawn is preferred.
+            margin: its gold score less that of the second.
+            rng: the pair's, after all else was drawn.
+        """
+        return {}
+
     @property
     def shortcuts(self) -> Mapping[str, Shortcut]:
         """Policies that know a trick instead of the task: from case, prompt and generator to a response."""

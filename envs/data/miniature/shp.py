@@ -9,7 +9,7 @@ Everything is drawn from a seed; nothing here comes from the real corpus.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from envs.data.miniature import shp_topics as words
 from envs.data.miniature.grammar import Grammar, Shortcut
 from envs.data.miniature.shp_judge import judge
 from envs.data.miniature.shp_topics import CONDITIONS, TOPICS, TRAITS, Condition, Topic
+from envs.data.miniature.shp_votes import draw_votes
 
 UNSEEN_TOPICS = 8  # the last topics of the list: no reward model and no PPO run ever trains on them
 
@@ -288,6 +289,10 @@ class SHPGrammar(Grammar):
 
     def judge(self, case: Question, response: str) -> float:
         return judge(case, response)
+
+    def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
+        """The votes on the two comments, under SHP's own names."""
+        return draw_votes(first_preferred, margin, rng)._asdict()
 
     @property
     def shortcuts(self) -> Mapping[str, Shortcut]:
