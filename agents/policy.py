@@ -156,11 +156,6 @@ class LoRAPolicy(BasePolicy):
         self.training = mode
 
 
-def default_learning_rate(backbone: Backbone, full: bool) -> float:
-    """Adam's learning rate where none is given: it falls with the width, and full tuning takes a tenth of it."""
-    return (0.08 if full else 0.8) / backbone.hidden_size
-
-
 def _registered(role: Role) -> nn.ParameterDict:
     """The role's parameters where torch finds them; the frozen backbone stays out of the module."""
     return nn.ParameterDict({name.replace(".", "|"): p for name, p in role.parameters().items()})

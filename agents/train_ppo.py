@@ -25,8 +25,7 @@ from agents.checkpoint import (
     set_aside_damaged,
     set_state,
 )
-from agents.policy import default_learning_rate
-from agents.ppo import PPO
+from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
@@ -212,7 +211,7 @@ def backbone_of(options: Options) -> Backbone:
 
 def learning_rate(options: Options) -> Any:
     """A number or a schedule."""
-    peak = options.learning_rate or default_learning_rate(backbone_of(options), options.full)
+    peak = options.learning_rate or backbone_of(options).default_rate(LEARNING_RATE, options.full)
     return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
 
 

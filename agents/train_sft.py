@@ -79,11 +79,9 @@ def train(options: Options) -> Path:
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
     role = backbone.add_role("policy", settings, seed=options.seed)
     clock = Stopwatch()
-    fit(
-        role, [len(p) + len(r) for p, r in rows], token_loss(role, rows),
-        FitSettings(options.epochs, options.batch_size, learning_rate(options, backbone)), rng,
-        folder / "metrics.jsonl",
-    )  # fmt: skip
+    rate = backbone.default_rate(0.6, options.full) if options.learning_rate is None else options.learning_rate
+    how = FitSettings(options.epochs, options.batch_size, rate)
+    fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
@@ -98,13 +96,6 @@ def train(options: Options) -> Path:
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
     return folder / "backbone"
-
-
-def learning_rate(options: Options, backbone: Backbone) -> float:
-    """The one given, else one that falls with the width; full tuning takes a tenth of it."""
-    if options.learning_rate is not None:
-        return options.learning_rate
-    return (0.06 if options.full else 0.6) / backbone.hidden_size
 
 
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from perlhf.errors import UserError, did_you_mean
+from perlhf.errors import UserError, did_you_mean, one_line
 
 SMALL = 20_000_000  # parameters, below which one thread is best
 SHIPPED = {folder.name: folder for folder in sorted(Path(__file__).parent.glob("tiny*"))}
@@ -59,7 +59,7 @@ def find_device(name: str | torch.device) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
-        raise BackboneError(f"device {str(name)!r} cannot be used: {first_line(error)}") from None
+        raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)}") from None
 
 
 def load_model(path: str) -> PreTrainedModel:
@@ -68,7 +68,7 @@ def load_model(path: str) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
-        raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {first_line(error)}") from None
+        raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
     return model.eval()
 
 
@@ -107,7 +107,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         said = tokenizer.decode(ids, skip_special_tokens=True).strip()
     except Exception as error:  # as for the model
-        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {first_line(error)}") from None
+        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {one_line(error)}") from None
     if said != _PROBE:
         raise BackboneError(f"backbone {path!r} has a tokenizer that reads {_PROBE!r} as {said!r}; save its own there.")
     return tokenizer
@@ -115,11 +115,6 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 def _safe_loading(path: str) -> dict[str, Any]:
     return {"trust_remote_code": False, "use_safetensors": True, "local_files_only": Path(path).is_dir()}
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says in its first line; the name of its type where it says nothing."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -19,8 +19,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.loading import attention_pattern, base_path_for, first_line, load_model
-from perlhf.errors import UserError
+from backbones.loading import attention_pattern, base_path_for, load_model
+from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
 if TYPE_CHECKING:
@@ -320,7 +320,7 @@ def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not valid JSON: {first_line(error)}.") from None
+        raise UserError(f"{path}: not valid JSON: {one_line(error)}.") from None
     held = provenance if isinstance(provenance, dict) else {}
     missing = [key for key in ("base_sha256", "lora", *more) if key not in held]
     if missing:
@@ -340,7 +340,7 @@ def _read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
     try:
         return {name: tensor for file in files for name, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder}: its weights cannot be read: {first_line(error)}.") from None
+        raise UserError(f"{folder}: its weights cannot be read: {one_line(error)}.") from None
 
 
 def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
@@ -353,9 +353,8 @@ def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tupl
     try:
         settings = None if lora is None else LoRASettings(**lora)
     except TypeError as error:
-        raise UserError(
-            f"{Path(folder) / _PROVENANCE}: 'lora' is not what it should be: {first_line(error)}."
-        ) from None
+        place = Path(folder) / _PROVENANCE
+        raise UserError(f"{place}: 'lora' is not what it should be: {one_line(error)}.") from None
     role = backbone.add_role(name, settings, head)
     role.trainable = False
     return role, role.load(folder)

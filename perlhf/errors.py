@@ -39,7 +39,7 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The first line of an error's message; its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 

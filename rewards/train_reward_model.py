@@ -81,11 +81,10 @@ def train(options: Options) -> RewardModel:
     model = RewardModel(backbone.add_role("reward", settings, head=True, seed=options.seed))
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
-    fit(
-        model.role, [max(map(len, of_one)) for of_one in rows], preference_loss(model, preferences, records, rows),
-        FitSettings(options.epochs, options.batch_size, learning_rate(options, backbone), micro_batch_size=8),
-        rng, folder / "metrics.jsonl",
-    )  # fmt: skip
+    rate = backbone.default_rate(1.3, options.full) if options.learning_rate is None else options.learning_rate
+    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8)
+    loss = preference_loss(model, preferences, records, rows)
+    fit(model.role, [max(map(len, of_one)) for of_one in rows], loss, how, rng, folder / "metrics.jsonl")
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
     model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
@@ -110,13 +109,6 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
     if options.policy_pairs is not None:
         return options.policy_pairs
     return pairs // 2 if task.miniature is not None else 0
-
-
-def learning_rate(options: Options, backbone: Backbone) -> float:
-    """The one given, else one that falls with the width; full tuning takes a tenth of it."""
-    if options.learning_rate is not None:
-        return options.learning_rate
-    return (0.13 if options.full else 1.3) / backbone.hidden_size
 
 
 def preference_loss(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_models import gemma
 
-from agents.train_sft import Options, encode, learning_rate, losses_of, merged, token_loss
+from agents.train_sft import encode, losses_of, merged, token_loss
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit, shuffled_batches
 from backbones.forward import log_probs_of
@@ -35,10 +35,9 @@ def test_a_response_that_is_cut_does_not_end(backbone):
     assert empty == [backbone.end_ids[0]]
 
 
-def test_the_learning_rate_falls_with_the_width_unless_it_is_given(backbone):
-    assert learning_rate(Options(), backbone) == pytest.approx(0.6 / 32)
-    assert learning_rate(Options(full=True), backbone) == pytest.approx(0.06 / 32)
-    assert learning_rate(Options(learning_rate=0.0), backbone) == 0.0
+def test_the_learning_rate_falls_with_the_width(backbone):
+    assert backbone.default_rate(0.6, full=False) == pytest.approx(0.6 / 32)
+    assert backbone.default_rate(0.6, full=True) == pytest.approx(0.06 / 32)
 
 
 def test_the_loss_is_the_mean_over_all_response_tokens_of_the_batch(backbone):

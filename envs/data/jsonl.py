@@ -10,6 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -48,19 +49,26 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: starts with a byte-order mark; save the file as plain UTF-8.")
     if not text.strip():
         raise DataError(f"{where}: blank line; every line holds one JSON object.")
-    try:
+    with json_faults(where, " at column {0.colno}"):
         row = STRICT.decode(text)
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}.")
+    return row
+
+
+@contextmanager
+def json_faults(where: str, place: str) -> Iterator[None]:
+    """Whatever `STRICT` raises becomes a DataError of `where`; `place` formats a JSONDecodeError's own place."""
+    try:
+        yield
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON at column {error.colno}: {error.msg}.") from None
+        raise DataError(f"{where}: not JSON{place.format(error)}: {error.msg}.") from None
     except RecursionError:
         raise DataError(f"{where}: nested too deeply.") from None
     except ValueError as error:  # an integer of more digits than Python converts
         raise DataError(f"{where}: {error}.") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}.")
-    return row
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

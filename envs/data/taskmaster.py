@@ -16,14 +16,13 @@ Source of the format: github.com/google-research-datasets/Taskmaster, TM-3-2020 
 """
 
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.data.jsonl import STRICT, read_jsonl, text_field
+from envs.data.jsonl import STRICT, json_faults, read_jsonl, text_field
 from envs.data.records import Content, LabelledRecord, content_of
 from envs.data.splits import hashed_split
 from envs.data.taskmaster_turns import MAX_DEPTH, render_context, render_turn
@@ -104,16 +103,8 @@ def _read_text(path: Path) -> str:
 
 def _decode(text: str, position: int, where: str) -> tuple[Any, int]:
     """The JSON value that starts at `position`, and where it ends."""
-    try:
+    with json_faults(where, ", see line {0.lineno} column {0.colno}"):
         return STRICT.raw_decode(text, position)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON, see line {error.lineno} column {error.colno}: {error.msg}.") from None
-    except RecursionError:
-        raise DataError(f"{where}: nested too deeply.") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise DataError(f"{where}: {error}.") from None
 
 
 def _record(row: Mapping[str, Any], where: str) -> LabelledRecord:
