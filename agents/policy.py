@@ -85,6 +85,7 @@ class LoRAPolicy(BasePolicy):
         """
         full = adapter is None
         usable = start is not None and start.role.backbone is self.backbone and isinstance(start.role, FullRole) == full
+        usable = usable and start is not None and start.log_prob_weight == 0
         if not usable or start is None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None

@@ -137,6 +137,24 @@ def last_token_scores(
     return head(last).squeeze(-1).float()
 
 
+def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Last hidden state at the last token of each row, (B, hidden), and log p of its response tokens, (B, T).
+
+    In one forward; log p is 0 on padding. Every row has a response token.
+    """
+    output = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.length + 1,
+        output_hidden_states=True,
+        use_cache=False,
+    )
+    log_probs = chosen_log_probs(output.logits[:, :-1].float(), batch.response_ids) * batch.response_mask
+    ends = batch.input_ids.shape[1] - batch.length + batch.response_mask.sum(1) - 1
+    return output.hidden_states[-1][torch.arange(len(ends), device=ends.device), ends], log_probs
+
+
 def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Row numbers in batches of like lengths, so that little of a batch is padding."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -18,7 +18,7 @@ from backbones.roles import Role
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
 from perlhf.errors import UserError
-from rewards.reward_model import encode, pairwise_loss, pointwise_loss
+from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss
 
 
 class Preferences(ABC):
@@ -37,7 +37,7 @@ class Preferences(ABC):
         """A record of a policy's responses to one prompt, labelled by the task's annotator; None for no record."""
 
     @abstractmethod
-    def rows(self, backbone: Backbone, record: Any) -> list[list[int]]:
+    def rows(self, backbone: Backbone, record: Any) -> list[Row]:
         """The token rows of a record that are scored."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Pairs(Preferences):
             first, second = second, first
         return Record(task.records[index].prompt, first, second, task.records[index].meta)
 
-    def rows(self, backbone: Backbone, record: Record) -> list[list[int]]:
+    def rows(self, backbone: Backbone, record: Record) -> list[Row]:
         return [encode(backbone, record.prompt, record.chosen), encode(backbone, record.prompt, record.rejected)]
 
     def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
@@ -82,7 +82,7 @@ class Labels(Preferences):
         record = task.records[index]
         return LabelledRecord(record.prompt, texts[0], task.rate(index, texts[0], rng), record.meta)
 
-    def rows(self, backbone: Backbone, record: LabelledRecord) -> list[list[int]]:
+    def rows(self, backbone: Backbone, record: LabelledRecord) -> list[Row]:
         return [encode(backbone, record.prompt, record.response)]
 
     def loss(self, scores: Tensor, records: Sequence[LabelledRecord]) -> tuple[Tensor, float]:

@@ -1,8 +1,10 @@
 """`RewardModel`: a scalar score for a response, from a LoRA adapter and a linear head on the backbone.
 
-Trained with the pairwise Bradley-Terry loss, or with binary cross-entropy on labels; the score is read at the end
-token, as a sequence classifier of transformers does, so that a saved model opens in plain `peft` and `transformers`
-with equal scores.
+Trained with the pairwise Bradley-Terry loss, or with binary cross-entropy on labels. The head is read at the end
+token, as a sequence classifier of transformers does, so that it opens in plain `peft` and `transformers` with equal
+values. The score may add `log_prob_weight` times log p of the response under the adapter: a language model knows as
+likelihood what a head at the last token would have to learn anew, such as which of two names the prompt has (DPO,
+arXiv 2305.18290, reads the whole reward off log-probabilities). No plain sequence classifier computes that part.
 """
 
 from collections.abc import Sequence
@@ -16,13 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from backbones.forward import last_token_scores, like_lengths
+from backbones.forward import TokenBatch, end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
 from backbones.roles import Role, load_role, read_provenance
 from envs.reward_spec import RewardFunction
 from envs.task import Turn
 from perlhf.errors import UserError
 
+Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
 _loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
 
 
@@ -33,12 +36,15 @@ class RewardModel:
         role: the adapter and head.
         centre: what is taken off every score, so that reference answers score 0 on average. It stands outside
             the head because plain sequence classifiers have no bias.
+        log_prob_weight: of log p of the response, in score per nat; 0 for the head alone.
         folder: where it was loaded from or saved to, or None.
     """
 
-    def __init__(self, role: Role, centre: float = 0.0, folder: Path | None = None) -> None:
+    def __init__(
+        self, role: Role, centre: float = 0.0, log_prob_weight: float = 0.0, folder: Path | None = None
+    ) -> None:
         assert role.head is not None, "a reward role has a head"
-        self.role, self.centre, self.folder = role, centre, folder
+        self.role, self.centre, self.log_prob_weight, self.folder = role, centre, log_prob_weight, folder
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
@@ -57,12 +63,17 @@ class RewardModel:
             provenance = read_provenance(Path(folder), "backbone", "centre")
             backbone = backbone or _base_of(Path(folder), provenance)
             role, _ = load_role(Path(folder), "reward", True, backbone)
-            model = _loaded[key] = cls(role, provenance["centre"], Path(folder))
+            weight = provenance.get("log_prob_weight", 0.0)  # absent in what 0.1.0 wrote
+            model = _loaded[key] = cls(role, provenance["centre"], weight, Path(folder))
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
         """Writes a sequence-classification adapter (or, for `--full`, a whole sequence classifier)."""
-        known = {"backbone": short_name(self.role.backbone.path), "centre": self.centre}
+        known = {
+            "backbone": short_name(self.role.backbone.path),
+            "centre": self.centre,
+            "log_prob_weight": self.log_prob_weight,
+        }
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
         _loaded.pop(str(self.folder.resolve()), None)  # whoever asks from now on gets the new weights
@@ -77,16 +88,22 @@ class RewardModel:
         """Scores, (n,) float32, of responses to prompts."""
         rows = [encode(self.role.backbone, p, r) for p, r in zip(prompts, responses, strict=True)]
         scores = torch.empty(len(rows))
-        for chunk in like_lengths([len(row) for row in rows], batch_size):
+        for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
         return scores - self.centre
 
-    def score_rows(self, rows: Sequence[Sequence[int]]) -> Tensor:
+    def score_rows(self, rows: Sequence[Row]) -> Tensor:
         """Raw scores of token rows, (n,), not centred; takes gradients where they are on."""
         backbone, head = self.role.backbone, self.role.head
         assert head is not None
         with self.role.active() as model:
-            return last_token_scores(model, head, rows, backbone.pad_id, backbone.device)
+            if self.log_prob_weight == 0:
+                whole = [[*prompt, *response] for prompt, response in rows]
+                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device)
+            prompts, responses = [p for p, _ in rows], [r for _, r in rows]
+            batch = TokenBatch.of(prompts, responses, backbone.pad_id, backbone.device)
+            states, log_probs = end_states_and_log_probs(model, batch)
+            return head(states).squeeze(-1).float() + self.log_prob_weight * log_probs.sum(1)
 
     # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.
     def __deepcopy__(self, memo: dict[int, Any]) -> "RewardModel":
@@ -130,9 +147,9 @@ def learned_model(function: RewardFunction) -> RewardModel | None:
     return None
 
 
-def encode(backbone: Backbone, prompt: str, response: str) -> list[int]:
-    """Token ids of prompt, response and end token: what is scored, in training and under PPO alike."""
-    return [*backbone.encode_prompt(prompt), *backbone.encode_response(response), backbone.end_ids[0]]
+def encode(backbone: Backbone, prompt: str, response: str) -> Row:
+    """What is scored, in training and under PPO alike."""
+    return backbone.encode_prompt(prompt), [*backbone.encode_response(response), backbone.end_ids[0]]
 
 
 def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 from rewards.preferences import Preferences, drawn, preferences_of, sampled
-from rewards.reward_model import RewardModel
+from rewards.reward_model import RewardModel, Row
 
 
 @dataclass
@@ -49,6 +49,9 @@ class Options:
     epochs: int = option(1, "passes over the pairs", low=1)
     batch_size: int = option(32, "pairs in an optimizer step", low=1)
     learning_rate: float | None = option(None, "peak; by default 1.3/width, with --full 0.13/width", above=0)
+    log_prob_weight: float = option(
+        0.1, "of the response's log-probability in the score, per nat; 0 reads the head alone", low=0
+    )
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
     seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
@@ -78,13 +81,15 @@ def train(options: Options) -> RewardModel:
     records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout)
-    model = RewardModel(backbone.add_role("reward", settings, head=True, seed=options.seed))
+    role = backbone.add_role("reward", settings, head=True, seed=options.seed)
+    model = RewardModel(role, log_prob_weight=options.log_prob_weight)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
     rate = backbone.default_rate(1.3, options.full) if options.learning_rate is None else options.learning_rate
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8)
     loss = preference_loss(model, preferences, records, rows)
-    fit(model.role, [max(map(len, of_one)) for of_one in rows], loss, how, rng, folder / "metrics.jsonl")
+    lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
+    fit(model.role, lengths, loss, how, rng, folder / "metrics.jsonl")
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
     model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
@@ -92,7 +97,8 @@ def train(options: Options) -> RewardModel:
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
-        lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
+        lora_rank=None if options.full else options.lora_rank, log_prob_weight=options.log_prob_weight,
+        seed=options.seed, data=options.data,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(),
@@ -112,12 +118,12 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
 
 
 def preference_loss(
-    model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[list[int]]]
+    model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[Row]]
 ) -> Loss:
     """The loss to fit: of the scores of all rows of the records of a chunk, in one forward."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
-        scores = model.score_rows([ids for i in chunk for ids in rows[i]])
+        scores = model.score_rows([row for i in chunk for row in rows[i]])
         mean, right = preferences.loss(scores, [records[i] for i in chunk])
         return mean * len(chunk) / len(batch), {"accuracy": right / len(batch)}
 
