@@ -22,6 +22,7 @@ from backbones.backbone import Backbone
 from backbones.forward import (
     TokenBatch,
     chosen_log_probs,
+    end_states_and_log_probs,
     last_token_scores,
     length_mask,
     log_probs_of,
@@ -177,6 +178,19 @@ def test_other_architectures_take_adapters_too(name, modules, tmp_path):
     assert torch.equal(log_probs_of(role, PROMPTS, RESPONSES), log_probs_of(backbone.reference, PROMPTS, RESPONSES))
     perturb(role)
     assert not torch.equal(log_probs_of(role, PROMPTS, RESPONSES), log_probs_of(backbone.reference, PROMPTS, RESPONSES))
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen3", "OPT", "OPT of two widths", "Granite", "GPTNeoX", "Phi", "GPT2"])
+def test_one_forward_gives_end_states_and_log_probabilities(name, tmp_path):
+    backbone = Backbone.load(str(save_architecture(name, tmp_path)))
+    role = perturb(backbone.add_role("reward", LoRASettings(2), head=True))
+    batch = TokenBatch.of(PROMPTS, RESPONSES, backbone.pad_id, backbone.device)
+    with role.active() as model, torch.no_grad():
+        states, log_probs = end_states_and_log_probs(model, batch)
+        whole = [prompt + response for prompt, response in zip(PROMPTS, RESPONSES, strict=True)]
+        plain = last_token_scores(model, role.head, whole, backbone.pad_id, backbone.device)
+    torch.testing.assert_close(role.head(states).squeeze(-1), plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(log_probs, log_probs_of(role, PROMPTS, RESPONSES), atol=1e-5, rtol=0)
 
 
 def test_unknown_attention_names_are_listed(tmp_path):

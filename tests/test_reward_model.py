@@ -21,6 +21,7 @@ from transformers import AutoModelForSequenceClassification
 import rewards.bundled
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
+from backbones.forward import log_probs_of
 from backbones.roles import LoRASettings
 from envs.data.miniature.hh_grammar import write_hh
 from envs.data.records import LabelledRecord, Record
@@ -44,6 +45,10 @@ def pair_loss(model, rows):
     return preference_loss(model, Pairs(), rows, rows)
 
 
+def length(row):
+    return len(row[0]) + len(row[1])
+
+
 def fresh(backbone, full=False, seed=0):
     """A reward model that is not at its start, where LoRA says nothing."""
     role = backbone.add_role("reward", None if full else LoRASettings(4), head=True, seed=seed)
@@ -62,16 +67,53 @@ def test_pairwise_loss_by_hand():
 
 
 def test_what_is_scored_ends_with_the_end_token(backbone):
-    ids = encode(backbone, "Human: Hello", "  yes ")
-    assert ids == [*backbone.encode_prompt("Human: Hello"), *backbone.encode_response("yes"), backbone.end_ids[0]]
+    prompt, response = encode(backbone, "Human: Hello", "  yes ")
+    assert prompt == backbone.encode_prompt("Human: Hello")
+    assert response == [*backbone.encode_response("yes"), backbone.end_ids[0]]
 
 
-def test_scores_do_not_depend_on_the_batch(backbone):
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_scores_do_not_depend_on_the_batch(backbone, weight):
     model = fresh(backbone)
+    model.log_prob_weight = weight
     together = model(TURNS)
     alone = [model([turn])[0] for turn in TURNS]
     assert together == pytest.approx(alone, abs=1e-5)
     assert all(isinstance(s, float) for s in together)
+
+
+def test_the_score_adds_the_log_probability_of_the_response(backbone):
+    model = fresh(backbone)
+    head_alone = model(TURNS)
+    rows = [encode(backbone, t.prompt, t.response) for t in TURNS]
+    log_probs = log_probs_of(model.role, [p for p, _ in rows], [r for _, r in rows]).sum(1)
+    model.log_prob_weight = 0.5
+    expected = [score + 0.5 * float(nats) for score, nats in zip(head_alone, log_probs, strict=True)]
+    assert model(TURNS) == pytest.approx(expected, abs=1e-4)
+    assert min(abs(a - b) for a, b in zip(model(TURNS), head_alone, strict=True)) > 0.5
+
+
+def test_a_score_with_log_probabilities_is_saved_whole(backbone, tmp_path):
+    model = fresh(backbone)
+    model.log_prob_weight = 0.3
+    model.save(tmp_path)
+    before = model(TURNS)
+    del model
+    gc.collect()
+    assert RewardModel.load(tmp_path, backbone).log_prob_weight == 0.3
+    assert RewardModel.load(tmp_path, backbone)(TURNS) == before
+
+
+def test_the_log_probability_tells_what_a_head_has_to_learn(backbone, tmp_path):
+    """The word of the prompt has to come back: gradients reach the adapter through the likelihood."""
+    pairs = [Record(f"Human: {w}", w, v, {}) for w, v in (("yes", "no"), ("no", "yes")) * 16]
+    model = RewardModel(backbone.add_role("reward", LoRASettings(4), head=True), log_prob_weight=0.3)
+    rows = [Pairs().rows(backbone, pair) for pair in pairs]
+    settings = FitSettings(epochs=8, batch_size=16, learning_rate=3e-2)
+    lengths = [max(map(length, pair)) for pair in rows]
+    fit(model.role, lengths, pair_loss(model, rows), settings, np.random.default_rng(0), tmp_path / "log")
+    scores = [model([Turn(p.prompt, p.chosen), Turn(p.prompt, p.rejected)]) for p in pairs[:2]]
+    assert all(chosen > rejected for chosen, rejected in scores)
 
 
 @pytest.mark.parametrize("opener", ["peft", "auto"])
@@ -93,7 +135,7 @@ def test_plain_transformers_opens_a_full_model_with_the_same_scores(backbone, tm
 
 
 def assert_same_scores(plain, model, backbone):
-    rows = [encode(backbone, t.prompt, t.response) for t in TURNS]
+    rows = [sum(encode(backbone, t.prompt, t.response), []) for t in TURNS]
     width = max(map(len, rows))
     ids = torch.tensor([row + [backbone.pad_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
@@ -157,7 +199,7 @@ def test_it_learns_to_tell_yes_from_no(backbone, tmp_path, full):
     log = tmp_path / "metrics.jsonl"
     fit(
         role,
-        [len(c) for c, _ in tokens],
+        [length(c) for c, _ in tokens],
         pair_loss(model, tokens),
         settings,
         np.random.default_rng(0),
@@ -196,7 +238,7 @@ def test_it_learns_yes_from_no_by_labels(backbone, tmp_path):
     records = [LabelledRecord("Human: Hello there.", f"{w} " * (1 + i % 3), y, {}) for i, (w, y) in enumerate(texts)]
     rows = [Labels().rows(backbone, record) for record in records]
     fit(
-        model.role, [len(row) for (row,) in rows], preference_loss(model, Labels(), records, rows),
+        model.role, [length(row) for (row,) in rows], preference_loss(model, Labels(), records, rows),
         FitSettings(epochs=6, batch_size=16, learning_rate=2e-2), np.random.default_rng(0), tmp_path / "log",
     )  # fmt: skip
     good, bad = model([Turn("Human: Hello.", "yes yes"), Turn("Human: Hello.", "no no")])
