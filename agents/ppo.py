@@ -36,7 +36,7 @@ from backbones.roles import LoRASettings
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
 
-LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.default_rate`
+LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.learning_rate`
 _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
 
 
@@ -46,7 +46,7 @@ class PPO(OnPolicyAlgorithm):
     Args:
         policy: "LoRAPolicy".
         env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
-        learning_rate: of Adam, a number or a schedule; None takes `Backbone.default_rate` of `LEARNING_RATE`.
+        learning_rate: of Adam, a number or a schedule; None takes `Backbone.learning_rate` of `LEARNING_RATE`.
         n_envs: episodes side by side, where `env` is an id or a single env.
         n_steps: turns per env in a rollout.
         batch_size: turns in an optimizer step.
@@ -160,7 +160,7 @@ class PPO(OnPolicyAlgorithm):
             value_settings=self.value_settings, **settings,
         )  # fmt: skip
         if self.learning_rate is None:
-            self.learning_rate = self.policy.backbone.default_rate(LEARNING_RATE, bool(settings.get("full")))
+            self.learning_rate = self.policy.backbone.learning_rate(None, LEARNING_RATE, bool(settings.get("full")))
         self._setup_lr_schedule()
         self.clip_range = FloatSchedule(self.clip_range)
         self.order_generator = np.random.default_rng(self.seed or 0)

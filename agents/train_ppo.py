@@ -211,7 +211,7 @@ def backbone_of(options: Options) -> Backbone:
 
 def learning_rate(options: Options) -> Any:
     """A number or a schedule."""
-    peak = options.learning_rate or backbone_of(options).default_rate(LEARNING_RATE, options.full)
+    peak = backbone_of(options).learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
 
 

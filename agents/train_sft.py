@@ -79,7 +79,7 @@ def train(options: Options) -> Path:
     settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
     role = backbone.add_role("policy", settings, seed=options.seed)
     clock = Stopwatch()
-    rate = backbone.default_rate(0.6, options.full) if options.learning_rate is None else options.learning_rate
+    rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
     how = FitSettings(options.epochs, options.batch_size, rate)
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}

@@ -115,9 +115,9 @@ class Backbone:
     def hidden_size(self) -> int:
         return int(self.model.config.get_text_config().hidden_size)
 
-    def default_rate(self, by_width: float, full: bool) -> float:
-        """A learning rate where none is given: it falls with the width, and full tuning takes a tenth of it."""
-        return by_width * (0.1 if full else 1.0) / self.hidden_size
+    def learning_rate(self, given: float | None, by_width: float, full: bool) -> float:
+        """The one given, else one that falls with the width; full tuning takes a tenth of it."""
+        return by_width * (0.1 if full else 1.0) / self.hidden_size if given is None else given
 
     @property
     def state_size(self) -> int:

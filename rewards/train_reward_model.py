@@ -85,7 +85,7 @@ def train(options: Options) -> RewardModel:
     model = RewardModel(role, log_prob_weight=options.log_prob_weight)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
-    rate = backbone.default_rate(1.3, options.full) if options.learning_rate is None else options.learning_rate
+    rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8)
     loss = preference_loss(model, preferences, records, rows)
     lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]

@@ -274,13 +274,6 @@ def test_a_reward_model_learns_from_half_as_many_samples_where_there_is_an_annot
     assert count(given(policy_pairs=7), real, 101) == 7
 
 
-def test_the_learning_rate_of_a_reward_model_is_the_given_one_even_where_it_is_nought():
-    rate, given, width = train_reward_model.learning_rate, train_reward_model.Options, SimpleNamespace(hidden_size=100)
-    assert rate(given(), width) == pytest.approx(0.013)
-    assert rate(given(full=True), width) == pytest.approx(0.0013)
-    assert rate(given(learning_rate=0.0), width) == 0.0
-
-
 def test_pretraining_does_not_write_over_a_model_unasked(tmp_path):
     given = pretrain.Options(output_dir=str(tmp_path))
     assert pretrain.target(given) == tmp_path

@@ -135,7 +135,8 @@ def test_plain_transformers_opens_a_full_model_with_the_same_scores(backbone, tm
 
 
 def assert_same_scores(plain, model, backbone):
-    rows = [sum(encode(backbone, t.prompt, t.response), []) for t in TURNS]
+    encoded = [encode(backbone, t.prompt, t.response) for t in TURNS]
+    rows = [prompt + response for prompt, response in encoded]
     width = max(map(len, rows))
     ids = torch.tensor([row + [backbone.pad_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])

@@ -35,9 +35,10 @@ def test_a_response_that_is_cut_does_not_end(backbone):
     assert empty == [backbone.end_ids[0]]
 
 
-def test_the_learning_rate_falls_with_the_width(backbone):
-    assert backbone.default_rate(0.6, full=False) == pytest.approx(0.6 / 32)
-    assert backbone.default_rate(0.6, full=True) == pytest.approx(0.06 / 32)
+def test_the_learning_rate_falls_with_the_width_unless_it_is_given(backbone):
+    assert backbone.learning_rate(None, 0.6, full=False) == pytest.approx(0.6 / 32)
+    assert backbone.learning_rate(None, 0.6, full=True) == pytest.approx(0.06 / 32)
+    assert backbone.learning_rate(0.0, 0.6, full=False) == 0.0
 
 
 def test_the_loss_is_the_mean_over_all_response_tokens_of_the_batch(backbone):
