@@ -30,11 +30,19 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Makes the shipped backbone and reward models again, from seeds.
+# Makes the shipped backbones and reward models again, from seeds: about two hours.
+BACKBONES := tiny tiny-tldr tiny-shp tiny-taskmaster
+MODELS := hh tldr shp taskmaster_coffee taskmaster_ticketing
+REWARD := $(BIN)/python -m rewards.train_reward_model --pairs 8000 --policy-pairs 4000
+
 models: install
-	$(BIN)/python -m agents.pretrain --backbone tiny --overwrite
-	rm -rf rewards/bundled/hh
-	$(BIN)/python -m rewards.train_reward_model --env HH-v0 --pairs 8000 --policy-pairs 4000 --output-dir rewards/bundled/hh
+	for name in $(BACKBONES); do $(BIN)/python -m agents.pretrain --backbone $$name --overwrite || exit 1; done
+	rm -rf $(MODELS:%=rewards/bundled/%)
+	$(REWARD) --env HH-v0 --log-prob-weight 0 --output-dir rewards/bundled/hh
+	$(REWARD) --env TLDR-v0 --output-dir rewards/bundled/tldr
+	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
+	$(REWARD) --env Taskmaster-v0 --env-options domain=coffee --output-dir rewards/bundled/taskmaster_coffee
+	$(REWARD) --env Taskmaster-v0 --env-options domain=ticketing --output-dir rewards/bundled/taskmaster_ticketing
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 """Makes the tables of docs/results.md: runs the commands they stand on, then prints them as Markdown.
 
-    python -m evaluation.reproduce --tables ppo,long,reward,full
+    python -m evaluation.reproduce --tables ppo,long,tasks,bundled,reward,full
     python -m evaluation.reproduce --tables real --real PATH
+    python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
 
 Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
 where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
@@ -15,16 +16,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium as gym
-
-from envs.core import task_class
-from envs.registry import env_id
+from envs.registry import env_id, env_options, task_of
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary, write_json
@@ -39,11 +37,15 @@ ROOT = Path(__file__).parents[1]
 class Options:
     """Runs what the tables of docs/results.md stand on and prints them."""
 
-    tables: str = option("ppo,long,reward,full", "which: ppo, long, reward, full, real, with commas between")
+    tables: str = option(
+        "ppo,long,tasks,bundled,reward,full",
+        "which: ppo, long, tasks, bundled, reward, full, real, taskmaster, with commas between",
+    )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
     parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
+    taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
 
@@ -92,7 +94,7 @@ def finish(run: Run) -> Summary:
 def weights_of(words: list[str]) -> dict[str, str]:
     """sha256 of the weights that a command starts from: those of the folders it names, else the shipped ones."""
     given = dict(itertools.pairwise(words))
-    task = task_class(gym.spec(env_id(given["--env"])).kwargs["task"])
+    task = task_of(env_id(given["--env"]), **env_options(given.get("--env-options", "")))
     folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
     if words[0] == "agents.train_ppo":
         folders.append(given.get("--reward", ROOT / "rewards" / "bundled" / task.default_reward.rpartition(":")[2]))
@@ -161,9 +163,36 @@ def long_table(options: Options) -> Table:
     return Table("Three times the updates against the same reward model", runs, policy_rows)
 
 
+TEXT_TASKS: dict[str, tuple[str, ...]] = {
+    "TLDR": ("--env", "TLDR-v0"),
+    "BOLT": ("--env", "BOLT-v0"),
+    "SHP": ("--env", "SHP-v0"),
+    "Taskmaster coffee": ("--env", "Taskmaster-v0", "--env-options", "domain=coffee"),
+    "Taskmaster ticketing": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
+}
+
+
+def tasks_table(options: Options) -> Table:
+    """The other text tasks, each with several seeds."""
+    runs = {
+        f"{task}, seed {seed}": command(
+            options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
+        )
+        for task, words in TEXT_TASKS.items()
+        for seed in options.seeds.split(",")
+    }
+    return Table("PPO on the other text tasks: policy beside SFT on held-out prompts", runs, policy_rows)
+
+
+def bundled_table(options: Options) -> Table:
+    """The bundled reward models, from the summaries that were written when they were trained."""
+    return Table("The bundled reward models on held-out records", {}, lambda _: bundled_rows())
+
+
 def reward_table(options: Options) -> Table:
-    """Reward models by rank, and full tuning."""
-    base = ("rewards.train_reward_model", "--env", "HH-v0", "--pairs", 4000, "--policy-pairs", 2000)
+    """Reward models by rank, and full tuning; the head alone, as in the paper."""
+    module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
+    base = (module, "--env", "HH-v0", "--log-prob-weight", 0, *amounts)
     variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full",)}
     runs = {name: command(options, f"reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
     return Table("Reward models: LoRA beside full, 4,000 pairs and 2,000 of the policy's samples", runs, reward_rows)
@@ -185,8 +214,8 @@ def real_table(options: Options) -> Table:
     data = ("--env", "HH-v0", "--data", options.real)
     sft = command(options, "real-sft", "agents.train_sft", *data, "--epochs", 3)
     finish(sft)
-    backbone = ("--backbone", sft.folder / "backbone")
-    reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, "--epochs", 2)
+    backbone, words = ("--backbone", sft.folder / "backbone"), ("--log-prob-weight", 0, "--epochs", 2)
+    reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, *words)
     finish(reward)
     ppo = command(
         options, "real-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, "--total-timesteps", 1280
@@ -194,12 +223,31 @@ def real_table(options: Options) -> Table:
     return Table("Anthropic's own pairs", {"sft": sft, "reward": reward, "ppo": ppo}, real_rows)
 
 
+def taskmaster_table(options: Options) -> Table:
+    """Pointwise reward models on the real files, from the shipped backbone and from one tuned on their text."""
+    if not options.taskmaster:
+        raise UserError("the table 'taskmaster' needs --taskmaster PATH, the folder of the reward files.")
+    runs = {}
+    for domain in ("coffee", "ticketing"):
+        data = ("--env", "Taskmaster-v0", "--env-options", f"domain={domain}", "--data", options.taskmaster)
+        sft = command(options, f"real-{domain}-sft", "agents.train_sft", *data, "--epochs", 3)
+        finish(sft)
+        module = "rewards.train_reward_model"
+        for name, words in {"shipped": (), "tuned": ("--backbone", sft.folder / "backbone")}.items():
+            run = command(options, f"real-{domain}-{name}", module, *data, "--epochs", 3, *words)
+            runs[f"{domain}, {name} backbone"] = run
+    return Table("Taskmaster's own labels, split by the dialog's first user turn", runs, label_rows)
+
+
 TABLES: dict[str, Callable[[Options], Table]] = {
     "ppo": ppo_table,
     "long": long_table,
+    "tasks": tasks_table,
+    "bundled": bundled_table,
     "reward": reward_table,
     "full": full_table,
     "real": real_table,
+    "taskmaster": taskmaster_table,
 }
 
 
@@ -214,7 +262,7 @@ def policy_rows(summaries: dict[str, Summary]) -> list[str]:
         ]
         cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{s['episodes']:,}", f"{s['seconds']:.0f}"]
         rows.append(row(name, *cells))
-    groups = list(next(iter(summaries.values()))["sft"]["groups"]["sampled"])
+    groups = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
     rows += ["", *table_head("gold by group", *(f"{g}, {how}" for how in ("sampled", "greedy") for g in groups))]
     for name, s in summaries.items():
         cells = [
@@ -223,6 +271,37 @@ def policy_rows(summaries: dict[str, Summary]) -> list[str]:
             for g in groups
         ]
         rows.append(row(name, *cells))
+    return rows
+
+
+def common(*names: Collection[str]) -> list[str]:
+    """The names that all have, in the order of the first."""
+    return [name for name in names[0] if all(name in others for others in names)]
+
+
+def bundled_rows() -> list[str]:
+    """Every bundled reward model beside its baselines and its ceiling."""
+    rows = table_head("", "figure", "held out", "seen topics", "unseen topics", "length", "keyword", "ceiling", "w")
+    for folder in sorted((ROOT / "rewards" / "bundled").glob("*/summary.json")):
+        s = read_summary(folder.parent)
+        kind = "auc" if "auc" in s else "accuracy"
+        groups = [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
+        baselines = [f"{s['baselines'][b]:.3f}" for b in ("length", "keyword")]
+        weight = f"{s.get('log_prob_weight', 0.0):g}"
+        rows.append(
+            row(folder.parent.name, kind.replace("auc", "AUC"), interval(s[kind]), *groups, *baselines,
+                f"{s['ceiling']:.3f}", weight)
+        )  # fmt: skip
+    return rows
+
+
+def label_rows(summaries: dict[str, Summary]) -> list[str]:
+    """AUC of pointwise reward models beside what needs no model."""
+    rows = table_head("", "AUC", "n", "accuracy", "majority class", "AUC of length", "learnt from")
+    for name, s in summaries.items():
+        auc, base = s["auc"], s["baselines"]
+        cells = [interval(auc), str(auc["n"]), interval(s["accuracy"]), f"{base['majority_accuracy']:.3f}"]
+        rows.append(row(name, *cells, f"{base['length']:.3f}", f"{s['pairs']:,}"))
     return rows
 
 

@@ -17,7 +17,17 @@ from envs.data.records import Record
 from envs.text import HH
 from evaluation.baselines import repeated
 from evaluation.compare import KEYS, write_report
-from evaluation.reproduce import Run, clear, command, finish, weights_of
+from evaluation.reproduce import (
+    TEXT_TASKS,
+    Run,
+    bundled_rows,
+    clear,
+    command,
+    common,
+    finish,
+    tasks_table,
+    weights_of,
+)
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
 from rewards import train_reward_model
@@ -124,6 +134,36 @@ def test_the_weights_of_a_command_are_those_it_names_else_the_shipped_ones(tmp_p
         "reward/model.safetensors": "d4735e3a",
     }
     assert set(weights_of(["agents.train_sft", "--env", "HH-v0"])) == {"tiny/model.safetensors"}
+
+
+@pytest.mark.parametrize("task", list(TEXT_TASKS))
+def test_every_text_task_stands_on_a_backbone_and_a_reward_model(task):
+    weights = set(weights_of(["agents.train_ppo", *TEXT_TASKS[task]]))
+    reward = {"BOLT": "tldr"}.get(task, task.lower().replace(" ", "_"))
+    backbone = {"BOLT": "tldr"}.get(task, task.split()[0].lower())
+    assert weights == {f"tiny-{backbone}/model.safetensors", f"{reward}/adapter_model.safetensors"}
+
+
+def test_the_runs_of_the_text_tasks(tmp_path):
+    table = tasks_table(options(tmp_path, seeds="0,4"))
+    assert list(table.runs)[:3] == ["TLDR, seed 0", "TLDR, seed 4", "BOLT, seed 0"]
+    assert len({run.folder for run in table.runs.values()}) == 10
+    words = table.runs["Taskmaster coffee, seed 4"].words
+    assert words[:7] == "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --seed 4".split()
+
+
+def test_groups_that_all_runs_have_keep_the_order_of_the_first():
+    assert common({"b": 0, "seen": 1, "a": 2}, {"a": 0, "seen": 0}) == ["seen", "a"]
+    assert common(["x"]) == ["x"]
+
+
+def test_the_table_of_bundled_reward_models_has_a_row_each():
+    rows = bundled_rows()
+    names = [row.split("|")[1].strip() for row in rows[2:]]
+    assert names == ["hh", "shp", "taskmaster_coffee", "taskmaster_ticketing", "tldr"]
+    assert {len(row.split("|")) for row in rows} == {
+        11
+    }  # nine cells, and what stands before the first and after the last sign
 
 
 def test_a_run_is_its_folder_and_its_words(tmp_path):

@@ -8,3 +8,7 @@ from rewards.reward_model import score
 _FOLDER = Path(__file__).parent
 
 hh = partial(score, path=str(_FOLDER / "hh"))
+tldr = partial(score, path=str(_FOLDER / "tldr"))
+shp = partial(score, path=str(_FOLDER / "shp"))
+taskmaster_coffee = partial(score, path=str(_FOLDER / "taskmaster_coffee"))
+taskmaster_ticketing = partial(score, path=str(_FOLDER / "taskmaster_ticketing"))
