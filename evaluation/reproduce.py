@@ -1,6 +1,6 @@
 """Makes the tables of docs/results.md: runs the commands they stand on, then prints them as Markdown.
 
-    python -m evaluation.reproduce --tables ppo,long,tasks,bundled,reward,full
+    python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
 
@@ -38,8 +38,8 @@ class Options:
     """Runs what the tables of docs/results.md stand on and prints them."""
 
     tables: str = option(
-        "ppo,long,tasks,bundled,reward,full",
-        "which: ppo, long, tasks, bundled, reward, full, real, taskmaster, with commas between",
+        "ppo,long,tasks,bundled,head,reward,full",
+        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
@@ -195,7 +195,20 @@ def reward_table(options: Options) -> Table:
     base = (module, "--env", "HH-v0", "--log-prob-weight", 0, *amounts)
     variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full",)}
     runs = {name: command(options, f"reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
-    return Table("Reward models: LoRA beside full, 4,000 pairs and 2,000 of the policy's samples", runs, reward_rows)
+    return Table("Reward models: LoRA beside full, 4,000 pairs and 2,000 of the policy's samples", runs, ranked_rows)
+
+
+def head_table(options: Options) -> Table:
+    """What the response's log-probability adds to the head."""
+    module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
+    runs = {
+        f"{task}, w = {weight}": command(
+            options, f"head-{task.lower()}-{weight}", module, *TEXT_TASKS[task], *amounts, "--log-prob-weight", weight
+        )
+        for task in ("TLDR", "SHP")
+        for weight in (0, 0.1, 0.3)
+    }
+    return Table("Reward models: head + w * log p(response), 4,000 pairs and 2,000 samples", runs, reward_rows)
 
 
 def full_table(options: Options) -> Table:
@@ -244,6 +257,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "long": long_table,
     "tasks": tasks_table,
     "bundled": bundled_table,
+    "head": head_table,
     "reward": reward_table,
     "full": full_table,
     "real": real_table,
@@ -306,17 +320,21 @@ def label_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def reward_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Accuracy beside cost, and the baselines once."""
-    rows = table_head(
-        "", "accuracy", "seen topics", "unseen topics", "agrees with gold", "CPU s", "pairs/CPU-s", "peak MB"
-    )
+    """Accuracy beside cost and the ceiling of the labels."""
+    names = ("accuracy", "ceiling", "seen topics", "unseen topics", "agrees with gold", "CPU s", "pairs/CPU-s")
+    rows = table_head("", *names, "peak MB")
     for name, s in summaries.items():
-        cells = [interval(s["accuracy"]), *(f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics"))]
+        cells = [interval(s["accuracy"]), f"{s['ceiling']:.3f}"]
+        cells += [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
         cells += [f"{s['gold_agreement']['mean']:.3f}", f"{s['cpu_seconds']:.0f}", f"{s['pairs_per_cpu_second']:.1f}"]
         rows.append(row(name, *cells, f"{s['peak_rss_mb']:.0f}"))
-    some = next(iter(summaries.values()))
-    rows += [row(name, f"{value:.3f}", *[""] * 6) for name, value in some["baselines"].items()]
-    return [*rows, row("ceiling of the labels", f"{some['ceiling']:.3f}", *[""] * 6)]
+    return rows
+
+
+def ranked_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Reward models of one task, and its baselines once."""
+    baselines = next(iter(summaries.values()))["baselines"]
+    return [*reward_rows(summaries), *(row(name, f"{value:.3f}", *[""] * 7) for name, value in baselines.items())]
 
 
 def cost_rows(summaries: dict[str, Summary]) -> list[str]:

@@ -23,8 +23,9 @@ from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.loading import hash_base
+from backbones.roles import LoRASettings
 from perlhf.errors import RewardError, UserError
-from rewards.reward_model import learned_model
+from rewards.reward_model import RewardModel, learned_model
 
 LETTER = "toy_tasks:starts_with_i"
 
@@ -444,6 +445,16 @@ def test_the_value_role_starts_as_the_reward_model():
         values = policy.values(batch)
     for k, i in enumerate(rows):
         assert values[k, len(rollout.responses[i])].item() == pytest.approx(rollout.scores[i].item(), abs=1e-3)
+
+
+def test_the_value_role_does_not_start_as_a_reward_model_whose_head_is_not_all(path):
+    backbone = Backbone.load(str(path))
+    reward = RewardModel(backbone.add_role("reward", LoRASettings(4), head=True, seed=7), centre=3.0)
+    for weight, offset in ((0.0, -3.0), (0.1, 0.0)):
+        reward.log_prob_weight = weight
+        policy = small(path, reward=reward).policy
+        assert policy.value_offset == offset
+        assert torch.equal(policy.value_role.head.weight, reward.role.head.weight) == (weight == 0)
 
 
 def test_full_training_goes_through_the_same_code_on_copies_of_its_own(path):
