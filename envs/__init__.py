@@ -3,7 +3,11 @@
 from gymnasium import register
 
 _TASKS = {
+    "TLDR-v0": "envs.text:TLDR",
+    "BOLT-v0": "envs.text:BOLT",
     "HH-v0": "envs.text:HH",
+    "SHP-v0": "envs.text:SHP",
+    "Taskmaster-v0": "envs.text:Taskmaster",
 }
 
 for _name, _task in _TASKS.items():
