@@ -55,7 +55,7 @@ class Options:
 
     env: str = option("HH-v0", "the environment")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")

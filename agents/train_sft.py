@@ -41,7 +41,7 @@ class Options:
 
     env: str = option("HH-v0", "whose task the responses are of")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
     lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)

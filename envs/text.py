@@ -4,7 +4,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from envs.data.bolt import read_bolt
-from envs.data.hh import read_hh
+from envs.data.hh import parse_hh, read_hh
 from envs.data.hh import split_of as split_of_hh
 from envs.data.miniature.bolt import BOLTGrammar
 from envs.data.miniature.hh_grammar import HHGrammar
@@ -12,11 +12,11 @@ from envs.data.miniature.shp import SHPGrammar
 from envs.data.miniature.taskmaster import TaskmasterGrammar
 from envs.data.miniature.tldr import TLDRGrammar
 from envs.data.records import Demonstration, Record
-from envs.data.shp import read_shp
-from envs.data.splits import Source
+from envs.data.shp import parse_shp, read_shp, surplus_pairs
+from envs.data.splits import Hub, Source
 from envs.data.taskmaster import read_taskmaster
 from envs.data.taskmaster import split_of as split_of_taskmaster
-from envs.data.tldr import read_tldr
+from envs.data.tldr import parse_tldr, read_tldr
 from envs.text_task import TextTask
 from perlhf.errors import UserError, did_you_mean
 
@@ -54,8 +54,9 @@ class TLDR(TextTask):
     `index` at reset: the record. At the end, for the miniature data: `gold` in [0, 1] and `is_success`.
 
     ## Arguments
-    `data`: "miniature", or a path to a file of OpenAI's comparisons or of the filtered posts, or a folder
-    of them. `split`: "train", "validation" or "test". `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    `data`: "miniature", or "hub" (openai/summarize_from_feedback, its comparisons; see `envs.data.hub`), or a path to
+    a file of OpenAI's comparisons or of the filtered posts, or a folder of them. `split`: "train", "validation" or
+    "test". `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -64,7 +65,13 @@ class TLDR(TextTask):
     default_reward = "rewards.bundled:tldr"
     shipped_backbone = "tiny-tldr"
     grammar = TLDRGrammar()
-    source = Source(read_tldr, _recorded_split, _JSON, "OpenAI's json files")
+    source = Source(
+        read_tldr,
+        _recorded_split,
+        _JSON,
+        "OpenAI's json files",
+        hub=Hub(parse_tldr, "openai/summarize_from_feedback", folder="comparisons", branch="refs/convert/parquet"),
+    )
 
 
 class BOLT(TextTask):
@@ -134,7 +141,8 @@ class HH(TextTask):
     `index` at reset: the record. At the end, for the miniature data: `gold` in [0, 1] and `is_success`.
 
     ## Arguments
-    `data`: "miniature", or a path to HH-RLHF's own jsonl(.gz) file, or a folder with train and test files.
+    `data`: "miniature", or "hub" (Anthropic/hh-rlhf, its harmless-base; see `envs.data.hub`), or a path to HH-RLHF's
+    own jsonl(.gz) file, or a folder with train and test files.
     `split`: "train", "validation" or "test". `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
@@ -143,7 +151,14 @@ class HH(TextTask):
 
     default_reward = "rewards.bundled:hh"
     grammar = HHGrammar()
-    source = Source(read_hh, split_of_hh, ("*.jsonl", "*.jsonl.gz"), "HH-RLHF's jsonl(.gz) file", named=True)
+    source = Source(
+        read_hh,
+        split_of_hh,
+        ("*.jsonl", "*.jsonl.gz"),
+        "HH-RLHF's jsonl(.gz) file",
+        named=True,
+        hub=Hub(parse_hh, "Anthropic/hh-rlhf", folder="harmless-base"),
+    )
 
 
 class SHP(TextTask):
@@ -172,7 +187,8 @@ class SHP(TextTask):
     `index` at reset: the record. At the end, for the miniature data: `gold` in [0, 1] and `is_success`.
 
     ## Arguments
-    `data`: "miniature", or a path to SHP's own files, or a folder of them. `split`: "train", "validation" or "test".
+    `data`: "miniature", or "hub" (stanfordnlp/SHP; see `envs.data.hub`), or a path to SHP's own files, or a folder of
+    them. `split`: "train", "validation" or "test".
     `min_score_ratio`: leave out pairs of a lower ratio of votes. `max_pairs_per_post`: keep so many pairs of a post,
     those of the highest ratio; all by default. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
@@ -203,9 +219,17 @@ class SHP(TextTask):
 
 @lru_cache(maxsize=8)
 def shp_source(min_score_ratio: float, max_pairs_per_post: int | None) -> Source:
-    """The reader of SHP's files with its two options."""
+    """The reader of SHP's files and of its rows on the hub, with its two options."""
+    if max_pairs_per_post is not None:
+        surplus_pairs((), max_pairs_per_post)  # refuses a wrong number before anything is read
     read = partial(read_shp, min_score_ratio=min_score_ratio, max_pairs_per_post=max_pairs_per_post)
-    return Source(read, _recorded_split, _JSON, "SHP's json files")
+    hub = Hub(
+        partial(parse_shp, min_score_ratio=min_score_ratio),
+        "stanfordnlp/SHP",
+        surplus=None if max_pairs_per_post is None else partial(surplus_pairs, max_pairs_per_post=max_pairs_per_post),
+        options=f"{min_score_ratio=}, {max_pairs_per_post=}",
+    )
+    return Source(read, _recorded_split, _JSON, "SHP's json files", hub=hub)
 
 
 class Taskmaster(TextTask):

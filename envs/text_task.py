@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.hub import is_hub, read_hub
 from envs.data.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
 from envs.data.miniature.grammar import Grammar, Shortcut
 from envs.data.records import AnyRecord, Record, good_response, responses_of
@@ -34,7 +35,8 @@ class TextTask(Task):
     def __init__(self, data: str = "miniature", split: str = "train") -> None:
         """
         Args:
-            data: "miniature" for the generated data, or a file or folder of the real corpus.
+            data: "miniature" for the generated data, "hub" for the real corpus on the Hugging Face hub (other forms:
+                `envs.data.hub`), or a file or folder of it.
             split: "train", "validation" or "test".
         """
         if split not in SPLITS:
@@ -50,7 +52,14 @@ class TextTask(Task):
     def _read(self) -> Sequence[AnyRecord]:
         if self.source is None:
             raise UserError(f"{type(self).__name__} has no reader of files; 'data' must be 'miniature'.")
-        return read_split(self.source, Path(self.data), self.split)
+        if not is_hub(self.data):
+            return read_split(self.source, Path(self.data), self.split)
+        if self.source.hub is None:
+            raise UserError(
+                f"{type(self).__name__} has no corpus on the Hugging Face hub; "
+                f"give a path to {self.source.what} as 'data', or 'miniature'."
+            )
+        return read_hub(self.source, self.data, self.split)
 
     @property
     def miniature(self) -> MiniatureCorpus | None:

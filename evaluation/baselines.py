@@ -26,7 +26,7 @@ class Options:
 
     env: str = option("HH-v0", "the task")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     prompts: int = option(2000, "held-out records to score on", low=1)
     seed: int = option(0, "of the tricks that draw", low=0, high=2**32 - 1)
 

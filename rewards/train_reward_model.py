@@ -35,7 +35,7 @@ class Options:
 
     env: str = option("HH-v0", "whose task the pairs are of")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
     lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)

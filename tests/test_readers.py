@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.data.bolt import parse_thread, read_bolt_xml, read_threads
+from envs.data.hh import parse_hh
 from envs.data.records import Demonstration, Record, Skipped
 from envs.data.shp import limit_pairs, parse_shp, read_shp
-from envs.data.splits import hashed_split
+from envs.data.splits import NotUsed, hashed_split
 from envs.data.tldr import parse_comparison, parse_post, read_tldr
 from perlhf.errors import DataError, UserError
 
@@ -47,6 +48,7 @@ SHP = {
     "seconds_difference": 2.0,
     "score_ratio": 2.0481927711,
 }
+PAIR = {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello!", "rejected": "\n\nHuman: Hi\n\nAssistant: Go away."}
 THREAD = {
     "id": "t1",
     "messages": [
@@ -254,6 +256,22 @@ def test_an_empty_conversation_is_skipped(tmp_path):
     path = tmp_path / "empty.xml"
     path.write_text('<conversation id="c"><messages/></conversation>', encoding="utf-8")
     assert read_bolt_xml(path) == ([], [Skipped(f"{path}:1", "no message has any text")])
+
+
+def test_the_report_names_ten_rows_and_ten_reasons_and_sums_up_the_rest():
+    not_used = NotUsed()
+    for row in range(10):
+        not_used.add(Skipped(f"x:{row}", "first"))
+    for reason in range(12):
+        for row in range(1 if reason in (3, 7) else 2 + reason):
+            not_used.add(Skipped(f"y:{row}", f"reason {reason}"))
+    by_count = [f"x: {2 + reason} more not used: reason {reason}" for reason in (11, 10, 9, 8, 6, 5, 4, 2, 1, 0)]
+    assert not_used.lines("x") == [
+        *[f"x:{row}: not used: first" for row in range(10)],
+        *by_count,
+        "x: 2 more not used for other reasons",
+    ]
+    assert NotUsed().lines("x") == []
 
 
 # What is not of the format
@@ -517,7 +535,8 @@ def damage_times(row, seed, times):
 
 
 @pytest.mark.parametrize(
-    ("parse", "sound"), [(parse_comparison, COMPARISON), (parse_post, POST), (parse_shp, SHP), (parse_thread, THREAD)]
+    ("parse", "sound"),
+    [(parse_comparison, COMPARISON), (parse_post, POST), (parse_shp, SHP), (parse_thread, THREAD), (parse_hh, PAIR)],
 )
 def test_any_row_is_read_skipped_or_refused(parse, sound):
     @given(rows_like(sound))

@@ -5,8 +5,9 @@
 Source of the format: github.com/anthropics/hh-rlhf (arXiv 2204.05862).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from envs.data.jsonl import read_jsonl, text_field
 from envs.data.records import Content, Record, Skipped
@@ -37,14 +38,22 @@ def read_hh(path: str | Path) -> Content[Record]:
 
 def _rows(path: Path) -> Iterator[Record | Skipped]:
     for number, row in read_jsonl(path):
-        where = f"{path}:{number}"
-        chosen, rejected = (text_field(row, key, where) for key in ("chosen", "rejected"))
-        for key, text in (("chosen", chosen), ("rejected", rejected)):
-            if _ANSWER not in text:
-                raise DataError(f"{where}: field {key!r} has no '\\n\\nAssistant:' turn.")
-            if len(text) > MAX_LENGTH:
-                raise DataError(f"{where}: field {key!r} has {len(text)} characters, more than {MAX_LENGTH}.")
-        yield _pair(chosen, rejected, where)
+        yield parse_hh(row, f"{path}:{number}")
+
+
+def parse_hh(row: Mapping[str, Any], where: str) -> Record | Skipped:
+    """One pair; `meta` has where.
+
+    Raises:
+        DataError: the row is not of the format; the message starts with `where`.
+    """
+    chosen, rejected = (text_field(row, key, where) for key in ("chosen", "rejected"))
+    for key, text in (("chosen", chosen), ("rejected", rejected)):
+        if _ANSWER not in text:
+            raise DataError(f"{where}: field {key!r} has no '\\n\\nAssistant:' turn.")
+        if len(text) > MAX_LENGTH:
+            raise DataError(f"{where}: field {key!r} has {len(text)} characters, more than {MAX_LENGTH}.")
+    return _pair(chosen, rejected, where)
 
 
 def _pair(chosen: str, rejected: str, where: str) -> Record | Skipped:

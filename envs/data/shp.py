@@ -18,7 +18,7 @@ is taken as given. Not checked, for want of the files: to how many digits `score
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +89,24 @@ def limit_pairs(records: Sequence[Record], max_pairs_per_post: int) -> tuple[lis
 
     A post with many comments has many pairs; without a limit a few posts make up most of the data.
     """
+    surplus = surplus_pairs(records, max_pairs_per_post)
+    left_out = [Skipped(records[index].meta["where"], reason) for index, reason in surplus.items()]
+    return [record for index, record in enumerate(records) if index not in surplus], left_out
+
+
+def surplus_pairs(records: Iterable[Record], max_pairs_per_post: int) -> dict[int, str]:
+    """Which records `limit_pairs` leaves out, in order, and why; holds ids and ratios in memory, and no record.
+
+    Raises:
+        UserError: `max_pairs_per_post` is below 1.
+    """
     if max_pairs_per_post < 1:
         raise UserError(f"max_pairs_per_post must be at least 1, got {max_pairs_per_post}.")
-    by_post: dict[str, list[int]] = defaultdict(list)
+    by_post: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for index, record in enumerate(records):
-        by_post[record.meta["post_id"]].append(index)
-    kept: set[int] = set()
-    for indices in by_post.values():
-        best_first = sorted(indices, key=lambda index: -records[index].meta["score_ratio"])
-        kept.update(best_first[:max_pairs_per_post])
-    reason = f"its post has {max_pairs_per_post} pairs of a score_ratio as high or higher"
-    left_out = [Skipped(r.meta["where"], reason) for index, r in enumerate(records) if index not in kept]
-    return [records[index] for index in sorted(kept)], left_out
+        by_post[record.meta["post_id"]].append((-record.meta["score_ratio"], index))
+    left_out = sorted(index for pairs in by_post.values() for _, index in sorted(pairs)[max_pairs_per_post:])
+    return dict.fromkeys(left_out, f"its post has {max_pairs_per_post} pairs of a score_ratio as high or higher")
 
 
 def _meta(row: Mapping[str, Any], where: str, split: str | None) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.data.records import Content
+from envs.data.records import Content, Skipped
 from perlhf.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,28 @@ SPLITS = ("train", "validation", "test")
 SHOWN = 10  # skipped rows of a file that are named one by one
 
 
+class Hub(NamedTuple):
+    """Where a corpus lies on the Hugging Face hub, and what becomes of its rows; see `envs.data.hub`.
+
+    Attributes:
+        parse: from a row and its place to a record; of a source that is not `named`, with a keyword `split`.
+        repository: "ORG/NAME".
+        folder: of the repository; None for all of it.
+        branch: None for main.
+        surplus: of the records of one split those to leave out, each with the reason; None for none.
+        options: the reader's options in words; other records have other ones.
+    """
+
+    parse: Callable[..., Any]
+    repository: str
+    folder: str | None = None
+    branch: str | None = None
+    surplus: Callable[[Iterable[Any]], Mapping[int, str]] | None = None
+    options: str = ""
+
+
 class Source(NamedTuple):
-    """How a corpus lies on disk.
+    """How a corpus lies on disk, and on the hub.
 
     Attributes:
         read: reads one file, whole.
@@ -27,6 +47,7 @@ class Source(NamedTuple):
         patterns: of the names of its files, as in "*.jsonl".
         what: the files in words, for messages.
         named: whether files called train and test (and validation) say the split, and not `split_of`.
+        hub: where it lies on the hub; None where it does not.
     """
 
     read: Callable[[Path], Content[Any]]
@@ -34,6 +55,7 @@ class Source(NamedTuple):
     patterns: tuple[str, ...]
     what: str
     named: bool = False
+    hub: Hub | None = None
 
 
 def hashed_split(key: str) -> str:
@@ -57,7 +79,7 @@ def read_split(source: Source, path: Path, split: str) -> tuple[Any, ...]:
     records: list[Any] = []
     for file in files:
         side = _stem(file) if official else None
-        records += [r for r in _read_file(source, file) if _split(source, r, side, sides) == split]
+        records += [r for r in _read_file(source, file) if split_of_record(source, r, side, sides) == split]
     if not records:
         raise DataError(f"{path}: no records in split {split!r}.")
     return tuple(records)
@@ -97,17 +119,41 @@ def _check_official(files: list[Path], path: Path) -> None:
 def _read_file(source: Source, path: Path) -> tuple[Any, ...]:
     """The records of one file; what was not used is reported, once."""
     content = source.read(path)
-    for skipped in content.skipped[:SHOWN]:
-        logger.warning("%s: not used: %s", skipped.where, skipped.reason)
-    if len(content.skipped) > SHOWN:
-        reasons = Counter(skipped.reason for skipped in content.skipped[SHOWN:])
-        for reason, count in reasons.most_common():
-            logger.warning("%s: %d more not used: %s", path, count, reason)
+    not_used = NotUsed()
+    for skipped in content.skipped:
+        not_used.add(skipped)
+    for line in not_used.lines(path):
+        logger.warning("%s", line)
     return tuple(content.records)
 
 
-def _split(source: Source, record: Any, side: str | None, sides: set[str]) -> str:
-    """The split of a record; where only train and test files exist, a part of train is the validation split."""
+class NotUsed:
+    """What was skipped: the first rows one by one, of the others only how many for which reason."""
+
+    def __init__(self) -> None:
+        self._first: list[Skipped] = []
+        self._others: Counter[str] = Counter()
+
+    def add(self, skipped: Skipped) -> None:
+        if len(self._first) < SHOWN:
+            self._first.append(skipped)
+        else:
+            self._others[skipped.reason] += 1
+
+    def lines(self, place: str | Path) -> list[str]:
+        """The report; reasons that few rows have in common, such as those that name a number, are summed up."""
+        lines = [f"{where}: not used: {reason}" for where, reason in self._first]
+        common = self._others.most_common(SHOWN)
+        lines += [f"{place}: {count} more not used: {reason}" for reason, count in common]
+        rest = self._others.total() - sum(count for _, count in common)
+        return [*lines, f"{place}: {rest} more not used for other reasons"] if rest else lines
+
+
+def split_of_record(source: Source, record: Any, side: str | None, sides: set[str]) -> str:
+    """The split of a record that a file (or a split of the hub) named `side` holds, None for a name that says nothing.
+
+    Where only train and test files exist, a part of train is the validation split.
+    """
     if side is None:
         return source.split_of(record)
     if side == "train" and "validation" not in sides:

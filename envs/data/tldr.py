@@ -40,10 +40,10 @@ def read_tldr(path: str | Path) -> Content[Record | Demonstration]:
         DataError: a row that is not of the format, with FILE:LINE; a file without rows.
     """
     split = POST_SPLITS.get(Path(path).name.split(".")[0])
-    return content_of((_parse(row, f"{path}:{number}", split) for number, row in read_jsonl(path)), path)
+    return content_of((parse_tldr(row, f"{path}:{number}", split) for number, row in read_jsonl(path)), path)
 
 
-def _parse(row: Mapping[str, Any], where: str, split: str | None) -> Record | Demonstration | Skipped:
+def parse_tldr(row: Mapping[str, Any], where: str, split: str | None = None) -> Record | Demonstration | Skipped:
     """A comparison where the row has one's fields, else a post, which its file's name gives a split."""
     return parse_comparison(row, where) if "info" in row or "summaries" in row else parse_post(row, where, split)
 
