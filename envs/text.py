@@ -213,6 +213,10 @@ class SHP(TextTask):
             min_score_ratio: of the real pairs, at least 1.
             max_pairs_per_post: of the real pairs.
         """
+        if data == "miniature" and (min_score_ratio, max_pairs_per_post) != (1.0, None):
+            raise UserError(
+                "min_score_ratio and max_pairs_per_post choose among real pairs; leave them, or give 'data'."
+            )
         self.source = shp_source(min_score_ratio, max_pairs_per_post)
         super().__init__(data, split)
 
@@ -220,6 +224,8 @@ class SHP(TextTask):
 @lru_cache(maxsize=8)
 def shp_source(min_score_ratio: float, max_pairs_per_post: int | None) -> Source:
     """The reader of SHP's files and of its rows on the hub, with its two options."""
+    if not isinstance(min_score_ratio, (int, float)) or not min_score_ratio >= 1:
+        raise UserError(f"min_score_ratio must be a number of at least 1, got {min_score_ratio!r}.")
     if max_pairs_per_post is not None:
         surplus_pairs((), max_pairs_per_post)  # refuses a wrong number before anything is read
     read = partial(read_shp, min_score_ratio=min_score_ratio, max_pairs_per_post=max_pairs_per_post)

@@ -15,6 +15,7 @@ from envs.data.records import Demonstration, Record, Skipped
 from envs.data.shp import limit_pairs, parse_shp, read_shp
 from envs.data.splits import NotUsed, hashed_split
 from envs.data.tldr import parse_comparison, parse_post, read_tldr
+from envs.text import SHP as SHPTask
 from perlhf.errors import DataError, UserError
 
 COMPARISON = {
@@ -504,6 +505,24 @@ def test_damaged_xml_is_a_data_error_or_one_conversation(tmp_path):
         refused += read_back is None
         assert read_back is None or len(read_back.records) + len(read_back.skipped) == 1
     assert 20 < refused < 190
+
+
+# The options of the env
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"min_score_ratio": 0.5, "data": "x"}, "min_score_ratio must be a number of at least 1, got 0.5"),
+        ({"min_score_ratio": "two", "data": "x"}, "min_score_ratio must be a number of at least 1, got 'two'"),
+        ({"max_pairs_per_post": 0, "data": "x"}, "max_pairs_per_post must be at least 1, got 0"),
+        ({"min_score_ratio": 2}, "choose among real pairs"),
+        ({"max_pairs_per_post": 3}, "choose among real pairs"),
+    ],
+)
+def test_options_of_shp_are_checked_before_anything_is_read(given, message):
+    with pytest.raises(UserError, match=message):
+        SHPTask(**given)
 
 
 # Any row at all
