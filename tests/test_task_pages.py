@@ -6,7 +6,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-import envs  # noqa: F401 - registers perlhf/*
+from envs.registry import task_of
 from envs.text import BOLT, SHP, TLDR, Taskmaster
 
 PAGES = Path(__file__).parents[1] / "docs" / "tasks"
@@ -43,6 +43,17 @@ def test_the_examples_are_records(name, task, option, number):
     said = [line for key, value in record._asdict().items() if key != "meta" for line in str(value).split("\n")]
     shown = page(name)
     assert [line for line in said if line and line not in shown] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rows_of_the_real_format_are_read(name, tmp_path):
+    blocks = re.findall(r"(?:^ {4}\S.*\n(?: {5,}.*\n)*)", page(name), flags=re.M)
+    row = next(re.sub(r"\n *", " ", block.strip()) for block in blocks if block.strip().startswith(("{", "[{")))
+    path = tmp_path / ("rows.json" if row.startswith("[") else "rows.jsonl")
+    path.write_text(row + "\n", encoding="utf-8")
+    content = task_of(f"perlhf/{name}").source.read(path)
+    assert len(content.records) == 1
+    assert content.skipped == []
 
 
 def test_there_are_examples_of_every_task_but_hh():
