@@ -1,7 +1,6 @@
 """The two env classes: `TaskEnv` plays one episode at a time, `TaskVectorEnv` many and scores them together."""
 
 import copy
-import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from envs.entry_points import load_callable
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
 from envs.render import draw_card, write_card
 from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns, without_paths
@@ -343,11 +343,16 @@ def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:
 
 
 def task_class(task: str | type[Task]) -> type[Task]:
-    """The class, from itself or from "module:Class"."""
+    """The class, from itself or from "module:Class".
+
+    Raises:
+        UserError: there is no such module, or no such class in it.
+    """
     if not isinstance(task, str):
         return task
-    module, _, name = task.partition(":")
-    found: type[Task] = getattr(importlib.import_module(module), name)
+    found = load_callable(task, f"task {task!r}")
+    if not isinstance(found, type) or not issubclass(found, Task):
+        raise UserError(f"task {task!r} is no class of tasks; it must be a subclass of envs.task.Task.")
     return found
 
 

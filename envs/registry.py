@@ -7,20 +7,30 @@ import yaml
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import make_task, task_class
+from envs.entry_points import load_module
 from envs.task import Task
 from perlhf.errors import UserError, did_you_mean
 
 
 def env_id(name: str) -> str:
-    """The full id: "HH-v0" becomes "perlhf/HH-v0".
+    """The full id: "HH-v0" becomes "perlhf/HH-v0", and "my_file:me/Toy-v0" becomes "me/Toy-v0".
+
+    As in Gymnasium, a module in front of the id is imported first: it is what registers the env.
 
     Raises:
-        UserError: no such environment; it names the nearest.
+        UserError: no such module; no such environment, and it names the nearest; an environment of another kind.
     """
-    full = name if "/" in name else f"perlhf/{name}"
+    module, colon, short = name.rpartition(":")
+    if colon and module and not module.startswith("."):
+        load_module(module, f"env {name!r}")
+        known = list(gym.registry)
+    else:
+        short, known = name, [i.removeprefix("perlhf/") for i in gym.registry if i.startswith("perlhf/")]
+    full = short if colon or "/" in short else f"perlhf/{short}"
     if full not in gym.registry:
-        ours = [i.removeprefix("perlhf/") for i in gym.registry if i.startswith("perlhf/")]
-        raise UserError(f"unknown env {name!r}.{did_you_mean(name.removeprefix('perlhf/'), ours)}")
+        raise UserError(f"unknown env {name!r}.{did_you_mean(short.removeprefix('perlhf/'), known)}")
+    if "task" not in gym.spec(full).kwargs:
+        raise UserError(f"env {name!r} is none of tasks; register it with envs.register_task.")
     return full
 
 

@@ -11,7 +11,6 @@ A reward function takes a batch of turns and returns one number for each. It is 
 """
 
 import functools
-import importlib
 import inspect
 import numbers
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.entry_points import load_callable, shown
 from envs.task import Task, Turn
 from perlhf.errors import RewardError, did_you_mean
 
@@ -43,7 +43,7 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
         options = dict(spec)
         name = options.pop("reward", None)
         if not isinstance(name, str):
-            raise RewardError(f"a reward mapping names its function under 'reward', got keys {_shown(list(spec))}.")
+            raise RewardError(f"a reward mapping names its function under 'reward', got keys {shown(list(spec))}.")
         function = _resolve_name(name, task)
         _check_options(name, function, options)
         return functools.partial(function, **options) if options else function
@@ -76,11 +76,11 @@ def _check_options(name: str, function: RewardFunction, options: Mapping[str, An
         for option in options:
             if option not in known:
                 hint = did_you_mean(str(option), known)
-                raise RewardError(f"reward {_shown(name)} has no option {_shown(option)}.{hint}")
+                raise RewardError(f"reward {shown(name)} has no option {shown(option)}.{hint}")
     try:
         signature.bind([], **options)
     except TypeError as error:
-        raise RewardError(f"reward {_shown(name)}: {error}.") from None
+        raise RewardError(f"reward {shown(name)}: {error}.") from None
 
 
 def _resolve_name(name: str, task: Task) -> RewardFunction:
@@ -92,27 +92,15 @@ def _resolve_name(name: str, task: Task) -> RewardFunction:
         return functools.partial(_import(_LEARNED), path=name)
     if name.endswith((".yaml", ".yml")):
         read = "reward=load_reward_yaml(FILE), which is in rewards.functions"
-        raise RewardError(f"reward {_shown(name)} is a YAML file; read it and pass what it holds: {read}.")
+        raise RewardError(f"reward {shown(name)} is a YAML file; read it and pass what it holds: {read}.")
     if ":" in name and name[0] not in ":.":
         return _import(name)
     expected = "'bundled', 'gold', 'module:name' or an existing folder"
-    raise RewardError(f"unknown reward {_shown(name)}: expected {expected}.")
+    raise RewardError(f"unknown reward {shown(name)}: expected {expected}.")
 
 
 def _import(entry_point: str) -> RewardFunction:
-    module_name, _, attribute = entry_point.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise  # the module is there and misses something of its own
-        raise RewardError(f"reward {_shown(entry_point)}: no module named {_shown(error.name)}.") from None
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
-        hint = did_you_mean(attribute, known)
-        raise RewardError(f"reward {_shown(entry_point)}: {module_name} has no {_shown(attribute)}.{hint}")
-    return function
+    return load_callable(entry_point, f"reward {shown(entry_point)}", RewardError)
 
 
 def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFunction:
@@ -120,13 +108,13 @@ def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFuncti
     for part in parts:
         if not isinstance(part, Mapping):
             expected = "a mapping with 'reward' and 'weight'"
-            raise RewardError(f"each part of a reward sum is {expected}, got {_shown(part)}.")
+            raise RewardError(f"each part of a reward sum is {expected}, got {shown(part)}.")
         options = dict(part)
         weight = options.pop("weight", 1.0)
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
-            raise RewardError(f"reward {_shown(part.get('reward'))}: weight must be a number, got {_shown(weight)}.")
+            raise RewardError(f"reward {shown(part.get('reward'))}: weight must be a number, got {shown(weight)}.")
         if not np.isfinite(_as_float(weight)):
-            raise RewardError(f"reward {_shown(part.get('reward'))}: weight must be finite, got {_shown(weight)}.")
+            raise RewardError(f"reward {shown(part.get('reward'))}: weight must be finite, got {shown(weight)}.")
         terms.append((float(weight), resolve_reward(options, task)))
     if not terms:
         raise RewardError("a reward sum needs at least one part.")
@@ -167,7 +155,7 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
         raise RewardError(f"reward {name} returned {len(scores)} scores for {len(turns)} turns.")
     for i, score in enumerate(scores):
         if isinstance(score, (bool, np.bool_)) or not isinstance(score, numbers.Real):
-            raise RewardError(f"reward {name} returned {_shown(score)} for turn {i}, expected a number.")
+            raise RewardError(f"reward {name} returned {shown(score)} for turn {i}, expected a number.")
         if not np.isfinite(_as_float(score)):
             raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
     return np.asarray(scores, dtype=np.float64)
@@ -195,12 +183,6 @@ def _in_order(returned: Any) -> Iterator[Any]:
 def _plain(score: Any) -> Any:
     """The number in an array or tensor of no dimension; anything else as it is."""
     return score.item() if getattr(score, "ndim", None) == 0 and hasattr(score, "item") else score
-
-
-def _shown(value: Any) -> str:
-    """The value as messages show it: on one line, and not all of it where it is long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _as_float(score: Any) -> float:

@@ -30,7 +30,7 @@ class Task(ABC):
 
     A task is read-only and may be shared by many envs. What changes during an episode is its state: any value
     that can be deep-copied and pickled, and that `state_to_json` can write down. Everything a new dataset needs
-    is one subclass and one `gymnasium.register` line.
+    is one subclass and one line, `envs.register_task`; docs/adding_a_text_task.md shows it.
     """
 
     default_reward: str = "gold"

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.data.records import AnyRecord, Record
+from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.registry import env_id, env_options, task_of
 from envs.text_task import TextTask
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
-from evaluation.reward_models import label_ceiling
+from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from rewards.baselines import fit_baselines
+
+FITTED = 4000  # training records that predictors of labels are fitted on
 
 
 @dataclass
@@ -44,17 +46,21 @@ def main() -> None:
         for name, gold, words in policies(test, count, options.seed):
             print(f"| {name} | {show(gold)} | {words:.1f} |")
         print()
-    pairs, held_out = (
-        [r for r in records if isinstance(r, Record)] for records in (train.records[:4000], test.records[:count])
-    )
-    if held_out:
-        print_predictors(pairs, held_out, label_ceiling(test, held_out))
-        print_repeated(pairs_of(train.records), held_out)
+    if pairs := pairs_of(test.records[:count]):
+        print_predictors(pairs_of(train.records[:FITTED]), pairs, label_ceiling(test, pairs))
+        print_repeated(pairs_of(train.records), pairs)
+    if labelled := labelled_of(test.records[:count]):
+        print_label_predictors(labelled_of(train.records[:FITTED]), labelled, label_ceiling(test, labelled))
 
 
 def pairs_of(records: Sequence[AnyRecord]) -> list[Record]:
     """Those of the records that are preference pairs."""
     return [record for record in records if isinstance(record, Record)]
+
+
+def labelled_of(records: Sequence[AnyRecord]) -> list[LabelledRecord]:
+    """Those of the records that are labelled responses."""
+    return [record for record in records if isinstance(record, LabelledRecord)]
 
 
 def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: float | None) -> None:
@@ -64,6 +70,18 @@ def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: f
         print(f"| {name} | {show(accuracy)} |")
     if ceiling is not None:
         print(f"| ceiling that the label noise implies | {ceiling:.3f} |")
+
+
+def print_label_predictors(
+    train: Sequence[LabelledRecord], test: Sequence[LabelledRecord], ceiling: float | None
+) -> None:
+    """The table of what predicts the labels of single responses."""
+    print("| predictor of the label | AUC | accuracy |\n|---|---|---|")
+    for name, area in label_baselines(train, test).items():
+        print(f"| {name} | {show(area)} | |")
+    print(f"| the more frequent label | 0.500 | {majority_accuracy(test):.3f} |")
+    if ceiling is not None:
+        print(f"| ceiling: gold itself | {ceiling:.3f} | |")
 
 
 def print_repeated(train: Sequence[Record], test: Sequence[Record]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
-from evaluation.metrics import auc, bootstrap_auc, bootstrap_mean, group_means, pair_accuracy
-from rewards.baselines import fit_baselines
+from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_means, pair_accuracy
+from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.preferences import Labels, Preferences
 from rewards.reward_model import RewardModel
 
@@ -56,11 +56,26 @@ def _evaluate_labels(
     right = ((scores + model.centre > 0) == (labels > 0.5)).astype(float)
     report: dict[str, Any] = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}
     report["ceiling"] = label_ceiling(task, held_out)
-    lengths = [len(r.response.split()) for r in train], [len(r.response.split()) for r in held_out]
-    sign = 1.0 if auc(lengths[0], [r.label for r in train]) >= 0.5 else -1.0
-    report["baselines"] = {"random": 0.5, "length": auc(sign * np.array(lengths[1]), labels)}
-    report["baselines"]["majority_accuracy"] = float(max(labels.mean(), 1 - labels.mean()))
+    by_name = {name: interval["mean"] for name, interval in label_baselines(train, held_out).items()}
+    report["baselines"] = {"random": 0.5, **by_name, "majority_accuracy": majority_accuracy(held_out)}
     return report
+
+
+def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]) -> dict[str, Interval]:
+    """The AUC on held-out labels of scores that see the response alone, by name; `train` says which way they count."""
+    scores: dict[str, Baseline] = {"length": lambda response: len(response.split()), "keyword": fit_keyword(train)}
+    report = {}
+    for name, score in scores.items():
+        before, after = ([score(r.response) for r in records] for records in (train, held_out))
+        sign = 1.0 if auc(before, [r.label for r in train]) >= 0.5 else -1.0
+        report[name] = bootstrap_auc(sign * np.array(after), [r.label for r in held_out])
+    return report
+
+
+def majority_accuracy(held_out: Sequence[LabelledRecord]) -> float:
+    """The accuracy of saying the more frequent label every time."""
+    share = float(np.mean([r.label > 0.5 for r in held_out]))
+    return max(share, 1 - share)
 
 
 def label_ceiling(task: TextTask, records: Sequence[AnyRecord]) -> float | None:

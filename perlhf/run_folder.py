@@ -5,6 +5,7 @@ Files are written beside their place and renamed, so that a reader never sees ha
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
         UserError: the given folder already holds a run, or is a file.
     """
     if output_dir is None:
-        folder = _first_free(Path("runs") / name)
+        folder = _first_free(Path("runs") / re.sub("[/:]", "-", name))  # of an id such as "my_file:me/Toy-v0"
     else:
         folder = Path(output_dir)
         if folder.exists() and not folder.is_dir():

@@ -1,13 +1,13 @@
 """Scores that know nothing of the prompt. A reward model that does not beat them has learned nothing.
 
-Each is fitted on training pairs where it has anything to fit, and scores one response.
+Each is fitted on training records where it has anything to fit, and scores one response.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from envs.data.records import Record
+from envs.data.records import LabelledRecord, Record
 
 Baseline = Callable[[str], float]
 
@@ -27,11 +27,12 @@ def fit_length(pairs: Sequence[Record]) -> Baseline:
     return lambda response: direction * len(response.split())
 
 
-def fit_keyword(pairs: Sequence[Record], candidates: int = 500) -> Baseline:
-    """Has or has not the one word that tells most, of the commonest `candidates`."""
-    chosen, rejected = ([_words(getattr(p, side)) for p in pairs] for side in ("chosen", "rejected"))
-    common = Counter(word for words in (*chosen, *rejected) for word in words).most_common(candidates)
-    margins = {w: sum((w in c) - (w in r) for c, r in zip(chosen, rejected, strict=True)) for w, _ in common}
+def fit_keyword(records: Sequence[Record] | Sequence[LabelledRecord], candidates: int = 500) -> Baseline:
+    """Has or has not the one word that tells most, of the commonest `candidates`: its shares among the good
+    responses and among the bad ones differ most."""
+    good, bad = ([_words(text) for text in texts] for texts in _sides(records))
+    common = Counter(word for words in (*good, *bad) for word in words).most_common(candidates)
+    margins = {w: sum(w in c for c in good) * len(bad) - sum(w in r for r in bad) * len(good) for w, _ in common}
     if not margins:
         return lambda response: 0.0
     best = max(sorted(margins), key=lambda word: abs(margins[word]))
@@ -42,6 +43,18 @@ def fit_keyword(pairs: Sequence[Record], candidates: int = 500) -> Baseline:
 def refuses(response: str) -> float:
     """1 where the response declines."""
     return float(_REFUSAL.search(response.lower()) is not None)
+
+
+def _sides(records: Sequence[Record] | Sequence[LabelledRecord]) -> tuple[list[str], list[str]]:
+    """The responses that were liked, and those that were not."""
+    good, bad = [], []
+    for record in records:
+        if isinstance(record, Record):
+            good.append(record.chosen)
+            bad.append(record.rejected)
+        else:
+            (good if record.label > 0.5 else bad).append(record.response)
+    return good, bad
 
 
 def _words(text: str) -> frozenset[str]:

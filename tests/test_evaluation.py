@@ -8,14 +8,15 @@ import pytest
 import yaml
 from tiny_models import gemma
 
+import evaluation.baselines
 import evaluation.evaluate
 import evaluation.picture
 import evaluation.reproduce
 from agents import pretrain
 from backbones.roles import LoRASettings
-from envs.data.records import Record
+from envs.data.records import LabelledRecord, Record
 from envs.text import HH
-from evaluation.baselines import repeated
+from evaluation.baselines import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce import (
     TEXT_TASKS,
@@ -300,6 +301,30 @@ def test_what_could_be_learned_by_heart_is_counted_by_group():
     ]
     shares = {name: (share["mean"], share["n"]) for name, share in repeated(train, test).items()}
     assert shares == {"all": (0.5, 4), "seen": (0.5, 2), "unseen": (0.0, 1)}
+
+
+def test_labelled_responses_have_a_table_of_their_own(capsys):
+    train = [LabelledRecord("p", "yes sir", 1.0, {}), LabelledRecord("p", "no", 0.0, {})]
+    test = [LabelledRecord("p", text, label, {}) for text, label in (("yes sir", 1.0), ("no", 0.0), ("no thanks", 0.0))]
+    print_label_predictors(train, test, 0.9)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["predictor of the label", "AUC", "accuracy"]
+    # two words beat one and tie with two; "yes" is in the good one alone; two of three labels are 0
+    found = {name: (area.split()[0], accuracy) for name, area, accuracy in (row for row in rows[2:] if row[1])}
+    assert found == {
+        "length": ("0.750", ""), "keyword": ("1.000", ""), "the more frequent label": ("0.500", "0.667"),
+        "ceiling: gold itself": ("0.900", ""),
+    }  # fmt: skip
+
+
+def test_the_baselines_of_a_pointwise_task_are_printed(monkeypatch, capsys):
+    words = ["--env", "Taskmaster-v0", "--env-options", "domain=ticketing", "--prompts", "40"]
+    monkeypatch.setattr("sys.argv", ["baselines", *words])
+    evaluation.baselines.main()
+    printed = capsys.readouterr().out
+    assert "| oracle | 1.000 [1.000, 1.000] |" in printed
+    assert all(f"| {name} | 0." in printed for name in ("length", "keyword", "ceiling: gold itself"))
+    assert "random" not in printed
 
 
 # The commands that make what is evaluated

@@ -147,4 +147,7 @@ def test_a_model_of_labels_is_measured_by_hand(longer_is_good, by_length):
     assert report["accuracy"]["n"] == report["auc"]["n"] == 4
     assert report["ceiling"] is None
     # 3 words beat 2 and lose to 4, 1 loses to both: 1 of 4, or 3 of 4 where training says that shorter is better
-    assert report["baselines"] == {"random": 0.5, "length": by_length, "majority_accuracy": 0.5}
+    # "b" is the word that tells most in training; it is in one of two good and in both bad responses, ties half
+    by_keyword = 0.25 if longer_is_good else 0.75
+    baselines = {"random": 0.5, "length": by_length, "keyword": by_keyword, "majority_accuracy": 0.5}
+    assert report["baselines"] == baselines

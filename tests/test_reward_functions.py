@@ -10,7 +10,7 @@ from perlhf.errors import RewardError
 from rewards.baselines import fit_keyword, fit_length, refuses
 from rewards.functions import contains, length_penalty, load_reward_yaml, repetition_penalty, reward_from_text
 
-from envs.data.records import Record  # isort: skip
+from envs.data.records import LabelledRecord, Record  # isort: skip
 
 
 def turns(*responses):
@@ -104,6 +104,13 @@ def test_the_keyword_baseline_finds_the_word_that_tells():
     absent = fit_keyword(pairs(("yes", "bad a"), ("b", "bad")))
     assert absent("bad luck") < absent("luck")
     assert fit_keyword([])("anything") == 0.0
+
+
+def test_the_keyword_of_labels_goes_by_the_shares_of_good_and_bad():
+    # "sure" is in 2 of 2 good and in 1 of 4 bad ones, "no" in none and in 2 of 4
+    labels = (("sure a", 1.0), ("sure", 1.0), ("sure b", 0.0), ("no", 0.0), ("no c", 0.0), ("d", 0.0))
+    keyword = fit_keyword([LabelledRecord("p", response, label, {}) for response, label in labels])
+    assert [keyword(text) for text in ("sure thing", "no", "")] == [1.0, 0.0, 0.0]
 
 
 def test_a_refusal_is_recognised():

@@ -9,6 +9,7 @@ import numpy as np
 from envs.data.miniature.annotator import Annotator, Rater
 from envs.data.miniature.grammar import Grammar
 from envs.data.records import LabelledRecord, Record, good_response
+from perlhf.errors import UserError
 
 SIZES = {"train": 20_000, "validation": 1_000, "test": 2_000}
 ANNOTATOR, RATER = Annotator(), Rater()
@@ -16,6 +17,7 @@ MiniatureRecord = Record | LabelledRecord
 _SEED_OF_SPLIT = {"train": 0, "validation": 1, "test": 3}
 _SPLIT_OF_FOLD = {0: "test", 1: "validation"}
 _SEED = 20240310
+_TRIES = 10_000  # of drawing, before it is given up
 UNSEEN_SHARE = 0.25  # of the documents that the backbone reads: 8 of 32 topics
 
 
@@ -76,21 +78,40 @@ def miniature(grammar: Grammar, split: str) -> MiniatureCorpus:
 
 def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split: str) -> MiniatureRecord:
     """A record whose case belongs to `split`: a pair, or one response where the grammar is pointwise."""
-    case = grammar.draw_case(rng, unseen)
-    while _SPLIT_OF_FOLD.get(grammar.fold(case), "train") != split:
-        case = grammar.draw_case(rng, unseen)
+    case = _draw_case(grammar, rng, unseen, split)
     prompt = grammar.word_prompt(case, rng)
     meta = {"synthetic": True, "groups": grammar.groups(case), "case": list(case)}
     if grammar.pointwise:
         response = grammar.draw_response(case, rng)
         return LabelledRecord(prompt, response, RATER.label(grammar.judge(case, response), rng), meta)
-    first, second = grammar.draw_response(case, rng), grammar.draw_response(case, rng)
-    while second == first:
-        second = grammar.draw_response(case, rng)
+    chosen, rejected, feedback = _labelled_pair(grammar, case, rng)
+    return Record(prompt, chosen, rejected, {**meta, **feedback})
+
+
+def _draw_case(grammar: Grammar, rng: np.random.Generator, unseen: bool, split: str) -> Any:
+    for _ in range(_TRIES):
+        case = grammar.draw_case(rng, unseen)
+        if _SPLIT_OF_FOLD.get(grammar.fold(case), "train") == split:
+            return case
+    raise UserError(f"{type(grammar).__name__}: none of {_TRIES} cases drawn is in split {split!r}; it needs more.")
+
+
+def _labelled_pair(grammar: Grammar, case: Any, rng: np.random.Generator) -> tuple[str, str, dict[str, Any]]:
+    """Two different responses, the one that the noisy annotator prefers first, and what else is said of them."""
+    first, second = _two_responses(grammar, case, rng)
     golds = grammar.judge(case, first), grammar.judge(case, second)
-    first_preferred = ANNOTATOR.label(*golds, rng)
-    chosen, rejected = (first, second) if first_preferred else (second, first)
-    return Record(prompt, chosen, rejected, {**meta, **grammar.feedback(first_preferred, golds[0] - golds[1], rng)})
+    preferred = ANNOTATOR.label(*golds, rng)
+    feedback = grammar.feedback(preferred, golds[0] - golds[1], rng)
+    return (first, second, feedback) if preferred else (second, first, feedback)
+
+
+def _two_responses(grammar: Grammar, case: Any, rng: np.random.Generator) -> tuple[str, str]:
+    first = grammar.draw_response(case, rng)
+    for _ in range(_TRIES):
+        second = grammar.draw_response(case, rng)
+        if second != first:
+            return first, second
+    raise UserError(f"{type(grammar).__name__}: all of {_TRIES} responses drawn to {case} are the same.")
 
 
 def pretraining_documents(grammar: Grammar, rng: np.random.Generator) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """`Grammar`: what a generated corpus is made of. `MiniatureCorpus` turns one into splits of records."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -12,11 +13,13 @@ Shortcut = Callable[[Any, str, np.random.Generator], str]
 class Grammar(ABC):
     """Draws cases, puts them into words, answers them well and badly, and judges answers.
 
+    A new one writes what is abstract here; docs/adding_a_text_task.md shows a whole one.
+
     A case is the meaning of a prompt: a NamedTuple of plain JSON values, from which everything that is right
     follows. Words are drawn by the generator given, so the same seeds give the same corpus.
 
     Attributes:
-        name: of the corpus, in lower case.
+        name: of the corpus, in lower case; only shipped ones need one.
         case_type: the NamedTuple of its cases.
         pointwise: whether responses are labelled one by one instead of in pairs.
     """
@@ -27,15 +30,18 @@ class Grammar(ABC):
 
     @abstractmethod
     def draw_case(self, rng: np.random.Generator, unseen: bool) -> Any:
-        """A case of the topics that are held out (`unseen`), or of the others."""
+        """A case of the topics that are held out (`unseen`), or of the others; a grammar may have no such topics."""
 
-    @abstractmethod
     def fold(self, case: Any) -> int:
-        """Which tenth of all cases this one is in, whatever its wording: 0 is test, 1 validation, others train."""
+        """Which tenth of all cases this one is in, whatever its wording: 0 is test, 1 validation, others train.
 
-    @abstractmethod
+        By default a hash of the whole case says it.
+        """
+        return hashlib.sha256(repr([str(part) for part in case]).encode("utf-8")).digest()[0] * 10 // 256
+
     def groups(self, case: Any) -> list[str]:
-        """The groups that results are also reported by."""
+        """The groups that results are also reported by; by default none."""
+        return []
 
     @abstractmethod
     def word_prompt(self, case: Any, rng: np.random.Generator) -> str:
