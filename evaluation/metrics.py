@@ -34,8 +34,19 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> I
 def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
     """The mean of `values` (n,) over each group of items; an item may be in several, named in a fixed order."""
     array = np.asarray(values, dtype=np.float64)
+    return {name: bootstrap_mean(array[members]) for name, members in members_of(groups).items()}
+
+
+def group_aucs(scores: ArrayLike, labels: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
+    """The AUC over each group of items, as `group_means`."""
+    array, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    return {name: bootstrap_auc(array[members], truth[members]) for name, members in members_of(groups).items()}
+
+
+def members_of(groups: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Which of the items (n,) are in each group, from the groups of each item."""
     names = dict.fromkeys(name for position in zip_longest(*groups) for name in position if name is not None)
-    return {name: bootstrap_mean(array[[name in of_item for of_item in groups]]) for name in names}
+    return {name: np.array([name in of_item for of_item in groups]) for name in names}
 
 
 def pair_accuracy(first: ArrayLike, second: ArrayLike) -> np.ndarray:

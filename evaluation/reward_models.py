@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
-from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_means, pair_accuracy
+from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.preferences import Labels, Preferences
 from rewards.reward_model import RewardModel
@@ -19,7 +19,7 @@ def evaluate_reward_model(
     """What summary.json says of a reward model.
 
     Pairs: `accuracy` with its interval, by group of prompts too, and `gold_agreement` where there is a judge.
-    Labels: `auc` with its interval beside `accuracy` of the sign of the logit.
+    Labels: `auc` with its interval, by group too, beside `accuracy` of the sign of the logit.
     Both: `baselines` and `ceiling`, what the noise of the labels allows; None where it is not known.
     """
     if isinstance(preferences, Labels):
@@ -58,6 +58,7 @@ def _evaluate_labels(
     report["ceiling"] = label_ceiling(task, held_out)
     by_name = {name: interval["mean"] for name, interval in label_baselines(train, held_out).items()}
     report["baselines"] = {"random": 0.5, **by_name, "majority_accuracy": majority_accuracy(held_out)}
+    report["groups"] = group_aucs(scores, labels, [r.meta.get("groups", ()) for r in held_out])
     return report
 
 

@@ -13,6 +13,7 @@ from evaluation.metrics import (
     bootstrap_mean,
     correlation,
     distinct_n,
+    group_aucs,
     group_means,
     pair_accuracy,
 )
@@ -70,6 +71,13 @@ def test_groups_are_averaged_apart_and_named_in_order():
     assert [groups[name]["mean"] for name in groups] == [0.75, 0.0, 0.5, 0.5]
     assert [groups[name]["n"] for name in groups] == [2, 1, 2, 1]
     assert group_means([1.0], [[]]) == {}
+
+
+def test_the_auc_of_a_group_compares_within_the_group_alone():
+    scores, labels, groups = [1, 2, 3, 4], [0, 1, 1, 0], [["a"], ["a"], ["b"], ["b"]]
+    areas = group_aucs(scores, labels, groups)
+    assert {name: area["mean"] for name, area in areas.items()} == {"a": 1.0, "b": 0.0}
+    assert areas["a"]["n"] == 2
 
 
 @pytest.mark.parametrize(
