@@ -23,8 +23,7 @@ from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, respon
 from backbones.loading import load_model, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
 from envs.data.records import AnyRecord, good_response
-from envs.registry import backbone_name, env_id, env_options, task_of
-from envs.text_task import TextTask
+from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -65,10 +64,7 @@ def main() -> None:
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     name = env_id(options.env)
-    kwargs = {**env_options(options.env_options), "data": options.data}
-    task, held_out = (task_of(name, **kwargs, split=split) for split in ("train", "test"))
-    if not isinstance(task, TextTask) or not isinstance(held_out, TextTask):
-        raise UserError(f"{options.env} has no chosen responses to learn from.")
+    task, held_out = text_tasks(name, options.env_options, options.data, ("train", "test"))
     backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)

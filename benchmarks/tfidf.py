@@ -18,10 +18,10 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from envs.registry import env_id, env_options, task_of
-from envs.text_task import TextTask
+from envs.data.splits import SPLITS
+from envs.registry import env_id, text_tasks
 from evaluation.metrics import bootstrap_auc, bootstrap_mean, pair_accuracy
-from perlhf.errors import UserError, run_command
+from perlhf.errors import run_command
 from perlhf.options import option, parse_options
 from rewards.preferences import Labels, drawn, preferences_of
 
@@ -44,16 +44,13 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python benchmarks/tfidf.py")
-    kwargs = {**env_options(options.env_options), "data": options.data}
-    tasks = {split: task_of(env_id(options.env), **kwargs, split=split) for split in ("train", "validation", "test")}
-    train = tasks["train"]
-    if not isinstance(train, TextTask):
-        raise UserError(f"{options.env} is not a text task.")
+    train, *others = text_tasks(env_id(options.env), options.env_options, options.data, SPLITS)
     rng = np.random.default_rng(options.seed)
     records = drawn(train, options.pairs, rng)
-    held_out = [tasks[split].records[: options.eval_pairs] for split in ("validation", "test")]  # type: ignore[attr-defined]
-    fit, name = (labels_score, "AUC") if isinstance(preferences_of(train), Labels) else (pairs_score, "accuracy")
-    figure, strength = fit(records, *held_out, rng)
+    held_out = [task.records[: options.eval_pairs] for task in others]
+    labelled = isinstance(preferences_of(train), Labels)
+    figure, strength = labels_score(records, *held_out) if labelled else pairs_score(records, *held_out, rng)
+    name = "AUC" if labelled else "accuracy"
     print(
         f"{options.env} {options.env_options} TF-IDF + logistic regression: {name} {figure['mean']:.3f} "
         f"[{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}, C = {strength:g}, {len(records)} records"
@@ -77,12 +74,9 @@ def pairs_score(train: Sequence[Any], validation: Sequence[Any], test: Sequence[
     return bootstrap_mean(right(best, test)), strength
 
 
-def labels_score(train: Sequence[Any], validation: Sequence[Any], test: Sequence[Any], rng: np.random.Generator) -> Any:
+def labels_score(train: Sequence[Any], validation: Sequence[Any], test: Sequence[Any]) -> Any:
     """AUC on the test labels with its interval, and the strength that was best on the validation labels."""
-    parts = [
-        (vectorizer().fit([getattr(r, field) for r in train]), field)
-        for field in ("prompt", "response")
-    ]  # fmt: skip
+    parts = [(vectorizer().fit([getattr(r, field) for r in train]), field) for field in ("prompt", "response")]
 
     def features(records: Sequence[Any]) -> csr_matrix:
         return hstack([words.transform([getattr(r, field) for r in records]) for words, field in parts]).tocsr()

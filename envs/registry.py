@@ -1,6 +1,7 @@
 """Environment ids as commands take them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import gymnasium as gym
 import yaml
@@ -9,6 +10,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.core import make_task, task_class
 from envs.entry_points import load_module
 from envs.task import Task
+from envs.text_task import TextTask
 from perlhf.errors import UserError, did_you_mean
 
 
@@ -34,17 +36,22 @@ def env_id(name: str) -> str:
     return full
 
 
+_OWN = {"data": "--data", "reward": "--reward", "split": "its splits"}  # arguments of an env that commands set
+
+
 def env_options(text: str) -> dict[str, Any]:
-    """Arguments of an env from a command line: "domain=ticketing,split=test"; values are YAML scalars.
+    """Arguments of an env from a command line: "min_score_ratio=2,max_pairs_per_post=5"; values are YAML scalars.
 
     Raises:
-        UserError: a part that is not NAME=VALUE.
+        UserError: a part that is not NAME=VALUE, or names what a command has an option of its own for.
     """
     options: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, sign, value = part.partition("=")
         if not sign or not name.strip():
             raise UserError(f"env option {part!r}: expected NAME=VALUE, with commas between.")
+        if name.strip() in _OWN:
+            raise UserError(f"env option {part!r}: not to be given here, the command itself has {_OWN[name.strip()]}.")
         options[name.strip()] = yaml.safe_load(value)
     return options
 
@@ -59,3 +66,22 @@ def task_of(full_id: str, **options: Any) -> Task:
     kwargs = {k: v for k, v in gym.spec(full_id).kwargs.items() if k not in ("reward", "render_mode")}
     task = kwargs.pop("task")
     return make_task(task, {**kwargs, **options})
+
+
+def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[TextTask]:
+    """A text task over each of some splits, as the options of a command describe it.
+
+    Args:
+        full_id: of a registered env.
+        env_options_text: its other arguments, see `env_options`.
+        data: its data.
+        splits: "train", "validation", "test".
+
+    Raises:
+        UserError: it is another kind of task.
+    """
+    options = {**env_options(env_options_text), "data": data}
+    tasks = [task_of(full_id, **options, split=split) for split in splits]
+    if not all(isinstance(task, TextTask) for task in tasks):
+        raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")
+    return cast(list[TextTask], tasks)

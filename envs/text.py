@@ -282,8 +282,8 @@ class Taskmaster(TextTask):
             domain: "coffee" or "ticketing".
             data, split: as of `TextTask`.
         """
-        if domain not in TASKMASTER:
-            raise UserError(f"unknown domain {domain!r}.{did_you_mean(domain, TASKMASTER)}")
+        if not isinstance(domain, str) or domain not in TASKMASTER:
+            raise UserError(f"unknown domain {domain!r}.{did_you_mean(str(domain), TASKMASTER)}")
         self.domain, self.grammar = domain, TASKMASTER[domain]
         self.default_reward = f"rewards.bundled:taskmaster_{domain}"
         folder = Path(data) / {"ticketing": "TM-3-2020", "coffee": "TM-4-2024"}[domain]

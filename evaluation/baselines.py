@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.data.records import AnyRecord, LabelledRecord, Record
-from envs.registry import env_id, env_options, task_of
+from envs.registry import env_id, text_tasks
 from envs.text_task import TextTask
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
 from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
-from perlhf.errors import UserError, run_command
+from perlhf.errors import run_command
 from perlhf.options import option, parse_options
 from rewards.baselines import fit_baselines
 
@@ -36,10 +36,7 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    kwargs = {**env_options(options.env_options), "data": options.data}
-    train, test = (task_of(env_id(options.env), **kwargs, split=split) for split in ("train", "test"))
-    if not isinstance(train, TextTask) or not isinstance(test, TextTask):
-        raise UserError(f"{options.env} is not a text task.")
+    train, test = text_tasks(env_id(options.env), options.env_options, options.data, ("train", "test"))
     count = min(options.prompts, len(test.records))
     if test.miniature is not None:
         print("| policy | gold | words |\n|---|---|---|")

@@ -13,9 +13,8 @@ from typing import Any
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
 from backbones.roles import Role, load_role
-from envs.registry import backbone_name, env_id, env_options, task_of
+from envs.registry import backbone_name, env_id, text_tasks
 from envs.reward_spec import resolve_reward
-from envs.text_task import TextTask
 from evaluation.compare import Evaluator, compare, describe, show_answers, write_report
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
@@ -51,10 +50,7 @@ def main() -> None:
     folder = Path(options.run)
     config = ppo_config(folder)
     name = env_id(config["env"])
-    kwargs = {**env_options(config["env_options"]), "data": config["data"], "split": options.split}
-    task = task_of(name, **kwargs)
-    if not isinstance(task, TextTask):
-        raise UserError(f"{config['env']} is not a text task.")
+    (task,) = text_tasks(name, config["env_options"], config["data"], [options.split])
     backbone = Backbone.load(backbone_name(options.backbone or config["backbone"], name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     policy = load_policy(folder, backbone)

@@ -18,10 +18,10 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import use_threads
 from backbones.roles import LoRASettings
-from envs.registry import backbone_name, env_id, env_options, task_of
+from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
 from evaluation.reward_models import evaluate_reward_model
-from perlhf.errors import UserError, run_command
+from perlhf.errors import run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
@@ -66,10 +66,7 @@ def main() -> None:
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     name = env_id(options.env)
-    kwargs = {**env_options(options.env_options), "data": options.data}
-    task, held_out = (task_of(name, **kwargs, split=split) for split in ("train", "test"))
-    if not isinstance(task, TextTask) or not isinstance(held_out, TextTask):
-        raise UserError(f"{options.env} is not a text task: it has no preference pairs and no labels.")
+    task, held_out = text_tasks(name, options.env_options, options.data, ("train", "test"))
     preferences = preferences_of(task)
     backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)

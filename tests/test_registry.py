@@ -1,0 +1,75 @@
+"""From what a command line says of an env to its tasks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envs.registry import backbone_name, env_id, env_options, task_of, text_tasks
+from envs.text import Taskmaster
+from perlhf.errors import UserError
+
+NAMES = ["TLDR-v0", "BOLT-v0", "HH-v0", "SHP-v0", "Taskmaster-v0"]
+
+
+def test_env_options_by_hand():
+    assert env_options("") == {}
+    assert env_options("domain=ticketing") == {"domain": "ticketing"}
+    assert env_options("min_score_ratio=2.5, max_pairs_per_post=3,a=null,b=x=y") == {
+        "min_score_ratio": 2.5, "max_pairs_per_post": 3, "a": None, "b": "x=y",
+    }  # fmt: skip
+
+
+@given(st.dictionaries(st.text("abcxyz_", min_size=1), st.integers() | st.booleans() | st.text("qrstuv", min_size=1)))
+def test_env_options_come_back(options):
+    assert env_options(",".join(f"{name}={value}" for name, value in options.items())) == options
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ticketing", "env option 'ticketing': expected NAME=VALUE, with commas between."),
+        ("=3", "env option '=3': expected NAME=VALUE, with commas between."),
+        ("data=x", "env option 'data=x': not to be given here, the command itself has --data."),
+        (
+            "domain=coffee,split=test",
+            "env option 'split=test': not to be given here, the command itself has its splits.",
+        ),
+    ],
+)
+def test_wrong_env_options_are_one_line(text, message):
+    with pytest.raises(UserError) as caught:
+        env_options(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_text_task_has_a_backbone_of_its_own_and_two_splits(name):
+    train, test = text_tasks(env_id(name), "", "miniature", ("train", "test"))
+    assert (train.split, test.split) == ("train", "test")
+    assert (len(train.records), len(test.records)) == (20_000, 2_000)
+    assert backbone_name("tiny", env_id(name)) == train.shipped_backbone
+    assert backbone_name("org/model", env_id(name)) == "org/model"
+
+
+def test_the_options_reach_the_task():
+    (task,) = text_tasks(env_id("Taskmaster-v0"), "domain=ticketing", "miniature", ["validation"])
+    assert isinstance(task, Taskmaster)
+    assert (task.domain, task.split) == ("ticketing", "validation")
+    assert task.default_reward == "rewards.bundled:taskmaster_ticketing"
+    assert task_of(env_id("Taskmaster-v0")).domain == "coffee"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("domain=tea", "unknown domain 'tea'. Known: coffee, ticketing."),
+        ("domains=coffee", "domain"),
+        ("domain=3", "unknown domain 3"),
+        ("domain=[coffee]", "unknown domain ['coffee']"),
+    ],
+)
+def test_a_wrong_option_of_a_task_is_one_line(options, message):
+    with pytest.raises(UserError) as caught:
+        text_tasks(env_id("Taskmaster-v0"), options, "miniature", ["train"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
