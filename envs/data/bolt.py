@@ -26,13 +26,11 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from envs.data.fields import limited_text, list_field, shown
+from envs.data.fields import MAX_PROMPT, limited_text, list_field, shown
 from envs.data.jsonl import read_jsonl, text_field
 from envs.data.records import Content, Demonstration, Skipped, content_of
 from envs.data.splits import hashed_split
 from perlhf.errors import DataError
-
-MAX_PROMPT = 100_000  # characters; what the prompt space of the envs admits
 
 
 def read_bolt(path: str | Path) -> Content[Demonstration]:

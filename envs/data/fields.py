@@ -7,6 +7,7 @@ from envs.data.jsonl import text_field
 from perlhf.errors import DataError
 
 MAX_LENGTH = 20_000  # characters of one text; what the spaces of the envs admit of a response
+MAX_PROMPT = 100_000  # and of a prompt
 
 
 def limited_text(row: Mapping[str, Any], key: str, where: str) -> str:

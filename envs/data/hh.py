@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.data.jsonl import read_jsonl, text_field
+from envs.data.fields import limited_text
+from envs.data.jsonl import read_jsonl
 from envs.data.records import Content, Record, Skipped
 from envs.data.splits import hashed_split
 from perlhf.errors import DataError
 
 _ANSWER = "\n\nAssistant:"
 _QUESTION = "\n\nHuman:"
-MAX_LENGTH = 20_000  # of a transcript; what the spaces of the env admit
 
 
 def read_hh(path: str | Path) -> Content[Record]:
@@ -47,12 +47,10 @@ def parse_hh(row: Mapping[str, Any], where: str) -> Record | Skipped:
     Raises:
         DataError: the row is not of the format; the message starts with `where`.
     """
-    chosen, rejected = (text_field(row, key, where) for key in ("chosen", "rejected"))
+    chosen, rejected = (limited_text(row, key, where) for key in ("chosen", "rejected"))
     for key, text in (("chosen", chosen), ("rejected", rejected)):
         if _ANSWER not in text:
             raise DataError(f"{where}: field {key!r} has no '\\n\\nAssistant:' turn.")
-        if len(text) > MAX_LENGTH:
-            raise DataError(f"{where}: field {key!r} has {len(text)} characters, more than {MAX_LENGTH}.")
     return _pair(chosen, rejected, where)
 
 

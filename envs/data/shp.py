@@ -22,13 +22,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.data.fields import MAX_LENGTH, int_field, shown
+from envs.data.fields import MAX_LENGTH, MAX_PROMPT, int_field, shown
 from envs.data.jsonl import read_jsonl, text_field
 from envs.data.records import Content, Record, Skipped, content_of
 from envs.data.splits import hashed_split
 from perlhf.errors import DataError, UserError
 
-MAX_PROMPT = 100_000  # characters; what the prompt space of the envs admits
 RATIO_TOLERANCE = 0.01  # admits ratios rounded to two digits
 _OFFICIAL = ("train", "validation", "test")  # the ends of `domain` in the corpus's own files
 
