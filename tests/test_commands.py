@@ -49,6 +49,36 @@ def chain(tmp_path_factory):
     return root, sft, ppo, evaluation
 
 
+TASKS = {
+    "TLDR-v0": ("--env", "TLDR-v0"),
+    "BOLT-v0": ("--env", "BOLT-v0"),
+    "SHP-v0": ("--env", "SHP-v0"),
+    "Taskmaster-v0": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_text_task_trains_with_what_is_shipped(tmp_path, task):
+    few = "--total-timesteps 8 --n-envs 8 --batch-size 8 --eval-prompts 8".split()
+    printed = run("agents.train_ppo", *TASKS[task], *few, "--output-dir", tmp_path / "ppo")
+    assert "[ok] adapters learn" in printed
+    summary = json.loads((tmp_path / "ppo" / "summary.json").read_text())
+    assert summary["sft"]["groups"]["sampled"]["seen topics"]["n"] == 4
+    assert summary["oracle"]["gold"] == 1.0
+
+
+def test_a_pointwise_reward_model_trains_and_serves_as_reward(tmp_path):
+    few = "--pairs 64 --policy-pairs 16 --eval-pairs 40".split()
+    printed = run(
+        "rewards.train_reward_model", *TASKS["Taskmaster-v0"], *few, "--output-dir", tmp_path / "reward"
+    )  # fmt: skip
+    assert "held-out auc" in printed
+    summary = json.loads((tmp_path / "reward" / "summary.json").read_text())
+    assert {"seen topics", "unseen topics"} <= set(summary["groups"])
+    few = "--total-timesteps 8 --n-envs 8 --batch-size 8 --eval-prompts 0".split()
+    run("agents.train_ppo", *TASKS["Taskmaster-v0"], "--reward", tmp_path / "reward", *few, cwd=tmp_path)
+
+
 def test_sft_says_what_it_did(chain):
     root, printed, _, _ = chain
     summary = json.loads((root / "sft" / "summary.json").read_text())
