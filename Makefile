@@ -41,8 +41,8 @@ models: install
 	$(REWARD) --env HH-v0 --log-prob-weight 0 --output-dir rewards/bundled/hh
 	$(REWARD) --env TLDR-v0 --output-dir rewards/bundled/tldr
 	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
-	$(REWARD) --env Taskmaster-v0 --env-options domain=coffee --output-dir rewards/bundled/taskmaster_coffee
-	$(REWARD) --env Taskmaster-v0 --env-options domain=ticketing --output-dir rewards/bundled/taskmaster_ticketing
+	for domain in coffee ticketing; do $(REWARD) --env Taskmaster-v0 --env-options domain=$$domain \
+	  --log-prob-weight 0.3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
