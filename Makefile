@@ -42,7 +42,7 @@ models: install
 	$(REWARD) --env TLDR-v0 --output-dir rewards/bundled/tldr
 	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
 	for domain in coffee ticketing; do $(REWARD) --env Taskmaster-v0 --env-options domain=$$domain \
-	  --log-prob-weight 0.3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
+	  --log-prob-weight 0.3 --score-limit 3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

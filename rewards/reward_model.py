@@ -37,14 +37,23 @@ class RewardModel:
         centre: what is taken off every score, so that reference answers score 0 on average. It stands outside
             the head because plain sequence classifiers have no bias.
         log_prob_weight: of log p of the response, in score per nat; 0 for the head alone.
+        score_limit: scores are clipped to this far from 0 after centring; None for no limit. Log-probabilities have a
+            long tail: a few rambling samples would rule PPO's normalised advantages, and noisy labels cannot tell
+            scores apart that far out anyway.
         folder: where it was loaded from or saved to, or None.
     """
 
     def __init__(
-        self, role: Role, centre: float = 0.0, log_prob_weight: float = 0.0, folder: Path | None = None
+        self,
+        role: Role,
+        centre: float = 0.0,
+        log_prob_weight: float = 0.0,
+        score_limit: float | None = None,
+        folder: Path | None = None,
     ) -> None:
         assert role.head is not None, "a reward role has a head"
-        self.role, self.centre, self.log_prob_weight, self.folder = role, centre, log_prob_weight, folder
+        self.role, self.centre, self.folder = role, centre, folder
+        self.log_prob_weight, self.score_limit = log_prob_weight, score_limit
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
@@ -63,8 +72,8 @@ class RewardModel:
             provenance = read_provenance(Path(folder), "backbone", "centre")
             backbone = backbone or _base_of(Path(folder), provenance)
             role, _ = load_role(Path(folder), "reward", True, backbone)
-            weight = provenance.get("log_prob_weight", 0.0)  # absent in what 0.1.0 wrote
-            model = _loaded[key] = cls(role, provenance["centre"], weight, Path(folder))
+            more = provenance.get("log_prob_weight", 0.0), provenance.get("score_limit")  # absent in what 0.1.0 wrote
+            model = _loaded[key] = cls(role, provenance["centre"], *more, Path(folder))
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
@@ -73,6 +82,7 @@ class RewardModel:
             "backbone": short_name(self.role.backbone.path),
             "centre": self.centre,
             "log_prob_weight": self.log_prob_weight,
+            "score_limit": self.score_limit,
         }
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
@@ -90,7 +100,8 @@ class RewardModel:
         scores = torch.empty(len(rows))
         for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
-        return scores - self.centre
+        scores -= self.centre
+        return scores if self.score_limit is None else scores.clamp(-self.score_limit, self.score_limit)
 
     def score_rows(self, rows: Sequence[Row]) -> Tensor:
         """Raw scores of token rows, (n,), not centred; takes gradients where they are on."""

@@ -52,6 +52,7 @@ class Options:
     log_prob_weight: float = option(
         0.1, "of the response's log-probability in the score, per nat; 0 reads the head alone", low=0
     )
+    score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
     seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
@@ -88,14 +89,14 @@ def train(options: Options) -> RewardModel:
     lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
     fit(model.role, lengths, loss, how, rng, folder / "metrics.jsonl")
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
-    model.centre = centre(model, preferences, records)
+    model.centre, model.score_limit = centre(model, preferences, records), options.score_limit
     model.save(folder, env=options.env, data=options.data)
     report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
         lora_rank=None if options.full else options.lora_rank, log_prob_weight=options.log_prob_weight,
-        seed=options.seed, data=options.data,
+        score_limit=options.score_limit, seed=options.seed, data=options.data,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(),

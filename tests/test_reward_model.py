@@ -95,13 +95,22 @@ def test_the_score_adds_the_log_probability_of_the_response(backbone):
 
 def test_a_score_with_log_probabilities_is_saved_whole(backbone, tmp_path):
     model = fresh(backbone)
-    model.log_prob_weight = 0.3
+    model.log_prob_weight, model.score_limit = 0.3, 2.5
     model.save(tmp_path)
     before = model(TURNS)
     del model
     gc.collect()
-    assert RewardModel.load(tmp_path, backbone).log_prob_weight == 0.3
+    loaded = RewardModel.load(tmp_path, backbone)
+    assert (loaded.log_prob_weight, loaded.score_limit) == (0.3, 2.5)
     assert RewardModel.load(tmp_path, backbone)(TURNS) == before
+
+
+def test_scores_end_at_the_limit(backbone):
+    model = fresh(backbone)
+    free = model(TURNS)
+    for limit in (min(map(abs, free)) / 2, 0.1, 100.0):
+        model.score_limit = limit
+        assert model(TURNS) == pytest.approx([max(-limit, min(limit, score)) for score in free])
 
 
 def test_the_log_probability_tells_what_a_head_has_to_learn(backbone, tmp_path):
