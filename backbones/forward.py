@@ -1,7 +1,7 @@
 """What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,14 +52,19 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
-    output = model(
+    return _run(model, batch).logits[:, :-1].float() / temperature
+
+
+def _run(model: PreTrainedModel, batch: TokenBatch, **more: Any) -> Any:
+    """The model's output, with the logits of the last prompt position and of the response positions."""
+    return model(
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
         logits_to_keep=batch.length + 1,
         use_cache=False,
+        **more,
     )
-    return output.logits[:, :-1].float() / temperature
 
 
 def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
@@ -142,14 +147,7 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
 
     In one forward; log p is 0 on padding. Every row has a response token.
     """
-    output = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        logits_to_keep=batch.length + 1,
-        output_hidden_states=True,
-        use_cache=False,
-    )
+    output = _run(model, batch, output_hidden_states=True)
     log_probs = chosen_log_probs(output.logits[:, :-1].float(), batch.response_ids) * batch.response_mask
     ends = batch.input_ids.shape[1] - batch.length + batch.response_mask.sum(1) - 1
     return output.hidden_states[-1][torch.arange(len(ends), device=ends.device), ends], log_probs
