@@ -22,10 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.registry import env_id, env_options, task_of
+from envs.registry import env_id, env_options, task_of, text_tasks
+from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary, write_json
+from rewards.preferences import Pairs
+from rewards.reward_model import RewardModel
 
 Summary = dict[str, Any]
 
@@ -185,8 +188,23 @@ def tasks_table(options: Options) -> Table:
 
 
 def bundled_table(options: Options) -> Table:
-    """The bundled reward models, from the summaries that were written when they were trained."""
-    return Table("The bundled reward models on held-out records", {}, lambda _: bundled_rows())
+    """The bundled reward models, from the summaries that were written when they were trained; TL;DR's on BOLT too."""
+    title = "The bundled reward models on held-out records"
+    return Table(title, {}, lambda _: bundled_rows({**bundled_summaries(), "tldr, on BOLT-v0": summary_on_bolt()}))
+
+
+def bundled_summaries() -> dict[str, Summary]:
+    """What summary.json of every bundled reward model says, by name."""
+    files = sorted((ROOT / "rewards" / "bundled").glob("*/summary.json"))
+    return {file.parent.name: read_summary(file.parent) for file in files}
+
+
+def summary_on_bolt() -> Summary:
+    """TL;DR's reward model on pairs of BOLT, of which it has seen none."""
+    train, test = text_tasks(env_id("BOLT-v0"), "", "miniature", ("train", "test"))
+    model = RewardModel.load(ROOT / "rewards" / "bundled" / "tldr")
+    report = evaluate_reward_model(model, Pairs(), test, train.records[:4000], test.records[:2000])
+    return {**report, "log_prob_weight": model.log_prob_weight}
 
 
 def reward_table(options: Options) -> Table:
@@ -206,7 +224,7 @@ def head_table(options: Options) -> Table:
             options, f"head-{task.lower()}-{weight}", module, *TEXT_TASKS[task], *amounts, "--log-prob-weight", weight
         )
         for task in ("TLDR", "SHP")
-        for weight in (0, 0.1, 0.3)
+        for weight in (0, 0.1)
     }
     return Table("Reward models: head + w * log p(response), 4,000 pairs and 2,000 samples", runs, reward_rows)
 
@@ -293,17 +311,16 @@ def common(*names: Collection[str]) -> list[str]:
     return [name for name in names[0] if all(name in others for others in names)]
 
 
-def bundled_rows() -> list[str]:
-    """Every bundled reward model beside its baselines and its ceiling."""
+def bundled_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Reward models beside their baselines and their ceilings."""
     rows = table_head("", "figure", "held out", "seen topics", "unseen topics", "length", "keyword", "ceiling", "w")
-    for folder in sorted((ROOT / "rewards" / "bundled").glob("*/summary.json")):
-        s = read_summary(folder.parent)
+    for name, s in summaries.items():
         kind = "auc" if "auc" in s else "accuracy"
         groups = [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
         baselines = [f"{s['baselines'][b]:.3f}" for b in ("length", "keyword")]
         weight = f"{s.get('log_prob_weight', 0.0):g}"
         rows.append(
-            row(folder.parent.name, kind.replace("auc", "AUC"), interval(s[kind]), *groups, *baselines,
+            row(name, kind.replace("auc", "AUC"), interval(s[kind]), *groups, *baselines,
                 f"{s['ceiling']:.3f}", weight)
         )  # fmt: skip
     return rows

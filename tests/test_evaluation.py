@@ -22,6 +22,7 @@ from evaluation.reproduce import (
     TEXT_TASKS,
     Run,
     bundled_rows,
+    bundled_summaries,
     clear,
     command,
     common,
@@ -159,7 +160,7 @@ def test_groups_that_all_runs_have_keep_the_order_of_the_first():
 
 
 def test_the_table_of_bundled_reward_models_has_a_row_each():
-    rows = bundled_rows()
+    rows = bundled_rows(bundled_summaries())
     names = [row.split("|")[1].strip() for row in rows[2:]]
     assert names == ["hh", "shp", "taskmaster_coffee", "taskmaster_ticketing", "tldr"]
     assert {len(row.split("|")) for row in rows} == {
