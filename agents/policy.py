@@ -84,8 +84,12 @@ class LoRAPolicy(BasePolicy):
         token, the only one it was trained on. Nor does it know of the penalties, or of a scale by `normalize_scores`.
         """
         full = adapter is None
-        usable = start is not None and start.role.backbone is self.backbone and isinstance(start.role, FullRole) == full
-        usable = usable and start is not None and start.log_prob_weight == 0
+        usable = (
+            start is not None
+            and start.role.backbone is self.backbone
+            and isinstance(start.role, FullRole) == full
+            and start.log_prob_weight == 0  # else the head is not the whole score
+        )
         if not usable or start is None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None
