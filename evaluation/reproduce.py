@@ -95,13 +95,17 @@ def finish(run: Run) -> Summary:
 
 
 def weights_of(words: list[str]) -> dict[str, str]:
-    """sha256 of the weights that a command starts from: those of the folders it names, else the shipped ones."""
+    """sha256 of what a command starts from, in the folders it names, else the shipped ones.
+
+    That is all weights, and what stands beside a reward model's: its centre, weight and limit.
+    """
     given = dict(itertools.pairwise(words))
     task = task_of(env_id(given["--env"]), **env_options(given.get("--env-options", "")))
     folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
     if words[0] == "agents.train_ppo":
         folders.append(given.get("--reward", ROOT / "rewards" / "bundled" / task.default_reward.rpartition(":")[2]))
-    files = [file for folder in folders for file in sorted(Path(folder).glob("*.safetensors"))]
+    kinds = ("*.safetensors", "perlhf.json")
+    files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
     return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

@@ -77,7 +77,7 @@ def test_a_finished_run_is_taken_as_it_is(tmp_path, runs):
     marker = json.loads((tmp_path / "out" / "ppo" / "reproduce.json").read_text())
     assert marker["finished"] is True
     assert marker["command"] == runs.words[0]
-    assert set(marker["weights"]) == {"tiny/model.safetensors", "hh/adapter_model.safetensors"}
+    assert set(marker["weights"]) == {"tiny/model.safetensors", "hh/adapter_model.safetensors", "hh/perlhf.json"}
     assert all(len(sha256) == 64 for sha256 in marker["weights"].values())
     assert runs.markers == [{**marker, "finished": False}]  # written before the command began
 
@@ -143,7 +143,8 @@ def test_every_text_task_stands_on_a_backbone_and_a_reward_model(task):
     weights = set(weights_of(["agents.train_ppo", *TEXT_TASKS[task]]))
     reward = {"BOLT": "tldr"}.get(task, task.lower().replace(" ", "_"))
     backbone = {"BOLT": "tldr"}.get(task, task.split()[0].lower())
-    assert weights == {f"tiny-{backbone}/model.safetensors", f"{reward}/adapter_model.safetensors"}
+    parts = (f"tiny-{backbone}/model.safetensors", f"{reward}/adapter_model.safetensors", f"{reward}/perlhf.json")
+    assert weights == set(parts)
 
 
 def test_the_runs_of_the_text_tasks(tmp_path):
