@@ -54,6 +54,7 @@ class Options:
     )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
+    eval_split: str = option("test", "of the data; choose settings on 'validation'")
     seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("cpu", "where to run")
@@ -67,7 +68,7 @@ def main() -> None:
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     name = env_id(options.env)
-    task, held_out = text_tasks(name, options.env_options, options.data, ("train", "test"))
+    task, held_out = text_tasks(name, options.env_options, options.data, ("train", options.eval_split))
     preferences = preferences_of(task)
     backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)
