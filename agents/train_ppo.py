@@ -181,7 +181,7 @@ def make_algorithm(options: Options) -> PPO:
     """The env and PPO that the options describe."""
     env = make_vec_env(
         options.env, options.n_envs, data=options.data, reward=reward_from_text(options.reward),
-        **env_options(options.env_options),
+        **env_options(env_id(options.env), options.env_options),
     )  # fmt: skip
     algorithm = PPO(
         "LoRAPolicy", env, learning_rate=learning_rate(options), n_steps=options.n_steps,
@@ -275,8 +275,8 @@ def held_out_task(options: Options) -> TextTask | None:
     """What to evaluate on in the end; None for no evaluation."""
     if not options.eval_prompts:
         return None
-    kwargs = {**env_options(options.env_options), "data": options.data, "split": options.eval_split}
-    task = task_of(env_id(options.env), **kwargs)
+    name = env_id(options.env)
+    task = task_of(name, **env_options(name, options.env_options), data=options.data, split=options.eval_split)
     return task if isinstance(task, TextTask) else None
 
 

@@ -1,6 +1,6 @@
 """TF-IDF with logistic regression as a reward model: what word counts alone can tell. Needs scikit-learn.
 
-    pip install scikit-learn
+    pip install 'perlhf[benchmarks]'
     python benchmarks/tfidf.py --env TLDR-v0
     python benchmarks/tfidf.py --env Taskmaster-v0 --env-options domain=coffee --data PATH
 
@@ -9,14 +9,12 @@ is the same on both sides, so a linear score cannot use it). Labels: AUC of a sc
 words together. The strength of the regularisation is chosen on the validation split.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from envs.data.splits import SPLITS
 from envs.registry import env_id, text_tasks
@@ -24,6 +22,13 @@ from evaluation.metrics import bootstrap_auc, bootstrap_mean, pair_accuracy
 from perlhf.errors import run_command
 from perlhf.options import option, parse_options
 from rewards.preferences import Labels, drawn, preferences_of
+
+try:
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+except ModuleNotFoundError:
+    sys.exit("error: benchmarks/tfidf.py needs scikit-learn: pip install 'perlhf[benchmarks]'.")
 
 _WORD = r"(?u)\b\w+\b"
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -35,7 +40,7 @@ class Options:
 
     env: str = option("HH-v0", "whose task the records are of")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or a file or folder of the real corpus")
+    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     pairs: int = option(12_000, "records to learn from, as many as a bundled reward model sees", low=1)
     eval_pairs: int = option(2_000, "held-out records", low=1)
     seed: int = option(0, "of the records drawn and the sides of the pairs", low=0, high=2**32 - 1)

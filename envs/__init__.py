@@ -11,8 +11,14 @@ def register_task(env_id: str, task: str, **options: Any) -> None:
     Args:
         env_id: such as "me/Toy-v0".
         task: its class as "module:Class"; it is imported when an env is made.
-        options: defaults of the env's arguments, such as `reward` and those of the task.
+        options: defaults of the env's other arguments, those of the task among them. Not `data` and not `reward`:
+            commands have options of their own for them. What a reward is by default the task's `default_reward` says.
+
+    Raises:
+        TypeError: `data` or `reward` among the options.
     """
+    if {"data", "reward"} & set(options):
+        raise TypeError("register_task takes no default of data or reward; set the task's default_reward.")
     register(
         env_id,
         entry_point="envs.core:TaskEnv",

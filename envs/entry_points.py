@@ -19,12 +19,14 @@ def load_module(name: str, asked: str, error: type[UserError] = UserError) -> Mo
     Raises:
         UserError: there is none. An error inside the module is its own.
     """
+    if not name or name.startswith("."):
+        raise error(f"{asked}: no module named {quoted(name)}.")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
-        if problem.name is None or not name.startswith(problem.name):
+        if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
             raise  # the module is there and misses something of its own
-        raise error(f"{asked}: no module named {shown(problem.name)}.") from None
+        raise error(f"{asked}: no module named {quoted(problem.name)}.") from None
 
 
 def load_callable(entry_point: str, asked: str, error: type[UserError] = UserError) -> Callable[..., Any]:
@@ -38,11 +40,11 @@ def load_callable(entry_point: str, asked: str, error: type[UserError] = UserErr
     found = getattr(module, name, None)
     if not callable(found):
         known = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
-        raise error(f"{asked}: {module_name} has no {shown(name)}.{did_you_mean(name, known)}")
+        raise error(f"{asked}: {module_name} has no {quoted(name)}.{did_you_mean(name, known)}")
     return found
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """The value as messages show it: on one line, and not all of it where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

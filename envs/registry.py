@@ -1,5 +1,6 @@
 """Environment ids as commands take them."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from envs.core import make_task, task_class
 from envs.entry_points import load_module
 from envs.task import Task
 from envs.text_task import TextTask
-from perlhf.errors import UserError, did_you_mean
+from perlhf.errors import UserError, did_you_mean, one_line
 
 
 def env_id(name: str) -> str:
@@ -25,7 +26,7 @@ def env_id(name: str) -> str:
     module, colon, short = name.rpartition(":")
     if colon and module and not module.startswith("."):
         load_module(module, f"env {name!r}")
-        known = list(gym.registry)
+        known = [i for i, spec in gym.registry.items() if "task" in spec.kwargs]
     else:
         short, known = name, [i.removeprefix("perlhf/") for i in gym.registry if i.startswith("perlhf/")]
     full = short if colon or "/" in short else f"perlhf/{short}"
@@ -36,23 +37,40 @@ def env_id(name: str) -> str:
     return full
 
 
-_OWN = {"data": "--data", "reward": "--reward", "split": "its splits"}  # arguments of an env that commands set
-
-
-def env_options(text: str) -> dict[str, Any]:
-    """Arguments of an env from a command line: "min_score_ratio=2,max_pairs_per_post=5"; values are YAML scalars.
+def parse_env_options(text: str) -> dict[str, Any]:
+    """The parts of a command line's "min_score_ratio=2,max_pairs_per_post=5"; values are YAML scalars.
 
     Raises:
-        UserError: a part that is not NAME=VALUE, or names what a command has an option of its own for.
+        UserError: a part that is not NAME=VALUE, or a name that comes twice.
     """
     options: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, sign, value = part.partition("=")
-        if not sign or not name.strip():
+        name = name.strip()
+        if not sign or not name:
             raise UserError(f"env option {part!r}: expected NAME=VALUE, with commas between.")
-        if name.strip() in _OWN:
-            raise UserError(f"env option {part!r}: not to be given here, the command itself has {_OWN[name.strip()]}.")
-        options[name.strip()] = yaml.safe_load(value)
+        if name in options:
+            raise UserError(f"env option {part!r}: {name} is given twice.")
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"env option {part!r}: not a YAML value: {one_line(error)}.") from None
+    return options
+
+
+def env_options(full_id: str, text: str) -> dict[str, Any]:
+    """Arguments of an env's task from a command line, as `parse_env_options` reads them.
+
+    Raises:
+        UserError: one that the task does not have, or that commands set themselves.
+    """
+    options, task = parse_env_options(text), task_class(gym.spec(full_id).kwargs["task"])
+    known = set(inspect.signature(task).parameters) - {"data", "split"}
+    for name in options:
+        if name in ("data", "split", "reward"):
+            raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
+        if name not in known:
+            raise UserError(f"{task.__name__} has no option {name!r}.{did_you_mean(name, known)}")
     return options
 
 
@@ -80,7 +98,7 @@ def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[
     Raises:
         UserError: it is another kind of task.
     """
-    options = {**env_options(env_options_text), "data": data}
+    options = {**env_options(full_id, env_options_text), "data": data}
     tasks = [task_of(full_id, **options, split=split) for split in splits]
     if not all(isinstance(task, TextTask) for task in tasks):
         raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.entry_points import load_callable, shown
+from envs.entry_points import load_callable, quoted
 from envs.task import Task, Turn
 from perlhf.errors import RewardError, did_you_mean
 
@@ -43,7 +43,7 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
         options = dict(spec)
         name = options.pop("reward", None)
         if not isinstance(name, str):
-            raise RewardError(f"a reward mapping names its function under 'reward', got keys {shown(list(spec))}.")
+            raise RewardError(f"a reward mapping names its function under 'reward', got keys {quoted(list(spec))}.")
         function = _resolve_name(name, task)
         _check_options(name, function, options)
         return functools.partial(function, **options) if options else function
@@ -76,11 +76,11 @@ def _check_options(name: str, function: RewardFunction, options: Mapping[str, An
         for option in options:
             if option not in known:
                 hint = did_you_mean(str(option), known)
-                raise RewardError(f"reward {shown(name)} has no option {shown(option)}.{hint}")
+                raise RewardError(f"reward {quoted(name)} has no option {quoted(option)}.{hint}")
     try:
         signature.bind([], **options)
     except TypeError as error:
-        raise RewardError(f"reward {shown(name)}: {error}.") from None
+        raise RewardError(f"reward {quoted(name)}: {error}.") from None
 
 
 def _resolve_name(name: str, task: Task) -> RewardFunction:
@@ -92,15 +92,15 @@ def _resolve_name(name: str, task: Task) -> RewardFunction:
         return functools.partial(_import(_LEARNED), path=name)
     if name.endswith((".yaml", ".yml")):
         read = "reward=load_reward_yaml(FILE), which is in rewards.functions"
-        raise RewardError(f"reward {shown(name)} is a YAML file; read it and pass what it holds: {read}.")
+        raise RewardError(f"reward {quoted(name)} is a YAML file; read it and pass what it holds: {read}.")
     if ":" in name and name[0] not in ":.":
         return _import(name)
     expected = "'bundled', 'gold', 'module:name' or an existing folder"
-    raise RewardError(f"unknown reward {shown(name)}: expected {expected}.")
+    raise RewardError(f"unknown reward {quoted(name)}: expected {expected}.")
 
 
 def _import(entry_point: str) -> RewardFunction:
-    return load_callable(entry_point, f"reward {shown(entry_point)}", RewardError)
+    return load_callable(entry_point, f"reward {quoted(entry_point)}", RewardError)
 
 
 def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFunction:
@@ -108,13 +108,13 @@ def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFuncti
     for part in parts:
         if not isinstance(part, Mapping):
             expected = "a mapping with 'reward' and 'weight'"
-            raise RewardError(f"each part of a reward sum is {expected}, got {shown(part)}.")
+            raise RewardError(f"each part of a reward sum is {expected}, got {quoted(part)}.")
         options = dict(part)
         weight = options.pop("weight", 1.0)
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
-            raise RewardError(f"reward {shown(part.get('reward'))}: weight must be a number, got {shown(weight)}.")
+            raise RewardError(f"reward {quoted(part.get('reward'))}: weight must be a number, got {quoted(weight)}.")
         if not np.isfinite(_as_float(weight)):
-            raise RewardError(f"reward {shown(part.get('reward'))}: weight must be finite, got {shown(weight)}.")
+            raise RewardError(f"reward {quoted(part.get('reward'))}: weight must be finite, got {quoted(weight)}.")
         terms.append((float(weight), resolve_reward(options, task)))
     if not terms:
         raise RewardError("a reward sum needs at least one part.")
@@ -155,7 +155,7 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
         raise RewardError(f"reward {name} returned {len(scores)} scores for {len(turns)} turns.")
     for i, score in enumerate(scores):
         if isinstance(score, (bool, np.bool_)) or not isinstance(score, numbers.Real):
-            raise RewardError(f"reward {name} returned {shown(score)} for turn {i}, expected a number.")
+            raise RewardError(f"reward {name} returned {quoted(score)} for turn {i}, expected a number.")
         if not np.isfinite(_as_float(score)):
             raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
     return np.asarray(scores, dtype=np.float64)

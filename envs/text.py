@@ -1,7 +1,9 @@
 """The text tasks: TLDR-v0, BOLT-v0, HH-v0, SHP-v0, Taskmaster-v0; what they share is in `envs.text_task`."""
 
+import math
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from envs.data.bolt import read_bolt
 from envs.data.hh import parse_hh, read_hh
@@ -17,7 +19,7 @@ from envs.data.splits import Hub, Source
 from envs.data.taskmaster import read_taskmaster
 from envs.data.taskmaster import split_of as split_of_taskmaster
 from envs.data.tldr import parse_tldr, read_tldr
-from envs.text_task import TextTask
+from envs.text_task import TextTask, data_name
 from perlhf.errors import UserError, did_you_mean
 
 
@@ -217,17 +219,22 @@ class SHP(TextTask):
             raise UserError(
                 "min_score_ratio and max_pairs_per_post choose among real pairs; leave them, or give 'data'."
             )
+        _check_shp_options(min_score_ratio, max_pairs_per_post)
         self.source = shp_source(min_score_ratio, max_pairs_per_post)
         super().__init__(data, split)
+
+
+def _check_shp_options(min_score_ratio: Any, max_pairs_per_post: Any) -> None:
+    """Refuses wrong values before anything is read."""
+    if type(min_score_ratio) not in (int, float) or not 1 <= min_score_ratio < math.inf:
+        raise UserError(f"min_score_ratio must be a number of at least 1, got {min_score_ratio!r}.")
+    if max_pairs_per_post is not None and (type(max_pairs_per_post) is not int or max_pairs_per_post < 1):
+        raise UserError(f"max_pairs_per_post must be at least 1, a whole number, got {max_pairs_per_post!r}.")
 
 
 @lru_cache(maxsize=8)
 def shp_source(min_score_ratio: float, max_pairs_per_post: int | None) -> Source:
     """The reader of SHP's files and of its rows on the hub, with its two options."""
-    if not isinstance(min_score_ratio, (int, float)) or not min_score_ratio >= 1:
-        raise UserError(f"min_score_ratio must be a number of at least 1, got {min_score_ratio!r}.")
-    if max_pairs_per_post is not None:
-        surplus_pairs((), max_pairs_per_post)  # refuses a wrong number before anything is read
     read = partial(read_shp, min_score_ratio=min_score_ratio, max_pairs_per_post=max_pairs_per_post)
     hub = Hub(
         partial(parse_shp, min_score_ratio=min_score_ratio),
@@ -286,8 +293,24 @@ class Taskmaster(TextTask):
             raise UserError(f"unknown domain {domain!r}.{did_you_mean(str(domain), TASKMASTER)}")
         self.domain, self.grammar = domain, TASKMASTER[domain]
         self.default_reward = f"rewards.bundled:taskmaster_{domain}"
-        folder = Path(data) / {"ticketing": "TM-3-2020", "coffee": "TM-4-2024"}[domain]
-        super().__init__(str(folder) if folder.is_dir() else data, split)
+        super().__init__(_folder_of(domain, data_name(data)), split)
+
+
+_FOLDERS = {"coffee": "TM-4-2024", "ticketing": "TM-3-2020"}
+
+
+def _folder_of(domain: str, data: str) -> str:
+    """The domain's own folder where `data` has both.
+
+    Raises:
+        UserError: only the other domain's files are there.
+    """
+    path, other = Path(data), "coffee" if domain == "ticketing" else "ticketing"
+    if (path / _FOLDERS[domain]).is_dir():
+        return str(path / _FOLDERS[domain])
+    if _FOLDERS[other] in path.parts or (path / _FOLDERS[other]).is_dir():
+        raise UserError(f"{data} holds the files of domain {other!r}, not of {domain!r}; give domain={other}.")
+    return data
 
 
 TASKMASTER = {domain: TaskmasterGrammar(domain) for domain in ("coffee", "ticketing")}

@@ -1,5 +1,6 @@
 """`TextTask`: one prompt, one response, done. What the text tasks share, over generated and over real records."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,13 @@ from perlhf.errors import UserError, did_you_mean
 
 _SAID = {"rejected": "dispreferred response", "chosen": "preferred response", "response": "the data's response"}
 Trick = Callable[[int, np.random.Generator], str]
+
+
+def data_name(data: Any) -> str:
+    """What `data` says, as text; UserError where it is neither text nor a path."""
+    if not isinstance(data, (str, os.PathLike)):
+        raise UserError(f"data must be 'miniature', 'hub' or a path, got {data!r}.")
+    return str(os.fspath(data))
 
 
 class TextTask(Task):
@@ -41,8 +49,8 @@ class TextTask(Task):
         """
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        self.data, self.split = data, split
-        self.records: Sequence[AnyRecord] = self._generate() if data == "miniature" else self._read()
+        self.data, self.split = data_name(data), split
+        self.records: Sequence[AnyRecord] = self._generate() if self.data == "miniature" else self._read()
 
     def _generate(self) -> MiniatureCorpus:
         if self.grammar is None:

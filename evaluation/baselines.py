@@ -15,7 +15,7 @@ from envs.registry import env_id, text_tasks
 from envs.text_task import TextTask
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
 from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
-from perlhf.errors import run_command
+from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from rewards.baselines import fit_baselines
 
@@ -46,7 +46,10 @@ def main() -> None:
     if pairs := pairs_of(test.records[:count]):
         print_predictors(pairs_of(train.records[:FITTED]), pairs, label_ceiling(test, pairs))
         print_repeated(pairs_of(train.records), pairs)
-    if labelled := labelled_of(test.records[:count]):
+    labelled = labelled_of(test.records[:count])
+    if test.miniature is None and not pairs and not labelled:
+        raise UserError(f"{options.data} has no judge, no preference pairs and no labels: there is nothing to compare.")
+    if labelled:
         print_label_predictors(labelled_of(train.records[:FITTED]), labelled, label_ceiling(test, labelled))
 
 

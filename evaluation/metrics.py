@@ -38,9 +38,10 @@ def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str,
 
 
 def group_aucs(scores: ArrayLike, labels: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
-    """The AUC over each group of items, as `group_means`."""
+    """The AUC over each group of items that has both labels, as `group_means`."""
     array, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    return {name: bootstrap_auc(array[members], truth[members]) for name, members in members_of(groups).items()}
+    both = {n: members for n, members in members_of(groups).items() if len(set(truth[members] > 0.5)) == 2}
+    return {name: bootstrap_auc(array[members], truth[members]) for name, members in both.items()}
 
 
 def members_of(groups: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:

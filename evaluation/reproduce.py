@@ -100,7 +100,8 @@ def weights_of(words: list[str]) -> dict[str, str]:
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
     given = dict(itertools.pairwise(words))
-    task = task_of(env_id(given["--env"]), **env_options(given.get("--env-options", "")))
+    name = env_id(given["--env"])
+    task = task_of(name, **env_options(name, given.get("--env-options", "")))
     folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
     if words[0] == "agents.train_ppo":
         folders.append(given.get("--reward", ROOT / "rewards" / "bundled" / task.default_reward.rpartition(":")[2]))
@@ -259,18 +260,13 @@ def real_table(options: Options) -> Table:
 
 
 def taskmaster_table(options: Options) -> Table:
-    """Pointwise reward models on the real files, from the shipped backbone and from one tuned on their text."""
+    """Pointwise reward models on the real files."""
     if not options.taskmaster:
         raise UserError("the table 'taskmaster' needs --taskmaster PATH, the folder of the reward files.")
-    runs = {}
-    for domain in ("coffee", "ticketing"):
-        data = ("--env", "Taskmaster-v0", "--env-options", f"domain={domain}", "--data", options.taskmaster)
-        sft = command(options, f"real-{domain}-sft", "agents.train_sft", *data, "--epochs", 3)
-        finish(sft)
-        module = "rewards.train_reward_model"
-        for name, words in {"shipped": (), "tuned": ("--backbone", sft.folder / "backbone")}.items():
-            run = command(options, f"real-{domain}-{name}", module, *data, "--epochs", 3, *words)
-            runs[f"{domain}, {name} backbone"] = run
+    module, runs = "rewards.train_reward_model", {}
+    for task in ("Taskmaster coffee", "Taskmaster ticketing"):
+        words = (*TEXT_TASKS[task], "--data", options.taskmaster, "--epochs", 3)
+        runs[task] = command(options, f"real-{task.split()[1]}", module, *words)
     return Table("Taskmaster's own labels, split by the dialog's first user turn", runs, label_rows)
 
 

@@ -31,7 +31,7 @@ def _evaluate_pairs(
     model: RewardModel, task: TextTask, train: Sequence[Record], held_out: Sequence[Record]
 ) -> dict[str, Any]:
     prompts = [p.prompt for p in held_out]
-    right = pair_accuracy(*(model.score_texts(prompts, [getattr(p, s) for p in held_out]) for s in _SIDES))
+    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out]) for s in _SIDES))
     report: dict[str, Any] = {"accuracy": bootstrap_mean(right), "ceiling": label_ceiling(task, held_out)}
     report["baselines"] = {"random": 0.5} | {
         name: float(pair_accuracy(*([baseline(getattr(p, s)) for p in held_out] for s in _SIDES)).mean())
@@ -51,9 +51,9 @@ _SIDES = ("chosen", "rejected")
 def _evaluate_labels(
     model: RewardModel, task: TextTask, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
 ) -> dict[str, Any]:
-    scores = model.score_texts([r.prompt for r in held_out], [r.response for r in held_out]).numpy()
+    scores = model.raw_scores([r.prompt for r in held_out], [r.response for r in held_out]).numpy()
     labels = np.array([r.label for r in held_out])
-    right = ((scores + model.centre > 0) == (labels > 0.5)).astype(float)
+    right = ((scores > 0) == (labels > 0.5)).astype(float)
     report: dict[str, Any] = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}
     report["ceiling"] = label_ceiling(task, held_out)
     by_name = {name: interval["mean"] for name, interval in label_baselines(train, held_out).items()}

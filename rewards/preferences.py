@@ -5,7 +5,7 @@ finds out. They need a labeller, which the miniature data have (the noisy annota
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.generate import generate
 from backbones.roles import Role
+from envs.data.miniature.corpus import PROMPT_META
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
 from perlhf.errors import UserError
@@ -60,7 +61,7 @@ class Pairs(Preferences):
             return None
         if not task.annotate(index, first, second, rng):
             first, second = second, first
-        return Record(task.records[index].prompt, first, second, task.records[index].meta)
+        return Record(task.records[index].prompt, first, second, _of_prompt(task.records[index].meta))
 
     def rows(self, backbone: Backbone, record: Record) -> list[Row]:
         return [encode(backbone, record.prompt, record.chosen), encode(backbone, record.prompt, record.rejected)]
@@ -80,7 +81,7 @@ class Labels(Preferences):
 
     def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
         record = task.records[index]
-        return LabelledRecord(record.prompt, texts[0], task.rate(index, texts[0], rng), record.meta)
+        return LabelledRecord(record.prompt, texts[0], task.rate(index, texts[0], rng), _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: LabelledRecord) -> list[Row]:
         return [encode(backbone, record.prompt, record.response)]
@@ -91,6 +92,11 @@ class Labels(Preferences):
 
     def good(self, record: LabelledRecord) -> str | None:
         return record.response if record.label > 0.5 else None
+
+
+def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What is true of the prompt whatever the responses; such as votes are not."""
+    return {key: meta[key] for key in PROMPT_META if key in meta}
 
 
 def preferences_of(task: TextTask) -> Preferences:

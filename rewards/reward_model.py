@@ -7,6 +7,7 @@ likelihood what a head at the last token would have to learn anew, such as which
 arXiv 2305.18290, reads the whole reward off log-probabilities). No plain sequence classifier computes that part.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -72,8 +73,7 @@ class RewardModel:
             provenance = read_provenance(Path(folder), "backbone", "centre")
             backbone = backbone or _base_of(Path(folder), provenance)
             role, _ = load_role(Path(folder), "reward", True, backbone)
-            more = provenance.get("log_prob_weight", 0.0), provenance.get("score_limit")  # absent in what 0.1.0 wrote
-            model = _loaded[key] = cls(role, provenance["centre"], *more, Path(folder))
+            model = _loaded[key] = cls(role, *_numbers_of(Path(folder), provenance), Path(folder))
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
@@ -93,15 +93,19 @@ class RewardModel:
         """The score of each turn."""
         return self.score_texts([t.prompt for t in turns], [t.response for t in turns]).tolist()
 
+    def score_texts(self, prompts: Sequence[str], responses: Sequence[str]) -> Tensor:
+        """Scores, (n,) float32, of responses to prompts: centred, and clipped where there is a limit."""
+        scores = self.raw_scores(prompts, responses) - self.centre
+        return scores if self.score_limit is None else scores.clamp(-self.score_limit, self.score_limit)
+
     @torch.no_grad()
-    def score_texts(self, prompts: Sequence[str], responses: Sequence[str], batch_size: int = 64) -> Tensor:
-        """Scores, (n,) float32, of responses to prompts."""
+    def raw_scores(self, prompts: Sequence[str], responses: Sequence[str], batch_size: int = 64) -> Tensor:
+        """What was trained, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         rows = [encode(self.role.backbone, p, r) for p, r in zip(prompts, responses, strict=True)]
         scores = torch.empty(len(rows))
         for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
-        scores -= self.centre
-        return scores if self.score_limit is None else scores.clamp(-self.score_limit, self.score_limit)
+        return scores
 
     def score_rows(self, rows: Sequence[Row]) -> Tensor:
         """Raw scores of token rows, (n,), not centred; takes gradients where they are on."""
@@ -136,6 +140,22 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
             f"reward model {folder} was trained on backbone {path!r}, which cannot be opened; if it has moved, load it "
             f"from its new place first (--backbone DIR, or Backbone.load(DIR)). {error}"
         ) from None
+
+
+def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float, float | None]:
+    """Centre, weight and limit; the last two are absent in what 0.1.0 wrote.
+
+    Raises:
+        UserError: they are no numbers that `save` could have written.
+    """
+    centre, weight = provenance["centre"], provenance.get("log_prob_weight", 0.0)
+    limit = provenance.get("score_limit")
+    numbers = [centre, weight] if limit is None else [centre, weight, limit]
+    sound = all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    if not sound or weight < 0 or (limit is not None and limit <= 0):
+        got = f"centre {centre!r}, log_prob_weight {weight!r}, score_limit {limit!r}"
+        raise UserError(f"{folder / 'perlhf.json'} is damaged: {got}.")
+    return centre, weight, limit
 
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:

@@ -134,7 +134,7 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
     liked = [(r.prompt, preferences.good(r)) for r in records if preferences.good(r) is not None][:500]
     if not liked:
         return 0.0
-    return float(model.score_texts([p for p, _ in liked], [str(text) for _, text in liked]).mean()) + model.centre
+    return float(model.raw_scores([p for p, _ in liked], [str(text) for _, text in liked]).mean())
 
 
 def print_report(report: dict[str, Any], folder: Path) -> None:

@@ -142,6 +142,7 @@ def test_the_commands_take_an_env_of_a_file_in_this_folder(tmp_path):
         ("toy_summaries.py:me/Toy-v0", "env 'toy_summaries.py:me/Toy-v0': no module named 'toy_summaries.py'."),
         ("toy_summaries:toys/Summary-v0", f"unknown env 'toy_summaries:toys/Summary-v0'. Did you mean '{TOY}'?"),
         (":toys/Summary-v0", "unknown env ':toys/Summary-v0'."),
+        ("envs:HH-v1", "unknown env 'envs:HH-v1'. Known: perlhf/BOLT-v0, perlhf/HH-v0, "),
         (".x:HH-v0", "unknown env '.x:HH-v0'."),
         ("gymnasium:CartPole-v1", "env 'gymnasium:CartPole-v1' is none of tasks;"),
     ],
@@ -200,3 +201,11 @@ def test_by_default_the_whole_case_says_the_split():
     assert set(folds) == set(range(10))
     assert np.bincount(folds).min() > 400
     assert Grammar.fold(None, (np.int64(3), "a")) == folds[3]
+
+
+@pytest.mark.parametrize(("name", "content"), [("my_task", "import my"), ("my_other", "import no_such_thing")])
+def test_what_a_module_itself_misses_is_its_own_error(tmp_path, monkeypatch, name, content):
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError):
+        env_id(f"{name}:me/T-v0")

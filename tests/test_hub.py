@@ -345,7 +345,7 @@ def test_the_options_of_shp_leave_out_the_same_pairs_as_in_files(fake, tmp_path,
     reason = "its post has 2 pairs of a score_ratio as high or higher"
     assert caplog.messages == [f"hub:stanfordnlp/SHP/train:{row}: not used: {reason}" for row in (1, 4)]
     assert numbers(min_score_ratio=3, max_pairs_per_post=1) == [2, 3]
-    with pytest.raises(UserError, match="max_pairs_per_post must be at least 1, got 0"):
+    with pytest.raises(UserError, match="max_pairs_per_post must be at least 1, a whole number, got 0"):
         SHPTask("hub", max_pairs_per_post=0)
 
 

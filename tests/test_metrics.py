@@ -124,13 +124,12 @@ def test_the_interval_of_auc_is_what_theory_says():
 
 
 class _Scorer:
-    """A reward model whose logits are known: a score is what is left of one above the centre."""
+    """A reward model whose logits are known."""
 
-    centre = 0.5
     logits = {"a b c": 2.0, "a": -1.0, "a b": 0.25, "a b c d": -2.0}
 
-    def score_texts(self, prompts, responses):
-        return torch.tensor([self.logits[response] - self.centre for response in responses])
+    def raw_scores(self, prompts, responses):
+        return torch.tensor([self.logits[response] for response in responses])
 
 
 class _RealData:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.registry import backbone_name, env_id, env_options, task_of, text_tasks
+from envs import register_task
+from envs.registry import backbone_name, env_id, env_options, parse_env_options, task_of, text_tasks
 from envs.text import Taskmaster
 from perlhf.errors import UserError
 
@@ -12,16 +13,26 @@ NAMES = ["TLDR-v0", "BOLT-v0", "HH-v0", "SHP-v0", "Taskmaster-v0"]
 
 
 def test_env_options_by_hand():
-    assert env_options("") == {}
-    assert env_options("domain=ticketing") == {"domain": "ticketing"}
-    assert env_options("min_score_ratio=2.5, max_pairs_per_post=3,a=null,b=x=y") == {
+    assert parse_env_options("") == {}
+    assert parse_env_options("domain=ticketing") == {"domain": "ticketing"}
+    assert parse_env_options("min_score_ratio=2.5, max_pairs_per_post=3,a=null,b=x=y") == {
         "min_score_ratio": 2.5, "max_pairs_per_post": 3, "a": None, "b": "x=y",
     }  # fmt: skip
 
 
 @given(st.dictionaries(st.text("abcxyz_", min_size=1), st.integers() | st.booleans() | st.text("qrstuv", min_size=1)))
 def test_env_options_come_back(options):
-    assert env_options(",".join(f"{name}={value}" for name, value in options.items())) == options
+    assert parse_env_options(",".join(f"{name}={value}" for name, value in options.items())) == options
+
+
+@given(st.text())
+def test_any_text_is_env_options_or_one_line(text):
+    problem = ""
+    try:
+        parse_env_options(text)
+    except UserError as error:
+        problem = str(error)
+    assert len(problem.splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -29,17 +40,24 @@ def test_env_options_come_back(options):
     [
         ("ticketing", "env option 'ticketing': expected NAME=VALUE, with commas between."),
         ("=3", "env option '=3': expected NAME=VALUE, with commas between."),
-        ("data=x", "env option 'data=x': not to be given here, the command itself has --data."),
-        (
-            "domain=coffee,split=test",
-            "env option 'split=test': not to be given here, the command itself has its splits.",
-        ),
+        ("domain=coffee,domain=tea", "env option 'domain=tea': domain is given twice."),
+        ("domain=[coffee", "env option 'domain=[coffee': not a YAML value: while parsing a flow sequence."),
+        ("data=x", "env option 'data': the command itself decides that; see --data, --reward and its help."),
+        ("split=test", "env option 'split': the command itself decides that; see --data, --reward and its help."),
+        ("domian=coffee", "Taskmaster has no option 'domian'. Did you mean 'domain'?"),
+        ("n_envs=2", "Taskmaster has no option 'n_envs'. Known: domain."),
     ],
 )
 def test_wrong_env_options_are_one_line(text, message):
     with pytest.raises(UserError) as caught:
-        env_options(text)
+        env_options("perlhf/Taskmaster-v0", text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("given", [{"data": "x"}, {"reward": "gold"}])
+def test_defaults_that_commands_would_override_are_not_registered(given):
+    with pytest.raises(TypeError, match="no default of data or reward"):
+        register_task("toys/Never-v0", "envs.text:HH", **given)
 
 
 @pytest.mark.parametrize("name", NAMES)

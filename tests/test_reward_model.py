@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
-from tiny_models import gemma
+from tiny_models import gemma, save_architecture
 from transformers import AutoModelForSequenceClassification
 
 import rewards.bundled
@@ -111,6 +111,43 @@ def test_scores_end_at_the_limit(backbone):
     for limit in (min(map(abs, free)) / 2, 0.1, 100.0):
         model.score_limit = limit
         assert model(TURNS) == pytest.approx([max(-limit, min(limit, score)) for score in free])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"log_prob_weight": "x"}, {"log_prob_weight": None}, {"log_prob_weight": -1}, {"score_limit": 0},
+     {"score_limit": "x"}, {"centre": None}, {"centre": True}],
+)  # fmt: skip
+def test_numbers_that_save_did_not_write_are_one_line(backbone, tmp_path, change):
+    fresh(backbone).save(tmp_path)
+    file = tmp_path / "perlhf.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=r"perlhf\.json is damaged: centre"):
+        RewardModel.load(tmp_path, backbone)
+
+
+def test_a_limit_changes_rewards_and_no_figure_of_the_model(backbone):
+    texts = ["yes", "no", "maybe", "good", "bad yes", "no no"] * 4
+    records = [LabelledRecord("Human: Hello", text, float("yes" in text or text == "good"), {}) for text in texts]
+    task = SimpleNamespace(miniature=None)
+    model = fresh(backbone)
+    model.centre = 50.0
+    free = evaluate_reward_model(model, Labels(), task, records, records)
+    model.score_limit = 0.1
+    assert evaluate_reward_model(model, Labels(), task, records, records) == free
+    assert model([Turn("Human: Hello", text) for text in texts]) == pytest.approx([-0.1] * len(texts))
+
+
+@pytest.mark.parametrize("name", ["Llama", "OPT"])
+def test_a_full_model_with_log_probabilities_is_saved_whole(name, tmp_path):
+    backbone = Backbone.load(str(save_architecture(name, tmp_path / "base")))
+    model = fresh(backbone, full=True)
+    model.log_prob_weight = 0.2
+    before = model(TURNS)
+    model.save(tmp_path / "reward")
+    del model
+    gc.collect()
+    assert RewardModel.load(tmp_path / "reward", backbone)(TURNS) == pytest.approx(before, abs=1e-5)
 
 
 def test_the_log_probability_tells_what_a_head_has_to_learn(backbone, tmp_path):

@@ -1,5 +1,6 @@
 """The reader of Taskmaster reward files: every row a record or FILE:LINE, and turns that read back."""
 
+import contextlib
 import gzip
 import json
 import re
@@ -14,7 +15,8 @@ from envs.data.records import LabelledRecord
 from envs.data.taskmaster import first_user_turn, split_of
 from envs.data.taskmaster import read_taskmaster as read_file
 from envs.data.taskmaster_turns import parse_turn, render_context, render_turn
-from perlhf.errors import DataError
+from envs.text import Taskmaster
+from perlhf.errors import DataError, UserError
 
 
 def read_taskmaster(path):
@@ -360,3 +362,26 @@ def test_the_real_files(folder, positives):
     sides = {}
     for r in records:
         assert sides.setdefault(first_user_turn(r.prompt), split_of_prompt(r.prompt)) == split_of_prompt(r.prompt)
+
+
+@pytest.mark.parametrize(("domain", "other"), [("coffee", "TM-3-2020"), ("ticketing", "TM-4-2024")])
+def test_the_other_domains_files_are_refused(tmp_path, domain, other):
+    (tmp_path / other / "reward").mkdir(parents=True)
+    (tmp_path / other / "reward" / "reward_00.json").write_bytes(ARRAY)
+    for data in (tmp_path, tmp_path / other, tmp_path / other / "reward" / "reward_00.json"):
+        with pytest.raises(UserError, match=f"holds the files of domain '.*', not of '{domain}'; give domain="):
+            Taskmaster(domain, data)
+
+
+def test_a_domain_takes_its_own_folder(tmp_path):
+    for folder in ("TM-3-2020", "TM-4-2024"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "reward_00.json").write_bytes(ARRAY)
+    splits = ("train", "validation", "test")
+    for domain, folder in (("coffee", "TM-4-2024"), ("ticketing", "TM-3-2020")):
+        found = []
+        for split in splits:
+            with contextlib.suppress(DataError):  # no record in this split
+                found += Taskmaster(domain, tmp_path, split).records
+        assert found
+        assert all(f"/{folder}/" in record.meta["where"] for record in found)

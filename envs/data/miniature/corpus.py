@@ -18,6 +18,7 @@ _SEED_OF_SPLIT = {"train": 0, "validation": 1, "test": 3}
 _SPLIT_OF_FOLD = {0: "test", 1: "validation"}
 _SEED = 20240310
 _TRIES = 10_000  # of drawing, before it is given up
+PROMPT_META = ("synthetic", "groups", "case")  # of a record's `meta`; the rest is about its responses
 UNSEEN_SHARE = 0.25  # of the documents that the backbone reads: 8 of 32 topics
 
 
@@ -80,7 +81,7 @@ def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split:
     """A record whose case belongs to `split`: a pair, or one response where the grammar is pointwise."""
     case = _draw_case(grammar, rng, unseen, split)
     prompt = grammar.word_prompt(case, rng)
-    meta = {"synthetic": True, "groups": grammar.groups(case), "case": list(case)}
+    meta = dict(zip(PROMPT_META, (True, grammar.groups(case), list(case)), strict=True))
     if grammar.pointwise:
         response = grammar.draw_response(case, rng)
         return LabelledRecord(prompt, response, RATER.label(grammar.judge(case, response), rng), meta)
