@@ -189,7 +189,8 @@ def tasks_table(options: Options) -> Table:
         for task, words in TEXT_TASKS.items()
         for seed in options.seeds.split(",")
     }
-    return Table("PPO on the other text tasks: policy beside SFT on held-out prompts", runs, policy_rows)
+    title = "PPO on the other text tasks: policy beside SFT on held-out prompts"
+    return Table(title, runs, lambda summaries: [*policy_rows(summaries), "", *kind_rows(summaries)])
 
 
 def bundled_table(options: Options) -> Table:
@@ -304,6 +305,24 @@ def policy_rows(summaries: dict[str, Summary]) -> list[str]:
         ]
         rows.append(row(name, *cells))
     return rows
+
+
+def kind_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Gold by the kinds of prompts that only one task has, the mean of its seeds; runs are called "TASK, seed N"."""
+    shared = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
+    rows = table_head("gold by kind of prompt, mean of the seeds", "sampled", "greedy")
+    for task in dict.fromkeys(name.split(",")[0] for name in summaries):
+        runs = [s for name, s in summaries.items() if name.split(",")[0] == task]
+        for kind in runs[0]["sft"]["groups"]["sampled"]:
+            if kind not in shared:
+                rows.append(row(f"{task}: {kind}", *(mean_arrow(runs, how, kind) for how in ("sampled", "greedy"))))
+    return rows
+
+
+def mean_arrow(runs: list[Summary], how: str, group: str) -> str:
+    """Before and after, of a group, the mean of several runs."""
+    means = [[run[side]["groups"][how][group]["mean"] for run in runs] for side in ("sft", "policy")]
+    return arrow(*(sum(of_side) / len(of_side) for of_side in means))
 
 
 def common(*names: Collection[str]) -> list[str]:

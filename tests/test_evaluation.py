@@ -27,6 +27,7 @@ from evaluation.reproduce import (
     command,
     common,
     finish,
+    kind_rows,
     tasks_table,
     weights_of,
 )
@@ -158,6 +159,18 @@ def test_the_runs_of_the_text_tasks(tmp_path):
 def test_groups_that_all_runs_have_keep_the_order_of_the_first():
     assert common({"b": 0, "seen": 1, "a": 2}, {"a": 0, "seen": 0}) == ["seen", "a"]
     assert common(["x"]) == ["x"]
+
+
+def test_kinds_of_prompts_are_averaged_over_seeds():
+    def run(before, after):
+        groups = ({"seen": {"mean": 0.0}, "ask": {"mean": mean}} for mean in (before, after))
+        return {
+            side: {"groups": {"sampled": g, "greedy": g}} for side, g in zip(("sft", "policy"), groups, strict=True)
+        }
+
+    other = {side: {"groups": {"sampled": {"seen": {"mean": 0.0}}}} for side in ("sft", "policy")}
+    rows = kind_rows({"A, seed 0": run(0.1, 0.5), "A, seed 1": run(0.3, 0.6), "B, seed 0": other})
+    assert rows[2:] == ["| A: ask | 0.200 -> 0.550 | 0.200 -> 0.550 |"]
 
 
 def test_the_table_of_bundled_reward_models_has_a_row_each():
