@@ -226,13 +226,12 @@ def head_table(options: Options) -> Table:
     """What the response's log-probability adds to the head."""
     module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
     runs = {
-        f"{task}, w = {weight}": command(
-            options, f"head-{task.lower()}-{weight}", module, *TEXT_TASKS[task], *amounts, "--log-prob-weight", weight
+        f"w = {weight}": command(
+            options, f"head-tldr-{weight}", module, *TEXT_TASKS["TLDR"], *amounts, "--log-prob-weight", weight
         )
-        for task in ("TLDR", "SHP")
         for weight in (0, 0.1)
     }
-    return Table("Reward models: head + w * log p(response), 4,000 pairs and 2,000 samples", runs, reward_rows)
+    return Table("TLDR-v0's reward model: head + w * log p(response), 4,000 pairs and 2,000 samples", runs, ranked_rows)
 
 
 def full_table(options: Options) -> Table:
