@@ -16,21 +16,29 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envs.registry import env_id, env_options, task_of, text_tasks
 from evaluation.reward_models import evaluate_reward_model
+from evaluation.tables import (
+    Summary,
+    bundled_rows,
+    cost_rows,
+    kind_rows,
+    label_rows,
+    policy_rows,
+    ranked_rows,
+    real_rows,
+)
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary, write_json
 from rewards.preferences import Pairs
 from rewards.reward_model import RewardModel
-
-Summary = dict[str, Any]
 
 MARKER = "reproduce.json"
 ROOT = Path(__file__).parents[1]
@@ -281,145 +289,6 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "real": real_table,
     "taskmaster": taskmaster_table,
 }
-
-
-def policy_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Gold and score, before and after, by decoding and by group."""
-    rows = table_head("", "gold, sampled", "gold, greedy", "score, sampled", "KL (nats)", "win rate", "turns", "s")
-    for name, s in summaries.items():
-        cells = [
-            arrow_interval(s, "gold"),
-            arrow_interval(s, "gold_greedy"),
-            arrow(s["sft"]["score"], s["policy"]["score"]),
-        ]
-        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{s['episodes']:,}", f"{s['seconds']:.0f}"]
-        rows.append(row(name, *cells))
-    groups = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
-    rows += ["", *table_head("gold by group", *(f"{g}, {how}" for how in ("sampled", "greedy") for g in groups))]
-    for name, s in summaries.items():
-        cells = [
-            arrow(*(s[side]["groups"][how][g]["mean"] for side in ("sft", "policy")))
-            for how in ("sampled", "greedy")
-            for g in groups
-        ]
-        rows.append(row(name, *cells))
-    return rows
-
-
-def kind_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Gold by the kinds of prompts that only one task has, the mean of its seeds; runs are called "TASK, seed N"."""
-    shared = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
-    rows = table_head("gold by kind of prompt, mean of the seeds", "sampled", "greedy")
-    for task in dict.fromkeys(name.split(",")[0] for name in summaries):
-        runs = [s for name, s in summaries.items() if name.split(",")[0] == task]
-        for kind in runs[0]["sft"]["groups"]["sampled"]:
-            if kind not in shared:
-                rows.append(row(f"{task}: {kind}", *(mean_arrow(runs, how, kind) for how in ("sampled", "greedy"))))
-    return rows
-
-
-def mean_arrow(runs: list[Summary], how: str, group: str) -> str:
-    """Before and after, of a group, the mean of several runs."""
-    means = [[run[side]["groups"][how][group]["mean"] for run in runs] for side in ("sft", "policy")]
-    return arrow(*(sum(of_side) / len(of_side) for of_side in means))
-
-
-def common(*names: Collection[str]) -> list[str]:
-    """The names that all have, in the order of the first."""
-    return [name for name in names[0] if all(name in others for others in names)]
-
-
-def bundled_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Reward models beside their baselines and their ceilings."""
-    rows = table_head("", "figure", "held out", "seen topics", "unseen topics", "length", "keyword", "ceiling", "w")
-    for name, s in summaries.items():
-        kind = "auc" if "auc" in s else "accuracy"
-        groups = [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
-        baselines = [f"{s['baselines'][b]:.3f}" for b in ("length", "keyword")]
-        weight = f"{s.get('log_prob_weight', 0.0):g}"
-        rows.append(
-            row(name, kind.replace("auc", "AUC"), interval(s[kind]), *groups, *baselines,
-                f"{s['ceiling']:.3f}", weight)
-        )  # fmt: skip
-    return rows
-
-
-def label_rows(summaries: dict[str, Summary]) -> list[str]:
-    """AUC of pointwise reward models beside what needs no model."""
-    rows = table_head("", "AUC", "n", "accuracy", "majority class", "AUC of length", "learnt from")
-    for name, s in summaries.items():
-        auc, base = s["auc"], s["baselines"]
-        cells = [interval(auc), str(auc["n"]), interval(s["accuracy"]), f"{base['majority_accuracy']:.3f}"]
-        rows.append(row(name, *cells, f"{base['length']:.3f}", f"{s['pairs']:,}"))
-    return rows
-
-
-def reward_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Accuracy beside cost and the ceiling of the labels."""
-    names = ("accuracy", "ceiling", "seen topics", "unseen topics", "agrees with gold", "CPU s", "pairs/CPU-s")
-    rows = table_head("", *names, "peak MB")
-    for name, s in summaries.items():
-        cells = [interval(s["accuracy"]), f"{s['ceiling']:.3f}"]
-        cells += [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
-        cells += [f"{s['gold_agreement']['mean']:.3f}", f"{s['cpu_seconds']:.0f}", f"{s['pairs_per_cpu_second']:.1f}"]
-        rows.append(row(name, *cells, f"{s['peak_rss_mb']:.0f}"))
-    return rows
-
-
-def ranked_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Reward models of one task, and its baselines once."""
-    baselines = next(iter(summaries.values()))["baselines"]
-    return [*reward_rows(summaries), *(row(name, f"{value:.3f}", *[""] * 7) for name, value in baselines.items())]
-
-
-def cost_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Quality beside cost of PPO."""
-    rows = table_head("", "gold, sampled", "gold, greedy", "KL (nats)", "s", "CPU s", "turns/CPU-s", "peak MB")
-    for name, s in summaries.items():
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), f"{s['kl']:.2f}", f"{s['seconds']:.0f}"]
-        cells += [f"{s['cpu_seconds']:.0f}", f"{s['samples_per_cpu_second']:.1f}", f"{s['peak_rss_mb']:.0f}"]
-        rows.append(row(name, *cells))
-    return rows
-
-
-def real_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What the small backbone makes of real text."""
-    loss, reward, ppo = summaries["sft"]["held_out_loss"], summaries["reward"], summaries["ppo"]
-    rows = table_head("stage", "figure", "value")
-    rows.append(row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}"))
-    rows.append(
-        row("reward model", "held-out accuracy", f"{interval(reward['accuracy'])} (n = {reward['accuracy']['n']})")
-    )
-    rows += [row("", name, f"{value:.3f}") for name, value in reward["baselines"].items()]
-    rows.append(row("PPO", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"])))
-    rows.append(row("", "win rate by score", interval(ppo["win_rate"])))
-    return [*rows, row("", "KL, nats a response", f"{ppo['kl']:.2f}")]
-
-
-def table_head(*names: str) -> list[str]:
-    """The first two lines of a Markdown table."""
-    return [row(*names), "|" + "---|" * len(names)]
-
-
-def row(*cells: str) -> str:
-    """One line of it."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def interval(value: Summary) -> str:
-    """A mean with its interval."""
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def arrow(before: float, after: float) -> str:
-    """Before and after."""
-    return f"{before:.3f} -> {after:.3f}"
-
-
-def arrow_interval(summary: Summary, key: str) -> str:
-    """Before and after with their intervals."""
-    sides = (summary[side] for side in ("sft", "policy"))
-    return " -> ".join(f"{s[key]:.3f} [{s[f'{key}_low']:.3f}, {s[f'{key}_high']:.3f}]" for s in sides)
 
 
 if __name__ == "__main__":

@@ -21,16 +21,14 @@ from evaluation.compare import KEYS, write_report
 from evaluation.reproduce import (
     TEXT_TASKS,
     Run,
-    bundled_rows,
     bundled_summaries,
     clear,
     command,
-    common,
     finish,
-    kind_rows,
     tasks_table,
     weights_of,
 )
+from evaluation.tables import bundled_rows, common, kind_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
 from rewards import train_reward_model
