@@ -335,11 +335,16 @@ def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:
         UserError: an option that the task does not have, with the nearest one it has.
     """
     made_of = task_class(task)
-    known = set(inspect.signature(made_of).parameters)
+    refuse_unknown(made_of, options)
+    return made_of(**options)
+
+
+def refuse_unknown(made_of: type[Task], options: Mapping[str, Any], but: frozenset[str] = frozenset()) -> None:
+    """Raises UserError for an option that the class does not have, or that is in `but`, with the nearest one left."""
+    known = set(inspect.signature(made_of).parameters) - but
     for option in options:
         if option not in known:
             raise UserError(f"{made_of.__name__} has no option {option!r}.{did_you_mean(option, known)}")
-    return made_of(**options)
 
 
 def task_class(task: str | type[Task]) -> type[Task]:

@@ -1,6 +1,5 @@
 """Environment ids as commands take them."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -8,7 +7,7 @@ import gymnasium as gym
 import yaml
 
 import envs  # noqa: F401 - registers perlhf/*
-from envs.core import make_task, task_class
+from envs.core import make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
 from envs.task import Task
 from envs.text_task import TextTask
@@ -64,13 +63,11 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
     Raises:
         UserError: one that the task does not have, or that commands set themselves.
     """
-    options, task = parse_env_options(text), task_class(gym.spec(full_id).kwargs["task"])
-    known = set(inspect.signature(task).parameters) - {"data", "split"}
+    options = parse_env_options(text)
     for name in options:
         if name in ("data", "split", "reward"):
             raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
-        if name not in known:
-            raise UserError(f"{task.__name__} has no option {name!r}.{did_you_mean(name, known)}")
+    refuse_unknown(task_class(gym.spec(full_id).kwargs["task"]), options, but=frozenset({"data", "split"}))
     return options
 
 
