@@ -3,10 +3,10 @@
 import itertools
 import json
 import re
-import time
 
 import numpy as np
 import pytest
+from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -385,19 +385,17 @@ _HOSTILE = (
 
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_the_judge_is_quick_on_hostile_text(text):
-    best, attempt = 1.0, 0
-    while best >= 0.05 and attempt < 20:  # the machine may be busy
-        start = time.process_time()
-        assert judge(TIME, text + " " * attempt) <= 0.1
-        best, attempt = min(best, time.process_time() - start), attempt + 1
-    assert best < 0.05
+    assert judge(TIME, text) <= 0.1
+    assert cost(lambda: judge.__wrapped__(TIME, text), enough=0.05) < 0.05
 
 
 def test_the_judge_is_quick_on_ordinary_comments(pairs):
-    start = time.process_time()
-    for case, comments, _ in pairs:
-        judge.__wrapped__(case, comments[0])
-    assert time.process_time() - start < len(pairs) * 0.0005  # several times what it takes, for a busy machine
+    def judge_all():
+        for case, comments, _ in pairs:
+            judge.__wrapped__(case, comments[0])
+
+    most = len(pairs) * 0.0005  # several times what it takes
+    assert cost(judge_all, enough=most) < most
 
 
 # The votes

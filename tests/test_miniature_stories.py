@@ -2,11 +2,11 @@
 
 import json
 import re
-import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -299,21 +299,20 @@ HOSTILE = ("i " * 10_000, "Sam " * 5_000, "a. " * 6_667, "call the " * 2_222, "$
 
 @pytest.mark.parametrize("text", [*HOSTILE, "guitar broke by Sam was " * 800, GOOD * 280])
 def test_the_judge_is_fast_on_long_text(text):
-    times = []
     for case in (DAY, PRICE, PLACE):
-        start = time.process_time()
-        judge.__wrapped__(case, text[:20_000])
-        times.append(time.process_time() - start)
-    assert min(times) < 0.05
+        assert cost(lambda case=case: judge.__wrapped__(case, text[:20_000]), enough=0.05) < 0.05
 
 
 def test_the_judge_is_fast_on_ordinary_summaries():
     rng, cases = np.random.default_rng(0), stories(2_000)
     texts = [draw_summary(case, rng) for case in cases]
-    start = time.process_time()
-    for case, text in zip(cases, texts, strict=True):
-        judge.__wrapped__(case, text)
-    assert (time.process_time() - start) / len(cases) < 200e-6  # about 60 microseconds on an idle machine
+
+    def judge_all():
+        for case, text in zip(cases, texts, strict=True):
+            judge.__wrapped__(case, text)
+
+    most = 200e-6 * len(cases)  # about 60 microseconds each on an idle machine
+    assert cost(judge_all, enough=most) < most
 
 
 # Summaries
