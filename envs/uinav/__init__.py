@@ -1,0 +1,1 @@
+"""UINav-v0: UI tasks on a phone in pure Python, with no emulator, browser or clock."""

@@ -1,0 +1,109 @@
+"""The actions of a UI policy: what they are, how they are printed, and how a response is read.
+
+An action is printed compactly, `type(4, bob@x.com)`, because small language models copy bare words more easily than
+quoted ones; `type(4, "bob@x.com")` is read as the same. Text is quoted, as a JSON string, only where it has to be.
+Reading is a regular expression and `json`; nothing of a response is ever run.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+DIRECTIONS = ("up", "down", "left", "right")  # where the screen moves to: "down" shows what is further down
+
+# The name of each action in AndroidControl's records and in AndroidWorld's JSONAction (google-research/google-research:
+# android_control/README.md, google-research/android_world: android_world/env/json_action.py). None: it has none.
+OTHER_NAMES: dict[str, tuple[str | None, str]] = {
+    "click": ("click", "click"),
+    "long_press": ("long_press", "long_press"),
+    "type": ("input_text", "input_text"),
+    "scroll": ("scroll", "scroll"),
+    "back": ("navigate_back", "navigate_back"),
+    "home": ("navigate_home", "navigate_home"),
+    "open_app": ("open_app", "open_app"),
+    "wait": ("wait", "wait"),
+    "done": (None, "answer"),
+    "infeasible": (None, "status"),
+}
+KINDS = tuple(OTHER_NAMES)
+_POINTING, _SAYING, _BARE = ("click", "long_press"), ("open_app", "done", "infeasible"), ("back", "home", "wait")
+
+_CALL = re.compile(r"\s*([a-z_]+)\s*\((.*)\)\s*", re.DOTALL)
+_TYPED = re.compile(r"\s*([0-9]{1,4})\s*,(.*)", re.DOTALL)
+_NUMBER = re.compile(r"\s*([0-9]{1,4})\s*")
+
+
+class Action(NamedTuple):
+    """One action.
+
+    Attributes:
+        kind: one of `KINDS`.
+        element: the number of an element on the screen, for click, long_press and type; else 0.
+        text: what is typed, said or opened, or the direction of a scroll; else "".
+    """
+
+    kind: str
+    element: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        if self.kind in _POINTING:
+            return f"{self.kind}({self.element})"
+        if self.kind == "type":
+            return f"type({self.element}, {_written(self.text)})"
+        return f"{self.kind}({_written(self.text) if self.text else ''})"
+
+
+class ActionError(ValueError):
+    """A response that is no action; the message says why, for the next observation."""
+
+
+def parse_action(response: str) -> Action:
+    """The action that a response says; the inverse of `str(action)`.
+
+    Raises:
+        ActionError: it says none.
+    """
+    call = _CALL.fullmatch(response)
+    if call is None or call[1] not in OTHER_NAMES:
+        raise ActionError(f"not an action, expected one of {', '.join(KINDS)}")
+    kind, inside = call[1], call[2]
+    if kind in _POINTING:
+        number = _NUMBER.fullmatch(inside)
+        if number is None:
+            raise ActionError(f"{kind} takes the number of an element")
+        return Action(kind, int(number[1]))
+    if kind == "type":
+        typed = _TYPED.fullmatch(inside)
+        if typed is None:
+            raise ActionError("type takes the number of an element, a comma and a text")
+        return Action(kind, int(typed[1]), _read(typed[2]))
+    return _parse_rest(kind, _read(inside))
+
+
+def _parse_rest(kind: str, text: str) -> Action:
+    if kind in _SAYING:
+        return Action(kind, 0, text)
+    if kind == "scroll":
+        if text not in DIRECTIONS:
+            raise ActionError(f"scroll takes {', '.join(DIRECTIONS)}")
+        return Action(kind, 0, text)
+    if text:
+        raise ActionError(f"{kind} takes nothing")
+    return Action(kind)
+
+
+def _written(text: str) -> str:
+    """The text bare, or as a JSON string where it would not be read back bare."""
+    return text if _read(text) == text and text.isprintable() and text else json.dumps(text, ensure_ascii=False)
+
+
+def _read(written: str) -> str:
+    """The text of an argument: what a JSON string stands for, and all else as it is, less the space around it."""
+    bare = written.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == '"':
+        try:
+            return str(json.loads(bare))
+        except ValueError:
+            pass
+    return bare

@@ -1,0 +1,53 @@
+"""What UI tasks need of a device: the phone of this package, a recording, a live one."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from envs.uinav.actions import Action
+from envs.uinav.screen import Screen
+
+
+class Goal(NamedTuple):
+    """What is to be done in an episode.
+
+    Attributes:
+        template: the name of the kind of task.
+        text: in words, with the values in it.
+        values: what the words were filled with, by name, in the order of the text.
+        feasible: whether it can be done; if not, saying so is the right end.
+    """
+
+    template: str
+    text: str
+    values: Mapping[str, str]
+    feasible: bool = True
+
+
+class Ending(NamedTuple):
+    """How a policy ended an episode: "done" or "infeasible", and what it said."""
+
+    kind: str
+    said: str = ""
+
+
+class Device(Protocol):
+    """A device whose state is a value: `perform` gives a new one and leaves the old one as it was.
+
+    A live device, whose state cannot be kept, gives a handle of itself and performs on it.
+    """
+
+    def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Any, Goal]:
+        """The state at the start of an episode, and what is to be done. Both follow from `rng` and `options` alone."""
+
+    def screen(self, state: Any) -> Screen:
+        """What is shown."""
+
+    def perform(self, state: Any, action: Action) -> tuple[Any, str]:
+        """The state after an action that is neither done nor infeasible, and why it had no effect ("" if it had)."""
+
+    def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
+        """Whether the goal is reached in `state`, given how the episode was ended."""
+
+    def oracle(self, state: Any, goal: Goal) -> Action:
+        """A right next action."""

@@ -1,0 +1,142 @@
+"""What a device shows: a tree of elements, numbered from 1 in reading order, and its form as text."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+WIDTH, HEIGHT = 288, 512  # of the canvas that boxes are in, pixels
+
+# The class that Android gives each kind of element.
+ANDROID_CLASSES = {
+    "button": "android.widget.Button",
+    "icon": "android.widget.ImageButton",
+    "app": "android.widget.TextView",
+    "field": "android.widget.EditText",
+    "item": "android.view.ViewGroup",
+    "text": "android.widget.TextView",
+    "image": "android.widget.ImageView",
+    "toggle": "android.widget.Switch",
+    "check": "android.widget.CheckBox",
+    "option": "android.widget.RadioButton",
+    "tab": "android.widget.TabWidget",
+    "key": "android.inputmethodservice.Keyboard.Key",
+    "bar": "android.widget.Toolbar",
+    "list": "android.widget.ScrollView",
+    "foot": "android.widget.LinearLayout",
+    "dialog": "android.app.AlertDialog",
+    "keyboard": "android.inputmethodservice.KeyboardView",
+    "screen": "android.widget.FrameLayout",
+}
+
+
+class Box(NamedTuple):
+    """Pixels from the left and top edge of the canvas; right and bottom are outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def middle(self) -> tuple[int, int]:
+        """Where a tap on it lands."""
+        return (self.left + self.right) // 2, (self.top + self.bottom) // 2
+
+    def holds(self, x: int, y: int) -> bool:
+        """Whether the point is inside."""
+        return self.left <= x < self.right and self.top <= y < self.bottom
+
+
+class Element(NamedTuple):
+    """One element of a screen.
+
+    Attributes:
+        kind: what it is, a key of `ANDROID_CLASSES`.
+        text: what it shows; of a field what was typed into it.
+        description: what it is for where that is not shown, as an icon's name; of a field its label.
+        resource_id: "app:id/name".
+        box: where it is.
+        clickable, editable, scrollable, focused, enabled: as in an Android accessibility node.
+        checked: of what can be checked; else None.
+        children: of a container.
+        tap, hold: what a device does when it is clicked or pressed long: a function and its arguments. No policy
+            sees them.
+    """
+
+    kind: str
+    text: str
+    description: str
+    resource_id: str
+    box: Box
+    clickable: bool = False
+    editable: bool = False
+    scrollable: bool = False
+    focused: bool = False
+    checked: bool | None = None
+    enabled: bool = True
+    children: "tuple[Element, ...]" = ()
+    tap: tuple[Any, ...] | None = None
+    hold: tuple[Any, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """What a person would call it."""
+        return self.description or self.text
+
+    @property
+    def line(self) -> str:
+        """The element as a policy reads it, without its number: `toggle Dark mode off`."""
+        line = f"{self.kind} {self.description or self.text}"
+        if self.editable and self.text:
+            line += f": {self.text}"
+        if self.checked is not None:
+            line += " on" if self.checked else " off"
+        if self.focused:
+            line += " *"
+        return line if self.enabled else line + " disabled"
+
+
+class Screen(NamedTuple):
+    """What is shown at one moment.
+
+    Attributes:
+        app: the name of the app in front.
+        title: of the page.
+        parts: the containers that are shown: bar, list, foot, dialog, keyboard.
+        elements: their leaves in reading order; element 1 is `elements[0]`.
+        above, below: whether scrolling up or down would show more.
+        notice: a message that is gone after the next action; "" for none.
+        theme: "light" or "dark".
+    """
+
+    app: str
+    title: str
+    parts: tuple[Element, ...]
+    elements: tuple[Element, ...]
+    above: bool = False
+    below: bool = False
+    notice: str = ""
+    theme: str = "light"
+
+    @property
+    def root(self) -> Element:
+        """The whole as one tree."""
+        return Element("screen", self.title, "", "", Box(0, 0, WIDTH, HEIGHT), children=self.parts)
+
+    def describe(self) -> str:
+        """The screen as a policy reads it: its name, and a numbered line for each element."""
+        lines = [f"SCREEN {self.app}: {self.title}" if self.title else f"SCREEN {self.app}"]
+        if self.notice:
+            lines.append(f"NOTE {self.notice}")
+        if self.above:
+            lines.append("more above")
+        lines += [f"{i} {element.line}" for i, element in enumerate(self.elements, 1)]
+        if self.below:
+            lines.append("more below")
+        return "\n".join(lines)
+
+
+def nodes(element: Element) -> Iterator[Element]:
+    """The element and all below it."""
+    yield element
+    for child in element.children:
+        yield from nodes(child)
