@@ -33,6 +33,7 @@ _TASKS = {
     "HH-v0": "envs.text:HH",
     "SHP-v0": "envs.text:SHP",
     "Taskmaster-v0": "envs.text:Taskmaster",
+    "UINav-v0": "envs.uinav.task:UINav",
 }
 
 for _name, _task in _TASKS.items():

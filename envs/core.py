@@ -16,17 +16,19 @@ from gymnasium.vector.utils import batch_space
 
 from envs.entry_points import load_callable
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
-from envs.render import draw_card, write_card
 from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns, without_paths
 from envs.spaces import Unicode
-from envs.task import Task, Turn
+from envs.task import Task
+from envs.turn import Turn
 from perlhf.errors import UserError, did_you_mean
+
+Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gold
 
 
 class _TaskEnvBase:
     """What both env classes share: the task, the reward, the spaces, and how they are copied and saved."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi", "human"], "render_fps": 1}
 
     def __init__(
         self,
@@ -74,6 +76,16 @@ class _TaskEnvBase:
                 raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
         return options or {}
 
+    def _rendered(self, shown: Shown) -> np.ndarray | str | None:
+        """A turn in this env's render mode."""
+        if self.render_mode == "rgb_array":
+            return self.task.draw(*shown)
+        text = None if self.render_mode is None else self.task.write(*shown)
+        if self.render_mode == "human":
+            print(text)
+            return None
+        return text
+
     def _final_info(self, turn: Turn) -> dict[str, Any]:
         gold = self.task.judge(turn)
         return {} if gold is None else {"gold": float(gold), "is_success": bool(gold >= self.task.success_at)}
@@ -120,7 +132,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
     Args:
         task: the `Task` class, or "module:Class".
         reward: see `envs.reward_spec`.
-        render_mode: None, "rgb_array" or "ansi".
+        render_mode: None, "rgb_array", "ansi", or "human": prints what "ansi" gives, at every reset and step.
         task_options: options of the task, such as `data` and `split`.
     """
 
@@ -135,7 +147,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         self.observation_space, self.action_space = self._spaces()
         self._state: Any = None
         self._ended = False
-        self._shown: tuple[Turn, float | None, float | None] | None = None
+        self._shown: Shown | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -145,6 +157,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         super().reset(seed=seed)
         self._state, self._ended = self.task.start(self.np_random, options), False
         self._shown = (self.task.turn(self._state), None, None)
+        self._show()
         return self._observe(self._state), self.task.info(self._state)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -159,12 +172,17 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         if self._ended:
             raise ResetNeeded("the episode is over; call reset before step.")
         _check_action(self.action_space, action)
-        turn = self.task.turn(self._state, action)
-        score = float(score_turns(self.reward_function, [turn])[0])
-        self._state, self._ended = self.task.advance(self._state, action)
-        info = self._final_info(turn) if self._ended else {}
-        self._shown = (turn, score, info.get("gold"))
-        return self._observe(self._state), score, self._ended, False, info
+        played = self.task.play(self._state, action)
+        score = float(score_turns(self.reward_function, [played.turn])[0])
+        self._state, self._ended = played.state, played.terminated or played.truncated
+        info = self._final_info(played.turn) if self._ended else {}
+        self._shown = (played.turn, score, info.get("gold"))
+        self._show()
+        return self._observe(self._state), score, played.terminated, played.truncated, info
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
 
     def _need_reset(self, what: str) -> None:
         if self._state is None:
@@ -181,10 +199,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         return self.task.plausible_action(self._state, rng)
 
     def render(self) -> np.ndarray | str | None:
-        """The chat so far as a picture (height, width, 3) uint8, or as text."""
-        if self.render_mode is None or self._shown is None:
-            return None
-        return draw_card(*self._shown) if self.render_mode == "rgb_array" else write_card(*self._shown)
+        """What is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
+        return None if self._shown is None else self._rendered(self._shown)
 
 
 class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.ndarray]):
@@ -217,7 +233,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * num_envs
         self._steps = [0] * num_envs
-        self._shown: list[tuple[Turn, float | None, float | None]] = []
+        self._shown: list[Shown] = []
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -261,16 +277,16 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
         for i, action in enumerate(actions):
             _check_action(self.single_action_space, action, i)
-        turns = [self.task.turn(s, a) for s, a in zip(self._states, actions, strict=True)]
-        scores = score_turns(self.reward_function, turns)
+        rows = [self.task.play(s, a) for s, a in zip(self._states, actions, strict=True)]
+        scores = score_turns(self.reward_function, [row.turn for row in rows])
         terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for i, turn in enumerate(turns):
-            self._states[i], terminated[i] = self.task.advance(self._states[i], actions[i])
+        for i, row in enumerate(rows):
+            self._states[i], terminated[i] = row.state, row.terminated
             self._steps[i] += 1
-            truncated[i] = not terminated[i] and self._steps[i] == self.max_episode_steps
-            final = self._final_info(turn) if terminated[i] else {}
-            self._shown[i] = (turn, float(scores[i]), final.get("gold"))
+            truncated[i] = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
+            final = self._final_info(row.turn) if row.terminated or row.truncated else {}
+            self._shown[i] = (row.turn, float(scores[i]), final.get("gold"))
             if terminated[i] or truncated[i]:
                 ended = {"final_obs": self._observe(self._states[i]), "final_info": final}
                 infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
@@ -303,11 +319,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         return tuple(self.task.plausible_action(state, rng) for state in self._states)
 
     def render(self) -> tuple[Any, ...] | None:
-        """One picture or text for each env."""
+        """One picture or text for each env; in "human" mode they are printed."""
         if self.render_mode is None:
             return None
-        draw = draw_card if self.render_mode == "rgb_array" else write_card
-        return tuple(draw(*shown) for shown in self._shown)
+        return tuple(self._rendered(shown) for shown in self._shown)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that decides the episodes to come, as JSON: generators, states, step counts."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.task import Turn
+from envs.turn import Turn
 
 WIDTH, HEIGHT, FOOTER, MARGIN = 512, 512, 64, 16
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")

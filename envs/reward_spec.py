@@ -16,12 +16,14 @@ import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from envs.entry_points import load_callable, quoted
-from envs.task import Task, Turn
+from envs.task import Task
+from envs.turn import Turn
 from perlhf.errors import RewardError, did_you_mean
 
 RewardFunction = Callable[..., Sequence[float]]  # of a Sequence[Turn]
@@ -144,8 +146,14 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
         RewardError: the function cannot be called with turns, or returned the wrong count, a non-number, NaN or an
             infinity; it is named.
     """
+    returned = _call(function, turns)
+    if (
+        type(returned) is list
+        and len(returned) == len(turns)
+        and all(type(s) is float and isfinite(s) for s in returned)
+    ):
+        return np.array(returned)  # nothing to complain of: the fast way
     name = reward_name(function)
-    returned = _call(function, turns, name)
     try:
         iterator = _in_order(returned)
     except TypeError:
@@ -161,7 +169,7 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
     return np.asarray(scores, dtype=np.float64)
 
 
-def _call(function: RewardFunction, turns: Sequence[Turn], name: str) -> Any:
+def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:
     """What the function returns; an error that arose inside it is its own."""
     try:
         return function(turns)
@@ -170,7 +178,8 @@ def _call(function: RewardFunction, turns: Sequence[Turn], name: str) -> Any:
             raise
         # No line of the function has run: it is no function of turns, such as math:sqrt.
         problem = str(error).split("\n")[0]
-        raise RewardError(f"reward {name} cannot be called with a list of turns: {problem}.") from None
+        message = f"reward {reward_name(function)} cannot be called with a list of turns: {problem}."
+        raise RewardError(message) from None
 
 
 def _in_order(returned: Any) -> Iterator[Any]:

@@ -1,43 +1,44 @@
-"""The nouns of an environment: `Turn` and `Task`."""
+"""`Task`: one dataset as a source of episodes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from envs.render import draw_card, write_card
+from envs.turn import Turn
 
-@dataclass(frozen=True)
-class Turn:
-    """One prompt and one response, as a reward function sees them.
+
+class Played(NamedTuple):
+    """What became of one response.
 
     Attributes:
-        prompt: what the policy was shown.
-        response: what it answered.
-        reference: what the task knows of the right answer (chosen, rejected, a gold action...).
-        image: the picture shown with the prompt, (height, width, 3) uint8, or None.
+        turn: as reward functions see it.
+        state: after it.
+        terminated: whether the episode is over.
+        truncated: whether it is broken off, since it took too many steps.
     """
 
-    prompt: str
-    response: str
-    reference: Mapping[str, Any] = field(default_factory=dict)
-    image: np.ndarray | None = None
+    turn: Turn
+    state: Any
+    terminated: bool
+    truncated: bool = False
 
 
 class Task(ABC):
     """One dataset as a source of episodes.
 
-    A task is read-only and may be shared by many envs. What changes during an episode is its state: any value
-    that can be deep-copied and pickled, and that `state_to_json` can write down. Everything a new dataset needs
-    is one subclass and one line, `envs.register_task`; docs/adding_a_text_task.md shows it.
+    A task is read-only and may be shared by many envs. What changes during an episode is its state: a value that is
+    replaced and not changed, that can be deep-copied and pickled, and that `state_to_json` can write down. Everything
+    a new dataset needs is one subclass and one line, `envs.register_task`; docs/adding_a_text_task.md shows it.
     """
 
     default_reward: str = "gold"
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
     max_prompt_length: ClassVar[int] = 100_000
     max_response_length: ClassVar[int] = 20_000
-    image_shape: ClassVar[tuple[int, int, int] | None] = None
+    image_shape: tuple[int, int, int] | None = None  # of `Turn.image`, (height, width, 3); None for text alone
     success_at: ClassVar[float] = 0.8
     reset_options: ClassVar[frozenset[str]] = frozenset()  # what `start` knows of `env.reset(options=...)`
 
@@ -53,6 +54,11 @@ class Task(ABC):
     def advance(self, state: Any, response: str) -> tuple[Any, bool]:
         """The state after `response`, and whether the episode has terminated. Never raises, whatever the text."""
 
+    def play(self, state: Any, response: str) -> Played:
+        """`turn` and `advance` in one; a task whose turns say what came of the response has its own. `state` stays."""
+        turn = self.turn(state, response)
+        return Played(turn, *self.advance(state, response))
+
     @abstractmethod
     def judge(self, turn: Turn) -> float | None:
         """The task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
@@ -64,6 +70,14 @@ class Task(ABC):
     @abstractmethod
     def plausible_action(self, state: Any, rng: np.random.Generator) -> str:
         """A response that a beginner might give in `state`, good or bad."""
+
+    def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
+        """A turn as a picture, (height, width, 3) uint8; `score` is None before there was a response."""
+        return draw_card(turn, score, gold)
+
+    def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
+        """A turn as plain text."""
+        return write_card(turn, score, gold)
 
     def info(self, state: Any) -> dict[str, Any]:
         """What `info` says of `state` at reset; plain values, the same ones for the same state."""

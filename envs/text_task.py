@@ -13,7 +13,8 @@ from envs.data.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniat
 from envs.data.miniature.grammar import Grammar, Shortcut
 from envs.data.records import AnyRecord, Record, good_response, responses_of
 from envs.data.splits import SPLITS, Source, read_split
-from envs.task import Task, Turn
+from envs.task import Task
+from envs.turn import Turn
 from perlhf.errors import UserError, did_you_mean
 
 _SAID = {"rejected": "dispreferred response", "chosen": "preferred response", "response": "the data's response"}

@@ -31,6 +31,20 @@ class Ending(NamedTuple):
     said: str = ""
 
 
+class Performed(NamedTuple):
+    """What came of an action.
+
+    Attributes:
+        state: of the device, after it.
+        told: the action as a policy is told of it later: "click Send", since the number says nothing by then.
+        problem: why it had no effect; "" if it had.
+    """
+
+    state: Any
+    told: str
+    problem: str = ""
+
+
 class Device(Protocol):
     """A device whose state is a value: `perform` gives a new one and leaves the old one as it was.
 
@@ -43,8 +57,11 @@ class Device(Protocol):
     def screen(self, state: Any) -> Screen:
         """What is shown."""
 
-    def perform(self, state: Any, action: Action) -> tuple[Any, str]:
-        """The state after an action that is neither done nor infeasible, and why it had no effect ("" if it had)."""
+    def describe(self, state: Any) -> str:
+        """What is shown as text: `screen(state).describe()`, or the same faster."""
+
+    def perform(self, state: Any, action: Action) -> Performed:
+        """Does an action that is neither done nor infeasible. Never raises, whatever the action."""
 
     def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached in `state`, given how the episode was ended."""

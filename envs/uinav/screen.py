@@ -1,7 +1,7 @@
 """What a device shows: a tree of elements, numbered from 1 in reading order, and its form as text."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 WIDTH, HEIGHT = 288, 512  # of the canvas that boxes are in, pixels
 
@@ -53,13 +53,12 @@ class Element(NamedTuple):
         kind: what it is, a key of `ANDROID_CLASSES`.
         text: what it shows; of a field what was typed into it.
         description: what it is for where that is not shown, as an icon's name; of a field its label.
-        resource_id: "app:id/name".
+        resource_id: its name among the elements of the app's page, such as "subject".
         box: where it is.
         clickable, editable, scrollable, focused, enabled: as in an Android accessibility node.
         checked: of what can be checked; else None.
         children: of a container.
-        tap, hold: what a device does when it is clicked or pressed long: a function and its arguments. No policy
-            sees them.
+        long_clickable: whether a long press does something.
     """
 
     kind: str
@@ -74,25 +73,25 @@ class Element(NamedTuple):
     checked: bool | None = None
     enabled: bool = True
     children: "tuple[Element, ...]" = ()
-    tap: tuple[Any, ...] | None = None
-    hold: tuple[Any, ...] | None = None
+    long_clickable: bool = False
 
     @property
     def label(self) -> str:
         """What a person would call it."""
         return self.description or self.text
 
-    @property
-    def line(self) -> str:
-        """The element as a policy reads it, without its number: `toggle Dark mode off`."""
-        line = f"{self.kind} {self.description or self.text}"
-        if self.editable and self.text:
-            line += f": {self.text}"
-        if self.checked is not None:
-            line += " on" if self.checked else " off"
-        if self.focused:
-            line += " *"
-        return line if self.enabled else line + " disabled"
+
+def line_of(element: Element) -> str:
+    """The element as a policy reads it, without its number: `toggle Dark mode off`."""
+    kind, text, description, _, _, _, editable, _, focused, checked, enabled, _, _ = element
+    line = f"{kind} {description or text}"
+    if editable and text:
+        line += f": {text}"
+    if checked is not None:
+        line += " on" if checked else " off"
+    if focused:
+        line += " *"
+    return line if enabled else line + " disabled"
 
 
 class Screen(NamedTuple):
@@ -124,15 +123,18 @@ class Screen(NamedTuple):
 
     def describe(self) -> str:
         """The screen as a policy reads it: its name, and a numbered line for each element."""
-        lines = [f"SCREEN {self.app}: {self.title}" if self.title else f"SCREEN {self.app}"]
-        if self.notice:
-            lines.append(f"NOTE {self.notice}")
-        if self.above:
-            lines.append("more above")
-        lines += [f"{i} {element.line}" for i, element in enumerate(self.elements, 1)]
-        if self.below:
-            lines.append("more below")
-        return "\n".join(lines)
+        lines = [f"{i} {line_of(element)}" for i, element in enumerate(self.elements, 1)]
+        return framed(self.app, self.title, self.notice, self.above, self.below, lines)
+
+
+def framed(app: str, title: str, notice: str, above: bool, below: bool, lines: Iterable[str]) -> str:
+    """The numbered lines of a screen with what stands around them."""
+    head = f"SCREEN {app}: {title}" if title else f"SCREEN {app}"
+    if notice:
+        head += f"\nNOTE {notice}"
+    if above:
+        head += "\nmore above"
+    return "\n".join([head, *lines, "more below"] if below else [head, *lines])
 
 
 def nodes(element: Element) -> Iterator[Element]:

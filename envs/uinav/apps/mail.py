@@ -1,0 +1,254 @@
+"""Mail: an inbox, mails to read, answer, star, delete, and one to write."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from envs.uinav import words
+from envs.uinav.actions import Action
+from envs.uinav.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.oracle import Hands, tapping
+from envs.uinav.phone import Phone, ask, go, put_item, swap, swapped, with_item, without
+from envs.uinav.widgets import Widget, button, field, icon, item, tab, text, title
+
+
+def make(rng: Random) -> dict[str, Any]:
+    """Mails from different people on different subjects."""
+    count = 5 + int(rng.random() * 5)
+    people, subjects = words.names(rng, count), words.some(rng, words.SUBJECTS, count)
+    mails = tuple(
+        {
+            "sender": name,
+            "address": words.address(rng, name),
+            "subject": subject,
+            "body": words.pick(rng, words.SENTENCES),
+            "starred": i > 0 and rng.random() < 0.2,
+        }
+        for i, (name, subject) in enumerate(zip(people, subjects, strict=True))
+    )
+    return {"mails": mails, "sent": ()}
+
+
+# Pages
+
+
+def inbox(phone: Phone) -> Iterator[Widget]:
+    """The mails, newest first, and the button to write one."""
+    yield title("Inbox")
+    yield icon("Compose", go, "compose", place="foot")
+    yield tab("Inbox", True, swap, "inbox")
+    yield tab("Sent", False, swap, "sent")
+    for i, mail in enumerate(phone.data["mails"]):
+        yield item(f"{mail['sender']}, {mail['subject']}", go, "mail", i, name="mail")
+
+
+def sent(phone: Phone) -> Iterator[Widget]:
+    """What was sent."""
+    yield title("Sent")
+    yield tab("Inbox", False, swap, "inbox")
+    yield tab("Sent", True, swap, "sent")
+    for mail in phone.data["sent"]:
+        yield text(f"{mail['to']}, {mail['subject']}")
+
+
+def read(phone: Phone) -> Iterator[Widget]:
+    """One mail."""
+    mail = phone.data["mails"][phone.arg]
+    yield title(mail["subject"])
+    yield icon("Unstar" if mail["starred"] else "Star", star, not mail["starred"])
+    yield icon("Delete", ask, f"Delete {mail['subject']}?", ("Delete", delete, phone.arg), ("Cancel",))
+    yield text(f"From {mail['sender']}")
+    yield text(mail["address"])
+    yield text(mail["body"], name="body")
+    for label, target in phone.shuffled([("Reply", "reply"), ("Forward", "forward")], "mail buttons"):
+        yield button(label, write, target, phone.arg, share=2)
+
+
+def compose(phone: Phone) -> Iterator[Widget]:
+    """A mail being written."""
+    yield title("Compose")
+    yield icon("Send", send)
+    yield field("to", "To")
+    yield field("subject", "Subject")
+    yield field("body", "Message")
+
+
+# What the buttons do
+
+
+def star(phone: Phone, on: bool) -> Phone:
+    """The mail that is shown is starred, or no more."""
+    return put_item(phone, "mails", phone.arg, {"starred": on})
+
+
+def delete(phone: Phone, index: int) -> Phone:
+    """The mail is gone, and the inbox is shown."""
+    return phone.back().put(mails=without(phone.data["mails"], index)).say("Deleted")
+
+
+def write(phone: Phone, kind: str, index: int) -> Phone:
+    """A mail is begun that answers or forwards one."""
+    mail = phone.data["mails"][index]
+    if kind == "reply":
+        return phone.go("compose", to=mail["address"], subject=f"Re: {mail['subject']}")
+    return phone.go("compose", subject=f"Fwd: {mail['subject']}", body=mail["body"])
+
+
+def send(phone: Phone) -> Phone:
+    """The mail is sent, if it has an address and a subject."""
+    to, subject = phone.typed("to"), phone.typed("subject")
+    if "@" not in to or " " in to:
+        return phone.say("Enter a valid address")
+    if not subject:
+        return phone.say("Enter a subject")
+    mail = {"to": to, "subject": subject, "body": phone.typed("body")}
+    return phone.back().put(sent=with_item(phone.data["sent"], mail)).say("Sent")
+
+
+# Tasks
+
+
+def draw_mail(rng: Random, phone: Phone) -> Values:
+    """A new mail to somebody."""
+    to = words.address(rng, words.full_name(rng))
+    return {"to": to, "subject": words.pick(rng, words.SUBJECTS), "body": words.pick(rng, words.SENTENCES)}
+
+
+def one_of(rng: Random, phone: Phone) -> Values:
+    """A mail of the inbox, and something to write."""
+    mails = phone.of("mail")["mails"]
+    index = int(rng.random() * len(mails))
+    mail = mails[index]
+    return {**mail, "index": index, "text": words.other(rng, (mail["body"],), words.SENTENCES)}
+
+
+def none_of(rng: Random, phone: Phone) -> Values:
+    """A mail that is not in the inbox."""
+    mails = phone.of("mail")["mails"]
+    sender = f"{words.other(rng, [m['sender'].split()[0] for m in mails], words.FIRST)} {words.pick(rng, words.LAST)}"
+    subject = words.other(rng, [m["subject"] for m in mails], words.SUBJECTS)
+    return {"sender": sender, "subject": subject, "text": words.pick(rng, words.SENTENCES)}
+
+
+def plain_one_of(rng: Random, phone: Phone) -> Values:
+    """A mail that has no star yet."""
+    mails = phone.of("mail")["mails"]
+    index = words.pick(rng, [i for i, mail in enumerate(mails) if not mail["starred"]])
+    return {**mails[index], "index": index}
+
+
+def to_mail(hands: Hands) -> Action:
+    """Opens the mail from the sender."""
+    return hands.tap(hands["sender"], "mail")
+
+
+def on_mail(label: str) -> Route:
+    """On the right mail, clicks this."""
+    return lambda hands: hands.tap(label) if hands.data["mails"][hands.arg]["sender"] == hands["sender"] else None
+
+
+def write_and_send(**fields: str) -> Route:
+    """Fills the fields with these values of the goal, each a format, and sends."""
+
+    def route(hands: Hands) -> Action:
+        texts = {name: pattern.format(**hands.values) for name, pattern in fields.items()}
+        return hands.fill(**texts) or hands.tap("Send")
+
+    return route
+
+
+def was_sent(to: str, subject: str, body: str) -> Check:
+    """The one mail sent is this, each part a format of the goal's values, and nothing else was done."""
+
+    def check(phone: Phone, values: Values) -> bool:
+        mail = {"to": to.format(**values), "subject": subject.format(**values), "body": body.format(**values)}
+        return phone.differs("mail", sent=(mail,))
+
+    return check
+
+
+def was_deleted(phone: Phone, values: Values) -> bool:
+    """The mail is gone, and nothing else."""
+    return phone.differs("mail", mails=without(phone.at_first("mail")["mails"], values["index"]))
+
+
+def has_star(phone: Phone, values: Values) -> bool:
+    """The mail has a star, and nothing else was done."""
+    return phone.differs("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
+
+
+SEND = Template(
+    "send_email",
+    (
+        "Send an email to {to} with subject {subject} and text {body}",
+        "Write {to} an email with subject {subject} saying {body}",
+        "Email {to} with subject {subject} and the text {body}",
+    ),
+    draw_mail,
+    {"inbox": tapping("Compose"), "compose": write_and_send(to="{to}", subject="{subject}", body="{body}")},
+    check=was_sent("{to}", "{subject}", "{body}"),
+)
+REPLY = Template(
+    "reply_email",
+    ("Reply {text} to the email from {sender}", "Answer the email from {sender} with {text}"),
+    one_of,
+    {
+        "inbox": to_mail,
+        "mail": on_mail("Reply"),
+        "compose": write_and_send(to="{address}", subject="Re: {subject}", body="{text}"),
+    },
+    check=was_sent("{address}", "Re: {subject}", "{text}"),
+    absent=none_of,
+)
+FORWARD = Template(
+    "forward_email",
+    ("Forward the email from {sender} to {to}", "Send the email from {sender} on to {to}"),
+    lambda rng, phone: {**one_of(rng, phone), "to": words.address(rng, words.full_name(rng))},
+    {
+        "inbox": to_mail,
+        "mail": on_mail("Forward"),
+        "compose": write_and_send(to="{to}", subject="Fwd: {subject}", body="{body}"),
+    },
+    check=was_sent("{to}", "Fwd: {subject}", "{body}"),
+    absent=lambda rng, phone: {**none_of(rng, phone), "to": words.address(rng, words.full_name(rng))},
+    held_out=True,
+)
+DELETE = Template(
+    "delete_email",
+    ("Delete the email from {sender}", "Remove the email from {sender}"),
+    one_of,
+    {"inbox": to_mail, "mail": on_mail("Delete")},
+    check=was_deleted,
+    absent=none_of,
+)
+STAR = Template(
+    "star_email",
+    ("Star the email from {sender}", "Mark the email from {sender} with a star"),
+    plain_one_of,
+    {"inbox": to_mail, "mail": on_mail("Star")},
+    check=has_star,
+    absent=none_of,
+)
+READ = Template(
+    "read_email",
+    ("What does the email from {sender} say?", "Read the email from {sender} and say what it says"),
+    one_of,
+    {
+        "inbox": to_mail,
+        "mail": lambda hands: (
+            hands.say(hands["body"]) if hands.data["mails"][hands.arg]["sender"] == hands["sender"] else None
+        ),
+    },
+    answer=lambda phone, values: str(values["body"]),
+    absent=none_of,
+)
+
+APP = register_app(
+    App(
+        "mail",
+        "Mail",
+        make,
+        {"inbox": inbox, "mail": read, "compose": compose, "sent": sent},
+        templates=(SEND, REPLY, FORWARD, DELETE, STAR, READ),
+    )
+)

@@ -1,0 +1,238 @@
+"""From a phone to what it shows: widgets get their boxes, and those that are scrolled away or covered are left out."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import Any, NamedTuple
+
+from envs.uinav.app import app_of
+from envs.uinav.phone import Dialog, Phone, back
+from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
+from envs.uinav.widgets import Widget
+
+MARGIN = 12
+BAR = Box(0, 20, WIDTH, 60)
+BODY_TOP, BOTTOM = 60, 488  # of the body and foot; the status bar is above the bar, the navigation bar below
+KEYBOARD = Box(0, 332, WIDTH, BOTTOM)
+KEY = Box(232, 444, 280, 482)
+FOOT, ICON = Box(0, 432, WIDTH, BOTTOM), 32
+HEIGHTS = {
+    "item": 44,
+    "field": 48,
+    "button": 40,
+    "toggle": 40,
+    "check": 36,
+    "option": 36,
+    "tab": 36,
+    "app": 84,
+    "image": 96,
+}
+LETTERS, LINE = 38, 16  # of a line of text, and pixels from one to the next
+Row = tuple[Widget, int, int, int, int]  # with left, top, right and bottom
+_UP = Widget("icon", "Back", "up", "bar", (back,))
+_WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on them
+
+
+def hide_keyboard(phone: Phone) -> Phone:
+    """With no field that is typed into."""
+    return phone._replace(focus="")
+
+
+def close(phone: Phone) -> Phone:
+    """With no dialog."""
+    return phone._replace(dialog=None)
+
+
+class Part(NamedTuple):
+    """A container and the widgets in it that can be seen, with their boxes moved down by `down` pixels."""
+
+    kind: str
+    box: Box
+    rows: Sequence[Row]
+    down: int = 0
+    scrollable: bool = False
+
+
+class Arranged(NamedTuple):
+    """A page with its widgets in place.
+
+    Attributes:
+        heading: its title.
+        parts: from back to front.
+        front: the widgets that can be pointed at, in reading order; number 1 is `front[0]`.
+        above, below: whether scrolling up or down would show more.
+    """
+
+    heading: str
+    parts: tuple[Part, ...]
+    front: list[Widget]
+    above: bool
+    below: bool
+
+
+def arrange(phone: Phone) -> Arranged:
+    """Puts the widgets of the page that is shown in their places."""
+    heading, bar, body, foot = sorted_out(widgets(phone))
+    top, bottom = window(phone, bool(foot))
+    rows, height = stacked(body)
+    seen = bottom - top
+    offset = min(phone.stack[-1].scroll, max(0, height - seen))
+    if height > seen:
+        rows = [row for row in rows if row[2] >= offset and row[4] - offset <= seen]
+    parts = [
+        Part("bar", BAR, _bar(bar)),
+        Part("list", Box(0, top, WIDTH, bottom), rows, top - offset, height > seen),
+    ]
+    if phone.focus:
+        parts.append(_keyboard(phone, body))
+    elif foot:
+        parts.append(Part("foot", FOOT, _foot(foot)))
+    if phone.dialog is None:
+        front = [row[0] for part in parts for row in part.rows]
+        return Arranged(heading, tuple(parts), front, offset > 0, offset < height - seen)
+    parts.append(_dialog(phone.dialog))
+    return Arranged(heading, tuple(parts), [row[0] for row in parts[-1].rows], False, False)
+
+
+def describe(phone: Phone, page: Arranged) -> str:
+    """The screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
+    fields, focus = phone.stack[-1].fields, phone.focus
+    lines = []
+    for number, widget in enumerate(page.front, 1):
+        kind, label, name, _, _, _, value, checked, enabled, _ = widget
+        line = f"{number} {kind} {label}"
+        if kind == "field":
+            typed = fields.get(name, value)
+            if typed:
+                line += f": {typed}"
+            if name == focus:
+                line += " *"
+        elif checked is not None:
+            line += " on" if checked else " off"
+        lines.append(line if enabled else line + " disabled")
+    return framed(app_of(phone.app).title, page.heading, phone.notice, page.above, page.below, lines)
+
+
+def screen_of(phone: Phone, page: Arranged) -> Screen:
+    """The screen as a tree of elements."""
+    parts = tuple(
+        Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
+        for part in page.parts
+    )
+    leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
+    return Screen(
+        app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
+        "dark" if phone.dark else "light",
+    )  # fmt: skip
+
+
+def widgets(phone: Phone) -> list[Widget]:
+    """All widgets of the page that is shown, scrolled away or not."""
+    place = phone.stack[-1]
+    found = list(app_of(place.app).pages[place.page](phone))
+    if len(phone.stack) > 2:
+        found.insert(0, _UP)
+    return found
+
+
+def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget], list[Widget]]:
+    """The title of a page, and the widgets of its bar, its body and its foot."""
+    heading, places = "", {"bar": [], "body": [], "foot": []}  # type: tuple[str, dict[str, list[Widget]]]
+    for widget in page:
+        if widget.kind == "title":
+            heading = widget.label
+        else:
+            places[widget.place].append(widget)
+    return heading, places["bar"], places["body"], places["foot"]
+
+
+def window(phone: Phone, foot: bool) -> tuple[int, int]:
+    """Top and bottom of the part of the body that can be seen."""
+    if phone.focus:
+        return BODY_TOP, KEYBOARD.top
+    return BODY_TOP, FOOT.top if foot else BOTTOM
+
+
+def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
+    """Boxes of the widgets of a body from 0 downwards, those with a share side by side; and the height of all."""
+    rows: list[Row] = []
+    top, column, row_height = 4, 0, 0
+    for widget in body:
+        share = widget.share
+        height = HEIGHTS.get(widget.kind) or 8 + LINE * max(1, ceil(len(widget.label) / LETTERS))
+        if column and (share == 1 or column >= share):
+            top, column, row_height = top + row_height, 0, 0
+        if share == 1:
+            rows.append((widget, MARGIN, top, WIDTH - MARGIN, top + height))
+            top += height
+            continue
+        width = (WIDTH - 2 * MARGIN) // share
+        left = MARGIN + column * width
+        rows.append((widget, left, top, left + width, top + height))
+        row_height = max(row_height, height)
+        column += 1
+    return rows, top + row_height
+
+
+def _bar(icons: list[Widget]) -> list[Row]:
+    """The icons of the bar: back at the left, the others from the right."""
+    rows: list[Row] = []
+    right, top = WIDTH - 6, BAR.top + 4
+    for widget in reversed(icons):
+        if widget.name == "up":
+            rows.append((widget, 6, top, 6 + ICON, top + ICON))
+        else:
+            rows.append((widget, right - ICON, top, right, top + ICON))
+            right -= ICON + 4
+    return rows[::-1]
+
+
+def _foot(foot: list[Widget]) -> list[Row]:
+    """Buttons side by side, or one round icon at the right."""
+    if foot[0].kind == "icon":
+        return [(foot[0], WIDTH - 60, FOOT.top + 4, WIDTH - 12, FOOT.top + 52)]
+    width = (WIDTH - 2 * MARGIN) // len(foot)
+    return [
+        (widget, MARGIN + i * width, FOOT.top + 8, MARGIN + (i + 1) * width - 4, FOOT.top + 48)
+        for i, widget in enumerate(foot)
+    ]
+
+
+def _keyboard(phone: Phone, body: list[Widget]) -> Part:
+    """The keyboard, of which one key is a widget: it does what the field says, or hides the keyboard."""
+    enter = next((w.tap for w in body if w.name == phone.focus and w.kind == "field" and w.tap), (hide_keyboard,))
+    return Part("keyboard", KEYBOARD, [(Widget("key", "Enter", "enter", tap=enter), *KEY)])
+
+
+def _dialog(dialog: Dialog) -> Part:
+    """The dialog in the middle: what it says, and its buttons side by side."""
+    share = len(dialog.buttons)
+    buttons = (Widget("button", label, tap=(answer, *tap), share=share) for label, *tap in dialog.buttons)
+    rows, height = stacked([Widget("text", dialog.text), *buttons])
+    top = (BODY_TOP + BOTTOM - height) // 2
+    return Part("dialog", Box(MARGIN, top, WIDTH - MARGIN, top + height + 4), rows, top)
+
+
+def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:
+    return tuple(
+        _element(phone, widget, Box(left, top + part.down, right, bottom + part.down))
+        for widget, left, top, right, bottom in part.rows
+    )
+
+
+def _element(phone: Phone, widget: Widget, box: Box) -> Element:
+    kind, label, name, _, tap, hold, value, checked, enabled, _ = widget
+    if kind == "field":
+        typed = phone.stack[-1].fields.get(name, value)
+        return Element(kind, typed, label, name, box, True, True, focused=name == phone.focus)
+    said, description = ("", label) if kind in _WORDLESS else (label, "")
+    clickable = bool(tap) and enabled
+    return Element(
+        kind, said, description, name or kind, box, clickable, checked=checked, enabled=enabled,
+        long_clickable=bool(hold),
+    )  # fmt: skip
+
+
+def answer(phone: Phone, *tap: Any) -> Phone:
+    """The dialog is closed, and what its button does is done."""
+    phone = close(phone)
+    return tap[0](phone, *tap[1:]) if tap else phone

@@ -1,0 +1,238 @@
+"""The state of the phone, a value that never changes: what apps read, and the moves that make a new one.
+
+A handler of an app is a function `(phone, ...) -> phone`. It reads `phone.data`, `phone.arg` and `phone.typed(...)`,
+and returns what a chain of the moves below gives: `phone.put(mails=...).back().say("Sent")`. What a phone holds is
+never changed in place; `swapped`, `with_item` and `without` make changed copies of what apps hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+from envs.uinav.app import HOME, initial_data
+
+Item = TypeVar("Item")
+
+
+class Place(NamedTuple):
+    """A page of an app that is open.
+
+    Attributes:
+        app, page: their names.
+        arg: what the page is about, such as the number of a mail.
+        fields: what was typed, by the name of the field.
+        scroll: pixels that the body is scrolled down by.
+    """
+
+    app: str
+    page: str
+    arg: Any = None
+    fields: Mapping[str, str] = {}
+    scroll: int = 0
+
+
+class Dialog(NamedTuple):
+    """A window over the page that has to be answered first.
+
+    Attributes:
+        text: what it says.
+        buttons: (label, function, arguments...), the first of which agrees.
+    """
+
+    text: str
+    buttons: tuple[tuple[Any, ...], ...]
+
+
+class Phone(NamedTuple):
+    """The phone.
+
+    Attributes:
+        seed: what its data and layouts were drawn from.
+        installed: names of the apps on the home screen.
+        held: the data of apps that differ from their first.
+        stack: the places that back leads through; the last is shown.
+        dark: whether its theme is dark.
+        focus: the name of the field that is typed into; "" for none, and no keyboard.
+        dialog: what is in front of the page.
+        notice: a message that is gone after the next action.
+        flags: what happened once, such as "allowed maps".
+        trail: the app, page and arg of each place that was shown.
+    """
+
+    seed: int
+    installed: tuple[str, ...]
+    held: Mapping[str, Mapping[str, Any]] = {}
+    stack: tuple[Place, ...] = (Place(HOME, HOME),)
+    dark: bool = False
+    focus: str = ""
+    dialog: Dialog | None = None
+    notice: str = ""
+    flags: tuple[str, ...] = ()
+    trail: tuple[tuple[str, str, Any], ...] = ()
+
+    # What apps read.
+
+    @property
+    def place(self) -> Place:
+        """The page that is shown."""
+        return self.stack[-1]
+
+    @property
+    def app(self) -> str:
+        """The name of the app that is shown."""
+        return self.stack[-1].app
+
+    @property
+    def page(self) -> str:
+        """The name of the page that is shown."""
+        return self.stack[-1].page
+
+    @property
+    def arg(self) -> Any:
+        """What the page that is shown is about."""
+        return self.stack[-1].arg
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data of the app that is shown."""
+        return self.of(self.stack[-1].app)
+
+    def of(self, app: str) -> Mapping[str, Any]:
+        """The data of an app."""
+        held = self.held.get(app)
+        return initial_data(app, self.seed) if held is None else held
+
+    def at_first(self, app: str) -> Mapping[str, Any]:
+        """The data of an app as the phone was made, before tasks prepared anything and before any action."""
+        return initial_data(app, self.seed)
+
+    def differs(self, app: str, **changes: Any) -> bool:
+        """Whether the data of an app are as at first but for these: what a task asked for was done, and no more."""
+        return self.of(app) == {**initial_data(app, self.seed), **changes}
+
+    def typed(self, name: str, default: str = "") -> str:
+        """What is in a field of the page, less the space around it; `default` where nothing was typed."""
+        return self.stack[-1].fields.get(name, default).strip()
+
+    def rng(self, of: str) -> Random:
+        """A generator for something of this phone that stays the same: the order of a menu, whether a dialog comes."""
+        return Random(f"{self.seed} {of}")
+
+    def shuffled(self, items: Sequence[Item], of: str) -> list[Item]:
+        """The items in an order of this phone's own."""
+        return [items[i] for i in _order(self.seed, of, len(items))]
+
+    def has_seen(self, page: str, arg: Any = None, app: str | None = None) -> bool:
+        """Whether a page was shown in this episode."""
+        return ((app or self.app), page, arg) in self.trail
+
+    # The moves.
+
+    def put(self, **changes: Any) -> "Phone":
+        """With some of the data of the app that is shown replaced."""
+        return self.put_in(self.app, **changes)
+
+    def put_in(self, app: str, **changes: Any) -> "Phone":
+        """With some of the data of an app replaced."""
+        return self._replace(held={**self.held, app: {**self.of(app), **changes}})
+
+    def go(self, page: str, arg: Any = None, **fields: str) -> "Phone":
+        """On another page of the same app, from which back leads here."""
+        return self._at((*self.stack, Place(self.app, page, arg, fields)))
+
+    def swap(self, page: str, arg: Any = None) -> "Phone":
+        """On another page in place of this one, as tabs do."""
+        return self._at((*self.stack[:-1], Place(self.app, page, arg)))
+
+    def back(self, steps: int = 1) -> "Phone":
+        """Some pages back; on the home screen it stays."""
+        return self._at(self.stack[: max(1, len(self.stack) - steps)])
+
+    def to_start(self) -> "Phone":
+        """On the first page of the app that is shown."""
+        return self._at(self.stack[:2])
+
+    def say(self, notice: str) -> "Phone":
+        """With a message that is gone after the next action."""
+        return self._replace(notice=notice)
+
+    def ask(self, question: str, *buttons: tuple[Any, ...]) -> "Phone":
+        """With a dialog: each button is a label, a function and arguments; ("Cancel",) only closes."""
+        return self._replace(dialog=Dialog(question, buttons), focus="")
+
+    def fill(self, **fields: str) -> "Phone":
+        """With texts in fields of the page."""
+        place = self.place
+        return self._replace(stack=(*self.stack[:-1], place._replace(fields={**place.fields, **fields})))
+
+    def flag(self, name: str) -> "Phone":
+        """With a note that something happened."""
+        return self if name in self.flags else self._replace(flags=(*self.flags, name))
+
+    def _at(self, stack: tuple[Place, ...]) -> "Phone":
+        top = stack[-1]
+        return self._replace(stack=stack, focus="", trail=(*self.trail, (top.app, top.page, top.arg)))
+
+
+@lru_cache(maxsize=4096)
+def _order(seed: int, of: str, count: int) -> list[int]:
+    order = list(range(count))
+    Random(f"{seed} {of}").shuffle(order)
+    return order
+
+
+# As functions, for widgets: `item("Ana", go, "card", 3)`.
+
+
+def go(phone: Phone, page: str, arg: Any = None, fields: Mapping[str, str] | None = None) -> Phone:
+    """See `Phone.go`."""
+    return phone.go(page, arg, **(fields or {}))
+
+
+def swap(phone: Phone, page: str, arg: Any = None) -> Phone:
+    """See `Phone.swap`."""
+    return phone.swap(page, arg)
+
+
+def back(phone: Phone, steps: int = 1) -> Phone:
+    """See `Phone.back`."""
+    return phone.back(steps)
+
+
+def put(phone: Phone, key: str, value: Any) -> Phone:
+    """With one of the data of the app that is shown replaced."""
+    return phone.put(**{key: value})
+
+
+def put_item(phone: Phone, key: str, index: int, changes: Mapping[str, Any]) -> Phone:
+    """With entries of one record of a list replaced."""
+    return phone.put(**{key: swapped(phone.data[key], index, **changes)})
+
+
+def ask(phone: Phone, question: str, *buttons: tuple[Any, ...]) -> Phone:
+    """See `Phone.ask`."""
+    return phone.ask(question, *buttons)
+
+
+def swapped(records: Sequence[Any], index: int, **changes: Any) -> tuple[Any, ...]:
+    """The records with entries of one of them, a mapping, replaced."""
+    return (*records[:index], {**records[index], **changes}, *records[index + 1 :])
+
+
+def with_item(records: Sequence[Any], *new: Any) -> tuple[Any, ...]:
+    """The records and new ones behind them."""
+    return (*records, *new)
+
+
+def without(records: Sequence[Any], index: int) -> tuple[Any, ...]:
+    """The records but one."""
+    return (*records[:index], *records[index + 1 :])
+
+
+def find(records: Sequence[Mapping[str, Any]], **wanted: Any) -> int | None:
+    """The position of the first record with these entries; None where there is none."""
+    for i, record in enumerate(records):
+        if all(record[key] == value for key, value in wanted.items()):
+            return i
+    return None

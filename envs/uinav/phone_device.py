@@ -1,0 +1,249 @@
+"""The phone as a device: draws episodes, performs actions, judges."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple
+
+from envs.uinav import layout
+from envs.uinav.actions import Action
+from envs.uinav.app import HOME, App, Template, app_of, templates_of
+from envs.uinav.device import Ending, Goal, Performed
+from envs.uinav.layout import Arranged
+from envs.uinav.oracle import next_action, reaches
+from envs.uinav.phone import Phone, Place
+from envs.uinav.screen import Screen
+from envs.uinav.widgets import Widget
+from envs.uinav.words import POPUPS
+
+INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
+ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
+DARK = 0.4  # phones whose theme is dark at first
+_KEPT = 256  # pages that are held, so that a step does not arrange the same one twice
+
+
+class State(NamedTuple):
+    """The phone and the task on it."""
+
+    phone: Phone
+    values: Mapping[str, Any]
+
+
+class PhoneDevice:
+    """The phone of this package, see `envs.uinav.device.Device`.
+
+    Args:
+        apps: names of the apps on it.
+        templates: names of the templates that are drawn from, each as often as the others.
+    """
+
+    def __init__(self, apps: Sequence[str], templates: Sequence[str]) -> None:
+        self.apps, self.templates = tuple(apps), tuple(templates)
+        self._known = templates_of(apps)
+        self._pages: dict[int, tuple[Phone, Arranged]] = {}
+
+    def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
+        """Options: "template", to be the one drawn; "feasible", a bool."""
+        name = options.get("template") or self.templates[int(rng.random() * len(self.templates))]
+        phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
+        template = self._known[name][1]
+        feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
+        draw = template.draw if feasible or template.absent is None else template.absent
+        values = draw(rng, phone)
+        if template.prepare is not None:
+            phone = template.prepare(phone, values)
+        wording = template.goals[int(rng.random() * len(template.goals))]
+        named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
+        return State(phone, values), Goal(name, wording.format(**named), named, feasible)
+
+    def _arranged(self, phone: Phone) -> Arranged:
+        held = self._pages.get(id(phone))
+        if held is not None and held[0] is phone:
+            return held[1]
+        page = layout.arrange(phone)
+        if len(self._pages) >= _KEPT:
+            self._pages.clear()
+        self._pages[id(phone)] = (phone, page)
+        return page
+
+    def screen(self, state: State) -> Screen:
+        """What the phone shows."""
+        return layout.screen_of(state.phone, self._arranged(state.phone))
+
+    def describe(self, state: State) -> str:
+        """What the phone shows, as text."""
+        return layout.describe(state.phone, self._arranged(state.phone))
+
+    def perform(self, state: State, action: Action) -> Performed:
+        """See `envs.uinav.device.Device.perform`."""
+        before, told, pointed = state.phone, str(action), None
+        if action.element:
+            front = self._arranged(before).front
+            if action.element > len(front):
+                return Performed(state, told, f"no element {action.element}, the last is {len(front)}")
+            pointed = front[action.element - 1]
+            told = f"{action.kind} {pointed.label.partition(',')[0]}"
+        quiet = before._replace(notice="") if before.notice else before
+        phone, problem = _PERFORMERS[action.kind](quiet, pointed, action)
+        tick = app_of(before.app).tick
+        if tick is not None and phone.app == before.app:
+            phone = tick(phone)
+        return Performed(State(phone, state.values), told, problem)
+
+    def success(self, state: State, goal: Goal, ending: Ending) -> bool:
+        """Whether the goal is reached."""
+        return reaches(state.phone, self._known[goal.template][1], goal, state.values, ending)
+
+    def oracle(self, state: State, goal: Goal) -> Action:
+        """A right next action."""
+        app, template = self._known[goal.template]
+        return next_action(state.phone, app, template, goal, state.values)
+
+
+# What each action does: (phone, the widget that it points at, action) -> (phone, why it had no effect).
+Done = tuple[Phone, str]
+
+
+def _click(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    if widget is None:
+        return phone, "elements are numbered from 1"
+    if not widget.enabled:
+        return phone, f"{widget.kind} {widget.label} is disabled"
+    if widget.kind == "field":
+        return phone._replace(focus=widget.name), ""
+    if not widget.tap:
+        return phone, f"{widget.kind} {action.element} cannot be clicked"
+    return widget.tap[0](phone, *widget.tap[1:]), ""
+
+
+def _long_press(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    if widget is None:
+        return phone, "elements are numbered from 1"
+    if not widget.hold:
+        return phone, f"{widget.kind} {action.element} cannot be pressed long"
+    return widget.hold[0](phone, *widget.hold[1:]), ""
+
+
+def _type(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    """UINav's macro: focus the field, replace what is in it, leave it focused."""
+    if widget is None:
+        return phone, "elements are numbered from 1"
+    if widget.kind != "field":
+        return phone, f"{widget.kind} {action.element} is no field"
+    return phone.fill(**{widget.name: action.text})._replace(focus=widget.name), ""
+
+
+def _scroll(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    if phone.dialog is not None:
+        return phone, "nothing to scroll"
+    if action.text in ("left", "right"):
+        return _swipe(phone, action.text)
+    down = action.text == "down"
+    place = phone.place
+    offset = _next_offset(phone, down)
+    if offset == place.scroll:
+        return phone, "nothing more below" if down else "nothing more above"
+    return phone._replace(stack=(*phone.stack[:-1], place._replace(scroll=offset))), ""
+
+
+def _next_offset(phone: Phone, down: bool) -> int:
+    """Where the body is scrolled to, so that no widget is skipped: the first one out of sight comes to the edge."""
+    _, _, body, foot = layout.sorted_out(layout.widgets(phone))
+    top, bottom = layout.window(phone, bool(foot))
+    rows, height = layout.stacked(body)
+    seen, most = bottom - top, max(0, height - (bottom - top))
+    offset = min(phone.place.scroll, most)
+    if down:
+        hidden = [upper for _, _, upper, _, lower in rows if lower > offset + seen]
+        return min(most, max(hidden[0], offset + 1) if hidden else most)
+    hidden = [lower for _, _, upper, _, lower in rows if upper < offset]
+    return max(0, min(hidden[-1] - seen, offset - 1) if hidden else 0)
+
+
+def _swipe(phone: Phone, direction: str) -> Done:
+    """To the page beside this one, which an app names `left` or `right`: functions of the phone among its pages."""
+    beside = [w for w in layout.widgets(phone) if w.kind == "tab"]
+    chosen = next((i for i, w in enumerate(beside) if w.checked), None)
+    if chosen is None:
+        return phone, f"nothing more to the {direction}"
+    target = chosen + (1 if direction == "right" else -1)
+    if not 0 <= target < len(beside) or not beside[target].tap:
+        return phone, f"nothing more to the {direction}"
+    tap = beside[target].tap
+    return tap[0](phone, *tap[1:]), ""
+
+
+def _back(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    if phone.focus:
+        return layout.hide_keyboard(phone), ""
+    if phone.dialog is not None:
+        return layout.close(phone), ""
+    if phone.app == HOME:
+        return phone, "this is the home screen"
+    return phone.back(), ""
+
+
+def _home(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    return layout.close(phone)._at((Place(HOME, HOME),)), ""
+
+
+def _open_app(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    wanted = action.text.strip().casefold()
+    for name in phone.installed:
+        if app_of(name).title.casefold() == wanted:
+            return open_app(layout.close(phone), name), ""
+    return phone, f"no app {action.text[:40]!r}"
+
+
+def _wait(phone: Phone, widget: Widget | None, action: Action) -> Done:
+    return phone, ""
+
+
+_PERFORMERS = {
+    "click": _click,
+    "long_press": _long_press,
+    "type": _type,
+    "scroll": _scroll,
+    "back": _back,
+    "home": _home,
+    "open_app": _open_app,
+    "wait": _wait,
+}
+
+
+def open_app(phone: Phone, name: str) -> Phone:
+    """The app at its first page, with what comes up when it is opened."""
+    app = app_of(name)
+    phone = phone._at((Place(HOME, HOME), Place(name, app.start)))
+    chance = _chance(phone.seed, name)
+    if app.permission and chance < ASKS and f"allowed {name}" not in phone.flags:
+        return _ask_permission(phone, app)
+    if chance > 1 - POPS_UP and f"opened {name}" not in phone.flags:
+        phone = phone.flag(f"opened {name}")
+        question, *buttons = POPUPS[int((1 - chance) / POPS_UP * len(POPUPS)) % len(POPUPS)]
+        return phone.ask(question.format(app=app.title), *((label,) for label in buttons))
+    return phone
+
+
+@lru_cache(maxsize=4096)
+def _chance(seed: int, app: str) -> float:
+    """What comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
+    return Random(f"{seed} open {app}").random()
+
+
+def _ask_permission(phone: Phone, app: App) -> Phone:
+    return phone.ask(
+        f"Allow {app.title} to {app.permission}?",
+        ("Allow", Phone.flag, f"allowed {app.name}"),
+        ("Deny", _deny, app.title),
+    )
+
+
+def _deny(phone: Phone, title: str) -> Phone:
+    """Without it the app closes."""
+    return phone._at(phone.stack[:1]).say(f"{title} cannot work without it")
+
+
+def default_templates(known: Mapping[str, tuple[str, Template]], split: str) -> tuple[str, ...]:
+    """The templates of a split: those that are held out are in none but the test split."""
+    return tuple(name for name, (_, template) in known.items() if split == "test" or not template.held_out)

@@ -1,0 +1,187 @@
+"""`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from envs.data.splits import SPLITS
+from envs.task import Played, Task
+from envs.turn import Turn
+from envs.uinav.actions import ActionError, parse_action
+from envs.uinav.app import apps_of_module, find_template, templates_of
+from envs.uinav.apps import BUILT_IN
+from envs.uinav.device import Device, Ending, Goal
+from envs.uinav.phone_device import PhoneDevice, default_templates
+from perlhf.errors import UserError, did_you_mean
+
+_SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
+
+
+class Episode(NamedTuple):
+    """An episode as it stands.
+
+    Attributes:
+        seed: that it was drawn from.
+        options: of the reset that began it.
+        goal: what is to be done.
+        state: of the device.
+        prompt: what the policy is shown.
+        responses: all so far.
+        history: the actions of the last ones, as text.
+        problem: why the last one had no effect.
+        ending: how the policy ended it, or None.
+    """
+
+    seed: int
+    options: Mapping[str, Any]
+    goal: Goal
+    state: Any
+    prompt: str
+    responses: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+    problem: str = ""
+    ending: Ending | None = None
+
+
+class UINav(Task):
+    """Do what the goal says on a phone: UI automation over many steps.
+
+    ## Description
+    The policy reads a goal, its last actions and the screen as numbered elements, and says one action. The phone is a
+    simulation in pure Python (docs/tasks/uinav.md lists its apps and templates); its oracle knows what to do next.
+
+    ## Action Space
+    `Unicode(20000)`: one of `click(3)`, `long_press(3)`, `type(4, text)`, `scroll(down)`, `back()`, `home()`,
+    `open_app(Mail)`, `wait()`, `done(answer)`, `infeasible(why)`. Any other text costs a step and is told why.
+
+    ## Observation Space
+    `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`.
+
+    ## Starting State
+    A template of the split and its values, drawn uniformly, on a phone with data and layouts of its own. Options of
+    reset: `template`, a name; `feasible`, a bool; `seed`, of the episode itself.
+
+    ## Reward
+    By default 1 for the last step of an episode that reached its goal, else 0.
+
+    ## Episode End
+    It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
+
+    ## Information
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
+
+    ## Arguments
+    `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more apps. `image`,
+    `marks` (set-of-marks on the image), `mask_goal` (UINav's utterance masking: values become placeholders, which
+    may be typed), `augment` (UINav's: the share of elements that do not matter whose text is replaced). `split`: other
+    episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`: see
+    `envs.core.TaskEnv`.
+
+    ## Version History
+    v0: first version.
+    """
+
+    default_reward = "gold"
+    success_at: ClassVar[float] = 1.0
+    reset_options = frozenset({"template", "feasible", "seed"})
+
+    def __init__(
+        self,
+        data: str = "phone",
+        split: str = "train",
+        templates: str | Sequence[str] = "",
+        apps: str | Sequence[str] = "",
+        max_steps: int = 20,
+    ) -> None:
+        if split not in SPLITS:
+            raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
+        if data != "phone":
+            raise UserError(f"data must be 'phone', got {data!r}.")
+        self.split, self.max_steps = split, max_steps
+        installed = (*BUILT_IN, *(name for module in _listed(apps) for name in apps_of_module(module)))
+        known = templates_of(installed)
+        drawn = [find_template(name, known) for name in _listed(templates)] or default_templates(known, split)
+        self.device: Device = PhoneDevice(installed, drawn)
+
+    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
+        options = dict(options)
+        seed = options.pop("seed", None)
+        if seed is None:
+            seed = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
+        return self._begin(seed, options)
+
+    def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
+        state, goal = self.device.reset(Random(seed), options)
+        return Episode(seed, options, goal, state, self._prompt(goal, state, (), ""))
+
+    def _prompt(self, goal: Goal, state: Any, history: Sequence[str], problem: str) -> str:
+        did = f"DID {'; '.join(history)}\n" if history else ""
+        error = f"ERROR {problem}\n" if problem else ""
+        return f"GOAL {goal.text}\n{did}{error}{self.device.describe(state)}\nACTION:"
+
+    def turn(self, state: Episode, response: str = "") -> Turn:
+        return Turn(state.prompt, response, {"template": state.goal.template, "goal": state.goal.text})
+
+    def play(self, state: Episode, response: str) -> Played:
+        after = self._after(state, response)
+        ended = after.ending is not None
+        reference = {
+            "template": state.goal.template,
+            "goal": state.goal.text,
+            "problem": after.problem,
+            "ended": ended,
+            "success": ended and self.device.success(after.state, after.goal, after.ending),
+            "before": state,
+        }
+        truncated = not ended and len(after.responses) >= self.max_steps
+        return Played(Turn(state.prompt, response, reference), after, ended, truncated)
+
+    def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
+        after = self._after(state, response)
+        return after, after.ending is not None
+
+    def _after(self, state: Episode, response: str) -> Episode:
+        """The episode after a response."""
+        device, problem, ending, written = state.state, "", None, "?"
+        try:
+            action = parse_action(response)
+        except ActionError as error:
+            problem = str(error)
+        else:
+            if action.kind in ("done", "infeasible"):
+                ending = Ending(action.kind, action.text)
+            else:
+                device, written, problem = self.device.perform(device, action)
+        history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
+        responses = (*state.responses, response)
+        prompt = self._prompt(state.goal, device, history, problem)
+        return Episode(state.seed, state.options, state.goal, device, prompt, responses, history, problem, ending)
+
+    def judge(self, turn: Turn) -> float:
+        return float(turn.reference.get("success", False))
+
+    def oracle(self, state: Episode) -> str:
+        return str(self.device.oracle(state.state, state.goal))
+
+    def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
+        raise NotImplementedError
+
+    def info(self, state: Episode) -> dict[str, Any]:
+        goal = state.goal
+        return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
+
+    def state_to_json(self, state: Episode) -> Any:
+        return {"seed": state.seed, "options": dict(state.options), "responses": list(state.responses)}
+
+    def state_from_json(self, value: Any) -> Episode:
+        episode = self._begin(value["seed"], value["options"])
+        for response in value["responses"]:
+            episode = self._after(episode, response)
+        return episode
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    """Names joined by "+", or a list of them."""
+    return [name for name in names.split("+") if name] if isinstance(names, str) else list(names)
