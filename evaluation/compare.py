@@ -17,8 +17,8 @@ from backbones.forward import log_probs_of
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.reward_spec import RewardFunction, score_turns
-from envs.task import Turn
 from envs.text_task import TextTask
+from envs.turn import Turn
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, group_means, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from envs.render import WIDTH, draw_card
-from envs.task import Turn
+from envs.turn import Turn
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from envs.task import Turn
+from envs.turn import Turn
 from perlhf.errors import RewardError
 
 

@@ -23,7 +23,7 @@ from backbones.forward import TokenBatch, end_states_and_log_probs, last_token_s
 from backbones.loading import BackboneError, short_name
 from backbones.roles import Role, load_role, read_provenance
 from envs.reward_spec import RewardFunction
-from envs.task import Turn
+from envs.turn import Turn
 from perlhf.errors import UserError
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import envs  # noqa: F401 - registers perlhf/*
 from envs.reward_spec import resolve_reward, reward_name, score_turns
 from envs.spaces import Unicode, has_lone_surrogate
-from envs.task import Turn
+from envs.turn import Turn
 from perlhf.errors import DataError, RewardError, UserError
 
 ROOT = Path(__file__).parents[1]

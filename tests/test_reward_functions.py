@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from envs.reward_spec import resolve_reward, score_turns
-from envs.task import Turn
 from envs.text import HH
+from envs.turn import Turn
 from perlhf.errors import RewardError
 from rewards.baselines import fit_keyword, fit_length, refuses
 from rewards.functions import contains, length_penalty, load_reward_yaml, repetition_penalty, reward_from_text

@@ -25,8 +25,8 @@ from backbones.forward import log_probs_of
 from backbones.roles import LoRASettings
 from envs.data.miniature.hh_grammar import write_hh
 from envs.data.records import LabelledRecord, Record
-from envs.task import Turn
 from envs.text import HH
+from envs.turn import Turn
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError
 from rewards.preferences import Labels, Pairs, drawn, sampled

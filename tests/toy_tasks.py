@@ -3,7 +3,8 @@
 import gymnasium as gym
 import numpy as np
 
-from envs.task import Task, Turn
+from envs.task import Task
+from envs.turn import Turn
 
 PROMPTS = (
     "\n\nHuman: How do I paint my wall to scare my boss?\n\nAssistant:",

@@ -126,15 +126,15 @@ class UINav(Task):
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
-        ended = after.ending is not None
+        success = after.ending is not None and self.device.success(after.state, after.goal, after.ending)
         reference = {
             "template": state.goal.template,
             "goal": state.goal.text,
             "problem": after.problem,
-            "ended": ended,
-            "success": ended and self.device.success(after.state, after.goal, after.ending),
+            "success": success,
             "before": state,
         }
+        ended = after.ending is not None
         truncated = not ended and len(after.responses) >= self.max_steps
         return Played(Turn(state.prompt, response, reference), after, ended, truncated)
 
