@@ -61,13 +61,6 @@ class _TaskEnvBase:
             observation["image"] = spaces.Box(0, 255, self.task.image_shape, np.uint8)
         return spaces.Dict(observation), Unicode(self.task.max_response_length)
 
-    def _observe(self, state: Any) -> dict[str, Any]:
-        turn = self.task.turn(state)
-        observation: dict[str, Any] = {"prompt": turn.prompt}
-        if self.task.image_shape is not None:
-            observation["image"] = turn.image
-        return observation
-
     def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The options of a reset, none for None; the task must know all of them."""
         for option in options or {}:
@@ -158,7 +151,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         self._state, self._ended = self.task.start(self.np_random, options), False
         self._shown = (self.task.turn(self._state), None, None)
         self._show()
-        return self._observe(self._state), self.task.info(self._state)
+        return self.task.observe(self._state), self.task.info(self._state)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Answers the prompt with `action`.
@@ -178,7 +171,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         info = self._final_info(played.turn) if self._ended else {}
         self._shown = (played.turn, score, info.get("gold"))
         self._show()
-        return self._observe(self._state), score, played.terminated, played.truncated, info
+        return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
     def _show(self) -> None:
         if self.render_mode == "human":
@@ -288,7 +281,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             final = self._final_info(row.turn) if row.terminated or row.truncated else {}
             self._shown[i] = (row.turn, float(scores[i]), final.get("gold"))
             if terminated[i] or truncated[i]:
-                ended = {"final_obs": self._observe(self._states[i]), "final_info": final}
+                ended = {"final_obs": self.task.observe(self._states[i]), "final_info": final}
                 infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
         return self._observations(), scores, terminated, truncated, infos
 
@@ -302,7 +295,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         return self.task.info(self._states[i])
 
     def _observations(self) -> dict[str, Any]:
-        rows = [self._observe(state) for state in self._states]
+        rows = [self.task.observe(state) for state in self._states]
         observations: dict[str, Any] = {"prompt": tuple(row["prompt"] for row in rows)}
         if self.task.image_shape is not None:
             observations["image"] = np.stack([row["image"] for row in rows])

@@ -50,6 +50,11 @@ class Task(ABC):
     def turn(self, state: Any, response: str = "") -> Turn:
         """The turn that `response` makes of `state`; its prompt and image are what is observed in `state`."""
 
+    def observe(self, state: Any) -> dict[str, Any]:
+        """What the policy is shown in `state`: "prompt", and "image" where there is one."""
+        turn = self.turn(state)
+        return {"prompt": turn.prompt} if self.image_shape is None else {"prompt": turn.prompt, "image": turn.image}
+
     @abstractmethod
     def advance(self, state: Any, response: str) -> tuple[Any, bool]:
         """The state after `response`, and whether the episode has terminated. Never raises, whatever the text."""

@@ -11,7 +11,7 @@ from typing import Any
 from envs.uinav.actions import Action
 from envs.uinav.app import Route, Template, app_of
 from envs.uinav.device import Ending, Goal
-from envs.uinav.layout import arrange, sorted_out, stacked, widgets, window
+from envs.uinav.layout import Arranged, arrange, sorted_out, stacked, widgets, window
 from envs.uinav.phone import Phone
 from envs.uinav.widgets import Widget
 
@@ -24,9 +24,9 @@ class Hands:
         values: what the goal is about.
     """
 
-    def __init__(self, phone: Phone, values: Mapping[str, Any]) -> None:
+    def __init__(self, phone: Phone, values: Mapping[str, Any], page: Arranged | None = None) -> None:
         self.phone, self.values = phone, values
-        self._page = arrange(phone)
+        self._page = page or arrange(phone)
 
     def __getitem__(self, name: str) -> Any:
         """A value of the goal."""

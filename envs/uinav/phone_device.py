@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from envs.uinav import layout
 from envs.uinav.actions import Action
@@ -19,14 +19,31 @@ from envs.uinav.words import POPUPS
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
 DARK = 0.4  # phones whose theme is dark at first
-_KEPT = 256  # pages that are held, so that a step does not arrange the same one twice
 
 
-class State(NamedTuple):
-    """The phone and the task on it."""
+class State:
+    """The phone and the values of the task on it; a value, and so equal to its copies."""
 
-    phone: Phone
-    values: Mapping[str, Any]
+    __slots__ = ("_page", "phone", "values")
+
+    def __init__(self, phone: Phone, values: Mapping[str, Any]) -> None:
+        self.phone, self.values = phone, values
+        self._page: Arranged | None = None
+
+    @property
+    def page(self) -> Arranged:
+        """What the phone shows, arranged when it is first asked for."""
+        if self._page is None:
+            self._page = layout.arrange(self.phone)
+        return self._page
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return State, (self.phone, self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and (self.phone, self.values) == (other.phone, other.values)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class PhoneDevice:
@@ -40,7 +57,6 @@ class PhoneDevice:
     def __init__(self, apps: Sequence[str], templates: Sequence[str]) -> None:
         self.apps, self.templates = tuple(apps), tuple(templates)
         self._known = templates_of(apps)
-        self._pages: dict[int, tuple[Phone, Arranged]] = {}
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
@@ -56,35 +72,24 @@ class PhoneDevice:
         named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
         return State(phone, values), Goal(name, wording.format(**named), named, feasible)
 
-    def _arranged(self, phone: Phone) -> Arranged:
-        held = self._pages.get(id(phone))
-        if held is not None and held[0] is phone:
-            return held[1]
-        page = layout.arrange(phone)
-        if len(self._pages) >= _KEPT:
-            self._pages.clear()
-        self._pages[id(phone)] = (phone, page)
-        return page
-
     def screen(self, state: State) -> Screen:
         """What the phone shows."""
-        return layout.screen_of(state.phone, self._arranged(state.phone))
+        return layout.screen_of(state.phone, state.page)
 
     def describe(self, state: State) -> str:
         """What the phone shows, as text."""
-        return layout.describe(state.phone, self._arranged(state.phone))
+        return layout.describe(state.phone, state.page)
 
     def perform(self, state: State, action: Action) -> Performed:
         """See `envs.uinav.device.Device.perform`."""
         before, told, pointed = state.phone, str(action), None
         if action.element:
-            front = self._arranged(before).front
+            front = state.page.front
             if action.element > len(front):
                 return Performed(state, told, f"no element {action.element}, the last is {len(front)}")
             pointed = front[action.element - 1]
             told = f"{action.kind} {pointed.label.partition(',')[0]}"
-        quiet = before._replace(notice="") if before.notice else before
-        phone, problem = _PERFORMERS[action.kind](quiet, pointed, action)
+        phone, problem = _PERFORMERS[action.kind](before.quiet(), pointed, action)
         tick = app_of(before.app).tick
         if tick is not None and phone.app == before.app:
             phone = tick(phone)
@@ -184,7 +189,7 @@ def _back(phone: Phone, widget: Widget | None, action: Action) -> Done:
 
 
 def _home(phone: Phone, widget: Widget | None, action: Action) -> Done:
-    return layout.close(phone)._at((Place(HOME, HOME),)), ""
+    return layout.close(phone).at((Place(HOME, HOME),)), ""
 
 
 def _open_app(phone: Phone, widget: Widget | None, action: Action) -> Done:
@@ -214,7 +219,7 @@ _PERFORMERS = {
 def open_app(phone: Phone, name: str) -> Phone:
     """The app at its first page, with what comes up when it is opened."""
     app = app_of(name)
-    phone = phone._at((Place(HOME, HOME), Place(name, app.start)))
+    phone = phone.at((Place(HOME, HOME), Place(name, app.start)))
     chance = _chance(phone.seed, name)
     if app.permission and chance < ASKS and f"allowed {name}" not in phone.flags:
         return _ask_permission(phone, app)
@@ -241,7 +246,7 @@ def _ask_permission(phone: Phone, app: App) -> Phone:
 
 def _deny(phone: Phone, title: str) -> Phone:
     """Without it the app closes."""
-    return phone._at(phone.stack[:1]).say(f"{title} cannot work without it")
+    return phone.at(phone.stack[:1]).say(f"{title} cannot work without it")
 
 
 def default_templates(known: Mapping[str, tuple[str, Template]], split: str) -> tuple[str, ...]:

@@ -12,8 +12,13 @@ from envs.turn import Turn
 from envs.uinav.actions import ActionError, parse_action
 from envs.uinav.app import apps_of_module, find_template, templates_of
 from envs.uinav.apps import BUILT_IN
+from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
 from envs.uinav.phone_device import PhoneDevice, default_templates
+from envs.uinav.screen import HEIGHT, WIDTH, Screen
+from envs.uinav.tricks import augment as augmented
+from envs.uinav.tricks import mask_goal as hide_values
+from envs.uinav.tricks import unmask
 from perlhf.errors import UserError, did_you_mean
 
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
@@ -27,22 +32,23 @@ class Episode(NamedTuple):
         options: of the reset that began it.
         goal: what is to be done.
         state: of the device.
-        prompt: what the policy is shown.
         responses: all so far.
         history: the actions of the last ones, as text.
         problem: why the last one had no effect.
         ending: how the policy ended it, or None.
+        prompt, image: what the policy is shown; no image where it is text alone.
     """
 
     seed: int
     options: Mapping[str, Any]
     goal: Goal
     state: Any
-    prompt: str
     responses: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
     problem: str = ""
     ending: Ending | None = None
+    prompt: str = ""
+    image: np.ndarray | None = None
 
 
 class UINav(Task):
@@ -93,13 +99,23 @@ class UINav(Task):
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "",
+        image: bool = False,
+        marks: bool = False,
+        mask_goal: bool = False,
+        augment: float = 0.0,
         max_steps: int = 20,
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
         if data != "phone":
             raise UserError(f"data must be 'phone', got {data!r}.")
+        if not 0 <= augment <= 1:
+            raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
+        if max_steps < 1:
+            raise UserError(f"max_steps must be at least 1, got {max_steps!r}.")
         self.split, self.max_steps = split, max_steps
+        self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
+        self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         installed = (*BUILT_IN, *(name for module in _listed(apps) for name in apps_of_module(module)))
         known = templates_of(installed)
         drawn = [find_template(name, known) for name in _listed(templates)] or default_templates(known, split)
@@ -114,15 +130,40 @@ class UINav(Task):
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
-        return Episode(seed, options, goal, state, self._prompt(goal, state, (), ""))
+        episode = Episode(seed, options, goal, state)
+        return Episode(*episode[:-2], *self._shown(episode))
 
-    def _prompt(self, goal: Goal, state: Any, history: Sequence[str], problem: str) -> str:
+    def _shown(self, episode: Episode) -> tuple[str, np.ndarray | None]:
+        """The prompt and the image of an episode that has neither yet."""
+        goal, history, image = episode.goal, episode.history, None
+        if self.augment > 0 or self.image_shape is not None:
+            screen = self._screen(episode)
+            from envs.uinav.draw import draw_screen  # TEMP
+
+            image = draw_screen(screen, marks=self.marks) if self.image_shape is not None else None
+            shown = screen.describe()
+        else:
+            shown = self.device.describe(episode.state)
         did = f"DID {'; '.join(history)}\n" if history else ""
-        error = f"ERROR {problem}\n" if problem else ""
-        return f"GOAL {goal.text}\n{did}{error}{self.device.describe(state)}\nACTION:"
+        error = f"ERROR {episode.problem}\n" if episode.problem else ""
+        prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
+        return (hide_values(prompt, goal) if self.mask_goal else prompt), image
+
+    def _screen(self, episode: Episode) -> Screen:
+        """What is shown, augmented if it is to be; the same for the same episode and step."""
+        screen = self.device.screen(episode.state)
+        if self.augment == 0:
+            return screen
+        rng = Random(f"{episode.seed} augment {len(episode.responses)}")
+        action = self.device.oracle(episode.state, episode.goal)
+        return augmented(screen, action, episode.goal, self.augment, rng)
+
+    def observe(self, state: Episode) -> dict[str, Any]:
+        return {"prompt": state.prompt} if state.image is None else {"prompt": state.prompt, "image": state.image}
 
     def turn(self, state: Episode, response: str = "") -> Turn:
-        return Turn(state.prompt, response, {"template": state.goal.template, "goal": state.goal.text})
+        reference = {"template": state.goal.template, "goal": state.goal.text, "after": state}
+        return Turn(state.prompt, response, reference, state.image)
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
@@ -133,10 +174,11 @@ class UINav(Task):
             "problem": after.problem,
             "success": success,
             "before": state,
+            "after": after,
         }
         ended = after.ending is not None
         truncated = not ended and len(after.responses) >= self.max_steps
-        return Played(Turn(state.prompt, response, reference), after, ended, truncated)
+        return Played(Turn(state.prompt, response, reference, state.image), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
         after = self._after(state, response)
@@ -146,7 +188,7 @@ class UINav(Task):
         """The episode after a response."""
         device, problem, ending, written = state.state, "", None, "?"
         try:
-            action = parse_action(response)
+            action = parse_action(unmask(response, state.goal) if self.mask_goal else response)
         except ActionError as error:
             problem = str(error)
         else:
@@ -156,8 +198,8 @@ class UINav(Task):
                 device, written, problem = self.device.perform(device, action)
         history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
         responses = (*state.responses, response)
-        prompt = self._prompt(state.goal, device, history, problem)
-        return Episode(state.seed, state.options, state.goal, device, prompt, responses, history, problem, ending)
+        after = Episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
+        return Episode(*after[:-2], *self._shown(after))
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("success", False))
@@ -166,7 +208,40 @@ class UINav(Task):
         return str(self.device.oracle(state.state, state.goal))
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
-        raise NotImplementedError
+        """In half of the cases what the oracle would do, else anything legal."""
+        if rng.random() < 0.5:
+            return self.oracle(state)
+        return str(random_action(self.device.screen(state.state), state.goal, rng))
+
+    def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
+        """The screen as it is now, and where the finger was."""
+        from envs.uinav.draw import draw_screen  # TEMP
+
+        screen = self.device.screen(turn.reference["after"].state)
+        return draw_screen(screen, tap=self.tapped(turn), marks=self.marks)
+
+    def tapped(self, turn: Turn) -> tuple[int, int] | None:
+        """Where the response touched the screen that it was said to, (x, y) in pixels; None if nowhere."""
+        if "before" not in turn.reference:
+            return None
+        try:
+            action = parse_action(turn.response)
+        except ActionError:
+            return None
+        elements = self.device.screen(turn.reference["before"].state).elements
+        return elements[action.element - 1].box.middle if 0 < action.element <= len(elements) else None
+
+    def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
+        """The goal, what was said last, and the screen as it is now in a frame."""
+        from envs.uinav.draw_text import write_screen  # TEMP
+
+        lines = [f"Goal: {turn.reference['goal']}"]
+        if score is not None:
+            lines.append(f"> {turn.response}")
+        if turn.reference.get("problem"):
+            lines.append(f"! {turn.reference['problem']}")
+        lines.append(write_screen(self.device.screen(turn.reference["after"].state)))
+        return "\n".join(lines if gold is None else [*lines, "reached" if gold else "not reached"])
 
     def info(self, state: Episode) -> dict[str, Any]:
         goal = state.goal

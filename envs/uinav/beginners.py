@@ -1,0 +1,58 @@
+"""What those do who do not know the phone: a beginner who tries things, and tricks that must not work."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from envs.uinav.actions import DIRECTIONS, Action
+from envs.uinav.device import Goal
+from envs.uinav.screen import Screen
+
+Beginner = Callable[[Screen, Goal, np.random.Generator], Action]
+
+_KINDS = ("click", "type", "scroll", "back", "home", "open_app", "wait", "long_press", "done", "infeasible")
+_WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)
+_APPS = "Mail Contacts Messages Clock Calendar Settings Notes Shop Search Maps Music Store".split()
+
+
+def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
+    """A legal action drawn at random: most are clicks on what can be clicked, what is typed is a value of the goal."""
+    kind = str(rng.choice(_KINDS, p=_WEIGHTS))
+    wanted = {"click": "clickable", "type": "editable", "long_press": "long_clickable"}.get(kind)
+    if wanted is not None:
+        able = [i for i, element in enumerate(screen.elements, 1) if getattr(element, wanted)]
+        if not able:
+            return Action("back")
+        return Action(kind, int(rng.choice(able)), _value(goal, rng) if kind == "type" else "")
+    if kind == "scroll":
+        return Action(kind, 0, str(rng.choice(DIRECTIONS)))
+    if kind == "open_app":
+        return Action(kind, 0, str(rng.choice(_APPS)))
+    return Action(kind, 0, _value(goal, rng) if kind in ("done", "infeasible") else "")
+
+
+def _value(goal: Goal, rng: np.random.Generator) -> str:
+    values = list(goal.values.values())
+    return values[int(rng.integers(len(values)))] if values else "x"
+
+
+def type_everything(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
+    """Types a value of the goal into the first empty field, else clicks somewhere."""
+    for number, element in enumerate(screen.elements, 1):
+        if element.editable and not element.text:
+            return Action("type", number, _value(goal, rng))
+    able = [i for i, element in enumerate(screen.elements, 1) if element.clickable]
+    return Action("click", int(rng.choice(able))) if able and rng.random() < 0.9 else Action("done")
+
+
+# Tricks by name, each of which reaches almost no goal.
+TRICKS: dict[str, Beginner] = {
+    "random": random_action,
+    "always done": lambda screen, goal, rng: Action("done"),
+    "done with a value of the goal": lambda screen, goal, rng: Action("done", 0, _value(goal, rng)),
+    "click(0)": lambda screen, goal, rng: Action("click", 0),
+    "wait": lambda screen, goal, rng: Action("wait"),
+    "infeasible": lambda screen, goal, rng: Action("infeasible"),
+    "infeasible, with a reason": lambda screen, goal, rng: Action("infeasible", 0, "it is not there"),
+    "type everything": type_everything,
+}
