@@ -35,7 +35,8 @@ class Template:
         route: what to do on which page, as the oracle goes; a page of another app is "app.page". On any other page
             it goes back.
         prepare: the phone with what the task needs put on it.
-        absent: values for which the task cannot be done, since what they name is not there; None where there are none.
+        absent: values, in place of those drawn, for which the task cannot be done since what they name is not there;
+            None where there are none.
         app: the app where the task is done, or, from the oracle's hands, the one where the next step is; None takes
             the app that the template belongs to.
         held_out: never drawn for training.

@@ -64,8 +64,9 @@ class PhoneDevice:
         phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
         template = self._known[name][1]
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
-        draw = template.draw if feasible or template.absent is None else template.absent
-        values = draw(rng, phone)
+        values = template.draw(rng, phone)
+        if not feasible and template.absent is not None:
+            values = {**values, **template.absent(rng, phone)}
         if template.prepare is not None:
             phone = template.prepare(phone, values)
         wording = template.goals[int(rng.random() * len(template.goals))]
