@@ -272,18 +272,19 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             _check_action(self.single_action_space, action, i)
         rows = [self.task.play(s, a) for s, a in zip(self._states, actions, strict=True)]
         scores = score_turns(self.reward_function, [row.turn for row in rows])
-        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+        truncated = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for i, row in enumerate(rows):
-            self._states[i], terminated[i] = row.state, row.terminated
+        for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True)):
+            self._states[i] = row.state
             self._steps[i] += 1
-            truncated[i] = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
             final = self._final_info(row.turn) if row.terminated or row.truncated else {}
-            self._shown[i] = (row.turn, float(scores[i]), final.get("gold"))
-            if terminated[i] or truncated[i]:
-                ended = {"final_obs": self.task.observe(self._states[i]), "final_info": final}
+            self._shown[i] = (row.turn, score, final.get("gold"))
+            cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
+            if row.terminated or cut:
+                truncated[i] = cut
+                ended = {"final_obs": self.task.observe(row.state), "final_info": final}
                 infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
-        return self._observations(), scores, terminated, truncated, infos
+        return self._observations(), scores, np.array([row.terminated for row in rows]), truncated, infos
 
     def _need_reset(self, what: str) -> None:
         if not self._rngs:

@@ -8,13 +8,17 @@ Prints the tables of the task's page in docs/tasks/.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import gymnasium as gym
 import numpy as np
 
+from envs.core import task_class
 from envs.data.records import AnyRecord, LabelledRecord, Record
-from envs.registry import env_id, text_tasks
+from envs.registry import env_id, env_options, task_of, text_tasks
 from envs.text_task import TextTask
+from envs.uinav.task import UINav
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
 from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
+from evaluation.ui_baselines import template_rows, trick_rows
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from rewards.baselines import fit_baselines
@@ -29,14 +33,35 @@ class Options:
     env: str = option("HH-v0", "the task")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    prompts: int = option(2000, "held-out records to score on", low=1)
+    prompts: int = option(2000, "held-out records, or episodes, to score on", low=1)
     seed: int = option(0, "of the tricks that draw", low=0, high=2**32 - 1)
 
 
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    train, test = text_tasks(env_id(options.env), options.env_options, options.data, ("train", "test"))
+    full_id = env_id(options.env)
+    if issubclass(task_class(gym.spec(full_id).kwargs["task"]), UINav):
+        print_ui_tables(full_id, options)
+    else:
+        print_text_tables(full_id, options)
+
+
+def print_ui_tables(full_id: str, options: Options) -> None:
+    """The templates of a UI task, and what tricks reach."""
+    task = task_of(full_id, **env_options(full_id, options.env_options), split="test")
+    assert isinstance(task, UINav)
+    print("| app | template | a goal | oracle's steps | |\n|---|---|---|---|---|")
+    for row in template_rows(task):
+        print(f"| {' | '.join(row)} |")
+    print("\n| policy | success rate |\n|---|---|")
+    for name, success in trick_rows(task, options.prompts, options.seed):
+        print(f"| {name} | {show(success)} |")
+
+
+def print_text_tables(full_id: str, options: Options) -> None:
+    """What tricks reach of gold, and what predicts the labels."""
+    train, test = text_tasks(full_id, options.env_options, options.data, ("train", "test"))
     count = min(options.prompts, len(test.records))
     if test.miniature is not None:
         print("| policy | gold | words |\n|---|---|---|")

@@ -127,8 +127,9 @@ for env_id in sys.argv[1:]:
         seen = [observation, info]
         while not ended:
             action = env.unwrapped.plausible_action(rng)
-            observation, reward, ended, truncated, info = env.step(action)
-            seen.append([action, observation, reward, ended, truncated, info, env.unwrapped.oracle()])
+            observation, reward, terminated, truncated, info = env.step(action)
+            ended = terminated or truncated
+            seen.append([action, observation, reward, terminated, truncated, info, env.unwrapped.oracle()])
         print(json.dumps(seen, default=lambda array: array.tolist()))
 """
 

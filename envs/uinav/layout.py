@@ -9,6 +9,12 @@ from envs.uinav.phone import Dialog, Phone, back
 from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
 from envs.uinav.widgets import Widget
 
+
+def hide_keyboard(phone: Phone) -> Phone:
+    """With no field that is typed into."""
+    return phone._replace(focus="")
+
+
 MARGIN = 12
 BAR = Box(0, 20, WIDTH, 60)
 BODY_TOP, BOTTOM = 60, 488  # of the body and foot; the status bar is above the bar, the navigation bar below
@@ -28,13 +34,9 @@ HEIGHTS = {
 }
 LETTERS, LINE = 38, 16  # of a line of text, and pixels from one to the next
 Row = tuple[Widget, int, int, int, int]  # with left, top, right and bottom
+_HIDE = Widget("key", "Enter", "enter", tap=(hide_keyboard,))
 _UP = Widget("icon", "Back", "up", "bar", (back,))
 _WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on them
-
-
-def hide_keyboard(phone: Phone) -> Phone:
-    """With no field that is typed into."""
-    return phone._replace(focus="")
 
 
 def close(phone: Phone) -> Phone:
@@ -53,44 +55,42 @@ class Part(NamedTuple):
 
 
 class Arranged(NamedTuple):
-    """A page with its widgets in place.
+    """What can be seen of a page.
 
     Attributes:
         heading: its title.
-        parts: from back to front.
-        front: the widgets that can be pointed at, in reading order; number 1 is `front[0]`.
+        bar, body, foot: the widgets that can be seen of each; no foot behind the keyboard.
+        front: those that can be pointed at, in reading order; number 1 is `front[0]`.
+        offset: pixels that the body is scrolled down by.
         above, below: whether scrolling up or down would show more.
     """
 
     heading: str
-    parts: tuple[Part, ...]
+    bar: list[Widget]
+    body: list[Widget]
+    foot: list[Widget]
     front: list[Widget]
+    offset: int
     above: bool
     below: bool
 
 
 def arrange(phone: Phone) -> Arranged:
-    """Puts the widgets of the page that is shown in their places."""
+    """What can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
     heading, bar, body, foot = sorted_out(widgets(phone))
     top, bottom = window(phone, bool(foot))
-    rows, height = stacked(body)
-    seen = bottom - top
-    offset = min(phone.stack[-1].scroll, max(0, height - seen))
+    seen, height, offset = bottom - top, height_of(body), 0
     if height > seen:
-        rows = [row for row in rows if row[2] >= offset and row[4] - offset <= seen]
-    parts = [
-        Part("bar", BAR, _bar(bar)),
-        Part("list", Box(0, top, WIDTH, bottom), rows, top - offset, height > seen),
-    ]
+        offset = min(phone.stack[-1].scroll, height - seen)
+        body = [row[0] for row in stacked(body)[0] if row[2] >= offset and row[4] - offset <= seen]
     if phone.focus:
-        parts.append(_keyboard(phone, body))
-    elif foot:
-        parts.append(Part("foot", FOOT, _foot(foot)))
-    if phone.dialog is None:
-        front = [row[0] for part in parts for row in part.rows]
-        return Arranged(heading, tuple(parts), front, offset > 0, offset < height - seen)
-    parts.append(_dialog(phone.dialog))
-    return Arranged(heading, tuple(parts), [row[0] for row in parts[-1].rows], False, False)
+        foot = []
+    if phone.dialog is not None:
+        return Arranged(heading, bar, body, foot, _dialog(phone.dialog), offset, False, False)
+    front = bar + body + foot
+    if phone.focus:
+        front.append(_key(phone, body))
+    return Arranged(heading, bar, body, foot, front, offset, offset > 0, offset < height - seen)
 
 
 def describe(phone: Phone, page: Arranged) -> str:
@@ -116,13 +116,34 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
     """The screen as a tree of elements."""
     parts = tuple(
         Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
-        for part in page.parts
+        for part in _parts(phone, page)
     )
     leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
     return Screen(
         app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
         "dark" if phone.dark else "light",
     )  # fmt: skip
+
+
+def _parts(phone: Phone, page: Arranged) -> list[Part]:
+    """The containers from back to front."""
+    _, _, body, foot = sorted_out(widgets(phone))
+    top, bottom = window(phone, bool(foot))
+    rows, height = stacked(body)
+    rows = [row for row in rows if row[2] >= page.offset and row[4] - page.offset <= bottom - top]
+    parts = [
+        Part("bar", BAR, _bar(page.bar)),
+        Part("list", Box(0, top, WIDTH, bottom), rows, top - page.offset, height > bottom - top),
+    ]
+    if page.foot:
+        parts.append(Part("foot", FOOT, _foot(page.foot)))
+    if phone.focus:
+        parts.append(Part("keyboard", KEYBOARD, [(_key(phone, body), *KEY)]))
+    if phone.dialog is not None:
+        rows, height = stacked(page.front)
+        top = (BODY_TOP + BOTTOM - height) // 2
+        parts.append(Part("dialog", Box(MARGIN, top, WIDTH - MARGIN, top + height + 4), rows, top))
+    return parts
 
 
 def widgets(phone: Phone) -> list[Widget]:
@@ -152,13 +173,33 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
     return BODY_TOP, FOOT.top if foot else BOTTOM
 
 
+def height_of(body: Iterable[Widget]) -> int:
+    """The height of a body, the same that `stacked` gives, without its boxes."""
+    top, column, row_height = 4, 0, 0
+    for widget in body:
+        share = widget.share
+        height = HEIGHTS.get(widget.kind) or _text_height(widget.label)
+        if column and (share == 1 or column >= share):
+            top, column, row_height = top + row_height, 0, 0
+        if share == 1:
+            top += height
+        else:
+            row_height = max(row_height, height)
+            column += 1
+    return top + row_height
+
+
+def _text_height(label: str) -> int:
+    return 8 + LINE * max(1, ceil(len(label) / LETTERS))
+
+
 def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     """Boxes of the widgets of a body from 0 downwards, those with a share side by side; and the height of all."""
     rows: list[Row] = []
     top, column, row_height = 4, 0, 0
     for widget in body:
         share = widget.share
-        height = HEIGHTS.get(widget.kind) or 8 + LINE * max(1, ceil(len(widget.label) / LETTERS))
+        height = HEIGHTS.get(widget.kind) or _text_height(widget.label)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -197,19 +238,19 @@ def _foot(foot: list[Widget]) -> list[Row]:
     ]
 
 
-def _keyboard(phone: Phone, body: list[Widget]) -> Part:
-    """The keyboard, of which one key is a widget: it does what the field says, or hides the keyboard."""
-    enter = next((w.tap for w in body if w.name == phone.focus and w.kind == "field" and w.tap), (hide_keyboard,))
-    return Part("keyboard", KEYBOARD, [(Widget("key", "Enter", "enter", tap=enter), *KEY)])
+def _key(phone: Phone, body: list[Widget]) -> Widget:
+    """The one key of the keyboard that is a widget: it does what the field says, or hides the keyboard."""
+    for widget in body:
+        if widget.name == phone.focus and widget.kind == "field" and widget.tap:
+            return Widget("key", "Enter", "enter", tap=widget.tap)
+    return _HIDE
 
 
-def _dialog(dialog: Dialog) -> Part:
-    """The dialog in the middle: what it says, and its buttons side by side."""
+def _dialog(dialog: Dialog) -> list[Widget]:
+    """What a dialog says, and its buttons side by side."""
     share = len(dialog.buttons)
-    buttons = (Widget("button", label, tap=(answer, *tap), share=share) for label, *tap in dialog.buttons)
-    rows, height = stacked([Widget("text", dialog.text), *buttons])
-    top = (BODY_TOP + BOTTOM - height) // 2
-    return Part("dialog", Box(MARGIN, top, WIDTH - MARGIN, top + height + 4), rows, top)
+    buttons = [Widget("button", label, tap=(answer, *tap), share=share) for label, *tap in dialog.buttons]
+    return [Widget("text", dialog.text), *buttons]
 
 
 def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:

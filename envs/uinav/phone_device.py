@@ -250,6 +250,6 @@ def _deny(phone: Phone, title: str) -> Phone:
     return phone.at(phone.stack[:1]).say(f"{title} cannot work without it")
 
 
-def default_templates(known: Mapping[str, tuple[str, Template]], split: str) -> tuple[str, ...]:
+def default_templates(known: Mapping[str, tuple[str, Template]], split: str) -> list[str]:
     """The templates of a split: those that are held out are in none but the test split."""
-    return tuple(name for name, (_, template) in known.items() if split == "test" or not template.held_out)
+    return [name for name, (_, template) in known.items() if split == "test" or not template.held_out]

@@ -117,16 +117,28 @@ class UINav(Task):
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         installed = (*BUILT_IN, *(name for module in _listed(apps) for name in apps_of_module(module)))
-        known = templates_of(installed)
-        drawn = [find_template(name, known) for name in _listed(templates)] or default_templates(known, split)
+        self.known = templates_of(installed)
+        drawn = [find_template(name, self.known) for name in _listed(templates)]
+        drawn = drawn or default_templates(self.known, split)
         self.device: Device = PhoneDevice(installed, drawn)
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
-        options = dict(options)
-        seed = options.pop("seed", None)
-        if seed is None:
-            seed = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
+        drawn = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
+        if not options:
+            return self._begin(drawn, {})
+        options = {**options, "seed": options.get("seed", drawn)}
+        self._check_options(options)
+        seed = int(options.pop("seed"))
         return self._begin(seed, options)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        seed, feasible = options["seed"], options.get("feasible", True)
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise UserError(f"option 'seed' must be a whole number from 0, got {seed!r}.")
+        if not isinstance(feasible, bool):
+            raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
+        if "template" in options:
+            find_template(options["template"], self.known)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
@@ -205,7 +217,8 @@ class UINav(Task):
         return float(turn.reference.get("success", False))
 
     def oracle(self, state: Episode) -> str:
-        return str(self.device.oracle(state.state, state.goal))
+        action = self.device.oracle(state.state, state.goal)
+        return str(action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action)
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
         """In half of the cases what the oracle would do, else anything legal."""

@@ -1,0 +1,142 @@
+"""Steps per second of UINav-v0 on one core, as text and as pixels, alone and side by side; miniwob beside it.
+
+python benchmarks/uinav_speed.py [--no-browser]
+
+CPU time of this process for perlhf, which does all of its work in it; elapsed time for miniwob (`pip install miniwob
+selenium`, Debian's chromium and chromium-driver), whose work is done by others: a browser and its driver. The oracle's
+actions are looked up beforehand. Episodes are of all templates; resets are counted with the steps that follow them.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium as gym
+
+import envs  # noqa: F401 - registers perlhf/*
+
+EPISODES, REPEATS, NUM_ENVS = 400, 7, 64
+UINAV, MINIWOB = "perlhf/UINav-v0", "miniwob/click-test-2-v1"
+
+
+def main() -> None:
+    """Prints the median and the range of several repeats for each kind."""
+    rates = {}
+    for name, options, episodes in (("text", {}, EPISODES), ("pixels", {"image": True}, EPISODES // 10)):
+        alone, together = one(options, episodes), many(options, max(1, episodes // NUM_ENVS))
+        rates[name], ratio = report_both(name, alone, together)
+        print(f"  {NUM_ENVS} side by side / one env: {ratio:.2f}")
+    if "--no-browser" not in sys.argv:
+        browser(rates)
+
+
+Play = Callable[[], tuple[int, float]]
+
+
+def rate(play: Play) -> float:
+    """Steps a second of one repeat."""
+    steps, seconds = play()
+    return steps / seconds
+
+
+def report(name: str, rates: list[float]) -> float:
+    """Prints and returns the median."""
+    median = statistics.median(rates)
+    print(f"{name}: {median:,.0f} steps/s ({min(rates):,.0f} to {max(rates):,.0f})", flush=True)
+    return median
+
+
+def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
+    """The median rate of one env, and the median ratio of many to one, measured in turns."""
+    rate(alone), rate(together)  # the data of apps are made when they are first asked for
+    pairs = [(rate(alone), rate(together)) for _ in range(REPEATS)]
+    median = report(f"{name}, one env", [single for single, _ in pairs])
+    report(f"{name}, {NUM_ENVS} side by side", [many for _, many in pairs])
+    return median, statistics.median([many / single for single, many in pairs])
+
+
+def one(options: dict, episodes: int) -> Callable[[], tuple[int, float]]:
+    """Episodes of one env, one after the other."""
+    env = gym.make(UINAV, disable_env_checker=True, **options)
+    plans = []
+    for number in range(episodes):
+        env.reset(seed=0 if number == 0 else None)
+        plan, over = [], False
+        while not over:
+            plan.append(env.unwrapped.oracle())
+            over = env.step(plan[-1])[2]
+        plans.append(plan)
+
+    def play() -> tuple[int, float]:
+        start = time.process_time()
+        for number, plan in enumerate(plans):
+            env.reset(seed=0 if number == 0 else None)
+            for action in plan:
+                env.step(action)
+        return sum(map(len, plans)), time.process_time() - start
+
+    return play
+
+
+def many(options: dict, rounds: int) -> Callable[[], tuple[int, float]]:
+    """As many steps of a vector env."""
+    env, steps = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options), 6 * rounds
+    env.reset(seed=0)
+    plans = []
+    for _ in range(steps):
+        plans.append(env.oracle())
+        env.step(plans[-1])
+
+    def play() -> tuple[int, float]:
+        start = time.process_time()
+        env.reset(seed=0)
+        for actions in plans:
+            env.step(actions)
+        return steps * NUM_ENVS, time.process_time() - start
+
+    return play
+
+
+def browser(rates: dict) -> None:
+    """Miniwob in Chromium, where it is installed."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    try:
+        import miniwob
+        from miniwob.action import ActionTypes
+    except ImportError:
+        miniwob = None
+    if miniwob is None or chromium is None or driver is None:
+        print("miniwob in Chromium: not installed")
+        return
+    wrapper = Path("runs") / "chromium-for-miniwob.sh"
+    wrapper.parent.mkdir(exist_ok=True)
+    flags = "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --no-first-run"
+    wrapper.write_text(f'#!/bin/sh\nexec {chromium} {flags} "$@"\n')
+    wrapper.chmod(0o755)
+    settings = {"MINIWOB_CHROME_BINARY": str(wrapper.resolve()), "MINIWOB_CHROMEDRIVER": driver, "SE_OFFLINE": "true"}
+    os.environ.update(settings)
+    gym.register_envs(miniwob)
+    for name, screenshots in (("with screenshots", True), ("without screenshots", False)):
+        env = gym.make(MINIWOB, record_screenshots=screenshots, disable_env_checker=True)
+        action = env.unwrapped.create_action(ActionTypes.NONE)
+
+        def play(env: gym.Env = env, action: object = action, steps: int = 20) -> tuple[int, float]:
+            start = time.perf_counter()
+            env.reset()
+            for _ in range(steps):
+                env.step(action)
+            return steps, time.perf_counter() - start
+
+        play()
+        measured = report(f"miniwob in Chromium, {name}", [rate(play) for _ in range(REPEATS)])
+        env.close()
+        kind = "pixels" if screenshots else "text"
+        print(f"  UINav-v0 as {kind} / miniwob: {rates[kind] / measured:,.0f}")
+
+
+if __name__ == "__main__":
+    main()
