@@ -15,9 +15,7 @@ def template_rows(task: UINav) -> Iterator[tuple[str, str, str, str, str]]:
     """App, template, an example of its goal, the oracle's steps (median, least to most) and what else is to say."""
     rng = np.random.default_rng(0)
     for name, (app, template) in task.known.items():
-        episodes = [
-            task.start(np.random.default_rng(seed), {"template": name, "feasible": True}) for seed in range(EPISODES)
-        ]
+        episodes = [task.start(rng, {"template": name, "feasible": True}) for _ in range(EPISODES)]
         lengths = [steps_of_oracle(task, episode) for episode in episodes]
         steps = f"{np.median(lengths):.0f} ({min(lengths)} to {max(lengths)})"
         kind = "answer" if template.answer is not None else "state"

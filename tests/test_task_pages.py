@@ -1,4 +1,4 @@
-"""The pages in docs/tasks/: one for every task, with the same parts, and examples that the code gives."""
+"""The pages in docs/tasks/ on text tasks: with the same parts, and examples that the code gives."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,11 @@ from envs.text import BOLT, SHP, TLDR, Taskmaster
 
 PAGES = Path(__file__).parents[1] / "docs" / "tasks"
 TASKS = {"BOLT": BOLT, "SHP": SHP, "TLDR": TLDR, "Taskmaster": Taskmaster}
-NAMES = sorted(name.removeprefix("perlhf/") for name in gym.registry if name.startswith("perlhf/"))
+NAMES = sorted(
+    name.removeprefix("perlhf/")
+    for name, spec in gym.registry.items()
+    if name.startswith("perlhf/") and spec.kwargs.get("task", "").startswith("envs.text:")
+)
 
 
 def page(name):

@@ -79,7 +79,7 @@ class UINav(Task):
     At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
 
     ## Arguments
-    `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more apps. `image`,
+    `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more apps. `image`,
     `marks` (set-of-marks on the image), `mask_goal` (UINav's utterance masking: values become placeholders, which
     may be typed), `augment` (UINav's: the share of elements that do not matter whose text is replaced). `split`: other
     episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`: see
@@ -95,7 +95,7 @@ class UINav(Task):
 
     def __init__(
         self,
-        data: str = "phone",
+        data: str = "miniature",
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "",
@@ -107,8 +107,8 @@ class UINav(Task):
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        if data != "phone":
-            raise UserError(f"data must be 'phone', got {data!r}.")
+        if data != "miniature":
+            raise UserError(f"data must be 'miniature', the simulated phone, got {data!r}.")
         if not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
         if max_steps < 1:
