@@ -60,8 +60,8 @@ def read_image(
             `MAX_BYTES`, a file that is damaged or cut short.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), len(source), _printable(name))
-    path, name = Path(source), _printable(os.fspath(source))
+        return _decode(io.BytesIO(source), len(source), printable(name))
+    path, name = Path(source), printable(os.fspath(source))
     try:
         if root is not None:
             _check_inside(path, Path(root), name)
@@ -74,16 +74,16 @@ def read_image(
         raise
     except (OSError, ValueError, RuntimeError) as error:  # also a NUL in the path, and links in a circle
         problem = getattr(error, "strerror", None) or one_line(error)
-        raise DataError(f"{name}: cannot be read ({_printable(problem)}).") from None
+        raise DataError(f"{name}: cannot be read ({printable(problem)}).") from None
 
 
 def _check_inside(path: Path, root: Path, name: str) -> None:
     if not path.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
-        raise DataError(f"{name}: leads out of the folder {_printable(str(root))}; put the file inside it.")
+        raise DataError(f"{name}: leads out of the folder {printable(str(root))}; put the file inside it.")
 
 
-def _printable(text: str) -> str:
-    """A name from a data file may hold newlines; an error is one line."""
+def printable(text: str) -> str:
+    """A name from a data file, which may hold newlines, as an error names it: on one line."""
     return text if text.isprintable() else ascii(text)
 
 
@@ -109,7 +109,7 @@ def _decode(file: BinaryIO, size: int, name: str) -> np.ndarray:
     except DataError:
         raise
     except Exception as error:  # whatever the decoders make of damaged bytes; Pillow names no common class
-        problem = _printable(one_line(error))
+        problem = printable(one_line(error))
         raise DataError(f"{name}: the {opener.format} file is damaged or cut short ({problem}).") from None
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from envs.data.images import printable
 from envs.data.json_array import read_bytes, read_text
 from envs.data.records import Content, content_of
 from envs.data.splits import hashed_split
@@ -42,8 +43,8 @@ def read_shapes(path: str | Path, split: str | None = None) -> Content[VQARecord
         DataError: a file that is missing, damaged or of another form; files of different lengths; no rows.
     """
     path = Path(path)
-    images, questions_path, labels_path = _read_images(path), _beside(path, "query_str.txt"), _beside(path, "output")
-    questions, labels = _read_lines(questions_path), _read_lines(labels_path)
+    questions_path, labels_path = _beside(path, "query_str.txt"), _beside(path, "output")
+    images, questions, labels = _read_images(path), _read_lines(questions_path), _read_lines(labels_path)
     for other, lines in ((questions_path, questions), (labels_path, labels)):
         if len(lines) != len(images):
             raise DataError(f"{other}:{len(lines)}: has {len(lines)} lines, but {path} has {len(images)} pictures.")
@@ -100,16 +101,19 @@ def _read_images(path: Path) -> np.ndarray:
     file = io.BytesIO(content)
     try:
         shape, dtype = _header(file)
-        if dtype != np.uint8 or shape[1:] != (30, 30, 3) or not 0 < np.prod(shape, dtype=object) <= MAX_BYTES:
-            raise DataError(f"{path}:1: must hold uint8 of shape (N, 30, 30, 3), got {dtype} of {shape}."[:300])
+        if dtype != np.uint8 or shape[1:] != (30, 30, 3) or shape[0] < 1:
+            got = f"{str(dtype)[:60]} of {str(shape)[:60]}"
+            raise DataError(f"{path}:1: must hold uint8 of shape (N, 30, 30, 3), got {got}.")
+        if shape[0] * 2700 != len(content) - file.tell():  # before an array of whatever size is made
+            raise DataError(
+                f"{path}:1: {len(content) - file.tell()} bytes follow a header for {shape[0]} pictures of 2700."
+            )
         file.seek(0)
         images = npy.read_array(file, allow_pickle=False)
     except DataError:
         raise
     except Exception as error:  # whatever numpy makes of a damaged header
-        raise DataError(f"{path}:1: is no sound npy file ({ascii(one_line(error))[1:200]}).") from None
-    if file.read(1):
-        raise DataError(f"{path}:1: has more bytes than its header says.")
+        raise DataError(f"{path}:1: is no sound npy file ({printable(one_line(error))[:200]}).") from None
     return np.ascontiguousarray(images[..., ::-1])
 
 

@@ -55,7 +55,7 @@ class _Annotation(NamedTuple):
     types: Mapping[str, Any]
 
 
-Entry = TypeVar("Entry", Question, _Annotation)
+_Entry = TypeVar("_Entry", Question, _Annotation)
 
 
 def read_vqa(
@@ -88,8 +88,8 @@ def read_vqa(
     return content_of(_join(asked, answered, places, images, split), questions)
 
 
-def _by_id(path: str | Path, key: str, parse: Callable[[Any, str], Entry]) -> dict[int, Entry]:
-    entries: dict[int, Entry] = {}
+def _by_id(path: str | Path, key: str, parse: Callable[[Any, str], _Entry]) -> dict[int, _Entry]:
+    entries: dict[int, _Entry] = {}
     for where, row in read_array(path, key):
         entry = parse(row, where)
         if entry.question_id in entries:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.data.images import MAX_BYTES, read_image
+from envs.data.images import MAX_BYTES, printable, read_image
 from perlhf.errors import DataError, UserError, one_line
 
 
@@ -74,13 +74,14 @@ def load_image(record: VQARecord, root: str | Path | None = None) -> np.ndarray:
     if isinstance(image, Pixels):
         return image.array.copy()
     if isinstance(image, TarMember):
-        return read_image(_read_member(image), name=f"{image.tar}: {image.name}")
+        name = f"{image.tar}: {printable(image.name)}"
+        return read_image(_read_member(image, name), name=name)
     return read_image(image, image.parent if root is None else root)
 
 
-def _read_member(member: TarMember) -> bytes:
+def _read_member(member: TarMember, name: str) -> bytes:
     if not 0 <= member.size <= MAX_BYTES:
-        raise DataError(f"{member.tar}: {member.name}: has {member.size} bytes, more than {MAX_BYTES}.")
+        raise DataError(f"{name}: has {member.size} bytes, more than {MAX_BYTES}.")
     try:
         with open(member.tar, "rb") as file:
             file.seek(member.offset)
@@ -139,4 +140,6 @@ def _tar(path: Path) -> Iterator[tuple[str, Path | TarMember]]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except Exception as error:  # whatever tarfile makes of damaged bytes
-        raise DataError(f"{path}: is no folder and no unpacked tar file of pictures ({one_line(error)}).") from None
+        raise DataError(
+            f"{path}: is no folder and no unpacked tar file of pictures ({printable(one_line(error))})."
+        ) from None
