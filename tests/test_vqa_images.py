@@ -254,6 +254,11 @@ def test_a_huge_picture_is_refused_by_its_header(kind):
     assert problem_of(content) == f"image: has {size} pixels; there must be 1 to {MAX_PIXELS}."
 
 
+def test_a_webp_file_without_a_size_is_refused():
+    for content in (riff(b"ALPH", bytes(20)), riff(b"VP8L", b"\x2f"), riff(b"VP8 ", bytes(10)), b"RIFF\0\0\0\0WEBP"):
+        assert problem_of(content).startswith("image: the WEBP file is damaged or cut short (")
+
+
 def test_the_limit_of_pixels_is_exact():
     flat = [Image.new("L", size) for size in ((16_000, 1000), (16_000, 1001))]
     assert read_image(encoded(flat[0], "PNG")).shape == (1000, 16_000, 3)

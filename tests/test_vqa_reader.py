@@ -489,6 +489,15 @@ def test_a_tar_file_that_is_packed_cut_short_or_changed_later_is_a_data_error(tm
     assert problem_of(load_image, huge) == f"{tar}: dev-1572-0-0.png: has {2**40} bytes, more than 50000000."
 
 
+def test_a_tar_file_with_a_member_of_negative_size_ends(tmp_path):
+    """Python's own reader would go back for ever."""
+    path, tar = write_lines(tmp_path / "dev.json", STATEMENT), tmp_path / "dev.tar"
+    member = tarfile.TarInfo("dev-1572-0-0.png")
+    member.size = -512
+    tar.write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    assert problem_of(read_nlvr, path, tar).startswith(f"{tar}: is no folder and no unpacked tar file of pictures (")
+
+
 # SHAPES
 
 
@@ -605,6 +614,8 @@ def test_questions_on_photographs_have_no_answers_and_name_the_licence(tmp_path)
     assert content.skipped == [Skipped(where, f"its picture is not in {tmp_path / 'images'}")]
     assert load_image(record).shape == (2, 4, 3)
     assert len(read_coco(path).records) == 2
+    write(path, changed(COCO, **{"vqa_v1_val2014_questions.1.question": ""}))
+    assert read_coco(path).skipped == [Skipped(where, "the question is empty")]
 
 
 @pytest.mark.parametrize(
