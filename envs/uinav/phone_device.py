@@ -23,7 +23,7 @@ _KEPT = 256  # pages that are held, so that a step does not arrange the same one
 
 
 class State(NamedTuple):
-    """The phone and the task on it."""
+    """The phone and the task on it; `values["in_goal"]` names the values that the drawn wording says."""
 
     phone: Phone
     values: Mapping[str, Any]
@@ -54,7 +54,7 @@ class PhoneDevice:
             phone = template.prepare(phone, values)
         wording = template.goals[int(rng.random() * len(template.goals))]
         named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
-        return State(phone, values), Goal(name, wording.format(**named), named, feasible)
+        return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
 
     def _arranged(self, phone: Phone) -> Arranged:
         held = self._pages.get(id(phone))
