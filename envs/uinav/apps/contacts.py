@@ -15,7 +15,9 @@ from envs.uinav.widgets import Widget, button, field, icon, item, text, title
 COMPANIES = (
     "Blue Door|North Mill|Lark Books|Oak Dental|River Bank|Sun Motors|Pine Foods|Kite Travel|Stone Legal|Maple Press|"
     "Harbor Tea|Iron Gym|Cloud Nine|Fox Media|Green Acre|Star Audio|Lime Design|Echo Labs|Bright Homes|Swift Post|"
-    "Peak Sports|Red Barn|Willow Care|Atlas Maps|Copper Pot|Delta Air|Ember Grill|Quartz Bank"
+    "Peak Sports|Red Barn|Willow Care|Atlas Maps|Copper Pot|Delta Air|Ember Grill|Quartz Bank|"
+    "Falcon Tools|Ivory Music|Moss Garden|Orchid Films|Plum Shoes|Raven Locks|Silk Road|Tulip Toys|Union Taxi|"
+    "Violet Ink|Walnut Beds|Zebra Print"
 ).split("|")
 FIELDS = (("name", "Name"), ("phone", "Phone"), ("email", "Email"))
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()/-]{2,24}")
