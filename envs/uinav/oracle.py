@@ -149,6 +149,8 @@ def next_action(phone: Phone, app: str, template: Template, goal: Goal, values: 
         return Action("open_app", 0, app_of(there).title)
     route = template.route.get(f"{there}.{phone.page}") or template.route.get(phone.page)
     action = route(hands) if route is not None else None
+    if action is not None and action.kind == "infeasible" and goal.feasible:
+        return Action("home")  # something done before stands in the way; it cannot be said that there was no way
     return action or Action("back")
 
 

@@ -22,7 +22,10 @@ DARK = 0.4  # phones whose theme is dark at first
 
 
 class State:
-    """The phone and the values of the task on it; a value, and so equal to its copies."""
+    """The phone and the values of the task on it; a value, and so equal to its copies.
+
+    `values["in_goal"]` names those that the drawn wording says.
+    """
 
     __slots__ = ("_page", "phone", "values")
 
@@ -71,7 +74,7 @@ class PhoneDevice:
             phone = template.prepare(phone, values)
         wording = template.goals[int(rng.random() * len(template.goals))]
         named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
-        return State(phone, values), Goal(name, wording.format(**named), named, feasible)
+        return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
 
     def screen(self, state: State) -> Screen:
         """What the phone shows."""

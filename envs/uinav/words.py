@@ -61,6 +61,18 @@ def names(rng: Random, count: int) -> list[str]:
     return [f"{a} {b}" for a, b in zip(some(rng, FIRST, count), some(rng, LAST, count), strict=True)]
 
 
+def with_double(rng: Random, pairs: Sequence[str]) -> list[str]:
+    """Names of two words, and among them one more that has its words from two of them."""
+    mixed = f"{pairs[0].split()[0]} {pairs[1].split()[1]}"
+    at = int(rng.random() * (len(pairs) + 1))
+    return [*pairs[:at], mixed, *pairs[at:]]
+
+
+def mixed_up(rng: Random, pairs: Sequence[str]) -> str:
+    """A name whose two words occur in these names of two words, which is none of them."""
+    return other(rng, pairs, [f"{a.split()[0]} {b.split()[1]}" for a in pairs for b in pairs])
+
+
 def address(rng: Random, name: str) -> str:
     """An e-mail address of somebody."""
     first, _, last = name.lower().partition(" ")

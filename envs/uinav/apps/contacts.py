@@ -1,0 +1,312 @@
+"""Contacts: people to search, call, mark, change and delete, and a form for new ones."""
+
+import re
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any
+
+from envs.uinav import words
+from envs.uinav.actions import Action
+from envs.uinav.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.oracle import Hands
+from envs.uinav.phone import Phone, ask, back, go, put_item, swapped, with_item, without
+from envs.uinav.widgets import Widget, button, field, icon, item, text, title
+
+COMPANIES = (
+    "Blue Door|North Mill|Lark Books|Oak Dental|River Bank|Sun Motors|Pine Foods|Kite Travel|Stone Legal|Maple Press|"
+    "Harbor Tea|Iron Gym|Cloud Nine|Fox Media|Green Acre|Star Audio|Lime Design|Echo Labs|Bright Homes|Swift Post|"
+    "Peak Sports|Red Barn|Willow Care|Atlas Maps|Copper Pot|Delta Air|Ember Grill|Quartz Bank|"
+    "Falcon Tools|Ivory Music|Moss Garden|Orchid Films|Plum Shoes|Raven Locks|Silk Road|Tulip Toys|Union Taxi|"
+    "Violet Ink|Walnut Beds|Zebra Print"
+).split("|")
+FIELDS = (("name", "Name"), ("phone", "Phone"), ("email", "Email"))
+_NUMBER = re.compile(r"\+?[0-9][0-9 ()/-]{2,24}")
+
+
+def make(rng: Random) -> dict[str, Any]:
+    """People, two of whom share a first name and two a last name."""
+    count = 5 + int(rng.random() * 4)
+    people = words.with_double(rng, words.names(rng, count))
+    companies = words.some(rng, COMPANIES, count + 1)
+    return {
+        "people": tuple(
+            {
+                "name": name,
+                "phone": words.phone_number(rng),
+                "email": words.address(rng, name),
+                "company": company,
+                "favorite": i > 0 and rng.random() < 0.2,
+            }
+            for i, (name, company) in enumerate(zip(people, companies, strict=True))
+        ),
+        "calls": (),
+    }
+
+
+# Pages
+
+
+def everybody(phone: Phone) -> Iterator[Widget]:
+    """The people whose names hold what is searched for, in the order of their names."""
+    yield title("Contacts")
+    yield icon("Add", go, "form", place="foot")
+    yield field("search", "Search")
+    wanted = phone.typed("search").casefold()
+    found = [(p["name"], i, p) for i, p in enumerate(phone.data["people"]) if wanted in p["name"].casefold()]
+    for name, i, person in sorted(found, key=lambda row: row[:2]):
+        yield item(f"{name}, favorite" if person["favorite"] else name, go, "card", i, name="contact")
+    if not found:
+        yield text("No contacts found")
+
+
+def card(phone: Phone) -> Iterator[Widget]:
+    """One person."""
+    person = phone.data["people"][phone.arg]
+    yield title(person["name"])
+    liked = person["favorite"]
+    icons = [
+        icon("Unfavorite" if liked else "Favorite", put_item, "people", phone.arg, {"favorite": not liked}),
+        icon("Edit", go, "form", phone.arg),
+        icon("Delete", ask, f"Delete {person['name']}?", ("Delete", delete, phone.arg), ("Cancel",)),
+    ]
+    yield from phone.shuffled(icons, "card icons")
+    for key in phone.shuffled(("phone", "email", "company"), "card rows"):
+        if person[key]:
+            yield text(f"{key.capitalize()} {person[key]}", name=key)
+    yield button("Call", call, person["name"])
+
+
+def form(phone: Phone) -> Iterator[Widget]:
+    """A person being added, or changed."""
+    person = edited(phone)
+    yield title("Edit contact" if person else "New contact")
+    yield icon("Save", save)
+    for key, label in phone.shuffled(FIELDS, "form fields"):
+        yield field(key, label, str(person.get(key, "")))
+
+
+def calling(phone: Phone) -> Iterator[Widget]:
+    """A call that goes on."""
+    yield title("Calling")
+    yield text(phone.arg)
+    yield button("Hang up", back)
+
+
+# What the buttons do
+
+
+def edited(phone: Phone) -> Mapping[str, Any]:
+    """The person that the form is about; empty for a new one."""
+    return {} if phone.arg is None else phone.data["people"][phone.arg]
+
+
+def delete(phone: Phone, index: int) -> Phone:
+    """The person is gone, and the list is shown."""
+    return phone.to_start().put(people=without(phone.data["people"], index)).say("Contact deleted")
+
+
+def call(phone: Phone, name: str) -> Phone:
+    """A call begins."""
+    return phone.put(calls=with_item(phone.data["calls"], name)).go("calling", name)
+
+
+def save(phone: Phone) -> Phone:
+    """The person is as the form says, if it may be so, and the card is shown."""
+    person, people, index = edited(phone), phone.data["people"], phone.arg
+    entries = {key: phone.typed(key, person.get(key, "")) for key, _ in FIELDS}
+    taken = [p["name"].casefold() for i, p in enumerate(people) if i != index]
+    problem = wrong(entries, taken)
+    if problem:
+        return phone.say(problem)
+    if index is not None:
+        return phone.back().put(people=swapped(people, index, **entries)).say("Contact saved")
+    people = with_item(people, new_person(**entries))
+    return phone.back().put(people=people).go("card", len(people) - 1).say("Contact saved")
+
+
+def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
+    """What is wrong with what the form says; "" if nothing is."""
+    if not entries["name"]:
+        return "Enter a name"
+    if entries["name"].casefold() in taken:
+        return "There is a contact with this name"
+    if not _NUMBER.fullmatch(entries["phone"]):
+        return "Enter a phone number like 555 0100"
+    if entries["email"] and not re.fullmatch(r"[^\s@]+@[^\s@]+", entries["email"]):
+        return "Enter a valid email"
+    return ""
+
+
+def new_person(name: str, phone: str, email: str) -> dict[str, Any]:
+    """A person as the form adds one."""
+    return {"name": name, "phone": phone, "email": email, "company": "", "favorite": False}
+
+
+# Tasks
+
+
+def one_of(rng: Random, phone: Phone) -> Values:
+    """A person of the list, and a number that is not theirs."""
+    people = phone.of("contacts")["people"]
+    index = int(rng.random() * len(people))
+    return {**people[index], "index": index, "number": new_number(rng, people[index]["phone"])}
+
+
+def plain_one_of(rng: Random, phone: Phone) -> Values:
+    """A person who is no favorite yet."""
+    people = phone.of("contacts")["people"]
+    index = words.pick(rng, [i for i, person in enumerate(people) if not person["favorite"]])
+    return {**people[index], "index": index}
+
+
+def none_of(rng: Random, phone: Phone) -> Values:
+    """A name like those in the list that is not among them."""
+    name = words.mixed_up(rng, [person["name"] for person in phone.of("contacts")["people"]])
+    return {"name": name, "number": words.phone_number(rng)}
+
+
+def newcomer(rng: Random, phone: Phone) -> Values:
+    """Somebody who is not in the list yet."""
+    people = phone.of("contacts")["people"]
+    first = words.other(rng, [person["name"].split()[0] for person in people], words.FIRST)
+    name = f"{first} {words.pick(rng, words.LAST)}"
+    return {"name": name, "phone": words.phone_number(rng), "email": words.address(rng, name)}
+
+
+def new_number(rng: Random, old: str) -> str:
+    """A phone number that is not the old one."""
+    number = words.phone_number(rng)
+    while number == old:
+        number = words.phone_number(rng)
+    return number
+
+
+def to_card(hands: Hands) -> Action:
+    """Opens the card of the person, whom it searches for where the list does not show them at once."""
+    row = hands.tap(hands["name"], "contact")
+    return row if row.kind == "click" else hands.type("search", hands["name"]) or row
+
+
+def is_card(hands: Hands) -> bool:
+    """Whether the card or form that is shown is the right one."""
+    return hands.arg is not None and bool(hands.data["people"][hands.arg]["name"] == hands["name"])
+
+
+def on_card(label: str) -> Route:
+    """On the right card, clicks this."""
+    return lambda hands: hands.tap(label) if is_card(hands) else None
+
+
+def saying(key: str) -> Route:
+    """On the right card, says this."""
+    return lambda hands: hands.say(hands[key]) if is_card(hands) else None
+
+
+def fill_new(hands: Hands) -> Action | None:
+    """Fills the form for a new person, and saves."""
+    return None if hands.arg is not None else hands.fill(**asked_for(hands.values)) or hands.tap("Save")
+
+
+def fill_number(hands: Hands) -> Action | None:
+    """Changes the number, and saves."""
+    return hands.fill(name=hands["name"], phone=hands["number"]) or hands.tap("Save") if is_card(hands) else None
+
+
+def asked_for(values: Values) -> dict[str, str]:
+    """What the goal says about a new person."""
+    return {key: values[key] if key in values["in_goal"] else "" for key, _ in FIELDS}
+
+
+def was_added(phone: Phone, values: Values) -> bool:
+    """The person is there as the goal says, and nothing else was done."""
+    people = phone.at_first("contacts")["people"]
+    return phone.differs("contacts", people=with_item(people, new_person(**asked_for(values))))
+
+
+def has(**changes: str) -> Check:
+    """The person has these entries, each the name of a value, and nothing else was done."""
+
+    def check(phone: Phone, values: Values) -> bool:
+        people, new = phone.at_first("contacts")["people"], {key: values[of] for key, of in changes.items()}
+        return phone.differs("contacts", people=swapped(people, values["index"], **new))
+
+    return check
+
+
+def is_favorite(phone: Phone, values: Values) -> bool:
+    """The person is a favorite, and nothing else was done."""
+    people = phone.at_first("contacts")["people"]
+    return phone.differs("contacts", people=swapped(people, values["index"], favorite=True))
+
+
+def was_deleted(phone: Phone, values: Values) -> bool:
+    """The person is gone, and nothing else was done."""
+    return phone.differs("contacts", people=without(phone.at_first("contacts")["people"], values["index"]))
+
+
+ADD = Template(
+    "add_contact",
+    (
+        "Add {name} to the contacts with the phone number {phone}",
+        "Create a contact for {name} with the number {phone}",
+        "Add a contact named {name} with phone {phone} and email {email}",
+    ),
+    newcomer,
+    {"everybody": lambda hands: hands.tap("Add"), "form": fill_new},
+    check=was_added,
+)
+EDIT = Template(
+    "edit_phone",
+    (
+        "Change the phone number of {name} to {number}",
+        "{name} has a new phone number, {number}, change the contact",
+    ),
+    one_of,
+    {"everybody": to_card, "card": on_card("Edit"), "form": fill_number},
+    check=has(phone="number"),
+    absent=none_of,
+)
+DELETE = Template(
+    "delete_contact",
+    ("Delete the contact {name}", "Remove {name} from the contacts"),
+    one_of,
+    {"everybody": to_card, "card": on_card("Delete")},
+    check=was_deleted,
+    absent=none_of,
+)
+FAVORITE = Template(
+    "favorite_contact",
+    ("Make {name} a favorite contact", "Add {name} to the favorite contacts", "Mark the contact {name} as a favorite"),
+    plain_one_of,
+    {"everybody": to_card, "card": on_card("Favorite")},
+    check=is_favorite,
+    absent=none_of,
+)
+FIND_PHONE = Template(
+    "find_phone",
+    ("What is the phone number of {name}?", "Tell me the phone number of {name}"),
+    one_of,
+    {"everybody": to_card, "card": saying("phone")},
+    answer=lambda phone, values: str(values["phone"]),
+    absent=none_of,
+)
+FIND_COMPANY = Template(
+    "find_company",
+    ("Which company does {name} work for?", "Look in the contacts and tell me where {name} works"),
+    one_of,
+    {"everybody": to_card, "card": saying("company")},
+    answer=lambda phone, values: str(values["company"]),
+    absent=none_of,
+    held_out=True,
+)
+
+APP = register_app(
+    App(
+        "contacts",
+        "Contacts",
+        make,
+        {"everybody": everybody, "card": card, "form": form, "calling": calling},
+        templates=(ADD, EDIT, DELETE, FAVORITE, FIND_PHONE, FIND_COMPANY),
+        permission="see your accounts",
+    )
+)
