@@ -287,7 +287,7 @@ PLACE = Template(
 FROM_MAIL = Template(
     "email_to_event",
     (
-        "Add an event on {day} at {time} named like the subject of the email from {sender}",
+        "Add an event on {day} at {time} titled with the subject of the email from {sender}",
         "Put the subject of the email from {sender} in the calendar on {day} at {time}",
     ),
     from_mail,
