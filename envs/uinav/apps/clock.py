@@ -300,7 +300,7 @@ SET = Template(
     "set_alarm",
     (
         "Set an alarm for {time} with label {label}",
-        "Add a {time} alarm with the label {label}",
+        "Add an alarm at {time} with the label {label}",
         "Make an alarm with label {label} at {time}",
     ),
     draw_alarm,
