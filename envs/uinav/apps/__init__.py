@@ -1,7 +1,16 @@
 """The apps of the phone, one file each."""
 
-from envs.uinav.apps import contacts, home, mail, messages, music, settings
+from envs.uinav.apps import calendar, clock, contacts, home, mail, messages, music, notes, settings
 
-_APPS = (mail.APP, contacts.APP, messages.APP, music.APP, settings.APP)  # in the order of their templates
+_APPS = (  # in the order of their templates
+    mail.APP,
+    contacts.APP,
+    messages.APP,
+    clock.APP,
+    calendar.APP,
+    settings.APP,
+    notes.APP,
+    music.APP,
+)
 BUILT_IN = tuple(app.name for app in _APPS)
 HOME_SCREEN = home.APP
