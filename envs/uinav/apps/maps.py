@@ -23,18 +23,21 @@ def make(rng: Random) -> dict[str, Any]:
     """Eight or nine places, nearest first, some with the same first or last word; three of them saved."""
     count = 8 + (rng.random() < 0.5)
     firsts, kinds = words.some(rng, NAMES, 4), words.some(rng, KINDS, 5)
-    near = int(rng.random() * 9)
-    places = tuple(
-        {
-            "name": f"{firsts[i % 4]} {kinds[i % 5]}",
-            "address": f"{1 + int(rng.random() * 98)} {words.pick(rng, STREETS)} Street",
-            "meters": 100 * (1 + near + 7 * i + int(rng.random() * 6)),
-            "opens": words.pick(rng, OPENINGS),
-            "closes": words.clock_time(rng, 16, 22),
-        }
-        for i in range(count)
-    )
+    places = tuple(_place(rng, i, f"{firsts[i % 4]} {kinds[i % 5]}") for i in range(count))
     return {"places": places, "saved": tuple(words.some(rng, range(count), 3)), "trip": None}
+
+
+def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
+    draw = int(rng.random() * 98 * 10 * 7 * 84)  # one number tells all, since this runs for every new phone
+    draw, minutes = divmod(draw, 84)
+    draw, house = divmod(draw, 98)
+    return {
+        "name": name,
+        "address": f"{1 + house} {STREETS[draw % 10]} Street",
+        "meters": 700 * number + 100 * (1 + draw // 10),
+        "opens": OPENINGS[draw % 6],
+        "closes": f"{16 + minutes // 12}:{minutes % 12 * 5:02d}",
+    }
 
 
 # Pages
