@@ -246,5 +246,6 @@ def find(records: Sequence[Mapping[str, Any]], **wanted: Any) -> int | None:
 def matching(names: Sequence[str], query: str) -> list[int]:
     """The positions of the names that share a word with what was searched for, those with all its words first."""
     wanted = query.casefold().split()
-    counts = [sum(word in name.casefold().split() for word in wanted) for name in names]
+    said = [name.casefold().split() for name in names]
+    counts = [sum(word in own for word in wanted) for own in said]
     return sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
