@@ -1,6 +1,20 @@
 """The apps of the phone, one file each."""
 
-from envs.uinav.apps import calendar, clock, contacts, home, mail, messages, music, notes, settings
+from envs.uinav.apps import (
+    calendar,
+    clock,
+    contacts,
+    home,
+    mail,
+    maps,
+    messages,
+    music,
+    notes,
+    search,
+    settings,
+    shop,
+    store,
+)
 
 _APPS = (  # in the order of their templates
     mail.APP,
@@ -10,7 +24,11 @@ _APPS = (  # in the order of their templates
     calendar.APP,
     settings.APP,
     notes.APP,
+    shop.APP,
+    search.APP,
+    maps.APP,
     music.APP,
+    store.APP,
 )
 BUILT_IN = tuple(app.name for app in _APPS)
 HOME_SCREEN = home.APP
