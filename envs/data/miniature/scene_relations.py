@@ -167,7 +167,8 @@ def _pose_count_material(draw: Draw, with_color: bool = False) -> Posed:
     def edit(d: Draw) -> Scene:
         wanted, things = d.other(range(4), count), list(scene.things)
         for i in range(min(count, wanted), max(count, wanted)):
-            things[i] = _of(d, cells[i], material, color, wanted > count)
+            new = _of(d, cells[i], material, color, wanted > count)
+            things[i] = new if color else things[i]._replace(material=new.material)
         return Scene(tuple(things))
 
     return Posed({"material": material, **({"color": color} if with_color else {})}, scene, edit)

@@ -104,6 +104,15 @@ def draw_pair(family: Family, rng: np.random.Generator, split: str, unseen: bool
     raise AssertionError(f"no pair of {family.name!r} in {_TRIES} tries")
 
 
+@lru_cache(maxsize=256)  # a record, its picture and its other half are often asked for one after the other
+def _pair(split: str, levels: tuple[int, ...], number: int) -> Pair:
+    """Pair `number` of a split. Levels take turns, and in validation and test so do seen and unseen combinations."""
+    unseen = split != "train" and number // len(levels) % 2 == 1
+    rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[split], number])
+    families = _OF_LEVEL[levels[number % len(levels)]]
+    return draw_pair(families[int(rng.integers(len(families)))], rng, split, unseen)
+
+
 class VQACorpus(Sequence[ImageQuestion]):
     """One split, of all levels or of some.
 
@@ -141,12 +150,7 @@ class VQACorpus(Sequence[ImageQuestion]):
 
     def pair(self, index: int) -> Pair:
         """The question of a record with the two pictures of its pair; its own is `pictures[index % 2]`."""
-        number = range(len(self))[index] // 2
-        level = self.levels[number % len(self.levels)]
-        unseen = self.split != "train" and number // len(self.levels) % 2 == 1
-        rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[self.split], number])
-        families = _OF_LEVEL[level]
-        return draw_pair(families[int(rng.integers(len(families)))], rng, self.split, unseen)
+        return _pair(self.split, self.levels, range(len(self))[index] // 2)
 
     def scene(self, index: int) -> Any:
         """What the picture of a record means: a `Scene`, `BarChart`, `PieChart` or `Screen`."""
