@@ -1,9 +1,9 @@
 """Ten annotators of a picture: answers with confidences, and the mistakes that people make.
 
-Each slip is one of a kind: the other of yes and no, a count that is off by one or written out, a colour taken for a near
-one, a shape or material by another name, a wrong guess. Most pictures have few, some have many, and what at least five
-of the ten say is always the truth, so the consensus (VQAv2's `multiple_choice_answer`) is the program's answer. People
-agree here more often than in VQAv2 (there .89 on yes/no, .74 on numbers, .62 on the rest), since the pictures are clear.
+A slip is the other of yes and no, a count that is off by one or written out, a colour taken for a near one, a shape or
+material by another name, or a wrong guess. Most pictures have few, some have many, and at least five of the ten always
+say the truth, so the consensus (VQAv2's `multiple_choice_answer`) is the program's answer. People agree here more often
+than in VQAv2 (there .89 on yes/no, .74 on numbers, .62 on the rest), since the pictures are clear.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,9 @@ _NEAR: Mapping[str, tuple[str, ...]] = {
 _WORDS = "zero one two three four five six seven".split()
 
 
-def annotate(truth: str, answer_type: str, level: int, answers: Sequence[str], draw: Draw) -> list[dict[str, str | int]]:
+def annotate(
+    truth: str, answer_type: str, level: int, answers: Sequence[str], draw: Draw
+) -> list[dict[str, str | int]]:
     """Ten answers in VQAv2's form.
 
     Args:

@@ -148,9 +148,7 @@ def _pose_count_taller(draw: Draw) -> Posed:
 
     count = draw.below(4)
     parts = ranked(parts, count)
-    return _posed(
-        {"color": parts[0].color}, draw, _BARS, parts, lambda d: ranked(parts, d.other(range(4), count))
-    )
+    return _posed({"color": parts[0].color}, draw, _BARS, parts, lambda d: ranked(parts, d.other(range(4), count)))
 
 
 def _pose_count_bars(draw: Draw) -> Posed:
@@ -212,7 +210,10 @@ def _count(chart: Chart, words: Words) -> str:
 FAMILIES: tuple[Family, ...] = (
     Family(
         "color of extreme bar", 4, "other",
-        ("What color is the {word} bar?", "What is the color of the {word} bar?", "Which color does the {word} bar have?"),
+        (
+            "What color is the {word} bar?", "What is the color of the {word} bar?",
+            "Which color does the {word} bar have?",
+        ),
         COLORS, _pose_extreme, _extreme,
     ),
     Family(
@@ -222,12 +223,18 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "taller bar", 4, "yes/no",
-        ("Is the {color} bar taller than the {other} bar?", "Does the {color} bar rise above the {other} bar?", "Is the {color} bar higher than the {other} one?"),
+        (
+            "Is the {color} bar taller than the {other} bar?", "Does the {color} bar rise above the {other} bar?",
+            "Is the {color} bar higher than the {other} one?",
+        ),
         YES_NO, _pose_taller, _is_more,
     ),
     Family(
         "count of taller bars", 4, "number",
-        ("How many bars are taller than the {color} bar?", "How many bars are higher than the {color} one?", "What number of bars is taller than the {color} bar?"),
+        (
+            "How many bars are taller than the {color} bar?", "How many bars are higher than the {color} one?",
+            "What number of bars is taller than the {color} bar?",
+        ),
         numbers(0, 3), _pose_count_taller, _count_taller,
     ),
     Family(
@@ -242,17 +249,26 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "color of biggest slice", 4, "other",
-        ("What color is the biggest slice?", "What is the color of the biggest slice?", "Which color has the biggest slice?"),
+        (
+            "What color is the biggest slice?", "What is the color of the biggest slice?",
+            "Which color has the biggest slice?",
+        ),
         COLORS, _pose_biggest, _extreme,
     ),
     Family(
         "bigger slice", 4, "yes/no",
-        ("Is the {color} slice bigger than the {other} slice?", "Does {color} have a bigger slice than {other}?", "Is there more {color} than {other} in the pie?"),
+        (
+            "Is the {color} slice bigger than the {other} slice?", "Does {color} have a bigger slice than {other}?",
+            "Is there more {color} than {other} in the pie?",
+        ),
         YES_NO, _pose_bigger, _is_more,
     ),
     Family(
         "more than half", 4, "yes/no",
-        ("Is more than half of the pie {color}?", "Is the {color} slice more than half of the pie?", "Does {color} fill more than half of the pie?"),
+        (
+            "Is more than half of the pie {color}?", "Is the {color} slice more than half of the pie?",
+            "Does {color} fill more than half of the pie?",
+        ),
         YES_NO, _pose_half, lambda chart, words: yes(2 * _values(chart)[words["color"]] > EIGHTHS),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`Family`: a kind of question, with its wordings, the pairs of pictures it is asked of and the program that answers."""
+"""`Family`: a kind of question, with wordings, pairs of pictures to ask it of, and the program that answers."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache

@@ -1,10 +1,11 @@
 """Pictures of scenes, charts and screens: pure functions of what they mean, drawn with Pillow.
 
-Things are stamped from sprites that are drawn once, at eight times their size, and scaled down, so that edges are smooth
-and a picture takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
+Things are stamped from sprites that are drawn once, at eight times their size, and scaled down: edges are smooth, and a
+picture takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -141,4 +142,9 @@ _OUTLINES = {
     ],
     "heart": _heart(),
 }  # fmt: skip
-_DRAWERS = {Scene: _draw_scene, BarChart: draw_bars, PieChart: draw_pie, Screen: draw_screen}
+_DRAWERS: dict[type, Callable[[Any, int], Image.Image]] = {
+    Scene: _draw_scene,
+    BarChart: draw_bars,
+    PieChart: draw_pie,
+    Screen: draw_screen,
+}

@@ -3,15 +3,15 @@
 from functools import partial
 
 from envs.data.miniature.scene_families import YES_NO, Family, Posed, Words, numbers, yes
-from envs.data.miniature.scenes import COLORS, SHAPES, Draw, Scene, Thing
+from envs.data.miniature.scenes import COLORS, SHAPES, Draw, Item, Scene
 
 PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape in SHAPES}
 
 
-def only(things: list[Thing]) -> Thing:
-    """The thing that a question is about; there must be one and no other."""
-    (thing,) = things
-    return thing
+def only(found: list[Item]) -> Item:
+    """What a question is about; there must be one and no other."""
+    (item,) = found
+    return item
 
 
 # Level 1: one thing
@@ -156,7 +156,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "is shape", 1, "yes/no",
-        ("Is the {color} object a {shape}?", "Is this {color} thing a {shape}?", "Does the {color} thing look like a {shape}?"),
+        (
+            "Is the {color} object a {shape}?", "Is this {color} thing a {shape}?",
+            "Does the {color} thing look like a {shape}?",
+        ),
         YES_NO, partial(_pose_lone, asked=("color", "shape"), changed="shape"), _is_pair,
     ),
     Family(
@@ -186,7 +189,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "color among", 2, "other",
-        ("Which color is the {shape}?", "What color is the {shape} in the picture?", "What color does the {shape} have?"),
+        (
+            "Which color is the {shape}?", "What color is the {shape} in the picture?",
+            "What color does the {shape} have?",
+        ),
         COLORS, partial(_pose_among, alone="shape", changed="color"), _color_of,
     ),
     Family(

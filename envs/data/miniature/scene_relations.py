@@ -1,10 +1,10 @@
-"""Questions about places, sizes and materials of things (level 3), and those put together from several (level 4)."""
+"""Questions about places, sizes and materials of things (level 3)."""
 
 from collections.abc import Sequence
 from functools import partial
 
 from envs.data.miniature.scene_families import YES_NO, Family, Posed, Words, numbers, yes
-from envs.data.miniature.scene_questions import PLURALS, only
+from envs.data.miniature.scene_questions import only
 from envs.data.miniature.scenes import COLORS, MATERIALS, SHAPES, Draw, Scene, Thing
 
 SIDES = {"to the left of": (0, -1), "to the right of": (0, 1), "above": (1, -1), "below": (1, 1)}  # axis, direction
@@ -15,7 +15,7 @@ _CELLS = [(column, row) for column in range(3) for row in range(3)]
 def is_beside(thing: Thing, side: str, other: Thing) -> bool:
     """Whether `thing` is to the left of `other`, and so on for the other sides."""
     axis, direction = SIDES[side]
-    return (thing[4 + axis] - other[4 + axis]) * direction > 0
+    return ((thing.x, thing.y)[axis] - (other.x, other.y)[axis]) * direction > 0
 
 
 def named(scene: Scene, name: str) -> Thing:
@@ -23,8 +23,8 @@ def named(scene: Scene, name: str) -> Thing:
     return only([thing for thing in scene.things if thing.name == name])
 
 
-def _beside(scene: Scene, words: Words) -> list[Thing]:
-    """What is on the side of the thing that `words` name."""
+def beside(scene: Scene, words: Words) -> list[Thing]:
+    """All that is on the side of the thing that `words` name."""
     other = named(scene, words["other"])
     return [thing for thing in scene.things if is_beside(thing, words["side"], other)]
 
@@ -71,7 +71,7 @@ def _pose_side(draw: Draw) -> Posed:
     return Posed(words, scene, lambda d: _exchanged(scene, d))
 
 
-def _pose_neighbor(draw: Draw, same: str = "", tell: tuple[str, ...] = ()) -> Posed:
+def pose_neighbor(draw: Draw, same: str = "", tell: tuple[str, ...] = ()) -> Posed:
     """A thing in the middle and one on either side of it, which the other picture exchanges.
 
     Args:
@@ -157,7 +157,7 @@ def _pose_material(draw: Draw, asked: tuple[str, ...] = ()) -> Posed:
     return Posed({name: words[name] for name in ("thing", *asked)}, scene, edit)
 
 
-def _pose_count_material(draw: Draw, with_color: bool = False) -> Posed:
+def pose_count_material(draw: Draw, with_color: bool = False) -> Posed:
     """Of three or four things zero to three are of a material (and colour); each of the others misses one of them."""
     material, color = draw.pick(MATERIALS), draw.pick(COLORS) if with_color else ""
     count, total = draw.below(4), 3 + draw.below(2)
@@ -187,44 +187,6 @@ def _of(draw: Draw, cell: tuple[int, int], material: str, color: str, fits: bool
     return draw.thing(cell, *pair, material=own_material)
 
 
-# Put together
-
-
-def _pose_count_both(draw: Draw) -> Posed:
-    color, shape = draw.pair()
-    count, total = draw.below(4), 3 + draw.below(2)
-    scene = draw.scene([(color, shape) if i < count else draw.near(color, shape) for i in range(total)])
-
-    def edit(d: Draw) -> Scene:
-        wanted, things = d.other(range(4), count), list(scene.things)
-        for i in range(min(count, wanted), max(count, wanted)):
-            new = (color, shape) if wanted > count else d.near(color, shape)
-            things[i] = d.restyled(things[i])._replace(color=new[0], shape=new[1])
-        return Scene(tuple(things))
-
-    return Posed({"color": color, "shapes": PLURALS[shape], "shape": shape}, scene, edit)
-
-
-def _pose_more(draw: Draw) -> Posed:
-    """Three or four things of two shapes and perhaps another thing: are there more of the one?"""
-    shape, other = draw.some(SHAPES, 2)
-    total = 3 + draw.below(2)
-    more, fewer = range(total // 2 + 1, total + 1), range(total // 2 + 1)
-    count = draw.pick(more)
-    pairs = [(draw.color_for(kind), kind) for kind in [shape] * count + [other] * (total - count)]
-    bystander = [draw.pair_where(lambda c, s: s not in (shape, other))] if draw.coin() else []
-    scene = draw.scene([*pairs, *bystander])
-
-    def edit(d: Draw) -> Scene:
-        wanted, things = d.pick(fewer), list(scene.things)
-        for i in range(wanted, count):
-            things[i] = d.restyled(things[i])._replace(color=d.color_for(other), shape=other)
-        return Scene(tuple(things))
-
-    words = {"shape": shape, "other": other, "shapes": PLURALS[shape], "others": PLURALS[other]}
-    return Posed(words, scene, edit)
-
-
 # The programs
 
 
@@ -242,96 +204,76 @@ def _is_same_color(scene: Scene, words: Words) -> str:
     return yes(one.color == two.color)
 
 
-def _count_material(scene: Scene, words: Words) -> str:
+def count_material(scene: Scene, words: Words) -> str:
+    """How many things are of the material, and of the colour where one is named."""
     color = words.get("color")
     return str(sum(t.material == words["material"] and color in (None, t.color) for t in scene.things))
-
-
-def _count_both(scene: Scene, words: Words) -> str:
-    return str(sum((t.color, t.shape) == (words["color"], words["shape"]) for t in scene.things))
-
-
-def _are_more(scene: Scene, words: Words) -> str:
-    shapes = [thing.shape for thing in scene.things]
-    return yes(shapes.count(words["shape"]) > shapes.count(words["other"]))
-
-
-def _neighbor_of_shape(scene: Scene, words: Words) -> Thing:
-    return only([thing for thing in _beside(scene, words) if thing.shape == words["shape"]])
 
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "side", 3, "yes/no",
-        ("Is the {thing} {side} the {other}?", "Is there a {thing} {side} the {other}?", "Can you see the {thing} {side} the {other}?"),
+        (
+            "Is the {thing} {side} the {other}?", "Is there a {thing} {side} the {other}?",
+            "Can you see the {thing} {side} the {other}?",
+        ),
         YES_NO, _pose_side, _is_beside,
     ),
     Family(
         "size", 3, "yes/no",
-        ("Is the {thing} {word} than the {other}?", "Does the {thing} look {word} than the {other}?", "Is it right that the {thing} is {word} than the {other}?"),
+        (
+            "Is the {thing} {word} than the {other}?", "Does the {thing} look {word} than the {other}?",
+            "Is it right that the {thing} is {word} than the {other}?",
+        ),
         YES_NO, _pose_size, _is_bigger,
     ),
     Family(
         "same color", 3, "yes/no",
-        ("Are the {shape} and the {shape2} the same color?", "Is the {shape} of the same color as the {shape2}?", "Does the {shape} have the color of the {shape2}?"),
+        (
+            "Are the {shape} and the {shape2} the same color?", "Is the {shape} of the same color as the {shape2}?",
+            "Does the {shape} have the color of the {shape2}?",
+        ),
         YES_NO, _pose_same_color, _is_same_color,
     ),
     Family(
         "is material", 3, "yes/no",
-        ("Is the {thing} made of {material}?", "Is {material} what the {thing} is made of?", "Does the {thing} consist of {material}?"),
+        (
+            "Is the {thing} made of {material}?", "Is {material} what the {thing} is made of?",
+            "Does the {thing} consist of {material}?",
+        ),
         YES_NO, partial(_pose_material, asked=("material",)),
         lambda scene, words: yes(named(scene, words["thing"]).material == words["material"]),
     ),
     Family(
         "material", 3, "other",
-        ("What is the {thing} made of?", "What material is the {thing}?", "What kind of material is the {thing} made of?"),
+        (
+            "What is the {thing} made of?", "What material is the {thing}?",
+            "What kind of material is the {thing} made of?",
+        ),
         MATERIALS, _pose_material, lambda scene, words: named(scene, words["thing"]).material,
     ),
     Family(
         "count of material", 3, "number",
-        ("How many objects are made of {material}?", "How many {material} things are there?", "What number of things is made of {material}?"),
-        numbers(0, 3), _pose_count_material, _count_material,
+        (
+            "How many objects are made of {material}?", "How many {material} things are there?",
+            "What number of things is made of {material}?",
+        ),
+        numbers(0, 3), pose_count_material, count_material,
     ),
     Family(
         "neighbor", 3, "other",
-        ("What is {side} the {other}?", "What shape is {side} the {other}?", "Which shape can you see {side} the {other}?"),
-        SHAPES, _pose_neighbor, lambda scene, words: only(_beside(scene, words)).shape,
+        (
+            "What is {side} the {other}?", "What shape is {side} the {other}?",
+            "Which shape can you see {side} the {other}?",
+        ),
+        SHAPES, pose_neighbor, lambda scene, words: only(beside(scene, words)).shape,
     ),
     Family(
         "count at side", 3, "number",
-        ("How many things are {side} the {other}?", "How many objects can you see {side} the {other}?", "What number of objects is {side} the {other}?"),
-        numbers(0, 3), _pose_count_side, lambda scene, words: str(len(_beside(scene, words))),
-    ),
-    Family(
-        "color of neighbor", 4, "other",
-        ("What color is the {shape} {side} the {other}?", "What is the color of the {shape} {side} the {other}?", "Which color does the {shape} {side} the {other} have?"),
-        COLORS, partial(_pose_neighbor, same="shape", tell=("shape",)),
-        lambda scene, words: _neighbor_of_shape(scene, words).color,
-    ),
-    Family(
-        "is color of neighbor", 4, "yes/no",
-        ("Is the {shape} {side} the {other} {color}?", "Does the {shape} {side} the {other} look {color}?", "Is there a {color} {shape} {side} the {other}?"),
-        YES_NO, partial(_pose_neighbor, same="shape", tell=("shape", "color")),
-        lambda scene, words: yes(_neighbor_of_shape(scene, words).color == words["color"]),
-    ),
-    Family(
-        "material of neighbor", 4, "other",
-        ("What is the thing {side} the {other} made of?", "What kind of material is {side} the {other}?", "Which material is the object {side} the {other}?"),
-        MATERIALS, _pose_neighbor, lambda scene, words: only(_beside(scene, words)).material,
-    ),
-    Family(
-        "count of color and shape", 4, "number",
-        ("How many {color} {shapes} are there?", "How many {shapes} are {color}?", "What number of {color} {shapes} is shown?"),
-        numbers(0, 3), _pose_count_both, _count_both,
-    ),
-    Family(
-        "count of color and material", 4, "number",
-        ("How many {color} things are made of {material}?", "How many {material} objects are {color}?", "What number of {color} objects is made of {material}?"),
-        numbers(0, 3), partial(_pose_count_material, with_color=True), _count_material,
-    ),
-    Family(
-        "more", 4, "yes/no",
-        ("Are there more {shapes} than {others}?", "Is the number of {shapes} higher than that of {others}?", "Do you see more {shapes} than {others}?"),
-        YES_NO, _pose_more, _are_more,
+        (
+            "How many things are {side} the {other}?", "How many objects can you see {side} the {other}?",
+            "What number of objects is {side} the {other}?",
+        ),
+        numbers(0, 3), _pose_count_side, lambda scene, words: str(len(beside(scene, words))),
     ),
 )  # fmt: skip

@@ -182,12 +182,18 @@ _NAMES = tuple(label.lower() for label in LABELS)
 FAMILIES: tuple[Family, ...] = (
     Family(
         "box checked", 4, "yes/no",
-        ("Is the {label} box checked?", "Is there a check mark in the {label} box?", "Does the {label} box have a mark?"),
+        (
+            "Is the {label} box checked?", "Is there a check mark in the {label} box?",
+            "Does the {label} box have a mark?",
+        ),
         YES_NO, partial(_pose_on, kind="box"), lambda screen, words: yes(_row(screen, words).on),
     ),
     Family(
         "switch on", 4, "yes/no",
-        ("Is the {label} switch on?", "Is the switch of {label} turned on?", "Does the screen show the {label} switch as on?"),
+        (
+            "Is the {label} switch on?", "Is the switch of {label} turned on?",
+            "Does the screen show the {label} switch as on?",
+        ),
         YES_NO, partial(_pose_on, kind="switch"), lambda screen, words: yes(_row(screen, words).on),
     ),
     Family(
@@ -197,23 +203,35 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "count of buttons", 4, "number",
-        ("How many buttons are there?", "How many buttons does the screen have?", "What number of buttons is on the screen?"),
+        (
+            "How many buttons are there?", "How many buttons does the screen have?",
+            "What number of buttons is on the screen?",
+        ),
         numbers(0, 3), _pose_count_buttons,
         lambda screen, words: str(sum(row.kind == "button" for row in screen.rows)),
     ),
     Family(
         "color of button", 4, "other",
-        ("What color is the {label} button?", "What is the color of the {label} button?", "Which color does the {label} button have?"),
+        (
+            "What color is the {label} button?", "What is the color of the {label} button?",
+            "Which color does the {label} button have?",
+        ),
         COLORS, partial(_pose_button, asked="label"), _color_of_button,
     ),
     Family(
         "label of button", 4, "other",
-        ("What does the {color} button say?", "What is the name on the {color} button?", "Which word is on the {color} button?"),
+        (
+            "What does the {color} button say?", "What is the name on the {color} button?",
+            "Which word is on the {color} button?",
+        ),
         _NAMES, partial(_pose_button, asked="color"), _label_of_button,
     ),
     Family(
         "has button", 4, "yes/no",
-        ("Is there a button for {label}?", "Does the screen have the {label} button?", "Can you see the {label} button?"),
+        (
+            "Is there a button for {label}?", "Does the screen have the {label} button?",
+            "Can you see the {label} button?",
+        ),
         YES_NO, _pose_has_button, lambda screen, words: yes(_row(screen, words).kind == "button"),
     ),
     Family(

@@ -1,8 +1,8 @@
 """What a scene of miniature VQA means, and how one is drawn at random.
 
 A scene is a few things on a plane: each has a colour, a shape, a size, a material and a place. Places are on a canvas
-of 64 x 64 units with x to the right and y downwards; things sit in the cells of a 3 x 3 grid, so that none hides another
-and left, right, above and below are never in doubt. Everything is made up.
+of 64 x 64 units with x to the right and y downwards; things sit in the cells of a 3 x 3 grid, so that none hides
+another and left, right, above and below are never in doubt. Everything is made up.
 """
 
 from collections.abc import Callable, Sequence

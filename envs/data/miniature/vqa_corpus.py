@@ -3,19 +3,21 @@
 A record is a question of VQAv2's form about a picture that is drawn when it is asked for. Records come in balanced
 pairs, as VQAv2's do: 2k and 2k + 1 ask the same of two pictures that differ a little and have different answers, so
 that the question alone says nothing about the answer. No picture of validation or test shows what a training picture
-shows (the same things, wherever they are), and half of their pairs are made of combinations of colour and shape (colour
-and label, colour and kind of chart) that are in no training picture.
+shows (the same things, wherever they are). Half of their pairs are made of combinations of colour and shape (colour and
+label, colour and kind of chart) that are in no training picture, and put in wordings that no training question has for
+the same words.
 
 All of it is generated and says so: `meta["synthetic"]` is true.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from envs.data.miniature import scene_charts, scene_questions, scene_relations, scene_screens, scenes
+from envs.data.miniature import scene_charts, scene_composed, scene_questions, scene_relations, scene_screens, scenes
 from envs.data.miniature.corpus import SIZES
 from envs.data.miniature.scene_annotators import annotate, slip
 from envs.data.miniature.scene_families import Family, fill, question_type
@@ -26,7 +28,7 @@ from perlhf.errors import UserError, did_you_mean
 LEVELS = (1, 2, 3, 4)
 FAMILIES: Mapping[str, Family] = {
     family.name: family
-    for module in (scene_questions, scene_relations, scene_charts, scene_screens)
+    for module in (scene_questions, scene_relations, scene_composed, scene_charts, scene_screens)
     for family in module.FAMILIES
 }
 _OF_LEVEL = {level: [family for family in FAMILIES.values() if family.level == level] for level in LEVELS}
@@ -48,9 +50,9 @@ class ImageQuestion(NamedTuple):
         answer_type: "yes/no", "number" or "other".
         multiple_choice_answer: the consensus of the ten, which is the truth.
         answers: ten times {"answer", "answer_confidence", "answer_id"}.
-        meta: `synthetic` (true), `level` (1 to 4), `groups` (the names of the tables' rows it counts in), `complementary`
-            (the position of the other record of its pair), `family` (the kind of question), `caption` (what is to be
-            seen, in words).
+        meta: `synthetic` (true), `level` (1 to 4), `groups` (rows of tables that it counts in), `complementary` (the
+            position of the other record of its pair), `family` (the kind of question), `caption` (what is to be seen,
+            in words).
     """
 
     question: str
@@ -88,10 +90,9 @@ def draw_pair(family: Family, rng: np.random.Generator, split: str, unseen: bool
         family: the kind of question.
         rng: of everything that is drawn.
         split: "train", "validation" or "test".
-        unseen: whether the pictures are made of the combinations that are held out of training.
+        unseen: whether pictures and wording are of the combinations that are held out of training.
     """
     draw = Draw(rng, unseen)
-    wording = draw.pick(family.wordings)
     for _ in range(_TRIES):
         posed = family.pose(draw)
         if not in_split(posed.picture.fold, split):
@@ -100,8 +101,21 @@ def draw_pair(family: Family, rng: np.random.Generator, split: str, unseen: bool
             other = posed.edit(draw)
             if in_split(other.fold, split):
                 pictures = (posed.picture, other) if draw.coin() else (other, posed.picture)
-                return Pair(family, wording, posed.words, pictures, unseen)
+                return Pair(family, _wording(family, posed.words, draw), posed.words, pictures, unseen)
     raise AssertionError(f"no pair of {family.name!r} in {_TRIES} tries")
+
+
+def _wording(family: Family, words: Mapping[str, str], draw: Draw) -> str:
+    """One of the wordings: of the three, one is held out of training for the very words that fill it.
+
+    Where no words fill it all three are trained on, since nothing would be left to tell what the third means.
+    """
+    if not words:
+        return draw.pick(family.wordings)
+    held_out = zlib.crc32("/".join((family.name, *words.values())).encode("ascii")) % len(family.wordings)
+    if draw.unseen:
+        return family.wordings[held_out]
+    return draw.pick([wording for i, wording in enumerate(family.wordings) if i != held_out])
 
 
 @lru_cache(maxsize=256)  # a record, its picture and its other half are often asked for one after the other
