@@ -258,7 +258,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "bigger slice", 4, "yes/no",
         (
-            "Is the {color} slice bigger than the {other} slice?", "Does {color} have a bigger slice than {other}?",
+            "Is the {color} slice bigger than the {other} slice?", "Does the {color} slice look bigger than the {other} one?",
             "Is there more {color} than {other} in the pie?",
         ),
         YES_NO, _pose_bigger, _is_more,
@@ -267,7 +267,7 @@ FAMILIES: tuple[Family, ...] = (
         "more than half", 4, "yes/no",
         (
             "Is more than half of the pie {color}?", "Is the {color} slice more than half of the pie?",
-            "Does {color} fill more than half of the pie?",
+            "Does the {color} slice fill more than half of the pie?",
         ),
         YES_NO, _pose_half, lambda chart, words: yes(2 * _values(chart)[words["color"]] > EIGHTHS),
     ),

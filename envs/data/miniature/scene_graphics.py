@@ -13,8 +13,8 @@ RGB = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 PALETTE: dict[str, RGB] = {
     "red": (214, 40, 40),
-    "orange": (247, 140, 20),
-    "yellow": (250, 214, 40),
+    "orange": (246, 130, 16),
+    "yellow": (252, 220, 56),
     "green": (44, 160, 64),
     "blue": (38, 98, 216),
     "purple": (126, 58, 176),

@@ -1,7 +1,7 @@
 """Pictures of scenes, charts and screens: pure functions of what they mean, drawn with Pillow.
 
-Things are stamped from sprites that are drawn once, at eight times their size, and scaled down: edges are smooth, and a
-picture takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
+Things are stamped from sprites that are drawn once, several times as large, and scaled down: edges are smooth, and a picture
+takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
 """
 
 import math
@@ -19,12 +19,12 @@ from envs.data.miniature.scenes import RADIUS, UNITS, Scene
 from perlhf.errors import UserError
 
 SMALLEST, LARGEST = 32, 1024  # sides of a picture in pixels
-_FINE = 8  # sprites are drawn at so many times their size
+_FINEST = 512  # pixels: sprites are drawn as for a canvas of this side, and at twice their size at least
 _BORDER = 2  # units around a sprite, for its shadow
 _PAPER = ((250, 248, 243), (238, 234, 226))  # top and bottom
 _RIM = 0.9  # units, in a darker colour
 _HOLE = 0.42  # of a ring, as a share of its radius
-_GRAIN, _SHINE = (84, 52, 24), (255, 255, 255)
+_GRAIN, _PALE_GRAIN, _SHINE = (84, 52, 24), (206, 144, 86), (255, 255, 255)
 
 
 def draw_picture(picture: Any, size: int = 64) -> np.ndarray:
@@ -65,15 +65,16 @@ def _paper(size: int) -> Image.Image:
 @lru_cache(maxsize=4096)
 def _sprite(color: str, shape: str, size: str, material: str, canvas: int) -> Image.Image:
     """One thing with its shadow, RGBA, for a canvas of so many pixels."""
-    radius = RADIUS[size] * canvas / UNITS * _FINE
-    side = 2 * math.ceil((RADIUS[size] + _BORDER) * canvas / UNITS) * _FINE
-    body, face = _mask(shape, side, radius, 0.0), _mask(shape, side, radius, _RIM * canvas / UNITS * _FINE)
+    fine = max(2, _FINEST // canvas)
+    radius = RADIUS[size] * canvas / UNITS * fine
+    side = 2 * math.ceil((RADIUS[size] + _BORDER) * canvas / UNITS) * fine
+    body, face = _mask(shape, side, radius, 0.0), _mask(shape, side, radius, _RIM * canvas / UNITS * fine)
     image = Image.merge("RGBA", [*Image.new("RGB", (side, side)).split(), _shadow(body, radius)])
     image.paste(mix(PALETTE[color], (0, 0, 0), 0.4), (0, 0), body)
     image.paste(_face(color, material, side, radius), (0, 0), face)
     # Where the body is, it hides its own shadow.
     image.putalpha(Image.composite(body, image.getchannel("A"), body))
-    return image.reduce(_FINE)
+    return image.reduce(fine)
 
 
 def _shadow(body: Image.Image, radius: float) -> Image.Image:
@@ -102,11 +103,11 @@ def _face(color: str, material: str, side: int, radius: float) -> Image.Image:
     y, x = (np.mgrid[0:side, 0:side] + 0.5 - side / 2) / radius
     if material == "metal":
         slope = (x + y) / math.sqrt(2)
-        shine = 0.85 * np.exp(-(((slope + 0.32) / 0.2) ** 2)) + 0.35 * np.exp(-(((slope - 0.45) / 0.12) ** 2))
+        shine = 0.9 * np.exp(-(((slope + 0.28) / 0.21) ** 2)) + 0.35 * np.exp(-(((slope - 0.5) / 0.12) ** 2))
         return _blended(base, shine, _SHINE)
     if material == "wood":
         grain = np.sin(9.5 * (y + 0.08 * np.sin(3 * x))) > 0.25
-        return _blended(base, 0.62 * grain, _GRAIN)
+        return _blended(base, 0.62 * grain, _GRAIN if base.sum() > sum(_GRAIN) else _PALE_GRAIN)
     return _blended(base, np.zeros_like(x), _SHINE)
 
 

@@ -5,11 +5,9 @@ from functools import partial
 
 from envs.data.miniature.scene_families import YES_NO, Family, Posed, Words, numbers, yes
 from envs.data.miniature.scene_questions import only
-from envs.data.miniature.scenes import COLORS, MATERIALS, SHAPES, Draw, Scene, Thing
+from envs.data.miniature.scenes import CELLS, COLORS, MATERIALS, SHAPES, Draw, Scene, Thing
 
 SIDES = {"to the left of": (0, -1), "to the right of": (0, 1), "above": (1, -1), "below": (1, 1)}  # axis, direction
-_OPPOSITE = dict(zip(SIDES, ("to the right of", "to the left of", "below", "above"), strict=True))
-_CELLS = [(column, row) for column in range(3) for row in range(3)]
 
 
 def is_beside(thing: Thing, side: str, other: Thing) -> bool:
@@ -32,7 +30,7 @@ def beside(scene: Scene, words: Words) -> list[Thing]:
 def _at(side: str, rank: int, draw: Draw, taken: Sequence[tuple[int, int]] = ()) -> tuple[int, int]:
     """A free cell `rank` steps (-1, 0, 1) towards `side` of the middle."""
     axis, direction = SIDES[side]
-    return draw.pick([cell for cell in _CELLS if cell[axis] == 1 + direction * rank and cell not in taken])
+    return draw.pick([cell for cell in CELLS if cell[axis] == 1 + direction * rank and cell not in taken])
 
 
 def _exchanged(scene: Scene, draw: Draw, one: int = 0, two: int = 1) -> Scene:
@@ -223,7 +221,7 @@ FAMILIES: tuple[Family, ...] = (
         "size", 3, "yes/no",
         (
             "Is the {thing} {word} than the {other}?", "Does the {thing} look {word} than the {other}?",
-            "Is it right that the {thing} is {word} than the {other}?",
+            "Can you see that the {thing} is {word} than the {other}?",
         ),
         YES_NO, _pose_size, _is_bigger,
     ),

@@ -16,6 +16,7 @@ SIZES = ("small", "large")
 MATERIALS = tuple("rubber metal wood".split())
 RADIUS = {"small": 6, "large": 9}  # units
 UNITS = 64  # the side of the canvas
+CELLS = [(column, row) for column in range(3) for row in range(3)]  # of the grid
 _STEP, _FIRST = 21, 11  # of the grid's cells: from centre to centre, and the first centre
 _JITTER = {"small": 3, "large": 1}  # units by which a thing may be off the centre of its cell
 _MARGIN = 2  # units between a thing and the border
@@ -150,7 +151,7 @@ class Draw:
 
     def cells(self, count: int) -> list[tuple[int, int]]:
         """Different cells of the grid."""
-        return self.some(_CELLS, count)
+        return self.some(CELLS, count)
 
     def place(self, cell: tuple[int, int], size: str) -> tuple[int, int]:
         """A centre in a cell."""
@@ -184,10 +185,9 @@ class Draw:
         return thing._replace(material=self.pick(MATERIALS))
 
     def free_cell(self, things: Sequence[Thing]) -> tuple[int, int]:
-        return self.other(_CELLS, *(thing.cell for thing in things))
+        return self.other(CELLS, *(thing.cell for thing in things))
 
 
-_CELLS = [(column, row) for column in range(3) for row in range(3)]
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 
 
