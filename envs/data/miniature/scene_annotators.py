@@ -1,7 +1,7 @@
 """Ten annotators of a picture: answers with confidences, and the mistakes that people make.
 
 A slip is the other of yes and no, a count that is off by one or written out, a colour taken for a near one, a shape or
-material by another name, or a wrong guess. Most pictures have few, some have many, and at least five of the ten always
+material by another name, or a wrong guess. Most pictures have few, some have many, and at least six of the ten always
 say the truth, so the consensus (VQAv2's `multiple_choice_answer`) is the program's answer. People agree here more often
 than in VQAv2 (there .89 on yes/no, .74 on numbers, .62 on the rest), since the pictures are clear.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from envs.data.miniature.scenes import Draw
 
 ANNOTATORS = 10
-AGREEING = 5  # at least so many say the truth
+AGREEING = 6  # at least so many say the truth
 SLIPS: Mapping[str, float] = {"yes/no": 0.06, "number": 0.16, "other": 0.22}  # the mean share of slips
 _BY_LEVEL = (0.7, 0.9, 1.1, 1.3)  # harder questions have more of them
 # (yes, maybe) of those who say the truth and of those who do not, by answer type; the rest is "no". As in VQAv2.

@@ -22,7 +22,8 @@ from envs.data.miniature.corpus import SIZES
 from envs.data.miniature.scene_annotators import annotate, slip
 from envs.data.miniature.scene_families import Family, fill, question_type
 from envs.data.miniature.scene_picture import draw_picture
-from envs.data.miniature.scenes import Draw, in_split
+from envs.data.miniature.scene_screens import LABELS
+from envs.data.miniature.scenes import COLORS, SHAPES, Draw, in_split
 from perlhf.errors import UserError, did_you_mean
 
 LEVELS = (1, 2, 3, 4)
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, Family] = {
     for family in module.FAMILIES
 }
 _OF_LEVEL = {level: [family for family in FAMILIES.values() if family.level == level] for level in LEVELS}
+_HALVES = {word: i // 4 for words in (COLORS, SHAPES, LABELS) for i, word in enumerate(words)}
 _SEED = 20170426
 _SEED_OF_SPLIT = {"train": 0, "validation": 1, "test": 2}
 _FIRST_IMAGE = {"train": 1, "validation": 100_001, "test": 200_001}
@@ -112,7 +114,12 @@ def _wording(family: Family, words: Mapping[str, str], draw: Draw) -> str:
     """
     if not words:
         return draw.pick(family.wordings)
-    held_out = zlib.crc32("/".join((family.name, *words.values())).encode("ascii")) % len(family.wordings)
+    first = next(iter(words.values()))
+    if len(words) == 1 and first in _HALVES:
+        # Each half of the colours, shapes or labels goes with all colours, so no wording knows more of some of them.
+        held_out = _HALVES[first]
+    else:
+        held_out = zlib.crc32("/".join((family.name, *words.values())).encode("ascii")) % len(family.wordings)
     if draw.unseen:
         return family.wordings[held_out]
     return draw.pick([wording for i, wording in enumerate(family.wordings) if i != held_out])
@@ -121,9 +128,10 @@ def _wording(family: Family, words: Mapping[str, str], draw: Draw) -> str:
 @lru_cache(maxsize=256)  # a record, its picture and its other half are often asked for one after the other
 def _pair(split: str, levels: tuple[int, ...], number: int) -> Pair:
     """Pair `number` of a split. Levels take turns, and in validation and test so do seen and unseen combinations."""
-    unseen = split != "train" and number // len(levels) % 2 == 1
+    turn, level = divmod(number, len(levels))
+    unseen = split != "train" and (turn + level) % 2 == 1
     rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[split], number])
-    families = _OF_LEVEL[levels[number % len(levels)]]
+    families = _OF_LEVEL[levels[level]]
     return draw_pair(families[int(rng.integers(len(families)))], rng, split, unseen)
 
 
