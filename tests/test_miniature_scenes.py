@@ -63,6 +63,9 @@ MANY = scene(
     "large green metal heart 1 0; small red wood heart 2 0; large blue wood cross 0 1; small black rubber square 1 1; "
     "large blue metal heart 2 1; large blue wood square 1 2"
 )
+LEFT, RIGHT = ({"side": f"to the {side} of", "other": "red ring"} for side in ("left", "right"))
+SAME = scene("large red wood star 0 0; small red metal ring 1 1")
+NOT_SAME = scene("large red wood star 0 0; small pink wood ring 1 1")
 BARS = chart(BarChart, "red 3; blue 5; green 1; pink 4")
 PIE = chart(PieChart, "red 1; blue 2; green 5")
 EVEN = chart(PieChart, "red 4; yellow 1; black 3")
@@ -100,8 +103,8 @@ BY_HAND = [
     ("size", MANY, {"thing": "blue cross", "word": "bigger", "other": "green heart"}, "no"),
     ("size", MANY, {"thing": "red heart", "word": "smaller", "other": "blue heart"}, "yes"),
     ("size", MANY, {"thing": "blue heart", "word": "smaller", "other": "red heart"}, "no"),
-    ("same color", scene("large red wood star 0 0; small red metal ring 1 1"), {"shape": "star", "shape2": "ring"}, "yes"),
-    ("same color", scene("large red wood star 0 0; small pink wood ring 1 1"), {"shape": "ring", "shape2": "star"}, "no"),
+    ("same color", SAME, {"shape": "star", "shape2": "ring"}, "yes"),
+    ("same color", NOT_SAME, {"shape": "ring", "shape2": "star"}, "no"),
     ("is material", MANY, {"thing": "blue cross", "material": "wood"}, "yes"),
     ("is material", MANY, {"thing": "blue cross", "material": "rubber"}, "no"),
     ("material", MANY, {"thing": "black square"}, "rubber"),
@@ -114,8 +117,8 @@ BY_HAND = [
     ("count at side", MANY, {"side": "above", "other": "green heart"}, "0"),
     ("color of neighbor", MANY, {"shape": "heart", "side": "below", "other": "green heart"}, "blue"),
     ("color of neighbor", FEW, {"shape": "star", "side": "to the left of", "other": "red ring"}, "red"),
-    ("is color of neighbor", FEW, {"shape": "star", "side": "to the left of", "other": "red ring", "color": "red"}, "yes"),
-    ("is color of neighbor", FEW, {"shape": "star", "side": "to the right of", "other": "red ring", "color": "red"}, "no"),
+    ("is color of neighbor", FEW, {**LEFT, "shape": "star", "color": "red"}, "yes"),
+    ("is color of neighbor", FEW, {**RIGHT, "shape": "star", "color": "red"}, "no"),
     ("material of neighbor", FEW, {"side": "to the left of", "other": "red ring"}, "metal"),
     ("material of neighbor", FEW, {"side": "to the right of", "other": "red ring"}, "wood"),
     ("count of color and shape", MANY, {"color": "blue", "shape": "heart", "shapes": "hearts"}, "1"),
@@ -215,7 +218,7 @@ def _side_of(t, w, shape=None):
 
 
 def _heights(t):
-    return {color: value for color, value in t}
+    return dict(t)
 
 
 AGAIN = {
@@ -228,8 +231,8 @@ AGAIN = {
     "count": lambda t, w: _count(t),
     "count of color": lambda t, w: _count(t, w["color"]),
     "count of shape": lambda t, w: _count(t, w["shape"]),
-    "color among": lambda t, w: dict((thing[1], thing[0]) for thing in t)[w["shape"]],
-    "shape among": lambda t, w: dict((thing[0], thing[1]) for thing in t)[w["color"]],
+    "color among": lambda t, w: {s: c for c, s, *_ in t}[w["shape"]],
+    "shape among": lambda t, w: {c: s for c, s, *_ in t}[w["color"]],
     "side": lambda t, w: _bool(w["thing"] in [f"{c} {s}" for c, s, *_ in _beside(t, w["side"], w["other"])]),
     "size": _bigger,
     "same color": lambda t, w: _bool(len({c for c, s, *_ in t if s in (w["shape"], w["shape2"])}) == 1),

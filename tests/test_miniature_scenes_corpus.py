@@ -1,4 +1,4 @@
-"""Miniature VQA as records: balanced pairs, ten annotators, held-out combinations, VQAv2's files, the blind baseline."""
+"""Miniature VQA as records: balanced pairs, ten annotators, held-out combinations, files, the blind baseline."""
 
 import json
 import time
@@ -394,6 +394,6 @@ def fastest(action, count):
 
 
 def test_records_and_pictures_are_quick(corpora):
-    assert fastest(lambda i: VQACorpus("train")._make(i), 100) < 0.0006  # twice what is asked, for a busy machine
-    assert fastest(lambda i: VQACorpus("test")._make(i), 100) < 0.0006
+    assert fastest(lambda i: corpora["train"][i], 100) < 0.0006  # twice what is asked, for a busy machine
+    assert fastest(lambda i: corpora["test"][i], 100) < 0.0006
     assert fastest(lambda i: corpora["train"].image(i), 200) < 0.002

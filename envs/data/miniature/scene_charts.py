@@ -258,7 +258,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "bigger slice", 4, "yes/no",
         (
-            "Is the {color} slice bigger than the {other} slice?", "Does the {color} slice look bigger than the {other} one?",
+            "Is the {color} slice bigger than the {other} slice?",
+            "Does the {color} slice look bigger than the {other} one?",
             "Is there more {color} than {other} in the pie?",
         ),
         YES_NO, _pose_bigger, _is_more,

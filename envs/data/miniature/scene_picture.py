@@ -1,7 +1,7 @@
 """Pictures of scenes, charts and screens: pure functions of what they mean, drawn with Pillow.
 
-Things are stamped from sprites that are drawn once, several times as large, and scaled down: edges are smooth, and a picture
-takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
+Things are stamped from sprites that are drawn once, several times as large, and scaled down: edges are smooth, and a
+picture takes a fraction of a millisecond. A rubber thing is of one colour, a metal one shines, wood has a grain.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""`VQACorpus`: miniature VQA as splits of records, made when asked for and the same every time.
+"""`VQACorpus`: miniature VQA as splits of records, made whenever they are asked for and the same every time.
 
 A record is a question of VQAv2's form about a picture that is drawn when it is asked for. Records come in balanced
 pairs, as VQAv2's do: 2k and 2k + 1 ask the same of two pictures that differ a little and have different answers, so
@@ -152,10 +152,9 @@ class VQACorpus(Sequence[ImageQuestion]):
         if split not in SIZES:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SIZES)}")
         self.split, self.levels = split, _checked(levels)
-        self._records: list[ImageQuestion | None] = [None] * SIZES[split]
 
     def __len__(self) -> int:
-        return len(self._records)
+        return SIZES[self.split]
 
     @overload
     def __getitem__(self, index: int) -> ImageQuestion: ...
@@ -164,11 +163,7 @@ class VQACorpus(Sequence[ImageQuestion]):
     def __getitem__(self, index: int | slice) -> ImageQuestion | list[ImageQuestion]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        record = self._records[index]
-        if record is None:
-            record = self._records[index] = self._make(index)
-        return record
+        return self._make(range(len(self))[index])
 
     def pair(self, index: int) -> Pair:
         """The question of a record with the two pictures of its pair; its own is `pictures[index % 2]`."""
