@@ -97,7 +97,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "count of color and material", 4, "number",
         (
-            "How many {color} things are made of {material}?", "How many {material} objects are {color}?",
+            "How many {color} things are made of {material}?", "How many objects of {material} are {color}?",
             "What number of {color} objects is made of {material}?",
         ),
         numbers(0, 3), partial(pose_count_material, with_color=True), count_material,

@@ -253,7 +253,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "count of material", 3, "number",
         (
-            "How many objects are made of {material}?", "How many {material} things are there?",
+            "How many objects are made of {material}?", "How many things of {material} are there?",
             "What number of things is made of {material}?",
         ),
         numbers(0, 3), pose_count_material, count_material,
