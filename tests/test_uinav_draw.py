@@ -20,9 +20,9 @@ from envs.uinav.draw_text import write_screen
 from envs.uinav.film import filmstrip, save_film
 from envs.uinav.glyphs import GLYPHS, glyph, glyph_name
 from envs.uinav.lettering import clean, elided, letters, width, wrapped
+from envs.uinav.look import ground_of
 from envs.uinav.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
 from envs.uinav.screen import ANDROID_CLASSES, Box, Element, Screen
-from envs.uinav.sprites import ground_of
 from perlhf.errors import UserError
 
 FOLDERS = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])
@@ -125,6 +125,13 @@ def test_what_is_in_a_dialog_and_in_the_foot_looks_different_there():
     assert (places[0] != places[1]).any()
     places = [draw_screen(screen(element("icon"), kind=kind, box=ROW))[100:144] for kind in ("list", "foot")]
     assert (places[0] != places[1]).any()
+
+
+def test_short_labels_are_whole_in_narrow_places():
+    """A fifth of a row, 52 pixels: what is behind the dots would not be seen."""
+    for kind in ("tab", "option"):
+        shown = [draw_screen(screen(element(kind, f"Mo{last}", Box(12, 100, 64, 136)))) for last in "ngp"]
+        assert len({picture.tobytes() for picture in shown}) == 3
 
 
 def test_parts_of_a_screen_change_it():
@@ -323,6 +330,8 @@ def test_icons_are_known_by_their_names():
     assert all(glyph_name(name) in GLYPHS for name in names.split())
     assert glyph_name("Add contact") == "add"
     assert glyph_name("Unstar") == "star full"
+    assert glyph_name("Remove bookmark") == "bookmark full"
+    assert glyph_name("Remove") == "delete"
     assert glyph_name("Zap") == ""
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from envs.uinav import lettering
+from envs.uinav.look import write
 from envs.uinav.paint import blank, paste, slab, stamp
 from envs.uinav.palette import Colour
-from envs.uinav.sprites import write
 from perlhf.errors import UserError
 
 PER_ROW = 6

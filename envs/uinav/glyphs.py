@@ -27,6 +27,8 @@ GLYPHS = {
     "attach": "arc 12 7.5 4 180 360; line 8 7.5 8 16; line 16 7.5 16 16; arc 12 16 4 0 180; line 12 9 12 16",
     "back": "line 20 12 4.5 12; line 11 5.5 4.5 12 11 18.5",
     "bell": "arc 12 10.5 5.5 180 360; line 6.5 10.5 6.5 15 5 17.5 19 17.5 17.5 15 17.5 10.5; disc 12 20.4 1.8",
+    "bookmark": "line 7 4 17 4 17 20 12 16 7 20 7 4",
+    "bookmark full": "line 7 4 17 4 17 20 12 16 7 20 7 4; fill 7 4 17 4 17 20 12 16 7 20",
     "calendar": "box 4 5.5 20 20 2; line 4.5 10 19.5 10; line 8 3.5 8 6; line 16 3.5 16 6",
     "call": "arc 21.5 2.5 15 107 163; fill 3.6 6 8.2 3.4 10.8 8.6 7.6 11; fill 18 20.4 20.6 15.8 15.4 13.2 13 16.4",
     "camera": "box 3.5 7 20.5 19 2; ring 12 13 3.2; fill 8 6.5 9.5 4 14.5 4 16 6.5",
@@ -57,9 +59,13 @@ GLYPHS = {
     "mic": "slab 9 3 15 14 3; arc 12 11 6.5 0 180; line 12 18 12 20.5",
     "more": "disc 12 5.5 2; disc 12 12 2; disc 12 18.5 2",
     "next": "fill 6 6 14.5 12 6 18; slab 15.6 5.4 18.2 18.6 1",
+    "orders": "box 5 3.5 19 20.5 1.5; line 8.8 8.5 15.2 8.5; line 8.8 12 15.2 12; line 8.8 15.5 12.5 15.5",
     "pause": "slab 6.8 5 10.2 19 1; slab 13.8 5 17.2 19 1",
     "person": "disc 12 8 4; slab 4.5 14 19.5 28 7; -slab 0 20 24 29 0",
-    "pin": "disc 12 9.4 6.6; fill 6.1 12.4 17.9 12.4 12 21.8; -disc 12 9.4 2.6",
+    "pin": "line 8 4 16 4; line 9.5 4.5 9.5 10 6.8 14 17.2 14 14.5 10 14.5 4.5; line 12 14.5 12 20.5",
+    "pin full": "line 8 4 16 4; line 9.5 4.5 9.5 10 6.8 14 17.2 14 14.5 10 14.5 4.5; line 12 14.5 12 20.5; "
+    "fill 9.5 4 14.5 4 14.5 10 17.2 14 6.8 14 9.5 10",
+    "place": "disc 12 9.4 6.6; fill 6.1 12.4 17.9 12.4 12 21.8; -disc 12 9.4 2.6",
     "play": "fill 8 5 19.5 12 8 19",
     "previous": "fill 18 6 9.5 12 18 18; slab 5.8 5.4 8.4 18.6 1",
     "refresh": "arc 12 12 7.4 20 315; fill 19.8 3.6 20.6 10.4 13.9 9",
@@ -117,8 +123,10 @@ _ALSO = {
     "mic": "record voice",
     "more": "options",
     "next": "skip",
+    "orders": "history list receipt",
     "person": "contact profile",
-    "pin": "directions location place",
+    "pin full": "unpin",
+    "place": "directions location",
     "play": "start",
     "refresh": "update",
     "search": "find",
@@ -128,6 +136,7 @@ _ALSO = {
     "undo": "reset",
 }
 _NAMES = {word: name for name, words in _ALSO.items() for word in words.split()}
+_NAMES |= {"save bookmark": "bookmark", "remove bookmark": "bookmark full"}
 _Numbers = Sequence[float]
 
 

@@ -2,75 +2,19 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 
 from envs.uinav import lettering
 from envs.uinav.glyphs import glyph, glyph_name
+from envs.uinav.look import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
 from envs.uinav.paint import blank, frame, paste, plain, shadow, slab, stamp
-from envs.uinav.palette import BLACK, WHITE, Colour, Theme, accent, hashed, ink_on, mix, theme_of, tone
+from envs.uinav.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
 
-TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
+_CHIP = 92  # pixels, and narrower: an option that is drawn as a pill
 _HUES = 12  # that letters in circles have
 MARGIN = 4  # from the edge of a row to what is in it
-
-
-class Look(NamedTuple):
-    """All that the picture of an element depends on.
-
-    Attributes:
-        place: the kind of the container that it is in.
-        width, height: pixels, at least 1.
-        others: as of an `Element` and a `Screen`.
-    """
-
-    kind: str
-    text: str
-    description: str
-    width: int
-    height: int
-    focused: bool
-    checked: bool | None
-    enabled: bool
-    place: str
-    app: str
-    theme: str
-
-    @property
-    def colours(self) -> Theme:
-        """Those of the theme."""
-        return theme_of(self.theme)
-
-    @property
-    def accent(self) -> Colour:
-        """That of the app."""
-        return accent(self.app, self.theme)
-
-    @property
-    def ground(self) -> Colour:
-        """What is behind it."""
-        return ground_of(self.place, self.app, self.theme)
-
-    @property
-    def ink(self) -> Colour:
-        """Of its text, paler where it takes no clicks."""
-        return self.colours.ink if self.enabled else mix(self.ground, self.colours.ink, 0.45)
-
-    @property
-    def label(self) -> str:
-        """What it says."""
-        return self.text or self.description
-
-
-@lru_cache(maxsize=512)
-def ground_of(place: str, app: str, theme: str) -> Colour:
-    """The colour of a container."""
-    colours = theme_of(theme)
-    if place == "bar":
-        return mix(colours.page, accent(app, theme), 0.13)
-    return {"dialog": colours.card, "keyboard": colours.keyboard}.get(place, colours.page)
 
 
 @lru_cache(maxsize=1024)
@@ -80,45 +24,6 @@ def sprite(look: Look) -> np.ndarray:
     _PAINTERS.get(look.kind, _paint_text)(canvas, look)
     canvas.flags.writeable = False
     return canvas
-
-
-def write(
-    canvas: np.ndarray,
-    text: str,
-    left: float,
-    middle: float,
-    room: float,
-    ink: Colour,
-    size: int = LABEL,
-    bold: bool = False,
-    align: float = 0.0,
-) -> int:
-    """Writes a line around a row of pixels, elided to `room`, and gives its width; align 0.5 centres it, 1 ends it."""
-    shown = lettering.clean(text)
-    taken = lettering.width(shown, size)
-    if taken > room:
-        shown = lettering.elided(shown, size, int(room))
-        taken = lettering.width(shown, size)
-    start = round(left + (room - taken) * align)
-    stamp(canvas, lettering.letters(shown, size, bold), start, lettering.top_for(middle, size), ink)
-    return taken
-
-
-def disc(canvas: np.ndarray, x: float, y: float, diameter: int, ink: Colour, strength: float = 1.0) -> None:
-    """A filled circle around a point."""
-    stamp(canvas, slab(diameter, diameter, diameter), round(x - diameter / 2), round(y - diameter / 2), ink, strength)
-
-
-def initial(text: str) -> str:
-    """The first letter or digit of a text, as a capital; else its first sign."""
-    shown = lettering.clean(text)
-    return next((c.upper()[:1] for c in shown if c.isalnum()), shown[:1])
-
-
-def split_label(label: str) -> tuple[str, str]:
-    """What comes first on a row, and the rest: behind the first line break, or else behind the first comma."""
-    head, line_break, rest = label.partition("\n")
-    return (head, rest) if line_break else tuple(label.partition(", ")[::2])  # type: ignore[return-value]
 
 
 def _paint_text(canvas: np.ndarray, look: Look) -> None:
@@ -181,7 +86,8 @@ def _paint_button(canvas: np.ndarray, look: Look) -> None:
     tall = min(32, look.height)
     stamp(canvas, slab(look.width - 6, tall, tall), 3, round(middle - tall / 2), fill)
     ink = ink_on(fill) if look.enabled else mix(look.ground, look.colours.ink, 0.5)
-    write(canvas, look.label, 14, middle, look.width - 28, ink, LABEL, bold=True, align=0.5)
+    room = look.width - 24
+    write(canvas, look.label, 12, middle, room, ink, fitting(look.label, room), bold=True, align=0.5)
 
 
 def _paint_icon(canvas: np.ndarray, look: Look) -> None:
@@ -258,6 +164,9 @@ def _paint_check(canvas: np.ndarray, look: Look) -> None:
 
 
 def _paint_option(canvas: np.ndarray, look: Look) -> None:
+    if look.width <= _CHIP:
+        _paint_chip(canvas, look)
+        return
     top = round(look.height / 2) - 9
     strength = 1.0 if look.enabled else 0.45
     colour = look.accent if look.checked else look.colours.outline
@@ -267,12 +176,27 @@ def _paint_option(canvas: np.ndarray, look: Look) -> None:
     _two_lines(canvas, look, MARGIN + 28, look.width - MARGIN)
 
 
+def _paint_chip(canvas: np.ndarray, look: Look) -> None:
+    """An option that has no room for a radio button: its label in a pill, filled where it is chosen."""
+    tall, middle = max(8, min(28, look.height - 4)), look.height / 2
+    wide, top, room = max(8, look.width - 4), round(middle - tall / 2), look.width - 10
+    fill, ink = look.ground, look.ink
+    if look.checked:
+        fill = look.accent if look.enabled else mix(look.ground, look.colours.ink, 0.2)
+        ink = ink_on(fill)
+        stamp(canvas, slab(wide, tall, tall), 2, top, fill)
+    else:
+        stamp(canvas, frame(wide, tall, tall, 1), 2, top, look.colours.outline)
+    write(canvas, look.label, 5, middle, room, ink, fitting(look.label, room), align=0.5)
+
+
 def _paint_tab(canvas: np.ndarray, look: Look) -> None:
     canvas[-1] = look.colours.line
     ink = look.accent if look.checked else look.colours.faint
     ink = ink if look.enabled else look.ink
     room = look.width - 8
-    taken = write(canvas, look.label, 4, look.height / 2 - 1, room, ink, LABEL, bold=bool(look.checked), align=0.5)
+    size = fitting(look.label, room)
+    taken = write(canvas, look.label, 4, look.height / 2 - 1, room, ink, size, bold=bool(look.checked), align=0.5)
     if look.checked:
         wide = max(1, min(room, taken + 12))
         stamp(canvas, slab(wide, 3, 1.5), round((look.width - wide) / 2), look.height - 3, look.accent)
