@@ -14,6 +14,8 @@ from envs.uinav.app import apps_of_module, find_template, templates_of
 from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
+from envs.uinav.draw import draw_screen
+from envs.uinav.draw_text import write_screen
 from envs.uinav.phone_device import PhoneDevice, default_templates
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.tricks import augment as augmented
@@ -79,11 +81,11 @@ class UINav(Task):
     At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
 
     ## Arguments
-    `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more apps. `image`,
-    `marks` (set-of-marks on the image), `mask_goal` (UINav's utterance masking: values become placeholders, which
-    may be typed), `augment` (UINav's: the share of elements that do not matter whose text is replaced). `split`: other
-    episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`.
+    `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split.
+    `apps`: modules with more apps. `image`: pixels too; `marks`: set-of-marks on them. `mask_goal`: UINav's utterance
+    masking: values become placeholders, which may be typed. `augment`: UINav's augmentation: the share of elements
+    that do not matter whose text is replaced. `split`: other episodes, and "test" has templates that no other split
+    has. `max_steps`. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -150,8 +152,6 @@ class UINav(Task):
         goal, history, image = episode.goal, episode.history, None
         if self.augment > 0 or self.image_shape is not None:
             screen = self._screen(episode)
-            from envs.uinav.draw import draw_screen  # TEMP
-
             image = draw_screen(screen, marks=self.marks) if self.image_shape is not None else None
             shown = screen.describe()
         else:
@@ -228,8 +228,6 @@ class UINav(Task):
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The screen as it is now, and where the finger was."""
-        from envs.uinav.draw import draw_screen  # TEMP
-
         screen = self.device.screen(turn.reference["after"].state)
         return draw_screen(screen, tap=self.tapped(turn), marks=self.marks)
 
@@ -246,8 +244,6 @@ class UINav(Task):
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
         """The goal, what was said last, and the screen as it is now in a frame."""
-        from envs.uinav.draw_text import write_screen  # TEMP
-
         lines = [f"Goal: {turn.reference['goal']}"]
         if score is not None:
             lines.append(f"> {turn.response}")
