@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from envs.uinav.draw import draw_screen
-from envs.uinav.draw_text import write_screen
-from envs.uinav.film import filmstrip, save_film
-from envs.uinav.glyphs import GLYPHS, glyph, glyph_name
-from envs.uinav.lettering import clean, elided, letters, width, wrapped
-from envs.uinav.look import ground_of
-from envs.uinav.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
+from envs.uinav.drawing.film import filmstrip, save_film
+from envs.uinav.drawing.glyphs import GLYPHS, glyph, glyph_name
+from envs.uinav.drawing.lettering import clean, elided, letters, width, wrapped
+from envs.uinav.drawing.look import ground_of
+from envs.uinav.drawing.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
+from envs.uinav.drawing.picture import draw_screen
+from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.screen import ANDROID_CLASSES, Box, Element, Screen
 from perlhf.errors import UserError
 
@@ -181,7 +181,7 @@ def test_contrast_of_black_and_white_is_21():
 
 def test_a_picture_follows_from_the_screen_in_any_process():
     code = (
-        "import hashlib; from test_uinav_draw import rich_screen; from envs.uinav.draw import draw_screen;"
+        "import hashlib; from test_uinav_draw import rich_screen; from envs.uinav.drawing.picture import draw_screen;"
         "print(hashlib.sha256(draw_screen(rich_screen(), (40, 90), True).tobytes()).hexdigest())"
     )
     here = hashlib.sha256(draw_screen(rich_screen(), (40, 90), True).tobytes()).hexdigest()

@@ -14,8 +14,8 @@ import gymnasium as gym
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
-from envs.uinav.draw import draw_screen
-from envs.uinav.film import save_film
+from envs.uinav.drawing.film import save_film
+from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.task import UINav
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options

@@ -14,8 +14,8 @@ from envs.uinav.app import apps_of_module, find_template, templates_of
 from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
-from envs.uinav.draw import draw_screen
-from envs.uinav.draw_text import write_screen
+from envs.uinav.drawing.picture import draw_screen
+from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.phone_device import PhoneDevice, default_templates
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.tricks import augment as augmented

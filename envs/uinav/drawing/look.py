@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.uinav import lettering
-from envs.uinav.paint import slab, stamp
-from envs.uinav.palette import Colour, Theme, accent, mix, theme_of
+from envs.uinav.drawing import lettering
+from envs.uinav.drawing.paint import slab, stamp
+from envs.uinav.drawing.palette import Colour, Theme, accent, mix, theme_of
 
 TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
 

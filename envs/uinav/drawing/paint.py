@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from envs.uinav.palette import Colour
+from envs.uinav.drawing.palette import Colour
 
 FULL = 128  # of a mask; 255 * 128 is still within 16 bits
 _FINE, _WIDEST = 4, 2048  # pixels that are drawn for one of a mask; and of the widest mask

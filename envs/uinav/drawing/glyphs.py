@@ -17,7 +17,7 @@ from math import cos, pi, sin
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.uinav.paint import mask_of
+from envs.uinav.drawing.paint import mask_of
 
 _GRID, _STROKE, _FINE = 24, 2.1, 8  # units of the grid, and pixels that are drawn for one of the picture
 
@@ -153,7 +153,7 @@ def glyph_name(description: str) -> str:
 
 @lru_cache(maxsize=256)
 def glyph(name: str, size: int) -> np.ndarray:
-    """The mask of a glyph, see `envs.uinav.paint`."""
+    """The mask of a glyph, see `envs.uinav.drawing.paint`."""
     picture = Image.new("L", (size * _FINE, size * _FINE))
     draw = ImageDraw.Draw(picture)
     unit = size * _FINE / _GRID

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.uinav.paint import FULL
+from envs.uinav.drawing.paint import FULL
 
 _FINE = 4  # positions within a pixel
 _LONGEST = 1200  # characters of a text that are looked at: more than fill a screen

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from envs.uinav import lettering
-from envs.uinav.look import write
-from envs.uinav.paint import blank, paste, slab, stamp
-from envs.uinav.palette import Colour
+from envs.uinav.drawing import lettering
+from envs.uinav.drawing.look import write
+from envs.uinav.drawing.paint import blank, paste, slab, stamp
+from envs.uinav.drawing.palette import Colour
 from perlhf.errors import UserError
 
 PER_ROW = 6

@@ -4,13 +4,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from envs.uinav import lettering, scenery
-from envs.uinav.glyphs import glyph
-from envs.uinav.look import Look, ground_of, write
-from envs.uinav.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
-from envs.uinav.palette import BLACK, WHITE, theme_of
+from envs.uinav.drawing import lettering, scenery
+from envs.uinav.drawing.glyphs import glyph
+from envs.uinav.drawing.look import Look, ground_of, write
+from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
+from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
+from envs.uinav.drawing.sprites import sprite
 from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.sprites import sprite
 
 _CONTAINERS = frozenset({"bar", "list", "foot", "dialog", "keyboard", "screen"})
 _TAP, _MARK = (255, 84, 60), (255, 214, 10)

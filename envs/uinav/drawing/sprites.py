@@ -6,11 +6,11 @@ from zlib import crc32
 
 import numpy as np
 
-from envs.uinav import lettering
-from envs.uinav.glyphs import glyph, glyph_name
-from envs.uinav.look import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
-from envs.uinav.paint import blank, frame, paste, plain, shadow, slab, stamp
-from envs.uinav.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
+from envs.uinav.drawing import lettering
+from envs.uinav.drawing.glyphs import glyph, glyph_name
+from envs.uinav.drawing.look import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
+from envs.uinav.drawing.paint import blank, frame, paste, plain, shadow, slab, stamp
+from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
 
 _CHIP = 92  # pixels, and narrower: an option that is drawn as a pill
 _HUES = 12  # that letters in circles have
