@@ -1,6 +1,7 @@
 """Episodes as pictures: the screens of a phone side by side, or one after another."""
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,11 @@ def filmstrip(frames: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Im
     _check(frames, captions)
     phones = [_phone(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
     height, width = phones[0].shape[:2]
-    columns = min(len(phones), PER_ROW)
-    rows = -(-len(phones) // PER_ROW)
+    rows = ceil(len(phones) / PER_ROW)
+    columns = ceil(len(phones) / rows)  # rows of about the same length
     canvas = blank(columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP, _PAPER)
     for i, phone in enumerate(phones):
-        paste(canvas, phone, _GAP + i % PER_ROW * (width + _GAP), _GAP + i // PER_ROW * (height + _GAP))
+        paste(canvas, phone, _GAP + i % columns * (width + _GAP), _GAP + i // columns * (height + _GAP))
     return Image.fromarray(canvas)
 
 
