@@ -48,13 +48,22 @@ def save_film(path: str | Path, frames: Sequence[np.ndarray], captions: Sequence
     Raises:
         UserError: the path ends otherwise, `seconds` is not above 0, or see `filmstrip`.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".png":
+    if film_kind(path) == ".png":
         filmstrip(frames, captions).save(path, optimize=True)
-    elif suffix == ".gif":
-        _save_animation(path, frames, captions, seconds)
     else:
+        _save_animation(path, frames, captions, seconds)
+
+
+def film_kind(path: str | Path) -> str:
+    """ ".png" or ".gif", as the path ends.
+
+    Raises:
+        UserError: it ends otherwise.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".gif"):
         raise UserError(f"cannot write a film to {str(path)!r}; its name must end in .png or .gif.")
+    return suffix
 
 
 def _save_animation(path: str | Path, frames: Sequence[np.ndarray], captions: Sequence[str], seconds: float) -> None:
