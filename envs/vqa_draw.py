@@ -1,4 +1,4 @@
-"""A question on a picture as a card: the picture, the question, people's answers as chips, the policy's answer below."""
+"""A question on a picture as a card: both, people's answers as chips beside them, the policy's answer below."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,9 +35,7 @@ _HALF = (201, 140, 48)  # the colour of an answer that some people gave
 _LONGEST = 200  # characters of a text that is measured at all
 
 
-def draw_answer(
-    turn: Turn, load: Callable[[int], np.ndarray], score: float | None, gold: float | None
-) -> np.ndarray:
+def draw_answer(turn: Turn, load: Callable[[int], np.ndarray], score: float | None, gold: float | None) -> np.ndarray:
     """The card, (512, 512, 3) uint8; `load` gives the picture, as `PictureQuestion.load`."""
     card = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(card)
@@ -129,7 +127,8 @@ def _draw_chips(draw: ImageDraw.ImageDraw, answers: Sequence[tuple[str, int]], r
     title = {0: "nobody was asked", 1: "label of the data"}.get(total, f"{total} people say")
     draw.text((_COLUMN, _TOP - 2), title, fill=FAINT, font=font(13))
     for i, (answer, count) in enumerate(answers[:_CHIPS]):
-        _draw_chip(draw, _TOP + 18 + i * (_CHIP + 3), answer, count / total, count, normalise_answer(answer) == response)
+        agreed = normalise_answer(answer) == response
+        _draw_chip(draw, _TOP + 18 + i * (_CHIP + 3), answer, count / total, count, agreed)
     if len(answers) > _CHIPS:
         top = _TOP + 18 + _CHIPS * (_CHIP + 3)
         draw.text((_COLUMN, top - 2), f"and {len(answers) - _CHIPS} more", fill=FAINT, font=font(11))
@@ -151,6 +150,7 @@ def _paste_view(card: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray)
     top = _TOP + _SIDE - _VIEW
     how = Image.Resampling.LANCZOS if image.shape[0] > _VIEW else Image.Resampling.NEAREST
     card.paste(Image.fromarray(image).resize((_VIEW, _VIEW), how), (_COLUMN, top))
+    draw.rectangle((_COLUMN - 1, top - 1, _COLUMN + _VIEW, top + _VIEW), outline=RAIL)
     height, width = image.shape[:2]
     for i, line in enumerate(("what the", "policy sees:", f"{width} x {height}")):
         draw.text((_COLUMN + _VIEW + 10, top + 14 + 16 * i), line, fill=FAINT, font=font(12))
