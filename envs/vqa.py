@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from envs.data.images import letterbox
+from envs.data.miniature.scene_picture import LARGEST, SMALLEST
 from envs.data.miniature.vqa_corpus import LEVELS, miniature_vqa
 from envs.data.picture_questions import FolderQuestions, MiniatureQuestions, PictureQuestions
 from envs.data.splits import SPLITS
@@ -18,7 +19,6 @@ from envs.vqa_accuracy import vqa_accuracy
 from envs.vqa_draw import draw_answer, write_answer
 from perlhf.errors import UserError, did_you_mean
 
-_SMALLEST, _LARGEST = 16, 1024  # pixels of a side
 _CACHED_BYTES, _CACHED = 64 * 2**20, 64  # of pictures of a task; but always so many
 
 
@@ -140,8 +140,8 @@ def prompt_of(question: str) -> str:
 
 
 def _checked_size(size: int) -> int:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not _SMALLEST <= size <= _LARGEST:
-        raise UserError(f"image_size must be a whole number from {_SMALLEST} to {_LARGEST} pixels, got {size!r}.")
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not SMALLEST <= size <= LARGEST:
+        raise UserError(f"image_size must be a whole number from {SMALLEST} to {LARGEST} pixels, got {size!r}.")
     return int(size)
 
 

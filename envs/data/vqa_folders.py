@@ -9,7 +9,7 @@ What a folder holds is told by the names in it:
     NAME.input.npy                                 SHAPES, with NAME.query_str.txt and NAME.output
     annotations.json                               annotated COCO photographs in the folder images; nobody's answers
 
-Each of them may be packed, `.gz`. Of a train file and a val or dev file the latter is the test split, and a tenth of the
+Each may be packed, `.gz`. Of a train file and a val or dev file the latter is the test split, and a tenth of the
 former the validation split; with a test file beside them all are what their names say. A file that is alone is split
 8:1:1, by its pictures (NLVR's by their directories). VQA's test2015 is left aside, since nobody has its answers.
 """
