@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from envs.data.images import letterbox
 from envs.data.miniature.scene_picture import LARGEST, SMALLEST
 from envs.data.miniature.vqa_corpus import LEVELS, miniature_vqa
-from envs.data.picture_questions import FolderQuestions, MiniatureQuestions, PictureQuestions
+from envs.data.picture_questions import FolderQuestions, MiniatureQuestions, PictureQuestion, PictureQuestions
 from envs.data.splits import SPLITS
 from envs.task import Task
 from envs.text_task import data_name, drawn_index
@@ -20,6 +20,14 @@ from envs.vqa_draw import draw_answer, write_answer
 from perlhf.errors import UserError, did_you_mean
 
 _CACHED_BYTES, _CACHED = 64 * 2**20, 64  # of pictures of a task; but always so many
+
+
+class _Shown(NamedTuple):
+    """A record, its square, and (height, width) of the picture before."""
+
+    record: PictureQuestion
+    square: np.ndarray
+    size: tuple[int, int]
 
 
 class VQAv2(Task):
@@ -76,7 +84,7 @@ class VQAv2(Task):
         self.image_shape = (self.image_size, self.image_size, 3)
         self.records = self._questions(levels)
         fitting = _CACHED_BYTES // (3 * self.image_size**2)
-        self._picture = lru_cache(maxsize=max(_CACHED, fitting))(self._read_picture)
+        self._shown = lru_cache(maxsize=max(_CACHED, fitting))(self._read)
 
     def _questions(self, levels: str | int | Sequence[int]) -> PictureQuestions:
         if self.data == "miniature":
@@ -90,18 +98,22 @@ class VQAv2(Task):
         """Positions in `records` of complementary pairs: one question, two pictures, different answers."""
         return self.records.pairs
 
-    def _read_picture(self, index: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """The square of a record, and (height, width) of its picture."""
-        picture = self.records[index].load(self.image_size)
-        return letterbox(picture, self.image_size, self.image_size), picture.shape[:2]
+    def _read(self, index: int) -> _Shown:
+        record = self.records[index]
+        picture = record.load(self.image_size)
+        return _Shown(record, letterbox(picture, self.image_size, self.image_size), picture.shape[:2])
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> int:
         return drawn_index(rng, options, len(self.records))
 
     def turn(self, state: int, response: str = "") -> Turn:
-        record = self.records[state]
+        record, square, _ = self._shown(state)
         reference = {"index": state, "question": record.question, "answers": record.answers, **record.meta}
-        return Turn(prompt_of(record.question), response, reference, self._picture(state)[0].copy())
+        return Turn(prompt_of(record.question), response, reference, square.copy())
+
+    def observe(self, state: int) -> dict[str, Any]:
+        record, square, _ = self._shown(state)
+        return {"prompt": prompt_of(record.question), "image": square.copy()}
 
     def advance(self, state: int, response: str) -> tuple[int, bool]:
         return state, True
@@ -121,9 +133,9 @@ class VQAv2(Task):
         return self.records.plausible_answer(state, rng)
 
     def info(self, state: int) -> dict[str, Any]:
-        meta = self.records[state].meta
-        named = {key: meta[key] for key in ("question_id", "answer_type", "question_type")}
-        return {"index": state, **named, "image_size": self._picture(state)[1]}
+        record, _, size = self._shown(state)
+        named = {key: record.meta[key] for key in ("question_id", "answer_type", "question_type")}
+        return {"index": state, **named, "image_size": size}
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The picture as large as fits, the question, people's answers, and the policy's in the colour of its gold."""
