@@ -40,11 +40,11 @@ def features(episode: Episode, screen: Screen, max_steps: int) -> dict[str, np.n
 
     Args:
         episode: as it is.
-        screen: of it.
+        screen: of it, with its elements in the order of `ranked`.
         max_steps: at which the episode is truncated.
 
     Returns:
-        "elements": (MAX_ELEMENTS * ROW,), a row for each element in reading order, as `element_row` gives it;
+        "elements": (MAX_ELEMENTS * ROW,), a row for each element, as `element_row` gives it;
         "mask": (MAX_ELEMENTS,), 1 where there is an element;
         "goal": (GOAL_WORDS + 1,), the words of the goal without its values, and how many values there are, of 4;
         "screen": words of the app's and the page's name, of the notice, then whether there is more above, more below,
@@ -104,6 +104,24 @@ def read_goal(text: str, values: tuple[tuple[str, str], ...]) -> ReadGoal:
         asked.append(frozenset(words(name) + before[-1:]))
     spelled = tuple(_spelled(value) for _, value in values)
     return ReadGoal(_spelled(text), _spelled(wording), tuple(value for _, value in values), spelled, tuple(asked))
+
+
+def ranked(screen: Screen, goal: ReadGoal) -> tuple[int, ...]:
+    """The positions of the elements, those first that match the goal best, in reading order among equals.
+
+    A network without shared weights learns "the first element" much sooner than "the element that matches".
+    """
+    elements = screen.elements
+    return tuple(sorted(range(len(elements)), key=lambda position: -_match(elements[position], goal)))
+
+
+@lru_cache(maxsize=16384)
+def _match(element: Element, goal: ReadGoal) -> float:
+    """Share of the label's words that the goal has, 2 for a value in it; 4 more if something can be done with it."""
+    label = _spelled(element.label)
+    match = _matches(label, goal)[0] + 2 * any(value in label for value in goal.spelled if value.strip())
+    able = element.clickable or element.editable or element.long_clickable
+    return match + 4 if match and able else match
 
 
 @lru_cache(maxsize=16384)

@@ -22,7 +22,7 @@ _POINTING = ("click", "long_press")
 _SEPARATOR = re.compile(r"[,:]\s*")
 
 
-class NotInNumbers(UserError):
+class NotInNumbersError(UserError):
     """An action that three numbers cannot say, such as typing what is no value of the goal."""
 
 
@@ -74,10 +74,11 @@ def answer(element: Element, part: int) -> str:
 
 
 def to_numbers(action: Action, screen: Screen, values: Sequence[str], titles: Sequence[str]) -> np.ndarray:
-    """The inverse of `from_numbers`, (3,) int64; what is not needed is 0.
+    """The inverse of `from_numbers`, (3,) int64; what is not needed is 0, so that a `done` without an answer
+    may come back with one.
 
     Raises:
-        NotInNumbers: there are none for it.
+        NotInNumbersError: there are none for it.
     """
     element, slot = max(0, action.element - 1), 0
     kind = f"scroll {action.text}" if action.kind == "scroll" else action.kind
@@ -90,13 +91,15 @@ def to_numbers(action: Action, screen: Screen, values: Sequence[str], titles: Se
     elif kind == "done" and action.text:
         element, slot = _pointing_at(action, screen)
     if element >= MAX_ELEMENTS or slot >= MAX_VALUES:
-        raise NotInNumbers(f"{action} is beyond the {MAX_ELEMENTS} elements and {MAX_VALUES} values that have numbers.")
+        raise NotInNumbersError(
+            f"{action} is beyond the {MAX_ELEMENTS} elements and {MAX_VALUES} values that have numbers."
+        )
     return np.array([NUMBER[kind], element, slot], np.int64)
 
 
 def _found(action: Action, known: Sequence[str]) -> int:
     if action.text not in known:
-        raise NotInNumbers(f"{action} has no numbers: its text is none of {', '.join(known) or 'no values'}.")
+        raise NotInNumbersError(f"{action} has no numbers: its text is none of {', '.join(known) or 'no values'}.")
     return list(known).index(action.text)
 
 
@@ -107,7 +110,7 @@ def _pointing_at(action: Action, screen: Screen) -> tuple[int, int]:
         for number, element in enumerate(screen.elements[:MAX_ELEMENTS]):
             if plain(answer(element, part)) == wanted:
                 return number, part
-    raise NotInNumbers(f"{action} has no numbers: no element of the screen says it.")
+    raise NotInNumbersError(f"{action} has no numbers: no element of the screen says it.")
 
 
 def masks(screen: Screen, values: Sequence[str]) -> np.ndarray:

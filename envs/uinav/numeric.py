@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from random import Random
 from typing import Any, cast
 
 import gymnasium as gym
@@ -15,8 +14,9 @@ from envs.entry_points import quoted
 from envs.reward_spec import RewardSpec
 from envs.uinav.app import app_of
 from envs.uinav.beginners import random_action
-from envs.uinav.features import features, observation_space
-from envs.uinav.numbered_actions import SHAPE, NotInNumbers, from_numbers, masks, to_numbers
+from envs.uinav.features import features, observation_space, ranked, read_goal
+from envs.uinav.numbered_actions import SHAPE, NotInNumbersError, from_numbers, masks, to_numbers
+from envs.uinav.phone_device import PhoneDevice
 from envs.uinav.screen import Screen
 from envs.uinav.task import Episode, UINav
 from perlhf.errors import UserError
@@ -25,7 +25,7 @@ _TASK = "envs.uinav.task:UINav"
 _TRIES = 4  # episodes by which a template is found to be one that numbers can say
 
 
-class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
+class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     """`UINav` with arrays for observations and three numbers for actions.
 
     ## Description
@@ -34,8 +34,9 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
     takes no text.
 
     ## Action Space
-    `MultiDiscrete([13, 16, 4])`: the kind (`envs.uinav.numbered_actions.KINDS`), an element in reading order from 0,
-    and a value of the goal from 0, in the order of the info's `values`. `click` and `long_press` use the element;
+    `MultiDiscrete([13, 16, 4])`: the kind (`envs.uinav.numbered_actions.KINDS`), an element from 0, and a value of the
+    goal from 0, in the order of the info's `values`. Elements are numbered by how well they match the goal, the best
+    first, and in reading order among equals (`envs.uinav.features.ranked`). `click` and `long_press` use the element;
     `type` types the value into the element; `open_app` opens the installed app of the element's number; `done` answers
     with what the element says, and the third number picks the part of it (see `numbered_actions.answer`), or with
     nothing where there is no such element. The other kinds use the first number alone. `action_masks()` is what
@@ -43,7 +44,7 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     ## Observation Space
     `Dict` of float32 `Box(0, 1)`: `elements`, `mask`, `goal`, `screen`, `history`; see `envs.uinav.features.features`.
-    Elements beyond the 16th are not shown.
+    Elements beyond the 16th best are not shown.
 
     ## Starting State
     That of `UINav`, with its options of reset: `template`, `feasible`, `seed`.
@@ -79,17 +80,16 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
     ) -> None:
         listed = apps.split("+") if isinstance(apps, str) else list(apps)
         chosen = templates or expressible_templates(tuple(filter(None, listed)), split)
-        self._inner = TaskEnv(
-            _TASK, reward, render_mode, templates=chosen, apps=apps, split=split, max_steps=max_steps
-        )
+        self._inner = TaskEnv(_TASK, reward, render_mode, templates=chosen, apps=apps, split=split, max_steps=max_steps)
         self.render_mode = render_mode
         self._shown: Screen | None = None
+        self._order: tuple[int, ...] = ()
         self.observation_space = observation_space()
-        self.action_space = spaces.MultiDiscrete(SHAPE)
+        self.action_space = spaces.MultiDiscrete(list(SHAPE))
 
     # `gym.make` sets `env.spec`. The inner env knows how to keep one with a callable reward.
     @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+    def spec(self) -> EnvSpec | None:
         return self._inner.spec
 
     @spec.setter
@@ -103,14 +103,14 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draws an episode: the one that `TaskEnv` draws for this seed."""
         super().reset(seed=seed)
         self._inner.np_random = self.np_random
         _, info = self._inner.reset(options=options)
         return self._observation(), {**info, "values": self._values}
 
-    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Does the action.
 
         Raises:
@@ -122,8 +122,10 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     def response(self, action: np.ndarray) -> str:
         """The action as `perlhf/UINav-v0` takes it: text, such as "click(3)"."""
-        episode = self._episode("step")
-        return str(from_numbers(_checked(action), self._screen, self._values, app_titles(episode.state.phone.installed)))
+        said = from_numbers(_checked(action), self._screen, self._values, self._titles)
+        if 0 < said.element <= len(self._order):
+            said = said._replace(element=self._order[said.element - 1] + 1)
+        return str(said)
 
     def action_masks(self) -> np.ndarray:
         """Which numbers may have an effect, (33,) bool; see `envs.uinav.numbered_actions.masks`."""
@@ -133,10 +135,12 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
         """A right action, (3,) int64.
 
         Raises:
-            NotInNumbers: it cannot be said in three numbers; this never happens with the default templates.
+            NotInNumbersError: it cannot be said in three numbers; this never happens with the default templates.
         """
         episode = self._episode("oracle")
         action = self.task.device.oracle(episode.state, episode.goal)
+        if action.element:
+            action = action._replace(element=self._order.index(action.element - 1) + 1)
         return to_numbers(action, self._screen, self._values, self._titles)
 
     def plausible_action(self, rng: np.random.Generator) -> np.ndarray:
@@ -146,7 +150,7 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
             if rng.random() < 0.5:
                 return self.oracle()
             return to_numbers(random_action(self._screen, episode.goal, rng), self._screen, self._values, self._titles)
-        except NotInNumbers:
+        except NotInNumbersError:
             return rng.integers(SHAPE)
 
     def render(self) -> Any:
@@ -159,7 +163,7 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     @property
     def _screen(self) -> Screen:
-        """What the last observation was made of."""
+        """What the last observation was made of: the screen with its elements in the order of the numbers."""
         self._episode("step")
         assert self._shown is not None
         return self._shown
@@ -174,7 +178,9 @@ class NumericUINav(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _observation(self) -> dict[str, np.ndarray]:
         episode, task = self._episode("step"), self.task
-        self._shown = task.device.screen(episode.state)
+        screen = task.device.screen(episode.state)
+        self._order = ranked(screen, read_goal(episode.goal.text, tuple(episode.goal.values.items())))
+        self._shown = screen._replace(elements=tuple(screen.elements[position] for position in self._order))
         return features(episode, self._shown, task.max_steps)
 
 
@@ -197,8 +203,8 @@ def app_titles(installed: tuple[str, ...]) -> tuple[str, ...]:
 @lru_cache
 def expressible_templates(apps: tuple[str, ...], split: str) -> tuple[str, ...]:
     """The templates of a split whose oracle never does anything that has no numbers, in the episodes tried."""
-    task = UINav(split=split, apps=apps)
-    return tuple(name for name in task.device.templates if _is_expressible(name, apps))
+    device = cast(PhoneDevice, UINav(split=split, apps=apps).device)
+    return tuple(name for name in device.templates if _is_expressible(name, apps))
 
 
 def _is_expressible(name: str, apps: tuple[str, ...]) -> bool:
@@ -208,6 +214,6 @@ def _is_expressible(name: str, apps: tuple[str, ...]) -> bool:
             env.reset(seed=seed, options={"feasible": True})
             while not env.step(env.oracle())[2]:
                 pass
-    except NotInNumbers:
+    except NotInNumbersError:
         return False
     return True
