@@ -24,8 +24,8 @@ import envs  # noqa: F401 - registers perlhf/*
 ENV = "perlhf/UINavNumeric-v0"
 NUM_ENVS, EPISODES = 8, 200
 REWARD = [{"reward": "gold", "weight": 1.0}, {"reward": "envs.uinav.progress:progress", "weight": 0.1}]
-SETTINGS = {
-    "n_steps": 256, "batch_size": 256, "n_epochs": 6, "gamma": 0.98, "learning_rate": 5e-4, "ent_coef": 0.01,
+SETTINGS: dict[str, Any] = {
+    "n_steps": 128, "batch_size": 256, "n_epochs": 6, "gamma": 0.9, "learning_rate": 7e-4, "ent_coef": 0.01,
     "policy_kwargs": {"net_arch": [128, 128]},
 }  # fmt: skip
 

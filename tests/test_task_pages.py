@@ -11,7 +11,11 @@ from envs.text import BOLT, SHP, TLDR, Taskmaster
 
 PAGES = Path(__file__).parents[1] / "docs" / "tasks"
 TASKS = {"BOLT": BOLT, "SHP": SHP, "TLDR": TLDR, "Taskmaster": Taskmaster}
-NAMES = sorted(name.removeprefix("perlhf/") for name in gym.registry if name.startswith("perlhf/"))
+NAMES = sorted(
+    name.removeprefix("perlhf/")
+    for name, spec in gym.registry.items()
+    if name.startswith("perlhf/") and "task" in spec.kwargs
+)
 
 
 def page(name):

@@ -12,26 +12,26 @@ from envs.uinav.device import Ending
 from envs.uinav.phone_device import PhoneDevice
 from envs.uinav.task import Episode
 
+LONGEST = 10  # what a goal is away that takes as many steps, or is out of reach
 
-def progress(turns: Sequence[Turn], longest: int = 6) -> list[float]:
-    """For each turn of `UINav`, how many steps fewer the oracle needs after it than before, from -longest to longest.
 
-    The sum over an episode is what was gained on its first screen, so that going in circles earns nothing (potential
-    based shaping, Ng, Harada and Russell 1999). The word that ends an episode gains 1 where it is the right one.
+def progress(turns: Sequence[Turn]) -> list[float]:
+    """For each turn of `UINav`, by how many the oracle needs fewer steps after it than before; more count below 0.
 
-    Args:
-        turns: of `UINav`.
-        longest: steps that are counted; also how far a goal is that can no longer be reached. A larger one makes
-            mistakes dear, and a beginner then learns to do nothing.
+    While the goal is within reach this adds up to what was gained on the first screen, so that going in circles earns
+    nothing (potential based shaping, Ng, Harada and Russell 1999). A mistake that puts the goal out of reach is paid 0,
+    and so is all that follows: where mistakes cost something, a beginner learns to do nothing. The word that ends an
+    episode gains 1 where it is the right one, else 0.
     """
-    return [_gain(turn, longest) for turn in turns]
+    return [_gain(turn) for turn in turns]
 
 
-def _gain(turn: Turn, longest: int) -> float:
+def _gain(turn: Turn) -> float:
     before, after = turn.reference["before"], turn.reference["after"]
     if after.ending is not None:
         return float(turn.reference["success"])
-    return float(_steps_left(_Same(before), longest) - _steps_left(_Same(after), longest))
+    left, still = _steps_left(_Same(before)), _steps_left(_Same(after))
+    return 0.0 if LONGEST in (left, still) else float(left - still)
 
 
 class _Same:
@@ -50,17 +50,17 @@ class _Same:
 
 
 @lru_cache(maxsize=512)
-def _steps_left(same: _Same, longest: int) -> int:
+def _steps_left(same: _Same) -> int:
     """Actions of the oracle up to the last word; kept, since what is after one step is before the next."""
     state, goal = same.episode.state, same.episode.goal
     device = _device(state.phone.installed)
-    for count in range(1, longest):
+    for count in range(1, LONGEST):
         action = device.oracle(state, goal)
         if action.kind in ("done", "infeasible"):
             reached = device.success(state, goal, Ending(action.kind, action.text))
-            return count if reached else longest
+            return count if reached else LONGEST
         state = device.perform(state, action).state
-    return longest
+    return LONGEST
 
 
 @lru_cache
