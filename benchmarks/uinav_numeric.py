@@ -23,7 +23,7 @@ import envs  # noqa: F401 - registers perlhf/*
 
 ENV = "perlhf/UINavNumeric-v0"
 NUM_ENVS, EPISODES = 8, 200
-REWARD = [{"reward": "gold", "weight": 1.0}, {"reward": "envs.uinav.progress:progress", "weight": 0.1}]
+PROGRESS = 0.1  # for every step that is nearer to the goal than ever before in the episode
 SETTINGS: dict[str, Any] = {
     "n_steps": 128, "batch_size": 256, "n_epochs": 6, "gamma": 0.9, "learning_rate": 7e-4, "ent_coef": 0.01,
     "policy_kwargs": {"net_arch": [128, 128]},
@@ -61,7 +61,7 @@ def make_model(algorithm: str, templates: str, seed: int) -> BaseAlgorithm:
 
 def one_env(templates: str) -> gym.Env:
     """One env to train in."""
-    return Monitor(gym.make(ENV, templates=templates, reward=REWARD, disable_env_checker=True))
+    return Monitor(gym.make(ENV, templates=templates, progress=PROGRESS, disable_env_checker=True))
 
 
 def success(model: BaseAlgorithm, templates: str) -> float:

@@ -37,7 +37,6 @@ from perlhf.errors import UserError
 
 ENV = "perlhf/UINavNumeric-v0"
 TEMPLATES = NumericUINav().task.device.templates
-PROGRESS = {"reward": "envs.uinav.progress:progress", "weight": 0.1}
 numbers = st.tuples(*(st.integers(0, size - 1) for size in SHAPE))
 
 
@@ -156,7 +155,7 @@ def dumped(env):
 
 @pytest.mark.parametrize("twin", [dumped, copy.deepcopy])
 def test_a_twin_made_mid_episode_goes_on_alike_and_on_its_own(twin):
-    env = make(reward=[{"reward": "gold", "weight": 1.0}, PROGRESS])
+    env = make(progress=0.1)
     env.reset(seed=3)
     env.step(env.oracle())
     other = twin(env)
@@ -169,7 +168,7 @@ def test_a_twin_made_mid_episode_goes_on_alike_and_on_its_own(twin):
 
 
 def test_a_spec_survives_json_and_one_with_a_callable_says_why_not():
-    env = gym.make(ENV, templates=[TEMPLATES[0]], max_steps=9, reward=[PROGRESS])
+    env = gym.make(ENV, templates=[TEMPLATES[0]], max_steps=9, progress=0.1)
     twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
     assert play(twin.unwrapped, seed=2) == play(env.unwrapped, seed=2)
     live = gym.make(ENV, reward=lambda turns: [0.0 for _ in turns])
@@ -374,8 +373,7 @@ def test_masks_by_hand():
 
 
 def lamp_env():
-    reward = [{"reward": "gold", "weight": 1.0}, PROGRESS]
-    return Monitor(make(templates="light_lamp", apps="toy_lamps", reward=reward))
+    return Monitor(make(templates="light_lamp", apps="toy_lamps", progress=0.1))
 
 
 def success(model, episodes=100):
@@ -389,17 +387,19 @@ def success(model, episodes=100):
     return reached / episodes
 
 
-def test_progress_adds_up_to_the_steps_that_the_oracle_needs():
-    env = make(templates="light_lamp", apps="toy_lamps", reward=PROGRESS["reward"])
+def test_progress_is_paid_once_for_each_step_nearer_than_ever():
+    env = make(templates="light_lamp", apps="toy_lamps", progress=0.25)
+    for seed in range(20):
+        env.reset(seed=seed)
+        rewards, ended = [], False
+        while not ended:
+            _, reward, ended, _, _ = env.step(env.oracle())
+            rewards.append(reward)
+        assert rewards == [0.25] * (len(rewards) - 1) + [1.0]
+    # The third app is opened, left, opened again; a lamp that is not meant is lit: the goal is out of reach.
     env.reset(seed=0)
-    rewards, ended = [], False
-    while not ended:
-        _, reward, ended, _, _ = env.step(env.oracle())
-        rewards.append(reward)
-    assert rewards == [1.0] * len(rewards)
-    env.reset(seed=0)
-    gains = [env.step(np.array([NUMBER[kind], 2, 0]))[1] for kind in ("wait", "open_app", "home", "done")]
-    assert gains == [0.0, 1.0, -1.0, 0.0]
+    kinds = ("wait", "open_app", "home", "open_app", "click", "done")
+    assert [env.step(np.array([NUMBER[kind], 2, 0]))[1] for kind in kinds] == [0, 0.25, 0, 0, 0, 0]
 
 
 def test_ppo_of_stable_baselines3_learns_an_easy_template():

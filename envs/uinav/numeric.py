@@ -17,6 +17,7 @@ from envs.uinav.beginners import random_action
 from envs.uinav.features import features, observation_space, ranked, read_goal
 from envs.uinav.numbered_actions import SHAPE, NotInNumbersError, from_numbers, masks, to_numbers
 from envs.uinav.phone_device import PhoneDevice
+from envs.uinav.progress import steps_left
 from envs.uinav.screen import Screen
 from envs.uinav.task import Episode, UINav
 from perlhf.errors import UserError
@@ -50,7 +51,10 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     That of `UINav`, with its options of reset: `template`, `feasible`, `seed`.
 
     ## Reward
-    By default 1 for the last step of an episode that reached its goal, else 0.
+    By default 1 for the last step of an episode that reached its goal, else 0. `progress` adds its value for every step
+    by which the goal is nearer than it ever was in the episode, by the oracle's count: somebody who tries at random
+    never succeeds, and so nothing is learned from success alone. Circles and ways back earn nothing, mistakes cost
+    nothing, and an episode earns at most `progress` times the steps that the oracle needs.
 
     ## Episode End
     It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
@@ -61,7 +65,7 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     ## Arguments
     `templates`: names joined by "+", or a list; default those of the split that these actions can do (not those where
     something must be typed or answered that is neither a value of the goal nor on the screen). `apps`, `split`,
-    `max_steps`: of `UINav`. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    `max_steps`: of `UINav`. `progress`: see above. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -77,11 +81,13 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         max_steps: int = 20,
         reward: RewardSpec = "gold",
         render_mode: str | None = None,
+        progress: float = 0.0,
     ) -> None:
         listed = apps.split("+") if isinstance(apps, str) else list(apps)
         chosen = templates or expressible_templates(tuple(filter(None, listed)), split)
         self._inner = TaskEnv(_TASK, reward, render_mode, templates=chosen, apps=apps, split=split, max_steps=max_steps)
         self.render_mode = render_mode
+        self.progress, self._nearest = progress, 0
         self._shown: Screen | None = None
         self._order: tuple[int, ...] = ()
         self.observation_space = observation_space()
@@ -108,6 +114,7 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         super().reset(seed=seed)
         self._inner.np_random = self.np_random
         _, info = self._inner.reset(options=options)
+        self._nearest = steps_left(self.task.device, self._episode("step")) if self.progress else 0
         return self._observation(), {**info, "values": self._values}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -118,7 +125,17 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
             ResetNeeded: there was no reset yet, or the episode is over.
         """
         _, reward, terminated, truncated, info = self._inner.step(self.response(action))
+        reward += self.progress * self._nearer() if self.progress else 0.0
         return self._observation(), reward, terminated, truncated, info
+
+    def _nearer(self) -> int:
+        """By how many steps the goal is nearer than ever before."""
+        episode = self._episode("step")
+        if episode.ending is not None or episode.problem:
+            return 0
+        before, left = self._nearest, steps_left(self.task.device, episode)
+        self._nearest = min(before, left)
+        return before - self._nearest
 
     def response(self, action: np.ndarray) -> str:
         """The action as `perlhf/UINav-v0` takes it: text, such as "click(3)"."""
