@@ -25,7 +25,7 @@ def test_the_file_is_short_and_is_the_one_in_the_docs():
 
 
 def test_its_task_is_done_by_the_oracle_and_by_nothing_less():
-    env = gym.make(UINAV, apps="toy_app", templates="light_lamp")
+    env = gym.make(UINAV, apps="all+toy_app", templates="light_lamp")
     for seed in range(300):
         observation, info = env.reset(seed=seed)
         assert "app Lamps" in observation["prompt"]
@@ -48,7 +48,7 @@ def test_its_task_is_done_by_the_oracle_and_by_nothing_less():
 
 
 def test_the_env_with_it_passes_the_checker():
-    check_env(gym.make(UINAV, apps="toy_app").unwrapped)
+    check_env(gym.make(UINAV, apps="all+toy_app").unwrapped)
 
 
 def test_an_app_that_was_not_asked_for_is_not_there():

@@ -13,7 +13,7 @@ from zlib import crc32
 import gymnasium as gym
 import numpy as np
 import pytest
-import toy_lamps  # noqa: F401 - registers the app
+import toy_lights  # noqa: F401 - registers the app
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import env_checker
@@ -177,7 +177,7 @@ def test_a_spec_survives_json_and_one_with_a_callable_says_why_not():
 
 
 def test_any_sequence_of_actions_stays_inside_the_space():
-    env = make(templates=[*TEMPLATES, "light_lamp"], apps="toy_lamps")
+    env = make(templates=[*TEMPLATES, "switch_light"], apps="all+toy_lights")
 
     @given(st.integers(0, 2**32), st.lists(numbers, max_size=20))
     @settings(max_examples=300)
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_one_line(arguments, message):
 
 
 def test_commands_refuse_it_in_one_line():
-    with pytest.raises(UserError, match=r"^env 'UINavNumeric-v0' is none of tasks[^\n]*$"):
+    with pytest.raises(UserError, match=r"^env 'UINavNumeric-v0' takes no text[^\n]*$"):
         env_id("UINavNumeric-v0")
 
 
@@ -247,8 +247,8 @@ def test_the_oracle_reaches_every_goal_with_actions_that_are_allowed(template):
 
 
 def test_templates_that_numbers_cannot_do_are_left_out_by_default_and_say_so():
-    assert NumericUINav(apps="toy_lamps").task.device.templates == (*TEMPLATES, "light_lamp")
-    env = make(apps="toy_lamps", templates="count_lamps")
+    assert NumericUINav(apps="all+toy_lights").task.device.templates == (*TEMPLATES, "switch_light")
+    env = make(apps="mail+settings+toy_lights", templates="count_lights")
     env.reset(seed=0)
     env.step(env.oracle())
     with pytest.raises(NotInNumbersError, match=r"^done\(3\) has no numbers: no element of the screen says it\.$"):
@@ -373,11 +373,11 @@ def test_masks_by_hand():
 
 
 def lamp_env():
-    return Monitor(make(templates="light_lamp", apps="toy_lamps", progress=0.1))
+    return Monitor(make(templates="switch_light", apps="mail+settings+toy_lights", progress=0.1))
 
 
 def success(model, episodes=100):
-    env, reached = make(templates="light_lamp", apps="toy_lamps", split="test"), 0
+    env, reached = make(templates="switch_light", apps="mail+settings+toy_lights", split="test"), 0
     for seed in range(episodes):
         observation, _ = env.reset(seed=seed)
         ended = truncated = False
@@ -388,7 +388,7 @@ def success(model, episodes=100):
 
 
 def test_progress_is_paid_once_for_each_step_nearer_than_ever():
-    env = make(templates="light_lamp", apps="toy_lamps", progress=0.25)
+    env = make(templates="switch_light", apps="mail+settings+toy_lights", progress=0.25)
     for seed in range(20):
         env.reset(seed=seed)
         rewards, ended = [], False

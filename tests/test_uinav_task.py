@@ -347,6 +347,9 @@ def test_augmentation_is_the_same_for_the_same_step():
         ({"split": "tset"}, "unknown split 'tset'. Did you mean 'test'?"),
         ({"apps": "no_such_module"}, "apps 'no_such_module': no module named 'no_such_module'."),
         ({"apps": "envs.uinav.words"}, "apps 'envs.uinav.words': the module registers no app"),
+        ({"apps": "mail", "templates": "set_alarm"}, "unknown template 'set_alarm'"),
+        ({"apps": "messages", "templates": "text_number"}, "unknown template 'text_number'"),
+        ({"apps": ""}, "apps must name at least one app"),
         ({"augment": 2}, "augment must be from 0 to 1"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
         ({"data": "real"}, "data must be 'miniature'"),
@@ -372,6 +375,15 @@ def test_wrong_options_are_one_line(options, message):
 def test_wrong_reset_options_are_one_line(options, message):
     with pytest.raises(UserError, match=re.escape(message)):
         gym.make(UINAV).reset(options=options)
+
+
+def test_a_phone_may_have_few_apps():
+    env, prompt, _ = started(apps="mail+clock")
+    assert [line.split(" ", 1)[1] for line in prompt.splitlines() if " app " in line] in (
+        ["app Mail", "app Clock"],
+        ["app Clock", "app Mail"],
+    )
+    assert play_oracle(env)[-1][2] == 1.0
 
 
 def test_templates_are_taken_as_a_list_or_joined():

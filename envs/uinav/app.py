@@ -39,6 +39,7 @@ class Template:
             None where there are none.
         app: the app where the task is done, or, from the oracle's hands, the one where the next step is; None takes
             the app that the template belongs to.
+        needs: names of other apps that must be on the phone.
         held_out: never drawn for training.
     """
 
@@ -51,6 +52,7 @@ class Template:
     prepare: "Callable[[Phone, Values], Phone] | None" = None
     absent: Callable[[Random, "Phone"], Values] | None = None
     app: "str | Callable[[Hands], str] | None" = None
+    needs: tuple[str, ...] = ()
     held_out: bool = False
 
 
@@ -86,7 +88,7 @@ _APPS: dict[str, App] = {}
 
 
 def register_app(app: App) -> App:
-    """Makes an app known by its name; `gym.make("perlhf/UINav-v0", apps="module")` then puts it on the phone.
+    """Makes an app known by its name; `gym.make("perlhf/UINav-v0", apps="all+module")` then puts it on the phone.
 
     Raises:
         UserError: another app of this name, or another template of the name of one of its templates, is known.
@@ -123,8 +125,14 @@ def apps_of_module(name: str) -> tuple[str, ...]:
 
 
 def templates_of(apps: Iterable[str]) -> dict[str, tuple[str, Template]]:
-    """Name of the app, and template, by the template's name."""
-    return {template.name: (name, template) for name in apps for template in _APPS[name].templates}
+    """Name of the app, and template, by the template's name: those that can be done with these apps."""
+    there = tuple(apps)
+    return {
+        template.name: (name, template)
+        for name in there
+        for template in _APPS[name].templates
+        if set(template.needs) <= set(there)
+    }
 
 
 def find_template(name: str, known: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     def __init__(
         self,
         templates: str | Sequence[str] = "",
-        apps: str | Sequence[str] = "",
+        apps: str | Sequence[str] = "all",
         split: str = "train",
         max_steps: int = 20,
         reward: RewardSpec = "gold",

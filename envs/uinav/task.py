@@ -82,10 +82,11 @@ class UINav(Task):
 
     ## Arguments
     `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split.
-    `apps`: modules with more apps. `image`: pixels too; `marks`: set-of-marks on them. `mask_goal`: UINav's utterance
-    masking: values become placeholders, which may be typed. `augment`: UINav's augmentation: the share of elements
-    that do not matter whose text is replaced. `split`: other episodes, and "test" has templates that no other split
-    has. `max_steps`. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    `apps`: what is on the phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels
+    too; `marks`: set-of-marks on them. `mask_goal`: UINav's utterance masking: values become placeholders, which may
+    be typed. `augment`: UINav's augmentation: the share of elements that do not matter whose text is replaced.
+    `split`: other episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`:
+    see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -100,7 +101,7 @@ class UINav(Task):
         data: str = "miniature",
         split: str = "train",
         templates: str | Sequence[str] = "",
-        apps: str | Sequence[str] = "",
+        apps: str | Sequence[str] = "all",
         image: bool = False,
         marks: bool = False,
         mask_goal: bool = False,
@@ -118,7 +119,7 @@ class UINav(Task):
         self.split, self.max_steps = split, max_steps
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
-        installed = (*BUILT_IN, *(name for module in _listed(apps) for name in apps_of_module(module)))
+        installed = installed_apps(_listed(apps))
         self.known = templates_of(installed)
         drawn = [find_template(name, self.known) for name in _listed(templates)]
         drawn = drawn or default_templates(self.known, split)
@@ -264,6 +265,16 @@ class UINav(Task):
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
+
+
+def installed_apps(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of apps: "all" stands for those that ship with perlhf, a name for one of them, a module for its own."""
+    found: list[str] = []
+    for name in names:
+        found += BUILT_IN if name == "all" else [name] if name in BUILT_IN else apps_of_module(name)
+    if not found:
+        raise UserError("apps must name at least one app; 'all' is those that ship with perlhf.")
+    return tuple(dict.fromkeys(found))
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

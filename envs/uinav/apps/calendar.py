@@ -295,6 +295,7 @@ FROM_MAIL = Template(
     check=was_taken_over,
     absent=from_no_mail,
     app=app_of_next_step,
+    needs=("mail",),
 )
 
 APP = register_app(

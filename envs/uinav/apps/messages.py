@@ -281,6 +281,7 @@ TEXT_NUMBER = Template(
     absent=lambda rng, phone: {**contacts.none_of(rng, phone), "text": words.pick(rng, TEXTS)},
     app=where_next,
     held_out=True,
+    needs=("contacts",),
 )
 
 APP = register_app(
