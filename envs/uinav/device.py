@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from envs.uinav.actions import Action
 from envs.uinav.screen import Screen
 
@@ -25,7 +27,7 @@ class Goal(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a policy ended an episode: "done" or "infeasible", and what it said."""
+    """How an episode ended: by a policy's "done" or "infeasible" and what it said, or by the device, as "over"."""
 
     kind: str
     said: str = ""
@@ -38,11 +40,13 @@ class Performed(NamedTuple):
         state: of the device, after it.
         told: the action as a policy is told of it later: "click Send", since the number says nothing by then.
         problem: why it had no effect; "" if it had.
+        over: whether the device ends the episode here, as a recording does that has come to its end or cannot go on.
     """
 
     state: Any
     told: str
     problem: str = ""
+    over: bool = False
 
 
 class Device(Protocol):
@@ -65,6 +69,12 @@ class Device(Protocol):
 
     def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached in `state`, given how the episode was ended."""
+
+    def credit(self, state: Any, goal: Goal, ending: Ending | None) -> float:
+        """The share of the goal that is reached, 1 with `success` and less without; `ending` is None before the end."""
+
+    def picture(self, state: Any) -> np.ndarray | None:
+        """What is shown as pixels, (512, 288, 3) uint8, where the device has a picture; None to draw the screen."""
 
     def oracle(self, state: Any, goal: Goal) -> Action:
         """A right next action."""

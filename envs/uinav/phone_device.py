@@ -103,6 +103,13 @@ class PhoneDevice:
         """Whether the goal is reached."""
         return reaches(state.phone, self._known[goal.template][1], goal, state.values, ending)
 
+    def credit(self, state: State, goal: Goal, ending: Ending | None) -> float:
+        """1 for a goal that is reached, else 0."""
+        return float(ending is not None and self.success(state, goal, ending))
+
+    def picture(self, state: State) -> None:
+        """None: the phone is drawn."""
+
     def oracle(self, state: State, goal: Goal) -> Action:
         """A right next action."""
         app, template = self._known[goal.template]
