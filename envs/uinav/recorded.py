@@ -10,7 +10,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ _WORDS = re.compile(r"\w+")
 class Position(NamedTuple):
     """Where an episode stands: which trajectory, how many of its steps were done, and whether it was left."""
 
-    index: int
+    number: int
     step: int = 0
     off_path: bool = False
 
@@ -54,6 +53,7 @@ class RecordedDevice:
 
     def __init__(self, trajectories: Sequence[Trajectory], max_elements: int = 40, root: Path | None = None) -> None:
         self.trajectories, self.max_elements, self.root = trajectories, max_elements, root
+        self._numbers: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Position, Goal]:
         """Options: "index", of the trajectory; else one is drawn."""
@@ -63,16 +63,19 @@ class RecordedDevice:
         return Position(index), Goal(trajectory.source or "recording", trajectory.goal, {}, feasible)
 
     def _steps(self, state: Position) -> tuple[Step, ...]:
-        return self.trajectories[state.index].steps
+        return self.trajectories[state.number].steps
 
     def _shot(self, state: Position) -> Shot:
-        trajectory = self.trajectories[state.index]
+        trajectory = self.trajectories[state.number]
         if state.step < len(trajectory.steps):
             return trajectory.steps[state.step].shot
         return trajectory.last or trajectory.steps[-1].shot
 
     def _shown(self, state: Position) -> tuple[int, ...]:
-        return shown(self._shot(state), self.trajectories[state.index].goal, self.max_elements)
+        place = (state.number, state.step)
+        if place not in self._numbers:
+            self._numbers[place] = shown(self._shot(state), self.trajectories[state.number].goal, self.max_elements)
+        return self._numbers[place]
 
     def screen(self, state: Position) -> Screen:
         """The recorded elements that are shown, on the canvas of 288 x 512 pixels."""
@@ -168,7 +171,6 @@ def _says(move: Move, text: str) -> bool:
     return plain(text) == plain(move.text)
 
 
-@lru_cache(maxsize=4096)
 def shown(shot: Shot, goal: str, max_elements: int) -> tuple[int, ...]:
     """Which elements of a screen are shown, by index, in reading order; the recorded action plays no part.
 

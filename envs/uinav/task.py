@@ -1,6 +1,7 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,12 +16,14 @@ from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
 from envs.uinav.phone_device import PhoneDevice, default_templates
+from envs.uinav.recorded import RecordedDevice, load_recordings
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.tricks import augment as augmented
 from envs.uinav.tricks import mask_goal as hide_values
 from envs.uinav.tricks import unmask
 from perlhf.errors import UserError, did_you_mean
 
+_MAX_STEPS = 20
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 
@@ -35,7 +38,7 @@ class Episode(NamedTuple):
         responses: all so far.
         history: the actions of the last ones, as text.
         problem: why the last one had no effect.
-        ending: how the policy ended it, or None.
+        ending: how it ended, or None.
         prompt, image: what the policy is shown; no image where it is text alone.
     """
 
@@ -67,23 +70,28 @@ class UINav(Task):
 
     ## Starting State
     A template of the split and its values, drawn uniformly, on a phone with data and layouts of its own. Options of
-    reset: `template`, a name; `feasible`, a bool; `seed`, of the episode itself.
+    reset: `template`, a name; `feasible`, a bool; `seed`, of the episode itself. Of recordings one of the split is
+    drawn, or `index`.
 
     ## Reward
-    By default 1 for the last step of an episode that reached its goal, else 0.
+    By default 1 for the last step of an episode that reached its goal, else 0; of a recording the share of its steps
+    that was done.
 
     ## Episode End
-    It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
+    It terminates with `done` or `infeasible`, and truncates after `max_steps` actions. A recording also terminates at
+    its end, and with an action that is not the recorded one, since it cannot say what that would have led to.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`.
 
     ## Arguments
-    `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more apps. `image`,
-    `marks` (set-of-marks on the image), `mask_goal` (UINav's utterance masking: values become placeholders, which
-    may be typed), `augment` (UINav's: the share of elements that do not matter whose text is replaced). `split`: other
-    episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`.
+    `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
+    folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more
+    apps. `image`, `marks` (set-of-marks on the image where it is drawn; screenshots get none), `mask_goal` (UINav's
+    utterance masking: values become placeholders, which may be typed; not of recordings), `augment` (UINav's: the share
+    of elements that do not matter whose text is replaced). `split`: other episodes, and of the phone "test" has
+    templates that no other split has. `max_steps`: 20, of recordings at least as many as the longest has.
+    `max_elements`: of a recorded screen, the most that are shown. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -103,24 +111,34 @@ class UINav(Task):
         marks: bool = False,
         mask_goal: bool = False,
         augment: float = 0.0,
-        max_steps: int = 20,
+        max_steps: int | None = None,
+        max_elements: int = 40,
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        if data != "miniature":
-            raise UserError(f"data must be 'miniature', the simulated phone, got {data!r}.")
         if not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        if max_steps < 1:
+        if max_steps is not None and max_steps < 1:
             raise UserError(f"max_steps must be at least 1, got {max_steps!r}.")
-        self.split, self.max_steps = split, max_steps
+        self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
+        self.known: Mapping[str, Any] = {}
+        self.recordings: RecordedDevice | None = None
+        if data == "miniature":
+            self.device: Device = self._phone(templates, apps)
+            return
+        if _listed(templates) or _listed(apps) or mask_goal:
+            raise UserError("templates, apps and mask_goal are of the simulated phone; recordings have none of them.")
+        self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
+        self.reset_options = frozenset({"index", "seed"})
+        self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
+
+    def _phone(self, templates: str | Sequence[str], apps: str | Sequence[str]) -> PhoneDevice:
         installed = (*BUILT_IN, *(name for module in _listed(apps) for name in apps_of_module(module)))
         self.known = templates_of(installed)
         drawn = [find_template(name, self.known) for name in _listed(templates)]
-        drawn = drawn or default_templates(self.known, split)
-        self.device: Device = PhoneDevice(installed, drawn)
+        return PhoneDevice(installed, drawn or default_templates(self.known, self.split))
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
         drawn = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
@@ -139,6 +157,10 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             find_template(options["template"], self.known)
+        if "index" in options and self.recordings is not None:
+            index, count = options["index"], len(self.recordings.trajectories)
+            if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+                raise UserError(f"option 'index' must be a whole number from 0 to {count - 1}, got {index!r}.")
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
@@ -150,9 +172,7 @@ class UINav(Task):
         goal, history, image = episode.goal, episode.history, None
         if self.augment > 0 or self.image_shape is not None:
             screen = self._screen(episode)
-            from envs.uinav.draw import draw_screen  # TEMP
-
-            image = draw_screen(screen, marks=self.marks) if self.image_shape is not None else None
+            image = self._picture(episode.state, screen) if self.image_shape is not None else None
             shown = screen.describe()
         else:
             shown = self.device.describe(episode.state)
@@ -160,6 +180,15 @@ class UINav(Task):
         error = f"ERROR {episode.problem}\n" if episode.problem else ""
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         return (hide_values(prompt, goal) if self.mask_goal else prompt), image
+
+    def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
+        """The device's own picture of the screen, or else a drawing of it."""
+        picture = self.device.picture(state)
+        if picture is not None:
+            return picture
+        from envs.uinav.draw import draw_screen  # TEMP
+
+        return draw_screen(screen, tap=tap, marks=self.marks)
 
     def _screen(self, episode: Episode) -> Screen:
         """What is shown, augmented if it is to be; the same for the same episode and step."""
@@ -179,15 +208,18 @@ class UINav(Task):
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
-        success = after.ending is not None and self.device.success(after.state, after.goal, after.ending)
+        credit = self.device.credit(after.state, after.goal, after.ending)
         reference = {
             "template": state.goal.template,
             "goal": state.goal.text,
             "problem": after.problem,
-            "success": success,
+            "success": credit == 1,
+            "credit": credit,
             "before": state,
             "after": after,
         }
+        if self.recordings is not None:  # what AndroidControl calls a correct step
+            reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
         ended = after.ending is not None
         truncated = not ended and len(after.responses) >= self.max_steps
         return Played(Turn(state.prompt, response, reference, state.image), after, ended, truncated)
@@ -207,14 +239,15 @@ class UINav(Task):
             if action.kind in ("done", "infeasible"):
                 ending = Ending(action.kind, action.text)
             else:
-                device, written, problem = self.device.perform(device, action)
+                device, written, problem, over = self.device.perform(device, action)
+                ending = Ending("over") if over else None
         history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
         responses = (*state.responses, response)
         after = Episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
         return Episode(*after[:-2], *self._shown(after))
 
     def judge(self, turn: Turn) -> float:
-        return float(turn.reference.get("success", False))
+        return float(turn.reference.get("credit", 0.0))
 
     def oracle(self, state: Episode) -> str:
         action = self.device.oracle(state.state, state.goal)
@@ -228,10 +261,8 @@ class UINav(Task):
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The screen as it is now, and where the finger was."""
-        from envs.uinav.draw import draw_screen  # TEMP
-
-        screen = self.device.screen(turn.reference["after"].state)
-        return draw_screen(screen, tap=self.tapped(turn), marks=self.marks)
+        state = turn.reference["after"].state
+        return self._picture(state, self.device.screen(state), self.tapped(turn))
 
     def tapped(self, turn: Turn) -> tuple[int, int] | None:
         """Where the response touched the screen that it was said to, (x, y) in pixels; None if nowhere."""

@@ -151,7 +151,7 @@ def _element(node: Any, where: str) -> Element:
     if kind not in ANDROID_CLASSES:
         raise DataError(f"{where}: no kind of element is called {shown(kind)}.")
     text, description, resource = (_text(node, key, where) for key in ("text", "content_description", "resource_id"))
-    marks = {key: _flag(node, key, key == "enabled", where) for key in _MARKS}
+    marks: dict[str, Any] = {key: _flag(node, key, key == "enabled", where) for key in _MARKS}
     checked = None if node.get("checked") is None else _flag(node, "checked", False, where)
     return Element(kind, text, description, resource, _box(node, where), checked=checked, **marks)
 

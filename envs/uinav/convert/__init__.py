@@ -1,0 +1,1 @@
+"""Converters of public UI data to trajectories, see `envs.uinav.trajectory`."""
