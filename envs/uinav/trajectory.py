@@ -127,6 +127,14 @@ def meant(elements: Sequence[Element], point: tuple[int, int] | None) -> int | N
     return None
 
 
+def point_on(elements: Sequence[Element], index: int) -> tuple[int, int] | None:
+    """A point that means this element, its middle if that does; None where smaller ones cover all of it."""
+    left, top, right, bottom = elements[index].box
+    across, down = max(1, (right - left) // 20), max(1, (bottom - top) // 20)
+    points = ((x, y) for y in range(top, bottom, down) for x in range(left, right, across))
+    return next((p for p in (elements[index].box.middle, *points) if meant(elements, p) == index), None)
+
+
 def complaint(trajectory: Trajectory) -> str:
     """Why a trajectory cannot be played by the numbers of elements; "" where it can."""
     if not trajectory.goal.strip():

@@ -70,8 +70,9 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.isfile() and member.name.endswith((".json", ".json.gz")):
-                    file = tar.extractfile(member)
-                    yield f"{path}: {ascii(member.name)[1:-1]}", file.read(MAX_BYTES + 1) if file else b""
+                    content = tar.extractfile(member)
+                    assert content is not None  # it is a file
+                    yield f"{path}: {ascii(member.name)[1:-1]}", content.read(MAX_BYTES + 1)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}:1: the archive is damaged or cut short ({' '.join(str(error).split())}).") from None
     except OSError as error:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from envs.uinav.convert.miniwob_page import HEIGHT, WIDTH, box_of, elements_of, found_in, is_field, nodes_of
 from envs.uinav.screen import Box, Element
-from envs.uinav.trajectory import Move, Shot, Step, area, meant
+from envs.uinav.trajectory import Move, Shot, Step, area, meant, point_on
 
 Page = Mapping[str, Any]
 Found = Sequence[tuple[Element, Page]]  # the elements of a page, each with its node
@@ -109,10 +109,7 @@ def _uncovered(page: Page, found: Found, target: int, point: tuple[int, int]) ->
     if not hit or target in hit:
         return target, point
     hit.sort(key=lambda i: area(found[i][0]))
-    left, top, right, bottom = found[hit[0]][0].box
-    points = [found[hit[0]][0].box.middle, *((x, y) for y in range(top, bottom, 2) for x in range(left, right, 2))]
-    elements = [element for element, _ in found]
-    free = next((at for at in points if meant(elements, at) == hit[0]), None)
+    free = point_on([element for element, _ in found], hit[0])
     if free is None:
         raise ConversionError("the element that is clicked is covered")
     return hit[0], free
@@ -178,7 +175,7 @@ def _keys(chunk: Chunk) -> list[Act]:
         raise ConversionError("keys change more than fields")
     held = [_fields(page) for page in chunk.pages]
     same = {ref: max(i for i, fields in enumerate(held) if fields.get(ref) == start[ref]) for ref in changed}
-    acts = []
+    acts: list[Act] = []
     for ref in sorted(changed, key=lambda ref: same[ref]):
         page = chunk.pages[same[ref] if acts else 0]
         node = next((n for n in nodes_of(page) if n.get("ref") == ref), None)

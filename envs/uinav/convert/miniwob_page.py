@@ -1,8 +1,8 @@
 """A page of MiniWoB++ as elements.
 
 A recorded page is a tree of nodes {tag, ref, left, top, width, height, text, value, id, classes, bgColor, focused,
-children}. `recordingTarget`, which marks the answer, plays no part in them. A page does not say what reacts to clicks, so all
-its elements count as clickable; containers are no elements.
+children}. `recordingTarget`, which marks the answer, plays no part in them. A page does not say what reacts, so all its
+elements count as clickable; containers are no elements.
 """
 
 import math
@@ -59,7 +59,7 @@ def check_node(node: Any, where: str) -> None:
         raise DataError(f"{where}: a node must be an object, got {shown(node)}.")
     limited_text(node, "tag", where)
     for key in ("left", "top", "width", "height"):
-        value = node.get(key)
+        value: Any = node.get(key)
         if type(value) not in (int, float) or not -1e6 < value < 1e6:
             raise DataError(f"{where}: field {key!r} of a node must be a number of pixels, got {shown(value)}.")
     for key in ("text", "value", "id", "classes"):
