@@ -147,6 +147,8 @@ class UINav(Task):
         options = {**options, "seed": options.get("seed", drawn)}
         self._check_options(options)
         seed = int(options.pop("seed"))
+        if "index" in options:
+            options["index"] = int(options["index"])
         return self._begin(seed, options)
 
     def _check_options(self, options: Mapping[str, Any]) -> None:

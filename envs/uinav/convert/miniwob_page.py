@@ -111,11 +111,16 @@ def _walk(node: Mapping[str, Any], clip: Box | None, label: str) -> Iterator[tup
         if (element.label and (element.text or node["tag"] != "TD")) or element.editable or element.checked is not None:
             yield element, node
         return
-    inner = box_of(node) if node["tag"] == "SELECT" else clip  # its options reach beyond what is shown of it
+    inner = box_of(node) if _is_list(node) else clip
     before = ""
     for child in node["children"]:
         yield from _walk(child, inner, before)
         before = _joined(child) if child["tag"] == "LABEL" else ""
+
+
+def _is_list(node: Mapping[str, Any]) -> bool:
+    """Whether it is a list whose options reach beyond what is shown of it; those of a closed one are all beside it."""
+    return node["tag"] == "SELECT" and any(box_of(node).holds(*box_of(child).middle) for child in node["children"])
 
 
 def _is_inline(node: Mapping[str, Any]) -> bool:
