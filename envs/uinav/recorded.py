@@ -57,7 +57,7 @@ class RecordedDevice:
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Position, Goal]:
         """Options: "index", of the trajectory; else one is drawn."""
-        index = options.get("index", int(rng.random() * len(self.trajectories)))
+        index = options["index"] if "index" in options else int(rng.random() * len(self.trajectories))
         trajectory = self.trajectories[index]
         feasible = trajectory.steps[-1].move.kind != "infeasible"
         return Position(index), Goal(trajectory.source or "recording", trajectory.goal, {}, feasible)

@@ -210,20 +210,20 @@ class UINav(Task):
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
+        ended = after.ending is not None
+        truncated = not ended and len(after.responses) >= self.max_steps
         credit = self.device.credit(after.state, after.goal, after.ending)
         reference = {
             "template": state.goal.template,
             "goal": state.goal.text,
             "problem": after.problem,
             "success": credit == 1,
-            "credit": credit,
+            "credit": credit if ended or truncated else 0.0,
             "before": state,
             "after": after,
         }
         if self.recordings is not None:  # what AndroidControl calls a correct step
             reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
-        ended = after.ending is not None
-        truncated = not ended and len(after.responses) >= self.max_steps
         return Played(Turn(state.prompt, response, reference, state.image), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
