@@ -11,6 +11,7 @@ from typing import Any
 
 from envs.data.fields import limited_text, shown
 from envs.uinav.screen import Box, Element
+from envs.uinav.trajectory import area
 from perlhf.errors import DataError
 
 WIDTH, HEIGHT = 160, 210  # of a task's page, pixels
@@ -108,7 +109,8 @@ def _walk(node: Mapping[str, Any], clip: Box | None, label: str) -> Iterator[tup
     if node["tag"] in _WHOLE or not node["children"] or _is_inline(node):
         box = box_of(node) if clip is None else _within(box_of(node), clip)
         element = _element(node, _joined(node), box, label)
-        if (element.label and (element.text or node["tag"] != "TD")) or element.editable or element.checked is not None:
+        named = element.label and (element.text or node["tag"] != "TD")
+        if area(element) and (named or element.editable or element.checked is not None):
             yield element, node
         return
     inner = box_of(node) if _is_list(node) else clip
