@@ -127,7 +127,7 @@ def test_no_module_imports_a_command(path):
 
 def test_the_commands_are_known():
     assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
-    assert not {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")}
+    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {"envs.uinav.play"}
 
 
 @every_file

@@ -3,22 +3,27 @@
 import copy
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
 from backbones.backbone import Backbone
-from envs.uinav.actions import parse_action
+from envs.uinav.actions import OTHER_NAMES, parse_action
 from envs.uinav.app import templates_of
 from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import TRICKS
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
+ROOT = Path(__file__).parents[1]
 UINAV = "perlhf/UINav-v0"
 KNOWN = templates_of(BUILT_IN)
 
@@ -136,6 +141,33 @@ def test_no_prompt_is_long_for_the_shipped_tokenizer():
         lengths.append(len(backbone.encode_prompt(observation["prompt"])))
         lengths += [len(backbone.encode_prompt(prompt)) for _, prompt, *_ in play_oracle(env)[:-1]]
     assert np.median(lengths) <= 200
+
+
+def test_images_are_screens():
+    env, prompt, _ = started(image=True)
+    same = started()[1]
+    assert prompt == same
+    assert env.observation_space["image"].shape == (512, 288, 3)
+    image = env.unwrapped.task.observe(env.unwrapped._state)["image"]
+    assert image.dtype == np.uint8
+    assert env.observation_space.contains({"prompt": prompt, "image": image})
+    after = env.step("open_app(Mail)")[0]["image"]
+    assert (after != image).any()
+    marked, _, _ = started(image=True, marks=True)
+    assert (marked.unwrapped.task.observe(marked.unwrapped._state)["image"] != image).any()
+    many = gym.make_vec(UINAV, num_envs=3, image=True)
+    assert many.reset(seed=0)[0]["image"].shape == (3, 512, 288, 3)
+
+
+def test_a_rendered_step_shows_the_tap_and_the_frame_of_text():
+    env, _, _ = started(render_mode="rgb_array")
+    before = env.render()
+    env.step("click(1)")
+    assert env.render().shape == before.shape == (512, 288, 3)
+    env, _, info = started(render_mode="ansi")
+    assert env.render().startswith(f"Goal: {info['goal']}\n╭")
+    env.step("click(99)")
+    assert "> click(99)\n! no element 99" in env.render()
 
 
 # What it cannot be won by
@@ -346,3 +378,75 @@ def test_templates_are_taken_as_a_list_or_joined():
     for given_as in ("send_email+read_email", ["send_email", "read_email"]):
         task, rng = UINav(templates=given_as), np.random.default_rng(0)
         assert {task.start(rng, {}).goal.template for _ in range(50)} == {"send_email", "read_email"}
+
+
+def test_ten_thousand_strings_are_taken_without_an_error():
+    """Actions with characters changed, dropped, doubled, and noise, in the course of episodes."""
+    rng, env, taken = np.random.default_rng(0), gym.make(UINAV), 0
+    observation, _ = env.reset(seed=0)
+    while taken < 10_000:
+        characters = list(env.unwrapped.oracle())
+        for _ in range(int(rng.integers(0, 4))):
+            place = int(rng.integers(len(characters) + 1))
+            characters[place : place + int(rng.integers(0, 3))] = str(rng.choice(list(' "(),0aé🙂\n')))
+        observation, reward, terminated, truncated, _ = env.step("".join(characters))
+        assert reward in (0.0, 1.0)
+        assert env.observation_space.contains(observation)
+        taken += 1
+        if terminated or truncated:
+            env.reset()
+
+
+# The command
+
+
+def play(*arguments, typed=""):
+    command = [sys.executable, "-m", "envs.uinav.play", *arguments]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def test_the_oracle_plays_in_the_terminal_and_is_filmed(tmp_path):
+    film = tmp_path / "email.gif"
+    done = play("--task", "send_email", "--seed", "4", "--oracle", "--film", str(film))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Goal: " in done.stdout
+    assert "> open_app(Mail)" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["reached", f"wrote {film}"]
+    with Image.open(film) as animation:
+        assert animation.n_frames == done.stdout.count("\n> ")
+
+
+def test_a_person_plays_in_the_terminal():
+    done = play("--task", "read_email", "--seed", "4", typed="hint\nopen_app(Mail)\n99\n\nquit\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "> open_app(Mail)\n" in done.stdout
+    assert "! no element 99" in done.stdout
+    done = play("--task", "read_email", "--seed", "4", typed="done(nothing)\n")
+    assert done.stdout.endswith("not reached\nThe goal was not reached.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "send_emial"], "error: unknown template 'send_emial'. Did you mean 'send_email'?"),
+        (["--film", "x.mp4"], "error: cannot write a film to 'x.mp4'; its name must end in .png or .gif."),
+    ],
+)
+def test_mistakes_on_its_command_line_are_one_line(arguments, message):
+    done = play(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip() == message
+
+
+def test_the_page_lists_what_there_is():
+    page = (ROOT / "docs" / "tasks" / "uinav.md").read_text(encoding="utf-8")
+    for name, (app, template) in KNOWN.items():
+        row = next(line for line in page.splitlines() if f"| {name} |" in line)
+        assert row.startswith(f"| {app} |")
+        assert ("held out" in row) == template.held_out
+        assert ("may be infeasible" in row) == (template.absent is not None)
+    for kind, (control, world) in OTHER_NAMES.items():
+        assert re.search(rf"^\| `{kind}\(.*\)` \| .* \| {control or ''} ?\| {world} \|$", page, re.MULTILINE), kind
+    assert len(KNOWN) >= 40
+    assert len(BUILT_IN) >= 10
+    assert "`python -m evaluation.baselines --env UINav-v0`" in page

@@ -65,6 +65,10 @@ class Hands:
                 return Action("type", number, text)
         return self._towards("", name)
 
+    def enter(self, name: str, text: str) -> Action:
+        """Types into a field, and then presses the keyboard's key."""
+        return self.type(name, text) or (self.tap("Enter") if self.phone.focus == name else self.tap("", name))
+
     def fill(self, **fields: str) -> Action | None:
         """Types into the first of the fields that does not hold its text yet; None where all do."""
         for name, text in fields.items():

@@ -216,6 +216,11 @@ def put_item(phone: Phone, key: str, index: int, changes: Mapping[str, Any]) -> 
     return phone.put(**{key: swapped(phone.data[key], index, **changes)})
 
 
+def choose(phone: Phone, name: str, value: str) -> Phone:
+    """With a choice on the page noted like a text in a field: `phone.typed(name)` tells it."""
+    return phone.fill(**{name: value})
+
+
 def ask(phone: Phone, question: str, *buttons: tuple[Any, ...]) -> Phone:
     """See `Phone.ask`."""
     return phone.ask(question, *buttons)
@@ -242,3 +247,11 @@ def find(records: Sequence[Mapping[str, Any]], **wanted: Any) -> int | None:
         if all(record[key] == value for key, value in wanted.items()):
             return i
     return None
+
+
+def matching(names: Sequence[str], query: str) -> list[int]:
+    """The positions of the names that share a word with what was searched for, those with all its words first."""
+    wanted = query.casefold().split()
+    said = [name.casefold().split() for name in names]
+    counts = [sum(word in own for word in wanted) for own in said]
+    return sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])

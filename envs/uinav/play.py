@@ -11,13 +11,14 @@ import sys
 from dataclasses import dataclass
 
 import gymnasium as gym
+import numpy as np
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
-from envs.uinav.draw import draw_screen
-from envs.uinav.film import save_film
+from envs.uinav.drawing.film import film_kind, save_film
+from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.task import UINav
-from perlhf.errors import UserError, run_command
+from perlhf.errors import run_command
 from perlhf.options import option, parse_options
 
 
@@ -35,10 +36,12 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m envs.uinav.play")
+    if options.film:
+        film_kind(options.film)  # refused before anything is played, not after
     env = gym.make("perlhf/UINav-v0", templates=[options.task], apps=options.apps, split="test", render_mode="human")
     player = env.unwrapped
-    if not isinstance(player, TaskEnv) or not isinstance(player.task, UINav):
-        raise UserError("UINav-v0 is registered as something else.")
+    assert isinstance(player, TaskEnv)
+    assert isinstance(player.task, UINav)
     film = Film(player.task)
     env.reset(seed=options.seed)
     over = False
@@ -49,7 +52,7 @@ def main() -> None:
         film.add(player, action)
         _, _, terminated, truncated, info = env.step(action)
         over = terminated or truncated
-    if "gold" not in info or not info["is_success"]:
+    if not info["is_success"]:
         print("The goal was not reached.")
     if options.film:
         save_film(options.film, film.frames, film.captions)
@@ -75,7 +78,7 @@ class Film:
 
     def __init__(self, task: UINav) -> None:
         self.task = task
-        self.frames: list = []
+        self.frames: list[np.ndarray] = []
         self.captions: list[str] = []
 
     def add(self, player: TaskEnv, action: str) -> None:

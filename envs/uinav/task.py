@@ -15,6 +15,8 @@ from envs.uinav.app import apps_of_module, find_template, templates_of
 from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
+from envs.uinav.drawing.picture import draw_screen
+from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.phone_device import PhoneDevice, default_templates
 from envs.uinav.recorded import RecordedDevice, load_recordings
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
@@ -87,10 +89,10 @@ class UINav(Task):
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
     folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: modules with more
-    apps. `image`, `marks` (set-of-marks on the image where it is drawn; screenshots get none), `mask_goal` (UINav's
-    utterance masking: values become placeholders, which may be typed; not of recordings), `augment` (UINav's: the share
-    of elements that do not matter whose text is replaced). `split`: other episodes, and of the phone "test" has
-    templates that no other split has. `max_steps`: 20, of recordings at least as many as the longest has.
+    apps. `image`: pixels too; `marks`: set-of-marks on them where they are drawn, not on screenshots. `mask_goal`:
+    UINav's utterance masking: values become placeholders, which may be typed; not of recordings. `augment`: UINav's
+    augmentation: the share of elements that do not matter whose text is replaced. `split`: other episodes, and of the
+    phone "test" has templates that no other split has. `max_steps`: 20, of recordings at least what the longest takes.
     `max_elements`: of a recorded screen, the most that are shown. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
@@ -186,11 +188,7 @@ class UINav(Task):
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
         """The device's own picture of the screen, or else a drawing of it."""
         picture = self.device.picture(state)
-        if picture is not None:
-            return picture
-        from envs.uinav.draw import draw_screen  # TEMP
-
-        return draw_screen(screen, tap=tap, marks=self.marks)
+        return draw_screen(screen, tap=tap, marks=self.marks) if picture is None else picture
 
     def _screen(self, episode: Episode) -> Screen:
         """What is shown, augmented if it is to be; the same for the same episode and step."""
@@ -279,8 +277,6 @@ class UINav(Task):
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
         """The goal, what was said last, and the screen as it is now in a frame."""
-        from envs.uinav.draw_text import write_screen  # TEMP
-
         lines = [f"Goal: {turn.reference['goal']}"]
         if score is not None:
             lines.append(f"> {turn.response}")

@@ -1,7 +1,34 @@
 """The apps of the phone, one file each."""
 
-from envs.uinav.apps import contacts, home, mail, messages, music, settings
+from envs.uinav.apps import (
+    calendar,
+    clock,
+    contacts,
+    home,
+    mail,
+    maps,
+    messages,
+    music,
+    notes,
+    search,
+    settings,
+    shop,
+    store,
+)
 
-_APPS = (mail.APP, contacts.APP, messages.APP, music.APP, settings.APP)  # in the order of their templates
+_APPS = (  # in the order of their templates
+    mail.APP,
+    contacts.APP,
+    messages.APP,
+    clock.APP,
+    calendar.APP,
+    settings.APP,
+    notes.APP,
+    shop.APP,
+    search.APP,
+    maps.APP,
+    music.APP,
+    store.APP,
+)
 BUILT_IN = tuple(app.name for app in _APPS)
 HOME_SCREEN = home.APP

@@ -1,0 +1,309 @@
+"""Calendar: the events of a week, a tab for each day."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from random import Random
+from typing import Any
+
+from envs.uinav import words
+from envs.uinav.actions import Action
+from envs.uinav.app import App, Route, Template, Values, register_app
+from envs.uinav.apps import mail
+from envs.uinav.apps.clock import minutes_of, save_button, time_at
+from envs.uinav.oracle import Hands, tapping
+from envs.uinav.phone import Phone, ask, go, swap, swapped, with_item, without
+from envs.uinav.widgets import Widget, button, field, icon, item, option, tab, text, title
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri")
+EVENTS = (
+    "Team meeting|Team lunch|Yoga class|Dance class|Dentist|Doctor visit|Car wash|Book club|Chess club|Parent evening|"
+    "Piano lesson|Guitar lesson|Movie night|Game night|Budget review|Design review|Job interview|Haircut|Choir|"
+    "Swimming|Tennis|Board meeting|Town meeting"
+).split("|")
+PLACES = (
+    "Room 2|Room 12|Main hall|City library|Blue cafe|Green cafe|North gym|South gym|Park gate|Town hall|Office lobby|"
+    "Lake house|Station square|Old harbor|Red studio|School hall"
+).split("|")
+
+QUARTERS = tuple(time_at(minutes) for minutes in range(0, 1440, 15))
+
+
+def make(rng: Random) -> dict[str, Any]:
+    """One to three events a day, the titles of a day different."""
+    events = []
+    for day in DAYS:
+        count, quarter = 1 + int(rng.random() * 2.4), 31 + int(rng.random() * 8)
+        for name, place in zip(words.some(rng, EVENTS, count), words.some(rng, PLACES, count), strict=True):
+            events.append({"day": day, "time": QUARTERS[quarter], "title": name, "place": place})
+            quarter += 2 + int(rng.random() * 12)
+    return {"events": tuple(events), "today": words.pick(rng, DAYS)}
+
+
+def in_order(events: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """The events by day and time."""
+    return tuple(sorted(events, key=lambda event: (DAYS.index(event["day"]), minutes_of(event["time"]) or 0)))
+
+
+def shown_day(phone: Phone) -> str:
+    """The day whose events are shown; today's at first."""
+    return str(phone.arg or phone.data["today"])
+
+
+# Pages
+
+
+def day(phone: Phone) -> Iterator[Widget]:
+    """The events of a day."""
+    shown = shown_day(phone)
+    yield title(words.DAYS[DAYS.index(shown)])
+    yield icon("Add", add, shown, place="foot")
+    for name in DAYS:
+        yield tab(name, name == shown, swap, "day", name, share=5)
+    events = [(i, event) for i, event in enumerate(phone.data["events"]) if event["day"] == shown]
+    for i, event in events:
+        yield item(f"{event['title']}, {event['time']}", go, "event", i, name="event")
+    if not events:
+        yield text("No events")
+
+
+def event(phone: Phone) -> Iterator[Widget]:
+    """One event."""
+    i = phone.arg
+    event = phone.data["events"][i]
+    yield title(event["title"])
+    yield text(f"{event['day']} at {event['time']}", name="time")
+    yield text(event["place"] or "No place", name="place")
+    delete_it = ("Delete", ask, f"Delete {event['title']}?", ("Delete", delete, i), ("Cancel",))
+    icons, buttons = (icon("Edit", edit, i), icon(*delete_it)), (button("Edit", edit, i), button(*delete_it))
+    yield from phone.shuffled(phone.shuffled((icons, buttons), "event buttons")[0], "event order")
+
+
+def form(phone: Phone) -> Iterator[Widget]:
+    """An event being made or changed."""
+    yield title("New event" if phone.arg is None else "Edit event")
+    yield save_button(phone, save, phone.arg)
+    fields = (field("title", "Title"), field("time", "Time"), field("place", "Place"))
+    yield from phone.shuffled(fields, "event fields")
+    chosen = phone.typed("day")
+    for name in DAYS:
+        yield option(name, name == chosen, choose_day, name, share=5)
+
+
+# What the buttons do
+
+
+def add(phone: Phone, shown: str) -> Phone:
+    """An empty form, for the day that is shown."""
+    return phone.go("form", None, day=shown)
+
+
+def edit(phone: Phone, index: int) -> Phone:
+    """An event in the form."""
+    return phone.go("form", index, **phone.data["events"][index])
+
+
+def choose_day(phone: Phone, name: str) -> Phone:
+    """The event in the form is on this day."""
+    return phone.fill(day=name)
+
+
+def save(phone: Phone, index: int | None) -> Phone:
+    """The event is in the calendar, if it has a title and a time."""
+    name, minutes, events = phone.typed("title"), minutes_of(phone.typed("time")), phone.data["events"]
+    if not name:
+        return phone.say("Enter a title")
+    if minutes is None:
+        return phone.say("Enter a time like 9:30")
+    new = {"day": phone.typed("day"), "time": time_at(minutes), "title": name, "place": phone.typed("place")}
+    events = with_item(events, new) if index is None else swapped(events, index, **new)
+    return phone.to_start().swap("day", new["day"]).put(events=in_order(events)).say("Event saved")
+
+
+def delete(phone: Phone, index: int) -> Phone:
+    """The event is gone, and its day is shown."""
+    return phone.back().put(events=without(phone.data["events"], index)).say("Event deleted")
+
+
+# Tasks
+
+
+def some_event(rng: Random) -> dict[str, str]:
+    """What an event is made of."""
+    return {
+        "title": words.pick(rng, EVENTS),
+        "day": words.pick(rng, DAYS),
+        "time": words.clock_time(rng, 8, 20),
+        "place": words.pick(rng, PLACES),
+    }
+
+
+def new_event(rng: Random, phone: Phone) -> Values:
+    """An event that is not in the calendar."""
+    while True:
+        event = some_event(rng)
+        if not titled(phone, event):
+            return event
+
+
+def titled(phone: Phone, event: Mapping[str, str]) -> bool:
+    """Whether there is an event of this title on this day."""
+    return any(e["title"] == event["title"] and e["day"] == event["day"] for e in phone.of("calendar")["events"])
+
+
+def one_of(rng: Random, phone: Phone) -> Values:
+    """An event of the calendar, and a time to move it to."""
+    events = phone.of("calendar")["events"]
+    index = int(rng.random() * len(events))
+    new = words.other(rng, (events[index]["time"],), QUARTERS[32:80])
+    return {**events[index], "index": index, "new": new}
+
+
+def none_of(rng: Random, phone: Phone) -> Values:
+    """A title that is not there on its day, perhaps on another; and a time."""
+    return {**new_event(rng, phone), "new": words.clock_time(rng, 8, 20)}
+
+
+def from_mail(rng: Random, phone: Phone) -> Values:
+    """A mail, and the day and time of the event it is about."""
+    event = some_event(rng)
+    return {**mail.one_of(rng, phone), "day": event["day"], "time": event["time"]}
+
+
+def from_no_mail(rng: Random, phone: Phone) -> Values:
+    """A sender who wrote no mail, and a day and a time."""
+    return {**from_mail(rng, phone), **mail.none_of(rng, phone), "index": -1}
+
+
+def to_event(hands: Hands) -> Action:
+    """Opens the event of the goal, on its day."""
+    if shown_day(hands.phone) != hands["day"]:
+        return hands.tap(hands["day"], "tab")
+    return hands.tap(hands["title"], "event")
+
+
+def is_right(hands: Hands) -> bool:
+    """Whether the page is about the event of the goal."""
+    event = hands.data["events"][hands.arg] if hands.arg is not None else {}
+    return bool(event) and (event["title"], event["day"]) == (hands["title"], hands["day"])
+
+
+def on_event(then: Route, form: Route = lambda hands: None) -> dict[str, Route]:
+    """Routes that open the event of the goal and do this there, and that in its form."""
+    return {
+        "day": to_event,
+        "event": lambda hands: then(hands) if is_right(hands) else None,
+        "form": lambda hands: form(hands) if is_right(hands) else None,
+    }
+
+
+def set_up(title: str, place: str) -> Route:
+    """Fills the form of a new event and saves it; texts are formats of the goal's values."""
+
+    def route(hands: Hands) -> Action | None:
+        if hands.arg is not None:
+            return None
+        name, where = title.format(**hands.values), place.format(**hands.values)
+        filled = hands.fill(title=name, time=hands["time"], place=where)
+        return filled or hands.set(hands["day"], True) or hands.tap("Save")
+
+    return route
+
+
+def has_new(phone: Phone, values: Values, title: str, place: str) -> bool:
+    """The event is in the calendar, and nothing else was done."""
+    new = {"day": values["day"], "time": values["time"], "title": title, "place": place}
+    return phone.differs("calendar", events=in_order(with_item(phone.at_first("calendar")["events"], new)))
+
+
+def was_added(phone: Phone, values: Values) -> bool:
+    """The event of the goal is in the calendar."""
+    return has_new(phone, values, values["title"], values["place"])
+
+
+def was_taken_over(phone: Phone, values: Values) -> bool:
+    """The event has the mail's subject, and the mails are as they were."""
+    return has_new(phone, values, values["subject"], "") and phone.differs("mail")
+
+
+def was_deleted(phone: Phone, values: Values) -> bool:
+    """The event is gone, and nothing else."""
+    return phone.differs("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
+
+
+def was_moved(phone: Phone, values: Values) -> bool:
+    """The event is at its new time, and nothing else was done."""
+    events = swapped(phone.at_first("calendar")["events"], values["index"], time=values["new"])
+    return phone.differs("calendar", events=in_order(events))
+
+
+def app_of_next_step(hands: Hands) -> str:
+    """Mail until the mail was read, then the calendar."""
+    return "calendar" if hands.phone.has_seen("mail", hands["index"], "mail") else "mail"
+
+
+ADD = Template(
+    "add_event",
+    (
+        "Add {title} on {day} at {time} at {place}",
+        "Put {title} in the calendar on {day} at {time}, place {place}",
+        "Make an event {title} at {place} on {day} at {time}",
+    ),
+    new_event,
+    {"day": tapping("Add"), "form": set_up("{title}", "{place}")},
+    check=was_added,
+)
+DELETE = Template(
+    "delete_event",
+    ("Delete {title} on {day}", "Remove {title} on {day} from the calendar"),
+    one_of,
+    on_event(tapping("Delete")),
+    check=was_deleted,
+    absent=none_of,
+)
+MOVE = Template(
+    "move_event",
+    ("Move {title} on {day} to {new}", "Change the time of {title} on {day} to {new}"),
+    one_of,
+    on_event(tapping("Edit"), lambda hands: hands.fill(time=hands["new"]) or hands.tap("Save")),
+    check=was_moved,
+    absent=none_of,
+)
+TIME = Template(
+    "event_time",
+    ("When is {title} on {day}?", "At what time is {title} on {day}?"),
+    one_of,
+    on_event(lambda hands: hands.say(hands["time"])),
+    answer=lambda phone, values: str(values["time"]),
+    absent=none_of,
+)
+PLACE = Template(
+    "event_place",
+    ("Where is {title} on {day}?", "At what place is {title} on {day}?"),
+    one_of,
+    on_event(lambda hands: hands.say(hands["place"])),
+    answer=lambda phone, values: str(values["place"]),
+    absent=none_of,
+    held_out=True,
+)
+FROM_MAIL = Template(
+    "email_to_event",
+    (
+        "Add an event on {day} at {time} titled with the subject of the email from {sender}",
+        "Put the subject of the email from {sender} in the calendar on {day} at {time}",
+    ),
+    from_mail,
+    {"mail.inbox": mail.to_mail, "day": tapping("Add"), "form": set_up("{subject}", "")},
+    check=was_taken_over,
+    absent=from_no_mail,
+    app=app_of_next_step,
+)
+
+APP = register_app(
+    App(
+        "calendar",
+        "Calendar",
+        make,
+        {"day": day, "event": event, "form": form},
+        templates=(ADD, DELETE, MOVE, TIME, PLACE, FROM_MAIL),
+        permission="show notifications",
+    )
+)

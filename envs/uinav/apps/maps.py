@@ -1,0 +1,290 @@
+"""Maps: places to find, to save and to be led to."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+from envs.uinav import words
+from envs.uinav.actions import Action
+from envs.uinav.app import App, Route, Template, Values, register_app
+from envs.uinav.oracle import Hands, tapping
+from envs.uinav.phone import Phone, ask, choose, go, matching, swap, with_item
+from envs.uinav.widgets import Widget, button, field, foot_button, icon, item, option, tab, text, title
+
+NAMES = "Luna Harbor Garden Royal Sunny Corner Silver Maple River Grand Olive Castle Lotus Pearl".split()
+KINDS = "Cafe Museum Hotel Bakery Library Gym Pharmacy Cinema Market Theater Clinic".split()
+STREETS = "Oak Mill Park Lake Hill Rose King Elm Station Bridge".split()
+MODES = {"car": 2, "bus": 4, "bike": 5, "foot": 13}  # minutes for a kilometer
+OPENINGS = ("7:00", "7:30", "8:00", "8:30", "9:00", "10:00")
+TURNS = ("Turn left onto {} Street", "Turn right onto {} Street", "Stay on {} Street", "Cross {} Street")
+
+
+def make(rng: Random) -> dict[str, Any]:
+    """Eight or nine places, nearest first, some with the same first or last word; three of them saved."""
+    count = 8 + (rng.random() < 0.5)
+    firsts, kinds = words.some(rng, NAMES, 4), words.some(rng, KINDS, 5)
+    places = tuple(_place(rng, i, f"{firsts[i % 4]} {kinds[i % 5]}") for i in range(count))
+    return {"places": places, "saved": tuple(words.some(rng, range(count), 3)), "trip": None}
+
+
+def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
+    draw = int(rng.random() * 98 * 10 * 7 * 84)  # one number tells all, since this runs for every new phone
+    draw, minutes = divmod(draw, 84)
+    draw, house = divmod(draw, 98)
+    return {
+        "name": name,
+        "address": f"{1 + house} {STREETS[draw % 10]} Street",
+        "meters": 700 * number + 100 * (1 + draw // 10),
+        "opens": OPENINGS[draw % 6],
+        "closes": f"{16 + minutes // 12}:{minutes % 12 * 5:02d}",
+    }
+
+
+# Pages
+
+
+def _tabs(chosen: str) -> Iterator[Widget]:
+    for label, page in (("Explore", "explore"), ("Saved", "saved")):
+        yield tab(label, label == chosen, swap, page)
+
+
+def explore(phone: Phone) -> Iterator[Widget]:
+    """Where to search, and the places near by."""
+    yield title("Maps")
+    yield from _tabs("Explore")
+    yield field("query", "Search places", enter=(search,))
+    yield from _rows(phone, range(len(phone.data["places"])))
+
+
+def results(phone: Phone) -> Iterator[Widget]:
+    """The places that were searched for."""
+    yield title("Results")
+    found = matching([place["name"] for place in phone.data["places"]], phone.arg)
+    yield text(f"{len(found)} found" if found else "No such place near you")
+    yield from _rows(phone, found)
+
+
+def saved(phone: Phone) -> Iterator[Widget]:
+    """The places that were saved."""
+    yield title("Saved")
+    yield from _tabs("Saved")
+    for i in phone.data["saved"]:
+        place = phone.data["places"][i]
+        yield item(f"{place['name']}, {place['address']}", go, "place", i, name="place", hold=_removal(phone, i))
+    if not phone.data["saved"]:
+        yield text("Nothing saved yet")
+
+
+def _rows(phone: Phone, indices: Sequence[int]) -> Iterator[Widget]:
+    for i in indices:
+        place = phone.data["places"][i]
+        yield item(f"{place['name']}, {_distance(place['meters'])}", go, "place", i, name="place")
+
+
+def _distance(meters: int) -> str:
+    return f"{meters / 1000:.1f} km"
+
+
+def _removal(phone: Phone, index: int) -> tuple[Any, ...]:
+    name = phone.data["places"][index]["name"]
+    return (ask, f"Remove {name} from your saved places?", ("Remove", save, index, False), ("Cancel",))
+
+
+def place(phone: Phone) -> Iterator[Widget]:
+    """One place."""
+    shown = phone.data["places"][phone.arg]
+    yield title(shown["name"])
+    yield icon("Share", share, phone.arg)
+    lines = (("address", shown["address"]), ("opens", f"Opens at {shown['opens']}"))
+    for name, line in phone.shuffled((*lines, ("closes", f"Closes at {shown['closes']}")), "place lines"):
+        yield text(line, name=name)
+    yield text(f"{_distance(shown['meters'])} from you")
+    is_saved = phone.arg in phone.data["saved"]
+    change = ("Remove", *_removal(phone, phone.arg)) if is_saved else ("Save", save, phone.arg, True)
+    for label, *tap in phone.shuffled((change, ("Directions", go, "directions", phone.arg)), "place buttons"):
+        yield button(label, *tap, share=2)
+
+
+def directions(phone: Phone) -> Iterator[Widget]:
+    """Ways to travel to a place."""
+    shown = phone.data["places"][phone.arg]
+    yield title("Directions")
+    yield text("From your location")
+    yield text(f"To {shown['name']}")
+    chosen = phone.typed("mode", "car")
+    for mode in phone.shuffled(tuple(MODES), "modes"):
+        yield option(mode, mode == chosen, choose, "mode", mode, share=4)
+    yield text(f"{1 + shown['meters'] * MODES[chosen] // 1000} min, {_distance(shown['meters'])}")
+    yield foot_button("Start", start, phone.arg, chosen)
+
+
+def trip(phone: Phone) -> Iterator[Widget]:
+    """What to do on the way."""
+    to, mode = phone.arg
+    yield title(f"To {phone.data['places'][to]['name']}")
+    yield text(f"By {mode}")
+    rng = phone.rng(f"way to {to}")
+    for turn in words.some(rng, TURNS, 3):
+        yield text(turn.format(words.pick(rng, STREETS)))
+    yield foot_button("End", end)
+
+
+# What the buttons do
+
+
+def search(phone: Phone) -> Phone:
+    """The places that match what is typed are listed."""
+    query = phone.typed("query")
+    return phone.go("results", query) if query else phone.say("Type the name of a place")
+
+
+def save(phone: Phone, index: int, on: bool) -> Phone:
+    """A place is saved, or no more."""
+    rest = tuple(i for i in phone.data["saved"] if i != index)
+    return phone.put(saved=with_item(rest, index) if on else rest).say("Saved" if on else "Removed")
+
+
+def share(phone: Phone, index: int) -> Phone:
+    """Says that the address can be pasted."""
+    return phone.say("Address copied")
+
+
+def start(phone: Phone, index: int, mode: str) -> Phone:
+    """The phone leads to a place."""
+    return phone.put(trip={"to": index, "mode": mode}).go("trip", (index, mode))
+
+
+def end(phone: Phone) -> Phone:
+    """It leads nowhere."""
+    return phone.to_start().put(trip=None).say("Trip ended")
+
+
+# Tasks
+
+
+def one_place(rng: Random, phone: Phone) -> Values:
+    """A place, and a way to go there."""
+    places = phone.of("maps")["places"]
+    index = int(rng.random() * len(places))
+    return {**places[index], "index": index, "place": places[index]["name"], "mode": words.pick(rng, tuple(MODES))}
+
+
+def of_saved(is_saved: bool) -> Any:
+    """Draws a place that is saved, or one that is not."""
+
+    def draw(rng: Random, phone: Phone) -> Values:
+        data = phone.of("maps")
+        index = words.pick(rng, [i for i in range(len(data["places"])) if (i in data["saved"]) == is_saved])
+        return {"index": index, "place": data["places"][index]["name"]}
+
+    return draw
+
+
+def no_place(rng: Random, phone: Phone) -> Values:
+    """A place that is not there, though others have a word of its name."""
+    taken = [place["name"].split() for place in phone.of("maps")["places"]]
+    first, kind = words.other(rng, [name[0] for name in taken], NAMES), words.pick(rng, taken)[1]
+    return {"place": f"{first} {kind}", "index": None, "mode": words.pick(rng, tuple(MODES))}
+
+
+def to_search(hands: Hands) -> Action:
+    """Searches for the place."""
+    return hands.enter("query", hands["place"])
+
+
+def to_place(hands: Hands) -> Action | None:
+    """Opens the place among the results."""
+    return hands.tap(hands["place"], "place") if hands.arg == hands["place"] else None
+
+
+def on_place(label: str) -> Route:
+    """On the right place, clicks this."""
+    return lambda hands: hands.tap(label) if hands.arg == hands["index"] else None
+
+
+def saying(name: str) -> Route:
+    """On the right place, says this of it."""
+    return lambda hands: hands.say(hands[name]) if hands.arg == hands["index"] else None
+
+
+def choose_and_start(hands: Hands) -> Action | None:
+    """Chooses how to travel, and starts."""
+    return (hands.set(hands["mode"], True) or hands.tap("Start")) if hands.arg == hands["index"] else None
+
+
+def is_on_trip(phone: Phone, values: Values) -> bool:
+    """It leads to the place as wanted, and nothing else was done."""
+    return phone.differs("maps", trip={"to": values["index"], "mode": values["mode"]})
+
+
+def is_saved(phone: Phone, values: Values) -> bool:
+    """The place is saved too, and nothing else was done."""
+    return phone.differs("maps", saved=with_item(phone.at_first("maps")["saved"], values["index"]))
+
+
+def was_removed(phone: Phone, values: Values) -> bool:
+    """The place is saved no more, and nothing else was done."""
+    return phone.differs("maps", saved=tuple(i for i in phone.at_first("maps")["saved"] if i != values["index"]))
+
+
+SEARCHING: dict[str, Route] = {"explore": to_search, "saved": tapping("Explore"), "results": to_place}
+LOOKING: dict[str, Route] = {"explore": tapping("{place}", "place"), "saved": tapping("Explore")}
+
+DIRECTIONS = Template(
+    "get_directions",
+    ("Start directions to {place} by {mode}", "Take me to {place} by {mode}", "Navigate to the {place} by {mode}"),
+    one_place,
+    {**SEARCHING, "place": on_place("Directions"), "directions": choose_and_start},
+    check=is_on_trip,
+    absent=no_place,
+)
+SAVE = Template(
+    "save_place",
+    ("Save {place} in Maps", "Add the {place} to the saved places"),
+    of_saved(False),
+    {**LOOKING, "place": on_place("Save")},
+    check=is_saved,
+    absent=no_place,
+)
+ADDRESS = Template(
+    "place_address",
+    ("What is the address of the {place}?", "Find the address of {place} on the map"),
+    one_place,
+    {**SEARCHING, "place": saying("address")},
+    answer=lambda phone, values: str(values["address"]),
+    absent=no_place,
+)
+HOURS = Template(
+    "place_hours",
+    ("When does the {place} close?", "At what time does {place} close?"),
+    one_place,
+    {**LOOKING, "place": saying("closes")},
+    answer=lambda phone, values: str(values["closes"]),
+    absent=no_place,
+)
+REMOVE = Template(
+    "remove_saved",
+    ("Remove {place} from the saved places", "Delete the {place} from my saved places in Maps"),
+    of_saved(True),
+    {"explore": tapping("Saved"), "saved": tapping("{place}", "place"), "place": on_place("Remove")},
+    check=was_removed,
+    absent=of_saved(False),
+)
+
+APP = register_app(
+    App(
+        "maps",
+        "Maps",
+        make,
+        {
+            "explore": explore,
+            "results": results,
+            "saved": saved,
+            "place": place,
+            "directions": directions,
+            "trip": trip,
+        },
+        templates=(DIRECTIONS, SAVE, ADDRESS, HOURS, REMOVE),
+        permission="use your location",
+    )
+)

@@ -1,0 +1,307 @@
+"""Notes: short texts, and lists with items to tick."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any
+
+from envs.uinav import words
+from envs.uinav.actions import Action
+from envs.uinav.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.apps.clock import save_button
+from envs.uinav.oracle import Hands, tapping
+from envs.uinav.phone import Phone, ask, go, put_item, swapped, with_item, without
+from envs.uinav.widgets import Widget, button, check, field, icon, item, text, title
+
+TITLES = (
+    "Trip ideas|Trip budget|Gift ideas|Gift budget|Book quotes|Book ideas|Garden plan|Garden diary|Work ideas|"
+    "Work diary|House rules|House repairs|Soup recipe|Cake recipe|Bread recipe|Film ideas|Song ideas|Team goals|"
+    "Door codes|School diary|Dream diary|Summer plan"
+).split("|")
+LISTS = (
+    "Shopping list|Packing list|Party list|Weekend list|Camping list|Picnic list|Moving list|Holiday list|Kitchen list|"
+    "Workshop list"
+).split("|")
+ITEMS = (
+    "Bread|Milk|Apples|Green apples|Rice|Soap|Candles|Batteries|Towels|Matches|Rope|Tape|Paint|Coffee|Cups|Paper cups|"
+    "Plates|Blanket|Lamp|Map|Socks|Tea|Green tea|Salt|Honey|Nails"
+).split("|")
+TEXTS = (
+    "Turn left at the mill|Two cups of flour|Ask for a window seat|Water it twice a week|Blue looks better|"
+    "Start before eight|Keep the receipt|The code is on the door|Bake for an hour|Save a little every month|"
+    "Try the red one first|Plant the beans in May|Ring twice|Never on a Sunday|Add a pinch of salt|"
+    "Look behind the shelf|Fix the lamp in the hall|Read the last page again|Bring a warm coat|Shoes off at the door|"
+    "Ask Olga about the boat|Stir it slowly|The best day was Tuesday|Sow the grass in spring|Call the plumber|"
+    "Ten pages every evening|Check the tires first|Fewer meetings|Cut the hedge in June|Write to the bank"
+).split("|")
+
+
+def make(rng: Random) -> dict[str, Any]:
+    """Texts and one to three lists, mixed; some are pinned."""
+    lists, texts = 1 + int(rng.random() * 3), 3 + int(rng.random() * 4)
+    names = (*words.some(rng, LISTS, lists), *words.some(rng, TITLES, texts))
+    notes = [
+        {
+            "title": name,
+            "text": "" if i < lists else words.pick(rng, TEXTS),
+            "items": some_items(rng) if i < lists else (),
+            "pinned": i > 0 and i != lists and rng.random() < 0.2,
+        }
+        for i, name in enumerate(names)
+    ]
+    cut = int(rng.random() * len(notes))
+    return {"notes": (*notes[cut:], *notes[:cut])}
+
+
+def some_items(rng: Random) -> tuple[dict[str, Any], ...]:
+    """What a list says, some of it ticked, but not all."""
+    names, bits = words.some(rng, ITEMS, 3 + int(rng.random() * 4)), rng.getrandbits(8)
+    open_one = int(rng.random() * len(names))
+    return tuple({"name": name, "done": i != open_one and bits >> i & 3 == 0} for i, name in enumerate(names))
+
+
+# Pages
+
+
+def notes(phone: Phone) -> Iterator[Widget]:
+    """The notes that match the search, pinned ones first; a long press opens a menu."""
+    yield title("Notes")
+    yield icon("Add", go, "form", place="foot")
+    yield field("search", "Search")
+    wanted = phone.typed("search").casefold()
+    found = [(i, note) for i, note in enumerate(phone.data["notes"]) if wanted in note["title"].casefold()]
+    for i, note in sorted(found, key=lambda pair: not pair[1]["pinned"]):
+        name, pinned = note["title"], note["pinned"]
+        pin_it = ("Unpin" if pinned else "Pin", pin, i, not pinned)
+        menu = (ask, name, ("Open", go, "note", i), pin_it, ("Delete", delete, i))
+        yield item(f"{name}, pinned" if pinned else name, go, "note", i, name="note", hold=menu)
+    if not found:
+        yield text("No notes found")
+
+
+def note(phone: Phone) -> Iterator[Widget]:
+    """One note: its text, or its items to tick."""
+    i = phone.arg
+    note = phone.data["notes"][i]
+    name, pinned = note["title"], note["pinned"]
+    yield title(name)
+    pin_it = icon("Unpin" if pinned else "Pin", pin, i, not pinned)
+    edit_it = icon("Edit", go, "form", i, {"title": name, "text": note["text"]})
+    delete_it = icon("Delete", ask, f"Delete {name}?", ("Delete", delete, i), ("Cancel",))
+    yield from phone.shuffled((pin_it, edit_it, delete_it), "note icons")
+    if not note["items"]:
+        yield text(note["text"] or "Empty", name="text")
+        return
+    for number, entry in enumerate(note["items"]):
+        yield check(entry["name"], entry["done"], tick, i, number, name="entry")
+    yield field("new", "New item", enter=(add_entry, i))
+    yield button("Add item", add_entry, i, enabled=bool(phone.typed("new")))
+
+
+def form(phone: Phone) -> Iterator[Widget]:
+    """A note being written; a list has no text."""
+    yield title("New note" if phone.arg is None else "Edit note")
+    yield save_button(phone, save, phone.arg)
+    yield field("title", "Title")
+    if phone.arg is None or not phone.data["notes"][phone.arg]["items"]:
+        yield field("text", "Text")
+
+
+# What the buttons do
+
+
+def pin(phone: Phone, index: int, on: bool) -> Phone:
+    """The note stands above the others, or no more."""
+    return put_item(phone, "notes", index, {"pinned": on})
+
+
+def delete(phone: Phone, index: int) -> Phone:
+    """The note is gone, and the others are shown."""
+    return phone.to_start().put(notes=without(phone.data["notes"], index)).say("Note deleted")
+
+
+def tick(phone: Phone, index: int, number: int) -> Phone:
+    """An item of a list is ticked, or no more."""
+    items = phone.data["notes"][index]["items"]
+    return put_item(phone, "notes", index, {"items": swapped(items, number, done=not items[number]["done"])})
+
+
+def add_entry(phone: Phone, index: int) -> Phone:
+    """The list has one item more, if it says something."""
+    name = phone.typed("new")
+    if not name:
+        return phone.say("Enter an item")
+    items = with_item(phone.data["notes"][index]["items"], {"name": name, "done": False})
+    return put_item(phone.fill(new=""), "notes", index, {"items": items})
+
+
+def save(phone: Phone, index: int | None) -> Phone:
+    """The note is saved, a new one before the others, if it has a title."""
+    name, body, known = phone.typed("title"), phone.typed("text"), phone.data["notes"]
+    if not name:
+        return phone.say("Enter a title")
+    if index is None:
+        new = {"title": name, "text": body, "items": (), "pinned": False}
+        return phone.back().put(notes=(new, *known)).say("Note saved")
+    return phone.back().put(notes=swapped(known, index, title=name, text=body)).say("Note saved")
+
+
+# Tasks
+
+
+def other_title(rng: Random, phone: Phone, pool: list[str]) -> str:
+    """A title of the pool that no note has."""
+    return words.other(rng, [note["title"] for note in phone.of("notes")["notes"]], pool)
+
+
+def draw_note(rng: Random, phone: Phone) -> Values:
+    """A note that is not there."""
+    return {"title": other_title(rng, phone, TITLES), "text": words.pick(rng, TEXTS)}
+
+
+def one_of(rng: Random, phone: Phone, **wanted: bool) -> Values:
+    """A note with these properties, "items" for lists; and another text."""
+    known = phone.of("notes")["notes"]
+    right = [i for i, note in enumerate(known) if all(bool(note[key]) == is_so for key, is_so in wanted.items())]
+    index = words.pick(rng, right)
+    return {**known[index], "index": index, "new": words.other(rng, (known[index]["text"],), TEXTS)}
+
+
+def one_text(rng: Random, phone: Phone) -> Values:
+    """A note that is no list, and another text."""
+    return one_of(rng, phone, items=False)
+
+
+def none_of(rng: Random, phone: Phone) -> Values:
+    """A title that no note has, and a text."""
+    return {**draw_note(rng, phone), "new": words.pick(rng, TEXTS)}
+
+
+def one_item(rng: Random, phone: Phone) -> Values:
+    """A list, and an item on it that is not ticked."""
+    note = one_of(rng, phone, items=True)
+    number = words.pick(rng, [i for i, entry in enumerate(note["items"]) if not entry["done"]])
+    return {**note, "number": number, "item": note["items"][number]["name"]}
+
+
+def no_item(rng: Random, phone: Phone) -> Values:
+    """A list and an item that it lacks."""
+    note = one_of(rng, phone, items=True)
+    return {**note, "item": words.other(rng, [entry["name"] for entry in note["items"]], ITEMS)}
+
+
+def to_note(hands: Hands) -> Action:
+    """Opens the note of the goal, and searches for it where there are many."""
+    searched = hands.phone.typed("search")
+    if len(hands.data["notes"]) > 7 or searched.casefold() not in hands["title"].casefold():
+        return hands.type("search", hands["title"]) or hands.tap(hands["title"], "note")
+    return hands.tap(hands["title"], "note")
+
+
+def is_right(hands: Hands) -> bool:
+    """Whether the page is about the note of the goal."""
+    return hands.arg is not None and hands.data["notes"][hands.arg]["title"] == hands["title"]
+
+
+def on_note(then: Route, form: Route = lambda hands: None) -> Mapping[str, Route]:
+    """Routes that open the note of the goal and do this there, and that in its form."""
+    return {
+        "notes": to_note,
+        "note": lambda hands: then(hands) if is_right(hands) else None,
+        "form": lambda hands: form(hands) if is_right(hands) else None,
+    }
+
+
+def write(hands: Hands) -> Action | None:
+    """Fills the form of a new note and saves it."""
+    if hands.arg is not None:
+        return None
+    return hands.fill(title=hands["title"], text=hands["text"]) or hands.tap("Save")
+
+
+def was_written(phone: Phone, values: Values) -> bool:
+    """The note is there, and nothing else was done."""
+    new = {"title": values["title"], "text": values["text"], "items": (), "pinned": False}
+    return phone.differs("notes", notes=(new, *phone.at_first("notes")["notes"]))
+
+
+def became(**changes: Any) -> Check:
+    """The note differs in this, texts being names of values, and nothing else was done."""
+
+    def check(phone: Phone, values: Values) -> bool:
+        new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}
+        return phone.differs("notes", notes=swapped(phone.at_first("notes")["notes"], values["index"], **new))
+
+    return check
+
+
+def was_deleted(phone: Phone, values: Values) -> bool:
+    """The note is gone, and nothing else."""
+    return phone.differs("notes", notes=without(phone.at_first("notes")["notes"], values["index"]))
+
+
+def was_ticked(phone: Phone, values: Values) -> bool:
+    """The item is ticked, and nothing else was done."""
+    return became(items="ticked")(phone, {**values, "ticked": swapped(values["items"], values["number"], done=True)})
+
+
+CREATE = Template(
+    "create_note",
+    (
+        "Create a note titled {title} saying {text}",
+        "Write a note {title} that says {text}",
+        "Make a new note with title {title} and text {text}",
+    ),
+    draw_note,
+    {"notes": tapping("Add"), "form": write},
+    check=was_written,
+)
+CHANGE = Template(
+    "append_note",
+    ("Change the text of the note {title} to {new}", "Make the note {title} say {new}"),
+    one_text,
+    on_note(tapping("Edit"), lambda hands: hands.fill(text=hands["new"]) or hands.tap("Save")),
+    check=became(text="new"),
+    absent=none_of,
+)
+DELETE = Template(
+    "delete_note",
+    ("Delete the note {title}", "Remove the note titled {title}"),
+    one_of,
+    on_note(tapping("Delete")),
+    check=was_deleted,
+    absent=none_of,
+)
+PIN = Template(
+    "pin_note",
+    ("Pin the note {title}", "Pin the note titled {title} to the top"),
+    lambda rng, phone: one_of(rng, phone, pinned=False),
+    on_note(tapping("Pin")),
+    check=became(pinned=True),
+    absent=none_of,
+)
+TICK = Template(
+    "tick_item",
+    ("Tick {item} on the {title}", "Tick off {item} in the note {title}"),
+    one_item,
+    on_note(lambda hands: hands.set(hands["item"], True, "entry")),
+    check=was_ticked,
+    absent=no_item,
+)
+READ = Template(
+    "read_note",
+    ("What does the note {title} say?", "Read the note {title} and say what it says"),
+    one_text,
+    on_note(lambda hands: hands.say(hands["text"])),
+    answer=lambda phone, values: str(values["text"]),
+    absent=none_of,
+)
+
+APP = register_app(
+    App(
+        "notes",
+        "Notes",
+        make,
+        {"notes": notes, "note": note, "form": form},
+        templates=(CREATE, CHANGE, DELETE, PIN, TICK, READ),
+    )
+)

@@ -1,0 +1,117 @@
+"""Episodes as pictures: the screens of a phone side by side, or one after another."""
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from envs.uinav.drawing import lettering
+from envs.uinav.drawing.look import write
+from envs.uinav.drawing.paint import blank, paste, slab, stamp
+from envs.uinav.drawing.palette import Colour
+from perlhf.errors import UserError
+
+PER_ROW = 6
+_PAPER, _INK, _FAINT = (247, 246, 242), (34, 36, 40), (120, 124, 132)
+_BEZEL, _RAIL, _ACCENT = (30, 31, 35), (222, 221, 216), (47, 93, 168)
+_EDGE, _GAP, _CAPTION = 7, 22, 46  # pixels: of the bezel, around a phone, and of what is written below it
+_SIZE, _PITCH, _LAST = 15, 19, 2.5  # of captions; and how much longer the last frame of an animation stays
+_COLOURS = 160  # of a frame of an animation
+
+
+def filmstrip(frames: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Image:
+    """The frames in rows of at most `PER_ROW`, each in a phone with its caption below.
+
+    Args:
+        frames: (H, W, 3) uint8, all of one size.
+        captions: as many.
+
+    Raises:
+        UserError: there is no frame, or not one caption for each.
+    """
+    _check(frames, captions)
+    phones = [_phone(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
+    height, width = phones[0].shape[:2]
+    rows = ceil(len(phones) / PER_ROW)
+    columns = ceil(len(phones) / rows)  # rows of about the same length
+    canvas = blank(columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP, _PAPER)
+    for i, phone in enumerate(phones):
+        paste(canvas, phone, _GAP + i % columns * (width + _GAP), _GAP + i // columns * (height + _GAP))
+    return Image.fromarray(canvas)
+
+
+def save_film(path: str | Path, frames: Sequence[np.ndarray], captions: Sequence[str], seconds: float = 1.0) -> None:
+    """Writes a filmstrip (.png), or an animation (.gif) in which a frame stays for `seconds` and the last one longer.
+
+    Raises:
+        UserError: the path ends otherwise, `seconds` is not above 0, or see `filmstrip`.
+    """
+    if film_kind(path) == ".png":
+        filmstrip(frames, captions).save(path, optimize=True)
+    else:
+        _save_animation(path, frames, captions, seconds)
+
+
+def film_kind(path: str | Path) -> str:
+    """ ".png" or ".gif", as the path ends.
+
+    Raises:
+        UserError: it ends otherwise.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".gif"):
+        raise UserError(f"cannot write a film to {str(path)!r}; its name must end in .png or .gif.")
+    return suffix
+
+
+def _save_animation(path: str | Path, frames: Sequence[np.ndarray], captions: Sequence[str], seconds: float) -> None:
+    _check(frames, captions)
+    if not seconds > 0:
+        raise UserError(f"seconds must be above 0, got {seconds!r}.")
+    scenes = [_scene(i, len(frames), *both) for i, both in enumerate(zip(frames, captions, strict=True))]
+    durations = [round(1000 * seconds)] * len(scenes)
+    durations[-1] = round(1000 * seconds * _LAST)
+    scenes[0].save(path, save_all=True, append_images=scenes[1:], duration=durations, loop=0, optimize=True)
+
+
+def _check(frames: Sequence[np.ndarray], captions: Sequence[str]) -> None:
+    if not frames:
+        raise UserError("a film needs at least one frame, got none.")
+    if len(frames) != len(captions):
+        raise UserError(f"a film needs one caption for each frame, got {len(captions)} for {len(frames)}.")
+
+
+def _scene(index: int, count: int, frame: np.ndarray, caption: str) -> Image.Image:
+    """A frame of the animation. Its number is on it, so that no two are the same and none is left out."""
+    phone = _phone(frame, caption)
+    height, width = phone.shape[:2]
+    canvas = blank(width + 2 * _GAP, height + 2 * _GAP, _PAPER)
+    paste(canvas, phone, _GAP, _GAP)
+    top, wide = height + _GAP + 6, width - 60
+    stamp(canvas, slab(wide, 4, 2), _GAP, top, _RAIL)
+    stamp(canvas, slab(max(4, wide * (index + 1) // count), 4, 2), _GAP, top, _ACCENT)
+    write(canvas, f"{index + 1}/{count}", _GAP + wide, top + 2, 60, _FAINT, 12, align=1.0)
+    return Image.fromarray(canvas).quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _phone(frame: np.ndarray, caption: str) -> np.ndarray:
+    """A frame in its bezel, with the caption below in at most two lines."""
+    height, width = frame.shape[:2]
+    whole = width + 2 * _EDGE
+    canvas = blank(whole, height + 2 * _EDGE + _CAPTION, _PAPER)
+    stamp(canvas, slab(whole, height + 2 * _EDGE, 20), 0, 0, _BEZEL)
+    _inlay(canvas, np.asarray(frame, np.uint8), _BEZEL)
+    lines = lettering.wrapped(lettering.clean(caption), _SIZE, whole, 2)
+    for i, line in enumerate(lines):
+        write(canvas, line, 0, height + 2 * _EDGE + 16 + i * _PITCH, whole, _INK, _SIZE, align=0.5)
+    return canvas
+
+
+def _inlay(canvas: np.ndarray, frame: np.ndarray, edge: Colour) -> None:
+    """The frame inside of the bezel, with round corners."""
+    paste(canvas, frame, _EDGE, _EDGE)
+    height, width = frame.shape[:2]
+    corners = 128 - slab(width, height, 13)
+    stamp(canvas, corners, _EDGE, _EDGE, edge)

@@ -1,0 +1,163 @@
+"""Text as masks: letters are drawn once for each size, then set side by side to a quarter of a pixel.
+
+Drawing a label with Pillow takes longer than a whole screen may, so the masks of letters are kept.
+"""
+
+import unicodedata
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from envs.uinav.drawing.paint import FULL
+
+_FINE = 4  # positions within a pixel
+_LONGEST = 1200  # characters of a text that are looked at: more than fill a screen
+_KEPT = 500  # letters of a size and position that are kept
+_DOTS = "…"
+_SAME = str.maketrans("—–−•→←×€£", "---·><xEL")  # signs that the built-in font lacks, and the nearest that it has
+
+
+@lru_cache(maxsize=1024)
+def clean(text: str) -> str:
+    """The text in one line, of letters that the font has if it can be: without accents, line breaks as spaces."""
+    text = text[:_LONGEST]
+    if not (text.isascii() and text.isprintable()):
+        apart = unicodedata.normalize("NFKD", text.translate(_SAME).replace(_DOTS, "\0"))
+        kept = (c for c in apart if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
+        text = "".join(_DOTS if c == "\0" else " " if unicodedata.category(c)[0] in "CZ" else c for c in kept)
+    return text.strip()
+
+
+def width(text: str, size: int) -> int:
+    """Pixels that a cleaned text takes in one line."""
+    return -(-sum([_advance(c, size) for c in text]) // _FINE) + 1
+
+
+def elided(text: str, size: int, room: int) -> str:
+    """The text if it fits into `room` pixels, else its beginning and dots; "" where not even these fit."""
+    if width(text, size) <= room:
+        return text
+    left = (room - 1) * _FINE - _advance(_DOTS, size)
+    if left < 0:
+        return ""
+    for i, char in enumerate(text):
+        left -= _advance(char, size)
+        if left < 0:
+            return text[:i].rstrip() + _DOTS
+    return text
+
+
+def elided_left(text: str, size: int, room: int) -> str:
+    """The text if it fits, else dots and its end."""
+    return elided(text[::-1], size, room)[::-1]
+
+
+def wrapped(text: str, size: int, room: int, most: int) -> list[str]:
+    """The text in at most `most` lines that fit into `room` pixels, broken between words if it can be."""
+    lines: list[str] = []
+    words = text.split(" ")
+    while words and len(lines) < most - 1:
+        line = words.pop(0)
+        while words and width(f"{line} {words[0]}", size) <= room:
+            line += " " + words.pop(0)
+        head = _head(line, size, room)
+        if head != line:  # one word that is longer than a line
+            words.insert(0, line[len(head) :])
+        lines.append(head)
+    return [*lines, elided(" ".join(words), size, room)] if words else lines
+
+
+def _head(word: str, size: int, room: int) -> str:
+    """As much of a word as fits, at least one letter."""
+    taken = 0
+    for i, char in enumerate(word):
+        taken += _advance(char, size)
+        if taken > (room - 1) * _FINE and i:
+            return word[:i]
+    return word
+
+
+def baseline(size: int) -> int:
+    """Rows of a mask above the feet of its letters."""
+    return size + 1
+
+
+def top_for(middle: float, size: int) -> int:
+    """The top of the mask for which capitals are centred around a row of pixels."""
+    return round(middle - baseline(size) + size * 0.36)
+
+
+def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
+    """The mask of a cleaned text in one line, `baseline + size // 2` pixels high and a little wider than it.
+
+    Letters reach into the place of the next one, but not of the one after it: so every other letter goes into a layer
+    of its own, where they are joined as bytes, column by column. That is several times as fast as adding up arrays.
+    """
+    cells, height = _cells(size, bold), baseline(size) + size // 2
+    here: list[bytes] = []  # the layer of this letter, and where it ends, in bytes; and those of the other one
+    there: list[bytes] = []
+    end = other_end = at = 0
+    for char in text:
+        cell, step = cells[at % _FINE][char]
+        start = at // _FINE * height
+        if start >= end:
+            here.append(bytes(start - end))
+        else:
+            here[-1] = here[-1][: start - end]
+        here.append(cell)
+        here, there, end, other_end = there, here, other_end, start + len(cell)
+        at += step
+    total = max(end, other_end, height)
+    here.append(bytes(total - end))
+    there.append(bytes(total - other_end))
+    covered = np.maximum(np.frombuffer(b"".join(here), np.uint8), np.frombuffer(b"".join(there), np.uint8))
+    covered = covered.reshape(-1, height).T
+    mask = np.empty((*covered.shape, 3), np.int16)
+    for channel in range(3):
+        mask[:, :, channel] = covered
+    return mask.reshape(height, -1)
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size=size)
+    # Without this an optional library would place the letters, where there is one.
+    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=4096)
+def _advance(char: str, size: int) -> int:
+    """From one letter to the next, in quarters of a pixel."""
+    return max(0, round(_font(size * _FINE).getlength(char)))
+
+
+class _Cells(dict[str, tuple[bytes, int]]):
+    """For each letter its pixels where it begins `phase` quarters of a pixel into them, and the way to the next one.
+
+    Pixels are from 0 to `FULL`, columns one after another. Bold letters are smeared by a quarter of a pixel.
+    """
+
+    def __init__(self, size: int, bold: bool, phase: int) -> None:
+        self._of = (size, bold, phase)
+
+    def __missing__(self, char: str) -> tuple[bytes, int]:
+        if len(self) > _KEPT:
+            self.clear()
+        size, bold, phase = self._of
+        height, wide = baseline(size) + size // 2, _advance(char, size) // _FINE + 3
+        fine = Image.new("L", (wide * _FINE, height * _FINE))
+        draw = ImageDraw.Draw(fine)
+        for smear in range(2 if bold else 1):
+            draw.text((phase + smear, baseline(size) * _FINE), char, fill=255, font=_font(size * _FINE), anchor="ls")
+        covered = np.asarray(fine.reduce(_FINE)).astype(float) / 255
+        # A little darker, as small letters look pale when they are smooth.
+        pixels = np.round(FULL * covered**0.85).astype(np.uint8).T.tobytes()
+        self[char] = (pixels, _advance(char, size))
+        return self[char]
+
+
+@lru_cache(maxsize=32)
+def _cells(size: int, bold: bool) -> tuple[_Cells, ...]:
+    """By the quarter of a pixel that a letter begins at."""
+    return tuple(_Cells(size, bold, phase) for phase in range(_FINE))

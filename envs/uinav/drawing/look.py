@@ -1,0 +1,113 @@
+"""What the picture of an element depends on, and what all such pictures are made with."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.uinav.drawing import lettering
+from envs.uinav.drawing.paint import slab, stamp
+from envs.uinav.drawing.palette import Colour, Theme, accent, mix, theme_of
+
+TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
+
+
+class Look(NamedTuple):
+    """All that the picture of an element depends on.
+
+    Attributes:
+        place: the kind of the container that it is in.
+        width, height: pixels, at least 1.
+        others: as of an `Element` and a `Screen`.
+    """
+
+    kind: str
+    text: str
+    description: str
+    width: int
+    height: int
+    focused: bool
+    checked: bool | None
+    enabled: bool
+    place: str
+    app: str
+    theme: str
+
+    @property
+    def colours(self) -> Theme:
+        """Those of the theme."""
+        return theme_of(self.theme)
+
+    @property
+    def accent(self) -> Colour:
+        """That of the app."""
+        return accent(self.app, self.theme)
+
+    @property
+    def ground(self) -> Colour:
+        """What is behind it."""
+        return ground_of(self.place, self.app, self.theme)
+
+    @property
+    def ink(self) -> Colour:
+        """Of its text, paler where it takes no clicks."""
+        return self.colours.ink if self.enabled else mix(self.ground, self.colours.ink, 0.45)
+
+    @property
+    def label(self) -> str:
+        """What it says."""
+        return self.text or self.description
+
+
+@lru_cache(maxsize=512)
+def ground_of(place: str, app: str, theme: str) -> Colour:
+    """The colour of a container."""
+    colours = theme_of(theme)
+    if place == "bar":
+        return mix(colours.page, accent(app, theme), 0.13)
+    return {"dialog": colours.card, "keyboard": colours.keyboard}.get(place, colours.page)
+
+
+def write(
+    canvas: np.ndarray,
+    text: str,
+    left: float,
+    middle: float,
+    room: float,
+    ink: Colour,
+    size: int = LABEL,
+    bold: bool = False,
+    align: float = 0.0,
+) -> int:
+    """Writes a line around a row of pixels, elided to `room`, and gives its width; align 0.5 centres it, 1 ends it."""
+    shown = lettering.clean(text)
+    taken = lettering.width(shown, size)
+    if taken > room:
+        shown = lettering.elided(shown, size, int(room))
+        taken = lettering.width(shown, size)
+    start = round(left + (room - taken) * align)
+    stamp(canvas, lettering.letters(shown, size, bold), start, lettering.top_for(middle, size), ink)
+    return taken
+
+
+def fitting(text: str, room: int) -> int:
+    """The largest size of a label at which all of the text fits, or the least."""
+    shown = lettering.clean(text)
+    return next((size for size in (LABEL, 13, SMALL) if lettering.width(shown, size) <= room), TINY)
+
+
+def disc(canvas: np.ndarray, x: float, y: float, diameter: int, ink: Colour, strength: float = 1.0) -> None:
+    """A filled circle around a point."""
+    stamp(canvas, slab(diameter, diameter, diameter), round(x - diameter / 2), round(y - diameter / 2), ink, strength)
+
+
+def initial(text: str) -> str:
+    """The first letter or digit of a text, as a capital; else its first sign."""
+    shown = lettering.clean(text)
+    return next((c.upper()[:1] for c in shown if c.isalnum()), shown[:1])
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """What comes first on a row, and the rest: behind the first line break, or else behind the first comma."""
+    head, line_break, rest = label.partition("\n")
+    return (head, rest) if line_break else tuple(label.partition(", ")[::2])  # type: ignore[return-value]

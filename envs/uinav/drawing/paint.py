@@ -1,0 +1,130 @@
+"""How masks and pictures come onto a canvas.
+
+A picture is (h, w, 3) uint8. A mask is (h, 3 w) int16: how much of each pixel is covered, from 0 to 128, once for each
+channel, since NumPy is fast only along rows. Masks of shapes are drawn larger than they are, which makes their edges
+smooth, and kept.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from envs.uinav.drawing.palette import Colour
+
+FULL = 128  # of a mask; 255 * 128 is still within 16 bits
+_FINE, _WIDEST = 4, 2048  # pixels that are drawn for one of a mask; and of the widest mask
+
+
+def blank(width: int, height: int, ground: Colour) -> np.ndarray:
+    """A canvas of one colour, (height, width, 3) uint8."""
+    return plain(width, height, ground).copy()
+
+
+@lru_cache(maxsize=64)
+def plain(width: int, height: int, ground: Colour) -> np.ndarray:
+    """A picture of one colour, not to be changed."""
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = ground
+    canvas.flags.writeable = False
+    return canvas
+
+
+def mask_of(covered: np.ndarray) -> np.ndarray:
+    """The mask for (h, w) uint8, how much of each pixel is covered, of 255."""
+    return np.repeat((covered.astype(np.int16) + 1) >> 1, 3, axis=1)
+
+
+def stamp(canvas: np.ndarray, mask: np.ndarray, left: int, top: int, ink: Colour, strength: float = 1.0) -> None:
+    """Colours what the mask covers, in place; what is outside the canvas is cut off.
+
+    Args:
+        canvas: (H, W, 3) uint8, contiguous.
+        mask: (h, 3 w).
+        left, top: where its corner comes, pixels.
+        ink: the colour.
+        strength: 0 for nothing to 1 for all of the ink.
+    """
+    part = _overlap(canvas, mask, left, top)
+    if part is None:
+        return
+    region, mask = part
+    change = _row(ink)[: mask.shape[1]] - region
+    change *= mask
+    change >>= 7
+    if strength != 1.0:
+        change *= round(strength * FULL)
+        change >>= 7
+    region += change.astype(np.uint8)
+
+
+def lay(canvas: np.ndarray, picture: np.ndarray, mask: np.ndarray, left: int, top: int) -> None:
+    """Puts a picture onto the canvas where its mask covers, in place; what is outside is cut off."""
+    part, above = _overlap(canvas, mask, left, top), _overlap(canvas, _flat(picture), left, top)
+    if part is not None and above is not None:
+        change = above[1].astype(np.int16) - part[0]
+        change *= part[1]
+        change >>= 7
+        part[0][:] += change.astype(np.uint8)
+
+
+def _flat(picture: np.ndarray) -> np.ndarray:
+    """The same with the channels along its rows."""
+    return picture.reshape(picture.shape[0], -1)
+
+
+def paste(canvas: np.ndarray, picture: np.ndarray, left: int, top: int) -> None:
+    """Puts a picture onto the canvas, in place; what is outside is cut off."""
+    part = _overlap(canvas, _flat(picture), left, top)
+    if part is not None:
+        part[0][:] = part[1]
+
+
+def _overlap(canvas: np.ndarray, other: np.ndarray, left: int, top: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Views of both where they meet, with the channels along their rows."""
+    flat = _flat(canvas)
+    height, width = other.shape
+    left *= 3
+    right, bottom = min(left + width, flat.shape[1]), min(top + height, flat.shape[0])
+    first_x, first_y = max(left, 0), max(top, 0)
+    if first_x >= right or first_y >= bottom:
+        return None
+    region = flat[first_y:bottom, first_x:right]
+    return region, other[first_y - top : bottom - top, first_x - left : right - left]
+
+
+@lru_cache(maxsize=512)
+def _row(ink: Colour) -> np.ndarray:
+    """The colour over and over."""
+    return np.tile(np.array(ink, np.int16), _WIDEST)
+
+
+@lru_cache(maxsize=128)
+def slab(width: int, height: int, radius: float) -> np.ndarray:
+    """The mask of a rectangle with round corners."""
+    return mask_of(np.asarray(_rounded(width, height, radius, 0)))
+
+
+@lru_cache(maxsize=128)
+def frame(width: int, height: int, radius: float, thickness: float) -> np.ndarray:
+    """The mask of the outline of such a rectangle, inside of it."""
+    return mask_of(np.asarray(_rounded(width, height, radius, thickness)))
+
+
+@lru_cache(maxsize=64)
+def shadow(width: int, height: int, radius: float, blur: int) -> np.ndarray:
+    """The mask of its shadow, which begins 2 `blur` to the left of it and above, and ends as far behind it."""
+    around = Image.new("L", (width + 4 * blur, height + 4 * blur))
+    around.paste(_rounded(width, height, radius, 0), (2 * blur, 2 * blur))
+    return mask_of(np.asarray(around.filter(ImageFilter.GaussianBlur(blur))))
+
+
+def _rounded(width: int, height: int, radius: float, thickness: float) -> Image.Image:
+    """Filled, or its outline where this has a thickness."""
+    width, height = max(width, 1), max(height, 1)
+    fine = Image.new("L", (width * _FINE, height * _FINE))
+    bounds = (0, 0, width * _FINE - 1, height * _FINE - 1)
+    corner = min(radius, width / 2, height / 2) * _FINE
+    line = round(thickness * _FINE)
+    ImageDraw.Draw(fine).rounded_rectangle(bounds, corner, fill=0 if line else 255, outline=255, width=max(line, 1))
+    return fine.reduce(_FINE)
