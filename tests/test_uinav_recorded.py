@@ -15,7 +15,8 @@ from PIL import Image
 import envs  # noqa: F401 - registers perlhf/*
 from envs.data.splits import hashed_split
 from envs.uinav.actions import parse_action
-from envs.uinav.recorded import RecordedDevice, load_recordings, matches, shown
+from envs.uinav.recorded import RecordedDevice, load_recordings, matches
+from envs.uinav.recorded_screen import shown
 from envs.uinav.screen import Box, Element
 from envs.uinav.task import UINav
 from envs.uinav.trajectory import Move, Shot, Step, Trajectory
@@ -110,6 +111,8 @@ def began(path, index, **options):
         (Move("done", None, "3 apples", ("3",)), "done(3)", True),
         (Move("done", None, "3 apples", ("3",)), "done(4)", False),
         (Move("done", None, "3 apples", ("3",)), "done()", False),
+        (Move("done", None, "", ("3",)), "done(4)", False),
+        (Move("done", None, "", ("3",)), "done()", True),
         (Move("infeasible", None, "no"), "infeasible(another reason)", True),
         (Move("infeasible", None, "no"), "infeasible()", False),
         (Move("infeasible", None, "no"), "done()", False),

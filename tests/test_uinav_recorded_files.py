@@ -3,6 +3,7 @@
 import copy
 import json
 from functools import partial
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_vqa_reader import line_damage, outcomes
 
+from envs.data.jsonl import read_jsonl
 from envs.data.splits import hashed_split
-from envs.uinav.actions import DIRECTIONS
+from envs.uinav.actions import DIRECTIONS, parse_action
+from envs.uinav.device import Ending
 from envs.uinav.export import export_oracle
-from envs.uinav.recorded import playable
+from envs.uinav.recorded import RecordedDevice, playable
 from envs.uinav.screen import ANDROID_CLASSES, Box, Element
 from envs.uinav.task import UINav
-from envs.uinav.trajectory import Move, Shot, Step, Trajectory, kind_of, meant, merged, point_on
+from envs.uinav.trajectory import ENDINGS, Move, Shot, Step, Trajectory, kind_of, meant, merged, point_on
 from envs.uinav.trajectory_file import parse_trajectory, read_trajectories, trajectory_row, write_trajectories
 from perlhf.errors import DataError, UserError
 
@@ -334,13 +337,34 @@ def test_what_is_written_is_read_back(trajectory):
     assert parse_trajectory(row, "f:1") == trajectory
 
 
-def test_files_are_written_and_read_back(tmp_path):
+@given(trajectories)
+@settings(max_examples=500)
+def test_the_oracle_plays_whatever_can_be_played(trajectory):
+    if not playable(trajectory._replace(success=True), 2):
+        return
+    device = RecordedDevice([trajectory], 2)
+    state, goal = device.reset(Random(0), {})
+    for number in range(len(trajectory.steps)):
+        action = parse_action(str(device.oracle(state, goal)))
+        assert device.credit(state, goal, None) == number / len(trajectory.steps)
+        assert device.describe(state).count("\n") <= 5
+        if action.kind in ENDINGS:
+            ending = Ending(action.kind, action.text)
+        else:
+            state, _, problem, over = device.perform(state, action)
+            assert (problem, over) == ("", number + 1 == len(trajectory.steps))
+            ending = Ending("over")
+    assert device.success(state, goal, ending)
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b.jsonl.gz"])
+def test_files_are_written_and_read_back(tmp_path, name):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(LOGIN) + "\n" + json.dumps(QUESTION) + "\n")
     read = read_trajectories(path).records
-    write_trajectories(tmp_path / "b.jsonl", read)
-    assert read_trajectories(tmp_path / "b.jsonl").records == read
-    assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[0])["actions"][0] == {
+    write_trajectories(tmp_path / name, read)
+    assert read_trajectories(tmp_path / name).records == read
+    assert next(read_jsonl(tmp_path / name))[1]["actions"][0] == {
         "action_type": "input_text",
         "x": 540,
         "y": 265,

@@ -7,7 +7,6 @@ What does nothing on any device, a response that is no action or a number that n
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,15 +22,13 @@ from envs.data.splits import Source, hashed_split, read_split
 from envs.uinav.actions import Action
 from envs.uinav.device import Ending, Goal, Performed
 from envs.uinav.oracle import plain
+from envs.uinav.recorded_screen import label_of, on_canvas, shown
 from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, area, meant, reacts
+from envs.uinav.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
 from envs.uinav.trajectory_file import read_trajectories
 from perlhf.errors import DataError, UserError
 
 logger = logging.getLogger(__name__)
-
-_LONGEST = 120  # characters of an element's text in a prompt
-_WORDS = re.compile(r"\w+")
 
 
 class Position(NamedTuple):
@@ -47,7 +44,7 @@ class RecordedDevice:
 
     Args:
         trajectories: to be drawn from; each must be playable, see `playable`.
-        max_elements: the most elements of a screen that are shown, see `shown`.
+        max_elements: the most elements of a screen that are shown, see `envs.uinav.recorded_screen.shown`.
         root: the folder that screenshots may not lie out of.
     """
 
@@ -80,7 +77,7 @@ class RecordedDevice:
     def screen(self, state: Position) -> Screen:
         """The recorded elements that are shown, on the canvas of 288 x 512 pixels."""
         shot = self._shot(state)
-        elements = tuple(_on_canvas(shot.elements[i], shot) for i in self._shown(state))
+        elements = tuple(on_canvas(shot.elements[i], shot) for i in self._shown(state))
         page = Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), scrollable=True, children=elements)
         return Screen(shot.app or "Page", shot.title, (page,), elements, shot.above, shot.below, shot.notice)
 
@@ -110,7 +107,7 @@ class RecordedDevice:
             if action.element > len(numbers):
                 return Performed(state, told, f"no element {action.element}, the last is {len(numbers)}")
             chosen = numbers[action.element - 1]
-            told = f"{action.kind} {_label(shot.elements[chosen]).partition(',')[0]}"
+            told = f"{action.kind} {label_of(shot.elements[chosen]).partition(',')[0]}"
         if state.step == len(self._steps(state)) or not matches(self._steps(state)[state.step], action, chosen):
             return Performed(state._replace(off_path=True), told, "this is not what was recorded", over=True)
         after = state._replace(step=state.step + 1)
@@ -133,7 +130,14 @@ class RecordedDevice:
             return Action("done")
         shot, move, _ = self._steps(state)[state.step]
         target = meant(shot.elements, move.point) if move.kind in POINTING else None
-        return Action(move.kind, 0 if target is None else self._shown(state).index(target) + 1, move.text)
+        text = move.text or ("it cannot be done" if move.kind == "infeasible" else "")
+        return Action(move.kind, 0 if target is None else self._shown(state).index(target) + 1, text)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuses what `reset` cannot take; UserError."""
+        index, count = options.get("index", 0), len(self.trajectories)
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise UserError(f"option 'index' must be a whole number from 0 to {count - 1}, got {index!r}.")
 
 
 def matches(step: Step, action: Action, chosen: int | None) -> bool:
@@ -167,63 +171,9 @@ def _says(move: Move, text: str) -> bool:
     if move.kind == "infeasible":
         return bool(text.strip())
     if move.kind == "done":
-        return not move.text or any(plain(text) == plain(wanted) for wanted in (move.text, *move.accepted))
+        wanted = {plain(answer) for answer in (move.text, *move.accepted)}
+        return wanted == {""} or plain(text) in wanted
     return plain(text) == plain(move.text)
-
-
-def shown(shot: Shot, goal: str, max_elements: int) -> tuple[int, ...]:
-    """Which elements of a screen are shown, by index, in reading order; the recorded action plays no part.
-
-    All that can be seen and that reacts or says something. Where these are too many, first those stay that share a word
-    with the goal, can be edited or have the focus, then those that react and say something, then those that say
-    something; of the same rank those that come first.
-    """
-    words = set(_WORDS.findall(goal.casefold()))
-    seen = [i for i, element in enumerate(shot.elements) if _visible(element, shot)]
-    if len(seen) > max_elements:
-        seen.sort(key=lambda i: _rank(shot.elements[i], words))
-        seen = sorted(seen[:max_elements])
-    return tuple(seen)
-
-
-def _visible(element: Element, shot: Shot) -> bool:
-    x, y = element.box.middle
-    inside = 0 <= x < shot.width and 0 <= y < shot.height and area(element) > 0
-    return inside and bool(reacts(element) or element.label.strip())
-
-
-def _rank(element: Element, words: set[str]) -> int:
-    said = f"{element.text} {element.description}".casefold()
-    if element.editable or element.focused or words & set(_WORDS.findall(said)):
-        return 0
-    if not said.strip():
-        return 3
-    return 1 if reacts(element) else 2
-
-
-def _on_canvas(element: Element, shot: Shot) -> Element:
-    left, top, right, bottom = element.box
-    across, down = WIDTH / shot.width, HEIGHT / shot.height
-    left, right = (max(0, min(WIDTH, round(x * across))) for x in (left, right))
-    top, bottom = (max(0, min(HEIGHT, round(y * down))) for y in (top, bottom))
-    box = Box(left, top, max(right, left + 1), max(bottom, top + 1))
-    return element._replace(text=_line(element.text), description=_description(element), box=box)
-
-
-def _line(text: str) -> str:
-    """A text on one line, and not too long for it."""
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _description(element: Element) -> str:
-    """What the element is for; its name among the page's, "send_button", where nothing else says so."""
-    named = re.split(r"[:/]", element.resource_id)[-1].replace("_", " ")
-    return _line(element.description or ("" if element.text else named))
-
-
-def _label(element: Element) -> str:
-    return _description(element) or _line(element.text)
 
 
 def playable(trajectory: Trajectory, max_elements: int) -> bool:

@@ -149,9 +149,7 @@ class UINav(Task):
         options = {**options, "seed": options.get("seed", drawn)}
         self._check_options(options)
         seed = int(options.pop("seed"))
-        if "index" in options:
-            options["index"] = int(options["index"])
-        return self._begin(seed, options)
+        return self._begin(seed, {k: int(v) if k == "index" else v for k, v in options.items()})
 
     def _check_options(self, options: Mapping[str, Any]) -> None:
         seed, feasible = options["seed"], options.get("feasible", True)
@@ -161,10 +159,8 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             find_template(options["template"], self.known)
-        if "index" in options and self.recordings is not None:
-            index, count = options["index"], len(self.recordings.trajectories)
-            if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
-                raise UserError(f"option 'index' must be a whole number from 0 to {count - 1}, got {index!r}.")
+        if self.recordings is not None:
+            self.recordings.check(options)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
@@ -187,8 +183,8 @@ class UINav(Task):
 
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
         """The device's own picture of the screen, or else a drawing of it."""
-        picture = self.device.picture(state)
-        return draw_screen(screen, tap=tap, marks=self.marks) if picture is None else picture
+        own = self.device.picture(state)
+        return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
     def _screen(self, episode: Episode) -> Screen:
         """What is shown, augmented if it is to be; the same for the same episode and step."""

@@ -26,6 +26,7 @@ Source of the format: google-research/google-research: android_control/README.md
 android_world/env/json_action.py.
 """
 
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -205,13 +206,14 @@ def _said(action: Mapping[str, Any], kind: str, where: str) -> str:
 
 
 def write_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> None:
-    """Writes a file that `read_trajectories` reads back as the same trajectories.
+    """Writes a `.jsonl` or `.jsonl.gz` file that `read_trajectories` reads back as the same trajectories.
 
     Raises:
         UserError: a trajectory that would not be read back: see `envs.uinav.trajectory.complaint` and `merged`.
     """
     lines = [json.dumps(trajectory_row(t), ensure_ascii=False) + "\n" for t in trajectories]
-    Path(path).write_text("".join(lines), encoding="utf-8", newline="\n")
+    content = "".join(lines).encode("utf-8")
+    Path(path).write_bytes(gzip.compress(content, mtime=0) if Path(path).suffix == ".gz" else content)
 
 
 def trajectory_row(trajectory: Trajectory) -> dict[str, Any]:
