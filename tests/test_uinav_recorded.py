@@ -296,8 +296,11 @@ def test_failed_and_cut_recordings_are_left_out_and_counted(tmp_path, caplog):
     write_trajectories(tmp_path / "a.jsonl", [login(), short(success=False), login(steps=(far,))])
     device = load_recordings(tmp_path / "a.jsonl", "train", 3)
     assert device.trajectories == (login(),)
-    assert "of 3 recordings not played: {'failed': 1, 'with an element cut away': 1}" in caplog.text
-    with pytest.raises(DataError, match="none of 3 recordings in split 'train' can be played"):
+    assert "of 3 recordings not played: 1 failed, of 1 an element is not among the 3 shown" in caplog.text
+    with pytest.raises(
+        DataError,
+        match=r"no recording in split 'train' can be played: 1 failed, of 2 an element is not among the 1 shown\.",
+    ):
         load_recordings(tmp_path / "a.jsonl", "train", 1)
 
 

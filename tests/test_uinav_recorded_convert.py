@@ -38,9 +38,9 @@ def play(trajectories, max_elements=40):
             if action.kind in ("done", "infeasible"):
                 ending = Ending(action.kind, action.text)
             else:
-                state, _, problem, over = device.perform(state, action)
+                state, _, problem = device.perform(state, action)
                 assert problem == ""
-                ending = Ending("over") if over else None
+                ending = Ending("over") if device.over(state) else None
         reached += device.success(state, goal, ending)
     assert reached == len(kept)
     return reached

@@ -40,13 +40,11 @@ class Performed(NamedTuple):
         state: of the device, after it.
         told: the action as a policy is told of it later: "click Send", since the number says nothing by then.
         problem: why it had no effect; "" if it had.
-        over: whether the device ends the episode here, as a recording does that has come to its end or cannot go on.
     """
 
     state: Any
     told: str
     problem: str = ""
-    over: bool = False
 
 
 class Device(Protocol):
@@ -66,6 +64,9 @@ class Device(Protocol):
 
     def perform(self, state: Any, action: Action) -> Performed:
         """Does an action that is neither done nor infeasible. Never raises, whatever the action."""
+
+    def over(self, state: Any) -> bool:
+        """Whether the device itself ends the episode here, as a recording does at its end or where it cannot go on."""
 
     def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached in `state`, given how the episode was ended."""

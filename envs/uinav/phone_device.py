@@ -99,6 +99,10 @@ class PhoneDevice:
             phone = tick(phone)
         return Performed(State(phone, state.values), told, problem)
 
+    def over(self, state: State) -> bool:
+        """Never: only the policy ends an episode."""
+        return False
+
     def success(self, state: State, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached."""
         return reaches(state.phone, self._known[goal.template][1], goal, state.values, ending)

@@ -7,7 +7,6 @@ What does nothing on any device, a response that is no action or a number that n
 """
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -109,9 +108,12 @@ class RecordedDevice:
             chosen = numbers[action.element - 1]
             told = f"{action.kind} {label_of(shot.elements[chosen]).partition(',')[0]}"
         if state.step == len(self._steps(state)) or not matches(self._steps(state)[state.step], action, chosen):
-            return Performed(state._replace(off_path=True), told, "this is not what was recorded", over=True)
-        after = state._replace(step=state.step + 1)
-        return Performed(after, told, over=after.step == len(self._steps(state)))
+            return Performed(state._replace(off_path=True), told, "this is not what was recorded")
+        return Performed(state._replace(step=state.step + 1), told)
+
+    def over(self, state: Position) -> bool:
+        """At the end of the recording, and off its path."""
+        return state.off_path or state.step == len(self._steps(state))
 
     def success(self, state: Position, goal: Goal, ending: Ending) -> bool:
         """Whether all that was recorded was done."""
@@ -225,12 +227,13 @@ def load_recordings(path: Path, split: str, max_elements: int, pictures: bool = 
         raise UserError(f"max_elements must be at least 1, got {max_elements!r}.")
     found = read_split(RECORDINGS, path, split)
     kept = tuple(trajectory for trajectory in found if playable(trajectory, max_elements))
-    failed = sum(not trajectory.success for trajectory in found)
-    lost = Counter({"failed": failed, "with an element cut away": len(found) - len(kept) - failed})
-    if lost.total():
-        logger.warning("%s: of %d recordings not played: %s", path, len(found), dict(lost))
-    if not kept:
-        raise DataError(f"{path}: none of {len(found)} recordings in split {split!r} can be played: {dict(lost)}.")
+    if len(kept) < len(found):
+        failed = sum(not trajectory.success for trajectory in found)
+        cut = len(found) - len(kept) - failed
+        lost = f"{failed} failed, of {cut} an element is not among the {max_elements} shown"
+        logger.warning("%s: of %d recordings not played: %s", path, len(found), lost)
+        if not kept:
+            raise DataError(f"{path}: no recording in split {split!r} can be played: {lost}.")
     if pictures:
         _check_pictures(kept)
     return RecordedDevice(kept, max_elements, path if path.is_dir() else path.parent)

@@ -235,8 +235,8 @@ class UINav(Task):
             if action.kind in ("done", "infeasible"):
                 ending = Ending(action.kind, action.text)
             else:
-                device, written, problem, over = self.device.perform(device, action)
-                ending = Ending("over") if over else None
+                device, written, problem = self.device.perform(device, action)
+                ending = Ending("over") if self.device.over(device) else None
         history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
         responses = (*state.responses, response)
         after = Episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
