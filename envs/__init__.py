@@ -33,6 +33,7 @@ _TASKS = {
     "HH-v0": "envs.text:HH",
     "SHP-v0": "envs.text:SHP",
     "Taskmaster-v0": "envs.text:Taskmaster",
+    "VQAv2-v0": "envs.vqa:VQAv2",
     "UINav-v0": "envs.uinav.task:UINav",
 }
 

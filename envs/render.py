@@ -12,9 +12,9 @@ from envs.turn import Turn
 
 WIDTH, HEIGHT, FOOTER, MARGIN = 512, 512, 64, 16
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")
-_PAPER, _INK, _FAINT = (247, 246, 242), (34, 36, 40), (120, 124, 132)
-_HUMAN, _ASSISTANT, _RESPONSE = (226, 226, 222), (214, 228, 246), (47, 93, 168)
-_GOOD, _BAD, _RAIL = (62, 142, 90), (196, 78, 66), (222, 221, 216)
+PAPER, INK, FAINT = (247, 246, 242), (34, 36, 40), (120, 124, 132)
+_HUMAN, _ASSISTANT, RESPONSE = (226, 226, 222), (214, 228, 246), (47, 93, 168)
+GOOD, BAD, RAIL = (62, 142, 90), (196, 78, 66), (222, 221, 216)
 
 
 class _Bubble(NamedTuple):
@@ -45,7 +45,7 @@ def write_card(turn: Turn, score: float | None, gold: float | None) -> str:
 
 def draw_card(turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
     """The turn as a picture, (512, 512, 3) uint8; where it does not fit, the oldest lines run out at the top."""
-    card = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
+    card = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(card)
     bubbles = [_bubble(who, text) for who, text in split_transcript(turn.prompt)]
     if score is not None:
@@ -56,38 +56,40 @@ def draw_card(turn: Turn, score: float | None, gold: float | None) -> np.ndarray
         if bottom < 0:
             break
     if score is not None:
-        _draw_footer(draw, score, gold)
+        draw_footer(draw, score, gold)
     return np.asarray(card)
 
 
-@lru_cache(maxsize=4)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+@lru_cache(maxsize=8)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of all cards, of `size` pixels."""
     return ImageFont.load_default(size=size)
 
 
 def _bubble(speaker: str, text: str) -> _Bubble:
     lines = [line for paragraph in text.splitlines() or [""] for line in wrap(paragraph, 48) or [""]]
-    fill = {"Assistant": _ASSISTANT, "Response": _RESPONSE}.get(speaker, _HUMAN)
-    return _Bubble(speaker, lines, fill, (255, 255, 255) if speaker == "Response" else _INK)
+    fill = {"Assistant": _ASSISTANT, "Response": RESPONSE}.get(speaker, _HUMAN)
+    return _Bubble(speaker, lines, fill, (255, 255, 255) if speaker == "Response" else INK)
 
 
 def _draw_bubble(draw: ImageDraw.ImageDraw, bubble: _Bubble, bottom: int) -> int:
     """Draws a bubble that ends at `bottom` and returns where it begins."""
-    font, line_height = _font(15), 20
-    width = max(int(font.getlength(line)) for line in bubble.lines) + 24
+    small, line_height = font(15), 20
+    width = max(int(small.getlength(line)) for line in bubble.lines) + 24
     height = line_height * len(bubble.lines) + 16
     left = MARGIN if bubble.speaker in ("Human", "Prompt") else WIDTH - MARGIN - width
     top = bottom - height
     draw.rounded_rectangle((left, top, left + width, bottom), radius=10, fill=bubble.fill)
     for i, line in enumerate(bubble.lines):
-        draw.text((left + 12, top + 7 + i * line_height), line, fill=bubble.ink, font=font)
-    draw.text((left + 4, top - 16), bubble.speaker, fill=_FAINT, font=_font(11))
+        draw.text((left + 12, top + 7 + i * line_height), line, fill=bubble.ink, font=small)
+    draw.text((left + 4, top - 16), bubble.speaker, fill=FAINT, font=font(11))
     return top - 16
 
 
-def _draw_footer(draw: ImageDraw.ImageDraw, score: float, gold: float | None) -> None:
+def draw_footer(draw: ImageDraw.ImageDraw, score: float, gold: float | None) -> None:
+    """Score and gold as bars along the bottom of a card; `gold` is left out where it is None."""
     draw.rectangle((0, HEIGHT - FOOTER, WIDTH, HEIGHT), fill=(255, 255, 255))
-    draw.line((0, HEIGHT - FOOTER, WIDTH, HEIGHT - FOOTER), fill=_RAIL)
+    draw.line((0, HEIGHT - FOOTER, WIDTH, HEIGHT - FOOTER), fill=RAIL)
     # A score has no fixed range; 4 is where the bundled reward models are clipped.
     _draw_bar(draw, MARGIN, "score", f"{score:+.2f}", np.clip(score / 4, -1, 1))
     if gold is not None:
@@ -97,10 +99,10 @@ def _draw_footer(draw: ImageDraw.ImageDraw, score: float, gold: float | None) ->
 def _draw_bar(draw: ImageDraw.ImageDraw, left: int, name: str, value: str, level: float) -> None:
     """A bar of `level` in [-1, 1], filled from its left end."""
     top, width = HEIGHT - FOOTER + 14, WIDTH // 2 - 2 * MARGIN
-    draw.text((left, top), name, fill=_FAINT, font=_font(13))
-    draw.text((left + width, top), value, fill=_INK, font=_font(13), anchor="ra")
-    draw.rounded_rectangle((left, top + 22, left + width, top + 32), radius=5, fill=_RAIL)
+    draw.text((left, top), name, fill=FAINT, font=font(13))
+    draw.text((left + width, top), value, fill=INK, font=font(13), anchor="ra")
+    draw.rounded_rectangle((left, top + 22, left + width, top + 32), radius=5, fill=RAIL)
     filled = int(width * (level + 1) / 2)
     if filled > 0:
         end = left + max(filled, 10)
-        draw.rounded_rectangle((left, top + 22, end, top + 32), radius=5, fill=_GOOD if level > 0 else _BAD)
+        draw.rounded_rectangle((left, top + 22, end, top + 32), radius=5, fill=GOOD if level > 0 else BAD)

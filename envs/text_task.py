@@ -28,6 +28,16 @@ def data_name(data: Any) -> str:
     return str(os.fspath(data))
 
 
+def drawn_index(rng: np.random.Generator, options: Mapping[str, Any], count: int) -> int:
+    """A record of `count`: the one that the reset option "index" names, or any; UserError where there is no such."""
+    index = options.get("index")
+    if index is None:
+        return int(rng.integers(count))
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+        raise UserError(f"option 'index' must be a record from 0 to {count - 1}, got {index!r}.")
+    return int(index)
+
+
 class TextTask(Task):
     """A task over the records of a text corpus; an episode is one record, and its state the record's position.
 
@@ -76,12 +86,7 @@ class TextTask(Task):
         return self.records if isinstance(self.records, MiniatureCorpus) else None
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> int:
-        index = options.get("index")
-        if index is None:
-            return int(rng.integers(len(self.records)))
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < len(self.records):
-            raise UserError(f"option 'index' must be a record from 0 to {len(self.records) - 1}, got {index!r}.")
-        return int(index)
+        return drawn_index(rng, options, len(self.records))
 
     def turn(self, state: int, response: str = "") -> Turn:
         record = self.records[state]

@@ -5,7 +5,7 @@
 Prints the tables of the task's page in docs/tasks/.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -13,10 +13,13 @@ import numpy as np
 
 from envs.core import task_class
 from envs.data.records import AnyRecord, LabelledRecord, Record
+from envs.data.vqa import ANSWER_TYPES
 from envs.registry import env_id, env_options, task_of, text_tasks
 from envs.text_task import TextTask
 from envs.uinav.task import UINav
+from envs.vqa import VQAv2
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
+from evaluation.picture_baselines import blind_rows
 from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
 from evaluation.ui_baselines import template_rows, trick_rows
 from perlhf.errors import UserError, run_command
@@ -41,8 +44,11 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
     full_id = env_id(options.env)
-    if issubclass(task_class(gym.spec(full_id).kwargs["task"]), UINav):
+    kind = task_class(gym.spec(full_id).kwargs["task"])
+    if issubclass(kind, UINav):
         print_ui_tables(full_id, options)
+    elif issubclass(kind, VQAv2):
+        print_picture_tables(full_id, options)
     else:
         print_text_tables(full_id, options)
 
@@ -57,6 +63,28 @@ def print_ui_tables(full_id: str, options: Options) -> None:
     print("\n| policy | success rate |\n|---|---|")
     for name, success in trick_rows(task, options.prompts, options.seed):
         print(f"| {name} | {show(success)} |")
+
+
+def print_picture_tables(full_id: str, options: Options) -> None:
+    """VQA accuracy of policies that see no picture: over all and by answer type, then by what else groups questions."""
+    given = {**env_options(full_id, options.env_options), "data": options.data}
+    train, test = (task_of(full_id, **given, split=split) for split in ("train", "test"))
+    assert isinstance(train, VQAv2)
+    assert isinstance(test, VQAv2)
+    rows = dict(blind_rows(train, test, options.prompts, options.seed))
+    groups = next(iter(rows.values()))
+    types = [name for name in ("all", *ANSWER_TYPES, "true/false") if name in groups]
+    print_means(rows, types)
+    if others := [name for name in groups if name not in types]:
+        print()
+        print_means(rows, others)
+
+
+def print_means(rows: Mapping[str, Mapping[str, Interval]], columns: Sequence[str]) -> None:
+    """A table of some of the groups of each policy."""
+    print(f"| policy | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
+    for name, means in rows.items():
+        print(f"| {name} | {' | '.join(show(means[column]) for column in columns)} |")
 
 
 def print_text_tables(full_id: str, options: Options) -> None:

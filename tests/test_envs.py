@@ -220,7 +220,7 @@ def test_a_vector_spec_survives_json(env_id):
     env = gym.make_vec(env_id, num_envs=2, reward=CONTAINS_E)
     twin = gym.make_vec(EnvSpec.from_json(env.spec.to_json()))
     assert twin.num_envs == 2
-    assert twin.reset(seed=4)[0] == env.reset(seed=4)[0]
+    assert plain(twin.reset(seed=4)[0]) == plain(env.reset(seed=4)[0])
     assert twin.step(("yes", "no"))[1].tolist() == env.step(("yes", "no"))[1].tolist() == [1.0, 0.0]
 
 
@@ -240,7 +240,8 @@ def test_a_pickle_does_not_hold_the_data(env_id):
     env = gym.make(env_id, reward="gold")
     env.reset(seed=5)
     env.step("hello")
-    assert len(pickle.dumps(env)) < 20_000
+    bounds = len(pickle.dumps(env.observation_space))  # of an image some numbers a pixel
+    assert len(pickle.dumps(env.unwrapped)) - bounds < 20_000
 
 
 @every_id

@@ -18,6 +18,11 @@ SPLITS = ("train", "validation", "test")
 SHOWN = 10  # skipped rows of a file that are named one by one
 
 
+def side_by_name(file: Path) -> str:
+    """What the name of a file says before its first dot: "train" of train.jsonl.gz."""
+    return file.name.split(".")[0].lower()
+
+
 class Hub(NamedTuple):
     """Where a corpus lies on the Hugging Face hub, and what becomes of its rows; see `envs.data.hub`.
 
@@ -48,6 +53,7 @@ class Source(NamedTuple):
         what: the files in words, for messages.
         named: whether files called train and test (and validation) say the split, and not `split_of`.
         hub: where it lies on the hub; None where it does not.
+        side: of a source that is `named`, the split that a file is by its path.
     """
 
     read: Callable[[Path], Content[Any]]
@@ -56,6 +62,7 @@ class Source(NamedTuple):
     what: str
     named: bool = False
     hub: Hub | None = None
+    side: Callable[[Path], str] = side_by_name
 
 
 def hashed_split(key: str) -> str:
@@ -72,13 +79,13 @@ def read_split(source: Source, path: Path, split: str) -> tuple[Any, ...]:
         DataError: nothing there, a row that is not of the format, or no record in this split.
     """
     files = _files(source, path)
-    sides = {_stem(file) for file in files}
+    sides = {source.side(file) for file in files}
     official = source.named and bool(sides & {"train", "test"}) and len(files) > 1
     if official:
-        _check_official(files, path)
+        _check_official(source, files, path)
     records: list[Any] = []
     for file in files:
-        side = _stem(file) if official else None
+        side = source.side(file) if official else None
         records += [r for r in _read_file(source, file) if split_of_record(source, r, side, sides) == split]
     if not records:
         raise DataError(f"{path}: no records in split {split!r}.")
@@ -104,14 +111,10 @@ def _files(source: Source, path: Path) -> list[Path]:
     return files
 
 
-def _stem(file: Path) -> str:
-    return file.name.split(".")[0].lower()
-
-
-def _check_official(files: list[Path], path: Path) -> None:
+def _check_official(source: Source, files: list[Path], path: Path) -> None:
     """Where some files carry the name of a split, all must: a stray file would bring test rows into training."""
     for file in files:
-        if _stem(file) not in SPLITS:
+        if source.side(file) not in SPLITS:
             raise DataError(f"{file}: is neither {', '.join(SPLITS)}, as other files of {path} are; move it elsewhere.")
 
 

@@ -34,6 +34,20 @@ class Blind(NamedTuple):
     n: int
 
 
+def commonest(rows: Iterable[tuple[Hashable, Hashable, str]]) -> Callable[[Hashable, Hashable], str]:
+    """What gives the commonest answer to a key; to a new one the commonest of its type, "" to a new type too.
+
+    Args:
+        rows: (key, type, answer) of each question to learn from.
+    """
+    known: defaultdict[Hashable, Counter[str]] = defaultdict(Counter)
+    for key, kind, answer in rows:
+        known["key", key][answer] += 1
+        known["type", kind][answer] += 1
+    best = {name: counts.most_common(1)[0][0] for name, counts in known.items()}
+    return lambda key, kind: best.get(("key", key), best.get(("type", kind), ""))
+
+
 def question_only(
     train: Iterable[ImageQuestion], test: Iterable[ImageQuestion], accuracy: Accuracy, key: Key = KEYS["question"]
 ) -> dict[str, Blind]:
@@ -50,14 +64,10 @@ def question_only(
     Returns:
         The scores by group of test records ("yes/no", "level 1"...), and over "all".
     """
-    known: defaultdict[Hashable, Counter[str]] = defaultdict(Counter)
-    for record in train:
-        known["key", key(record)][record.multiple_choice_answer] += 1
-        known["type", record.answer_type][record.multiple_choice_answer] += 1
-    best = {name: counts.most_common(1)[0][0] for name, counts in known.items()}
+    best = commonest((key(record), record.answer_type, record.multiple_choice_answer) for record in train)
     scores: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
     for record in test:
-        answer = best.get(("key", key(record)), best["type", record.answer_type])
+        answer = best(key(record), record.answer_type)
         for group in ("all", *record.meta["groups"]):
             scores[group].append(_score(record, answer, accuracy))
     return {group: _means(rows) for group, rows in scores.items()}
