@@ -39,3 +39,6 @@ _TASKS = {
 
 for _name, _task in _TASKS.items():
     register_task(f"perlhf/{_name}", _task)
+
+# Numbers in and out, for the algorithms of Stable-Baselines3; it is no env of text, so that commands refuse it.
+register("perlhf/UINavNumeric-v0", entry_point="envs.uinav.numeric:NumericUINav")

@@ -173,6 +173,11 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         self._show()
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
+    @property
+    def state(self) -> Any:
+        """The episode as its task keeps it; None before the first reset."""
+        return self._state
+
     def _show(self) -> None:
         if self.render_mode == "human":
             self.render()

@@ -32,7 +32,7 @@ def env_id(name: str) -> str:
     if full not in gym.registry:
         raise UserError(f"unknown env {name!r}.{did_you_mean(short.removeprefix('perlhf/'), known)}")
     if "task" not in gym.spec(full).kwargs:
-        raise UserError(f"env {name!r} is none of tasks; register it with envs.register_task.")
+        raise UserError(f"env {name!r} is none of tasks, which take and give text; register one with envs.register_task.")
     return full
 
 

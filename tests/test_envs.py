@@ -28,7 +28,8 @@ from envs.turn import Turn
 from perlhf.errors import DataError, RewardError, UserError
 
 ROOT = Path(__file__).parents[1]
-IDS = sorted(name for name in gym.registry if name.startswith("perlhf/"))
+# Those of tasks: text in, text out. UINavNumeric, which has numbers instead, is tested in test_uinav_numeric.py.
+IDS = sorted(name for name, spec in gym.registry.items() if name.startswith("perlhf/") and "task" in spec.kwargs)
 HH = "perlhf/HH-v0"
 TURN = Turn("\n\nHuman: Hi\n\nAssistant:", "a b c d e f")
 
@@ -97,6 +98,8 @@ def play(env, seed, episodes=3):
 
 def test_the_environments_are_registered():
     assert HH in IDS
+    numeric = {name for name in gym.registry if name.startswith("perlhf/")} - set(IDS)
+    assert numeric == {"perlhf/UINavNumeric-v0"}
 
 
 @every_id

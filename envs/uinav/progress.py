@@ -1,0 +1,17 @@
+"""How far it is to the goal, by the oracle's count: what a reward for progress stands on."""
+
+from envs.uinav.device import Device, Ending
+from envs.uinav.task import Episode
+
+LONGEST = 12  # steps that are counted
+
+
+def steps_left(device: Device, episode: Episode) -> int:
+    """Actions that the oracle needs, with the last word; `LONGEST` for as many, or where the goal is out of reach."""
+    state, goal = episode.state, episode.goal
+    for count in range(1, LONGEST):
+        action = device.oracle(state, goal)
+        if action.kind in ("done", "infeasible"):
+            return count if device.success(state, goal, Ending(action.kind, action.text)) else LONGEST
+        state = device.perform(state, action).state
+    return LONGEST
