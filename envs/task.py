@@ -40,7 +40,7 @@ class Task(ABC):
     max_response_length: ClassVar[int] = 20_000
     image_shape: tuple[int, int, int] | None = None  # of `Turn.image`, (height, width, 3); None for text alone
     success_at: ClassVar[float] = 0.8
-    reset_options: ClassVar[frozenset[str]] = frozenset()  # what `start` knows of `env.reset(options=...)`
+    reset_options: frozenset[str] = frozenset()  # what `start` knows of `env.reset(options=...)`
 
     @abstractmethod
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:

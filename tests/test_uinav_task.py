@@ -352,7 +352,7 @@ def test_augmentation_is_the_same_for_the_same_step():
         ({"apps": ""}, "apps must name at least one app"),
         ({"augment": 2}, "augment must be from 0 to 1"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
-        ({"data": "real"}, "data must be 'miniature'"),
+        ({"data": "real"}, "real: no such file or folder; give a .jsonl file of trajectories"),
         ({"imag": True}, "UINav has no option 'imag'. Did you mean 'image'?"),
     ],
 )

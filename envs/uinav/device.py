@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from envs.uinav.actions import Action
 from envs.uinav.screen import Screen
 
@@ -25,7 +27,7 @@ class Goal(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a policy ended an episode: "done" or "infeasible", and what it said."""
+    """How an episode ended: by a policy's "done" or "infeasible" and what it said, or by the device, as "over"."""
 
     kind: str
     said: str = ""
@@ -63,8 +65,17 @@ class Device(Protocol):
     def perform(self, state: Any, action: Action) -> Performed:
         """Does an action that is neither done nor infeasible. Never raises, whatever the action."""
 
+    def over(self, state: Any) -> bool:
+        """Whether the device itself ends the episode here, as a recording does at its end or where it cannot go on."""
+
     def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached in `state`, given how the episode was ended."""
+
+    def credit(self, state: Any, goal: Goal, ending: Ending | None) -> float:
+        """The share of the goal that is reached, 1 with `success` and less without; `ending` is None before the end."""
+
+    def picture(self, state: Any) -> np.ndarray | None:
+        """What is shown as pixels, (512, 288, 3) uint8, where the device has a picture; None to draw the screen."""
 
     def oracle(self, state: Any, goal: Goal) -> Action:
         """A right next action."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.uinav import layout
 from envs.uinav.actions import Action
-from envs.uinav.app import HOME, App, Template, app_of, templates_of
+from envs.uinav.app import HOME, App, app_of, templates_of
 from envs.uinav.device import Ending, Goal, Performed
 from envs.uinav.layout import Arranged
 from envs.uinav.oracle import next_action, reaches
@@ -59,13 +59,13 @@ class PhoneDevice:
 
     def __init__(self, apps: Sequence[str], templates: Sequence[str]) -> None:
         self.apps, self.templates = tuple(apps), tuple(templates)
-        self._known = templates_of(apps)
+        self.known = templates_of(apps)
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
         name = options.get("template") or self.templates[int(rng.random() * len(self.templates))]
         phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
-        template = self._known[name][1]
+        template = self.known[name][1]
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
         values = template.draw(rng, phone)
         if not feasible and template.absent is not None:
@@ -99,13 +99,24 @@ class PhoneDevice:
             phone = tick(phone)
         return Performed(State(phone, state.values), told, problem)
 
+    def over(self, state: State) -> bool:
+        """Never: only the policy ends an episode."""
+        return False
+
     def success(self, state: State, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached."""
-        return reaches(state.phone, self._known[goal.template][1], goal, state.values, ending)
+        return reaches(state.phone, self.known[goal.template][1], goal, state.values, ending)
+
+    def credit(self, state: State, goal: Goal, ending: Ending | None) -> float:
+        """1 for a goal that is reached, else 0."""
+        return float(ending is not None and self.success(state, goal, ending))
+
+    def picture(self, state: State) -> None:
+        """None: the phone is drawn."""
 
     def oracle(self, state: State, goal: Goal) -> Action:
         """A right next action."""
-        app, template = self._known[goal.template]
+        app, template = self.known[goal.template]
         return next_action(state.phone, app, template, goal, state.values)
 
 
@@ -251,8 +262,3 @@ def _ask_permission(phone: Phone, app: App) -> Phone:
 def _deny(phone: Phone, title: str) -> Phone:
     """Without it the app closes."""
     return phone.at(phone.stack[:1]).say(f"{title} cannot work without it")
-
-
-def default_templates(known: Mapping[str, tuple[str, Template]], split: str) -> list[str]:
-    """The templates of a split: those that are held out are in none but the test split."""
-    return [name for name, (_, template) in known.items() if split == "test" or not template.held_out]

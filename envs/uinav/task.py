@@ -1,6 +1,7 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,19 +11,20 @@ from envs.data.splits import SPLITS
 from envs.task import Played, Task
 from envs.turn import Turn
 from envs.uinav.actions import ActionError, parse_action
-from envs.uinav.app import apps_of_module, find_template, templates_of
-from envs.uinav.apps import BUILT_IN
+from envs.uinav.app import find_template
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
-from envs.uinav.phone_device import PhoneDevice, default_templates
+from envs.uinav.phone_setup import make_phone
+from envs.uinav.recorded import RecordedDevice, load_recordings
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.tricks import augment as augmented
 from envs.uinav.tricks import mask_goal as hide_values
 from envs.uinav.tricks import unmask
 from perlhf.errors import UserError, did_you_mean
 
+_MAX_STEPS = 20
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 
@@ -37,7 +39,7 @@ class Episode(NamedTuple):
         responses: all so far.
         history: the actions of the last ones, as text.
         problem: why the last one had no effect.
-        ending: how the policy ended it, or None.
+        ending: how it ended, or None.
         prompt, image: what the policy is shown; no image where it is text alone.
     """
 
@@ -69,24 +71,29 @@ class UINav(Task):
 
     ## Starting State
     A template of the split and its values, drawn uniformly, on a phone with data and layouts of its own. Options of
-    reset: `template`, a name; `feasible`, a bool; `seed`, of the episode itself.
+    reset: `template`, a name; `feasible`, a bool; `seed`, of the episode itself. Of recordings one of the split is
+    drawn, or `index`.
 
     ## Reward
-    By default 1 for the last step of an episode that reached its goal, else 0.
+    By default 1 for the last step of an episode that reached its goal, else 0; of a recording the share of its steps
+    that was done.
 
     ## Episode End
-    It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
+    It terminates with `done` or `infeasible`, and truncates after `max_steps` actions. A recording also terminates at
+    its end, and with an action that is not the recorded one, since it cannot say what that would have led to.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`.
 
     ## Arguments
-    `data`: "miniature", the simulated phone. `templates`: names joined by "+", or a list; default all of the split.
-    `apps`: what is on the phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels
-    too; `marks`: set-of-marks on them. `mask_goal`: UINav's utterance masking: values become placeholders, which may
-    be typed. `augment`: UINav's augmentation: the share of elements that do not matter whose text is replaced.
-    `split`: other episodes, and "test" has templates that no other split has. `max_steps`. `reward`, `render_mode`:
-    see `envs.core.TaskEnv`.
+    `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
+    folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: what is on the
+    phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks
+    on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
+    placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
+    do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
+    split has. `max_steps`: 20, of recordings at least what the longest takes. `max_elements`: of a recorded screen,
+    the most that are shown. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -106,24 +113,30 @@ class UINav(Task):
         marks: bool = False,
         mask_goal: bool = False,
         augment: float = 0.0,
-        max_steps: int = 20,
+        max_steps: int | None = None,
+        max_elements: int = 40,
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        if data != "miniature":
-            raise UserError(f"data must be 'miniature', the simulated phone, got {data!r}.")
         if not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        if max_steps < 1:
+        if max_steps is not None and max_steps < 1:
             raise UserError(f"max_steps must be at least 1, got {max_steps!r}.")
-        self.split, self.max_steps = split, max_steps
+        self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
-        installed = installed_apps(_listed(apps))
-        self.known = templates_of(installed)
-        drawn = [find_template(name, self.known) for name in _listed(templates)]
-        drawn = drawn or default_templates(self.known, split)
-        self.device: Device = PhoneDevice(installed, drawn)
+        self.known: Mapping[str, Any] = {}
+        self.recordings: RecordedDevice | None = None
+        if data == "miniature":
+            phone = make_phone(templates, apps, split)
+            self.device: Device = phone
+            self.known = phone.known
+            return
+        if templates or apps != "all" or mask_goal:
+            raise UserError("templates, apps and mask_goal are of the simulated phone; recordings have none of them.")
+        self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
+        self.reset_options = frozenset({"index", "seed"})
+        self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
         drawn = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
@@ -132,7 +145,7 @@ class UINav(Task):
         options = {**options, "seed": options.get("seed", drawn)}
         self._check_options(options)
         seed = int(options.pop("seed"))
-        return self._begin(seed, options)
+        return self._begin(seed, {k: int(v) if k == "index" else v for k, v in options.items()})
 
     def _check_options(self, options: Mapping[str, Any]) -> None:
         seed, feasible = options["seed"], options.get("feasible", True)
@@ -142,6 +155,8 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             find_template(options["template"], self.known)
+        if self.recordings is not None:
+            self.recordings.check(options)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
@@ -153,7 +168,7 @@ class UINav(Task):
         goal, history, image = episode.goal, episode.history, None
         if self.augment > 0 or self.image_shape is not None:
             screen = self._screen(episode)
-            image = draw_screen(screen, marks=self.marks) if self.image_shape is not None else None
+            image = self._picture(episode.state, screen) if self.image_shape is not None else None
             shown = screen.describe()
         else:
             shown = self.device.describe(episode.state)
@@ -161,6 +176,11 @@ class UINav(Task):
         error = f"ERROR {episode.problem}\n" if episode.problem else ""
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         return (hide_values(prompt, goal) if self.mask_goal else prompt), image
+
+    def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
+        """The device's own picture of the screen, or else a drawing of it."""
+        own = self.device.picture(state)
+        return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
     def _screen(self, episode: Episode) -> Screen:
         """What is shown, augmented if it is to be; the same for the same episode and step."""
@@ -180,17 +200,20 @@ class UINav(Task):
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
-        success = after.ending is not None and self.device.success(after.state, after.goal, after.ending)
+        ended = after.ending is not None
+        truncated = not ended and len(after.responses) >= self.max_steps
+        credit = self.device.credit(after.state, after.goal, after.ending)
         reference = {
             "template": state.goal.template,
             "goal": state.goal.text,
             "problem": after.problem,
-            "success": success,
+            "success": credit == 1,
+            "credit": credit if ended or truncated else 0.0,
             "before": state,
             "after": after,
         }
-        ended = after.ending is not None
-        truncated = not ended and len(after.responses) >= self.max_steps
+        if self.recordings is not None:  # what AndroidControl calls a correct step
+            reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
         return Played(Turn(state.prompt, response, reference, state.image), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
@@ -209,13 +232,14 @@ class UINav(Task):
                 ending = Ending(action.kind, action.text)
             else:
                 device, written, problem = self.device.perform(device, action)
+                ending = Ending("over") if self.device.over(device) else None
         history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
         responses = (*state.responses, response)
         after = Episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
         return Episode(*after[:-2], *self._shown(after))
 
     def judge(self, turn: Turn) -> float:
-        return float(turn.reference.get("success", False))
+        return float(turn.reference.get("credit", 0.0))
 
     def oracle(self, state: Episode) -> str:
         action = self.device.oracle(state.state, state.goal)
@@ -229,8 +253,8 @@ class UINav(Task):
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The screen as it is now, and where the finger was."""
-        screen = self.device.screen(turn.reference["after"].state)
-        return draw_screen(screen, tap=self.tapped(turn), marks=self.marks)
+        state = turn.reference["after"].state
+        return self._picture(state, self.device.screen(state), self.tapped(turn))
 
     def tapped(self, turn: Turn) -> tuple[int, int] | None:
         """Where the response touched the screen that it was said to, (x, y) in pixels; None if nowhere."""
@@ -265,18 +289,3 @@ class UINav(Task):
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
-
-
-def installed_apps(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of apps: "all" stands for those that ship with perlhf, a name for one of them, a module for its own."""
-    found: list[str] = []
-    for name in names:
-        found += BUILT_IN if name == "all" else [name] if name in BUILT_IN else apps_of_module(name)
-    if not found:
-        raise UserError("apps must name at least one app; 'all' is those that ship with perlhf.")
-    return tuple(dict.fromkeys(found))
-
-
-def _listed(names: str | Sequence[str]) -> list[str]:
-    """Names joined by "+", or a list of them."""
-    return [name for name in names.split("+") if name] if isinstance(names, str) else list(names)
