@@ -32,9 +32,7 @@ def env_id(name: str) -> str:
     if full not in gym.registry:
         raise UserError(f"unknown env {name!r}.{did_you_mean(short.removeprefix('perlhf/'), known)}")
     if "task" not in gym.spec(full).kwargs:
-        raise UserError(
-            f"env {name!r} takes no text, so no command can use it; register one with envs.register_task."
-        )
+        raise UserError(f"env {name!r} takes no text, so no command can use it; register one with envs.register_task.")
     return full
 
 

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs  # noqa: F401 - registers perlhf/*
-from envs.uinav.app import App, Template, register_app
+from envs.uinav.phone.app import App, Template, register_app
 from perlhf.errors import UserError
 
 ROOT = Path(__file__).parents[1]

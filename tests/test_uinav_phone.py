@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from envs.uinav.actions import DIRECTIONS, Action, parse_action
-from envs.uinav.app import HOME, app_of, templates_of
-from envs.uinav.apps import BUILT_IN
 from envs.uinav.device import Ending
-from envs.uinav.layout import BODY_TOP, BOTTOM, KEYBOARD
-from envs.uinav.phone import Place
-from envs.uinav.phone_device import PhoneDevice
+from envs.uinav.phone.app import HOME, app_of, templates_of
+from envs.uinav.phone.apps import BUILT_IN
+from envs.uinav.phone.device import PhoneDevice
+from envs.uinav.phone.layout import BODY_TOP, BOTTOM, KEYBOARD
+from envs.uinav.phone.state import Place
 from envs.uinav.screen import HEIGHT, WIDTH, nodes
 
 ROOT = Path(__file__).parents[1]
@@ -238,6 +238,6 @@ def stops(state, direction):
 
 
 def pages(state):
-    from envs.uinav.layout import widgets
+    from envs.uinav.phone.layout import widgets
 
     return widgets(state.phone)

@@ -17,9 +17,9 @@ from PIL import Image
 import envs  # noqa: F401 - registers perlhf/*
 from backbones.backbone import Backbone
 from envs.uinav.actions import OTHER_NAMES, parse_action
-from envs.uinav.app import templates_of
-from envs.uinav.apps import BUILT_IN
 from envs.uinav.beginners import TRICKS
+from envs.uinav.phone.app import templates_of
+from envs.uinav.phone.apps import BUILT_IN
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
@@ -346,7 +346,7 @@ def test_augmentation_is_the_same_for_the_same_step():
         ({"templates": ["send_email", "nothing"]}, "unknown template 'nothing'"),
         ({"split": "tset"}, "unknown split 'tset'. Did you mean 'test'?"),
         ({"apps": "no_such_module"}, "apps 'no_such_module': no module named 'no_such_module'."),
-        ({"apps": "envs.uinav.words"}, "apps 'envs.uinav.words': the module registers no app"),
+        ({"apps": "envs.uinav.phone.words"}, "apps 'envs.uinav.phone.words': the module registers no app"),
         ({"apps": "mail", "templates": "set_alarm"}, "unknown template 'set_alarm'"),
         ({"apps": "messages", "templates": "text_number"}, "unknown template 'text_number'"),
         ({"apps": ""}, "apps must name at least one app"),

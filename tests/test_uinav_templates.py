@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from envs.uinav.actions import parse_action
-from envs.uinav.app import app_of, initial_data, templates_of
-from envs.uinav.apps import BUILT_IN
 from envs.uinav.device import Ending
-from envs.uinav.phone_device import PhoneDevice
+from envs.uinav.phone.app import app_of, initial_data, templates_of
+from envs.uinav.phone.apps import BUILT_IN
+from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.task import UINav
 
 KNOWN = templates_of(BUILT_IN)

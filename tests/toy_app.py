@@ -1,10 +1,10 @@
 """An app of one's own, with one task, in one file: a lamp in every room."""
 
-from envs.uinav import words
-from envs.uinav.app import App, Template, register_app
-from envs.uinav.oracle import tapping
-from envs.uinav.phone import go, put_item, swapped
-from envs.uinav.widgets import item, option, title, toggle
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Template, register_app
+from envs.uinav.phone.oracle import tapping
+from envs.uinav.phone.state import go, put_item, swapped
+from envs.uinav.phone.widgets import item, option, title, toggle
 
 ROOMS = "Kitchen Bedroom Hall Office Bathroom Garage Cellar Attic Garden Porch".split()
 COLORS = ("White", "Warm", "Blue", "Green", "Red")

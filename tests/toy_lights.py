@@ -1,9 +1,9 @@
 """A very easy app for UI tests: `apps="all+toy_lights"`."""
 
-from envs.uinav import words
-from envs.uinav.app import App, Template, register_app
-from envs.uinav.phone import put
-from envs.uinav.widgets import title, toggle
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Template, register_app
+from envs.uinav.phone.state import put
+from envs.uinav.phone.widgets import title, toggle
 
 PLACES = ("kitchen", "bedroom", "hall")
 

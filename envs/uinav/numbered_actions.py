@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from envs.uinav.actions import Action
-from envs.uinav.app import HOME, app_of
-from envs.uinav.oracle import plain
+from envs.uinav.phone.app import HOME, app_of
+from envs.uinav.phone.oracle import plain
 from envs.uinav.screen import Element, Screen
 from perlhf.errors import UserError
 

@@ -12,11 +12,11 @@ from gymnasium.envs.registration import EnvSpec
 from envs.core import TaskEnv
 from envs.entry_points import quoted
 from envs.reward_spec import RewardSpec
-from envs.uinav.app import app_of
 from envs.uinav.beginners import random_action
 from envs.uinav.features import features, observation_space, ranked, read_goal
 from envs.uinav.numbered_actions import SHAPE, NotInNumbersError, from_numbers, masks, to_numbers
-from envs.uinav.phone_device import PhoneDevice
+from envs.uinav.phone.app import app_of
+from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.progress import steps_left
 from envs.uinav.screen import Screen
 from envs.uinav.task import Episode, UINav

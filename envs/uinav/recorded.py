@@ -20,7 +20,7 @@ from envs.data.records import Content
 from envs.data.splits import Source, hashed_split, read_split
 from envs.uinav.actions import Action
 from envs.uinav.device import Ending, Goal, Performed
-from envs.uinav.oracle import plain
+from envs.uinav.phone.oracle import plain
 from envs.uinav.recorded_screen import label_of, on_canvas, shown
 from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
 from envs.uinav.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant

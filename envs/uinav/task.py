@@ -11,12 +11,12 @@ from envs.data.splits import SPLITS
 from envs.task import Played, Task
 from envs.turn import Turn
 from envs.uinav.actions import ActionError, parse_action
-from envs.uinav.app import find_template
 from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, Ending, Goal
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
-from envs.uinav.phone_setup import make_phone
+from envs.uinav.phone.app import find_template
+from envs.uinav.phone.setup import make_phone
 from envs.uinav.recorded import RecordedDevice, load_recordings
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.tricks import augment as augmented

@@ -5,8 +5,8 @@ from random import Random
 
 from envs.uinav.actions import Action
 from envs.uinav.device import Goal
+from envs.uinav.phone.words import SENTENCES, SUBJECTS, full_name, pick
 from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.words import SENTENCES, SUBJECTS, full_name, pick
 
 _NUMBERED = re.compile(r"([0-9]+ )(.*)", re.DOTALL)
 _JITTER = 4  # pixels

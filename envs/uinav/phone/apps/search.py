@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, choose, go, put, swap, with_item
-from envs.uinav.widgets import Widget, button, check, field, foot_button, icon, item, option, tab, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, choose, go, put, swap, with_item
+from envs.uinav.phone.widgets import Widget, button, check, field, foot_button, icon, item, option, tab, text, title
 
 # Titles of pages, of which a search finds some; the first three tell the facts of a building.
 PATTERNS = (

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, choose, go, matching, swap, with_item
-from envs.uinav.widgets import Widget, button, field, foot_button, icon, item, option, tab, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, choose, go, matching, swap, with_item
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, tab, text, title
 
 NAMES = "Luna Harbor Garden Royal Sunny Corner Silver Maple River Grand Olive Castle Lotus Pearl".split()
 KINDS = "Cafe Museum Hotel Bakery Library Gym Pharmacy Cinema Market Theater Clinic".split()

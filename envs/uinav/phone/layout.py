@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
-from envs.uinav.app import app_of
-from envs.uinav.phone import Dialog, Phone, back
+from envs.uinav.phone.app import app_of
+from envs.uinav.phone.state import Dialog, Phone, back
+from envs.uinav.phone.widgets import Widget
 from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
-from envs.uinav.widgets import Widget
 
 
 def hide_keyboard(phone: Phone) -> Phone:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from envs.uinav.app import HOME, initial_data
+from envs.uinav.phone.app import HOME, initial_data
 
 Item = TypeVar("Item")
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from envs.uinav.actions import Action
-from envs.uinav.app import Route, Template, app_of
 from envs.uinav.device import Ending, Goal
-from envs.uinav.layout import Arranged, arrange, sorted_out, stacked, widgets, window
-from envs.uinav.phone import Phone
-from envs.uinav.widgets import Widget
+from envs.uinav.phone.app import Route, Template, app_of
+from envs.uinav.phone.layout import Arranged, arrange, sorted_out, stacked, widgets, window
+from envs.uinav.phone.state import Phone
+from envs.uinav.phone.widgets import Widget
 
 
 class Hands:

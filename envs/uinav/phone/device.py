@@ -5,16 +5,16 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from envs.uinav import layout
 from envs.uinav.actions import Action
-from envs.uinav.app import HOME, App, app_of, templates_of
 from envs.uinav.device import Ending, Goal, Performed
-from envs.uinav.layout import Arranged
-from envs.uinav.oracle import next_action, reaches
-from envs.uinav.phone import Phone, Place
+from envs.uinav.phone import layout
+from envs.uinav.phone.app import HOME, App, app_of, templates_of
+from envs.uinav.phone.layout import Arranged
+from envs.uinav.phone.oracle import next_action, reaches
+from envs.uinav.phone.state import Phone, Place
+from envs.uinav.phone.widgets import Widget
+from envs.uinav.phone.words import POPUPS
 from envs.uinav.screen import Screen
-from envs.uinav.widgets import Widget
-from envs.uinav.words import POPUPS
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up

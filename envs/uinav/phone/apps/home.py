@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from envs.uinav.app import HOME, App, app_of, register_app
-from envs.uinav.phone import Phone
-from envs.uinav.phone_device import open_app
-from envs.uinav.widgets import Widget, app_icon
+from envs.uinav.phone.app import HOME, App, app_of, register_app
+from envs.uinav.phone.device import open_app
+from envs.uinav.phone.state import Phone
+from envs.uinav.phone.widgets import Widget, app_icon
 
 
 def home(phone: Phone) -> Iterator[Widget]:

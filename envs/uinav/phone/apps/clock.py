@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Check, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, go, put, put_item, swap, swapped, with_item, without
-from envs.uinav.widgets import Widget, button, check, field, foot_button, icon, item, tab, text, title, toggle
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, go, put, put_item, swap, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, check, field, foot_button, icon, item, tab, text, title, toggle
 
 LABELS = (
     "Wake up|Gym|School run|Take pills|Water plants|Call home|Team call|Bake bread|Walk the dog|Laundry|Lunch break|"

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.apps.clock import save_button
-from envs.uinav.oracle import Hands
-from envs.uinav.phone import Phone, go, put
-from envs.uinav.widgets import Widget, button, field, item, option, text, title, toggle
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.apps.clock import save_button
+from envs.uinav.phone.oracle import Hands
+from envs.uinav.phone.state import Phone, go, put
+from envs.uinav.phone.widgets import Widget, button, field, item, option, text, title, toggle
 
 LEVELS = ("10%", "25%", "50%", "75%", "100%")
 TONES = (

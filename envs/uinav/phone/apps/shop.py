@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, choose, go, matching, put_item, swapped, with_item, without
-from envs.uinav.widgets import Widget, button, field, foot_button, icon, item, option, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, choose, go, matching, put_item, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title
 
 NOUNS = {
     "Kitchen": "kettle mug pan teapot toaster".split(),

@@ -1,8 +1,8 @@
 """What an app's pages are written in: widgets, without a place on the screen yet.
 
-A page is a function of the phone that yields widgets from top to bottom; `envs.uinav.layout` gives them boxes. What a
-widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card", 3)`
-calls `go(phone, "card", 3)`, which returns the phone as it is then.
+A page is a function of the phone that yields widgets from top to bottom; `envs.uinav.phone.layout` gives them boxes.
+What a widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card",
+3)` calls `go(phone, "card", 3)`, which returns the phone as it is then.
 """
 
 from typing import Any, NamedTuple

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Check, Route, Template, Values, register_app
-from envs.uinav.apps import contacts
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, go, swapped, with_item, without
-from envs.uinav.widgets import Widget, button, field, icon, item, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.apps import contacts
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, go, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, icon, item, text, title
 
 TEXTS = (
     *words.SENTENCES,

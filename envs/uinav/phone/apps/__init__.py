@@ -1,6 +1,6 @@
 """The apps of the phone, one file each."""
 
-from envs.uinav.apps import (
+from envs.uinav.phone.apps import (
     calendar,
     clock,
     contacts,

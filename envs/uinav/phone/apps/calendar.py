@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.apps import mail
-from envs.uinav.apps.clock import minutes_of, save_button, time_at
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, go, swap, swapped, with_item, without
-from envs.uinav.widgets import Widget, button, field, icon, item, option, tab, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.apps import mail
+from envs.uinav.phone.apps.clock import minutes_of, save_button, time_at
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, go, swap, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, icon, item, option, tab, text, title
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri")
 EVENTS = (

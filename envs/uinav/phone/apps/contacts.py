@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Check, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands
-from envs.uinav.phone import Phone, ask, back, go, put_item, swapped, with_item, without
-from envs.uinav.widgets import Widget, button, field, icon, item, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands
+from envs.uinav.phone.state import Phone, ask, back, go, put_item, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, icon, item, text, title
 
 COMPANIES = (
     "Blue Door|North Mill|Lark Books|Oak Dental|River Bank|Sun Motors|Pine Foods|Kite Travel|Stone Legal|Maple Press|"

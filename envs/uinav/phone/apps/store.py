@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from envs.uinav import words
 from envs.uinav.actions import Action
-from envs.uinav.app import App, Route, Template, Values, register_app
-from envs.uinav.oracle import Hands, tapping
-from envs.uinav.phone import Phone, ask, back, choose, go, matching, put_item, swap, swapped
-from envs.uinav.widgets import Widget, button, field, foot_button, item, option, tab, text, title
+from envs.uinav.phone import words
+from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.state import Phone, ask, back, choose, go, matching, put_item, swap, swapped
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, item, option, tab, text, title
 
 FIRST = "Pixel Cloud Daily Magic Turbo Happy Smart Tiny Rocket Lucky Cosmic Pocket Swift Mellow".split()
 SECOND = "Chess Budget Radio Planner Puzzle Recipes Fitness Camera Piano Weather Quiz Diary Scanner".split()

@@ -11,9 +11,9 @@ from perlhf.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from envs.uinav.actions import Action
-    from envs.uinav.oracle import Hands
-    from envs.uinav.phone import Phone
-    from envs.uinav.widgets import Widget
+    from envs.uinav.phone.oracle import Hands
+    from envs.uinav.phone.state import Phone
+    from envs.uinav.phone.widgets import Widget
 
 HOME = "home"
 Values = Mapping[str, Any]  # what a goal is about, by name; those that occur in its text are str

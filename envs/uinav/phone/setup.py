@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from envs.uinav.app import apps_of_module, find_template, templates_of
-from envs.uinav.apps import BUILT_IN
-from envs.uinav.phone_device import PhoneDevice
+from envs.uinav.phone.app import apps_of_module, find_template, templates_of
+from envs.uinav.phone.apps import BUILT_IN
+from envs.uinav.phone.device import PhoneDevice
 from perlhf.errors import UserError
 
 
