@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from envs.uinav.actions import DIRECTIONS, Action, parse_action
 from envs.uinav.device import Ending
+from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, app_of, templates_of
 from envs.uinav.phone.apps import BUILT_IN
 from envs.uinav.phone.device import PhoneDevice
@@ -141,6 +142,8 @@ class PhoneMachine(RuleBasedStateMachine):
         screen = DEVICE.screen(self.state)
         check_screen(screen)
         assert screen.describe() == DEVICE.describe(self.state)
+        _, _, widgets, _ = layout.sorted_out(layout.widgets(phone))
+        assert layout.height_of(widgets) == layout.stacked(widgets)[1]
         bottom = KEYBOARD.top if phone.focus else BOTTOM
         body = next(part for part in screen.parts if part.kind == "list")
         assert body.box.top == BODY_TOP
@@ -238,6 +241,4 @@ def stops(state, direction):
 
 
 def pages(state):
-    from envs.uinav.phone.layout import widgets
-
-    return widgets(state.phone)
+    return layout.widgets(state.phone)
