@@ -4,9 +4,10 @@ python benchmarks/uinav_speed.py [--no-browser]
 
 CPU time of this process for perlhf, which does all of its work in it; elapsed time for miniwob (`pip install miniwob
 selenium`, Debian's chromium and chromium-driver), whose work is done by others: a browser and its driver. The oracle's
-actions are looked up beforehand. Episodes are of all templates; resets are counted with the steps that follow them.
+actions are looked up beforehand. Episodes are of all templates and none is played twice; resets are counted too.
 """
 
+import itertools
 import os
 import shutil
 import statistics
@@ -27,7 +28,7 @@ def main() -> None:
     """Prints the median and the range of several repeats for each kind."""
     rates = {}
     for name, options, episodes in (("text", {}, EPISODES), ("pixels", {"image": True}, EPISODES // 10)):
-        alone, together = one(options, episodes), many(options, max(1, episodes // NUM_ENVS))
+        alone, together = one(options, episodes), many(options, 6 * max(1, episodes // NUM_ENVS))
         rates[name], ratio = report_both(name, alone, together)
         print(f"  {NUM_ENVS} side by side / one env: {ratio:.2f}")
     if "--no-browser" not in sys.argv:
@@ -52,49 +53,59 @@ def report(name: str, rates: list[float]) -> float:
 
 def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
     """The median rate of one env, and the median ratio of many to one, measured in turns."""
-    rate(alone), rate(together)  # the data of apps are made when they are first asked for
+    rate(alone), rate(together)  # warms up
     pairs = [(rate(alone), rate(together)) for _ in range(REPEATS)]
     median = report(f"{name}, one env", [single for single, _ in pairs])
     report(f"{name}, {NUM_ENVS} side by side", [many for _, many in pairs])
     return median, statistics.median([many / single for single, many in pairs])
 
 
-def one(options: dict, episodes: int) -> Callable[[], tuple[int, float]]:
-    """Episodes of one env, one after the other."""
+def one(options: dict, episodes: int) -> Play:
+    """The next episodes of one env, one after the other; no repeat plays an episode that another played."""
     env = gym.make(UINAV, disable_env_checker=True, **options)
-    plans = []
-    for number in range(episodes):
-        env.reset(seed=0 if number == 0 else None)
-        plan, over = [], False
-        while not over:
-            plan.append(env.unwrapped.oracle())
-            over = env.step(plan[-1])[2]
-        plans.append(plan)
+    rounds = []
+    env.reset(seed=0)
+    for _ in range(1 + REPEATS):
+        rounds.append([plan_of(env) for _ in range(episodes)])
+    env.reset(seed=0)
+    following = iter(rounds)
 
     def play() -> tuple[int, float]:
+        plans = next(following)
         start = time.process_time()
-        for number, plan in enumerate(plans):
-            env.reset(seed=0 if number == 0 else None)
+        for plan in plans:
             for action in plan:
                 env.step(action)
+            env.reset()
         return sum(map(len, plans)), time.process_time() - start
 
     return play
 
 
-def many(options: dict, rounds: int) -> Callable[[], tuple[int, float]]:
-    """As many steps of a vector env."""
-    env, steps = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options), 6 * rounds
+def plan_of(env: gym.Env) -> list[str]:
+    """What the oracle does in the episode that has begun; another one is begun."""
+    plan, over = [], False
+    while not over:
+        plan.append(env.unwrapped.oracle())
+        over = env.step(plan[-1])[2]
+    env.reset()
+    return plan
+
+
+def many(options: dict, steps: int) -> Play:
+    """The next steps of a vector env."""
+    env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
     env.reset(seed=0)
     plans = []
-    for _ in range(steps):
+    for _ in range((1 + REPEATS) * steps):
         plans.append(env.oracle())
         env.step(plans[-1])
+    env.reset(seed=0)
+    following = iter(plans)
 
     def play() -> tuple[int, float]:
         start = time.process_time()
-        env.reset(seed=0)
-        for actions in plans:
+        for actions in itertools.islice(following, steps):
             env.step(actions)
         return steps * NUM_ENVS, time.process_time() - start
 

@@ -55,6 +55,8 @@ def main() -> None:
 
 def print_ui_tables(full_id: str, options: Options) -> None:
     """The templates of a UI task, and what tricks reach."""
+    if options.data != "miniature":
+        raise UserError(f"--data {options.data}: the tables of {full_id} are of the simulated phone, 'miniature'.")
     task = task_of(full_id, **env_options(full_id, options.env_options), split="test")
     assert isinstance(task, UINav)
     print("| app | template | a goal | oracle's steps | |\n|---|---|---|---|---|")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from envs.uinav.beginners import TRICKS, Beginner
+from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.task import Episode, UINav
 from evaluation.metrics import Interval, bootstrap_mean
 
@@ -14,13 +15,20 @@ EPISODES = 50  # of each template, to count the oracle's steps
 def template_rows(task: UINav) -> Iterator[tuple[str, str, str, str, str]]:
     """App, template, an example of its goal, the oracle's steps (median, least to most) and what else is to say."""
     rng = np.random.default_rng(0)
-    for name, (app, template) in task.known.items():
+    for name in drawn(task):
+        app, template = task.known[name]
         episodes = [task.start(rng, {"template": name, "feasible": True}) for _ in range(EPISODES)]
         lengths = [steps_of_oracle(task, episode) for episode in episodes]
         steps = f"{np.median(lengths):.0f} ({min(lengths)} to {max(lengths)})"
         kind = "answer" if template.answer is not None else "state"
         notes = [kind, *["may be infeasible"] * (template.absent is not None), *["held out"] * template.held_out]
         yield app, name, episodes[0].goal.text, steps, ", ".join(notes)
+
+
+def drawn(task: UINav) -> tuple[str, ...]:
+    """The templates that the task draws from."""
+    assert isinstance(task.device, PhoneDevice)
+    return task.device.templates
 
 
 def steps_of_oracle(task: UINav, episode: Episode) -> int:
@@ -41,7 +49,7 @@ def trick_rows(task: UINav, count: int, seed: int) -> Iterator[tuple[str, Interv
 
 def successes(task: UINav, trick: Beginner | None, count: int, seed: int) -> list[float]:
     """1 for each episode that reached its goal, else 0; None plays the oracle."""
-    rng, names = np.random.default_rng(seed), list(task.known)
+    rng, names = np.random.default_rng(seed), drawn(task)
     reached = []
     for number in range(count):
         episode, over = task.start(rng, {"template": names[number % len(names)]}), False

@@ -103,7 +103,8 @@ def _read(written: str) -> str:
     bare = written.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         try:
-            return str(json.loads(bare))
+            said = str(json.loads(bare))
+            return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half of a pair is left
         except ValueError:
             pass
     return bare

@@ -16,7 +16,7 @@ _APPS = "Mail Contacts Messages Clock Calendar Settings Notes Shop Search Maps M
 
 
 def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
-    """A legal action drawn at random: most are clicks on what can be clicked, what is typed is a value of the goal."""
+    """An action drawn at random: most are clicks on what can be clicked, what is typed is a value of the goal."""
     kind = str(rng.choice(_KINDS, p=_WEIGHTS))
     wanted = {"click": "clickable", "type": "editable", "long_press": "long_clickable"}.get(kind)
     if wanted is not None:

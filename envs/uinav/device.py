@@ -1,6 +1,6 @@
 """What UI tasks need of a device: the phone of this package, a recording, a live one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -76,6 +76,9 @@ class Device(Protocol):
 
     def picture(self, state: Any) -> np.ndarray | None:
         """What is shown as pixels, (512, 288, 3) uint8, where the device has a picture; None to draw the screen."""
+
+    def needed(self, state: Any, goal: Goal) -> Sequence[str]:
+        """Texts that a screen has to keep for the oracle's actions to make sense."""
 
     def oracle(self, state: Any, goal: Goal) -> Action:
         """A right next action."""

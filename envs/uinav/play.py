@@ -9,6 +9,7 @@ oracle would do, `quit` ends.
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -18,7 +19,7 @@ from envs.core import TaskEnv
 from envs.uinav.drawing.film import film_kind, save_film
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.task import UINav
-from perlhf.errors import run_command
+from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 
 
@@ -38,6 +39,8 @@ def main() -> None:
     options = parse_options(Options, prog="python -m envs.uinav.play")
     if options.film:
         film_kind(options.film)  # refused before anything is played, not after
+        if not Path(options.film).parent.is_dir():
+            raise UserError(f"--film {options.film}: there is no folder {Path(options.film).parent}; make it first.")
     env = gym.make("perlhf/UINav-v0", templates=[options.task], apps=options.apps, split="test", render_mode="human")
     player = env.unwrapped
     assert isinstance(player, TaskEnv)
@@ -69,8 +72,11 @@ def ask(player: TaskEnv) -> str | None:
             return None
         if typed == "hint":
             print(player.oracle())
-        elif typed:
-            return f"click({typed})" if typed.isdecimal() else typed
+        elif player.action_space.contains(typed):
+            if typed:
+                return f"click({typed})" if typed.isdecimal() else typed
+        else:
+            print("too long, or not valid text")
 
 
 class Film:
@@ -83,8 +89,8 @@ class Film:
 
     def add(self, player: TaskEnv, action: str) -> None:
         """Adds the screen that is shown and the action that is said to it."""
-        played = self.task.play(player._state, action)
-        screen = self.task.device.screen(player._state.state)
+        played = self.task.play(player.state, action)
+        screen = self.task.device.screen(player.state.state)
         self.frames.append(draw_screen(screen, tap=self.task.tapped(played.turn)))
         self.captions.append(action)
 

@@ -135,6 +135,10 @@ class RecordedDevice:
         text = move.text or ("it cannot be done" if move.kind == "infeasible" else "")
         return Action(move.kind, 0 if target is None else self._shown(state).index(target) + 1, text)
 
+    def needed(self, state: Position, goal: Goal) -> Sequence[str]:
+        """Nothing but what the next action says: a recording knows no more of its goal."""
+        return ()
+
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuses what `reset` cannot take; UserError."""
         index, count = options.get("index", 0), len(self.trajectories)

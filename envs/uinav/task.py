@@ -1,5 +1,6 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -53,6 +54,13 @@ class Episode(NamedTuple):
     ending: Ending | None = None
     prompt: str = ""
     image: np.ndarray | None = None
+
+    # What is shown follows from the rest, and an array has no truth value.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Episode) and tuple(self[:-2]) == tuple(other[:-2])
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
 
 class UINav(Task):
@@ -117,11 +125,17 @@ class UINav(Task):
         max_elements: int = 40,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        if not 0 <= augment <= 1:
+            raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
+        if not isinstance(data, (str, os.PathLike)):
+            raise UserError(f"data must be 'miniature' or a path, got {data!r}.")
+        for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal}.items():
+            if not isinstance(value, bool):
+                raise UserError(f"{option} must be True or False, got {value!r}.")
+        if not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        if max_steps is not None and max_steps < 1:
-            raise UserError(f"max_steps must be at least 1, got {max_steps!r}.")
+        for option, number in {"max_steps": max_steps, "max_elements": max_elements}.items():
+            if number is not None and (type(number) is not int or number < 1):
+                raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
@@ -154,7 +168,9 @@ class UINav(Task):
         if not isinstance(feasible, bool):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
-            find_template(options["template"], self.known)
+            name = find_template(options["template"], self.known)
+            if not feasible and self.known[name][1].absent is None:
+                raise UserError(f"template {name!r} can always be done; leave out the option 'feasible'.")
         if self.recordings is not None:
             self.recordings.check(options)
 
@@ -189,10 +205,13 @@ class UINav(Task):
             return screen
         rng = Random(f"{episode.seed} augment {len(episode.responses)}")
         action = self.device.oracle(episode.state, episode.goal)
-        return augmented(screen, action, episode.goal, self.augment, rng)
+        needed = (*episode.goal.values.values(), *self.device.needed(episode.state, episode.goal))
+        return augmented(screen, action, needed, self.augment, rng)
 
     def observe(self, state: Episode) -> dict[str, Any]:
-        return {"prompt": state.prompt} if state.image is None else {"prompt": state.prompt, "image": state.image}
+        if state.image is None:
+            return {"prompt": state.prompt}
+        return {"prompt": state.prompt, "image": state.image.copy()}  # the episode keeps its own
 
     def turn(self, state: Episode, response: str = "") -> Turn:
         reference = {"template": state.goal.template, "goal": state.goal.text, "after": state}
@@ -282,10 +301,19 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def state_to_json(self, state: Episode) -> Any:
-        return {"seed": state.seed, "options": dict(state.options), "responses": list(state.responses)}
+        return {
+            "seed": state.seed,
+            "options": dict(state.options),
+            "goal": state.goal.text,
+            "responses": list(state.responses),
+        }
 
     def state_from_json(self, value: Any) -> Episode:
+        self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
+        if episode.goal.text != value["goal"]:
+            problem = f"the state was saved with the goal {value['goal']!r}, and here it has {episode.goal.text!r}"
+            raise UserError(f"{problem}; restore it in an env with the same templates, apps and split.")
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode

@@ -1,6 +1,7 @@
 """Two tricks of UINav (arXiv 2312.10170): utterance masking, and augmentation of what does not matter."""
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 from envs.uinav.actions import Action
@@ -34,31 +35,35 @@ def unmask(response: str, goal: Goal) -> str:
     return response
 
 
-def augment(screen: Screen, action: Action, goal: Goal, share: float, rng: Random) -> Screen:
+def augment(screen: Screen, action: Action, needed: Sequence[str], share: float, rng: Random) -> Screen:
     """The screen with what does not matter for the next action changed: other words in it, its box moved a little.
 
     Args:
         screen: what is shown.
-        action: the right one; what it points at stays.
-        goal: what it speaks of stays too.
+        action: the right one; what it points at, and what says its text, stays.
+        needed: other texts that stay, and that no changed element says: the values of the goal, an answer.
         share: of the elements that do not matter.
         rng: of the changes.
     """
+    kept = [text.casefold() for text in (action.text, *needed) if text]
     changed = {}
     for number, element in enumerate(screen.elements, 1):
-        if number != action.element and not _matters(element, goal) and rng.random() < share:
-            changed[id(element)] = _changed(element, rng)
+        if number != action.element and not _says(element, kept) and not element.editable and rng.random() < share:
+            changed[id(element)] = _changed(element, kept, rng)
     parts = tuple(part._replace(children=tuple(changed.get(id(e), e) for e in part.children)) for part in screen.parts)
     return screen._replace(parts=parts, elements=tuple(changed.get(id(e), e) for e in screen.elements))
 
 
-def _matters(element: Element, goal: Goal) -> bool:
-    said = f"{element.text} {element.description}".casefold()
-    return element.editable or any(value.casefold() in said for value in goal.values.values())
+def _says(element: Element, texts: Sequence[str]) -> bool:
+    """Whether the element says one of the texts, or a part of one, as a name in a goal may be cut."""
+    said = f"{element.text} {element.description}".strip().casefold()
+    return any(text in said or (len(said) > 1 and said in text) for text in texts)
 
 
-def _changed(element: Element, rng: Random) -> Element:
+def _changed(element: Element, kept: Sequence[str], rng: Random) -> Element:
     words = pick(rng, (pick(rng, SUBJECTS), pick(rng, SENTENCES), full_name(rng)))
+    if any(text in words.casefold() or words.casefold() in text for text in kept):
+        words = "Something else"  # no second element may say what the goal is about
     left, top, right, bottom = element.box
     across, down = rng.randint(-_JITTER, _JITTER), rng.randint(-_JITTER, _JITTER)
     across, down = max(-left, min(across, WIDTH - right)), max(-top, min(down, HEIGHT - bottom))

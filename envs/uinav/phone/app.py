@@ -40,7 +40,7 @@ class Template:
         app: the app where the task is done, or, from the oracle's hands, the one where the next step is; None takes
             the app that the template belongs to.
         needs: names of other apps that must be on the phone.
-        held_out: never drawn for training.
+        held_out: drawn for the test split alone, unless it is named.
     """
 
     name: str
@@ -141,8 +141,8 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
     Raises:
         UserError: it is not, with the nearest that is.
     """
-    if name not in known:
-        raise UserError(f"unknown template {name!r}.{did_you_mean(name, known)}")
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"unknown template {name!r}.{did_you_mean(str(name), known)}")
     return name
 
 

@@ -11,13 +11,14 @@ from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
-from envs.uinav.phone.state import Phone, Place
+from envs.uinav.phone.state import Dialog, Phone, Place
 from envs.uinav.phone.widgets import Widget
 from envs.uinav.phone.words import POPUPS
 from envs.uinav.screen import Screen
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
+LONGEST = 100  # characters in a field
 DARK = 0.4  # phones whose theme is dark at first
 
 
@@ -63,7 +64,7 @@ class PhoneDevice:
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
-        name = options.get("template") or self.templates[int(rng.random() * len(self.templates))]
+        name = options.get("template") or self._draw(rng, options)
         phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
         template = self.known[name][1]
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
@@ -75,6 +76,19 @@ class PhoneDevice:
         wording = template.goals[int(rng.random() * len(template.goals))]
         named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
         return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
+
+    def _draw(self, rng: Random, options: Mapping[str, Any]) -> str:
+        """A template; one that can be infeasible where that is asked for."""
+        names: Sequence[str] = self.templates
+        if options.get("feasible") is False:
+            names = [name for name in names if self.known[name][1].absent is not None] or names
+        return names[int(rng.random() * len(names))]
+
+    def needed(self, state: State, goal: Goal) -> tuple[str, ...]:
+        """Texts on the screen that are still needed: what the task is about, and its answer."""
+        answer = self.known[goal.template][1].answer
+        said = () if answer is None or not goal.feasible else (answer(state.phone, state.values),)
+        return (*said, *(value for value in state.values.values() if isinstance(value, str)))
 
     def screen(self, state: State) -> Screen:
         """What the phone shows."""
@@ -150,7 +164,11 @@ def _type(phone: Phone, widget: Widget | None, action: Action) -> Done:
         return phone, "elements are numbered from 1"
     if widget.kind != "field":
         return phone, f"{widget.kind} {action.element} is no field"
-    return phone.fill(**{widget.name: action.text})._replace(focus=widget.name), ""
+    if len(action.text) > LONGEST:
+        return phone, f"a field holds at most {LONGEST} characters"
+    # A field is one line, so that nothing typed looks like a line of the prompt.
+    text = "".join(letter if letter.isprintable() else " " for letter in action.text)
+    return phone.fill(**{widget.name: text})._replace(focus=widget.name), ""
 
 
 def _scroll(phone: Phone, widget: Widget | None, action: Action) -> Done:
@@ -175,13 +193,13 @@ def _next_offset(phone: Phone, down: bool) -> int:
     offset = min(phone.place.scroll, most)
     if down:
         hidden = [upper for _, _, upper, _, lower in rows if lower > offset + seen]
-        return min(most, max(hidden[0], offset + 1) if hidden else most)
+        return min(most, hidden[0] if hidden and hidden[0] > offset else offset + seen)
     hidden = [lower for _, _, upper, _, lower in rows if upper < offset]
     return max(0, min(hidden[-1] - seen, offset - 1) if hidden else 0)
 
 
 def _swipe(phone: Phone, direction: str) -> Done:
-    """To the page beside this one, which an app names `left` or `right`: functions of the phone among its pages."""
+    """To the tab beside the one that is chosen."""
     beside = [w for w in layout.widgets(phone) if w.kind == "tab"]
     chosen = next((i for i, w in enumerate(beside) if w.checked), None)
     if chosen is None:
@@ -197,7 +215,7 @@ def _back(phone: Phone, widget: Widget | None, action: Action) -> Done:
     if phone.focus:
         return layout.hide_keyboard(phone), ""
     if phone.dialog is not None:
-        return layout.close(phone), ""
+        return layout.answer(phone, *phone.dialog.dismiss), ""
     if phone.app == HOME:
         return phone, "this is the home screen"
     return phone.back(), ""
@@ -252,11 +270,9 @@ def _chance(seed: int, app: str) -> float:
 
 
 def _ask_permission(phone: Phone, app: App) -> Phone:
-    return phone.ask(
-        f"Allow {app.title} to {app.permission}?",
-        ("Allow", Phone.flag, f"allowed {app.name}"),
-        ("Deny", _deny, app.title),
-    )
+    question, deny = f"Allow {app.title} to {app.permission}?", (_deny, app.title)
+    buttons = (("Allow", Phone.flag, f"allowed {app.name}"), ("Deny", *deny))
+    return phone._replace(dialog=Dialog(question, buttons, deny), focus="")
 
 
 def _deny(phone: Phone, title: str) -> Phone:

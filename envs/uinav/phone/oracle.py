@@ -1,10 +1,11 @@
-"""The oracle: what a person who knows the phone would do next, whatever was done before.
+"""The oracle: what a person who knows the phone would do next; it has no memory, and undoes no mistakes.
 
 A template says for each page what to do there (`Template.route`), with the hands below; from any other page the oracle
 goes back, and from any other app it opens the right one. Dialogs are agreed to. What is not there after a look at the
 whole page makes the task infeasible, and the oracle says so only then.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,4 +173,4 @@ def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, A
 
 def plain(text: str) -> str:
     """An answer without what does not count: case, space around and between words, a full stop at the end."""
-    return " ".join(text.casefold().split()).rstrip(".")
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".")

@@ -24,6 +24,8 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     known = templates_of(installed)
     drawn = [find_template(name, known) for name in listed(templates)]
     by_default = [name for name, (_, template) in known.items() if split == "test" or not template.held_out]
+    if not drawn and not by_default:
+        raise UserError(f"there is no template in apps {'+'.join(installed)!r} for split {split!r}.")
     return PhoneDevice(installed, drawn or by_default)
 
 
@@ -38,5 +40,11 @@ def installed_apps(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def listed(names: str | Sequence[str]) -> list[str]:
-    """Names joined by "+", or a list of them."""
+    """Names joined by "+", or a list of them.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"templates and apps are names, joined by '+' or in a list; got {names!r}.")
     return [name for name in names.split("+") if name] if isinstance(names, str) else list(names)

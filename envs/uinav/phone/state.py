@@ -38,10 +38,12 @@ class Dialog(NamedTuple):
     Attributes:
         text: what it says.
         buttons: (label, function, arguments...), the first of which agrees.
+        dismiss: what going back from it does, besides closing it: a function and its arguments.
     """
 
     text: str
     buttons: tuple[tuple[Any, ...], ...]
+    dismiss: tuple[Any, ...] = ()
 
 
 class Phone(NamedTuple):
