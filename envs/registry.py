@@ -11,6 +11,8 @@ from envs.core import make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
 from envs.task import Task
 from envs.text_task import TextTask
+from envs.uinav.steps import UISteps
+from envs.uinav.task import UINav
 from perlhf.errors import UserError, did_you_mean, one_line
 
 
@@ -76,6 +78,12 @@ def backbone_name(name: str, full_id: str) -> str:
     return task_class(gym.spec(full_id).kwargs["task"]).shipped_backbone if name == "tiny" else name
 
 
+def reward_spec(text: Any, full_id: str) -> Any:
+    """The reward that a command means: "bundled" is the learned one of the env's task, all else stays."""
+    learned = task_class(gym.spec(full_id).kwargs["task"]).trained_reward
+    return learned if text == "bundled" and learned is not None else text
+
+
 def task_of(full_id: str, **options: Any) -> Task:
     """The task of a registered env, made with `options` (data, split...)."""
     kwargs = {k: v for k, v in gym.spec(full_id).kwargs.items() if k not in ("reward", "render_mode")}
@@ -84,7 +92,7 @@ def task_of(full_id: str, **options: Any) -> Task:
 
 
 def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[TextTask]:
-    """A text task over each of some splits, as the options of a command describe it.
+    """A text task over each of some splits, as the options of a command describe it; of a UI task its single steps.
 
     Args:
         full_id: of a registered env.
@@ -97,6 +105,7 @@ def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[
     """
     options = {**env_options(full_id, env_options_text), "data": data}
     tasks = [task_of(full_id, **options, split=split) for split in splits]
+    tasks = [UISteps(task) if isinstance(task, UINav) else task for task in tasks]
     if not all(isinstance(task, TextTask) for task in tasks):
         raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")
     return cast(list[TextTask], tasks)

@@ -112,7 +112,15 @@ class TextTask(Task):
     def info(self, state: int) -> dict[str, Any]:
         return {"index": state}
 
+    def groups(self, state: int) -> Sequence[str]:
+        return tuple(self.records[state].meta.get("groups", ()))
+
     # What miniature data can do and real data cannot: label any response.
+
+    @property
+    def can_rate(self) -> bool:
+        """Whether there is somebody to label any response."""
+        return self.miniature is not None
 
     @property
     def annotated(self) -> MiniatureCorpus:

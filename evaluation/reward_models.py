@@ -7,6 +7,7 @@ import numpy as np
 
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
+from envs.turn import Turn
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.preferences import Labels, Preferences
@@ -81,9 +82,10 @@ def majority_accuracy(held_out: Sequence[LabelledRecord]) -> float:
 
 def label_ceiling(task: TextTask, records: Sequence[AnyRecord]) -> float | None:
     """The best expected accuracy on labels of pairs, or the AUC of gold itself on labels of responses."""
-    if task.miniature is None:
+    if not task.can_rate:
         return None
     if isinstance(records[0], LabelledRecord):
-        golds = [task.miniature.judge(r.meta, r.response) for r in records if isinstance(r, LabelledRecord)]
-        return auc(golds, [r.label for r in records if isinstance(r, LabelledRecord)])
+        labelled = [r for r in records if isinstance(r, LabelledRecord)]
+        golds = [task.judge(Turn(r.prompt, r.response, r.meta)) or 0.0 for r in labelled]
+        return auc(golds, [r.label for r in labelled])
     return float(np.mean([task.label_ceiling(r) for r in records if isinstance(r, Record)]))

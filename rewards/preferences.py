@@ -96,7 +96,7 @@ class Labels(Preferences):
 
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What is true of the prompt whatever the responses; such as votes are not."""
-    return {key: meta[key] for key in PROMPT_META if key in meta}
+    return {key: meta[key] for key in (*PROMPT_META, "state") if key in meta}
 
 
 def preferences_of(task: TextTask) -> Preferences:
@@ -136,7 +136,7 @@ def sampled(
     """
     if count == 0:
         return []
-    if task.miniature is None:
+    if not task.can_rate:
         raise UserError("samples of the policy need a labeller, which only the miniature data have.")
     generator = torch.Generator(role.backbone.device).manual_seed(seed)
     records: list[Any] = []
