@@ -29,7 +29,7 @@ from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
-from envs.registry import backbone_name, env_id, env_options, reward_spec, task_of
+from envs.registry import backbone_name, class_of, env_id, env_options, reward_spec, task_of
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator
@@ -101,14 +101,15 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run; with `--resume` those of that run, under `--config`, under the command line.
+    """The options of a new run, over its task's defaults; with `--resume` those of that run; the command line wins.
 
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG)
     if options.resume is None:
-        return options
+        of_task = replace(Options(), **class_of(env_id(options.env)).training)
+        return parse_options(with_defaults(of_task), arguments, prog=PROG)
     before = options_of(Path(options.resume))
     after = parse_options(with_defaults(before), arguments, prog=PROG)
     refuse_changes(before, after)

@@ -69,18 +69,23 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
     for name in options:
         if name in ("data", "split", "reward"):
             raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
-    refuse_unknown(task_class(gym.spec(full_id).kwargs["task"]), options, but=frozenset({"data", "split"}))
+    refuse_unknown(class_of(full_id), options, but=frozenset({"data", "split"}))
     return options
+
+
+def class_of(full_id: str) -> type[Task]:
+    """The class of the task of a registered env."""
+    return task_class(gym.spec(full_id).kwargs["task"])
 
 
 def backbone_name(name: str, full_id: str) -> str:
     """The backbone that a command means: "tiny" is the shipped one of the env's task, all else stays."""
-    return task_class(gym.spec(full_id).kwargs["task"]).shipped_backbone if name == "tiny" else name
+    return class_of(full_id).shipped_backbone if name == "tiny" else name
 
 
 def reward_spec(text: Any, full_id: str) -> Any:
     """The reward that a command means: "bundled" is the learned one of the env's task, all else stays."""
-    learned = task_class(gym.spec(full_id).kwargs["task"]).trained_reward
+    learned = class_of(full_id).trained_reward
     return learned if text == "bundled" and learned is not None else text
 
 

@@ -27,7 +27,7 @@ class Goal(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How an episode ended: by a policy's "done" or "infeasible" and what it said, or by the device: "over", or "failed"."""
+    """How an episode ended: "done" or "infeasible" and what the policy said, or by the device "over" or "failed"."""
 
     kind: str
     said: str = ""

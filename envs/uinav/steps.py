@@ -43,7 +43,7 @@ class UISteps(TextTask):
     def _labelled(self, number: int, state: Episode, rng: np.random.Generator) -> Iterator[LabelledRecord]:
         meta = {"state": number, "groups": list(self.task.groups(state))}
         for response in self._responses(state, rng):
-            yield LabelledRecord(state.prompt, response, float(is_right(self.task, state, response)), meta)
+            yield LabelledRecord(state.prompt, response, float(self.right(state, response)), meta)
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
@@ -60,7 +60,11 @@ class UISteps(TextTask):
         return True
 
     def judge(self, turn: Turn) -> float:
-        return float(is_right(self.task, self.states[turn.reference["state"]], turn.response))
+        return float(self.right(self.states[turn.reference["state"]], turn.response))
+
+    def right(self, state: Episode, response: str) -> bool:
+        """Whether a response is right in a state."""
+        return is_right(self.task, state, response)
 
     def rate(self, index: int, response: str, rng: np.random.Generator) -> float:
         return self.judge(self.turn(index, response))
@@ -101,9 +105,8 @@ class Endings(UISteps):
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         action = self.task.device.oracle(state.state, state.goal)
         if action.kind in ("done", "infeasible"):
+            other = altered if action.kind == "done" and action.text else too_soon
             yield self.task.said(action, state)
-            yield self.task.said(
-                altered(action, state.goal, rng) if action.text else too_soon(action, state.goal, rng), state
-            )
+            yield self.task.said(other(action, state.goal, rng), state)
         elif rng.random() < _HARD:
             yield self.task.said(too_soon(action, state.goal, rng), state)

@@ -92,8 +92,8 @@ class UINav(Task):
     that fails truncates it, and the step that it failed at is no fault of the policy.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`, or `failed` where the
-    device failed.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`, or
+    `failed` where the device failed.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
@@ -112,6 +112,9 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav"}, {"reward": "gold", "weight": 2.0}]
+    training: ClassVar[Mapping[str, Any]] = {
+        "n_steps": 8, "total_timesteps": 15_360, "batch_size": 32, "kl_coef": 0.05, "max_new_tokens": 48,
+    }  # fmt: skip
     shipped_backbone = "tiny-uinav"
     success_at: ClassVar[float] = 1.0
     reset_options = frozenset({"template", "feasible", "seed"})
