@@ -13,6 +13,7 @@ import evaluation.evaluate
 import evaluation.picture
 import evaluation.reproduce
 import evaluation.runs
+import evaluation.trained
 from agents import pretrain
 from backbones.roles import LoRASettings
 from envs.data.records import LabelledRecord, Record
@@ -223,12 +224,12 @@ PPO_CONFIG = {
 def test_another_commands_run_is_told_apart(tmp_path, config, kind):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     expected = f"{tmp_path} is {kind}; give a folder of agents.train_ppo."
-    assert fault(evaluation.evaluate.ppo_config, tmp_path) == expected
+    assert fault(evaluation.trained.ppo_config, tmp_path) == expected
 
 
 def test_a_ppo_run_is_known(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(PPO_CONFIG))
-    assert evaluation.evaluate.ppo_config(tmp_path) == PPO_CONFIG
+    assert evaluation.trained.ppo_config(tmp_path) == PPO_CONFIG
 
 
 def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
