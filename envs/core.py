@@ -16,10 +16,11 @@ from gymnasium.vector.utils import batch_space
 
 from envs.entry_points import load_callable
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
-from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns, without_paths
+from envs.reward_spec import RewardFunction, RewardSpec, checked_scores, resolve_reward, score_turns, without_paths
 from envs.spaces import Unicode
 from envs.task import Task
 from envs.turn import Turn
+from envs.vector_infos import stacked_infos
 from perlhf.errors import UserError, did_you_mean
 
 Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gold
@@ -69,8 +70,14 @@ class _TaskEnvBase:
                 raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
         return options or {}
 
-    def _rendered(self, shown: Shown) -> np.ndarray | str | None:
+    def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
+        """What `render` will show; None where it shows nothing, so that no turn is held longer than it is used."""
+        return None if self.render_mode is None else (turn, score, gold)
+
+    def _rendered(self, shown: Shown | None) -> np.ndarray | str | None:
         """A turn in this env's render mode."""
+        if shown is None:
+            return None
         if self.render_mode == "rgb_array":
             return self.task.draw(*shown)
         text = None if self.render_mode is None else self.task.write(*shown)
@@ -149,7 +156,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
         self._state, self._ended = self.task.start(self.np_random, options), False
-        self._shown = (self.task.turn(self._state), None, None)
+        self._shown = self._kept(self.task.turn(self._state))
         self._show()
         return self.task.observe(self._state), self.task.info(self._state)
 
@@ -166,10 +173,10 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
             raise ResetNeeded("the episode is over; call reset before step.")
         _check_action(self.action_space, action)
         played = self.task.play(self._state, action)
-        score = float(score_turns(self.reward_function, [played.turn])[0])
+        score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
         info = self._final_info(played.turn) if self._ended else {}
-        self._shown = (played.turn, score, info.get("gold"))
+        self._shown = self._kept(played.turn, score, info.get("gold"))
         self._show()
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
@@ -198,7 +205,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
 
     def render(self) -> np.ndarray | str | None:
         """What is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
-        return None if self._shown is None else self._rendered(self._shown)
+        return self._rendered(self._shown)
 
 
 class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.ndarray]):
@@ -231,7 +238,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * num_envs
         self._steps = [0] * num_envs
-        self._shown: list[Shown] = []
+        self._shown: list[Shown | None] = []
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -243,11 +250,9 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         """
         known = self._check_reset_options(options)
         self._seed(seed)
-        infos: dict[str, Any] = {}
-        for i in range(self.num_envs):
-            infos = self._add_info(infos, self._start(i, known), i)
-        self._shown = [(self.task.turn(state), None, None) for state in self._states]
-        return self._observations(), infos
+        infos = {i: self._start(i, known) for i in range(self.num_envs)}
+        self._shown = [self._kept(self.task.turn(state)) for state in self._states]
+        return self._observations(), stacked_infos(infos, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         """New generators where seeds are given, and where there are none yet."""
@@ -278,18 +283,19 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         rows = [self.task.play(s, a) for s, a in zip(self._states, actions, strict=True)]
         scores = score_turns(self.reward_function, [row.turn for row in rows])
         truncated = np.zeros(self.num_envs, np.bool_)
-        infos: dict[str, Any] = {}
+        infos: dict[int, dict[str, Any]] = {}
         for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True)):
             self._states[i] = row.state
             self._steps[i] += 1
             final = self._final_info(row.turn) if row.terminated or row.truncated else {}
-            self._shown[i] = (row.turn, score, final.get("gold"))
+            self._shown[i] = self._kept(row.turn, score, final.get("gold"))
             cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
             if row.terminated or cut:
                 truncated[i] = cut
                 ended = {"final_obs": self.task.observe(row.state), "final_info": final}
-                infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
-        return self._observations(), scores, np.array([row.terminated for row in rows]), truncated, infos
+                infos[i] = {**ended, **self._start(i, {})}
+        terminated = np.array([row.terminated for row in rows])
+        return self._observations(), scores, terminated, truncated, stacked_infos(infos, self.num_envs)
 
     def _need_reset(self, what: str) -> None:
         if not self._rngs:
@@ -338,7 +344,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             rng.bit_generator.state = saved
         self._states = [self.task.state_from_json(value) for value in state["states"]]
         self._steps = list(state["steps"])
-        self._shown = [(self.task.turn(s), None, None) for s in self._states]
+        self._shown = [self._kept(self.task.turn(state)) for state in self._states]
         return self._observations()
 
 

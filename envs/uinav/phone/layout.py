@@ -41,7 +41,7 @@ _WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on 
 
 def close(phone: Phone) -> Phone:
     """With no dialog."""
-    return phone._replace(dialog=None)
+    return phone if phone.dialog is None else phone._replace(dialog=None)
 
 
 class Part(NamedTuple):

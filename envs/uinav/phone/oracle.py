@@ -12,7 +12,7 @@ from typing import Any
 from envs.uinav.actions import Action
 from envs.uinav.device import Ending, Goal
 from envs.uinav.phone.app import Route, Template, app_of
-from envs.uinav.phone.layout import Arranged, arrange, sorted_out, stacked, widgets, window
+from envs.uinav.phone.layout import Arranged, sorted_out, stacked, widgets, window
 from envs.uinav.phone.state import Phone
 from envs.uinav.phone.widgets import Widget
 
@@ -25,9 +25,8 @@ class Hands:
         values: what the goal is about.
     """
 
-    def __init__(self, phone: Phone, values: Mapping[str, Any], page: Arranged | None = None) -> None:
-        self.phone, self.values = phone, values
-        self._page = page or arrange(phone)
+    def __init__(self, phone: Phone, values: Mapping[str, Any], page: Arranged) -> None:
+        self.phone, self.values, self._page = phone, values, page
 
     def __getitem__(self, name: str) -> Any:
         """A value of the goal."""
@@ -135,17 +134,19 @@ def _is(widget: Widget, label: str, name: str) -> bool:
     return not label or said == label or (said.startswith(label) and said[len(label)] in ",:")
 
 
-def next_action(phone: Phone, app: str, template: Template, goal: Goal, values: Mapping[str, Any]) -> Action:
+def next_action(
+    phone: Phone, page: Arranged, app: str, template: Template, goal: Goal, values: Mapping[str, Any]
+) -> Action:
     """The oracle's next action.
 
     Args:
-        phone: as it is.
+        phone, page: as they are.
         app: where the template belongs.
         template, goal, values: what is to be done.
     """
     if template.check is not None and goal.feasible and template.check(phone, values):
         return Action("done")
-    hands = Hands(phone, values)
+    hands = Hands(phone, values, page)
     if phone.dialog is not None:
         return hands.tap(phone.dialog.buttons[0][0])
     where = template.app or app
