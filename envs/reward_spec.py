@@ -172,10 +172,7 @@ def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[floa
 
 def _all_finite(scores: list[Any]) -> bool:
     """Whether all are finite numbers of the type float itself."""
-    for score in scores:
-        if type(score) is not float or not isfinite(score):
-            return False
-    return True
+    return all(type(score) is float and isfinite(score) for score in scores)
 
 
 def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:
