@@ -70,10 +70,6 @@ class _TaskEnvBase:
                 raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
         return options or {}
 
-    def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
-        """What `render` will show; None where it shows nothing, so that no turn is held longer than it is used."""
-        return None if self.render_mode is None else (turn, score, gold)
-
     def _rendered(self, shown: Shown | None) -> np.ndarray | str | None:
         """A turn in this env's render mode."""
         if shown is None:
@@ -156,8 +152,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
         self._state, self._ended = self.task.start(self.np_random, options), False
-        self._shown = self._kept(self.task.turn(self._state))
-        self._show()
+        self._show(self.task.turn(self._state))
         return self.task.observe(self._state), self.task.info(self._state)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -176,8 +171,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
         info = self._final_info(played.turn) if self._ended else {}
-        self._shown = self._kept(played.turn, score, info.get("gold"))
-        self._show()
+        self._show(played.turn, score, info.get("gold"))
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
     @property
@@ -185,7 +179,11 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         """The episode as its task keeps it; None before the first reset."""
         return self._state
 
-    def _show(self) -> None:
+    def _show(self, turn: Turn, score: float | None = None, gold: float | None = None) -> None:
+        """Keeps a turn for `render`, if anything is to be rendered; it holds much that is not needed for the next."""
+        if self.render_mode is None:
+            return
+        self._shown = (turn, score, gold)
         if self.render_mode == "human":
             self.render()
 
@@ -238,7 +236,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * num_envs
         self._steps = [0] * num_envs
-        self._shown: list[Shown | None] = []
+        self._shown: list[Shown | None] = []  # None where nothing is rendered, as in `TaskEnv._show`
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -300,6 +298,9 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def _need_reset(self, what: str) -> None:
         if not self._rngs:
             raise ResetNeeded(f"call reset before {what}.")
+
+    def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
+        return None if self.render_mode is None else (turn, score, gold)
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
         self._states[i] = self.task.start(self._rngs[i], options)

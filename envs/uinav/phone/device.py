@@ -12,8 +12,8 @@ from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place
-from envs.uinav.phone.widgets import Widget
-from envs.uinav.phone.words import POPUPS
+from envs.uinav.phone.widgets import Named
+from envs.uinav.phone.words import POPUPS, seeded
 from envs.uinav.screen import Screen
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
@@ -117,7 +117,7 @@ class PhoneDevice:
             front = state.page.front
             if action.element > len(front):
                 return Performed(state, str(action), f"no element {action.element}, the last is {len(front)}")
-            widget = front[action.element - 1]
+            widget = Named(*front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
         phone = _ticked(phone, state.phone.app)
         told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
@@ -150,7 +150,7 @@ class PhoneDevice:
 Done = tuple[Phone, str]  # the phone after an action, and why the action had no effect
 
 
-def _performed(phone: Phone, widget: Widget | None, action: Action) -> Done:
+def _performed(phone: Phone, widget: Named | None, action: Action) -> Done:
     """What an action does; `widget` is what it points at."""
     point = _POINTING.get(action.kind)
     if point is None:
@@ -166,7 +166,7 @@ def _ticked(phone: Phone, app: str) -> Phone:
     return phone if tick is None or phone.app != app else tick(phone)
 
 
-def _click(phone: Phone, widget: Widget, action: Action) -> Done:
+def _click(phone: Phone, widget: Named, action: Action) -> Done:
     if not widget.enabled:
         return phone, f"{widget.kind} {widget.label} is disabled"
     if widget.kind == "field":
@@ -176,13 +176,13 @@ def _click(phone: Phone, widget: Widget, action: Action) -> Done:
     return widget.tap[0](phone, *widget.tap[1:]), ""
 
 
-def _long_press(phone: Phone, widget: Widget, action: Action) -> Done:
+def _long_press(phone: Phone, widget: Named, action: Action) -> Done:
     if not widget.hold:
         return phone, f"{widget.kind} {action.element} cannot be pressed long"
     return widget.hold[0](phone, *widget.hold[1:]), ""
 
 
-def _type(phone: Phone, widget: Widget, action: Action) -> Done:
+def _type(phone: Phone, widget: Named, action: Action) -> Done:
     """UINav's macro: focus the field, replace what is in it, leave it focused."""
     if widget.kind != "field":
         return phone, f"{widget.kind} {action.element} is no field"
@@ -287,7 +287,7 @@ def open_app(phone: Phone, name: str) -> Phone:
 @lru_cache(maxsize=4096)
 def _chance(seed: int, app: str) -> float:
     """What comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
-    return Random(f"{seed} open {app}").random()
+    return seeded(f"{seed} open {app}").random()
 
 
 def _ask_permission(phone: Phone, app: App) -> Phone:

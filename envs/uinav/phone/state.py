@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
+from envs.uinav.phone.words import seeded
 
 Item = TypeVar("Item")
 _new = tuple.__new__  # makes a tuple with names in half the time; every action makes a few phones
@@ -140,7 +141,8 @@ class Phone(NamedTuple):
 
     def put_in(self, app: str, **changes: Any) -> "Phone":
         """With some of the data of an app replaced."""
-        return self._with({**self.held, app: {**self.of(app), **changes}}, self.stack, self.focus, self.notice)
+        held = {**self.held, app: {**self.of(app), **changes}}
+        return self._with(held, self.stack, self.focus, self.notice)
 
     def go(self, page: str, arg: Any = None, **fields: str) -> "Phone":
         """On another page of the same app, from which back leads here."""
@@ -200,7 +202,7 @@ class Phone(NamedTuple):
 @lru_cache(maxsize=4096)
 def _order(seed: int, of: str, count: int) -> list[int]:
     order = list(range(count))
-    Random(f"{seed} {of}").shuffle(order)
+    seeded(f"{seed} {of}").shuffle(order)
     return order
 
 
@@ -209,7 +211,7 @@ def _order(seed: int, of: str, count: int) -> list[int]:
 
 def go(phone: Phone, page: str, arg: Any = None, fields: Mapping[str, str] | None = None) -> Phone:
     """See `Phone.go`."""
-    return phone.go(page, arg, **(fields or {}))
+    return phone.at((*phone.stack, Place(phone.app, page, arg, fields or {})))
 
 
 def swap(phone: Phone, page: str, arg: Any = None) -> Phone:

@@ -3,13 +3,15 @@
 A page is a function of the phone that yields widgets from top to bottom; `envs.uinav.phone.layout` gives them boxes.
 What a widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card",
 3)` calls `go(phone, "card", 3)`, which returns the phone as it is then.
+
+Pages are made anew at every step, so widgets are bare tuples; `Named` says what is in them.
 """
 
 from typing import Any, NamedTuple
 
 
-class Widget(NamedTuple):
-    """One thing on a page.
+class Named(NamedTuple):
+    """One thing on a page, with the names of its parts: `Named(*widget)`.
 
     Attributes:
         kind: as of an `Element`, or "title" for the title of the page.
@@ -35,70 +37,74 @@ class Widget(NamedTuple):
     share: int = 1
 
 
-# Pages are made anew at every step, so the functions below write widgets out in full: twice as fast as `Widget(...)`.
-_new = tuple.__new__
+Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool | None, bool, int]
 
 
 def title(label: str) -> Widget:
     """The title of the page; a page yields one."""
-    return _new(Widget, ("title", label, "", "body", (), (), "", None, True, 1))
+    return "title", label, "", "body", (), (), "", None, True, 1
 
 
 def text(label: str, name: str = "") -> Widget:
     """Words to read."""
-    return _new(Widget, ("text", label, name, "body", (), (), "", None, True, 1))
+    return "text", label, name, "body", (), (), "", None, True, 1
 
 
 def image(label: str, name: str = "") -> Widget:
     """A picture, of which the policy is told the label."""
-    return _new(Widget, ("image", label, name, "body", (), (), "", None, True, 1))
+    return "image", label, name, "body", (), (), "", None, True, 1
 
 
 def item(label: str, *tap: Any, name: str = "", hold: tuple[Any, ...] = ()) -> Widget:
     """A row of a list."""
-    return _new(Widget, ("item", label, name, "body", tap, hold, "", None, True, 1))
+    return "item", label, name, "body", tap, hold, "", None, True, 1
 
 
 def button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button among the rest of the page."""
-    return _new(Widget, ("button", label, name, "body", tap, (), "", None, enabled, share))
+    return "button", label, name, "body", tap, (), "", None, enabled, share
 
 
 def foot_button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button at the bottom of the screen; the keyboard covers it."""
-    return _new(Widget, ("button", label, name, "foot", tap, (), "", None, enabled, share))
+    return "button", label, name, "foot", tap, (), "", None, enabled, share
 
 
 def icon(label: str, *tap: Any, name: str = "", place: str = "bar") -> Widget:
     """A button with a picture: in the bar, or with place="foot" the round one at the bottom right."""
-    return _new(Widget, ("icon", label, name, place, tap, (), "", None, True, 1))
+    return "icon", label, name, place, tap, (), "", None, True, 1
 
 
 def field(name: str, label: str, value: str = "", enter: tuple[Any, ...] = ()) -> Widget:
     """A text field; what is typed is `phone.typed(name)`. `enter`: what the keyboard's key does, else it hides."""
-    return _new(Widget, ("field", label, name, "body", enter, (), value, None, True, 1))
+    return "field", label, name, "body", enter, (), value, None, True, 1
 
 
 def toggle(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A switch."""
-    return _new(Widget, ("toggle", label, name, "body", tap, (), "", on, True, 1))
+    return "toggle", label, name, "body", tap, (), "", on, True, 1
 
 
 def check(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A box to tick."""
-    return _new(Widget, ("check", label, name, "body", tap, (), "", on, True, 1))
+    return "check", label, name, "body", tap, (), "", on, True, 1
 
 
 def option(label: str, on: bool, *tap: Any, name: str = "", share: int = 1) -> Widget:
     """One of several of which one is chosen."""
-    return _new(Widget, ("option", label, name, "body", tap, (), "", on, True, share))
+    return "option", label, name, "body", tap, (), "", on, True, share
 
 
 def tab(label: str, on: bool, *tap: Any, name: str = "", share: int = 2) -> Widget:
     """One of the tabs of a page, of which there are `share`."""
-    return _new(Widget, ("tab", label, name, "body", tap, (), "", on, True, share))
+    return "tab", label, name, "body", tap, (), "", on, True, share
 
 
 def app_icon(label: str, *tap: Any, name: str = "") -> Widget:
     """An app on the home screen."""
-    return _new(Widget, ("app", label, name, "body", tap, (), "", None, True, 4))
+    return "app", label, name, "body", tap, (), "", None, True, 4
+
+
+def key(label: str, *tap: Any, name: str = "") -> Widget:
+    """A key of the keyboard."""
+    return "key", label, name, "body", tap, (), "", None, True, 1

@@ -1,5 +1,6 @@
 """What the phone's data and goals are made of: names, addresses, words; all invented."""
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
@@ -39,6 +40,23 @@ POPUPS = (
     ("A new version of {app} is out", "Not now", "Update"),
     ("Wi-Fi networks are near", "Dismiss", "Connect"),
 )
+
+
+class _Generator(threading.local):
+    """One for each thread."""
+
+    def __init__(self) -> None:
+        self.rng = Random(0)
+
+
+_GENERATOR = _Generator()
+
+
+def seeded(text: str) -> Random:
+    """As `Random(text)` in two thirds of the time; it is the same one every time, so good only until the next call."""
+    rng = _GENERATOR.rng
+    rng.seed(text)
+    return rng
 
 
 def pick(rng: Random, pool: Sequence[Item]) -> Item:
