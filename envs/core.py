@@ -152,7 +152,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
         self._state, self._ended = self.task.start(self.np_random, options), False
-        self._show(self.task.turn(self._state))
+        if self.render_mode is not None:
+            self._show(self.task.turn(self._state))
         return self.task.observe(self._state), self.task.info(self._state)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -171,7 +172,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
         info = self._final_info(played.turn) if self._ended else {}
-        self._show(played.turn, score, info.get("gold"))
+        if self.render_mode is not None:  # else the turn would be kept longer than it is used
+            self._show(played.turn, score, info.get("gold"))
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
     @property
@@ -180,9 +182,6 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         return self._state
 
     def _show(self, turn: Turn, score: float | None = None, gold: float | None = None) -> None:
-        """Keeps a turn for `render`, if anything is to be rendered; it holds much that is not needed for the next."""
-        if self.render_mode is None:
-            return
         self._shown = (turn, score, gold)
         if self.render_mode == "human":
             self.render()
@@ -249,7 +248,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         known = self._check_reset_options(options)
         self._seed(seed)
         infos = {i: self._start(i, known) for i in range(self.num_envs)}
-        self._shown = [self._kept(self.task.turn(state)) for state in self._states]
+        self._show_states()
         return self._observations(), stacked_infos(infos, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
@@ -302,6 +301,11 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
         return None if self.render_mode is None else (turn, score, gold)
 
+    def _show_states(self) -> None:
+        """Notes for `render` that the prompts were shown and not answered yet."""
+        kept = self.render_mode is not None
+        self._shown = [(self.task.turn(state), None, None) if kept else None for state in self._states]
+
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
         self._states[i] = self.task.start(self._rngs[i], options)
         self._steps[i] = 0
@@ -345,7 +349,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             rng.bit_generator.state = saved
         self._states = [self.task.state_from_json(value) for value in state["states"]]
         self._steps = list(state["steps"])
-        self._shown = [self._kept(self.task.turn(state)) for state in self._states]
+        self._show_states()
         return self._observations()
 
 

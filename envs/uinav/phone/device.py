@@ -11,7 +11,7 @@ from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
-from envs.uinav.phone.state import Dialog, Phone, Place
+from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
 from envs.uinav.phone.widgets import Named
 from envs.uinav.phone.words import POPUPS, seeded
 from envs.uinav.screen import Screen
@@ -122,9 +122,9 @@ class PhoneDevice:
         phone = _ticked(phone, state.phone.app)
         told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
         if phone is state.phone:
-            return Performed(state, told, problem)
+            return new_tuple(Performed, (state, told, problem))
         state.forget()  # pages are the most of what a state holds, and episodes are kept longer than they are played
-        return Performed(State(phone, state.values), told, problem)
+        return new_tuple(Performed, (State(phone, state.values), told, problem))
 
     def over(self, state: State) -> bool:
         """Never: only the policy ends an episode."""

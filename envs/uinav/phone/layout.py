@@ -5,7 +5,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from envs.uinav.phone.app import app_of
-from envs.uinav.phone.state import Dialog, Phone, back
+from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import Named, Widget, button, icon, key, text
 from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
 
@@ -90,7 +90,7 @@ def arrange(phone: Phone) -> Arranged:
     front = bar + body + foot
     if phone.focus:
         front.append(_key(phone, body))
-    return Arranged(heading, bar, body, foot, front, offset, offset > 0, offset < height - seen)
+    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen))
 
 
 def describe(phone: Phone, page: Arranged) -> str:
@@ -164,9 +164,9 @@ def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget],
     heading = ""
     bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
-        kind, label, _, place, *_ = widget
-        if kind == "title":
-            heading = label
+        place = widget[3]
+        if widget[0] == "title":
+            heading = widget[1]
         elif place == "body":
             body.append(widget)
         elif place == "bar":

@@ -14,7 +14,7 @@ from envs.uinav.phone.app import HOME, initial_data
 from envs.uinav.phone.words import seeded
 
 Item = TypeVar("Item")
-_new = tuple.__new__  # makes a tuple with names in half the time; every action makes a few phones
+new_tuple = tuple.__new__  # makes a tuple with names in half the time, for those of which each step makes some
 
 
 class Place(NamedTuple):
@@ -146,7 +146,7 @@ class Phone(NamedTuple):
 
     def go(self, page: str, arg: Any = None, **fields: str) -> "Phone":
         """On another page of the same app, from which back leads here."""
-        return self.at((*self.stack, Place(self.app, page, arg, fields)))
+        return go(self, page, arg, fields)
 
     def swap(self, page: str, arg: Any = None) -> "Phone":
         """On another page in place of this one, as tabs do."""
@@ -178,11 +178,11 @@ class Phone(NamedTuple):
 
     def _filled(self, fields: Mapping[str, str]) -> tuple[Place, ...]:
         *below, (app, page, arg, before, scroll) = self.stack
-        return (*below, Place(app, page, arg, {**before, **fields}, scroll))
+        return (*below, new_tuple(Place, (app, page, arg, {**before, **fields}, scroll)))
 
     def _with(self, held: Mapping[str, Any], stack: tuple[Place, ...], focus: str, notice: str) -> "Phone":
         seed, installed, _, _, dark, _, dialog, _, flags, trail = self
-        return _new(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail))
+        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail))
 
     def flag(self, name: str) -> "Phone":
         """With a note that something happened."""
@@ -192,7 +192,7 @@ class Phone(NamedTuple):
         """With these places open, the last of which is shown."""
         seed, installed, held, _, dark, _, dialog, notice, flags, trail = self
         trail = (*trail, stack[-1][:3])
-        return _new(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail))
+        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail))
 
     def quiet(self) -> "Phone":
         """With no message."""
@@ -210,8 +210,9 @@ def _order(seed: int, of: str, count: int) -> list[int]:
 
 
 def go(phone: Phone, page: str, arg: Any = None, fields: Mapping[str, str] | None = None) -> Phone:
-    """See `Phone.go`."""
-    return phone.at((*phone.stack, Place(phone.app, page, arg, fields or {})))
+    """See `Phone.go`; `fields` are not changed later."""
+    stack = phone.stack
+    return phone.at((*stack, new_tuple(Place, (stack[-1].app, page, arg, fields or {}, 0))))
 
 
 def swap(phone: Phone, page: str, arg: Any = None) -> Phone:

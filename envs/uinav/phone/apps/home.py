@@ -10,12 +10,12 @@ from envs.uinav.phone.widgets import Widget, app_icon
 
 def home(phone: Phone) -> list[Widget]:
     """The icons."""
-    return [_icon(name) for name in phone.shuffled(phone.installed, "icons")]
+    return phone.shuffled(_icons(phone.installed), "icons")
 
 
-@lru_cache(maxsize=256)
-def _icon(name: str) -> Widget:
-    return app_icon(app_of(name).title, open_app, name)
+@lru_cache(maxsize=64)
+def _icons(apps: tuple[str, ...]) -> tuple[Widget, ...]:
+    return tuple(app_icon(app_of(name).title, open_app, name) for name in apps)
 
 
 APP = register_app(App(HOME, "Home", lambda rng: {}, {HOME: home}))
