@@ -96,19 +96,19 @@ def arrange(phone: Phone) -> Arranged:
 def describe(phone: Phone, page: Arranged) -> str:
     """The screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
     place = phone.stack[-1]
-    lines = []
-    for number, (kind, label, name, _, _, _, value, checked, enabled, _) in enumerate(page.front, 1):
-        if kind == "field":
-            typed = place.fields.get(name, value)
-            line = f"{number} field {label}: {typed}" if typed else f"{number} field {label}"
-            if name == phone.focus:
-                line += " *"
-        elif checked is None:
-            line = f"{number} {kind} {label}"
-        else:
-            line = f"{number} {kind} {label} on" if checked else f"{number} {kind} {label} off"
-        lines.append(line if enabled else f"{line} disabled")
+    said = [widget[10] for widget in page.front]
+    if place.fields or phone.focus:
+        said = [_line(phone, widget) if widget[0] == "field" else widget[10] for widget in page.front]
+    lines = [f"{number} {line}" for number, line in enumerate(said, 1)]
     return framed(app_of(place.app).title, page.heading, phone.notice, page.above, page.below, lines)
+
+
+def _line(phone: Phone, field: Widget) -> str:
+    """A field with what is typed into it."""
+    _, label, name, _, _, _, value, *_ = field
+    typed = phone.stack[-1].fields.get(name, value)
+    line = f"field {label}: {typed}" if typed else f"field {label}"
+    return f"{line} *" if name == phone.focus else line
 
 
 def screen_of(phone: Phone, page: Arranged) -> Screen:
@@ -186,7 +186,7 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
 def height_of(body: Iterable[Widget]) -> int:
     """The height of a body, the same that `stacked` gives, without its boxes."""
     top, column, row_height = 4, 0, 0
-    for kind, label, _, _, _, _, _, _, _, share in body:
+    for kind, label, _, _, _, _, _, _, _, share, _ in body:
         height = HEIGHTS.get(kind) or _text_height(label)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
@@ -207,7 +207,7 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     rows: list[Row] = []
     top, column, row_height = 4, 0, 0
     for widget in body:
-        kind, label, _, _, _, _, _, _, _, share = widget
+        kind, label, _, _, _, _, _, _, _, share, _ = widget
         height = HEIGHTS.get(kind) or _text_height(label)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
@@ -269,7 +269,7 @@ def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:
 
 
 def _element(phone: Phone, widget: Widget, box: Box) -> Element:
-    kind, label, name, _, tap, hold, value, checked, enabled, _ = widget
+    kind, label, name, _, tap, hold, value, checked, enabled, _, _ = widget
     if kind == "field":
         typed = phone.stack[-1].fields.get(name, value)
         return Element(kind, typed, label, name, box, True, True, focused=name == phone.focus)

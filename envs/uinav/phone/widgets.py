@@ -23,6 +23,7 @@ class Named(NamedTuple):
         checked: on or off; None for what is neither.
         enabled: whether it takes clicks.
         share: how many such widgets stand side by side.
+        line: how a policy reads it, while nothing is typed into it.
     """
 
     kind: str
@@ -35,76 +36,80 @@ class Named(NamedTuple):
     checked: bool | None = None
     enabled: bool = True
     share: int = 1
+    line: str = ""
 
 
-Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool | None, bool, int]
+Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool | None, bool, int, str]
 
 
 def title(label: str) -> Widget:
     """The title of the page; a page yields one."""
-    return "title", label, "", "body", (), (), "", None, True, 1
+    return "title", label, "", "body", (), (), "", None, True, 1, ""
 
 
 def text(label: str, name: str = "") -> Widget:
     """Words to read."""
-    return "text", label, name, "body", (), (), "", None, True, 1
+    return "text", label, name, "body", (), (), "", None, True, 1, f"text {label}"
 
 
 def image(label: str, name: str = "") -> Widget:
     """A picture, of which the policy is told the label."""
-    return "image", label, name, "body", (), (), "", None, True, 1
+    return "image", label, name, "body", (), (), "", None, True, 1, f"image {label}"
 
 
 def item(label: str, *tap: Any, name: str = "", hold: tuple[Any, ...] = ()) -> Widget:
     """A row of a list."""
-    return "item", label, name, "body", tap, hold, "", None, True, 1
+    return "item", label, name, "body", tap, hold, "", None, True, 1, f"item {label}"
 
 
 def button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button among the rest of the page."""
-    return "button", label, name, "body", tap, (), "", None, enabled, share
+    line = f"button {label}" if enabled else f"button {label} disabled"
+    return "button", label, name, "body", tap, (), "", None, enabled, share, line
 
 
 def foot_button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button at the bottom of the screen; the keyboard covers it."""
-    return "button", label, name, "foot", tap, (), "", None, enabled, share
+    line = f"button {label}" if enabled else f"button {label} disabled"
+    return "button", label, name, "foot", tap, (), "", None, enabled, share, line
 
 
 def icon(label: str, *tap: Any, name: str = "", place: str = "bar") -> Widget:
     """A button with a picture: in the bar, or with place="foot" the round one at the bottom right."""
-    return "icon", label, name, place, tap, (), "", None, True, 1
+    return "icon", label, name, place, tap, (), "", None, True, 1, f"icon {label}"
 
 
 def field(name: str, label: str, value: str = "", enter: tuple[Any, ...] = ()) -> Widget:
     """A text field; what is typed is `phone.typed(name)`. `enter`: what the keyboard's key does, else it hides."""
-    return "field", label, name, "body", enter, (), value, None, True, 1
+    line = f"field {label}: {value}" if value else f"field {label}"
+    return "field", label, name, "body", enter, (), value, None, True, 1, line
 
 
 def toggle(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A switch."""
-    return "toggle", label, name, "body", tap, (), "", on, True, 1
+    return "toggle", label, name, "body", tap, (), "", on, True, 1, f"toggle {label} {'on' if on else 'off'}"
 
 
 def check(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A box to tick."""
-    return "check", label, name, "body", tap, (), "", on, True, 1
+    return "check", label, name, "body", tap, (), "", on, True, 1, f"check {label} {'on' if on else 'off'}"
 
 
 def option(label: str, on: bool, *tap: Any, name: str = "", share: int = 1) -> Widget:
     """One of several of which one is chosen."""
-    return "option", label, name, "body", tap, (), "", on, True, share
+    return "option", label, name, "body", tap, (), "", on, True, share, f"option {label} {'on' if on else 'off'}"
 
 
 def tab(label: str, on: bool, *tap: Any, name: str = "", share: int = 2) -> Widget:
     """One of the tabs of a page, of which there are `share`."""
-    return "tab", label, name, "body", tap, (), "", on, True, share
+    return "tab", label, name, "body", tap, (), "", on, True, share, f"tab {label} {'on' if on else 'off'}"
 
 
 def app_icon(label: str, *tap: Any, name: str = "") -> Widget:
     """An app on the home screen."""
-    return "app", label, name, "body", tap, (), "", None, True, 4
+    return "app", label, name, "body", tap, (), "", None, True, 4, f"app {label}"
 
 
 def key(label: str, *tap: Any, name: str = "") -> Widget:
     """A key of the keyboard."""
-    return "key", label, name, "body", tap, (), "", None, True, 1
+    return "key", label, name, "body", tap, (), "", None, True, 1, f"key {label}"
