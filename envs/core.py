@@ -312,11 +312,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         return self.task.info(self._states[i])
 
     def _observations(self) -> dict[str, Any]:
+        if self.task.image_shape is None:
+            return {"prompt": tuple(self.task.observe(state)["prompt"] for state in self._states)}
         rows = [self.task.observe(state) for state in self._states]
-        observations: dict[str, Any] = {"prompt": tuple(row["prompt"] for row in rows)}
-        if self.task.image_shape is not None:
-            observations["image"] = np.stack([row["image"] for row in rows])
-        return observations
+        return {"prompt": tuple(row["prompt"] for row in rows), "image": np.stack([row["image"] for row in rows])}
 
     def oracle(self) -> tuple[str, ...]:
         """A right response to each prompt now shown."""

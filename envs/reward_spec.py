@@ -172,7 +172,7 @@ def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[floa
 
 def _all_finite(scores: list[Any]) -> bool:
     """Whether all are finite numbers of the type float itself."""
-    return all(type(score) is float and isfinite(score) for score in scores)
+    return set(map(type, scores)) == {float} and all(map(isfinite, scores))
 
 
 def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:

@@ -119,7 +119,7 @@ class PhoneDevice:
                 return Performed(state, str(action), f"no element {action.element}, the last is {len(front)}")
             widget = Named(*front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
-        phone = _ticked(phone, state.phone.app)
+        phone = _ticked(phone, state.phone.stack[-1].app)
         told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
         if phone is state.phone:
             return new_tuple(Performed, (state, told, problem))
@@ -163,7 +163,7 @@ def _performed(phone: Phone, widget: Named | None, action: Action) -> Done:
 def _ticked(phone: Phone, app: str) -> Phone:
     """With what takes time in an app a little further, where the app was shown and still is."""
     tick = app_of(app).tick
-    return phone if tick is None or phone.app != app else tick(phone)
+    return phone if tick is None or phone.stack[-1].app != app else tick(phone)
 
 
 def _click(phone: Phone, widget: Named, action: Action) -> Done:

@@ -186,8 +186,9 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
 def height_of(body: Iterable[Widget]) -> int:
     """The height of a body, the same that `stacked` gives, without its boxes."""
     top, column, row_height = 4, 0, 0
-    for kind, label, _, _, _, _, _, _, _, share, _ in body:
-        height = HEIGHTS.get(kind) or _text_height(label)
+    for widget in body:
+        share = widget[9]
+        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -199,7 +200,7 @@ def height_of(body: Iterable[Widget]) -> int:
 
 
 def _text_height(label: str) -> int:
-    return 8 + LINE * max(1, ceil(len(label) / LETTERS))
+    return 8 + LINE * (ceil(len(label) / LETTERS) or 1)
 
 
 def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
@@ -207,8 +208,8 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     rows: list[Row] = []
     top, column, row_height = 4, 0, 0
     for widget in body:
-        kind, label, _, _, _, _, _, _, _, share, _ = widget
-        height = HEIGHTS.get(kind) or _text_height(label)
+        share = widget[9]
+        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:

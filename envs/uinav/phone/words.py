@@ -68,7 +68,7 @@ def some(rng: Random, pool: Sequence[Item], count: int) -> list[Item]:
     """Different ones of the pool: from anywhere on, in steps of a size that meets all of them; faster than sampling."""
     size = len(pool)
     start, step = int(rng.random() * size), pick(rng, _strides(size))
-    return [pool[(start + step * i) % size] for i in range(count)]
+    return [pool[i % size] for i in range(start, start + step * count, step)]
 
 
 @lru_cache(maxsize=64)
