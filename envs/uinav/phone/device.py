@@ -117,7 +117,7 @@ class PhoneDevice:
             front = state.page.front
             if action.element > len(front):
                 return Performed(state, str(action), f"no element {action.element}, the last is {len(front)}")
-            widget = Named(*front[action.element - 1])
+            widget = new_tuple(Named, front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
         phone = _ticked(phone, state.phone.stack[-1].app)
         told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"

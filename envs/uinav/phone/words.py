@@ -67,7 +67,8 @@ def pick(rng: Random, pool: Sequence[Item]) -> Item:
 def some(rng: Random, pool: Sequence[Item], count: int) -> list[Item]:
     """Different ones of the pool: from anywhere on, in steps of a size that meets all of them; faster than sampling."""
     size = len(pool)
-    start, step = int(rng.random() * size), pick(rng, _strides(size))
+    start, strides = int(rng.random() * size), _strides(size)
+    step = strides[int(rng.random() * len(strides))]
     return [pool[i % size] for i in range(start, start + step * count, step)]
 
 
