@@ -126,7 +126,7 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
     """The containers from back to front."""
-    _, _, body, foot = sorted_out(widgets(phone))
+    _, _, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     rows, height = stacked(body)
     rows = [row for row in rows if row[2] >= page.offset and row[4] - page.offset <= bottom - top]
