@@ -45,6 +45,7 @@ class Options:
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
     lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     full: bool = option(False, "train all weights instead of an adapter")
     records: int | None = option(None, "how many records to learn from; all by default", low=1)
     epochs: int = option(1, "passes over the records", low=1)
@@ -72,8 +73,8 @@ def train(options: Options) -> Path:
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
 
-    settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
-    role = backbone.add_role("policy", settings, seed=options.seed)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, vision=options.lora_vision)
+    role = backbone.add_role("policy", None if options.full else lora, seed=options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
     how = FitSettings(options.epochs, options.batch_size, rate)
@@ -82,7 +83,7 @@ def train(options: Options) -> Path:
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
     merged(role).save_pretrained(folder / "backbone")
-    backbone.tokenizer.save_pretrained(folder / "backbone")
+    backbone.save_processor(folder / "backbone")
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
@@ -148,7 +149,7 @@ def merged(role: Role) -> PreTrainedModel:
         return role.model
     assert isinstance(role, LoRARole)
     model = load_model(role.backbone.path)
-    for name, layer in role.backbone.lora_layers.items():
+    for name, layer in role.layers.items():
         model.get_submodule(name).weight += layer.get_delta_weight(role.adapter).cpu()
     return model
 

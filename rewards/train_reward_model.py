@@ -40,6 +40,7 @@ class Options:
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
     lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
     full: bool = option(False, "train all weights instead of an adapter")
     pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
@@ -79,8 +80,8 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
-    settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout)
-    role = backbone.add_role("reward", settings, head=True, seed=options.seed)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision)
+    role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
     model = RewardModel(role, log_prob_weight=options.log_prob_weight)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
