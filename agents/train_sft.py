@@ -11,6 +11,7 @@ one already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,25 +96,25 @@ def train(options: Options) -> Path:
     return folder / "backbone"
 
 
-def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:
-    """(prompt, response) of the records that have a response to imitate.
+def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:
+    """(prompt, response, image) of the records that have a response to imitate.
 
     Raises:
         UserError: none of them has.
     """
-    found = [(r.prompt, text) for r in records for text in [good_response(r)] if text is not None]
+    found = [(r.prompt, text, r.image) for r in records for text in [good_response(r)] if text is not None]
     if not found:
         raise UserError(f"none of {len(records)} records has a response to imitate.")
     return found
 
 
-def encode(backbone: Backbone, texts: Sequence[tuple[str, str]]) -> Rows:
-    """Token ids of prompts and of responses with their end token; what was cut at the limit did not end there."""
+def encode(backbone: Backbone, texts: Sequence[tuple[Any, ...]]) -> Rows:
+    """Token ids of (prompt, response[, image]) with an end token; what was cut at the limit did not end there."""
     rows = []
-    for prompt, response in texts:
+    for prompt, response, *image in texts:
         ids = backbone.encode_response(response)
         end = [backbone.end_ids[0]] if len(ids) < backbone.max_response_tokens - 1 else []
-        rows.append((backbone.encode_prompt(prompt), [*ids, *end]))
+        rows.append((backbone.encode_prompt(prompt, *image), [*ids, *end]))
     return rows
 
 

@@ -90,7 +90,7 @@ class TextTask(Task):
 
     def turn(self, state: int, response: str = "") -> Turn:
         record = self.records[state]
-        return Turn(record.prompt, response, {**responses_of(record), **record.meta})
+        return Turn(record.prompt, response, {**responses_of(record), **record.meta}, record.image)
 
     def advance(self, state: int, response: str) -> tuple[int, bool]:
         return state, True
@@ -115,6 +115,11 @@ class TextTask(Task):
     # What miniature data can do and real data cannot: label any response.
 
     @property
+    def can_rate(self) -> bool:
+        """Whether there is somebody to label any response."""
+        return self.miniature is not None
+
+    @property
     def annotated(self) -> MiniatureCorpus:
         """The miniature corpus.
 
@@ -125,8 +130,8 @@ class TextTask(Task):
             raise UserError(f"{type(self).__name__} has no annotator for {self.data}; only miniature data have one.")
         return self.miniature
 
-    def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool:
-        """Whether the annotator prefers `first` as a response to record `index`, with noise."""
+    def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
+        """Whether the annotator prefers `first` as a response to record `index`, with noise; None for no preference."""
         corpus, meta = self.annotated, self.records[index].meta
         return ANNOTATOR.label(corpus.judge(meta, first), corpus.judge(meta, second), rng)
 

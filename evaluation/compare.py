@@ -59,7 +59,8 @@ class Evaluator:
 
     def prompts(self, backbone: Backbone) -> list[list[int]]:
         """Token ids of the prompts."""
-        return [backbone.encode_prompt(self.task.records[i].prompt) for i in self.indices]
+        records = [self.task.records[i] for i in self.indices]
+        return [backbone.encode_prompt(record.prompt, record.image) for record in records]
 
     def answer(self, role: Role, temperature: float, seed: int | None = None) -> Answers:
         """One answer by `role` to each prompt, at `temperature` (0 is greedy)."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from envs.data.records import AnyRecord, LabelledRecord, Record
 from envs.text_task import TextTask
+from envs.turn import Turn
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.preferences import Labels, Preferences
@@ -31,7 +32,8 @@ def _evaluate_pairs(
     model: RewardModel, task: TextTask, train: Sequence[Record], held_out: Sequence[Record]
 ) -> dict[str, Any]:
     prompts = [p.prompt for p in held_out]
-    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out]) for s in _SIDES))
+    images = [p.image for p in held_out]
+    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out], images) for s in _SIDES))
     report: dict[str, Any] = {"accuracy": bootstrap_mean(right), "ceiling": label_ceiling(task, held_out)}
     report["baselines"] = {"random": 0.5} | {
         name: float(pair_accuracy(*([baseline(getattr(p, s)) for p in held_out] for s in _SIDES)).mean())
@@ -51,7 +53,8 @@ _SIDES = ("chosen", "rejected")
 def _evaluate_labels(
     model: RewardModel, task: TextTask, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
 ) -> dict[str, Any]:
-    scores = model.raw_scores([r.prompt for r in held_out], [r.response for r in held_out]).numpy()
+    prompts, responses, images = zip(*((r.prompt, r.response, r.image) for r in held_out), strict=True)
+    scores = model.raw_scores(prompts, responses, images).numpy()
     labels = np.array([r.label for r in held_out])
     right = ((scores > 0) == (labels > 0.5)).astype(float)
     report: dict[str, Any] = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}
@@ -81,9 +84,10 @@ def majority_accuracy(held_out: Sequence[LabelledRecord]) -> float:
 
 def label_ceiling(task: TextTask, records: Sequence[AnyRecord]) -> float | None:
     """The best expected accuracy on labels of pairs, or the AUC of gold itself on labels of responses."""
-    if task.miniature is None:
+    if not task.can_rate:
         return None
     if isinstance(records[0], LabelledRecord):
-        golds = [task.miniature.judge(r.meta, r.response) for r in records if isinstance(r, LabelledRecord)]
-        return auc(golds, [r.label for r in records if isinstance(r, LabelledRecord)])
+        labelled = [r for r in records if isinstance(r, LabelledRecord)]
+        golds = [task.judge(Turn(r.prompt, r.response, r.meta)) or 0.0 for r in labelled]
+        return auc(golds, [r.label for r in labelled])
     return float(np.mean([task.label_ceiling(r) for r in records if isinstance(r, Record)]))

@@ -114,7 +114,7 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
     """
     if options.policy_pairs is not None:
         return options.policy_pairs
-    return pairs // 2 if task.miniature is not None else 0
+    return pairs // 2 if task.can_rate else 0
 
 
 def preference_loss(
@@ -132,10 +132,11 @@ def preference_loss(
 
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
     """The mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
-    liked = [(r.prompt, preferences.good(r)) for r in records if preferences.good(r) is not None][:500]
+    liked = [(r.prompt, str(preferences.good(r)), r.image) for r in records if preferences.good(r) is not None][:500]
     if not liked:
         return 0.0
-    return float(model.raw_scores([p for p, _ in liked], [str(text) for _, text in liked]).mean())
+    prompts, texts, images = zip(*liked, strict=True)
+    return float(model.raw_scores(prompts, texts, images).mean())
 
 
 def print_report(report: dict[str, Any], folder: Path) -> None:

@@ -129,7 +129,7 @@ def test_numbers_that_save_did_not_write_are_one_line(backbone, tmp_path, change
 def test_a_limit_changes_rewards_and_no_figure_of_the_model(backbone):
     texts = ["yes", "no", "maybe", "good", "bad yes", "no no"] * 4
     records = [LabelledRecord("Human: Hello", text, float("yes" in text or text == "good"), {}) for text in texts]
-    task = SimpleNamespace(miniature=None)
+    task = SimpleNamespace(can_rate=False)
     model = fresh(backbone)
     model.centre = 50.0
     free = evaluate_reward_model(model, Labels(), task, records, records)

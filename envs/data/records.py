@@ -4,25 +4,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from perlhf.errors import DataError
 
 
 class Record(NamedTuple):
-    """One preference pair. `meta` holds what else the dataset says, as plain JSON values."""
+    """One preference pair. `meta` holds what else the dataset says, as plain JSON values.
+
+    Records of every kind have an `image`, (height, width, 3) uint8, where the prompt is shown with one.
+    """
 
     prompt: str
     chosen: str
     rejected: str
     meta: Mapping[str, Any]
+    image: np.ndarray | None = None
 
 
 class LabelledRecord(NamedTuple):
-    """One response with its label, 1.0 good or 0.0 bad."""
+    """One response with its label, 1.0 good or 0.0 bad, or between them where people disagree."""
 
     prompt: str
     response: str
     label: float
     meta: Mapping[str, Any]
+    image: np.ndarray | None = None
 
 
 class Demonstration(NamedTuple):
@@ -31,14 +38,15 @@ class Demonstration(NamedTuple):
     prompt: str
     response: str | None
     meta: Mapping[str, Any]
+    image: np.ndarray | None = None
 
 
 AnyRecord = Record | LabelledRecord | Demonstration
 
 
 def responses_of(record: AnyRecord) -> dict[str, Any]:
-    """What the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
-    return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
+    """What the dataset says in answer to the prompt: all fields but the prompt, its image and `meta`."""
+    return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta", "image")}
 
 
 def good_response(record: AnyRecord) -> str | None:
