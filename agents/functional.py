@@ -38,7 +38,7 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> T
     rewards = -kl_coef * kl * mask
     last = mask.sum(1) - 1
     rewards[torch.arange(len(scores)), last] += scores.to(rewards.dtype)
-    return rewards
+    return rewards * mask  # a row without any action has no last one
 
 
 class Carry(NamedTuple):

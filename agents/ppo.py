@@ -191,7 +191,8 @@ class PPO(OnPolicyAlgorithm):
                 return False
             self._update_info_buffer(infos, dones)
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
-            steps.append(Step(prompts, responses, scores, dones, cut))
+            failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
+            steps.append(Step(prompts, responses, scores, dones, cut, failed))
             golds += [info["gold"] for info in infos if "gold" in info]
         if self.normalize_scores:
             self.score_scale.update(np.concatenate([step.scores for step in steps]))
@@ -244,7 +245,7 @@ class PPO(OnPolicyAlgorithm):
         policy = self.policy
         lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows]
         chunks = [[rows[k] for k in chunk] for chunk in like_lengths(lengths, self.micro_batch_size)]
-        tokens = int(rollout.response_mask[rows].sum())
+        tokens = max(1, int(rollout.response_mask[rows].sum()))
         sums: dict[str, float] = defaultdict(float)
         policy.optimizer.zero_grad(set_to_none=True)
         for role, loss_of in ((policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)):
@@ -261,8 +262,9 @@ class PPO(OnPolicyAlgorithm):
         self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """The clipped surrogate of some rows, summed over their tokens, and what is logged of it."""
-        mask, clip_range = batch.response_mask, self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
-        old, advantage = self._part(rollout.old_log_probs, rows, batch), self._part(advantages, rows, batch)
+        clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
+        taken = (rollout.response_mask, rollout.old_log_probs, advantages)
+        mask, old, advantage = (self._part(tensor, rows, batch) for tensor in taken)
         log_probs, entropies = self.policy.log_probs(self.policy.policy_role, batch, self.ent_coef != 0)
         loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
         loss, entropy = loss.sum(), (entropies * mask).sum()
@@ -274,9 +276,10 @@ class PPO(OnPolicyAlgorithm):
         self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """The clipped squared error of some rows, summed over their tokens, and what is logged of it."""
-        old, returns = self._part(rollout.values, rows, batch), self._part(rollout.returns, rows, batch)
+        taken = (rollout.response_mask, rollout.values, rollout.returns)
+        mask, old, returns = (self._part(tensor, rows, batch) for tensor in taken)
         values = self.policy.values(batch)
-        loss = F.value_loss(values, old, returns, batch.response_mask, self.clip_range_vf).sum()
+        loss = F.value_loss(values, old, returns, mask, self.clip_range_vf).sum()
         return self.vf_coef * loss, {"value_loss": loss.item()}
 
     def _part(self, tensor: torch.Tensor, rows: list[int], batch: TokenBatch) -> torch.Tensor:

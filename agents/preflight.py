@@ -91,8 +91,9 @@ def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
 
 def _mask(policy: LoRAPolicy, rollout: Rollout) -> Check:
     wrong = 0
-    for response, mask in zip(rollout.responses, rollout.response_mask, strict=True):
-        exact = int(mask.sum()) == len(response) and bool(mask[: len(response)].all())
+    for response, mask, failed in zip(rollout.responses, rollout.response_mask, rollout.failed, strict=True):
+        length = 0 if failed else len(response)
+        exact = int(mask.sum()) == length and bool(mask[:length].all())
         end = [i for i, token in enumerate(response) if token in policy.backbone.end_ids]
         wrong += not exact or end not in ([], [len(response) - 1])
     causes = "tokens after the end token; a mask made by comparing with the padding id"
@@ -105,7 +106,7 @@ def _score_position(rollout: Rollout, settings: ScoreSettings) -> Check:
     placed = rollout.rewards - kl_only
     last = rollout.response_mask.sum(1) - 1
     expected = torch.zeros_like(placed)
-    expected[torch.arange(len(rollout)), last] = rollout.scores
+    expected[torch.arange(len(rollout)), last] = torch.where(rollout.failed, 0.0, rollout.scores)
     gap = float((placed - expected).abs().max())
     causes = "the score sits on the first padding slot; a custom reward shape"
     return Check("score is on the last action token", gap < 1e-4, f"largest difference {gap:.1e}", causes)

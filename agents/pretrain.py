@@ -8,7 +8,7 @@ The loss alone does not show whether it copies from the prompt, so the gold scor
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,28 +21,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from agents.corpora import CORPORA, Corpus, Document
 from agents.pretrain_pictures import PictureBatches, muon_and_adamw, picture_golds
 from backbones.backbone import Backbone
 from backbones.build import build_model, build_tokenizer
 from backbones.build_vision import build_processor, build_vision_model
-from backbones.generate import generate
 from backbones.loading import use_threads
-from envs.data.miniature.corpus import miniature, pretraining_documents
-from envs.data.miniature.grammar import Grammar
-from envs.text import BOLT, HH, SHP, TASKMASTER, TLDR
 from envs.vqa_lessons import lessons
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
-PROMPT_WEIGHT = 0.2  # of a prompt token's loss beside a response token's
-CORPORA: dict[str, tuple[Grammar, ...]] = {  # what each shipped backbone has read
-    "tiny": (HH.grammar,),
-    "tiny-tldr": (TLDR.grammar, BOLT.grammar),
-    "tiny-shp": (SHP.grammar,),
-    "tiny-taskmaster": tuple(TASKMASTER.values()),
-}
 PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -75,20 +65,19 @@ def main() -> None:
         known = (*CORPORA, PICTURES)
         raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, known)}")
     folder = target(options)
-    grammars = CORPORA[options.backbone]
+    corpus = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
-    documents = mix(grammars, rng)
+    documents = corpus.documents(rng, options.steps * options.batch_size)
     tokenizer = build_tokenizer((f"{p} {r}" for p, r in itertools.islice(documents, 6000)), options.vocab_size)
     model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
-    data = batches(documents, tokenizer, options.batch_size, rng)
+    data = batches(documents, tokenizer, corpus, options.batch_size, rng)
     loss = train(model, data, [adamw(model, options.learning_rate)], options)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    backbone = Backbone(str(folder), model, tokenizer)
-    gold = {g.name: {how: gold_score(backbone, g, t) for how, t in SAMPLING.items()} for g in grammars}
+    gold = corpus.golds(Backbone(str(folder), model, tokenizer))
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
     print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
@@ -127,16 +116,6 @@ def target(options: Options) -> Path:
     if (folder / "config.json").exists() and not options.overwrite:
         raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
     return folder
-
-
-SAMPLING = {"sampled": 1.0, "greedy": 0.0}
-
-
-def mix(grammars: Sequence[Grammar], rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, response), of all grammars in equal parts."""
-    sources = [pretraining_documents(grammar, rng) for grammar in grammars]
-    while True:
-        yield from map(next, sources)
 
 
 def adamw(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:
@@ -191,14 +170,27 @@ def weighted_loss(
 
 
 def batches(
-    documents: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, batch_size: int, rng: np.random.Generator
+    documents: Iterator[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    batch_size: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(input_ids, weights), each (B, L), right-padded with weight 0; like lengths together."""
     while True:
         rows = [encode(tokenizer, *document) for document in itertools.islice(documents, 16 * batch_size)]
         rows.sort(key=lambda row: len(row[0]) + len(row[1]))
         for i in rng.permutation(16):
-            yield collate(rows[i * batch_size : (i + 1) * batch_size], tokenizer.pad_token_id)
+            input_ids, weights = collate(
+                rows[i * batch_size : (i + 1) * batch_size], tokenizer.pad_token_id, corpus.prompt_weight
+            )
+            yield input_ids, weights if corpus.prompt_share == 1 else thinned(weights, corpus.prompt_share, rng)
+
+
+def thinned(weights: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Weights of a share of the prompt tokens alone, drawn, and as much larger; those of responses stay."""
+    kept = torch.from_numpy(rng.random(weights.shape) < share)
+    return torch.where(weights == 1, weights, weights / share * kept)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> tuple[list[int], list[int]]:
@@ -206,7 +198,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> tu
     return tokenizer(prompt)["input_ids"], [*tokenizer(" " + response)["input_ids"], tokenizer.eos_token_id]
 
 
-def collate(rows: list[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tensor, Tensor]:
+def collate(rows: list[tuple[list[int], list[int]]], pad_id: int, prompt_weight: float) -> tuple[Tensor, Tensor]:
     """Token ids and loss weights of documents, each (B, L)."""
     length = max(len(prompt) + len(response) for prompt, response in rows)
     input_ids = torch.full((len(rows), length), pad_id)
@@ -214,18 +206,8 @@ def collate(rows: list[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tenso
     for i, (prompt, response) in enumerate(rows):
         start, end = len(prompt), len(prompt) + len(response)
         input_ids[i, :end] = torch.tensor(prompt + response)
-        weights[i, :start], weights[i, start:end] = PROMPT_WEIGHT, 1.0
+        weights[i, :start], weights[i, start:end] = prompt_weight, 1.0
     return input_ids, weights
-
-
-def gold_score(backbone: Backbone, grammar: Grammar, temperature: float) -> float:
-    """Mean gold of responses to 200 validation prompts."""
-    corpus = miniature(grammar, "validation")
-    records = corpus[:200]
-    prompts = [backbone.encode_prompt(record.prompt) for record in records]
-    responses = generate(backbone.reference, prompts, 64, temperature, torch.Generator().manual_seed(0))
-    golds = [corpus.judge(r.meta, backbone.decode(ids)) for r, ids in zip(records, responses, strict=True)]
-    return round(float(np.mean(golds)), 3)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Step(NamedTuple):
     scores: np.ndarray  # (n_envs,) rewards of the env
     dones: np.ndarray  # (n_envs,) bool
     cut_at: dict[int, Observation]  # env -> last observation, where the episode was truncated
+    failed: frozenset[int] = frozenset()  # envs that failed at this step, whose rows are not learned from
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Rollout:
     response_mask: Tensor
     scores: Tensor  # (N,) as trained on: the env's reward less the penalty for not ending
     ended: Tensor  # (N,) bool: the response has an end token
+    failed: Tensor  # (N,) bool: the env failed at this turn; its mask is empty, so nothing is learned from it
     old_log_probs: Tensor
     reference_log_probs: Tensor
     entropy: Tensor
@@ -73,7 +75,8 @@ def score_rollout(
     """
     prompts = [row for step in steps for row in step.prompts]
     responses = [row for step in steps for row in step.responses]
-    mask = length_mask(responses)
+    failed = torch.tensor([env in step.failed for step in steps for env in range(len(step.prompts))])
+    mask = length_mask(responses) & ~failed[:, None]
     backbone = policy.backbone
     old, entropies = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.policy_role))
     reference, _ = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.reference_role))
@@ -85,7 +88,7 @@ def score_rollout(
     rewards = token_rewards(scores, kl_k1(old, reference), mask, settings.kl_coef)
     advantages = chain_gae(policy, steps, rewards, values, mask, last_observation, settings)
     return Rollout(
-        prompts, responses, mask, scores, ended, old, reference, entropies, values, rewards, advantages,
+        prompts, responses, mask, scores, ended, failed, old, reference, entropies, values, rewards, advantages,
         returns=(advantages + values) * mask,
     )  # fmt: skip
 

@@ -29,9 +29,10 @@ from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
-from envs.registry import backbone_name, env_id, env_options, task_of
-from envs.text_task import TextTask
-from evaluation.compare import Evaluator, compare, describe, write_report
+from envs.registry import backbone_name, class_of, env_id, env_options, reward_spec, task_of
+from envs.task import Task
+from evaluation.compare import compare, describe, write_report
+from evaluation.evaluator import Evaluator
 from perlhf.errors import UserError, run_command
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
@@ -87,7 +88,7 @@ class Options:
     max_new_tokens: int = option(64, "where a response is cut", low=1)
     temperature: float = option(1.0, "of sampling", above=0)
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
-    eval_prompts: int = option(500, "held-out prompts to compare with SFT on at the end; 0 for none", low=0)
+    eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
     log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
     seed: int = option(0, "of the adapters, the episodes and the samples", low=0, high=2**32 - 1)
@@ -101,14 +102,15 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run; with `--resume` those of that run, under `--config`, under the command line.
+    """The options of a new run, over its task's defaults; with `--resume` those of that run; the command line wins.
 
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG)
     if options.resume is None:
-        return options
+        of_task = replace(Options(), **class_of(env_id(options.env)).training)
+        return parse_options(with_defaults(of_task), arguments, prog=PROG)
     before = options_of(Path(options.resume))
     after = parse_options(with_defaults(before), arguments, prog=PROG)
     refuse_changes(before, after)
@@ -181,7 +183,8 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
 def make_algorithm(options: Options) -> PPO:
     """The env and PPO that the options describe."""
     env = make_vec_env(
-        options.env, options.n_envs, data=options.data, reward=reward_from_text(options.reward),
+        options.env, options.n_envs, data=options.data,
+        reward=reward_spec(reward_from_text(options.reward), env_id(options.env)),
         **env_options(env_id(options.env), options.env_options),
     )  # fmt: skip
     algorithm = PPO(
@@ -274,16 +277,15 @@ def cost_of(algorithm: PPO) -> dict[str, float]:
     return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
 
 
-def held_out_task(options: Options) -> TextTask | None:
+def held_out_task(options: Options) -> Task | None:
     """What to evaluate on in the end; None for no evaluation."""
     if not options.eval_prompts:
         return None
     name = env_id(options.env)
-    task = task_of(name, **env_options(name, options.env_options), data=options.data, split=options.eval_split)
-    return task if isinstance(task, TextTask) else None
+    return task_of(name, **env_options(name, options.env_options), data=options.data, split=options.eval_split)
 
 
-def evaluate(algorithm: PPO, task: TextTask, options: Options, folder: Path) -> dict[str, Any]:
+def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:
     """Compares the policy with SFT on held-out prompts and adds it to summary.json."""
     assert algorithm.env is not None
     reward = algorithm.env.get_attr("reward_function")[0]

@@ -80,6 +80,8 @@ class _TaskEnvBase:
         return text
 
     def _final_info(self, turn: Turn) -> dict[str, Any]:
+        if turn.reference.get("failed"):
+            return {"failed": True}
         gold = self.task.judge(turn)
         return {} if gold is None else {"gold": float(gold), "is_success": bool(gold >= self.task.success_at)}
 

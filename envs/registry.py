@@ -11,6 +11,8 @@ from envs.core import make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
 from envs.task import Task
 from envs.text_task import TextTask
+from envs.uinav.steps import UISteps
+from envs.uinav.task import UINav
 from envs.vqa import VQAv2
 from envs.vqa_answers import VQAAnswers
 from perlhf.errors import UserError, did_you_mean, one_line
@@ -69,13 +71,24 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
     for name in options:
         if name in ("data", "split", "reward"):
             raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
-    refuse_unknown(task_class(gym.spec(full_id).kwargs["task"]), options, but=frozenset({"data", "split"}))
+    refuse_unknown(class_of(full_id), options, but=frozenset({"data", "split"}))
     return options
+
+
+def class_of(full_id: str) -> type[Task]:
+    """The class of the task of a registered env."""
+    return task_class(gym.spec(full_id).kwargs["task"])
 
 
 def backbone_name(name: str, full_id: str) -> str:
     """The backbone that a command means: "tiny" is the shipped one of the env's task, all else stays."""
-    return task_class(gym.spec(full_id).kwargs["task"]).shipped_backbone if name == "tiny" else name
+    return class_of(full_id).shipped_backbone if name == "tiny" else name
+
+
+def reward_spec(text: Any, full_id: str) -> Any:
+    """The reward that a command means: "bundled" is the learned one of the env's task, all else stays."""
+    learned = class_of(full_id).trained_reward
+    return learned if text == "bundled" and learned is not None else text
 
 
 def task_of(full_id: str, **options: Any) -> Task:
@@ -86,7 +99,9 @@ def task_of(full_id: str, **options: Any) -> Task:
 
 
 def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[TextTask]:
-    """A text task over each of some splits, as the options of a command describe it; of VQA its rated answers.
+    """A text task over each of some splits, as the options of a command describe it.
+
+    Of a UI task its single steps, of picture questions rated answers to them.
 
     Args:
         full_id: of a registered env.
@@ -99,6 +114,7 @@ def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[
     """
     options = {**env_options(full_id, env_options_text), "data": data}
     tasks = [task_of(full_id, **options, split=split) for split in splits]
+    tasks = [UISteps(task) if isinstance(task, UINav) else task for task in tasks]
     tasks = [VQAAnswers(task) if isinstance(task, VQAv2) else task for task in tasks]
     if not all(isinstance(task, TextTask) for task in tasks):
         raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")

@@ -1,7 +1,7 @@
 """`Task`: one dataset as a source of episodes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -35,6 +35,8 @@ class Task(ABC):
     """
 
     default_reward: str = "gold"
+    trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
+    training: ClassVar[Mapping[str, Any]] = {}  # options of `train_ppo` whose defaults are others for this task
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
     max_prompt_length: ClassVar[int] = 100_000
     max_response_length: ClassVar[int] = 20_000
@@ -87,6 +89,10 @@ class Task(ABC):
     def info(self, state: Any) -> dict[str, Any]:
         """What `info` says of `state` at reset; plain values, the same ones for the same state."""
         return {}
+
+    def groups(self, state: Any) -> Sequence[str]:
+        """What an episode that begins in `state` is counted under in evaluations, as its kind of prompt."""
+        return ()
 
     def state_to_json(self, state: Any) -> Any:
         """The state as JSON, for exact resumption of a run."""

@@ -112,6 +112,9 @@ class TextTask(Task):
     def info(self, state: int) -> dict[str, Any]:
         return {"index": state}
 
+    def groups(self, state: int) -> Sequence[str]:
+        return tuple(self.records[state].meta.get("groups", ()))
+
     # What miniature data can do and real data cannot: label any response.
 
     @property

@@ -142,6 +142,10 @@ class VQAv2(Task):
         named = {key: record.meta[key] for key in ("question_id", "answer_type", "question_type")}
         return {"index": state, **named, "image_size": size}
 
+    def groups(self, state: int) -> Sequence[str]:
+        """Its answer type; of the miniature data its level too, and whether training has such combinations."""
+        return tuple(self.records[state].meta["groups"])
+
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The picture as large as fits, the question, people's answers, and the policy's in the colour of its gold."""
         return draw_answer(turn, self.records[turn.reference["index"]].load, score, gold)

@@ -13,9 +13,10 @@ from typing import Any
 from backbones.backbone import Backbone
 from backbones.loading import use_threads
 from backbones.roles import Role, load_role
-from envs.registry import backbone_name, env_id, text_tasks
+from envs.registry import backbone_name, env_id, env_options, reward_spec, task_of
 from envs.reward_spec import resolve_reward
-from evaluation.compare import Evaluator, compare, describe, show_answers, write_report
+from evaluation.compare import compare, describe, show_answers, write_report
+from evaluation.evaluator import Evaluator
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_run_config, read_summary
@@ -50,11 +51,12 @@ def main() -> None:
     folder = Path(options.run)
     config = ppo_config(folder)
     name = env_id(config["env"])
-    (task,) = text_tasks(name, config["env_options"], config["data"], [options.split])
+    arguments = {**env_options(name, config["env_options"]), "data": config["data"]}
+    task = task_of(name, **arguments, split=options.split)
     backbone = Backbone.load(backbone_name(options.backbone or config["backbone"], name), options.device)
     use_threads(options.threads, backbone.parameter_count)
     policy = load_policy(folder, backbone)
-    reward = resolve_reward(reward_from_text(options.reward or config["reward"]), task)
+    reward = resolve_reward(reward_spec(reward_from_text(options.reward or config["reward"]), name), task)
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
     report = compare(evaluator, policy, options.best_of)
     print(describe(report))

@@ -42,6 +42,22 @@ def contains(turns: Sequence[Turn], text: str) -> list[float]:
     return [float(text in turn.response) for turn in turns]
 
 
+def success(turns: Sequence[Turn]) -> list[float]:
+    """1 for the turn that ends a UI episode with its goal reached, else 0."""
+    return [float(_said_by_env(turn, "success", "a UI task")) for turn in turns]
+
+
+def step_match(turns: Sequence[Turn]) -> list[float]:
+    """1 where a response is the recorded one, by AndroidControl's rule with the typed text, else 0."""
+    return [float(_said_by_env(turn, "matched", "recordings of UI tasks")) for turn in turns]
+
+
+def _said_by_env(turn: Turn, key: str, of_what: str) -> bool:
+    if key not in turn.reference:
+        raise RewardError(f"this reward is for {of_what}: the turn's reference has no {key!r}.")
+    return bool(turn.reference[key])
+
+
 def reward_from_text(text: str) -> Any:
     """What `gym.make(reward=...)` takes, from what a command line takes: a YAML file is read, a name stays."""
     return load_reward_yaml(text) if text.endswith((".yaml", ".yml")) else text

@@ -100,7 +100,7 @@ class Labels(Preferences):
 
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What is true of the prompt whatever the responses; such as votes are not."""
-    return {key: meta[key] for key in PROMPT_META if key in meta}
+    return {key: meta[key] for key in (*PROMPT_META, "state") if key in meta}
 
 
 def preferences_of(task: TextTask) -> Preferences:

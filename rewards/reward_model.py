@@ -42,6 +42,8 @@ class RewardModel:
         score_limit: scores are clipped to this far from 0 after centring; None for no limit. Log-probabilities have a
             long tail: a few rambling samples would rule PPO's normalised advantages, and noisy labels cannot tell
             scores apart that far out anyway.
+        log_sigmoid: whether the score is log sigmoid of the logit, log p(label 1), and so never above 0: where an
+            episode has many turns, no turn may pay more than not to need it. There is no centre then.
         folder: where it was loaded from or saved to, or None.
     """
 
@@ -51,11 +53,13 @@ class RewardModel:
         centre: float = 0.0,
         log_prob_weight: float = 0.0,
         score_limit: float | None = None,
+        log_sigmoid: bool = False,
         folder: Path | None = None,
     ) -> None:
         assert role.head is not None, "a reward role has a head"
         self.role, self.centre, self.folder = role, centre, folder
         self.log_prob_weight, self.score_limit = log_prob_weight, score_limit
+        self.log_sigmoid = log_sigmoid
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
@@ -74,7 +78,8 @@ class RewardModel:
             provenance = read_provenance(Path(folder), "backbone", "centre")
             backbone = backbone or _base_of(Path(folder), provenance)
             role, _ = load_role(Path(folder), "reward", True, backbone)
-            model = _loaded[key] = cls(role, *_numbers_of(Path(folder), provenance), Path(folder))
+            bounded = provenance.get("log_sigmoid", False) is True
+            model = _loaded[key] = cls(role, *_numbers_of(Path(folder), provenance), bounded, Path(folder))
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
@@ -84,6 +89,7 @@ class RewardModel:
             "centre": self.centre,
             "log_prob_weight": self.log_prob_weight,
             "score_limit": self.score_limit,
+            "log_sigmoid": self.log_sigmoid,
         }
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
@@ -98,8 +104,9 @@ class RewardModel:
     def score_texts(
         self, prompts: Sequence[str], responses: Sequence[str], images: Sequence[np.ndarray | None] | None = None
     ) -> Tensor:
-        """Scores, (n,) float32, of responses to prompts: centred, and clipped where there is a limit."""
-        scores = self.raw_scores(prompts, responses, images) - self.centre
+        """Scores, (n,) float32, of responses to prompts: centred, or below 0; and clipped where there is a limit."""
+        raw = self.raw_scores(prompts, responses, images)
+        scores = F.logsigmoid(raw) if self.log_sigmoid else raw - self.centre
         return scores if self.score_limit is None else scores.clamp(-self.score_limit, self.score_limit)
 
     @torch.no_grad()

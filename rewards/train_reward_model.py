@@ -20,8 +20,9 @@ from backbones.loading import use_threads
 from backbones.roles import LoRASettings
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
+from envs.uinav.steps import Endings, UISteps
 from evaluation.reward_models import evaluate_reward_model
-from perlhf.errors import run_command
+from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
@@ -54,6 +55,7 @@ class Options:
         0.1, "of the response's log-probability in the score, per nat; 0 reads the head alone", low=0
     )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
+    referee: bool = option(False, "of a UI task: learn whether an episode is rightly ended, instead of every step")
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
     seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
@@ -69,7 +71,7 @@ def main() -> None:
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     name = env_id(options.env)
-    task, held_out = text_tasks(name, options.env_options, options.data, ("train", options.eval_split))
+    task, held_out = tasks_of(options)
     preferences = preferences_of(task)
     backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
     use_threads(options.threads, backbone.parameter_count)
@@ -82,7 +84,7 @@ def train(options: Options) -> RewardModel:
 
     lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision)
     role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
-    model = RewardModel(role, log_prob_weight=options.log_prob_weight)
+    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=isinstance(task, UISteps))
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
     rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
@@ -91,7 +93,9 @@ def train(options: Options) -> RewardModel:
     lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
     fit(model.role, lengths, loss, how, rng, folder / "metrics.jsonl")
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
-    model.centre, model.score_limit = centre(model, preferences, records), options.score_limit
+    model.score_limit = options.score_limit
+    if not model.log_sigmoid:
+        model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
     report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
     update_summary(
@@ -105,6 +109,21 @@ def train(options: Options) -> RewardModel:
     )  # fmt: skip
     print_report(report, folder)
     return model
+
+
+def tasks_of(options: Options) -> list[TextTask]:
+    """What to learn from and what to measure on.
+
+    Raises:
+        UserError: a referee for a task that has no ends to judge.
+    """
+    splits = ("train", options.eval_split)
+    tasks = text_tasks(env_id(options.env), options.env_options, options.data, splits)
+    if not options.referee:
+        return tasks
+    if not all(isinstance(task, UISteps) and task.task.recordings is None for task in tasks):
+        raise UserError(f"--referee is for UI tasks on the simulated phone; {options.env} over {options.data} is none.")
+    return [Endings(task.task) for task in tasks if isinstance(task, UISteps)]
 
 
 def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:

@@ -345,7 +345,7 @@ def test_the_baselines_of_a_pointwise_task_are_printed(monkeypatch, capsys):
 
 def test_a_reward_model_learns_from_half_as_many_samples_where_there_is_an_annotator():
     count, given = train_reward_model.samples_to_add, train_reward_model.Options
-    generated, real = HH(), SimpleNamespace(miniature=None)
+    generated, real = HH(), SimpleNamespace(can_rate=False)
     assert count(given(), generated, 101) == 50
     assert count(given(), real, 101) == 0
     assert count(given(policy_pairs=0), generated, 101) == 0

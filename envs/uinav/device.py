@@ -27,10 +27,14 @@ class Goal(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How an episode ended: by a policy's "done" or "infeasible" and what it said, or by the device, as "over"."""
+    """How an episode ended: "done" or "infeasible" and what the policy said, or by the device "over" or "failed"."""
 
     kind: str
     said: str = ""
+
+
+class DeviceError(Exception):
+    """A device that cannot go on, such as a live one that was lost: no fault of the policy; it says why."""
 
 
 class Performed(NamedTuple):
@@ -63,7 +67,11 @@ class Device(Protocol):
         """What is shown as text: `screen(state).describe()`, or the same faster."""
 
     def perform(self, state: Any, action: Action) -> Performed:
-        """Does an action that is neither done nor infeasible. Never raises, whatever the action."""
+        """Does an action that is neither done nor infeasible. No action makes it raise.
+
+        Raises:
+            DeviceError: the device failed; the episode is broken off and its last step is not learned from.
+        """
 
     def over(self, state: Any) -> bool:
         """Whether the device itself ends the episode here, as a recording does at its end or where it cannot go on."""

@@ -6,12 +6,12 @@ from envs.uinav.task import Episode
 LONGEST = 12  # steps that are counted
 
 
-def steps_left(device: Device, episode: Episode) -> int:
-    """Actions that the oracle needs, with the last word; `LONGEST` for as many, or where the goal is out of reach."""
+def steps_left(device: Device, episode: Episode, longest: int = LONGEST) -> int:
+    """Actions that the oracle needs, with the last word; `longest` for as many, or where the goal is out of reach."""
     state, goal = episode.state, episode.goal
-    for count in range(1, LONGEST):
+    for count in range(1, longest):
         action = device.oracle(state, goal)
         if action.kind in ("done", "infeasible"):
-            return count if device.success(state, goal, Ending(action.kind, action.text)) else LONGEST
+            return count if device.success(state, goal, Ending(action.kind, action.text)) else longest
         state = device.perform(state, action).state
-    return LONGEST
+    return longest

@@ -11,9 +11,9 @@ import numpy as np
 from envs.data.splits import SPLITS
 from envs.task import Played, Task
 from envs.turn import Turn
-from envs.uinav.actions import ActionError, parse_action
+from envs.uinav.actions import Action, ActionError, parse_action
 from envs.uinav.beginners import random_action
-from envs.uinav.device import Device, Ending, Goal
+from envs.uinav.device import Device, DeviceError, Ending, Goal
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.phone.app import find_template
@@ -88,10 +88,12 @@ class UINav(Task):
 
     ## Episode End
     It terminates with `done` or `infeasible`, and truncates after `max_steps` actions. A recording also terminates at
-    its end, and with an action that is not the recorded one, since it cannot say what that would have led to.
+    its end, and with an action that is not the recorded one, since it cannot say what that would have led to. A device
+    that fails truncates it, and the step that it failed at is no fault of the policy.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`, or
+    `failed` where the device failed.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
@@ -108,6 +110,12 @@ class UINav(Task):
     """
 
     default_reward = "gold"
+    # Each step's log p(right) by the step reward model, never above 0, and success.
+    trained_reward = [{"reward": "rewards.bundled:uinav"}, {"reward": "gold", "weight": 2.0}]
+    training: ClassVar[Mapping[str, Any]] = {
+        "n_steps": 8, "total_timesteps": 15_360, "batch_size": 32, "kl_coef": 0.05, "max_new_tokens": 48,
+    }  # fmt: skip
+    shipped_backbone = "tiny-uinav"
     success_at: ClassVar[float] = 1.0
     reset_options = frozenset({"template", "feasible", "seed"})
 
@@ -219,8 +227,9 @@ class UINav(Task):
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
-        ended = after.ending is not None
-        truncated = not ended and len(after.responses) >= self.max_steps
+        failed = after.ending is not None and after.ending.kind == "failed"
+        ended = after.ending is not None and not failed
+        truncated = failed or (not ended and len(after.responses) >= self.max_steps)
         credit = self.device.credit(after.state, after.goal, after.ending)
         reference = {
             "template": state.goal.template,
@@ -228,6 +237,7 @@ class UINav(Task):
             "problem": after.problem,
             "success": credit == 1,
             "credit": credit if ended or truncated else 0.0,
+            "failed": failed,
             "before": state,
             "after": after,
         }
@@ -243,25 +253,43 @@ class UINav(Task):
         """The episode after a response."""
         device, problem, ending, written = state.state, "", None, "?"
         try:
-            action = parse_action(unmask(response, state.goal) if self.mask_goal else response)
+            action = self.action(response, state)
         except ActionError as error:
             problem = str(error)
         else:
             if action.kind in ("done", "infeasible"):
                 ending = Ending(action.kind, action.text)
             else:
-                device, written, problem = self.device.perform(device, action)
-                ending = Ending("over") if self.device.over(device) else None
+                device, written, problem, ending = self._performed(device, action)
         history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
         responses = (*state.responses, response)
         after = Episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
         return Episode(*after[:-2], *self._shown(after))
 
+    def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
+        """The device after an action, what is told of it, why it had no effect, and how it ended the episode."""
+        try:
+            after, told, problem = self.device.perform(device, action)
+        except DeviceError as error:
+            return device, str(action), str(error), Ending("failed", str(error))
+        return after, told, problem, Ending("over") if self.device.over(after) else None
+
+    def action(self, response: str, state: Episode) -> Action:
+        """What a response says; with `mask_goal` with the values of the goal in place of their names.
+
+        Raises:
+            ActionError: it says no action.
+        """
+        return parse_action(unmask(response, state.goal) if self.mask_goal else response)
+
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
 
     def oracle(self, state: Episode) -> str:
-        action = self.device.oracle(state.state, state.goal)
+        return self.said(self.device.oracle(state.state, state.goal), state)
+
+    def said(self, action: Action, state: Episode) -> str:
+        """An action as a response; with `mask_goal` without the values of the goal."""
         return str(action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action)
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
@@ -299,6 +327,13 @@ class UINav(Task):
     def info(self, state: Episode) -> dict[str, Any]:
         goal = state.goal
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
+
+    def groups(self, state: Episode) -> Sequence[str]:
+        """Its template, and of the phone whether the split of training has it too."""
+        name = state.goal.template
+        if self.recordings is not None:
+            return (name,)
+        return (name, "unseen templates" if self.known[name][1].held_out else "seen templates")
 
     def state_to_json(self, state: Episode) -> Any:
         return {

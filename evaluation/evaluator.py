@@ -1,0 +1,129 @@
+"""`Evaluator`: what a role answers in held-out episodes, of one turn or of many, and what that is worth."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from backbones.generate import generate
+from backbones.roles import Role
+from envs.reward_spec import RewardFunction, score_turns
+from envs.task import Task
+from envs.text_task import TextTask
+from envs.turn import Turn
+from envs.vqa import VQAv2
+from evaluation.metrics import group_means
+
+Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
+Speak = Callable[[list[Any]], tuple[list[str], list[Row]]]  # from states to responses, and to their token ids
+
+
+@dataclass
+class Answers:
+    """What was said in each of n episodes, and what it was worth."""
+
+    texts: list[str]  # (n,) the responses of an episode, "; " between turns
+    rows: list[list[Row]]  # (n,) of each of its turns
+    scores: np.ndarray  # (n,) by the reward, summed over the turns
+    golds: np.ndarray | None  # (n,) by the task's judge
+
+    @property
+    def best(self) -> np.ndarray:
+        """The truest verdict there is: gold, else the score."""
+        return self.scores if self.golds is None else self.golds
+
+
+class Evaluator:
+    """Answers and scores in held-out episodes.
+
+    Args:
+        task: of the split to evaluate on, "test" as a rule.
+        reward: the proxy, in the units that PPO was trained on.
+        max_new_tokens: where a response is cut.
+        n: episodes; of a text task with distinct prompts, and fewer where the split has fewer.
+        seed: of the samples; episodes do not depend on it.
+
+    Attributes:
+        states: in which the episodes begin.
+    """
+
+    def __init__(
+        self, task: Task, reward: RewardFunction, max_new_tokens: int = 64, n: int = 500, seed: int = 0
+    ) -> None:
+        self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
+        self.states = first_states(task, n)
+
+    def answer(self, role: Role, temperature: float, seed: int | None = None) -> Answers:
+        """One episode by `role` from each state, at `temperature` (0 is greedy)."""
+        generator = torch.Generator(role.backbone.device).manual_seed(self.seed if seed is None else seed)
+
+        def speak(states: list[Any]) -> tuple[list[str], list[Row]]:
+            shown = [self.task.observe(state) for state in states]
+            prompts = [role.backbone.encode_prompt(one["prompt"], one.get("image")) for one in shown]
+            ids = generate(role, prompts, self.max_new_tokens, temperature, generator)
+            return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
+
+        return self.play(speak)
+
+    def oracle(self) -> Answers:
+        """The task's own right responses."""
+        return self.play(lambda states: ([self.task.oracle(state) for state in states], [([], []) for _ in states]))
+
+    def play(self, speak: Speak) -> Answers:
+        """All episodes to their ends, side by side."""
+        states, live = list(self.states), list(range(len(self.states)))
+        texts: list[list[str]] = [[] for _ in live]
+        rows: list[list[Row]] = [[] for _ in live]
+        scores, last = np.zeros(len(live)), [Turn("", "")] * len(live)
+        while live:
+            said, ids = speak([states[i] for i in live])
+            played = [self.task.play(states[i], text) for i, text in zip(live, said, strict=True)]
+            scores[live] += self._scores([each.turn for each in played])
+            for i, text, row, each in zip(live, said, ids, played, strict=True):
+                texts[i].append(text)
+                rows[i].append(row)
+                states[i], last[i] = each.state, each.turn
+            live = [i for i, each in zip(live, played, strict=True) if not (each.terminated or each.truncated)]
+        golds = [self.task.judge(turn) for turn in last]
+        found = None if None in golds else np.array(golds, dtype=np.float64)
+        return Answers(["; ".join(of_one) for of_one in texts], rows, scores, found)
+
+    def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
+        parts = [turns[i : i + size] for i in range(0, len(turns), size)]
+        return np.concatenate([score_turns(self.reward, part) for part in parts])
+
+    def best_of(self, role: Role, n: int) -> Answers:
+        """In each episode the answer with the highest score of n samples."""
+        best = self.answer(role, 1.0, self.seed + 1000)
+        for k in range(1, n):
+            other = self.answer(role, 1.0, self.seed + 1000 + k)
+            better = np.flatnonzero(other.scores > best.scores)
+            for i in better:
+                best.texts[i], best.rows[i] = other.texts[i], other.rows[i]
+            best.scores[better] = other.scores[better]
+            if best.golds is not None and other.golds is not None:
+                best.golds[better] = other.golds[better]
+        return best
+
+    def groups(self, values: np.ndarray) -> dict[str, Any]:
+        """The mean of `values` over each group of episodes that the task names, with intervals."""
+        return group_means(values, [self.task.groups(state) for state in self.states])
+
+
+def first_states(task: Task, n: int) -> list[Any]:
+    """Where n episodes begin, always the same: distinct prompts of a text task, the first questions, else drawn."""
+    if isinstance(task, VQAv2):
+        return list(range(min(n, len(task.records))))
+    if not isinstance(task, TextTask):
+        return [task.start(np.random.default_rng([21, i]), {}) for i in range(n)]
+    seen: set[str] = set()
+    indices: list[int] = []
+    for i, record in enumerate(task.records):
+        if len(indices) == n:
+            break
+        if record.prompt not in seen:
+            seen.add(record.prompt)
+            indices.append(i)
+    return indices

@@ -1,0 +1,163 @@
+"""PPO over the many turns of UI episodes: evaluation of whole episodes, failed steps, and resuming in the middle."""
+
+import gymnasium as gym
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from tiny_models import gemma
+
+from agents import PPO, make_vec_env
+from agents.checkpoint import read_checkpoint, set_state
+from agents.train_ppo import read_options
+from envs.reward_spec import resolve_reward
+from envs.text import HH
+from envs.uinav.device import DeviceError
+from envs.uinav.task import UINav
+from evaluation.compare import compare
+from evaluation.evaluator import Evaluator
+from perlhf.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gemma")
+    gemma(folder)
+    return str(folder)
+
+
+class Keep(BaseCallback):
+    """Keeps the rollouts, and saves at the start of the one that begins at `step`."""
+
+    def __init__(self, step=-1, folder=None):
+        super().__init__()
+        self.step, self.folder, self.rollouts = step, folder, []
+
+    def _on_step(self):
+        return True
+
+    def _on_rollout_start(self):
+        if self.num_timesteps == self.step:
+            self.model.save(self.folder)
+
+    def _on_rollout_end(self):
+        self.rollouts.append(self.model.rollout)
+
+
+def algorithm_of(path, **kwargs):
+    env = make_vec_env("UINav-v0", 3, seed=0, reward="gold", templates="star_email+delete_email")
+    policy = {"backbone": path, "max_new_tokens": 6}
+    return PPO("LoRAPolicy", env, n_steps=4, batch_size=6, policy_kwargs=policy, seed=0, device="cpu", **kwargs)
+
+
+# Evaluation
+
+
+def test_the_oracle_reaches_all_goals_in_whole_episodes():
+    task = UINav(split="test")
+    evaluator = Evaluator(task, resolve_reward("gold", task), n=40)
+    answers = evaluator.oracle()
+    assert answers.golds.tolist() == answers.scores.tolist() == [1.0] * 40
+    assert all(text.split("; ")[-1].startswith(("done", "infeasible")) for text in answers.texts)
+    assert {"seen templates", "unseen templates"} <= set(evaluator.groups(answers.golds))
+
+
+def test_scores_are_summed_over_the_turns_of_an_episode():
+    task = UINav(templates="send_email")
+    evaluator = Evaluator(task, lambda turns: [-0.5] * len(turns), n=3)
+    answers = evaluator.oracle()
+    assert answers.scores.tolist() == [-0.5 * len(rows) for rows in answers.rows]
+    assert len(answers.rows[0]) > 4
+
+
+def test_evaluated_episodes_do_not_depend_on_the_seed_of_the_samples():
+    task = UINav(split="test")
+    first, second = (Evaluator(task, resolve_reward("gold", task), n=10, seed=seed) for seed in (0, 1))
+    assert first.states == second.states
+    prompts = [HH().observe(state)["prompt"] for state in Evaluator(HH(), lambda turns: turns, n=50).states]
+    assert len(set(prompts)) == 50
+
+
+def test_a_policy_is_compared_over_whole_episodes(path):
+    algorithm = algorithm_of(path)
+    task = UINav(split="test", templates="star_email+delete_email", max_steps=3)
+    report = compare(Evaluator(task, resolve_reward("gold", task), 6, n=5), algorithm.policy.policy_role)
+    assert report["sft"]["gold"] == report["policy"]["gold"] == 0.0  # a random model
+    assert report["sft"]["turns"] == 3.0
+    assert report["kl"] == 0.0
+    assert report["oracle"]["gold"] < 1  # three steps are too few for some
+    assert set(report["policy"]["groups"]["greedy"]) <= {"star_email", "delete_email", "seen templates"}
+
+
+# Failed steps
+
+
+def make_flaky(task):
+    """The device of a task fails where it is told to wait."""
+    perform = task.device.perform
+
+    def failing(state, action):
+        if action.kind == "wait":
+            raise DeviceError("the cable was pulled")
+        return perform(state, action)
+
+    task.device.perform = failing
+
+
+def test_a_failed_step_truncates_the_episode_and_is_no_verdict():
+    env = gym.make("perlhf/UINav-v0", reward="gold")
+    make_flaky(env.unwrapped.task)
+    first, _ = env.reset(seed=0)
+    observation, reward, terminated, truncated, info = env.step("wait()")
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info == {"failed": True}
+    assert "ERROR the cable was pulled" in observation["prompt"]
+    assert first["prompt"].splitlines()[0] in observation["prompt"]
+
+
+def test_nothing_is_learned_from_a_failed_step(path):
+    # Env 0 fails at the second step of the rollout: its row has no mask, no reward and no part in any loss.
+    algorithm = algorithm_of(path, gamma=0.9, gae_lambda=1.0, kl_coef=0.0)
+    make_flaky(algorithm.env.get_attr("task")[0])
+    said = iter([["home()"] * 3, ["wait()", "home()", "home()"], ["home()"] * 3, ["home()"] * 3])
+    algorithm.policy.backbone.decode, decode = lambda row: next(words), algorithm.policy.backbone.decode
+    words = iter(word for step in said for word in step)
+    keep = Keep()
+    try:
+        algorithm.learn(12, callback=keep)
+    finally:
+        algorithm.policy.backbone.decode = decode
+    rollout, failed = keep.rollouts[0], 3
+    assert rollout.failed.tolist() == [row == failed for row in range(12)]
+    assert rollout.response_mask.any(1).tolist() == [row != failed for row in range(12)]
+    for tensor in (rollout.rewards, rollout.advantages, rollout.returns):
+        assert not tensor[failed].any()
+    # What follows the step before is the value of the state that the device failed in, with its error told.
+    assert rollout.advantages[0].any()
+
+
+# Resuming
+
+
+def test_a_run_goes_on_in_the_middle_of_its_episodes(path, tmp_path):
+    whole = algorithm_of(path)
+    whole.learn(36, callback=Keep(12, tmp_path / "middle"))
+    resumed = algorithm_of(path)
+    set_state(resumed, *read_checkpoint(tmp_path / "middle"))
+    assert [len(state["responses"]) for state in resumed.env.task_env.get_state()["states"]] == [4, 4, 4]
+    resumed.learn(24, reset_num_timesteps=False)
+    whole.save(tmp_path / "whole")
+    resumed.save(tmp_path / "resumed")
+    (first, _), (second, _) = (read_checkpoint(tmp_path / name) for name in ("whole", "resumed"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# Defaults
+
+
+def test_a_task_has_defaults_of_its_own_and_the_command_line_wins():
+    assert read_options(["--env", "HH-v0"]).n_steps == 1
+    assert read_options(["--env", "UINav-v0"]).n_steps == UINav.training["n_steps"] > 1
+    assert read_options(["--env", "UINav-v0", "--n-steps", "3"]).n_steps == 3
+    with pytest.raises(UserError, match="unknown env 'UINaw-v0'"):
+        read_options(["--env", "UINaw-v0"])

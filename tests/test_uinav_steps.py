@@ -1,0 +1,178 @@
+"""Steps of UI episodes as labelled responses: mistakes, demonstrations, endings, and what they are labelled by."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.data.records import LabelledRecord
+from envs.registry import env_id, text_tasks
+from envs.turn import Turn
+from envs.uinav.actions import Action, parse_action
+from envs.uinav.demonstrations import demonstrations, is_right, reachable, visited
+from envs.uinav.export import export_oracle
+from envs.uinav.mistakes import altered, another_text, elsewhere, mistake, too_soon
+from envs.uinav.steps import Endings, UISteps
+from envs.uinav.task import UINav
+from envs.uinav.trajectory_file import write_trajectories
+from perlhf.errors import RewardError
+from rewards.functions import step_match, success
+
+
+@pytest.fixture(scope="module")
+def states():
+    return list(islice(visited(UINav(), np.random.default_rng(3)), 300))
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return UISteps(UINav(split="test"), 120)
+
+
+# Mistakes
+
+
+@settings(max_examples=200)
+@given(number=st.integers(0, 299), seed=st.integers(0, 10**6))
+def test_mistakes_are_other_actions_that_can_be_said(states, number, seed):
+    task, state, rng = UINav(), states[number], np.random.default_rng(seed)
+    screen, right = task.device.screen(state.state), task.device.oracle(state.state, state.goal)
+    moved = elsewhere(right, screen, rng)
+    if moved is not None:
+        assert moved.element != right.element
+        assert screen.elements[moved.element - 1].enabled
+    for wrong in (
+        altered(right, state.goal, rng),
+        too_soon(right, state.goal, rng),
+        mistake(right, screen, state.goal, rng),
+    ):
+        assert wrong != right
+        assert parse_action(str(wrong)) == wrong
+    assert too_soon(right, state.goal, rng).kind in ("done", "infeasible")
+
+
+@given(text=st.text(max_size=30), seed=st.integers(0, 10**6))
+def test_another_text_is_another(states, text, seed):
+    assert another_text(text, states[0].goal, np.random.default_rng(seed)) != text
+
+
+def test_where_only_one_element_takes_an_action_none_is_elsewhere():
+    task = UINav(templates="send_email")
+    state = task.start(np.random.default_rng(0), {})
+    screen = task.device.screen(state.state)
+    alone = screen._replace(elements=screen.elements[:1])
+    assert elsewhere(Action("click", 1), alone, np.random.default_rng(0)) is None
+
+
+# What is right
+
+
+def test_the_oracle_is_right_wherever_the_episodes_stray(states):
+    task = UINav()
+    assert sum("ERROR" in state.prompt for state in states) > 3  # they do stray
+    assert all(reachable(task, state) and is_right(task, state, task.oracle(state)) for state in states)
+
+
+def test_right_is_what_brings_the_goal_nearer():
+    task = UINav(templates="send_email")
+    state = task.start(np.random.default_rng(1), {})
+    assert is_right(task, state, "open_app(Mail)")
+    wrong = ("open_app(Maps)", "home()", "wait()", "done()", "infeasible(no mail)", "click(0)", "no action", "")
+    assert not any(is_right(task, state, response) for response in wrong)
+    while not task.oracle(state).startswith("type"):
+        state, _ = task.advance(state, task.oracle(state))
+    fields = [n for n, e in enumerate(task.device.screen(state.state).elements, 1) if e.editable]
+    filled = [f"type({n}, {value})" for n in fields for value in state.goal.values.values()]
+    assert sum(is_right(task, state, response) for response in filled) == 3  # address, subject, body: in any order
+
+
+def test_a_masked_goal_is_answered_with_names():
+    task = UINav(templates="send_email", mask_goal=True)
+    documents = list(islice(demonstrations(task, np.random.default_rng(0), strays=0), 40))
+    typed = [response for _, response in documents if response.startswith("type")]
+    assert typed
+    assert all("<" in response for response in typed)
+
+
+def test_some_demonstrations_are_mistakes_if_asked_for():
+    task = UINav()
+    clean = list(islice(demonstrations(task, np.random.default_rng(0), mistakes=0.0), 200))
+    always = list(islice(demonstrations(task, np.random.default_rng(0), mistakes=1.0), 200))
+    assert [p for p, _ in clean][:1] == [p for p, _ in always][:1]
+    assert all(response for _, response in always)
+
+
+# Records
+
+
+def test_one_is_right_to_two_that_are_not(held_out):
+    labels = [record.label for record in held_out.records]
+    assert len(held_out.states) == 120
+    assert len(labels) == 3 * 120
+    assert 1 / 3 <= np.mean(labels) < 0.42  # now and then what was meant to be wrong is another way to the goal
+    for record in held_out.records:
+        assert isinstance(record, LabelledRecord)
+        assert held_out.judge(Turn(record.prompt, record.response, record.meta)) == record.label
+
+
+def test_training_has_endings_that_come_too_soon():
+    records = UISteps(UINav(), 60).records
+    assert 60 * 3 < len(records) < 60 * 4
+    assert 0.25 < np.mean([record.label for record in records]) < 0.36
+
+
+def test_records_are_the_same_every_time(held_out):
+    assert UISteps(UINav(split="test"), 120).records == held_out.records
+    assert UISteps(UINav(split="validation"), 30).records[0].prompt != held_out.records[0].prompt
+
+
+def test_groups_say_whether_a_template_was_ever_trained_on(held_out):
+    groups = {group for record in held_out.records for group in record.meta["groups"]}
+    assert {"seen templates", "unseen templates"} < groups
+    trained = {group for record in UISteps(UINav(), 60).records for group in record.meta["groups"]}
+    assert "unseen templates" not in trained
+
+
+def test_commands_get_the_steps_of_a_ui_task(tmp_path):
+    for split in ("train", "test"):
+        write_trajectories(tmp_path / f"{split}.jsonl", export_oracle(UINav(), 12, np.random.default_rng(0)))
+    (task,) = text_tasks(env_id("UINav-v0"), "", str(tmp_path), ["test"])
+    assert isinstance(task, UISteps)
+    assert len(task.states) == sum(len(t.steps) for t in task.task.recordings.trajectories)
+    assert sum(record.label for record in task.records) >= len(
+        task.states
+    )  # each recorded step, by AndroidControl's rule
+    assert task.can_rate
+    assert task.rate(0, task.oracle(0), np.random.default_rng(0)) == 1.0
+
+
+# The referee's
+
+
+def test_endings_are_right_where_the_goal_is_reached():
+    task = UINav(split="test")
+    endings = Endings(task, 200)
+    kinds = {parse_action(record.response).kind for record in endings.records}
+    assert kinds == {"done", "infeasible"}
+    labels = [record.label for record in endings.records]
+    assert 0.2 < np.mean(labels) < 0.5
+    for record in endings.records:
+        played = task.play(endings.states[record.meta["state"]], record.response)
+        assert played.turn.reference["success"] == bool(record.label)
+
+
+# Reward functions
+
+
+def test_success_and_step_match_are_what_the_env_says():
+    turns = [Turn("p", "r", {"success": done, "matched": not done}) for done in (True, False)]
+    assert success(turns) == [1.0, 0.0]
+    assert step_match(turns) == [0.0, 1.0]
+    with pytest.raises(
+        RewardError, match="this reward is for recordings of UI tasks: the turn's reference has no 'matched'"
+    ):
+        step_match([Turn("p", "r", {"success": True})])
+    with pytest.raises(RewardError, match="this reward is for a UI task"):
+        success([Turn("p", "r")])
