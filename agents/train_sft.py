@@ -23,7 +23,7 @@ from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, response_logits
 from backbones.loading import load_model, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
-from envs.data.records import AnyRecord, good_response
+from envs.data.records import AnyRecord, good_response, image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
@@ -102,7 +102,7 @@ def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndar
     Raises:
         UserError: none of them has.
     """
-    found = [(r.prompt, text, r.image) for r in records for text in [good_response(r)] if text is not None]
+    found = [(r.prompt, text, image_of(r)) for r in records for text in [good_response(r)] if text is not None]
     if not found:
         raise UserError(f"none of {len(records)} records has a response to imitate.")
     return found

@@ -90,7 +90,7 @@ class TextTask(Task):
 
     def turn(self, state: int, response: str = "") -> Turn:
         record = self.records[state]
-        return Turn(record.prompt, response, {**responses_of(record), **record.meta}, record.image)
+        return Turn(record.prompt, response, {**responses_of(record), **record.meta})
 
     def advance(self, state: int, response: str) -> tuple[int, bool]:
         return state, True

@@ -1,7 +1,7 @@
 """`VQAAnswers`: answers to picture questions, and what people make of them: what SFT and reward models learn from."""
 
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class VQAAnswers(TextTask):
     def _labelled(self, index: int) -> LabelledRecord:
         answer = self.plausible_action(index, self._rng(index))
         turn = self.turn(index, answer)
-        return LabelledRecord(turn.prompt, answer, self.judge(turn), turn.reference, turn.image)
+        return LabelledRecord(turn.prompt, answer, self.judge(turn), _meta(turn))
 
     def _pair(self, index: int) -> Record:
         rng = self._rng(index)
@@ -52,7 +52,7 @@ class VQAAnswers(TextTask):
             first, second, preferred = self.oracle(index), "", True
         turn = self.turn(index)
         texts = (first, second) if preferred else (second, first)
-        return Record(turn.prompt, *texts, turn.reference, turn.image)
+        return Record(turn.prompt, *texts, _meta(turn))
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([_SEED, SPLITS.index(self.split), index])
@@ -89,6 +89,11 @@ class VQAAnswers(TextTask):
     def label_ceiling(self, pair: Record) -> float:
         """1: the first answer is always the one that people agree more with."""
         return 1.0
+
+
+def _meta(turn: Turn) -> dict[str, Any]:
+    """What a record says beside its texts: people's answers, groups, and the picture."""
+    return {**turn.reference, "image": turn.image}
 
 
 class _Lazily(Sequence[Answered]):

@@ -16,7 +16,7 @@ from backbones.backbone import Backbone
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.data.miniature.corpus import PROMPT_META
-from envs.data.records import AnyRecord, LabelledRecord, Record
+from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.text_task import TextTask
 from perlhf.errors import UserError
 from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss
@@ -63,11 +63,11 @@ class Pairs(Preferences):
         if not preferred:
             first, second = second, first
         record = task.records[index]
-        return Record(record.prompt, first, second, _of_prompt(record.meta), record.image)
+        return Record(record.prompt, first, second, _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: Record) -> list[Row]:
         texts = (record.chosen, record.rejected)
-        return [encode(backbone, record.prompt, text, record.image) for text in texts]
+        return [encode(backbone, record.prompt, text, image_of(record)) for text in texts]
 
     def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
         chosen, rejected = scores[0::2], scores[1::2]
@@ -85,10 +85,10 @@ class Labels(Preferences):
     def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
         record = task.records[index]
         label = task.rate(index, texts[0], rng)
-        return LabelledRecord(record.prompt, texts[0], label, _of_prompt(record.meta), record.image)
+        return LabelledRecord(record.prompt, texts[0], label, _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: LabelledRecord) -> list[Row]:
-        return [encode(backbone, record.prompt, record.response, record.image)]
+        return [encode(backbone, record.prompt, record.response, image_of(record))]
 
     def loss(self, scores: Tensor, records: Sequence[LabelledRecord]) -> tuple[Tensor, float]:
         labels = torch.tensor([r.label for r in records], device=scores.device)
@@ -100,7 +100,7 @@ class Labels(Preferences):
 
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What is true of the prompt whatever the responses; such as votes are not."""
-    return {key: meta[key] for key in (*PROMPT_META, "state") if key in meta}
+    return {key: meta[key] for key in (*PROMPT_META, "state", "image") if key in meta}
 
 
 def preferences_of(task: TextTask) -> Preferences:
@@ -156,6 +156,6 @@ def _answers(task: TextTask, role: Role, indices: Sequence[int], times: int, *ho
     """`times` responses of `role` to each of the records."""
     backbone = role.backbone
     records = [task.records[i] for i in indices]
-    prompts = [backbone.encode_prompt(record.prompt, record.image) for record in records]
+    prompts = [backbone.encode_prompt(record.prompt, image_of(record)) for record in records]
     rounds = [[backbone.decode(ids) for ids in generate(role, prompts, *how)] for _ in range(times)]
     return zip(*rounds, strict=True)

@@ -18,6 +18,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import use_threads
 from backbones.roles import LoRASettings
+from envs.data.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
 from envs.uinav.steps import Endings, UISteps
@@ -151,7 +152,8 @@ def preference_loss(
 
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
     """The mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
-    liked = [(r.prompt, str(preferences.good(r)), r.image) for r in records if preferences.good(r) is not None][:500]
+    good = [(record, text) for record in records if (text := preferences.good(record)) is not None]
+    liked = [(record.prompt, text, image_of(record)) for record, text in good[:500]]
     if not liked:
         return 0.0
     prompts, texts, images = zip(*liked, strict=True)

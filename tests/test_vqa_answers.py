@@ -13,7 +13,7 @@ from backbones.backbone import Backbone
 from backbones.vision import ImagePrompt
 from envs.data.miniature.vqa_corpus import miniature_vqa
 from envs.data.miniature.vqa_files import write_files
-from envs.data.records import LabelledRecord, Record
+from envs.data.records import LabelledRecord, Record, image_of
 from envs.registry import env_id, text_tasks
 from envs.turn import Turn
 from envs.vqa import VQAv2
@@ -68,7 +68,7 @@ def test_records_are_answers_to_the_questions_with_their_pictures(labels):
     turn = labels.task.turn(7)
     assert isinstance(record, LabelledRecord)
     assert record.prompt == turn.prompt
-    assert np.array_equal(record.image, turn.image)
+    assert np.array_equal(image_of(record), turn.image)
     assert record.label == labels.judge(labels.turn(7, record.response))
     assert labels.records[7].response == record.response
     assert record.meta["groups"] == turn.reference["groups"]
@@ -87,7 +87,7 @@ def test_of_a_pair_people_agree_more_with_the_first(pairs):
     assert all(isinstance(record, Record) for record in records)
     assert all(pairs.gold_margin(record) > 0 for record in records)
     assert label_ceiling(pairs, records) == 1.0
-    assert not np.array_equal(records[0].image, records[1].image)
+    assert not np.array_equal(image_of(records[0]), image_of(records[1]))
 
 
 def test_where_all_answers_are_as_good_nothing_is_better_than_the_oracle():
@@ -118,7 +118,7 @@ def test_files_of_real_corpora_have_them_too(tmp_path):
     write_files(miniature_vqa("validation"), tmp_path, 10)
     (test,) = text_tasks(VQA, "", str(tmp_path), ["test"])
     assert len(test.records) == 10
-    assert {record.image.shape for record in test.records} == {(64, 64, 3)}
+    assert {image_of(record).shape for record in test.records} == {(64, 64, 3)}
     assert test.can_rate
 
 
@@ -134,7 +134,7 @@ def test_questions_without_answers_teach_nothing():
 def test_a_policys_own_answers_are_rated(path, labels):
     backbone = Backbone.load(path)
     records = sampled(Labels(), labels, backbone.reference, 4, np.random.default_rng(0), max_new_tokens=4)
-    assert {record.image.shape for record in records} == {(64, 64, 3)}
+    assert {image_of(record).shape for record in records} == {(64, 64, 3)}
     assert {record.label for record in records} <= {0.0, 0.3, 0.6, 0.9, 1.0}
     ((prompt, _),) = Labels().rows(backbone, records[0])
     assert isinstance(prompt, ImagePrompt)

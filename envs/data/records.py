@@ -10,16 +10,12 @@ from perlhf.errors import DataError
 
 
 class Record(NamedTuple):
-    """One preference pair. `meta` holds what else the dataset says, as plain JSON values.
-
-    Records of every kind have an `image`, (height, width, 3) uint8, where the prompt is shown with one.
-    """
+    """One preference pair. `meta` holds what else the dataset says, as plain JSON values, and see `image_of`."""
 
     prompt: str
     chosen: str
     rejected: str
     meta: Mapping[str, Any]
-    image: np.ndarray | None = None
 
 
 class LabelledRecord(NamedTuple):
@@ -29,7 +25,6 @@ class LabelledRecord(NamedTuple):
     response: str
     label: float
     meta: Mapping[str, Any]
-    image: np.ndarray | None = None
 
 
 class Demonstration(NamedTuple):
@@ -38,15 +33,20 @@ class Demonstration(NamedTuple):
     prompt: str
     response: str | None
     meta: Mapping[str, Any]
-    image: np.ndarray | None = None
 
 
 AnyRecord = Record | LabelledRecord | Demonstration
 
 
 def responses_of(record: AnyRecord) -> dict[str, Any]:
-    """What the dataset says in answer to the prompt: all fields but the prompt, its image and `meta`."""
-    return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta", "image")}
+    """What the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
+    return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
+
+
+def image_of(record: AnyRecord) -> np.ndarray | None:
+    """The image that the prompt is shown with, (height, width, 3) uint8; None where there is none."""
+    image: np.ndarray | None = record.meta.get("image")
+    return image
 
 
 def good_response(record: AnyRecord) -> str | None:
