@@ -26,9 +26,10 @@ class Corpus(ABC):
     Attributes:
         prompt_weight: of a prompt token's loss beside a response token's.
         prompt_share: of the prompt tokens whose loss is counted at all.
+        muon: whether hidden matrices are trained with Muon, and not with AdamW.
     """
 
-    prompt_weight, prompt_share = 0.2, 1.0
+    prompt_weight, prompt_share, muon = 0.2, 1.0, False
 
     @abstractmethod
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
@@ -70,7 +71,7 @@ class UIDemonstrations(Corpus):
     Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
     """
 
-    prompt_weight, prompt_share = 0.1, 0.3
+    prompt_weight, prompt_share, muon = 0.1, 0.3, True
     streams = 64  # episodes side by side, so that a batch is not of one episode
     clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
 

@@ -22,13 +22,14 @@ Tokens = Sequence[Sequence[int]]
 
 
 class LoRAPolicy(BasePolicy):
-    """The policy of `agents.PPO`: text in, text out.
+    """The policy of `agents.PPO`: text in, text out; the image beside the text too where the observation has one.
 
     Args:
         observation_space, action_space: the env's.
         lr_schedule: learning rate by the share of training that is left.
         backbone: "tiny", a folder or a hub id.
         lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
+        lora_vision: adapters on the vision tower's projections too.
         value_rank: of the value adapter; the rank of the reward adapter where it starts from one.
         full: train all weights of policy and value, on copies of their own, instead of adapters.
         max_new_tokens: where a response is cut.
@@ -48,6 +49,7 @@ class LoRAPolicy(BasePolicy):
         backbone: str = "tiny",
         lora_rank: int = 8,
         lora_alpha: float | None = None,
+        lora_vision: bool = False,
         value_rank: int = 4,
         full: bool = False,
         max_new_tokens: int = 64,
@@ -61,11 +63,11 @@ class LoRAPolicy(BasePolicy):
         self.backbone = Backbone.load(backbone, device)
         self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
         self.temperature = temperature
-        settings = None if full else LoRASettings(lora_rank, lora_alpha)
+        settings = None if full else LoRASettings(lora_rank, lora_alpha, vision=lora_vision)
         self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
         if value_settings is not None:
             value_start = None
-        adapter = None if full else value_settings or LoRASettings(value_rank)
+        adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision)
         self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
         self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
         # Evaluation in the middle of training must not change what training samples next.
@@ -103,8 +105,10 @@ class LoRAPolicy(BasePolicy):
         return self.backbone.reference
 
     def encode(self, observation: Observation) -> list[list[int]]:
-        """Prompt token ids, one row a prompt."""
-        return [self.backbone.encode_prompt(prompt) for prompt in observation["prompt"]]
+        """Prompt token ids, one row a prompt, with its image where there is one."""
+        prompts = observation["prompt"]
+        images = observation.get("image", [None] * len(prompts))
+        return [self.backbone.encode_prompt(*shown) for shown in zip(prompts, images, strict=True)]
 
     def sample(self, prompts: Tokens) -> list[list[int]]:
         """Responses as token ids, drawn from training's own generator."""

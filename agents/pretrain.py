@@ -8,9 +8,12 @@ The loss alone does not show whether it copies from the prompt, so the gold scor
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +22,20 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.corpora import CORPORA, Corpus, Document
+from agents.muon import muon_and_adamw
+from agents.pretrain_pictures import PictureBatches, picture_golds
 from backbones.backbone import Backbone
 from backbones.build import build_model, build_tokenizer
+from backbones.build_vision import build_processor, build_vision_model
 from backbones.loading import use_threads
+from envs.vqa_lessons import lessons
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
+
+PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -48,9 +58,13 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m agents.pretrain")
+    if options.backbone == PICTURES:
+        pretrain_on_pictures(options)
+        return
     clock = Stopwatch()
     if options.backbone not in CORPORA:
-        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, CORPORA)}")
+        known = (*CORPORA, PICTURES)
+        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, known)}")
     folder = target(options)
     corpus = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
@@ -60,13 +74,38 @@ def main() -> None:
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
-    loss = train(model, batches(documents, tokenizer, corpus, options.batch_size, rng), options)
+    data = batches(documents, tokenizer, corpus, options.batch_size, rng)
+    optimizers = (muon_and_adamw if corpus.muon else adamw)(model, options.learning_rate)
+    loss = train(model, data, optimizers, options)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     gold = corpus.golds(Backbone(str(folder), model, tokenizer))
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
     print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
+
+
+def pretrain_on_pictures(options: Options) -> None:
+    """Makes the backbone that sees: captions first, then questions about pictures, level by level."""
+    clock = Stopwatch()
+    folder = target(options)
+    first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
+    processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
+    model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    use_threads(options.threads, parameters)
+    print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
+    source = lessons(np.random.default_rng([options.seed, 1]), options.steps * options.batch_size)
+    data = PictureBatches(source, processor, model, options.batch_size)
+    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options)
+    backbone = Backbone(str(folder), model, processor.tokenizer, processor)
+    model.save_pretrained(folder)
+    backbone.save_processor(folder)
+    gold = {"vqav2": picture_golds(backbone)}
+    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
+    pictures = options.steps * options.batch_size / clock.seconds
+    print(f"loss {loss:.3f}, gold {gold}, {pictures:.0f} pictures/s, {clock.seconds:.0f} s -> {folder}")
 
 
 def target(options: Options) -> Path:
@@ -81,22 +120,30 @@ def target(options: Options) -> Path:
     return folder
 
 
-def train(model: PreTrainedModel, data: Iterator[tuple[Tensor, Tensor]], options: Options) -> float:
-    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them."""
+def adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """AdamW, with weight decay on matrices."""
     matrices = [p for p in model.parameters() if p.ndim == 2]
     rest = [p for p in model.parameters() if p.ndim != 2]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.95), fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezoid(step, options.steps))
+    return [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
+
+
+def train(
+    model: PreTrainedModel, data: Iterator[tuple[Any, ...]], optimizers: list[torch.optim.Optimizer], options: Options
+) -> float:
+    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them."""
+    rate = partial(trapezoid, steps=options.steps)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
     losses = []
     model.train()
-    for step, (input_ids, weights) in enumerate(itertools.islice(data, options.steps), start=1):
-        loss, response_loss = weighted_loss(model, input_ids, weights)
-        optimizer.zero_grad(set_to_none=True)
+    for step, batch in enumerate(itertools.islice(data, options.steps), start=1):
+        loss, response_loss = weighted_loss(model, *batch)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         losses.append(response_loss)
         if step % max(1, options.steps // 20) == 0:
             print(f"step {step:5d}  loss {np.mean(losses[-100:]):.3f}", flush=True)
@@ -109,9 +156,14 @@ def trapezoid(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100, max(0.0, 1 - step / steps) / 0.4)
 
 
-def weighted_loss(model: PreTrainedModel, input_ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
-    """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1)."""
-    hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
+def weighted_loss(
+    model: PreTrainedModel, input_ids: Tensor, weights: Tensor, more: Mapping[str, Any] = _NOTHING
+) -> tuple[Tensor, float]:
+    """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1).
+
+    `more` is what the model takes besides ids: pixels, masks.
+    """
+    hidden = model.base_model(input_ids=input_ids, use_cache=False, **more).last_hidden_state[:, :-1]
     weights, targets = weights[:, 1:], input_ids[:, 1:]
     counted = weights > 0
     losses = F.cross_entropy(model.get_output_embeddings()(hidden[counted]), targets[counted], reduction="none")

@@ -82,6 +82,7 @@ class Options:
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
     lora_rank: int = option(8, "rank of the policy's adapter", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     full: bool = option(False, "train all weights instead of adapters")
     max_new_tokens: int = option(64, "where a response is cut", low=1)
@@ -203,7 +204,9 @@ def make_algorithm(options: Options) -> PPO:
 
 def policy_kwargs(options: Options) -> dict[str, Any]:
     """The options that are the policy's."""
-    names = ("backbone", "lora_rank", "lora_alpha", "value_rank", "full", "max_new_tokens", "temperature")
+    names = (
+        "backbone", "lora_rank", "lora_alpha", "lora_vision", "value_rank", "full", "max_new_tokens", "temperature",
+    )  # fmt: skip
     return {name: getattr(options, name) for name in names}
 
 

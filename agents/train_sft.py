@@ -11,6 +11,7 @@ one already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, response_logits
 from backbones.loading import load_model, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
-from envs.data.records import AnyRecord, good_response
+from envs.data.records import AnyRecord, good_response, image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
@@ -45,6 +46,7 @@ class Options:
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
     lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     full: bool = option(False, "train all weights instead of an adapter")
     records: int | None = option(None, "how many records to learn from; all by default", low=1)
     epochs: int = option(1, "passes over the records", low=1)
@@ -72,8 +74,8 @@ def train(options: Options) -> Path:
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
 
-    settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha)
-    role = backbone.add_role("policy", settings, seed=options.seed)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, vision=options.lora_vision)
+    role = backbone.add_role("policy", None if options.full else lora, seed=options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
     how = FitSettings(options.epochs, options.batch_size, rate)
@@ -82,7 +84,7 @@ def train(options: Options) -> Path:
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
     merged(role).save_pretrained(folder / "backbone")
-    backbone.tokenizer.save_pretrained(folder / "backbone")
+    backbone.save_processor(folder / "backbone")
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
@@ -94,25 +96,25 @@ def train(options: Options) -> Path:
     return folder / "backbone"
 
 
-def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str]]:
-    """(prompt, response) of the records that have a response to imitate.
+def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:
+    """(prompt, response, image) of the records that have a response to imitate.
 
     Raises:
         UserError: none of them has.
     """
-    found = [(r.prompt, text) for r in records for text in [good_response(r)] if text is not None]
+    found = [(r.prompt, text, image_of(r)) for r in records for text in [good_response(r)] if text is not None]
     if not found:
         raise UserError(f"none of {len(records)} records has a response to imitate.")
     return found
 
 
-def encode(backbone: Backbone, texts: Sequence[tuple[str, str]]) -> Rows:
-    """Token ids of prompts and of responses with their end token; what was cut at the limit did not end there."""
+def encode(backbone: Backbone, texts: Sequence[tuple[Any, ...]]) -> Rows:
+    """Token ids of (prompt, response[, image]) with an end token; what was cut at the limit did not end there."""
     rows = []
-    for prompt, response in texts:
+    for prompt, response, *image in texts:
         ids = backbone.encode_response(response)
         end = [backbone.end_ids[0]] if len(ids) < backbone.max_response_tokens - 1 else []
-        rows.append((backbone.encode_prompt(prompt), [*ids, *end]))
+        rows.append((backbone.encode_prompt(prompt, *image), [*ids, *end]))
     return rows
 
 
@@ -148,7 +150,7 @@ def merged(role: Role) -> PreTrainedModel:
         return role.model
     assert isinstance(role, LoRARole)
     model = load_model(role.backbone.path)
-    for name, layer in role.backbone.lora_layers.items():
+    for name, layer in role.layers.items():
         model.get_submodule(name).weight += layer.get_delta_weight(role.adapter).cpu()
     return model
 

@@ -1,26 +1,33 @@
 """`Backbone`: a frozen causal language model with its tokenizer, loaded once in a process."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from weakref import WeakSet, WeakValueDictionary
 
+import numpy as np
 import torch
 from peft import LoraModel
 from peft.tuners.lora import LoraLayer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from backbones.loading import (
     SHIPPED,
+    BackboneError,
     base_weights,
     check_causal,
     end_ids_of,
     find_device,
     hash_base,
     load_model,
+    load_processor,
     load_tokenizer,
     pad_id_of,
     resolve_path,
+    sees,
+    short_name,
 )
 from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.vision import ImagePrompt, Vision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512
@@ -39,13 +46,21 @@ class Backbone:
         path: the folder or hub id it was loaded from.
         model: the transformers model; call it through a role, never directly.
         tokenizer: its tokenizer.
+        vision: how it sees; None of a model for text alone.
         reference: the role with no adapter at all.
     """
 
-    def __init__(self, path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        path: str,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        processor: ProcessorMixin | None = None,
+    ) -> None:
         self.path = path
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.vision = None if processor is None else Vision(processor, model)
         self.reference = ReferenceRole(self)
         self.lora_roles: WeakSet[LoRARole] = WeakSet()  # those whose adapters are in the model now
         self.dead_adapters: list[str] = []  # of roles that nobody holds any more
@@ -62,7 +77,8 @@ class Backbone:
     def load(cls, name: str = "tiny", device: str | torch.device | None = None) -> "Backbone":
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 
-        Only safetensors weights are read and no code from the folder or hub is ever run.
+        A model whose config has a part for vision takes images with its prompts. Only safetensors weights are read
+        and no code from the folder or hub is ever run.
 
         Args:
             name: "tiny", a folder or a hub id.
@@ -82,7 +98,8 @@ class Backbone:
         if backbone is None:
             model, tokenizer = load_model(path), load_tokenizer(path)
             check_causal(path, model)
-            backbone = _loaded[path, _last_device] = cls(path, model.to(_last_device), tokenizer)
+            processor = load_processor(path) if sees(model.config) else None
+            backbone = _loaded[path, _last_device] = cls(path, model.to(_last_device), tokenizer, processor)
         return backbone
 
     @classmethod
@@ -137,11 +154,33 @@ class Backbone:
     def max_response_tokens(self) -> int:
         return min(MAX_RESPONSE_TOKENS, self.max_length - self.max_prompt_tokens)
 
-    def encode_prompt(self, text: str) -> list[int]:
-        """Token ids of a prompt; the oldest are cut beyond `max_prompt_tokens`. Text never becomes a special token."""
-        ids = _plain_ids(self.tokenizer, text)
-        room = self.max_prompt_tokens - len(self._prefix_ids) - len(self._suffix_ids)
-        return [*self._prefix_ids, *ids[-room:], *self._suffix_ids] or [self.pad_id]
+    def encode_prompt(self, text: str, image: np.ndarray | None = None) -> list[int]:
+        """Token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
+
+        The oldest ids of the text are cut beyond `max_prompt_tokens`. Text never becomes a special token.
+
+        Args:
+            text: the prompt.
+            image: (height, width, 3) uint8, or None.
+
+        Raises:
+            BackboneError: there is an image, and the backbone takes none.
+        """
+        ids, shown = _plain_ids(self.tokenizer, text), self._image_ids(image)
+        room = min(self.max_prompt_tokens, self.max_length // 2 - len(shown))
+        room = max(1, room - len(self._prefix_ids) - len(self._suffix_ids))
+        ids = [*self._prefix_ids, *shown, *ids[-room:], *self._suffix_ids] or [self.pad_id]
+        return ids if image is None or self.vision is None else ImagePrompt(ids, image, self.vision)
+
+    def _image_ids(self, image: np.ndarray | None) -> list[int]:
+        if image is None:
+            return []
+        if self.vision is None:
+            raise BackboneError(
+                f"backbone {short_name(self.path)!r} takes no images, and the env shows them; give --backbone an "
+                "image-text-to-text model, as agents.pretrain --backbone tiny-vqav2 makes one."
+            )
+        return self.vision.ids(image)
 
     def encode_response(self, text: str) -> list[int]:
         """Token ids of a response as it follows a prompt, without an end token, cut to `max_response_tokens - 1`."""
@@ -156,6 +195,12 @@ class Backbone:
         while said and said[-1] in self.end_ids:  # one that is not special would be text
             said.pop()
         return self.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+    def save_processor(self, folder: str | Path) -> None:
+        """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""
+        self.tokenizer.save_pretrained(folder)
+        if self.vision is not None:
+            self.vision.processor.save_pretrained(folder)
 
     @property
     def hash(self) -> str:

@@ -6,17 +6,23 @@ or Qwen3 at this size, and because it has a sequence-classification twin, so tha
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 PAD, END = "<pad>", "<end>"
 
 
-def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on `texts`: any string round-trips, digits stand alone, pad is not end."""
+def build_tokenizer(
+    texts: Iterable[str], vocab_size: int, special: Mapping[str, str] | None = None
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on `texts`: any string round-trips, digits stand alone, pad is not end.
+
+    `special` are further special tokens, by the name of the attribute that they get.
+    """
+    special = special or {}
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -24,14 +30,15 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[PAD, END],
+        special_tokens=[PAD, END, *special.values()],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token=PAD, eos_token=END, padding_side="left", clean_up_tokenization_spaces=False
-    )
+        tokenizer_object=bpe, pad_token=PAD, eos_token=END, padding_side="left", clean_up_tokenization_spaces=False,
+        extra_special_tokens=dict(special),
+    )  # fmt: skip
 
 
 def build_model(
@@ -43,8 +50,20 @@ def build_model(
     seed: int = 0,
 ) -> Gemma3ForCausalLM:
     """A randomly initialised Gemma3 for `tokenizer`; matrices start at 1/sqrt(fan_in), not at a fixed 0.02."""
+    config = text_config(tokenizer, hidden_size, layers, heads, max_length)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Gemma3ForCausalLM(config)
+        initialise(model)
+    return model
+
+
+def text_config(
+    tokenizer: PreTrainedTokenizerFast, hidden_size: int, layers: int, heads: int, max_length: int
+) -> Gemma3TextConfig:
+    """A small Gemma3 in which every layer sees everything."""
     rope = {"rope_type": "default", "rope_theta": 10_000.0}
-    config = Gemma3TextConfig(
+    return Gemma3TextConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
         intermediate_size=hidden_size * 3,
@@ -62,20 +81,16 @@ def build_model(
         num_labels=1,  # a sequence classifier on this base has one score
         tie_word_embeddings=True,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Gemma3ForCausalLM(config)
-        _initialise(model)
-    return model
 
 
 @torch.no_grad()
-def _initialise(model: Gemma3ForCausalLM) -> None:
+def initialise(model: PreTrainedModel) -> None:
+    """Draws the weights of embeddings, and of matrices at 1/sqrt(fan_in)."""
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):
             # Gemma3 multiplies embeddings by sqrt(width), so this start gives unit variance at the input.
             module.weight.normal_(0.0, 1.0 / math.sqrt(module.embedding_dim))
             if module.padding_idx is not None:
                 module.weight[module.padding_idx].zero_()
-        elif isinstance(module, torch.nn.Linear) and module is not model.lm_head:
-            module.weight.normal_(0.0, 1.0 / math.sqrt(module.in_features))
+        elif isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and module is not model.lm_head:
+            module.weight.normal_(0.0, 1.0 / math.sqrt(module.weight[0].numel()))

@@ -1,11 +1,13 @@
 """What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from backbones.vision import image_inputs, sayable
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
@@ -23,6 +25,7 @@ class TokenBatch(NamedTuple):
     position_ids: Tensor  # (B, P + T), 0 on the first real token
     response_ids: Tensor  # (B, T)
     response_mask: Tensor  # (B, T), True on real response tokens
+    image_inputs: dict[str, Tensor]  # pixels of the prompts' images and what goes with them; empty for text alone
 
     @classmethod
     def of(
@@ -38,7 +41,8 @@ class TokenBatch(NamedTuple):
         input_ids = torch.tensor(rows, device=device)
         attention_mask = torch.tensor(mask, device=device)
         response_ids, response_mask = input_ids[:, width:], attention_mask[:, width:].bool()
-        return cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask)
+        shown = image_inputs(prompts, input_ids)
+        return cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask, shown)
 
     @property
     def length(self) -> int:
@@ -52,7 +56,7 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
-    return _run(model, batch).logits[:, :-1].float() / temperature
+    return sayable(model, _run(model, batch).logits[:, :-1].float() / temperature)
 
 
 def _run(model: PreTrainedModel, batch: TokenBatch, **more: Any) -> Any:
@@ -63,6 +67,7 @@ def _run(model: PreTrainedModel, batch: TokenBatch, **more: Any) -> Any:
         position_ids=batch.position_ids,
         logits_to_keep=batch.length + 1,
         use_cache=False,
+        **batch.image_inputs,
         **more,
     )
 
@@ -74,14 +79,20 @@ def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
-    hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids)
+    hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.image_inputs)
     return hidden[:, -batch.length - 1 : -1]
 
 
-def hidden_states(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+def hidden_states(
+    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, images: Mapping[str, Tensor]
+) -> Tensor:
     """Last hidden states of all positions, (B, L, hidden)."""
     output = model.base_model(
-        input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=positions(attention_mask),
+        use_cache=False,
+        **images,
     )
     return output.last_hidden_state
 
@@ -137,7 +148,7 @@ def last_token_scores(
     input_ids = torch.tensor([[*row, *[pad_id] * (length - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     attention_mask = (torch.arange(length, device=device) < lengths[:, None]).long()
-    hidden = hidden_states(model, input_ids, attention_mask, positions(attention_mask))
+    hidden = hidden_states(model, input_ids, attention_mask, image_inputs(rows, input_ids))
     last = hidden[torch.arange(len(rows), device=device), lengths - 1]
     return head(last).squeeze(-1).float()
 
@@ -148,7 +159,8 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
     In one forward; log p is 0 on padding. Every row has a response token.
     """
     output = _run(model, batch, output_hidden_states=True)
-    log_probs = chosen_log_probs(output.logits[:, :-1].float(), batch.response_ids) * batch.response_mask
+    logits = sayable(model, output.logits[:, :-1].float())
+    log_probs = chosen_log_probs(logits, batch.response_ids) * batch.response_mask
     ends = batch.input_ids.shape[1] - batch.length + batch.response_mask.sum(1) - 1
     return output.hidden_states[-1][torch.arange(len(ends), device=ends.device), ends], log_probs
 

@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from backbones.forward import like_lengths, positions
 from backbones.roles import Role
+from backbones.vision import image_inputs, sayable
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def generate(
 
     Args:
         role: who speaks.
-        prompts: token ids, one row a prompt.
+        prompts: token ids, one row a prompt, with images where they are `ImagePrompt`s.
         max_new_tokens: where a response is cut if it has not ended.
         temperature: of the softmax; 0 takes the likeliest token.
         generator: of the samples; needed unless the temperature is 0.
@@ -54,6 +55,7 @@ class _Batch:
         self.input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
         self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         self.position_ids = positions(self.mask)
+        self.image_inputs = image_inputs(prompts, self.input_ids)
         self.cache = DynamicCache(config=model.config)
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
         self.written: list[list[int]] = [[] for _ in prompts]
@@ -76,8 +78,10 @@ class _Batch:
             past_key_values=self.cache,
             logits_to_keep=1,
             use_cache=True,
+            **self.image_inputs,
         )
-        return output.logits[:, -1].float()
+        self.image_inputs = {}  # the cache has seen them
+        return sayable(self.model, output.logits[:, -1].float())
 
     def _drop_ended(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 
 from perlhf.errors import UserError, did_you_mean, one_line
 
@@ -22,7 +32,8 @@ _ATTENTION = (
     ("self_attention|attention|attn", ("query_key_value", "dense")),
     ("self_attn|attention|attn", ("c_attn", "c_proj")),
 )
-_NOT_LANGUAGE = re.compile(r"vision|visual|image|audio|multi_modal|projector")
+_VISION = "vision|visual|image"
+_NOT_LANGUAGE = f"{_VISION}|audio|multi_modal|projector"
 
 
 _TOKENIZER_FILES = (
@@ -63,13 +74,20 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def load_model(path: str) -> PreTrainedModel:
-    """A causal language model in float32, dropout off."""
+    """A causal language model in float32, dropout off; one that sees where its config has a part for vision."""
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
+        config = AutoConfig.from_pretrained(path, **_safe_config(path))
+        auto = AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+        model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
     return model.eval()
+
+
+def sees(config: PreTrainedConfig) -> bool:
+    """Whether a model takes images."""
+    return getattr(config, "vision_config", None) is not None
 
 
 @torch.no_grad()
@@ -103,7 +121,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     if local and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
         raise BackboneError(f"backbone {path!r} has no tokenizer: save tokenizer.json beside the model.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(path, **_safe_config(path))
         ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         said = tokenizer.decode(ids, skip_special_tokens=True).strip()
     except Exception as error:  # as for the model
@@ -113,8 +131,24 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_processor(path: str) -> ProcessorMixin:
+    """What makes pixels of images beside a model that sees; with Pillow, no torchvision needed.
+
+    Raises:
+        BackboneError: there is none, or one that needs what is not installed.
+    """
+    try:
+        return AutoProcessor.from_pretrained(path, **_safe_config(path))
+    except Exception as error:  # as for the model
+        raise BackboneError(f"backbone {path!r} has no processor that loads: {one_line(error)}") from None
+
+
+def _safe_config(path: str) -> dict[str, Any]:
+    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
+
+
 def _safe_loading(path: str) -> dict[str, Any]:
-    return {"trust_remote_code": False, "use_safetensors": True, "local_files_only": Path(path).is_dir()}
+    return {**_safe_config(path), "use_safetensors": True}
 
 
 def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -176,17 +210,32 @@ def short_name(path: str) -> str:
     return next((name for name, folder in SHIPPED.items() if str(folder) == path), path)
 
 
-def attention_pattern(model: PreTrainedModel) -> str:
+def attention_pattern(model: PreTrainedModel, vision: bool = False) -> str:
     """A regular expression for the attention projections of the language model, whole names.
 
+    Args:
+        model: the model.
+        vision: those of its vision tower too.
+
     Raises:
-        UserError: the model calls them by names that are not known here; it lists what the model has.
+        UserError: the model calls them by names that are not known here; it lists what the model has. Or it has no
+            vision tower.
     """
-    layers = int(model.config.get_text_config().num_hidden_layers)
+    config = model.config
+    language = _projections(model, rf"(?!.*({_NOT_LANGUAGE}))", config.get_text_config().num_hidden_layers)
+    if not vision:
+        return language
+    if not sees(config):
+        raise UserError(f"{type(model).__name__} takes no images, so it has no vision tower to adapt.")
+    return f"{language}|{_projections(model, rf'(?=.*({_VISION}))', config.vision_config.num_hidden_layers)}"
+
+
+def _projections(model: PreTrainedModel, where: str, layers: int) -> str:
+    """A regular expression for the attention projections of so many layers, among the names that begin `where`."""
     names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
-    names = [n for n in dict.fromkeys(names) if not _NOT_LANGUAGE.search(n) and ".lora_" not in n]
+    names = [n for n in dict.fromkeys(names) if re.match(where, n) and ".lora_" not in n]
     for parent, projections in _ATTENTION:
-        pattern = rf"(?!.*({_NOT_LANGUAGE.pattern})).*\.({parent})\.({'|'.join(projections)})"
+        pattern = rf"{where}.*\.({parent})\.({'|'.join(projections)})"
         if sum(re.fullmatch(pattern, n) is not None for n in names) == layers * len(projections):
             return pattern
     leaves = sorted({n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 1)[-1] for n in names if n.count(".") > 1})

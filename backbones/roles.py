@@ -33,12 +33,14 @@ _PROVENANCE = "perlhf.json"
 class LoRASettings:
     """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
 
-    The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685).
+    The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
+    on those of the vision tower too.
     """
 
     rank: int = 8
     alpha: float | None = None  # twice the rank where None
     dropout: float = 0.0
+    vision: bool = False
 
     @property
     def scaled_alpha(self) -> float:
@@ -118,7 +120,7 @@ class LoRARole(Role):
             r=settings.rank,
             lora_alpha=settings.scaled_alpha,
             lora_dropout=settings.dropout,
-            target_modules=attention_pattern(backbone.model),
+            target_modules=attention_pattern(backbone.model, settings.vision),
             task_type="SEQ_CLS" if head else "CAUSAL_LM",
             modules_to_save=["score"] if head else None,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in backbone.model.modules()),
@@ -142,9 +144,14 @@ class LoRARole(Role):
         finally:
             _switch(self.backbone, before)
 
+    @property
+    def layers(self) -> dict[str, LoraLayer]:
+        """The projections that this role adapts, by their plain names; another role may adapt more."""
+        return {name: layer for name, layer in self.backbone.lora_layers.items() if self.adapter in layer.lora_A}
+
     def body_parameters(self) -> dict[str, nn.Parameter]:
         found: dict[str, nn.Parameter] = {}
-        for name, layer in self.backbone.lora_layers.items():
+        for name, layer in self.layers.items():
             found[f"{name}.lora_A.weight"] = layer.lora_A[self.adapter].weight
             found[f"{name}.lora_B.weight"] = layer.lora_B[self.adapter].weight
         return found
@@ -198,7 +205,7 @@ class FullRole(Role):
         folder.mkdir(parents=True, exist_ok=True)
         model = self.model if self.head is None else self._as_classifier()
         model.save_pretrained(folder)
-        self.backbone.tokenizer.save_pretrained(folder)
+        self.backbone.save_processor(folder)
         known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": None}
         write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
 

@@ -13,6 +13,8 @@ from envs.task import Task
 from envs.text_task import TextTask
 from envs.uinav.steps import UISteps
 from envs.uinav.task import UINav
+from envs.vqa import VQAv2
+from envs.vqa_answers import VQAAnswers
 from perlhf.errors import UserError, did_you_mean, one_line
 
 
@@ -97,7 +99,9 @@ def task_of(full_id: str, **options: Any) -> Task:
 
 
 def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[TextTask]:
-    """A text task over each of some splits, as the options of a command describe it; of a UI task its single steps.
+    """A text task over each of some splits, as the options of a command describe it.
+
+    Of a UI task its single steps, of picture questions rated answers to them.
 
     Args:
         full_id: of a registered env.
@@ -111,6 +115,7 @@ def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[
     options = {**env_options(full_id, env_options_text), "data": data}
     tasks = [task_of(full_id, **options, split=split) for split in splits]
     tasks = [UISteps(task) if isinstance(task, UINav) else task for task in tasks]
+    tasks = [VQAAnswers(task) if isinstance(task, VQAv2) else task for task in tasks]
     if not all(isinstance(task, TextTask) for task in tasks):
         raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")
     return cast(list[TextTask], tasks)

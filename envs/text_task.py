@@ -133,8 +133,8 @@ class TextTask(Task):
             raise UserError(f"{type(self).__name__} has no annotator for {self.data}; only miniature data have one.")
         return self.miniature
 
-    def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool:
-        """Whether the annotator prefers `first` as a response to record `index`, with noise."""
+    def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
+        """Whether the annotator prefers `first` as a response to record `index`, with noise; None for no preference."""
         corpus, meta = self.annotated, self.records[index].meta
         return ANNOTATOR.label(corpus.judge(meta, first), corpus.judge(meta, second), rng)
 

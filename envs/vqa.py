@@ -19,6 +19,7 @@ from envs.vqa_accuracy import vqa_accuracy
 from envs.vqa_draw import draw_answer, write_answer
 from perlhf.errors import UserError, did_you_mean
 
+FEEDBACK = ("labels", "pairs")  # kinds of record of `envs.vqa_answers`
 _CACHED_BYTES, _CACHED = 64 * 2**20, 64  # of pictures of a task; but always so many
 
 
@@ -61,7 +62,8 @@ class VQAv2(Task):
     ## Arguments
     `data`: "miniature", or a folder of VQA's, NLVR's or SHAPES' own files, see `envs.data.vqa_folders`. `split`:
     "train", "validation" or "test". `levels`: of the miniature data, such as "1+2"; all four by default.
-    `image_size`: of the square in pixels, 64 by default. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    `image_size`: of the square in pixels, 64 by default. `feedback`: "labels" or "pairs", what reward models learn
+    from, see `envs.vqa_answers`. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -77,11 +79,14 @@ class VQAv2(Task):
         split: str = "train",
         levels: str | int | Sequence[int] = "",
         image_size: int = 64,
+        feedback: str = "labels",
     ) -> None:
+        if feedback not in FEEDBACK:
+            raise UserError(f"unknown feedback {feedback!r}.{did_you_mean(str(feedback), FEEDBACK)}")
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
         self.data, self.split, self.image_size = data_name(data), split, _checked_size(image_size)
-        self.image_shape = (self.image_size, self.image_size, 3)
+        self.feedback, self.image_shape = feedback, (self.image_size, self.image_size, 3)
         self.records = self._questions(levels)
         fitting = _CACHED_BYTES // (3 * self.image_size**2)
         self._shown = lru_cache(maxsize=max(_CACHED, fitting))(self._read)
@@ -136,6 +141,10 @@ class VQAv2(Task):
         record, _, size = self._shown(state)
         named = {key: record.meta[key] for key in ("question_id", "answer_type", "question_type")}
         return {"index": state, **named, "image_size": size}
+
+    def groups(self, state: int) -> Sequence[str]:
+        """Its answer type; of the miniature data its level too, and whether training has such combinations."""
+        return tuple(self.records[state].meta["groups"])
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The picture as large as fits, the question, people's answers, and the policy's in the colour of its gold."""

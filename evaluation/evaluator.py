@@ -13,6 +13,7 @@ from envs.reward_spec import RewardFunction, score_turns
 from envs.task import Task
 from envs.text_task import TextTask
 from envs.turn import Turn
+from envs.vqa import VQAv2
 from evaluation.metrics import group_means
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
@@ -59,7 +60,8 @@ class Evaluator:
         generator = torch.Generator(role.backbone.device).manual_seed(self.seed if seed is None else seed)
 
         def speak(states: list[Any]) -> tuple[list[str], list[Row]]:
-            prompts = [role.backbone.encode_prompt(self.task.observe(state)["prompt"]) for state in states]
+            shown = [self.task.observe(state) for state in states]
+            prompts = [role.backbone.encode_prompt(one["prompt"], one.get("image")) for one in shown]
             ids = generate(role, prompts, self.max_new_tokens, temperature, generator)
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
@@ -111,7 +113,9 @@ class Evaluator:
 
 
 def first_states(task: Task, n: int) -> list[Any]:
-    """Where n episodes begin, always the same: distinct prompts of a text task, else drawn."""
+    """Where n episodes begin, always the same: distinct prompts of a text task, the first questions, else drawn."""
+    if isinstance(task, VQAv2):
+        return list(range(min(n, len(task.records))))
     if not isinstance(task, TextTask):
         return [task.start(np.random.default_rng([21, i]), {}) for i in range(n)]
     seen: set[str] = set()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.data.records import AnyRecord, LabelledRecord, Record
+from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.text_task import TextTask
 from envs.turn import Turn
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
@@ -32,7 +32,8 @@ def _evaluate_pairs(
     model: RewardModel, task: TextTask, train: Sequence[Record], held_out: Sequence[Record]
 ) -> dict[str, Any]:
     prompts = [p.prompt for p in held_out]
-    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out]) for s in _SIDES))
+    images = [image_of(p) for p in held_out]
+    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out], images) for s in _SIDES))
     report: dict[str, Any] = {"accuracy": bootstrap_mean(right), "ceiling": label_ceiling(task, held_out)}
     report["baselines"] = {"random": 0.5} | {
         name: float(pair_accuracy(*([baseline(getattr(p, s)) for p in held_out] for s in _SIDES)).mean())
@@ -52,7 +53,8 @@ _SIDES = ("chosen", "rejected")
 def _evaluate_labels(
     model: RewardModel, task: TextTask, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
 ) -> dict[str, Any]:
-    scores = model.raw_scores([r.prompt for r in held_out], [r.response for r in held_out]).numpy()
+    prompts, responses, images = zip(*((r.prompt, r.response, image_of(r)) for r in held_out), strict=True)
+    scores = model.raw_scores(prompts, responses, images).numpy()
     labels = np.array([r.label for r in held_out])
     right = ((scores > 0) == (labels > 0.5)).astype(float)
     report: dict[str, Any] = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}

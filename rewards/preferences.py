@@ -16,7 +16,7 @@ from backbones.backbone import Backbone
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.data.miniature.corpus import PROMPT_META
-from envs.data.records import AnyRecord, LabelledRecord, Record
+from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.text_task import TextTask
 from perlhf.errors import UserError
 from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss
@@ -57,14 +57,17 @@ class Pairs(Preferences):
 
     def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> Record | None:
         first, second = texts
-        if first == second:
+        preferred = None if first == second else task.annotate(index, first, second, rng)
+        if preferred is None:
             return None
-        if not task.annotate(index, first, second, rng):
+        if not preferred:
             first, second = second, first
-        return Record(task.records[index].prompt, first, second, _of_prompt(task.records[index].meta))
+        record = task.records[index]
+        return Record(record.prompt, first, second, _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: Record) -> list[Row]:
-        return [encode(backbone, record.prompt, record.chosen), encode(backbone, record.prompt, record.rejected)]
+        texts = (record.chosen, record.rejected)
+        return [encode(backbone, record.prompt, text, image_of(record)) for text in texts]
 
     def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
         chosen, rejected = scores[0::2], scores[1::2]
@@ -75,16 +78,17 @@ class Pairs(Preferences):
 
 
 class Labels(Preferences):
-    """Responses labelled 1 or 0, under binary cross-entropy on the logit."""
+    """Responses labelled 1 or 0, or between them, under binary cross-entropy on the logit."""
 
     kind, samples = LabelledRecord, 1
 
     def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
         record = task.records[index]
-        return LabelledRecord(record.prompt, texts[0], task.rate(index, texts[0], rng), _of_prompt(record.meta))
+        label = task.rate(index, texts[0], rng)
+        return LabelledRecord(record.prompt, texts[0], label, _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: LabelledRecord) -> list[Row]:
-        return [encode(backbone, record.prompt, record.response)]
+        return [encode(backbone, record.prompt, record.response, image_of(record))]
 
     def loss(self, scores: Tensor, records: Sequence[LabelledRecord]) -> tuple[Tensor, float]:
         labels = torch.tensor([r.label for r in records], device=scores.device)
@@ -96,7 +100,7 @@ class Labels(Preferences):
 
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What is true of the prompt whatever the responses; such as votes are not."""
-    return {key: meta[key] for key in (*PROMPT_META, "state") if key in meta}
+    return {key: meta[key] for key in (*PROMPT_META, "state", "image") if key in meta}
 
 
 def preferences_of(task: TextTask) -> Preferences:
@@ -151,6 +155,7 @@ def sampled(
 def _answers(task: TextTask, role: Role, indices: Sequence[int], times: int, *how: Any) -> Iterator[tuple[str, ...]]:
     """`times` responses of `role` to each of the records."""
     backbone = role.backbone
-    prompts = [backbone.encode_prompt(task.records[i].prompt) for i in indices]
+    records = [task.records[i] for i in indices]
+    prompts = [backbone.encode_prompt(record.prompt, image_of(record)) for record in records]
     rounds = [[backbone.decode(ids) for ids in generate(role, prompts, *how)] for _ in range(times)]
     return zip(*rounds, strict=True)

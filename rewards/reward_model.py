@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -97,18 +98,28 @@ class RewardModel:
 
     def __call__(self, turns: Sequence[Turn]) -> list[float]:
         """The score of each turn."""
-        return self.score_texts([t.prompt for t in turns], [t.response for t in turns]).tolist()
+        images = [t.image for t in turns]
+        return self.score_texts([t.prompt for t in turns], [t.response for t in turns], images).tolist()
 
-    def score_texts(self, prompts: Sequence[str], responses: Sequence[str]) -> Tensor:
+    def score_texts(
+        self, prompts: Sequence[str], responses: Sequence[str], images: Sequence[np.ndarray | None] | None = None
+    ) -> Tensor:
         """Scores, (n,) float32, of responses to prompts: centred, or below 0; and clipped where there is a limit."""
-        raw = self.raw_scores(prompts, responses)
+        raw = self.raw_scores(prompts, responses, images)
         scores = F.logsigmoid(raw) if self.log_sigmoid else raw - self.centre
         return scores if self.score_limit is None else scores.clamp(-self.score_limit, self.score_limit)
 
     @torch.no_grad()
-    def raw_scores(self, prompts: Sequence[str], responses: Sequence[str], batch_size: int = 64) -> Tensor:
+    def raw_scores(
+        self,
+        prompts: Sequence[str],
+        responses: Sequence[str],
+        images: Sequence[np.ndarray | None] | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
         """What was trained, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
-        rows = [encode(self.role.backbone, p, r) for p, r in zip(prompts, responses, strict=True)]
+        shown = [None] * len(prompts) if images is None else images
+        rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
         scores = torch.empty(len(rows))
         for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
@@ -120,7 +131,7 @@ class RewardModel:
         assert head is not None
         with self.role.active() as model:
             if self.log_prob_weight == 0:
-                whole = [[*prompt, *response] for prompt, response in rows]
+                whole = [prompt + response for prompt, response in rows]
                 return last_token_scores(model, head, whole, backbone.pad_id, backbone.device)
             prompts, responses = [p for p, _ in rows], [r for _, r in rows]
             batch = TokenBatch.of(prompts, responses, backbone.pad_id, backbone.device)
@@ -185,9 +196,9 @@ def learned_model(function: RewardFunction) -> RewardModel | None:
     return None
 
 
-def encode(backbone: Backbone, prompt: str, response: str) -> Row:
+def encode(backbone: Backbone, prompt: str, response: str, image: np.ndarray | None = None) -> Row:
     """What is scored, in training and under PPO alike."""
-    return backbone.encode_prompt(prompt), [*backbone.encode_response(response), backbone.end_ids[0]]
+    return backbone.encode_prompt(prompt, image), [*backbone.encode_response(response), backbone.end_ids[0]]
 
 
 def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
@@ -196,7 +207,7 @@ def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
 
 
 def pointwise_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of logits (n,) with labels in {0, 1}, the mean.
+    """Binary cross-entropy of logits (n,) with labels from 0 to 1, the mean.
 
     -[p log sigmoid(r) + (1 - p) log(1 - sigmoid(r))]: arXiv 2403.10704, section 2, where the second term is
     printed as log sigmoid(1 - r). RL uses the logit r, which a good response cannot saturate.

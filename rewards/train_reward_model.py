@@ -18,6 +18,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import use_threads
 from backbones.roles import LoRASettings
+from envs.data.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
 from envs.uinav.steps import Endings, UISteps
@@ -41,6 +42,7 @@ class Options:
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
     lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
     full: bool = option(False, "train all weights instead of an adapter")
     pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
@@ -81,8 +83,8 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
-    settings = None if options.full else LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout)
-    role = backbone.add_role("reward", settings, head=True, seed=options.seed)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision)
+    role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
     model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=isinstance(task, UISteps))
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
@@ -150,10 +152,12 @@ def preference_loss(
 
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
     """The mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
-    liked = [(r.prompt, preferences.good(r)) for r in records if preferences.good(r) is not None][:500]
+    good = [(record, text) for record in records if (text := preferences.good(record)) is not None]
+    liked = [(record.prompt, text, image_of(record)) for record, text in good[:500]]
     if not liked:
         return 0.0
-    return float(model.raw_scores([p for p, _ in liked], [str(text) for _, text in liked]).mean())
+    prompts, texts, images = zip(*liked, strict=True)
+    return float(model.raw_scores(prompts, texts, images).mean())
 
 
 def print_report(report: dict[str, Any], folder: Path) -> None:

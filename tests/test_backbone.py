@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tiny_models import gemma, llama_like, llama_tokenizer, save_architecture, save_gemma
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import backbones.backbone
 from backbones.backbone import Backbone
@@ -364,7 +364,7 @@ def test_a_hub_id_that_fails_may_have_been_meant_as_a_folder(monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no such repository\nand more")
 
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", fail)
     one_line("runs/missing", r"'runs/missing' cannot be loaded \(and there is no such folder\): no such repository$")
 
 

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from backbones.backbone import Backbone
 from backbones.build import build_model, build_tokenizer
+from backbones.build_vision import build_processor, build_vision_model
 
 TEXTS = [
     "Human: Hello there. Assistant: Yes, I can help you with that today. No, I can't.",
@@ -76,3 +77,39 @@ def llama_like(folder: Path) -> Backbone:
     build_model(tokenizer, hidden_size=32, layers=2, heads=4, max_length=256).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Backbone.load(str(folder))
+
+
+def save_seeing_gemma(folder: Path, seed: int = 0) -> Path:
+    """A random Gemma3 of width 32 with a SigLIP tower: 32x32 images, patches of 4, 16 image tokens."""
+    processor = build_processor(TEXTS, 330, image_size=32)
+    sizes = {"hidden_size": 32, "layers": 2, "heads": 4, "vision_layers": 1, "patch_size": 4, "max_length": 256}
+    build_vision_model(processor, **sizes, seed=seed).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def save_llava(folder: Path) -> Path:
+    """A random LLaVA of width 32: a CLIP tower and Llama."""
+    tokenizer = build_tokenizer(TEXTS, 320, {"image_token": "<image>"})
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    common = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    config = transformers.LlavaConfig(
+        vision_config=transformers.CLIPVisionConfig(**sizes, num_hidden_layers=1, image_size=32, patch_size=8),
+        text_config=transformers.LlamaConfig(
+            **sizes, **common, num_hidden_layers=2, num_key_value_heads=2, max_position_embeddings=256
+        ),
+        image_token_index=tokenizer.image_token_id,
+        vision_feature_layer=-1,
+    )
+    pixels = transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    shape = {"patch_size": 8, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        transformers.LlavaForConditionalGeneration(config).save_pretrained(folder)
+    transformers.LlavaProcessor(pixels, tokenizer, **shape).save_pretrained(folder)
+    return folder
+
+
+def seeing_gemma(folder: Path, seed: int = 0) -> Backbone:
+    """The same, loaded."""
+    return Backbone.load(str(save_seeing_gemma(folder, seed)))

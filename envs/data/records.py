@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from perlhf.errors import DataError
 
 
 class Record(NamedTuple):
-    """One preference pair. `meta` holds what else the dataset says, as plain JSON values."""
+    """One preference pair. `meta` holds what else the dataset says, as plain JSON values, and see `image_of`."""
 
     prompt: str
     chosen: str
@@ -17,7 +19,7 @@ class Record(NamedTuple):
 
 
 class LabelledRecord(NamedTuple):
-    """One response with its label, 1.0 good or 0.0 bad."""
+    """One response with its label, 1.0 good or 0.0 bad, or between them where people disagree."""
 
     prompt: str
     response: str
@@ -39,6 +41,12 @@ AnyRecord = Record | LabelledRecord | Demonstration
 def responses_of(record: AnyRecord) -> dict[str, Any]:
     """What the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
+
+
+def image_of(record: AnyRecord) -> np.ndarray | None:
+    """The image that the prompt is shown with, (height, width, 3) uint8; None where there is none."""
+    image: np.ndarray | None = record.meta.get("image")
+    return image
 
 
 def good_response(record: AnyRecord) -> str | None:

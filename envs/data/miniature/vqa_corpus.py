@@ -103,11 +103,11 @@ def draw_pair(family: Family, rng: np.random.Generator, split: str, unseen: bool
             other = posed.edit(draw)
             if in_split(other.fold, split):
                 pictures = (posed.picture, other) if draw.coin() else (other, posed.picture)
-                return Pair(family, _wording(family, posed.words, draw), posed.words, pictures, unseen)
+                return Pair(family, wording_for(family, posed.words, draw), posed.words, pictures, unseen)
     raise AssertionError(f"no pair of {family.name!r} in {_TRIES} tries")
 
 
-def _wording(family: Family, words: Mapping[str, str], draw: Draw) -> str:
+def wording_for(family: Family, words: Mapping[str, str], draw: Draw) -> str:
     """One of the wordings: of the three, one is held out of training for the very words that fill it.
 
     Where no words fill it all three are trained on, since nothing would be left to tell what the third means.
