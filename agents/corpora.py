@@ -66,11 +66,11 @@ class UIDemonstrations(Corpus):
     """States of UINav-v0 and what to do there.
 
     Pointing at the right element and copying what is to be typed are the hard part for a small model. So at first some
-    documents are lists of words, one of which is to be pointed at or typed somewhere. Late documents are a careless
-    person's: some responses are wrong, as RL finds them in real demonstrations.
+    documents are exercises: words to be repeated, and lists of words, one of which is to be pointed at or typed into.
+    Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
     """
 
-    prompt_weight, prompt_share = 0.05, 0.25
+    prompt_weight, prompt_share = 0.1, 0.3
     streams = 64  # episodes side by side, so that a batch is not of one episode
     clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
 
@@ -85,8 +85,8 @@ class UIDemonstrations(Corpus):
             for stream in range(self.streams):
                 number += 1
                 done = number / count
-                if rng.random() < _share_of_lists(done):
-                    yield _list_document(words, rng)
+                if rng.random() < _share_of_exercises(done):
+                    yield _exercise(words, rng)
                 else:
                     yield next((good if done < self.clean else careless)[stream])
 
@@ -100,19 +100,22 @@ class UIDemonstrations(Corpus):
         return {"UINav": found}
 
 
-def _share_of_lists(done: float) -> float:
-    """Of lists of words among the documents, where `done` of them are read."""
-    return 0.4 if done < 0.15 else 0.15 if done < 0.5 else 0.0
+def _share_of_exercises(done: float) -> float:
+    """Of exercises among the documents, where `done` of them are read."""
+    return next((share for until, share in ((0.08, 0.5), (0.2, 0.25), (0.6, 0.1)) if done < until), 0.0)
 
 
-def _list_document(words: Sequence[str], rng: np.random.Generator) -> Document:
-    """Labels in a list, one of which is to be clicked, or to be typed into with some words."""
+def _exercise(words: Sequence[str], rng: np.random.Generator) -> Document:
+    """Words to be repeated, or labels in a list, one of which is to be clicked, or to be typed into with some words."""
 
-    def drawn(most: int) -> str:
-        return " ".join(words[int(i)] for i in rng.integers(len(words), size=int(rng.integers(1, most))))
+    def drawn(least: int, most: int) -> str:
+        return " ".join(words[int(i)] for i in rng.integers(len(words), size=int(rng.integers(least, most))))
 
-    labels = [drawn(3) for _ in range(int(rng.integers(3, 12)))]
-    wanted, typed = int(rng.integers(len(labels))), drawn(6) if rng.random() < 0.5 else ""
+    if rng.random() < 0.4:
+        repeated = drawn(4, 24)
+        return f"REPEAT {repeated}\nACTION:", repeated
+    labels = [drawn(1, 3) for _ in range(int(rng.integers(3, 12)))]
+    wanted, typed = int(rng.integers(len(labels))), drawn(1, 6) if rng.random() < 0.5 else ""
     kind = "field" if typed else "item"
     lines = [f"{number} {kind} {label}" for number, label in enumerate(labels, 1)]
     prompt = "\n".join([f"GOAL {labels[wanted]} {typed}".rstrip(), "SCREEN", *lines, "ACTION:"])

@@ -16,10 +16,11 @@ from gymnasium.vector.utils import batch_space
 
 from envs.entry_points import load_callable
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
-from envs.reward_spec import RewardFunction, RewardSpec, resolve_reward, score_turns, without_paths
+from envs.reward_spec import RewardFunction, RewardSpec, checked_scores, resolve_reward, score_turns, without_paths
 from envs.spaces import Unicode
 from envs.task import Task
 from envs.turn import Turn
+from envs.vector_infos import stacked_infos
 from perlhf.errors import UserError, did_you_mean
 
 Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gold
@@ -69,8 +70,10 @@ class _TaskEnvBase:
                 raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
         return options or {}
 
-    def _rendered(self, shown: Shown) -> np.ndarray | str | None:
+    def _rendered(self, shown: Shown | None) -> np.ndarray | str | None:
         """A turn in this env's render mode."""
+        if shown is None:
+            return None
         if self.render_mode == "rgb_array":
             return self.task.draw(*shown)
         text = None if self.render_mode is None else self.task.write(*shown)
@@ -151,8 +154,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
         self._state, self._ended = self.task.start(self.np_random, options), False
-        self._shown = (self.task.turn(self._state), None, None)
-        self._show()
+        if self.render_mode is not None:
+            self._show(self.task.turn(self._state))
         return self.task.observe(self._state), self.task.info(self._state)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -168,11 +171,11 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
             raise ResetNeeded("the episode is over; call reset before step.")
         _check_action(self.action_space, action)
         played = self.task.play(self._state, action)
-        score = float(score_turns(self.reward_function, [played.turn])[0])
+        score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
         info = self._final_info(played.turn) if self._ended else {}
-        self._shown = (played.turn, score, info.get("gold"))
-        self._show()
+        if self.render_mode is not None:  # else the turn would be kept longer than it is used
+            self._show(played.turn, score, info.get("gold"))
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
     @property
@@ -180,7 +183,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         """The episode as its task keeps it; None before the first reset."""
         return self._state
 
-    def _show(self) -> None:
+    def _show(self, turn: Turn, score: float | None = None, gold: float | None = None) -> None:
+        self._shown = (turn, score, gold)
         if self.render_mode == "human":
             self.render()
 
@@ -200,7 +204,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
 
     def render(self) -> np.ndarray | str | None:
         """What is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
-        return None if self._shown is None else self._rendered(self._shown)
+        return self._rendered(self._shown)
 
 
 class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.ndarray]):
@@ -233,7 +237,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * num_envs
         self._steps = [0] * num_envs
-        self._shown: list[Shown] = []
+        self._shown: list[Shown | None] = []  # None where nothing is rendered, as in `TaskEnv._show`
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -245,11 +249,9 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         """
         known = self._check_reset_options(options)
         self._seed(seed)
-        infos: dict[str, Any] = {}
-        for i in range(self.num_envs):
-            infos = self._add_info(infos, self._start(i, known), i)
-        self._shown = [(self.task.turn(state), None, None) for state in self._states]
-        return self._observations(), infos
+        infos = {i: self._start(i, known) for i in range(self.num_envs)}
+        self._show_states()
+        return self._observations(), stacked_infos(infos, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         """New generators where seeds are given, and where there are none yet."""
@@ -280,22 +282,31 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         rows = [self.task.play(s, a) for s, a in zip(self._states, actions, strict=True)]
         scores = score_turns(self.reward_function, [row.turn for row in rows])
         truncated = np.zeros(self.num_envs, np.bool_)
-        infos: dict[str, Any] = {}
+        infos: dict[int, dict[str, Any]] = {}
         for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True)):
             self._states[i] = row.state
             self._steps[i] += 1
             final = self._final_info(row.turn) if row.terminated or row.truncated else {}
-            self._shown[i] = (row.turn, score, final.get("gold"))
+            self._shown[i] = self._kept(row.turn, score, final.get("gold"))
             cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
             if row.terminated or cut:
                 truncated[i] = cut
                 ended = {"final_obs": self.task.observe(row.state), "final_info": final}
-                infos = self._add_info(infos, {**ended, **self._start(i, {})}, i)
-        return self._observations(), scores, np.array([row.terminated for row in rows]), truncated, infos
+                infos[i] = {**ended, **self._start(i, {})}
+        terminated = np.array([row.terminated for row in rows])
+        return self._observations(), scores, terminated, truncated, stacked_infos(infos, self.num_envs)
 
     def _need_reset(self, what: str) -> None:
         if not self._rngs:
             raise ResetNeeded(f"call reset before {what}.")
+
+    def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
+        return None if self.render_mode is None else (turn, score, gold)
+
+    def _show_states(self) -> None:
+        """Notes for `render` that the prompts were shown and not answered yet."""
+        kept = self.render_mode is not None
+        self._shown = [(self.task.turn(state), None, None) if kept else None for state in self._states]
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
         self._states[i] = self.task.start(self._rngs[i], options)
@@ -303,11 +314,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         return self.task.info(self._states[i])
 
     def _observations(self) -> dict[str, Any]:
+        if self.task.image_shape is None:
+            return {"prompt": tuple(self.task.observe(state)["prompt"] for state in self._states)}
         rows = [self.task.observe(state) for state in self._states]
-        observations: dict[str, Any] = {"prompt": tuple(row["prompt"] for row in rows)}
-        if self.task.image_shape is not None:
-            observations["image"] = np.stack([row["image"] for row in rows])
-        return observations
+        return {"prompt": tuple(row["prompt"] for row in rows), "image": np.stack([row["image"] for row in rows])}
 
     def oracle(self) -> tuple[str, ...]:
         """A right response to each prompt now shown."""
@@ -340,7 +350,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             rng.bit_generator.state = saved
         self._states = [self.task.state_from_json(value) for value in state["states"]]
         self._steps = list(state["steps"])
-        self._shown = [(self.task.turn(s), None, None) for s in self._states]
+        self._show_states()
         return self._observations()
 
 

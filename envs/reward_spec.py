@@ -132,13 +132,18 @@ def _weighted_sum(terms: Sequence[tuple[float, RewardFunction]], turns: Sequence
 
 def _gold(task: Task, turns: Sequence[Turn]) -> list[float]:
     scores = [task.judge(turn) for turn in turns]
-    if any(score is None for score in scores):
+    if None in scores:
         raise RewardError(f"reward 'gold': {type(task).__name__} has no judge of its own for these data.")
     return scores  # type: ignore[return-value]
 
 
 def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
-    """The scores of `turns`, (len(turns),) float64, checked.
+    """The scores of `turns`, (len(turns),) float64; see `checked_scores`."""
+    return np.array(checked_scores(function, turns), np.float64)
+
+
+def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[float]:
+    """The scores of `turns`, checked.
 
     A function may return a list, an array, a tensor of any library that has `tolist`, or a list of 0-d ones.
 
@@ -147,12 +152,8 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
             infinity; it is named.
     """
     returned = _call(function, turns)
-    if (
-        type(returned) is list
-        and len(returned) == len(turns)
-        and all(type(s) is float and isfinite(s) for s in returned)
-    ):
-        return np.array(returned)  # nothing to complain of: the fast way
+    if type(returned) is list and len(returned) == len(turns) and _all_finite(returned):
+        return returned  # nothing to complain of: the fast way
     name = reward_name(function)
     try:
         iterator = _in_order(returned)
@@ -166,7 +167,12 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
             raise RewardError(f"reward {name} returned {quoted(score)} for turn {i}, expected a number.")
         if not np.isfinite(_as_float(score)):
             raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
-    return np.asarray(scores, dtype=np.float64)
+    return [float(score) for score in scores]
+
+
+def _all_finite(scores: list[Any]) -> bool:
+    """Whether all are finite numbers of the type float itself."""
+    return set(map(type, scores)) == {float} and all(map(isfinite, scores))
 
 
 def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:

@@ -22,7 +22,7 @@ class Unicode(spaces.Text):
         super().__init__(max_length, min_length=0, charset=_SAMPLED, seed=seed)
 
     def contains(self, x: Any) -> bool:
-        return isinstance(x, str) and len(x) <= self.max_length and not has_lone_surrogate(x)
+        return isinstance(x, str) and len(x) <= self.max_length and (x.isascii() or not has_lone_surrogate(x))
 
     def __repr__(self) -> str:
         return f"Unicode({self.max_length})"

@@ -12,10 +12,13 @@ import numpy as np
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
+from envs.uinav.steps import UISteps
+from envs.uinav.task import UINav
 from evaluation.evaluator import Answers, Evaluator
-from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy
+from evaluation.metrics import Interval, bootstrap_mean, correlation, distinct_n, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 
+STEPS = 500  # states on the phone that single steps are judged in
 KEYS = ("sft", "policy", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
 
 
@@ -34,6 +37,8 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
     for name, role in roles.items():
         groups = {"sampled": evaluator.groups(sampled[name].best), "greedy": evaluator.groups(greedy[name].best)}
         report[name] = {**_side(sampled[name], greedy[name], role.backbone), "groups": groups}
+        if isinstance(evaluator.task, UINav):
+            report[name]["step_accuracy"] = step_accuracy(evaluator.task, role, evaluator.max_new_tokens)
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
@@ -42,6 +47,18 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
         report["best_of"] = {"n": best_of, **_verdicts(evaluator.best_of(roles["sft"], best_of), "")}
     report["samples"] = side_by_side(evaluator, sampled, greedy)
     return report
+
+
+def step_accuracy(task: UINav, role: Role, max_new_tokens: int) -> Interval:
+    """The share of greedy responses that are right in 500 states on the way, those after a mistake included.
+
+    Of recordings: in all their states, and right is what was recorded.
+    """
+    steps = UISteps(task, STEPS if task.recordings is None else None)
+    evaluator = Evaluator(steps, lambda turns: [0.0] * len(turns), max_new_tokens, len(steps.states))
+    golds = evaluator.answer(role, 0.0).golds
+    assert golds is not None
+    return bootstrap_mean(golds)
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backbones.backbone import Backbone
-from backbones.loading import use_threads
-from backbones.roles import Role, load_role
-from envs.registry import backbone_name, env_id, env_options, reward_spec, task_of
+from envs.registry import env_id, reward_spec
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.evaluator import Evaluator
+from evaluation.trained import load_policy, ppo_config, task_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
-from perlhf.run_folder import read_run_config, read_summary
+from perlhf.run_folder import read_summary
 from rewards.functions import reward_from_text
 
 
@@ -50,37 +48,17 @@ def main() -> None:
         raise UserError("give the run folder: --run DIR.")
     folder = Path(options.run)
     config = ppo_config(folder)
-    name = env_id(config["env"])
-    arguments = {**env_options(name, config["env_options"]), "data": config["data"]}
-    task = task_of(name, **arguments, split=options.split)
-    backbone = Backbone.load(backbone_name(options.backbone or config["backbone"], name), options.device)
-    use_threads(options.threads, backbone.parameter_count)
-    policy = load_policy(folder, backbone)
-    reward = resolve_reward(reward_spec(reward_from_text(options.reward or config["reward"]), name), task)
+    task = task_of_run(config, options.split)
+    policy = load_policy(folder, config, options.backbone, options.device, options.threads)
+    reward = resolve_reward(
+        reward_spec(reward_from_text(options.reward or config["reward"]), env_id(config["env"])), task
+    )
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
     report = compare(evaluator, policy, options.best_of)
     print(describe(report))
     print(show_answers(report, options.show))
     if options.split == "test":
         replace_report(folder, report)
-
-
-def ppo_config(folder: Path) -> dict[str, Any]:
-    """The options of a run of agents.train_ppo.
-
-    Raises:
-        UserError: the folder holds no run, or another command's.
-    """
-    config = read_run_config(folder)
-    missing = [key for key in _USED if key not in config]
-    if missing:
-        kind = next((kind for key, kind in _KINDS.items() if key in config), "no run of agents.train_ppo")
-        raise UserError(f"{folder} is {kind} (no {missing[0]!r} in config.yaml); give a folder of agents.train_ppo.")
-    return config
-
-
-_USED = ("reward", "env", "env_options", "data", "backbone", "max_new_tokens")
-_KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a run of agents.train_sft"}
 
 
 def replace_report(folder: Path, report: dict[str, Any]) -> None:
@@ -91,17 +69,6 @@ def replace_report(folder: Path, report: dict[str, Any]) -> None:
         return
     write_report(folder, report)
     print(f"-> {folder / 'evaluation.json'}")
-
-
-def load_policy(folder: Path, backbone: Backbone) -> Role:
-    """The trained policy of a run folder.
-
-    Raises:
-        UserError: the run is not finished.
-    """
-    if not (folder / "policy").is_dir():
-        raise UserError(f"{folder} has no trained policy yet; finish it with --resume {folder}.")
-    return load_role(folder / "policy", "policy", False, backbone)[0]
 
 
 if __name__ == "__main__":

@@ -3,27 +3,20 @@
     python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
+    python -m evaluation.reproduce --tables ui,ui-reward
+    python -m evaluation.reproduce --tables miniwob --miniwob FILE
 
 Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
 where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
 that of one process.
 """
 
-import hashlib
-import itertools
-import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
-from envs.registry import env_id, env_options, task_of, text_tasks
+from envs.registry import env_id, text_tasks
 from evaluation.reward_models import evaluate_reward_model
+from evaluation.runs import ROOT, Table, command, finish, show
 from evaluation.tables import (
     Summary,
     bundled_rows,
@@ -34,14 +27,12 @@ from evaluation.tables import (
     ranked_rows,
     real_rows,
 )
+from evaluation.ui_tables import miniwob_table, ui_reward_table, ui_table
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
-from perlhf.run_folder import read_summary, write_json
+from perlhf.run_folder import read_summary
 from rewards.preferences import Pairs
 from rewards.reward_model import RewardModel
-
-MARKER = "reproduce.json"
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass
@@ -50,29 +41,16 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, with commas between",
+        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, ui, ui-reward, miniwob, with commas "
+        "between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
     parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
     taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
+    miniwob: str = option("", "recordings that were converted from MiniWoB++'s, for the table 'miniwob'")
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
-
-
-class Run(NamedTuple):
-    """One command, and the folder that its summary is in."""
-
-    folder: Path
-    words: list[str]
-
-
-class Table(NamedTuple):
-    """The runs of a table, and how their summaries make its rows."""
-
-    title: str
-    runs: dict[str, Run]
-    rows: Callable[[dict[str, Summary]], list[str]]
 
 
 def main() -> None:
@@ -83,79 +61,7 @@ def main() -> None:
         if name not in TABLES:
             raise UserError(f"unknown table {name!r}.{did_you_mean(name, TABLES)}")
     for name in names:
-        table = TABLES[name](options)
-        with ThreadPoolExecutor(options.parallel) as pool:
-            summaries = dict(zip(table.runs, pool.map(finish, table.runs.values()), strict=True))
-        print(f"\n### {table.title}\n")
-        print("\n".join(table.rows(summaries)), flush=True)
-
-
-def finish(run: Run) -> Summary:
-    """Runs a command unless it is finished already, from the same weights; its summary."""
-    wanted = {"command": run.words, "weights": weights_of(run.words)}
-    marker = run.folder / MARKER
-    if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != {**wanted, "finished": True}:
-        clear(run.folder)
-        write_json(marker, {**wanted, "finished": False})
-        execute(run)
-        write_json(marker, {**wanted, "finished": True})
-    return read_summary(run.folder)
-
-
-def weights_of(words: list[str]) -> dict[str, str]:
-    """sha256 of what a command starts from, in the folders it names, else the shipped ones.
-
-    That is all weights, and what stands beside a reward model's: its centre, weight and limit.
-    """
-    given = dict(itertools.pairwise(words))
-    name = env_id(given["--env"])
-    task = task_of(name, **env_options(name, given.get("--env-options", "")))
-    folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
-    if words[0] == "agents.train_ppo":
-        folders.append(given.get("--reward", ROOT / "rewards" / "bundled" / task.default_reward.rpartition(":")[2]))
-    kinds = ("*.safetensors", "perlhf.json")
-    files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
-    return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def clear(folder: Path) -> None:
-    """Removes a run of an earlier reproduction.
-
-    Raises:
-        UserError: the folder holds something else.
-    """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
-        raise UserError(f"{folder} is not of a reproduction (no {MARKER}); move it away or give another --output-dir.")
-    if folder.exists():
-        shutil.rmtree(folder)
-
-
-def execute(run: Run) -> None:
-    """Runs a command with one thread; what it prints goes to a log beside its folder.
-
-    Raises:
-        UserError: it failed.
-    """
-    log_file = run.folder.with_name(f"{run.folder.name}.log")
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    with open(log_file, "w", encoding="utf-8") as log:
-        words = [sys.executable, "-m", *run.words]
-        status = subprocess.run(words, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603
-    if status != 0:
-        raise UserError(f"{' '.join(run.words)} failed; see {log_file}.")
-
-
-def command(options: Options, name: str, *words: object) -> Run:
-    """A command that writes to its own folder; made small by --quick."""
-    folder = Path(options.output_dir, "quick" if options.quick else "", name)
-    module = str(words[0])
-    small = {
-        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
-        "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
-        "agents.train_sft": ["--records", "64", "--eval-records", "20"],
-    }
-    extra = small.get(module, []) if options.quick else []
-    return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
+        show(TABLES[name](options), options.parallel)
 
 
 # The tables.
@@ -288,6 +194,9 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "full": full_table,
     "real": real_table,
     "taskmaster": taskmaster_table,
+    "ui": ui_table,
+    "ui-reward": ui_reward_table,
+    "miniwob": miniwob_table,
 }
 
 

@@ -25,6 +25,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.reward_spec import resolve_reward, reward_name, score_turns
 from envs.spaces import Unicode, has_lone_surrogate
 from envs.turn import Turn
+from envs.vector_infos import stacked_infos
 from perlhf.errors import DataError, RewardError, UserError
 
 ROOT = Path(__file__).parents[1]
@@ -378,6 +379,51 @@ def test_final_info_and_final_obs_are_of_the_episode_that_ended():
     assert [observation["prompt"] for observation in infos["final_obs"]] == list(before["prompt"])
     assert after["prompt"] != before["prompt"]
     assert infos["index"].shape == (2,)
+
+
+INFOS = st.dictionaries(
+    st.integers(0, 4),
+    st.fixed_dictionaries(
+        {"final_obs": st.just({"prompt": "x"}), "name": st.text(max_size=3)},
+        optional={
+            "count": st.integers(-5, 5),
+            "share": st.floats(-1, 1),
+            "good": st.booleans(),
+            "none": st.none(),
+            "numpy": st.integers(0, 9).map(np.int32),
+            "array": st.integers(0, 9).map(lambda n: np.full((2, 3), n)),
+            "pair": st.just((1, 2)),
+            "empty": st.just({}),
+            "final_info": st.fixed_dictionaries({"gold": st.floats(0, 1)}, optional={"is_success": st.booleans()}),
+        },
+    ),
+)
+
+
+@given(INFOS)
+def test_infos_are_stacked_as_gymnasium_adds_them_one_by_one(infos):
+    vector, added = gym.make_vec(HH, num_envs=5), {}
+    for i, info in infos.items():
+        added = vector._add_info(added, info, i)
+    assert described(stacked_infos(infos, 5)) == described(added)
+
+
+def described(infos):
+    """The keys in their order, and what is in the arrays with their types."""
+    return [
+        (key, described(value) if isinstance(value, dict) else (value.dtype, value.shape, value.tolist()))
+        for key, value in infos.items()
+    ]
+
+
+def test_no_turn_is_kept_where_nothing_is_rendered():
+    env, vector = gym.make(HH).unwrapped, gym.make_vec(HH, num_envs=2).unwrapped
+    env.reset(seed=0), vector.reset(seed=0)
+    env.step("a"), vector.step(("a", "b"))
+    assert env._shown is None
+    assert env.render() is None
+    assert vector._shown == [None, None]
+    assert vector.render() is None
 
 
 def test_vector_observations_are_inside_the_spaces():

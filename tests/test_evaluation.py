@@ -12,22 +12,16 @@ import evaluation.baselines
 import evaluation.evaluate
 import evaluation.picture
 import evaluation.reproduce
+import evaluation.runs
+import evaluation.trained
 from agents import pretrain
 from backbones.roles import LoRASettings
 from envs.data.records import LabelledRecord, Record
 from envs.text import HH
 from evaluation.baselines import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
-from evaluation.reproduce import (
-    TEXT_TASKS,
-    Run,
-    bundled_summaries,
-    clear,
-    command,
-    finish,
-    tasks_table,
-    weights_of,
-)
+from evaluation.reproduce import TEXT_TASKS, bundled_summaries, tasks_table
+from evaluation.runs import Run, clear, command, finish, weights_of
 from evaluation.tables import bundled_rows, common, kind_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
@@ -86,7 +80,7 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
     (tmp_path / "out" / "ppo" / "old").touch()
     assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 1}
     assert not (tmp_path / "out" / "ppo" / "old").exists()
-    monkeypatch.setattr(evaluation.reproduce, "weights_of", lambda words: {"tiny/model.safetensors": "other"})
+    monkeypatch.setattr(evaluation.runs, "weights_of", lambda words: {"tiny/model.safetensors": "other"})
     assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 2}
 
 
@@ -230,12 +224,12 @@ PPO_CONFIG = {
 def test_another_commands_run_is_told_apart(tmp_path, config, kind):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     expected = f"{tmp_path} is {kind}; give a folder of agents.train_ppo."
-    assert fault(evaluation.evaluate.ppo_config, tmp_path) == expected
+    assert fault(evaluation.trained.ppo_config, tmp_path) == expected
 
 
 def test_a_ppo_run_is_known(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(PPO_CONFIG))
-    assert evaluation.evaluate.ppo_config(tmp_path) == PPO_CONFIG
+    assert evaluation.trained.ppo_config(tmp_path) == PPO_CONFIG
 
 
 def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import random
 import re
 
 import pytest
+from damage import OTHER, damage_bytes, damage_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -409,40 +410,6 @@ def test_xml_that_is_not_utf8_or_not_there_is_a_data_error(tmp_path):
 
 
 # Damaged files
-
-OTHER = (None, 0, -1, True, 1.5, 10**25, "", "x", "\ud800", [], [1], {}, {"a": None})
-
-
-def damage_bytes(content, rng):
-    """Flips, deletes or inserts a few bytes at one place."""
-    content, at, size = bytearray(content), rng.randrange(len(content)), rng.randint(1, 6)
-    kind = rng.choice(("flip", "delete", "insert"))
-    if kind == "flip":
-        content[at] ^= 1 << rng.randrange(8)
-    elif kind == "delete":
-        del content[at : at + size]
-    else:
-        content[at:at] = rng.randbytes(size)
-    return bytes(content)
-
-
-def damage_fields(row, rng):
-    """Drops, renames or retypes one field, at any depth."""
-    row = copy.deepcopy(row)
-    places = [row]
-    for place in places:
-        children = place.values() if isinstance(place, dict) else place
-        places += [child for child in children if isinstance(child, (dict, list)) and child]
-    place = rng.choice(places)
-    key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
-    kind = rng.choice(("drop", "rename", "retype") if isinstance(place, dict) else ("drop", "retype"))
-    if kind == "retype":
-        place[key] = rng.choice(OTHER)
-    else:
-        value = place.pop(key)
-        if kind == "rename":
-            place[f"{key}_"] = value
-    return row
 
 
 def outcome(read, path):

@@ -3,19 +3,24 @@
 import gymnasium as gym
 import pytest
 import torch
+from PIL import Image
 from stable_baselines3.common.callbacks import BaseCallback
 from tiny_models import gemma
 
-from agents import PPO, make_vec_env
+import evaluation.compare as compare_module
+from agents import PPO, make_vec_env, train_ppo
 from agents.checkpoint import read_checkpoint, set_state
 from agents.train_ppo import read_options
 from envs.reward_spec import resolve_reward
 from envs.text import HH
 from envs.uinav.device import DeviceError
 from envs.uinav.task import UINav
+from evaluation import watch
 from evaluation.compare import compare
 from evaluation.evaluator import Evaluator
+from evaluation.ui_tables import success_rows, template_rows
 from perlhf.errors import UserError
+from perlhf.run_folder import read_summary
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +166,70 @@ def test_a_task_has_defaults_of_its_own_and_the_command_line_wins():
     assert read_options(["--env", "UINav-v0", "--n-steps", "3"]).n_steps == 3
     with pytest.raises(UserError, match="unknown env 'UINaw-v0'"):
         read_options(["--env", "UINaw-v0"])
+
+
+# Commands
+
+
+@pytest.fixture(scope="module")
+def run(path, tmp_path_factory):
+    """A finished run of a random model on two templates."""
+    folder = tmp_path_factory.mktemp("runs") / "ui"
+    train_ppo.train(
+        train_ppo.Options(
+            env="UINav-v0",
+            env_options="templates=star_email+delete_email,max_steps=4",
+            reward="gold",
+            backbone=path,
+            output_dir=str(folder),
+            total_timesteps=16,
+            n_envs=4,
+            n_steps=4,
+            batch_size=8,
+            eval_prompts=4,
+            max_new_tokens=6,
+            threads=1,
+        )
+    )
+    return folder
+
+
+def test_a_run_says_what_was_reached_and_which_steps_were_right(run):
+    summary = read_summary(run)
+    assert summary["policy"]["n"] == 4
+    assert summary["policy"]["turns"] == 4.0
+    for side in ("sft", "policy"):
+        assert summary[side]["step_accuracy"]["n"] == compare_module.STEPS
+        assert summary[side]["step_accuracy"]["mean"] < 0.1
+    rows = success_rows({"seed 0": summary})
+    assert rows[2].startswith("| seed 0 | 0.000 [0.000, 0.000] -> 0.000 [0.000, 0.000] |")
+    named = {row.split(" | ")[0] for row in template_rows([summary, summary])[2:]}
+    assert named <= {"| star_email", "| delete_email"}
+
+
+def test_the_policy_of_a_run_can_be_watched(run, tmp_path, monkeypatch, capsys):
+    film = tmp_path / "film.png"
+    words = ["--run", str(run), "--task", "star_email", "--film", str(film)]
+    monkeypatch.setattr("sys.argv", ["watch", *words])
+    watch.main()
+    printed = capsys.readouterr().out
+    assert printed.count("Goal: ") == 5  # the start and four steps
+    assert "The goal was not reached." in printed
+    with Image.open(film) as image:
+        assert image.width > 4 * 288
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give the run folder: --run DIR."),
+        (["--run", "{run}", "--task", "star_emial"], "unknown template 'star_emial'. Did you mean 'star_email'?"),
+        (["--run", "{run}", "--film", "no/film.png"], "--film no/film.png: there is no folder no; make it first."),
+        (["--run", "{run}", "--film", "a.jpg"], "cannot write a film to 'a.jpg'; its name must end in .png or .gif."),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(run, monkeypatch, words, message):
+    monkeypatch.setattr("sys.argv", ["watch", *(word.format(run=run) for word in words)])
+    with pytest.raises(UserError) as caught:
+        watch.main()
+    assert str(caught.value) == message

@@ -205,6 +205,23 @@ def test_a_copy_in_the_middle_goes_on_alike(copied):
             assert DEVICE.perform(twin, action).state == DEVICE.perform(state, action).state
 
 
+def test_what_is_shown_is_made_again_after_an_action_and_kept_where_nothing_changed():
+    state, _ = DEVICE.reset(Random(0), {})
+    text, page = state.text, state.page
+    assert DEVICE.perform(state, Action("wait")).state is state
+    assert state.page is page
+    after = DEVICE.perform(state, Action("open_app", 0, "Settings")).state
+    assert after != state
+    assert state._page is None
+    assert (state.text, state.page) == (text, page)
+
+
+@pytest.mark.parametrize("kind", ["click", "long_press", "type"])
+def test_elements_are_numbered_from_1(kind):
+    state, _ = DEVICE.reset(Random(0), {})
+    assert DEVICE.perform(state, Action(kind, 0)).problem == "elements are numbered from 1"
+
+
 def test_values_of_a_phone_are_plain():
     for seed in range(20):
         for name in BUILT_IN:

@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_vqa_reader import REAL, damage_bytes, json_damage, number_of, outcomes, real
+from damage import damage_bytes, json_damage, number_of, outcomes
+from test_vqa_reader import REAL, real
 
 from envs.data.records import Skipped
 from envs.uinav.convert.android_control import read_android_control

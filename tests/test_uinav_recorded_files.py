@@ -7,9 +7,9 @@ from random import Random
 
 import numpy as np
 import pytest
+from damage import line_damage, outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_vqa_reader import line_damage, outcomes
 
 from envs.data.jsonl import read_jsonl
 from envs.data.splits import hashed_split

@@ -7,6 +7,7 @@ Reading is a regular expression and `json`; nothing of a response is ever run.
 
 import json
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 DIRECTIONS = ("up", "down", "left", "right")  # where the screen moves to: "down" shows what is further down
@@ -58,6 +59,7 @@ class ActionError(ValueError):
     """A response that is no action; the message says why, for the next observation."""
 
 
+@lru_cache(maxsize=256)  # most responses are among a few clicks
 def parse_action(response: str) -> Action:
     """The action that a response says; the inverse of `str(action)`.
 

@@ -9,17 +9,15 @@ oracle would do, `quit` ends.
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
-from envs.uinav.drawing.film import film_kind, save_film
-from envs.uinav.drawing.picture import draw_screen
+from envs.uinav.drawing.film import save_film
+from envs.uinav.filming import Film, check_path
 from envs.uinav.task import UINav
-from perlhf.errors import UserError, run_command
+from perlhf.errors import run_command
 from perlhf.options import option, parse_options
 
 
@@ -38,9 +36,7 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m envs.uinav.play")
     if options.film:
-        film_kind(options.film)  # refused before anything is played, not after
-        if not Path(options.film).parent.is_dir():
-            raise UserError(f"--film {options.film}: there is no folder {Path(options.film).parent}; make it first.")
+        check_path(options.film)  # before anything is played, not after
     env = gym.make("perlhf/UINav-v0", templates=[options.task], apps=options.apps, split="test", render_mode="human")
     player = env.unwrapped
     assert isinstance(player, TaskEnv)
@@ -52,7 +48,7 @@ def main() -> None:
         action = player.oracle() if options.oracle else ask(player)
         if action is None:
             return
-        film.add(player, action)
+        film.add(player.state, action)
         _, _, terminated, truncated, info = env.step(action)
         over = terminated or truncated
     if not info["is_success"]:
@@ -77,22 +73,6 @@ def ask(player: TaskEnv) -> str | None:
                 return f"click({typed})" if typed.isdecimal() else typed
         else:
             print("too long, or not valid text")
-
-
-class Film:
-    """The screens of an episode as they were when each action was said, with where the finger was."""
-
-    def __init__(self, task: UINav) -> None:
-        self.task = task
-        self.frames: list[np.ndarray] = []
-        self.captions: list[str] = []
-
-    def add(self, player: TaskEnv, action: str) -> None:
-        """Adds the screen that is shown and the action that is said to it."""
-        played = self.task.play(player.state, action)
-        screen = self.task.device.screen(player.state.state)
-        self.frames.append(draw_screen(screen, tap=self.task.tapped(played.turn)))
-        self.captions.append(action)
 
 
 if __name__ == "__main__":

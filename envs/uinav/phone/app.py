@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from envs.entry_points import load_module
+from envs.uinav.phone.words import seeded
 from perlhf.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -149,4 +150,4 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
     """The data of an app when a phone is new; shared, and never changed."""
-    return _APPS[app].make(Random(f"{seed} {app}"))
+    return _APPS[app].make(seeded(f"{seed} {app}"))

@@ -11,9 +11,9 @@ from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
-from envs.uinav.phone.state import Dialog, Phone, Place
-from envs.uinav.phone.widgets import Widget
-from envs.uinav.phone.words import POPUPS
+from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
+from envs.uinav.phone.widgets import Named
+from envs.uinav.phone.words import POPUPS, seeded
 from envs.uinav.screen import Screen
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
@@ -28,11 +28,12 @@ class State:
     `values["in_goal"]` names those that the drawn wording says.
     """
 
-    __slots__ = ("_page", "phone", "values")
+    __slots__ = ("_page", "_text", "phone", "values")
 
     def __init__(self, phone: Phone, values: Mapping[str, Any]) -> None:
         self.phone, self.values = phone, values
         self._page: Arranged | None = None
+        self._text = ""
 
     @property
     def page(self) -> Arranged:
@@ -40,6 +41,17 @@ class State:
         if self._page is None:
             self._page = layout.arrange(self.phone)
         return self._page
+
+    @property
+    def text(self) -> str:
+        """What the phone shows as text, written when it is first asked for."""
+        if not self._text:
+            self._text = layout.describe(self.phone, self.page)
+        return self._text
+
+    def forget(self) -> None:
+        """Lets go of the page and the text, which are made again if they are asked for again."""
+        self._page, self._text = None, ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return State, (self.phone, self.values)
@@ -96,22 +108,23 @@ class PhoneDevice:
 
     def describe(self, state: State) -> str:
         """What the phone shows, as text."""
-        return layout.describe(state.phone, state.page)
+        return state.text
 
     def perform(self, state: State, action: Action) -> Performed:
         """See `envs.uinav.device.Device.perform`."""
-        before, told, pointed = state.phone, str(action), None
+        widget = None
         if action.element:
             front = state.page.front
             if action.element > len(front):
-                return Performed(state, told, f"no element {action.element}, the last is {len(front)}")
-            pointed = front[action.element - 1]
-            told = f"{action.kind} {pointed.label.partition(',')[0]}"
-        phone, problem = _PERFORMERS[action.kind](before.quiet(), pointed, action)
-        tick = app_of(before.app).tick
-        if tick is not None and phone.app == before.app:
-            phone = tick(phone)
-        return Performed(State(phone, state.values), told, problem)
+                return Performed(state, str(action), f"no element {action.element}, the last is {len(front)}")
+            widget = new_tuple(Named, front[action.element - 1])
+        phone, problem = _performed(state.phone.quiet(), widget, action)
+        phone = _ticked(phone, state.phone.stack[-1].app)
+        told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
+        if phone is state.phone:
+            return new_tuple(Performed, (state, told, problem))
+        state.forget()  # pages are the most of what a state holds, and episodes are kept longer than they are played
+        return new_tuple(Performed, (State(phone, state.values), told, problem))
 
     def over(self, state: State) -> bool:
         """Never: only the policy ends an episode."""
@@ -131,16 +144,29 @@ class PhoneDevice:
     def oracle(self, state: State, goal: Goal) -> Action:
         """A right next action."""
         app, template = self.known[goal.template]
-        return next_action(state.phone, app, template, goal, state.values)
+        return next_action(state.phone, state.page, app, template, goal, state.values)
 
 
-# What each action does: (phone, the widget that it points at, action) -> (phone, why it had no effect).
-Done = tuple[Phone, str]
+Done = tuple[Phone, str]  # the phone after an action, and why the action had no effect
 
 
-def _click(phone: Phone, widget: Widget | None, action: Action) -> Done:
+def _performed(phone: Phone, widget: Named | None, action: Action) -> Done:
+    """What an action does; `widget` is what it points at."""
+    point = _POINTING.get(action.kind)
+    if point is None:
+        return _OTHERS[action.kind](phone, action.text)
     if widget is None:
         return phone, "elements are numbered from 1"
+    return point(phone, widget, action)
+
+
+def _ticked(phone: Phone, app: str) -> Phone:
+    """With what takes time in an app a little further, where the app was shown and still is."""
+    tick = app_of(app).tick
+    return phone if tick is None or phone.stack[-1].app != app else tick(phone)
+
+
+def _click(phone: Phone, widget: Named, action: Action) -> Done:
     if not widget.enabled:
         return phone, f"{widget.kind} {widget.label} is disabled"
     if widget.kind == "field":
@@ -150,33 +176,32 @@ def _click(phone: Phone, widget: Widget | None, action: Action) -> Done:
     return widget.tap[0](phone, *widget.tap[1:]), ""
 
 
-def _long_press(phone: Phone, widget: Widget | None, action: Action) -> Done:
-    if widget is None:
-        return phone, "elements are numbered from 1"
+def _long_press(phone: Phone, widget: Named, action: Action) -> Done:
     if not widget.hold:
         return phone, f"{widget.kind} {action.element} cannot be pressed long"
     return widget.hold[0](phone, *widget.hold[1:]), ""
 
 
-def _type(phone: Phone, widget: Widget | None, action: Action) -> Done:
+def _type(phone: Phone, widget: Named, action: Action) -> Done:
     """UINav's macro: focus the field, replace what is in it, leave it focused."""
-    if widget is None:
-        return phone, "elements are numbered from 1"
     if widget.kind != "field":
         return phone, f"{widget.kind} {action.element} is no field"
     if len(action.text) > LONGEST:
         return phone, f"a field holds at most {LONGEST} characters"
     # A field is one line, so that nothing typed looks like a line of the prompt.
     text = "".join(letter if letter.isprintable() else " " for letter in action.text)
-    return phone.fill(**{widget.name: text})._replace(focus=widget.name), ""
+    return phone.type(widget.name, text), ""
 
 
-def _scroll(phone: Phone, widget: Widget | None, action: Action) -> Done:
+_POINTING = {"click": _click, "long_press": _long_press, "type": _type}
+
+
+def _scroll(phone: Phone, direction: str) -> Done:
     if phone.dialog is not None:
         return phone, "nothing to scroll"
-    if action.text in ("left", "right"):
-        return _swipe(phone, action.text)
-    down = action.text == "down"
+    if direction in ("left", "right"):
+        return _swipe(phone, direction)
+    down = direction == "down"
     place = phone.place
     offset = _next_offset(phone, down)
     if offset == place.scroll:
@@ -211,7 +236,7 @@ def _swipe(phone: Phone, direction: str) -> Done:
     return tap[0](phone, *tap[1:]), ""
 
 
-def _back(phone: Phone, widget: Widget | None, action: Action) -> Done:
+def _back(phone: Phone, text: str) -> Done:
     if phone.focus:
         return layout.hide_keyboard(phone), ""
     if phone.dialog is not None:
@@ -221,32 +246,28 @@ def _back(phone: Phone, widget: Widget | None, action: Action) -> Done:
     return phone.back(), ""
 
 
-def _home(phone: Phone, widget: Widget | None, action: Action) -> Done:
+def _home(phone: Phone, text: str) -> Done:
     return layout.close(phone).at((Place(HOME, HOME),)), ""
 
 
-def _open_app(phone: Phone, widget: Widget | None, action: Action) -> Done:
-    wanted = action.text.strip().casefold()
-    for name in phone.installed:
-        if app_of(name).title.casefold() == wanted:
-            return open_app(layout.close(phone), name), ""
-    return phone, f"no app {action.text[:40]!r}"
+def _open_app(phone: Phone, text: str) -> Done:
+    name = _by_title(phone.installed).get(text.strip().casefold())
+    if name is None:
+        return phone, f"no app {text[:40]!r}"
+    return open_app(layout.close(phone), name), ""
 
 
-def _wait(phone: Phone, widget: Widget | None, action: Action) -> Done:
+@lru_cache(maxsize=64)
+def _by_title(apps: tuple[str, ...]) -> dict[str, str]:
+    """The names of apps by their titles; of two with the same title the first."""
+    return {app_of(name).title.casefold(): name for name in reversed(apps)}
+
+
+def _wait(phone: Phone, text: str) -> Done:
     return phone, ""
 
 
-_PERFORMERS = {
-    "click": _click,
-    "long_press": _long_press,
-    "type": _type,
-    "scroll": _scroll,
-    "back": _back,
-    "home": _home,
-    "open_app": _open_app,
-    "wait": _wait,
-}
+_OTHERS = {"scroll": _scroll, "back": _back, "home": _home, "open_app": _open_app, "wait": _wait}
 
 
 def open_app(phone: Phone, name: str) -> Phone:
@@ -266,7 +287,7 @@ def open_app(phone: Phone, name: str) -> Phone:
 @lru_cache(maxsize=4096)
 def _chance(seed: int, app: str) -> float:
     """What comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
-    return Random(f"{seed} open {app}").random()
+    return seeded(f"{seed} open {app}").random()
 
 
 def _ask_permission(phone: Phone, app: App) -> Phone:

@@ -5,8 +5,8 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from envs.uinav.phone.app import app_of
-from envs.uinav.phone.state import Dialog, Phone, back
-from envs.uinav.phone.widgets import Widget
+from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
+from envs.uinav.phone.widgets import Named, Widget, button, icon, key, text
 from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
 
 
@@ -34,14 +34,14 @@ HEIGHTS = {
 }
 LETTERS, LINE = 38, 16  # of a line of text, and pixels from one to the next
 Row = tuple[Widget, int, int, int, int]  # with left, top, right and bottom
-_HIDE = Widget("key", "Enter", "enter", tap=(hide_keyboard,))
-_UP = Widget("icon", "Back", "up", "bar", (back,))
+_HIDE = key("Enter", hide_keyboard, name="enter")
+_UP = icon("Back", back, name="up")
 _WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on them
 
 
 def close(phone: Phone) -> Phone:
     """With no dialog."""
-    return phone._replace(dialog=None)
+    return phone if phone.dialog is None else phone._replace(dialog=None)
 
 
 class Part(NamedTuple):
@@ -77,7 +77,7 @@ class Arranged(NamedTuple):
 
 def arrange(phone: Phone) -> Arranged:
     """What can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
-    heading, bar, body, foot = sorted_out(widgets(phone))
+    heading, bar, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     seen, height, offset = bottom - top, height_of(body), 0
     if height > seen:
@@ -90,26 +90,25 @@ def arrange(phone: Phone) -> Arranged:
     front = bar + body + foot
     if phone.focus:
         front.append(_key(phone, body))
-    return Arranged(heading, bar, body, foot, front, offset, offset > 0, offset < height - seen)
+    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen))
 
 
 def describe(phone: Phone, page: Arranged) -> str:
     """The screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
-    fields, focus = phone.stack[-1].fields, phone.focus
-    lines = []
-    for number, widget in enumerate(page.front, 1):
-        kind, label, name, _, _, _, value, checked, enabled, _ = widget
-        line = f"{number} {kind} {label}"
-        if kind == "field":
-            typed = fields.get(name, value)
-            if typed:
-                line += f": {typed}"
-            if name == focus:
-                line += " *"
-        elif checked is not None:
-            line += " on" if checked else " off"
-        lines.append(line if enabled else line + " disabled")
-    return framed(app_of(phone.app).title, page.heading, phone.notice, page.above, page.below, lines)
+    place = phone.stack[-1]
+    said = [widget[10] for widget in page.front]
+    if place.fields or phone.focus:
+        said = [_line(phone, widget) if widget[0] == "field" else widget[10] for widget in page.front]
+    lines = [f"{number} {line}" for number, line in enumerate(said, 1)]
+    return framed(app_of(place.app).title, page.heading, phone.notice, page.above, page.below, lines)
+
+
+def _line(phone: Phone, field: Widget) -> str:
+    """A field with what is typed into it."""
+    _, label, name, _, _, _, value, *_ = field
+    typed = phone.stack[-1].fields.get(name, value)
+    line = f"field {label}: {typed}" if typed else f"field {label}"
+    return f"{line} *" if name == phone.focus else line
 
 
 def screen_of(phone: Phone, page: Arranged) -> Screen:
@@ -127,7 +126,7 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
     """The containers from back to front."""
-    _, _, body, foot = sorted_out(widgets(phone))
+    _, _, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     rows, height = stacked(body)
     rows = [row for row in rows if row[2] >= page.offset and row[4] - page.offset <= bottom - top]
@@ -146,8 +145,13 @@ def _parts(phone: Phone, page: Arranged) -> list[Part]:
     return parts
 
 
-def widgets(phone: Phone) -> list[Widget]:
+def widgets(phone: Phone) -> list[Named]:
     """All widgets of the page that is shown, scrolled away or not."""
+    return [Named(*widget) for widget in _page(phone)]
+
+
+def _page(phone: Phone) -> list[Widget]:
+    """The same without names: enough to show it."""
     place = phone.stack[-1]
     found = list(app_of(place.app).pages[place.page](phone))
     if len(phone.stack) > 2:
@@ -157,13 +161,19 @@ def widgets(phone: Phone) -> list[Widget]:
 
 def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget], list[Widget]]:
     """The title of a page, and the widgets of its bar, its body and its foot."""
-    heading, places = "", {"bar": [], "body": [], "foot": []}  # type: tuple[str, dict[str, list[Widget]]]
+    heading = ""
+    bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
-        if widget.kind == "title":
-            heading = widget.label
+        place = widget[3]
+        if widget[0] == "title":
+            heading = widget[1]
+        elif place == "body":
+            body.append(widget)
+        elif place == "bar":
+            bar.append(widget)
         else:
-            places[widget.place].append(widget)
-    return heading, places["bar"], places["body"], places["foot"]
+            foot.append(widget)
+    return heading, bar, body, foot
 
 
 def window(phone: Phone, foot: bool) -> tuple[int, int]:
@@ -177,8 +187,8 @@ def height_of(body: Iterable[Widget]) -> int:
     """The height of a body, the same that `stacked` gives, without its boxes."""
     top, column, row_height = 4, 0, 0
     for widget in body:
-        share = widget.share
-        height = HEIGHTS.get(widget.kind) or _text_height(widget.label)
+        share = widget[9]
+        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -190,7 +200,7 @@ def height_of(body: Iterable[Widget]) -> int:
 
 
 def _text_height(label: str) -> int:
-    return 8 + LINE * max(1, ceil(len(label) / LETTERS))
+    return 8 + LINE * (ceil(len(label) / LETTERS) or 1)
 
 
 def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
@@ -198,8 +208,8 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     rows: list[Row] = []
     top, column, row_height = 4, 0, 0
     for widget in body:
-        share = widget.share
-        height = HEIGHTS.get(widget.kind) or _text_height(widget.label)
+        share = widget[9]
+        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -219,7 +229,7 @@ def _bar(icons: list[Widget]) -> list[Row]:
     rows: list[Row] = []
     right, top = WIDTH - 6, BAR.top + 4
     for widget in reversed(icons):
-        if widget.name == "up":
+        if widget is _UP:
             rows.append((widget, 6, top, 6 + ICON, top + ICON))
         else:
             rows.append((widget, right - ICON, top, right, top + ICON))
@@ -229,7 +239,7 @@ def _bar(icons: list[Widget]) -> list[Row]:
 
 def _foot(foot: list[Widget]) -> list[Row]:
     """Buttons side by side, or one round icon at the right."""
-    if foot[0].kind == "icon":
+    if foot[0][0] == "icon":
         return [(foot[0], WIDTH - 60, FOOT.top + 4, WIDTH - 12, FOOT.top + 52)]
     width = (WIDTH - 2 * MARGIN) // len(foot)
     return [
@@ -240,17 +250,16 @@ def _foot(foot: list[Widget]) -> list[Row]:
 
 def _key(phone: Phone, body: list[Widget]) -> Widget:
     """The one key of the keyboard that is a widget: it does what the field says, or hides the keyboard."""
-    for widget in body:
-        if widget.name == phone.focus and widget.kind == "field" and widget.tap:
-            return Widget("key", "Enter", "enter", tap=widget.tap)
+    for kind, _, name, _, tap, *_ in body:
+        if name == phone.focus and kind == "field" and tap:
+            return key("Enter", *tap, name="enter")
     return _HIDE
 
 
 def _dialog(dialog: Dialog) -> list[Widget]:
     """What a dialog says, and its buttons side by side."""
     share = len(dialog.buttons)
-    buttons = [Widget("button", label, tap=(answer, *tap), share=share) for label, *tap in dialog.buttons]
-    return [Widget("text", dialog.text), *buttons]
+    return [text(dialog.text), *(button(label, answer, *tap, share=share) for label, *tap in dialog.buttons)]
 
 
 def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:
@@ -261,7 +270,7 @@ def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:
 
 
 def _element(phone: Phone, widget: Widget, box: Box) -> Element:
-    kind, label, name, _, tap, hold, value, checked, enabled, _ = widget
+    kind, label, name, _, tap, hold, value, checked, enabled, _, _ = widget
     if kind == "field":
         typed = phone.stack[-1].fields.get(name, value)
         return Element(kind, typed, label, name, box, True, True, focused=name == phone.focus)

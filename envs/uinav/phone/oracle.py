@@ -12,9 +12,9 @@ from typing import Any
 from envs.uinav.actions import Action
 from envs.uinav.device import Ending, Goal
 from envs.uinav.phone.app import Route, Template, app_of
-from envs.uinav.phone.layout import Arranged, arrange, sorted_out, stacked, widgets, window
+from envs.uinav.phone.layout import Arranged, sorted_out, stacked, widgets, window
 from envs.uinav.phone.state import Phone
-from envs.uinav.phone.widgets import Widget
+from envs.uinav.phone.widgets import Named
 
 
 class Hands:
@@ -25,9 +25,9 @@ class Hands:
         values: what the goal is about.
     """
 
-    def __init__(self, phone: Phone, values: Mapping[str, Any], page: Arranged | None = None) -> None:
-        self.phone, self.values = phone, values
-        self._page = page or arrange(phone)
+    def __init__(self, phone: Phone, values: Mapping[str, Any], page: Arranged) -> None:
+        self.phone, self.values, self._page = phone, values, page
+        self._front = [Named(*widget) for widget in page.front]
 
     def __getitem__(self, name: str) -> Any:
         """A value of the goal."""
@@ -61,7 +61,7 @@ class Hands:
         value = next((w.value for w in widgets(self.phone) if w.kind == "field" and w.name == name), "")
         if self.phone.place.fields.get(name, value) == text:
             return None
-        for number, widget in enumerate(self._page.front, 1):
+        for number, widget in enumerate(self._front, 1):
             if widget.kind == "field" and widget.name == name:
                 return Action("type", number, text)
         return self._towards("", name)
@@ -94,7 +94,7 @@ class Hands:
         return Action("scroll", 0, direction)
 
     def _shown(self, label: str, name: str) -> int | None:
-        for number, widget in enumerate(self._page.front, 1):
+        for number, widget in enumerate(self._front, 1):
             if widget.enabled and _reacts(widget) and _is(widget, label, name):
                 return number
         return None
@@ -104,7 +104,8 @@ class Hands:
         page = widgets(self.phone)
         _, _, body, foot = sorted_out(page)
         top, bottom = window(self.phone, bool(foot))
-        for widget, _, upper, _, lower in stacked(body)[0]:
+        for row, _, upper, _, lower in stacked(body)[0]:
+            widget = Named(*row)
             if _reacts(widget) and _is(widget, label, name):
                 if self.phone.focus and lower - self._offset() > bottom - top:
                     return Action("back")  # the keyboard covers it
@@ -124,28 +125,30 @@ def tapping(label: str, name: str = "") -> Route:
     return lambda hands: hands.tap(label.format(**hands.values), name)
 
 
-def _reacts(widget: Widget) -> bool:
+def _reacts(widget: Named) -> bool:
     return bool(widget.tap or widget.hold) or widget.kind == "field"
 
 
-def _is(widget: Widget, label: str, name: str) -> bool:
+def _is(widget: Named, label: str, name: str) -> bool:
     said = widget.label
     if name and name != (widget.name or widget.kind):
         return False
     return not label or said == label or (said.startswith(label) and said[len(label)] in ",:")
 
 
-def next_action(phone: Phone, app: str, template: Template, goal: Goal, values: Mapping[str, Any]) -> Action:
+def next_action(
+    phone: Phone, page: Arranged, app: str, template: Template, goal: Goal, values: Mapping[str, Any]
+) -> Action:
     """The oracle's next action.
 
     Args:
-        phone: as it is.
+        phone, page: as they are.
         app: where the template belongs.
         template, goal, values: what is to be done.
     """
     if template.check is not None and goal.feasible and template.check(phone, values):
         return Action("done")
-    hands = Hands(phone, values)
+    hands = Hands(phone, values, page)
     if phone.dialog is not None:
         return hands.tap(phone.dialog.buttons[0][0])
     where = template.app or app

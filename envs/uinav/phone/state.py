@@ -11,8 +11,10 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
+from envs.uinav.phone.words import seeded
 
 Item = TypeVar("Item")
+new_tuple = tuple.__new__  # makes a tuple with names in half the time, for those of which each step makes some
 
 
 class Place(NamedTuple):
@@ -98,7 +100,9 @@ class Phone(NamedTuple):
     @property
     def data(self) -> Mapping[str, Any]:
         """The data of the app that is shown."""
-        return self.of(self.stack[-1].app)
+        app = self.stack[-1].app
+        held = self.held.get(app)
+        return initial_data(app, self.seed) if held is None else held
 
     def of(self, app: str) -> Mapping[str, Any]:
         """The data of an app."""
@@ -137,11 +141,12 @@ class Phone(NamedTuple):
 
     def put_in(self, app: str, **changes: Any) -> "Phone":
         """With some of the data of an app replaced."""
-        return self._replace(held={**self.held, app: {**self.of(app), **changes}})
+        held = {**self.held, app: {**self.of(app), **changes}}
+        return self._with(held, self.stack, self.focus, self.notice)
 
     def go(self, page: str, arg: Any = None, **fields: str) -> "Phone":
         """On another page of the same app, from which back leads here."""
-        return self.at((*self.stack, Place(self.app, page, arg, fields)))
+        return go(self, page, arg, fields)
 
     def swap(self, page: str, arg: Any = None) -> "Phone":
         """On another page in place of this one, as tabs do."""
@@ -157,7 +162,7 @@ class Phone(NamedTuple):
 
     def say(self, notice: str) -> "Phone":
         """With a message that is gone after the next action."""
-        return self._replace(notice=notice)
+        return self._with(self.held, self.stack, self.focus, notice)
 
     def ask(self, question: str, *buttons: tuple[Any, ...]) -> "Phone":
         """With a dialog: each button is a label, a function and arguments; ("Cancel",) only closes."""
@@ -165,8 +170,19 @@ class Phone(NamedTuple):
 
     def fill(self, **fields: str) -> "Phone":
         """With texts in fields of the page."""
-        place = self.place
-        return self._replace(stack=(*self.stack[:-1], place._replace(fields={**place.fields, **fields})))
+        return self._with(self.held, self._filled(fields), self.focus, self.notice)
+
+    def type(self, name: str, typed: str) -> "Phone":
+        """With a text in a field, which is focused."""
+        return self._with(self.held, self._filled({name: typed}), name, self.notice)
+
+    def _filled(self, fields: Mapping[str, str]) -> tuple[Place, ...]:
+        *below, (app, page, arg, before, scroll) = self.stack
+        return (*below, new_tuple(Place, (app, page, arg, {**before, **fields}, scroll)))
+
+    def _with(self, held: Mapping[str, Any], stack: tuple[Place, ...], focus: str, notice: str) -> "Phone":
+        seed, installed, _, _, dark, _, dialog, _, flags, trail = self
+        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail))
 
     def flag(self, name: str) -> "Phone":
         """With a note that something happened."""
@@ -176,17 +192,17 @@ class Phone(NamedTuple):
         """With these places open, the last of which is shown."""
         seed, installed, held, _, dark, _, dialog, notice, flags, trail = self
         trail = (*trail, stack[-1][:3])
-        return Phone(seed, installed, held, stack, dark, "", dialog, notice, flags, trail)  # faster than `_replace`
+        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail))
 
     def quiet(self) -> "Phone":
         """With no message."""
-        return self._replace(notice="") if self.notice else self
+        return self.say("") if self.notice else self
 
 
 @lru_cache(maxsize=4096)
 def _order(seed: int, of: str, count: int) -> list[int]:
     order = list(range(count))
-    Random(f"{seed} {of}").shuffle(order)
+    seeded(f"{seed} {of}").shuffle(order)
     return order
 
 
@@ -194,8 +210,9 @@ def _order(seed: int, of: str, count: int) -> list[int]:
 
 
 def go(phone: Phone, page: str, arg: Any = None, fields: Mapping[str, str] | None = None) -> Phone:
-    """See `Phone.go`."""
-    return phone.go(page, arg, **(fields or {}))
+    """See `Phone.go`; `fields` are not changed later."""
+    stack = phone.stack
+    return phone.at((*stack, new_tuple(Place, (stack[-1].app, page, arg, fields or {}, 0))))
 
 
 def swap(phone: Phone, page: str, arg: Any = None) -> Phone:

@@ -3,13 +3,15 @@
 A page is a function of the phone that yields widgets from top to bottom; `envs.uinav.phone.layout` gives them boxes.
 What a widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card",
 3)` calls `go(phone, "card", 3)`, which returns the phone as it is then.
+
+Pages are made anew at every step, so widgets are bare tuples; `Named` says what is in them.
 """
 
 from typing import Any, NamedTuple
 
 
-class Widget(NamedTuple):
-    """One thing on a page.
+class Named(NamedTuple):
+    """One thing on a page, with the names of its parts: `Named(*widget)`.
 
     Attributes:
         kind: as of an `Element`, or "title" for the title of the page.
@@ -21,6 +23,7 @@ class Widget(NamedTuple):
         checked: on or off; None for what is neither.
         enabled: whether it takes clicks.
         share: how many such widgets stand side by side.
+        line: how a policy reads it, while nothing is typed into it.
     """
 
     kind: str
@@ -33,84 +36,80 @@ class Widget(NamedTuple):
     checked: bool | None = None
     enabled: bool = True
     share: int = 1
+    line: str = ""
 
 
-def _widget(
-    kind: str,
-    label: str,
-    name: str = "",
-    place: str = "body",
-    tap: tuple[Any, ...] = (),
-    hold: tuple[Any, ...] = (),
-    value: str = "",
-    checked: bool | None = None,
-    enabled: bool = True,
-    share: int = 1,
-) -> Widget:
-    # As `Widget(...)`, in half the time: pages are written anew at every step.
-    return tuple.__new__(Widget, (kind, label, name, place, tap, hold, value, checked, enabled, share))
+Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool | None, bool, int, str]
 
 
 def title(label: str) -> Widget:
     """The title of the page; a page yields one."""
-    return _widget("title", label)
+    return "title", label, "", "body", (), (), "", None, True, 1, ""
 
 
 def text(label: str, name: str = "") -> Widget:
     """Words to read."""
-    return _widget("text", label, name)
+    return "text", label, name, "body", (), (), "", None, True, 1, f"text {label}"
 
 
 def image(label: str, name: str = "") -> Widget:
     """A picture, of which the policy is told the label."""
-    return _widget("image", label, name)
+    return "image", label, name, "body", (), (), "", None, True, 1, f"image {label}"
 
 
 def item(label: str, *tap: Any, name: str = "", hold: tuple[Any, ...] = ()) -> Widget:
     """A row of a list."""
-    return _widget("item", label, name, "body", tap, hold)
+    return "item", label, name, "body", tap, hold, "", None, True, 1, f"item {label}"
 
 
 def button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button among the rest of the page."""
-    return _widget("button", label, name, "body", tap, enabled=enabled, share=share)
+    line = f"button {label}" if enabled else f"button {label} disabled"
+    return "button", label, name, "body", tap, (), "", None, enabled, share, line
 
 
 def foot_button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
     """A button at the bottom of the screen; the keyboard covers it."""
-    return _widget("button", label, name, "foot", tap, enabled=enabled, share=share)
+    line = f"button {label}" if enabled else f"button {label} disabled"
+    return "button", label, name, "foot", tap, (), "", None, enabled, share, line
 
 
 def icon(label: str, *tap: Any, name: str = "", place: str = "bar") -> Widget:
     """A button with a picture: in the bar, or with place="foot" the round one at the bottom right."""
-    return _widget("icon", label, name, place, tap)
+    return "icon", label, name, place, tap, (), "", None, True, 1, f"icon {label}"
 
 
 def field(name: str, label: str, value: str = "", enter: tuple[Any, ...] = ()) -> Widget:
     """A text field; what is typed is `phone.typed(name)`. `enter`: what the keyboard's key does, else it hides."""
-    return _widget("field", label, name, "body", enter, value=value)
+    line = f"field {label}: {value}" if value else f"field {label}"
+    return "field", label, name, "body", enter, (), value, None, True, 1, line
 
 
 def toggle(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A switch."""
-    return _widget("toggle", label, name, "body", tap, checked=on)
+    return "toggle", label, name, "body", tap, (), "", on, True, 1, f"toggle {label} {'on' if on else 'off'}"
 
 
 def check(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
     """A box to tick."""
-    return _widget("check", label, name, "body", tap, checked=on)
+    return "check", label, name, "body", tap, (), "", on, True, 1, f"check {label} {'on' if on else 'off'}"
 
 
 def option(label: str, on: bool, *tap: Any, name: str = "", share: int = 1) -> Widget:
     """One of several of which one is chosen."""
-    return _widget("option", label, name, "body", tap, checked=on, share=share)
+    return "option", label, name, "body", tap, (), "", on, True, share, f"option {label} {'on' if on else 'off'}"
 
 
 def tab(label: str, on: bool, *tap: Any, name: str = "", share: int = 2) -> Widget:
     """One of the tabs of a page, of which there are `share`."""
-    return _widget("tab", label, name, "body", tap, checked=on, share=share)
+    return "tab", label, name, "body", tap, (), "", on, True, share, f"tab {label} {'on' if on else 'off'}"
 
 
 def app_icon(label: str, *tap: Any, name: str = "") -> Widget:
     """An app on the home screen."""
-    return _widget("app", label, name, "body", tap, share=4)
+    return "app", label, name, "body", tap, (), "", None, True, 4, f"app {label}"
+
+
+def key(label: str, *tap: Any, name: str = "") -> Widget:
+    """A key of the keyboard."""
+    return "key", label, name, "body", tap, (), "", None, True, 1, f"key {label}"

@@ -1,10 +1,10 @@
 """The apps of the phone, one file each."""
 
+import envs.uinav.phone.apps.home  # noqa: F401 - registers the home screen
 from envs.uinav.phone.apps import (
     calendar,
     clock,
     contacts,
-    home,
     mail,
     maps,
     messages,
@@ -31,4 +31,3 @@ _APPS = (  # in the order of their templates
     store.APP,
 )
 BUILT_IN = tuple(app.name for app in _APPS)
-HOME_SCREEN = home.APP

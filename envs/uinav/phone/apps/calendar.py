@@ -8,8 +8,8 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.apps import mail
-from envs.uinav.phone.apps.clock import minutes_of, save_button, time_at
 from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.parts import minutes_of, save_button, time_at
 from envs.uinav.phone.state import Phone, ask, go, swap, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, icon, item, option, tab, text, title
 
@@ -55,9 +55,7 @@ def day(phone: Phone) -> Iterator[Widget]:
     """The events of a day."""
     shown = shown_day(phone)
     yield title(words.DAYS[DAYS.index(shown)])
-    yield icon("Add", add, shown, place="foot")
-    for name in DAYS:
-        yield tab(name, name == shown, swap, "day", name, share=5)
+    yield from _TOPS[shown]
     events = [(i, event) for i, event in enumerate(phone.data["events"]) if event["day"] == shown]
     for i, event in events:
         yield item(f"{event['title']}, {event['time']}", go, "event", i, name="event")
@@ -81,11 +79,8 @@ def form(phone: Phone) -> Iterator[Widget]:
     """An event being made or changed."""
     yield title("New event" if phone.arg is None else "Edit event")
     yield save_button(phone, save, phone.arg)
-    fields = (field("title", "Title"), field("time", "Time"), field("place", "Place"))
-    yield from phone.shuffled(fields, "event fields")
-    chosen = phone.typed("day")
-    for name in DAYS:
-        yield option(name, name == chosen, choose_day, name, share=5)
+    yield from phone.shuffled(_FIELDS, "event fields")
+    yield from _CHOICES[phone.typed("day")]
 
 
 # What the buttons do
@@ -121,6 +116,19 @@ def save(phone: Phone, index: int | None) -> Phone:
 def delete(phone: Phone, index: int) -> Phone:
     """The event is gone, and its day is shown."""
     return phone.back().put(events=without(phone.data["events"], index)).say("Event deleted")
+
+
+# What pages show on every phone, made once
+
+_TOPS = {
+    shown: (
+        icon("Add", add, shown, place="foot"),
+        *(tab(name, name == shown, swap, "day", name, share=5) for name in DAYS),
+    )
+    for shown in DAYS
+}
+_FIELDS = (field("title", "Title"), field("time", "Time"), field("place", "Place"))
+_CHOICES = {chosen: tuple(option(name, name == chosen, choose_day, name, share=5) for name in DAYS) for chosen in DAYS}
 
 
 # Tasks

@@ -9,8 +9,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, go, put, put_item, swap, swapped, with_item, without
-from envs.uinav.phone.widgets import Widget, button, check, field, foot_button, icon, item, tab, text, title, toggle
+from envs.uinav.phone.parts import minutes_of, save_button, tab_rows, time_at
+from envs.uinav.phone.state import Phone, ask, go, put, put_item, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, check, field, icon, item, text, title, toggle
 
 LABELS = (
     "Wake up|Gym|School run|Take pills|Water plants|Call home|Team call|Bake bread|Walk the dog|Laundry|Lunch break|"
@@ -20,7 +21,6 @@ CITIES = (
     "Accra|Athens|Auckland|Bogota|Boston|Cairo|Dakar|Delhi|Dublin|Hanoi|Havana|Kyoto|Lima|Madrid|Manila|Milan|Osaka|"
     "Oslo|Paris|Perth|Porto|Quito|San Jose|San Juan|Santiago|Seoul|Tunis|Vienna"
 ).split("|")
-_TIME = re.compile("([0-9]{1,2}):([0-9]{2})")
 
 
 def make(rng: Random) -> dict[str, Any]:
@@ -43,19 +43,6 @@ def make(rng: Random) -> dict[str, Any]:
     }
 
 
-def minutes_of(time: str) -> int | None:
-    """The minutes from midnight to a time like 7:30; None where it is no time."""
-    found = _TIME.fullmatch(time)
-    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
-        return None
-    return 60 * int(found[1]) + int(found[2])
-
-
-def time_at(minutes: int) -> str:
-    """The time so many minutes after midnight."""
-    return f"{minutes // 60 % 24}:{minutes % 60:02d}"
-
-
 def in_order(alarms: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """The alarms by their times."""
     return tuple(sorted(alarms, key=lambda alarm: minutes_of(alarm["time"]) or 0))
@@ -64,17 +51,9 @@ def in_order(alarms: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ..
 # Pages
 
 
-def tabs(chosen: str) -> Iterator[Widget]:
-    """The three tabs."""
-    for label, page in (("Alarms", "alarms"), ("Timer", "timer"), ("World", "world")):
-        yield tab(label, page == chosen, swap, page, share=3)
-
-
 def alarms(phone: Phone) -> Iterator[Widget]:
     """The alarms; a long press opens a menu."""
-    yield title("Alarms")
-    yield icon("Add", go, "form", place="foot")
-    yield from tabs("alarms")
+    yield from _ALARMS
     for i, alarm in enumerate(phone.data["alarms"]):
         name = f"{alarm['time']}, {alarm['label']}"
         menu = (ask, f"Alarm {name}", ("Open", go, "alarm", i), ("Delete", delete, i), ("Cancel",))
@@ -97,24 +76,18 @@ def form(phone: Phone) -> Iterator[Widget]:
     """An alarm being set or changed."""
     yield title("New alarm" if phone.arg is None else "Edit alarm")
     yield save_button(phone, save, phone.arg)
-    yield from phone.shuffled((field("time", "Time"), field("label", "Label")), "alarm fields")
+    yield from phone.shuffled(_FIELDS, "alarm fields")
     repeat = phone.typed("repeat")
     yield check("Repeat daily", bool(repeat), repeat_daily, not repeat)
 
 
-def save_button(phone: Phone, *tap: Any) -> Widget:
-    """Save, where forms of this phone have it: in the bar, or at the bottom."""
-    return phone.shuffled((icon("Save", *tap), foot_button("Save", *tap)), "save")[0]
-
-
 def timer(phone: Phone) -> Iterator[Widget]:
     """The timer, to be started or stopped."""
-    yield title("Timer")
-    yield from tabs("timer")
+    yield from _TIMER
     left = phone.data["timer"]
     if not left:
-        yield field("minutes", "Minutes", enter=(start,))
-        yield button("Start", start, enabled=bool(phone.typed("minutes")))
+        yield _MINUTES
+        yield _START[bool(phone.typed("minutes"))]
         return
     yield text(f"{left} minutes left")
     for label, minutes in phone.shuffled((("Stop", 0), ("5 minutes more", left + 5)), "timer buttons"):
@@ -123,9 +96,7 @@ def timer(phone: Phone) -> Iterator[Widget]:
 
 def world(phone: Phone) -> Iterator[Widget]:
     """The time in the cities chosen; a long press removes one."""
-    yield title("World clock")
-    yield icon("Add", go, "cities", place="foot")
-    yield from tabs("world")
+    yield from _WORLD
     for i, city in enumerate(phone.data["cities"]):
         there = time_at(phone.data["now"] + 300 * CITIES.index(city))
         hold = (ask, f"Remove {city}?", ("Remove", remove, i), ("Cancel",))
@@ -201,6 +172,17 @@ def add(phone: Phone, city: str) -> Phone:
 def remove(phone: Phone, index: int) -> Phone:
     """The city is no more among those chosen."""
     return phone.put(cities=without(phone.data["cities"], index))
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Alarms": "alarms", "Timer": "timer", "World": "world"})
+_ALARMS = (title("Alarms"), icon("Add", go, "form", place="foot"), *_TABS["Alarms"])
+_FIELDS = (field("time", "Time"), field("label", "Label"))
+_TIMER = (title("Timer"), *_TABS["Timer"])
+_MINUTES = field("minutes", "Minutes", enter=(start,))
+_START = tuple(button("Start", start, enabled=enabled) for enabled in (False, True))
+_WORLD = (title("World clock"), icon("Add", go, "cities", place="foot"), *_TABS["World"])
 
 
 # Tasks

@@ -48,9 +48,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 def everybody(phone: Phone) -> Iterator[Widget]:
     """The people whose names hold what is searched for, in the order of their names."""
-    yield title("Contacts")
-    yield icon("Add", go, "form", place="foot")
-    yield field("search", "Search")
+    yield from _LIST
     wanted = phone.typed("search").casefold()
     found = [(p["name"], i, p) for i, p in enumerate(phone.data["people"]) if wanted in p["name"].casefold()]
     for name, i, person in sorted(found, key=lambda row: row[:2]):
@@ -80,7 +78,7 @@ def form(phone: Phone) -> Iterator[Widget]:
     """A person being added, or changed."""
     person = edited(phone)
     yield title("Edit contact" if person else "New contact")
-    yield icon("Save", save)
+    yield _SAVE
     for key, label in phone.shuffled(FIELDS, "form fields"):
         yield field(key, label, str(person.get(key, "")))
 
@@ -89,7 +87,7 @@ def calling(phone: Phone) -> Iterator[Widget]:
     """A call that goes on."""
     yield title("Calling")
     yield text(phone.arg)
-    yield button("Hang up", back)
+    yield _HANG_UP
 
 
 # What the buttons do
@@ -140,6 +138,12 @@ def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
 def new_person(name: str, phone: str, email: str) -> dict[str, Any]:
     """A person as the form adds one."""
     return {"name": name, "phone": phone, "email": email, "company": "", "favorite": False}
+
+
+# What pages show on every phone, made once
+
+_LIST = (title("Contacts"), icon("Add", go, "form", place="foot"), field("search", "Search"))
+_SAVE, _HANG_UP = icon("Save", save), button("Hang up", back)
 
 
 # Tasks

@@ -8,8 +8,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, go, put_item, swap, swapped, with_item, without
-from envs.uinav.phone.widgets import Widget, button, field, icon, item, tab, text, title
+from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.state import Phone, ask, go, put_item, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, icon, item, text, title
 
 
 def make(rng: Random) -> dict[str, Any]:
@@ -34,19 +35,14 @@ def make(rng: Random) -> dict[str, Any]:
 
 def inbox(phone: Phone) -> Iterator[Widget]:
     """The mails, newest first, and the button to write one."""
-    yield title("Inbox")
-    yield icon("Compose", go, "compose", place="foot")
-    yield tab("Inbox", True, swap, "inbox")
-    yield tab("Sent", False, swap, "sent")
+    yield from _INBOX
     for i, mail in enumerate(phone.data["mails"]):
         yield item(f"{mail['sender']}, {mail['subject']}", go, "mail", i, name="mail")
 
 
 def sent(phone: Phone) -> Iterator[Widget]:
     """What was sent."""
-    yield title("Sent")
-    yield tab("Inbox", False, swap, "inbox")
-    yield tab("Sent", True, swap, "sent")
+    yield from _SENT
     for mail in phone.data["sent"]:
         yield text(f"{mail['to']}, {mail['subject']}")
 
@@ -60,17 +56,13 @@ def read(phone: Phone) -> Iterator[Widget]:
     yield text(f"From {mail['sender']}")
     yield text(mail["address"])
     yield text(mail["body"], name="body")
-    for label, target in phone.shuffled([("Reply", "reply"), ("Forward", "forward")], "mail buttons"):
+    for label, target in phone.shuffled(_BUTTONS, "mail buttons"):
         yield button(label, write, target, phone.arg, share=2)
 
 
-def compose(phone: Phone) -> Iterator[Widget]:
+def compose(phone: Phone) -> tuple[Widget, ...]:
     """A mail being written."""
-    yield title("Compose")
-    yield icon("Send", send)
-    yield field("to", "To")
-    yield field("subject", "Subject")
-    yield field("body", "Message")
+    return _FORM
 
 
 # What the buttons do
@@ -103,6 +95,17 @@ def send(phone: Phone) -> Phone:
         return phone.say("Enter a subject")
     mail = {"to": to, "subject": subject, "body": phone.typed("body")}
     return phone.back().put(sent=with_item(phone.data["sent"], mail)).say("Sent")
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Inbox": "inbox", "Sent": "sent"})
+_INBOX = (title("Inbox"), icon("Compose", go, "compose", place="foot"), *_TABS["Inbox"])
+_SENT = (title("Sent"), *_TABS["Sent"])
+_BUTTONS = (("Reply", "reply"), ("Forward", "forward"))
+_FORM = (
+    title("Compose"), icon("Send", send), field("to", "To"), field("subject", "Subject"), field("body", "Message"),
+)  # fmt: skip
 
 
 # Tasks

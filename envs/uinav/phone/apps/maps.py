@@ -8,8 +8,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, choose, go, matching, swap, with_item
-from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, tab, text, title
+from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.state import Phone, ask, choose, go, matching, with_item
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title
 
 NAMES = "Luna Harbor Garden Royal Sunny Corner Silver Maple River Grand Olive Castle Lotus Pearl".split()
 KINDS = "Cafe Museum Hotel Bakery Library Gym Pharmacy Cinema Market Theater Clinic".split()
@@ -43,16 +44,9 @@ def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
 # Pages
 
 
-def _tabs(chosen: str) -> Iterator[Widget]:
-    for label, page in (("Explore", "explore"), ("Saved", "saved")):
-        yield tab(label, label == chosen, swap, page)
-
-
 def explore(phone: Phone) -> Iterator[Widget]:
     """Where to search, and the places near by."""
-    yield title("Maps")
-    yield from _tabs("Explore")
-    yield field("query", "Search places", enter=(search,))
+    yield from _EXPLORE
     yield from _rows(phone, range(len(phone.data["places"])))
 
 
@@ -66,8 +60,7 @@ def results(phone: Phone) -> Iterator[Widget]:
 
 def saved(phone: Phone) -> Iterator[Widget]:
     """The places that were saved."""
-    yield title("Saved")
-    yield from _tabs("Saved")
+    yield from _SAVED
     for i in phone.data["saved"]:
         place = phone.data["places"][i]
         yield item(f"{place['name']}, {place['address']}", go, "place", i, name="place", hold=_removal(phone, i))
@@ -126,7 +119,7 @@ def trip(phone: Phone) -> Iterator[Widget]:
     rng = phone.rng(f"way to {to}")
     for turn in words.some(rng, TURNS, 3):
         yield text(turn.format(words.pick(rng, STREETS)))
-    yield foot_button("End", end)
+    yield _END
 
 
 # What the buttons do
@@ -157,6 +150,14 @@ def start(phone: Phone, index: int, mode: str) -> Phone:
 def end(phone: Phone) -> Phone:
     """It leads nowhere."""
     return phone.to_start().put(trip=None).say("Trip ended")
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Explore": "explore", "Saved": "saved"})
+_EXPLORE = (title("Maps"), *_TABS["Explore"], field("query", "Search places", enter=(search,)))
+_SAVED = (title("Saved"), *_TABS["Saved"])
+_END = foot_button("End", end)
 
 
 # Tasks

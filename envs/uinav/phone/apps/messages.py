@@ -49,8 +49,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 def chats(phone: Phone) -> Iterator[Widget]:
     """The chats, those that are pinned first, with the last message of each."""
-    yield title("Messages")
-    yield icon("New message", go, "new", place="foot")
+    yield from _LIST
     listed = sorted(enumerate(phone.data["chats"]), key=lambda row: (not row[1]["pinned"], row[0]))
     for i, chat in listed:
         mine, said = chat["lines"][-1]
@@ -67,8 +66,8 @@ def chat(phone: Phone) -> Iterator[Widget]:
     yield title(shown["name"])
     for mine, said in shown["lines"][-SHOWN:]:
         yield text(f"{'You' if mine else first}: {said}", name="line")
-    yield field("message", "Message", enter=(reply,))
-    yield button("Send", reply, enabled=bool(phone.typed("message")))
+    yield _ANSWER
+    yield _SEND_ANSWER[bool(phone.typed("message"))]
 
 
 def menu(phone: Phone) -> Iterator[Widget]:
@@ -86,10 +85,8 @@ def menu(phone: Phone) -> Iterator[Widget]:
 
 def new(phone: Phone) -> Iterator[Widget]:
     """A message to anybody."""
-    yield title("New message")
-    yield field("to", "Name or number")
-    yield field("message", "Message")
-    yield button("Send", send, enabled=bool(phone.typed("to") and phone.typed("message")))
+    yield from _FORM
+    yield _SEND_NEW[bool(phone.typed("to") and phone.typed("message"))]
 
 
 # What the buttons do
@@ -133,6 +130,15 @@ def delivered(chats: Sequence[Mapping[str, Any]], to: str, said: str) -> tuple[A
         if chat["name"].casefold() == to.casefold():
             return added(chats, i, said)
     return ({"name": to, "lines": ((True, said),), "muted": False, "pinned": False}, *chats)
+
+
+# What pages show on every phone, made once
+
+_LIST = (title("Messages"), icon("New message", go, "new", place="foot"))
+_ANSWER = field("message", "Message", enter=(reply,))
+_FORM = (title("New message"), field("to", "Name or number"), field("message", "Message"))
+_SEND_ANSWER = tuple(button("Send", reply, enabled=enabled) for enabled in (False, True))
+_SEND_NEW = tuple(button("Send", send, enabled=enabled) for enabled in (False, True))
 
 
 # Tasks

@@ -8,8 +8,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, go, put, put_item, swap, swapped, with_item, without
-from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, tab, text, title, toggle
+from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.state import Phone, ask, go, put, put_item, swapped, with_item, without
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title, toggle
 
 ADJECTIVES = (
     "Silver Hollow Distant Golden Broken Quiet Electric Winter Velvet Burning Lonely Crystal Wild Faded Secret Paper"
@@ -74,25 +75,22 @@ def some_songs(rng: Random, count: int) -> tuple[int, ...]:
 
 def songs(phone: Phone) -> Iterator[Widget]:
     """All songs."""
-    yield from top(phone, "songs")
+    yield from top(phone, "Songs")
     for i, song in enumerate(phone.data["songs"]):
         yield item(f"{song['title']}, {song['length']}", go, "song", i, name="song")
 
 
 def playlists(phone: Phone) -> Iterator[Widget]:
     """All playlists."""
-    yield from top(phone, "playlists")
-    yield button("New playlist", go, "new")
+    yield from top(phone, "Playlists")
+    yield _NEW
     for i, playlist in enumerate(phone.data["playlists"]):
         yield item(counted(playlist), go, "playlist", i, name="playlist")
 
 
-def top(phone: Phone, page: str) -> Iterator[Widget]:
+def top(phone: Phone, chosen: str) -> Iterator[Widget]:
     """What both tabs have."""
-    yield title("Music")
-    yield icon("More", go, "options")
-    yield tab("Songs", page == "songs", swap, "songs")
-    yield tab("Playlists", page == "playlists", swap, "playlists")
+    yield from _TOPS[chosen]
     playing = phone.data["playing"]
     if playing is not None:
         yield foot_button(f"Now playing {phone.data['songs'][playing]['title']}", go, "playing")
@@ -126,7 +124,7 @@ def choose(phone: Phone) -> Iterator[Widget]:
     yield title("Add to playlist")
     for i, playlist in enumerate(phone.data["playlists"]):
         yield item(counted(playlist), add, phone.arg, i, name="playlist")
-    yield button("New playlist", go, "new")
+    yield _NEW
 
 
 def playlist(phone: Phone) -> Iterator[Widget]:
@@ -144,9 +142,8 @@ def playlist(phone: Phone) -> Iterator[Widget]:
 
 def new(phone: Phone) -> Iterator[Widget]:
     """A playlist to be made."""
-    yield title("New playlist")
-    yield field("name", "Name")
-    yield button("Create", create, enabled=bool(phone.typed("name")))
+    yield from _FORM
+    yield _CREATE[bool(phone.typed("name"))]
 
 
 def playing(phone: Phone) -> Iterator[Widget]:
@@ -216,6 +213,15 @@ def create(phone: Phone) -> Phone:
     if any(playlist["name"].casefold() == name.casefold() for playlist in lists):
         return phone.say(f"There is a playlist {name}"[:60])
     return phone.back().put(playlists=with_item(lists, {"name": name, "songs": ()})).say("Playlist created")
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Songs": "songs", "Playlists": "playlists"})
+_TOPS = {chosen: (title("Music"), icon("More", go, "options"), *tabs) for chosen, tabs in _TABS.items()}
+_NEW = button("New playlist", go, "new")
+_FORM = (title("New playlist"), field("name", "Name"))
+_CREATE = tuple(button("Create", create, enabled=enabled) for enabled in (False, True))
 
 
 # Tasks

@@ -7,8 +7,8 @@ from typing import Any
 from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
-from envs.uinav.phone.apps.clock import save_button
 from envs.uinav.phone.oracle import Hands, tapping
+from envs.uinav.phone.parts import save_button
 from envs.uinav.phone.state import Phone, ask, go, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, check, field, icon, item, text, title
 
@@ -64,9 +64,7 @@ def some_items(rng: Random) -> tuple[dict[str, Any], ...]:
 
 def notes(phone: Phone) -> Iterator[Widget]:
     """The notes that match the search, pinned ones first; a long press opens a menu."""
-    yield title("Notes")
-    yield icon("Add", go, "form", place="foot")
-    yield field("search", "Search")
+    yield from _LIST
     wanted = phone.typed("search").casefold()
     found = [(i, note) for i, note in enumerate(phone.data["notes"]) if wanted in note["title"].casefold()]
     for i, note in sorted(found, key=lambda pair: not pair[1]["pinned"]):
@@ -101,9 +99,9 @@ def form(phone: Phone) -> Iterator[Widget]:
     """A note being written; a list has no text."""
     yield title("New note" if phone.arg is None else "Edit note")
     yield save_button(phone, save, phone.arg)
-    yield field("title", "Title")
+    yield _TITLE_FIELD
     if phone.arg is None or not phone.data["notes"][phone.arg]["items"]:
-        yield field("text", "Text")
+        yield _TEXT_FIELD
 
 
 # What the buttons do
@@ -143,6 +141,12 @@ def save(phone: Phone, index: int | None) -> Phone:
         new = {"title": name, "text": body, "items": (), "pinned": False}
         return phone.back().put(notes=(new, *known)).say("Note saved")
     return phone.back().put(notes=swapped(known, index, title=name, text=body)).say("Note saved")
+
+
+# What pages show on every phone, made once
+
+_LIST = (title("Notes"), icon("Add", go, "form", place="foot"), field("search", "Search"))
+_TITLE_FIELD, _TEXT_FIELD = field("title", "Title"), field("text", "Text")
 
 
 # Tasks

@@ -8,8 +8,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, choose, go, put, swap, with_item
-from envs.uinav.phone.widgets import Widget, button, check, field, foot_button, icon, item, option, tab, text, title
+from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.state import Phone, ask, choose, go, put, with_item
+from envs.uinav.phone.widgets import Widget, button, check, field, foot_button, icon, item, option, text, title
 
 # Titles of pages, of which a search finds some; the first three tell the facts of a building.
 PATTERNS = (
@@ -100,19 +101,12 @@ def facts_of(phone: Phone, building: str) -> dict[str, str]:
 # Pages
 
 
-def _tabs(chosen: str) -> Iterator[Widget]:
-    for label in ("Search", "Bookmarks", "History"):
-        yield tab(label, label == chosen, swap, label.lower(), share=3)
-
-
 def home(phone: Phone) -> Iterator[Widget]:
     """Where to search, and what was searched for before."""
-    yield title("Search")
-    yield from _tabs("Search")
-    yield field("query", "Search the web", enter=(search,))
+    yield from _HOME
     recent = [entry["what"] for entry in phone.data["history"] if entry["kind"] == "searches"]
     if recent:
-        yield text("Recent searches")
+        yield _RECENT
     for query in recent[:4]:
         yield item(query, search_for, query, name="recent")
 
@@ -155,8 +149,7 @@ def _lines(phone: Phone, visit: Visit) -> list[str]:
 
 def bookmarks(phone: Phone) -> Iterator[Widget]:
     """The pages that were saved."""
-    yield title("Bookmarks")
-    yield from _tabs("Bookmarks")
+    yield from _BOOKMARKS
     for visit in phone.data["bookmarks"]:
         question = f"Remove {title_of(visit)}?"
         hold = (ask, question, ("Remove", keep, visit, False), ("Cancel",))
@@ -165,8 +158,7 @@ def bookmarks(phone: Phone) -> Iterator[Widget]:
 
 def history(phone: Phone) -> Iterator[Widget]:
     """What was searched for, visited and downloaded."""
-    yield title("History")
-    yield from _tabs("History")
+    yield from _HISTORY
     for entry in phone.data["history"]:
         said = title_of(entry["what"]) if entry["kind"] == "pages" else entry["what"]
         yield item(f"{said}, {KINDS[entry['kind']]}, {AGES[entry['age']]}", again, entry["kind"], entry["what"])
@@ -238,6 +230,15 @@ def left_of(entries: tuple[Mapping[str, Any], ...], span: str, kinds: list[str])
     """The history without entries of some kinds of a span of time."""
     oldest = SPANS.index(span)
     return tuple(entry for entry in entries if entry["kind"] not in kinds or entry["age"] > oldest)
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Search": "search", "Bookmarks": "bookmarks", "History": "history"})
+_HOME = (title("Search"), *_TABS["Search"], field("query", "Search the web", enter=(search,)))
+_RECENT = text("Recent searches")
+_BOOKMARKS = (title("Bookmarks"), *_TABS["Bookmarks"])
+_HISTORY = (title("History"), *_TABS["History"])
 
 
 # Tasks

@@ -7,8 +7,8 @@ from typing import Any
 from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
-from envs.uinav.phone.apps.clock import save_button
 from envs.uinav.phone.oracle import Hands
+from envs.uinav.phone.parts import save_button
 from envs.uinav.phone.state import Phone, go, put
 from envs.uinav.phone.widgets import Widget, button, field, item, option, text, title, toggle
 
@@ -90,9 +90,8 @@ def device_name(rng: Random) -> str:
 
 def settings(phone: Phone) -> Iterator[Widget]:
     """The sections, in an order of this phone's own."""
-    yield title("Settings")
-    for name in phone.shuffled(tuple(ROWS), "sections"):
-        yield item(name, go, "section", name, name="section")
+    yield _SETTINGS
+    yield from phone.shuffled(_SECTIONS, "sections")
 
 
 def section(phone: Phone) -> Iterator[Widget]:
@@ -207,6 +206,12 @@ def save_name(phone: Phone) -> Phone:
     if not 0 < len(name) <= 24:
         return phone.say("Enter a name of 1 to 24 letters")
     return phone.back().put(**{"Device name": name}).say("Saved")
+
+
+# What pages show on every phone, made once
+
+_SETTINGS = title("Settings")
+_SECTIONS = tuple(item(name, go, "section", name, name="section") for name in ROWS)
 
 
 # Tasks

@@ -87,21 +87,20 @@ def total(phone: Phone, lines: Sequence[Mapping[str, Any]]) -> int:
 
 def home(phone: Phone) -> Iterator[Widget]:
     """Where to search, the categories, and some products."""
-    yield title("Shop")
-    for label, page in phone.shuffled([("Cart", "cart"), ("Orders", "orders")], "shop bar"):
-        yield icon(label, go, page)
-    yield field("query", "Search products", enter=(search,))
+    yield _SHOP
+    yield from phone.shuffled(_ICONS, "shop bar")
+    yield _QUERY
     products = phone.data["products"]
     for category in dict.fromkeys(product["category"] for product in products):
         yield item(category, go, "category", category)
-    yield text("Popular now")
+    yield _POPULAR
     yield from _rows(phone, phone.shuffled(range(len(products)), "popular")[:3])
 
 
 def category(phone: Phone) -> Iterator[Widget]:
     """The products of a category."""
     yield title(phone.arg)
-    yield icon("Cart", go, "cart")
+    yield _CART
     products = phone.data["products"]
     yield from _rows(phone, [i for i, product in enumerate(products) if product["category"] == phone.arg])
 
@@ -109,7 +108,7 @@ def category(phone: Phone) -> Iterator[Widget]:
 def results(phone: Phone) -> Iterator[Widget]:
     """The products that were searched for."""
     yield title("Results")
-    yield icon("Cart", go, "cart")
+    yield _CART
     found = matching([product["name"] for product in phone.data["products"]], phone.arg)
     yield text(f"{len(found)} found" if found else "Nothing found, try other words")
     yield from _rows(phone, found)
@@ -125,7 +124,7 @@ def product(phone: Phone) -> Iterator[Widget]:
     """One product, and what can be chosen about it."""
     shown = phone.data["products"][phone.arg]
     yield title(shown["name"])
-    yield icon("Cart", go, "cart")
+    yield _CART
     yield text(money(shown["price"]), name="price")
     yield text(f"Rated {shown['rating'] / 10} of 5")
     chosen = _chosen(phone)
@@ -176,14 +175,12 @@ def line(phone: Phone) -> Iterator[Widget]:
 def checkout(phone: Phone) -> Iterator[Widget]:
     """The form to order with; its argument has the lines to order, or is None for those of the cart."""
     yield title("Checkout")
-    for key in phone.shuffled(("name", "street", "city"), "checkout fields"):
-        yield field(key, key.capitalize())
+    yield from phone.shuffled(_FIELDS, "checkout fields")
     chosen = phone.typed("delivery", "Standard")
-    for label in DELIVERIES:
-        yield option(label, label == chosen, choose, "delivery", label, share=3)
+    yield from _DELIVERY[chosen]
     lines = phone.data["cart"] if phone.arg is None else phone.arg
     yield text(f"Total {money(total(phone, lines) + DELIVERIES[chosen])}")
-    yield foot_button("Place order", place_order)
+    yield _PLACE_ORDER
 
 
 def orders(phone: Phone) -> Iterator[Widget]:
@@ -277,6 +274,20 @@ def new_order(
     where = {key: address[key] for key in ("name", "street", "city")}
     number = orders[-1]["number"] + 1
     return {"number": number, "lines": lines, "delivery": delivery or "Standard", **where, "status": "Ordered"}
+
+
+# What pages show on every phone, made once
+
+_SHOP, _POPULAR = title("Shop"), text("Popular now")
+_CART = icon("Cart", go, "cart")
+_ICONS = (_CART, icon("Orders", go, "orders"))
+_QUERY = field("query", "Search products", enter=(search,))
+_FIELDS = tuple(field(key, key.capitalize()) for key in ("name", "street", "city"))
+_DELIVERY = {
+    chosen: tuple(option(label, label == chosen, choose, "delivery", label, share=3) for label in DELIVERIES)
+    for chosen in DELIVERIES
+}
+_PLACE_ORDER = foot_button("Place order", place_order)
 
 
 # Tasks

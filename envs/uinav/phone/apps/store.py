@@ -8,8 +8,9 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.state import Phone, ask, back, choose, go, matching, put_item, swap, swapped
-from envs.uinav.phone.widgets import Widget, button, field, foot_button, item, option, tab, text, title
+from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.state import Phone, ask, back, choose, go, matching, put_item, swapped
+from envs.uinav.phone.widgets import Widget, button, field, foot_button, item, option, text, title
 
 FIRST = "Pixel Cloud Daily Magic Turbo Happy Smart Tiny Rocket Lucky Cosmic Pocket Swift Mellow".split()
 SECOND = "Chess Budget Radio Planner Puzzle Recipes Fitness Camera Piano Weather Quiz Diary Scanner".split()
@@ -59,16 +60,9 @@ def _nearer(app: Mapping[str, Any]) -> Mapping[str, Any]:
 # Pages
 
 
-def _tabs(chosen: str) -> Iterator[Widget]:
-    for label in ("Apps", "Installed", "Updates"):
-        yield tab(label, label == chosen, swap, label.lower(), share=3)
-
-
 def all_apps(phone: Phone) -> Iterator[Widget]:
     """Where to search, and what there is."""
-    yield title("Store")
-    yield from _tabs("Apps")
-    yield field("query", "Search apps", enter=(search,))
+    yield from _APPS
     yield from _rows(phone, phone.shuffled(range(len(phone.data["apps"])), "store list"))
 
 
@@ -82,15 +76,13 @@ def results(phone: Phone) -> Iterator[Widget]:
 
 def installed(phone: Phone) -> Iterator[Widget]:
     """The apps that are installed."""
-    yield title("Installed")
-    yield from _tabs("Installed")
+    yield from _INSTALLED
     yield from _rows(phone, [i for i, app in enumerate(phone.data["apps"]) if app["installed"]], manage=True)
 
 
 def updates(phone: Phone) -> Iterator[Widget]:
     """The apps that have an update."""
-    yield title("Updates")
-    yield from _tabs("Updates")
+    yield from _UPDATES
     waiting = [i for i, app in enumerate(phone.data["apps"]) if app["update"]]
     idle = [i for i in waiting if not phone.data["apps"][i]["left"]]
     yield button("Update all", install, *idle, enabled=bool(idle))
@@ -153,7 +145,7 @@ def running(phone: Phone) -> Iterator[Widget]:
     name = phone.data["apps"][phone.arg]["name"]
     yield title(name)
     yield text(f"Welcome to {name}")
-    yield button("Close", back)
+    yield _CLOSE
 
 
 def rate(phone: Phone) -> Iterator[Widget]:
@@ -190,6 +182,15 @@ def uninstall(phone: Phone, index: int) -> Phone:
 def submit(phone: Phone, index: int, stars: str) -> Phone:
     """An app has stars."""
     return put_item(phone, "apps", index, {"stars": STARS.index(stars) + 1}).back().say("Thank you")
+
+
+# What pages show on every phone, made once
+
+_TABS = tab_rows({"Apps": "apps", "Installed": "installed", "Updates": "updates"})
+_APPS = (title("Store"), *_TABS["Apps"], field("query", "Search apps", enter=(search,)))
+_INSTALLED = (title("Installed"), *_TABS["Installed"])
+_UPDATES = (title("Updates"), *_TABS["Updates"])
+_CLOSE = button("Close", back)
 
 
 # Tasks

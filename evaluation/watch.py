@@ -1,0 +1,78 @@
+"""Watches the policy of a run act on the phone, in the terminal or as a film.
+
+    python -m evaluation.watch --run runs/UINav-v0-ppo-seed0 --task send_email --film send_email.gif
+
+The episodes are of the test split. By default the policy is greedy; SFT plays with --sft.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backbones.generate import generate
+from backbones.roles import Role
+from envs.uinav.drawing.film import save_film
+from envs.uinav.filming import Film, check_path
+from envs.uinav.task import Episode, UINav
+from evaluation.trained import load_policy, ppo_config, task_of_run
+from perlhf.errors import UserError, run_command
+from perlhf.options import option, parse_options
+
+
+@dataclass
+class Options:
+    """Watches a trained policy act on the phone."""
+
+    run: str = option("", "the run folder of agents.train_ppo")
+    task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
+    seed: int = option(0, "of the episode, and of the samples", low=0)
+    temperature: float = option(0.0, "of the samples; 0 is greedy", low=0)
+    sft: bool = option(False, "let SFT play instead of the policy")
+    film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m evaluation.watch")
+    if not options.run:
+        raise UserError("give the run folder: --run DIR.")
+    if options.film:
+        check_path(options.film)
+    config = ppo_config(Path(options.run))
+    task = task_of_run(config, "test", templates=options.task)
+    if not isinstance(task, UINav):
+        raise UserError(f"{options.run} is a run on {config['env']}; only policies on the phone can be watched.")
+    policy = load_policy(Path(options.run), config)
+    film = Film(task)
+    reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)
+    print("The goal was reached." if reached else "The goal was not reached.")
+    if options.film:
+        save_film(options.film, film.frames, film.captions)
+        print(f"wrote {options.film}")
+
+
+def play(task: UINav, role: Role, options: Options, max_new_tokens: int, film: Film) -> bool:
+    """One episode by a role, printed; whether its goal was reached."""
+    state = task.start(np.random.default_rng(options.seed), {})
+    generator = torch.Generator(role.backbone.device).manual_seed(options.seed)
+    print(task.write(task.turn(state), None, None))
+    while True:
+        response = said(role, state, max_new_tokens, options.temperature, generator)
+        film.add(state, response)
+        played = task.play(state, response)
+        print(task.write(played.turn, 0.0, None))
+        if played.terminated or played.truncated:
+            return bool(played.turn.reference["success"])
+        state = played.state
+
+
+def said(role: Role, state: Episode, max_new_tokens: int, temperature: float, generator: torch.Generator) -> str:
+    """What a role says in a state."""
+    prompts = [role.backbone.encode_prompt(state.prompt)]
+    return role.backbone.decode(generate(role, prompts, max_new_tokens, temperature, generator)[0])
+
+
+if __name__ == "__main__":
+    run_command(main)
