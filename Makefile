@@ -30,9 +30,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Makes the shipped backbones and reward models again, from seeds: about two hours.
-BACKBONES := tiny tiny-tldr tiny-shp tiny-taskmaster
-MODELS := hh tldr shp taskmaster_coffee taskmaster_ticketing
+# Makes the shipped backbones and reward models again, from seeds: about three hours.
+BACKBONES := tiny tiny-tldr tiny-shp tiny-taskmaster tiny-uinav
+MODELS := hh tldr shp taskmaster_coffee taskmaster_ticketing uinav
 REWARD := $(BIN)/python -m rewards.train_reward_model --pairs 8000 --policy-pairs 4000
 
 models: install
@@ -43,6 +43,8 @@ models: install
 	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
 	for domain in coffee ticketing; do $(REWARD) --env Taskmaster-v0 --env-options domain=$$domain \
 	  --log-prob-weight 0.3 --score-limit 3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
+	$(BIN)/python -m rewards.train_reward_model --env UINav-v0 --pairs 12000 --policy-pairs 5000 \
+	  --log-prob-weight 0.3 --score-limit 5 --output-dir rewards/bundled/uinav
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -54,10 +54,11 @@ def common(*names: Collection[str]) -> list[str]:
 
 def bundled_rows(summaries: dict[str, Summary]) -> list[str]:
     """Reward models beside their baselines and their ceilings."""
-    rows = table_head("", "figure", "held out", "seen topics", "unseen topics", "length", "keyword", "ceiling", "w")
+    names = ("seen topics or templates", "unseen ones")
+    rows = table_head("", "figure", "held out", *names, "length", "keyword", "ceiling", "w")
     for name, s in summaries.items():
         kind = "auc" if "auc" in s else "accuracy"
-        groups = [f"{s['groups'][g]['mean']:.3f}" for g in ("seen topics", "unseen topics")]
+        groups = [group_mean(s, start) for start in ("seen ", "unseen ")]
         baselines = [f"{s['baselines'][b]:.3f}" for b in ("length", "keyword")]
         weight = f"{s.get('log_prob_weight', 0.0):g}"
         rows.append(
@@ -65,6 +66,11 @@ def bundled_rows(summaries: dict[str, Summary]) -> list[str]:
                 f"{s['ceiling']:.3f}", weight)
         )  # fmt: skip
     return rows
+
+
+def group_mean(summary: Summary, start: str) -> str:
+    """The mean of the group whose name starts so."""
+    return next(f"{group['mean']:.3f}" for name, group in summary["groups"].items() if name.startswith(start))
 
 
 def label_rows(summaries: dict[str, Summary]) -> list[str]:
