@@ -20,7 +20,7 @@ class Choices(Where, Protocol):
 def ui_table(options: Choices) -> Table:
     """PPO over many turns, with several seeds."""
     runs = {
-        f"seed {seed}": command(options, f"ui-{seed}", "agents.train_ppo", *ENV, "--eval-prompts", 670, "--seed", seed)
+        f"seed {seed}": command(options, f"ui-{seed}", "agents.train_ppo", *ENV, "--seed", seed)
         for seed in options.seeds.split(",")
     }
     title = "PPO on UINav-v0: policy beside SFT in held-out episodes"
@@ -59,7 +59,7 @@ def ui_reward_table(options: Choices) -> Table:
     return Table("Step reward models on UINav-v0: LoRA beside full", runs, step_rows)
 
 
-AMOUNTS = ("--pairs", 8000, "--policy-pairs", 2000, "--log-prob-weight", 0.3, "--score-limit", 5)
+AMOUNTS = ("--pairs", 6000, "--policy-pairs", 2000, "--log-prob-weight", 0.3, "--score-limit", 5)
 
 
 def step_rows(summaries: dict[str, Summary]) -> list[str]:
