@@ -233,3 +233,26 @@ def test_what_cannot_be_watched_is_one_line(run, monkeypatch, words, message):
     with pytest.raises(UserError) as caught:
         watch.main()
     assert str(caught.value) == message
+
+
+# Shipped rewards
+
+
+@pytest.mark.parametrize("spec", ["gold", "rewards.functions:success", UINav.trained_reward])
+def test_neither_stalling_nor_giving_up_pays_under_any_shipped_reward(spec):
+    task = UINav(split="test")
+    evaluator = Evaluator(task, resolve_reward(spec, task), n=60)
+    oracle = evaluator.oracle()
+    assert oracle.golds.mean() == 1
+    for trick in ("wait()", "done()", "click(1)", "home()", "infeasible(it is not there)", "scroll(down)"):
+        tricked = evaluator.play(lambda states, said=trick: ([said] * len(states), [([], []) for _ in states]))
+        better = oracle.scores - tricked.scores
+        assert better.mean() > 0.5, trick
+        assert (better > 0).mean() > 0.9, trick
+
+
+def test_no_step_is_paid_by_the_step_reward_model():
+    task = UINav(split="test")
+    evaluator = Evaluator(task, resolve_reward("rewards.bundled:uinav", task), n=40)
+    assert evaluator.oracle().scores.max() <= 0
+    assert -5 * 20 <= evaluator.play(lambda states: (["wait()"] * len(states), [([], [])] * len(states))).scores.min()
