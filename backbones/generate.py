@@ -3,7 +3,7 @@
 transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from transformers import DynamicCache, PreTrainedModel
 from backbones.forward import like_lengths, positions
 from backbones.roles import Role
 from backbones.vision import image_inputs, sayable
+
+# From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
+Allowed = Callable[[Sequence[int]], Tensor]
 
 
 @torch.no_grad()
@@ -22,6 +25,7 @@ def generate(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     batch_size: int = 64,
+    allowed: Allowed | None = None,
 ) -> list[list[int]]:
     """Samples one response for each prompt.
 
@@ -32,6 +36,8 @@ def generate(
         temperature: of the softmax; 0 takes the likeliest token.
         generator: of the samples; needed unless the temperature is 0.
         batch_size: rows that share a cache.
+        allowed: what may follow, for constrained decoding; None for anything. What is said then is no sample of the
+            role, so nothing that is learned from or measured should be.
 
     Returns:
         Token ids of each response, its end token included; without one where it was cut.
@@ -39,7 +45,7 @@ def generate(
     responses: list[list[int]] = [[] for _ in prompts]
     with role.active() as model:
         for rows in like_lengths([len(p) for p in prompts], batch_size):
-            batch = _Batch(model, role, [prompts[i] for i in rows])
+            batch = _Batch(model, role, [prompts[i] for i in rows], allowed)
             for i, response in zip(rows, batch.run(max_new_tokens, temperature, generator), strict=True):
                 responses[i] = response
     return responses
@@ -48,8 +54,10 @@ def generate(
 class _Batch:
     """Rows that are being written side by side."""
 
-    def __init__(self, model: PreTrainedModel, role: Role, prompts: list[Sequence[int]]) -> None:
-        self.model, self.end_ids = model, set(role.backbone.end_ids)
+    def __init__(
+        self, model: PreTrainedModel, role: Role, prompts: list[Sequence[int]], allowed: Allowed | None
+    ) -> None:
+        self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
         self.input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
@@ -81,7 +89,11 @@ class _Batch:
             **self.image_inputs,
         )
         self.image_inputs = {}  # the cache has seen them
-        return sayable(self.model, output.logits[:, -1].float())
+        logits = sayable(self.model, output.logits[:, -1].float())
+        if self.allowed is not None:
+            may = torch.stack([self.allowed(self.written[row]) for row in self.rows]).to(logits.device)
+            logits = logits.masked_fill(~may, -torch.inf)
+        return logits
 
     def _drop_ended(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]

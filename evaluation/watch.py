@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from agents.constrained import ActionsOnly
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.uinav.drawing.film import save_film
 from envs.uinav.filming import Film, check_path
-from envs.uinav.task import Episode, UINav
+from envs.uinav.task import UINav
 from evaluation.trained import load_policy, ppo_config, task_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
@@ -29,6 +30,7 @@ class Options:
     task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
     seed: int = option(0, "of the episode, and of the samples", low=0)
     temperature: float = option(0.0, "of the samples; 0 is greedy", low=0)
+    constrained: bool = option(False, "let it say nothing but actions")
     sft: bool = option(False, "let SFT play instead of the policy")
     film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")
 
@@ -57,21 +59,18 @@ def play(task: UINav, role: Role, options: Options, max_new_tokens: int, film: F
     """One episode by a role, printed; whether its goal was reached."""
     state = task.start(np.random.default_rng(options.seed), {})
     generator = torch.Generator(role.backbone.device).manual_seed(options.seed)
+    allowed = ActionsOnly(role.backbone) if options.constrained else None
     print(task.write(task.turn(state), None, None))
     while True:
-        response = said(role, state, max_new_tokens, options.temperature, generator)
+        prompt = role.backbone.encode_prompt(state.prompt)
+        ids = generate(role, [prompt], max_new_tokens, options.temperature, generator, allowed=allowed)[0]
+        response = role.backbone.decode(ids)
         film.add(state, response)
         played = task.play(state, response)
         print(task.write(played.turn, 0.0, None))
         if played.terminated or played.truncated:
             return bool(played.turn.reference["success"])
         state = played.state
-
-
-def said(role: Role, state: Episode, max_new_tokens: int, temperature: float, generator: torch.Generator) -> str:
-    """What a role says in a state."""
-    prompts = [role.backbone.encode_prompt(state.prompt)]
-    return role.backbone.decode(generate(role, prompts, max_new_tokens, temperature, generator)[0])
 
 
 if __name__ == "__main__":

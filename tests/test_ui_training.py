@@ -3,6 +3,8 @@
 import gymnasium as gym
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from stable_baselines3.common.callbacks import BaseCallback
 from tiny_models import gemma
@@ -10,9 +12,13 @@ from tiny_models import gemma
 import evaluation.compare as compare_module
 from agents import PPO, make_vec_env, train_ppo
 from agents.checkpoint import read_checkpoint, set_state
+from agents.constrained import ActionsOnly
 from agents.train_ppo import read_options
+from backbones.backbone import Backbone
+from backbones.generate import generate
 from envs.reward_spec import resolve_reward
 from envs.text import HH
+from envs.uinav.actions import DIRECTIONS, Action, is_beginning, parse_action
 from envs.uinav.device import DeviceError
 from envs.uinav.task import UINav
 from evaluation import watch
@@ -255,4 +261,51 @@ def test_no_step_is_paid_by_the_step_reward_model():
     task = UINav(split="test")
     evaluator = Evaluator(task, resolve_reward("rewards.bundled:uinav", task), n=40)
     assert evaluator.oracle().scores.max() <= 0
-    assert -5 * 20 <= evaluator.play(lambda states: (["wait()"] * len(states), [([], [])] * len(states))).scores.min()
+    assert evaluator.play(lambda states: (["wait()"] * len(states), [([], [])] * len(states))).scores.min() >= -5 * 20
+
+
+# Constrained decoding
+
+
+@given(
+    st.one_of(
+        st.builds(Action, st.sampled_from(["click", "long_press"]), st.integers(0, 9999)),
+        st.builds(Action, st.just("type"), st.integers(0, 9999), st.text()),
+        st.builds(Action, st.just("scroll"), st.just(0), st.sampled_from(DIRECTIONS)),
+        st.builds(Action, st.sampled_from(["done", "infeasible", "open_app"]), st.just(0), st.text()),
+        st.builds(Action, st.sampled_from(["back", "home", "wait"])),
+    )
+)
+def test_every_beginning_of_an_action_is_one(action):
+    text = str(action)
+    assert all(is_beginning(text[:end]) for end in range(len(text) + 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    "x|clack|click(a|click(12345|click()|click(3))|type(,|type(a|scroll(u)|back(1|done(a\n|go(|home())".split("|"),
+)
+def test_what_no_action_begins_with_is_no_beginning(text):
+    assert not is_beginning(text)
+
+
+def test_a_constrained_model_says_nothing_but_actions(path):
+    backbone = Backbone.load(path)
+    prompts = [backbone.encode_prompt("yes no maybe")] * 40
+    generator = torch.Generator().manual_seed(0)
+    rows = generate(backbone.reference, prompts, 60, 1.0, generator, allowed=ActionsOnly(backbone))
+    ended = [row for row in rows if row[-1] in backbone.end_ids]
+    assert len(ended) > 10
+    for row in ended:
+        parse_action(backbone.decode(row))
+    assert all(is_beginning(backbone.tokenizer.decode(row, skip_special_tokens=True)) for row in rows)
+
+
+def test_a_constraint_changes_nothing_for_who_knows_the_actions():
+    backbone = Backbone.load("tiny-uinav")
+    task = UINav(split="validation")
+    prompts = [backbone.encode_prompt(state.prompt) for state in Evaluator(task, lambda turns: turns, n=20).states]
+    free, bound = (
+        generate(backbone.reference, prompts, 40, 0.0, allowed=allowed) for allowed in (None, ActionsOnly(backbone))
+    )
+    assert free == bound

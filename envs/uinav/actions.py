@@ -83,6 +83,31 @@ def parse_action(response: str) -> Action:
     return _parse_rest(kind, _read(inside))
 
 
+def is_beginning(text: str) -> bool:
+    """Whether an action may begin so, space before it left aside: what constrained decoding goes by."""
+    text = text.lstrip(" ")
+    kind, bracket, inside = text.partition("(")
+    if not bracket:
+        return any(each.startswith(kind) for each in KINDS)
+    if kind not in KINDS or "\n" in inside:
+        return False
+    if kind in _BARE:
+        return inside in ("", ")")
+    if kind == "scroll":
+        return any(f"{direction})".startswith(inside) for direction in DIRECTIONS)
+    if kind in _SAYING:
+        return True
+    if kind == "type":
+        number = inside.partition(",")[0]
+        return _is_number(number) or inside == ""
+    return inside == "" or _is_number(inside.removesuffix(")"))
+
+
+def _is_number(text: str) -> bool:
+    """At most four of the digits that an element's number is read from."""
+    return 0 < len(text) <= 4 and text.isascii() and text.isdecimal()
+
+
 def _parse_rest(kind: str, text: str) -> Action:
     if kind in _SAYING:
         return Action(kind, 0, text)
