@@ -1,5 +1,7 @@
 """PPO over the many turns of UI episodes: evaluation of whole episodes, failed steps, and resuming in the middle."""
 
+import math
+
 import gymnasium as gym
 import pytest
 import torch
@@ -27,6 +29,8 @@ from evaluation.evaluator import Evaluator
 from evaluation.ui_tables import success_rows, template_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary
+from rewards import train_reward_model
+from rewards.reward_model import RewardModel
 
 
 @pytest.fixture(scope="module")
@@ -244,24 +248,21 @@ def test_what_cannot_be_watched_is_one_line(run, monkeypatch, words, message):
 # Shipped rewards
 
 
-@pytest.mark.parametrize("spec", ["gold", "rewards.functions:success", UINav.trained_reward])
-def test_neither_stalling_nor_giving_up_pays_under_any_shipped_reward(spec):
-    task = UINav(split="test")
-    evaluator = Evaluator(task, resolve_reward(spec, task), n=60)
+@pytest.mark.parametrize(
+    ("spec", "n"), [("gold", 60), ("rewards.functions:success", 60), (UINav.trained_reward, 8)], ids=str
+)
+def test_neither_stalling_nor_giving_up_pays_under_any_shipped_reward(spec, n):
+    task = UINav(split="test", max_steps=12)
+    evaluator = Evaluator(task, resolve_reward(spec, task), n=n)
     oracle = evaluator.oracle()
-    assert oracle.golds.mean() == 1
-    for trick in ("wait()", "done()", "click(1)", "home()", "infeasible(it is not there)", "scroll(down)"):
+    assert oracle.golds.mean() > 0.9  # a few take more than 12 steps
+    for trick in ("wait()", "done()", "click(1)"):
         tricked = evaluator.play(lambda states, said=trick: ([said] * len(states), [([], []) for _ in states]))
         better = oracle.scores - tricked.scores
         assert better.mean() > 0.5, trick
-        assert (better > 0).mean() > 0.9, trick
-
-
-def test_no_step_is_paid_by_the_step_reward_model():
-    task = UINav(split="test")
-    evaluator = Evaluator(task, resolve_reward("rewards.bundled:uinav", task), n=40)
-    assert evaluator.oracle().scores.max() <= 0
-    assert evaluator.play(lambda states: (["wait()"] * len(states), [([], [])] * len(states))).scores.min() >= -5 * 20
+        assert (better > 0).mean() > 0.8, trick
+        if spec == UINav.trained_reward:  # without success there is only the step reward model
+            assert -5 * 12 <= tricked.scores.min() <= tricked.scores.max() <= 0
 
 
 # Constrained decoding
@@ -269,11 +270,11 @@ def test_no_step_is_paid_by_the_step_reward_model():
 
 @given(
     st.one_of(
-        st.builds(Action, st.sampled_from(["click", "long_press"]), st.integers(0, 9999)),
+        st.builds(Action, st.sampled_from(["click", "long_press"]), st.integers(0, 9999), st.just("")),
         st.builds(Action, st.just("type"), st.integers(0, 9999), st.text()),
         st.builds(Action, st.just("scroll"), st.just(0), st.sampled_from(DIRECTIONS)),
         st.builds(Action, st.sampled_from(["done", "infeasible", "open_app"]), st.just(0), st.text()),
-        st.builds(Action, st.sampled_from(["back", "home", "wait"])),
+        st.builds(Action, st.sampled_from(["back", "home", "wait"]), st.just(0), st.just("")),
     )
 )
 def test_every_beginning_of_an_action_is_one(action):
@@ -309,3 +310,34 @@ def test_a_constraint_changes_nothing_for_who_knows_the_actions():
         generate(backbone.reference, prompts, 40, 0.0, allowed=allowed) for allowed in (None, ActionsOnly(backbone))
     )
     assert free == bound
+
+
+# Step reward models
+
+
+@pytest.mark.parametrize("referee", [False, True])
+def test_a_step_reward_model_and_a_referee_are_trained_and_score_below_zero(path, tmp_path, monkeypatch, referee):
+    monkeypatch.setattr("envs.uinav.steps.STATES", {"train": 60, "validation": 30, "test": 40})
+    folder = tmp_path / "reward"
+    options = {"pairs": 40, "policy_pairs": 0 if referee else 8, "eval_pairs": 60, "score_limit": 3.0, "threads": 1}
+    train_reward_model.train(
+        train_reward_model.Options(env="UINav-v0", backbone=path, output_dir=str(folder), referee=referee, **options)
+    )
+    summary = read_summary(folder)
+    assert summary["pairs"] == 40 + options["policy_pairs"]
+    assert summary["ceiling"] == 1.0
+    assert 0.5 < summary["baselines"]["majority_accuracy"] < 0.95
+    model = RewardModel.load(folder)
+    assert model.log_sigmoid
+    assert model.centre == 0
+    raw, scores = (
+        model.raw_scores(["p", "q"], ["done()", "wait()"]),
+        model.score_texts(["p", "q"], ["done()", "wait()"]),
+    )
+    assert scores.tolist() == pytest.approx([max(-3.0, -math.log1p(math.exp(-r))) for r in raw.tolist()], abs=1e-5)
+
+
+def test_a_referee_is_of_ui_tasks_on_the_phone_alone(path):
+    options = train_reward_model.Options(env="HH-v0", backbone=path, referee=True)
+    with pytest.raises(UserError, match="for UI tasks on the simulated phone; HH-v0 over miniature is none"):
+        train_reward_model.train(options)
