@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/python -m agents.train_ppo --env HH-v0
 
 test: install
-	$(TEST) -n 2 --cov --cov-report=term:skip-covered
+	$(TEST) -n 2 --cov --cov-report=term:skip-covered --durations=15
 
 # Minutes each: kill tests, the whole demo over again.
 test-long: install

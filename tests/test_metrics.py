@@ -128,14 +128,14 @@ class _Scorer:
 
     logits = {"a b c": 2.0, "a": -1.0, "a b": 0.25, "a b c d": -2.0}
 
-    def raw_scores(self, prompts, responses):
+    def raw_scores(self, prompts, responses, images):
         return torch.tensor([self.logits[response] for response in responses])
 
 
 class _RealData:
     """A task with no annotator."""
 
-    miniature = None
+    can_rate = False
 
 
 @pytest.mark.parametrize(("longer_is_good", "by_length"), [(True, 0.25), (False, 0.75)])

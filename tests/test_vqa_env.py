@@ -576,8 +576,9 @@ PAGE = ROOT / "docs" / "tasks" / "vqav2.md"
 def test_the_page_names_arguments_levels_families_and_the_command():
     text = PAGE.read_text(encoding="utf-8")
     assert text.startswith("# VQAv2-v0\n")
-    assert re.findall("^## (.*)", text, flags=re.M)[:4] == [
-        "The real corpus", "Scoring", "The miniature corpus", "What it cannot be won by",
+    assert re.findall("^## (.*)", text, flags=re.M)[:5] == [
+        "The real corpus", "Scoring", "Reward models, SFT, a backbone", "The miniature corpus",
+        "What it cannot be won by",
     ]  # fmt: skip
     assert 'gym.make("perlhf/VQAv2-v0"' in text
     assert "`python -m evaluation.baselines --env VQAv2-v0`" in text
