@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 
 _COEFFICIENTS = (3.4445, -4.775, 2.0315)
 _ITERATIONS = 5
-MUON_RATE = 0.02
 
 
 class Muon(torch.optim.Optimizer):
@@ -76,6 +75,6 @@ def muon_and_adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.o
     hidden = {name for name, parameter in named.items() if parameter.ndim == 2 and "embed" not in name}
     rest = [parameter for name, parameter in named.items() if name not in hidden]
     return [
-        Muon([named[name] for name in hidden], MUON_RATE),
+        Muon([named[name] for name in hidden]),
         torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]

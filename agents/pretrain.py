@@ -79,10 +79,7 @@ def main() -> None:
     loss = train(model, data, optimizers, options)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    gold = corpus.golds(Backbone(str(folder), model, tokenizer))
-    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
-    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
-    print(f"loss {loss:.3f}, gold {gold}, {clock.seconds:.0f} s -> {folder}")
+    write_record(folder, options, clock, loss, corpus.golds(Backbone(str(folder), model, tokenizer)))
 
 
 def pretrain_on_pictures(options: Options) -> None:
@@ -101,11 +98,18 @@ def pretrain_on_pictures(options: Options) -> None:
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
-    gold = {"vqav2": picture_golds(backbone)}
+    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)})
+
+
+def write_record(
+    folder: Path, options: Options, clock: Stopwatch, loss: float, gold: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
+    seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
-    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": round(clock.cpu_seconds)})
-    pictures = options.steps * options.batch_size / clock.seconds
-    print(f"loss {loss:.3f}, gold {gold}, {pictures:.0f} pictures/s, {clock.seconds:.0f} s -> {folder}")
+    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})
+    rate = options.steps * options.batch_size / seconds
+    print(f"loss {loss:.3f}, gold {gold}, {rate:.0f} documents/s, {seconds:.0f} s -> {folder}")
 
 
 def target(options: Options) -> Path:

@@ -15,7 +15,7 @@ from backbones.roles import Role
 from envs.uinav.steps import UISteps
 from envs.uinav.task import UINav
 from evaluation.evaluator import Answers, Evaluator
-from evaluation.metrics import Interval, bootstrap_mean, correlation, distinct_n, pair_accuracy
+from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 
 STEPS = 500  # states on the phone that single steps are judged in
@@ -34,11 +34,12 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
     report: dict[str, Any] = {}
+    steps = step_evaluator(evaluator)
     for name, role in roles.items():
         groups = {"sampled": evaluator.groups(sampled[name].best), "greedy": evaluator.groups(greedy[name].best)}
         report[name] = {**_side(sampled[name], greedy[name], role.backbone), "groups": groups}
-        if isinstance(evaluator.task, UINav):
-            report[name]["step_accuracy"] = step_accuracy(evaluator.task, role, evaluator.max_new_tokens)
+        if steps is not None:
+            report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
@@ -49,16 +50,16 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
     return report
 
 
-def step_accuracy(task: UINav, role: Role, max_new_tokens: int) -> Interval:
-    """The share of greedy responses that are right in 500 states on the way, those after a mistake included.
+def step_evaluator(evaluator: Evaluator) -> Evaluator | None:
+    """What judges single steps of a UI task, those after a mistake included; None for other tasks.
 
-    Of recordings: in all their states, and right is what was recorded.
+    On the phone in `STEPS` states, of recordings in all; right is there what was recorded.
     """
+    task = evaluator.task
+    if not isinstance(task, UINav):
+        return None
     steps = UISteps(task, STEPS if task.recordings is None else None)
-    evaluator = Evaluator(steps, lambda turns: [0.0] * len(turns), max_new_tokens, len(steps.states))
-    golds = evaluator.answer(role, 0.0).golds
-    assert golds is not None
-    return bootstrap_mean(golds)
+    return Evaluator(steps, lambda turns: [0.0] * len(turns), evaluator.max_new_tokens, len(steps.states))
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
