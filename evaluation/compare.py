@@ -40,6 +40,8 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
         report[name] = {**_side(sampled[name], greedy[name], role.backbone), "groups": groups}
         if steps is not None:
             report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
+        if evaluator.task.image_shape is not None:
+            report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
@@ -127,6 +129,9 @@ def describe(report: dict[str, Any]) -> str:
     for key, title in (("", "sampled at temperature 1"), ("_greedy", "greedy")):
         for name, side in sides.items():
             lines.append(f"  {name:6} {title:24} score {side[f'score{key}']:+.3f}{_gold(side, key)}")
+    for name, side in sides.items():
+        if "blind" in side:
+            lines.append(f"  {name:6} greedy, shown grey alone {side['blind']['mean']:.3f}")
     for name, verdicts in (("oracle", report["oracle"]), ("best_of", report.get("best_of"))):
         if verdicts:
             title = name if name == "oracle" else f"sft best of {verdicts['n']}"

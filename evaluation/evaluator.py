@@ -55,13 +55,17 @@ class Evaluator:
         self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
         self.states = first_states(task, n)
 
-    def answer(self, role: Role, temperature: float, seed: int | None = None) -> Answers:
-        """One episode by `role` from each state, at `temperature` (0 is greedy)."""
+    def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
+        """One episode by `role` from each state, at `temperature` (0 is greedy).
+
+        `blind` shows it a grey picture in place of every picture: what it then knows is not of the picture.
+        """
         generator = torch.Generator(role.backbone.device).manual_seed(self.seed if seed is None else seed)
 
         def speak(states: list[Any]) -> tuple[list[str], list[Row]]:
             shown = [self.task.observe(state) for state in states]
-            prompts = [role.backbone.encode_prompt(one["prompt"], one.get("image")) for one in shown]
+            images = [_greyed(one.get("image")) if blind else one.get("image") for one in shown]
+            prompts = [role.backbone.encode_prompt(one["prompt"], im) for one, im in zip(shown, images, strict=True)]
             ids = generate(role, prompts, self.max_new_tokens, temperature, generator)
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
@@ -110,6 +114,10 @@ class Evaluator:
     def groups(self, values: np.ndarray) -> dict[str, Any]:
         """The mean of `values` over each group of episodes that the task names, with intervals."""
         return group_means(values, [self.task.groups(state) for state in self.states])
+
+
+def _greyed(image: np.ndarray | None) -> np.ndarray | None:
+    return None if image is None else np.full_like(image, 128)
 
 
 def first_states(task: Task, n: int) -> list[Any]:

@@ -5,6 +5,8 @@
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-reward
     python -m evaluation.reproduce --tables miniwob --miniwob FILE
+    python -m evaluation.reproduce --tables vqa,vqa-reward
+    python -m evaluation.reproduce --tables nlvr --nlvr PATH
 
 Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
 where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
@@ -28,6 +30,7 @@ from evaluation.tables import (
     real_rows,
 )
 from evaluation.ui_tables import miniwob_table, ui_reward_table, ui_table
+from evaluation.vqa_tables import nlvr_table, vqa_reward_table, vqa_table
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
@@ -41,8 +44,8 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, ui, ui-reward, miniwob, with commas "
-        "between",
+        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, ui, ui-reward, miniwob, vqa, "
+        "vqa-reward, nlvr, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
@@ -50,6 +53,7 @@ class Options:
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
     taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
     miniwob: str = option("", "recordings that were converted from MiniWoB++'s, for the table 'miniwob'")
+    nlvr: str = option("", "NLVR's own folder, for the table 'nlvr'")
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
 
@@ -197,6 +201,9 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "ui": ui_table,
     "ui-reward": ui_reward_table,
     "miniwob": miniwob_table,
+    "vqa": vqa_table,
+    "vqa-reward": vqa_reward_table,
+    "nlvr": nlvr_table,
 }
 
 

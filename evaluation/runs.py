@@ -69,7 +69,10 @@ def weights_of(words: list[str]) -> dict[str, str]:
 def bundled(task: Task, full_id: str) -> Iterator[Path]:
     """The folders of the bundled reward models that a task is trained with."""
     spec = reward_spec("bundled", full_id)
-    names = [task.default_reward] if spec == "bundled" else [part["reward"] for part in spec]
+    if isinstance(spec, str):
+        names = [task.default_reward if spec == "bundled" else spec]
+    else:
+        names = [part["reward"] for part in spec]
     yield from (ROOT / "rewards" / "bundled" / n.removeprefix(_BUNDLED) for n in names if n.startswith(_BUNDLED))
 
 

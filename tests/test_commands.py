@@ -1,5 +1,10 @@
-"""The commands as a user runs them, in subprocesses, one after the other; and the code in README."""
+"""The commands as a user runs them, one after the other; and the code in README.
 
+One chain and what takes files by relative paths run in subprocesses. Variants of the same commands are called in this
+process, where torch is imported already.
+"""
+
+import importlib
 import json
 import os
 import re
@@ -31,6 +36,18 @@ def run(*arguments, cwd=None):
     return done.stdout
 
 
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs a command in this process; gives what it printed."""
+
+    def called(module, *arguments):
+        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
+        importlib.import_module(module).main()
+        return capsys.readouterr().out
+
+    return called
+
+
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
     """SFT, reward model on it, PPO with both, evaluation: each a few steps."""
@@ -58,25 +75,25 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_text_task_trains_with_what_is_shipped(tmp_path, task):
+def test_every_text_task_trains_with_what_is_shipped(call, tmp_path, task):
     few = "--total-timesteps 8 --n-envs 8 --batch-size 8 --eval-prompts 8".split()
-    printed = run("agents.train_ppo", *TASKS[task], *few, "--output-dir", tmp_path / "ppo")
+    printed = call("agents.train_ppo", *TASKS[task], *few, "--output-dir", tmp_path / "ppo")
     assert "[ok] adapters learn" in printed
     summary = json.loads((tmp_path / "ppo" / "summary.json").read_text())
     assert summary["sft"]["groups"]["sampled"]["seen topics"]["n"] == 4
     assert summary["oracle"]["gold"] == 1.0
 
 
-def test_a_pointwise_reward_model_trains_and_serves_as_reward(tmp_path):
+def test_a_pointwise_reward_model_trains_and_serves_as_reward(call, tmp_path):
     few = "--pairs 64 --policy-pairs 16 --eval-pairs 40".split()
-    printed = run(
+    printed = call(
         "rewards.train_reward_model", *TASKS["Taskmaster-v0"], *few, "--output-dir", tmp_path / "reward"
     )  # fmt: skip
     assert "held-out auc" in printed
     summary = json.loads((tmp_path / "reward" / "summary.json").read_text())
     assert {"seen topics", "unseen topics"} <= set(summary["groups"])
     few = "--total-timesteps 8 --n-envs 8 --batch-size 8 --eval-prompts 0".split()
-    run("agents.train_ppo", *TASKS["Taskmaster-v0"], "--reward", tmp_path / "reward", *few, cwd=tmp_path)
+    call("agents.train_ppo", *TASKS["Taskmaster-v0"], "--reward", tmp_path / "reward", *few)
 
 
 def test_sft_says_what_it_did(chain):
@@ -87,9 +104,9 @@ def test_sft_says_what_it_did(chain):
     assert summary["records"] == 64
 
 
-def test_sft_lowers_the_held_out_loss_of_an_untrained_backbone(tmp_path):
+def test_sft_lowers_the_held_out_loss_of_an_untrained_backbone(call, tmp_path):
     save_gemma(tmp_path / "untrained")
-    run(
+    call(
         "agents.train_sft", "--backbone", tmp_path / "untrained", "--records", 128, "--eval-records", 20,
         "--batch-size", 8, "--full", "--learning-rate", 5e-3, "--output-dir", tmp_path / "sft",
     )  # fmt: skip
@@ -180,20 +197,20 @@ def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
     assert "gold" not in summary["policy"]
 
 
-def test_full_goes_through_the_same_commands(tmp_path):
-    run(
+def test_full_goes_through_the_same_commands(call, tmp_path):
+    call(
         "rewards.train_reward_model", "--full", "--pairs", 32, "--eval-pairs", 20, "--output-dir", tmp_path / "reward",
     )  # fmt: skip
-    run(
+    call(
         "agents.train_ppo", "--full", "--reward", tmp_path / "reward", "--total-timesteps", 8, "--n-envs", 4,
         "--batch-size", 4, "--eval-prompts", 4, "--max-new-tokens", 8, "--output-dir", tmp_path / "ppo",
     )  # fmt: skip
     assert json.loads((tmp_path / "ppo" / "summary.json").read_text())["mode"] == "full"
-    run("evaluation.evaluate", "--run", tmp_path / "ppo", "--prompts", 4, "--best-of", 0)
+    call("evaluation.evaluate", "--run", tmp_path / "ppo", "--prompts", 4, "--best-of", 0)
 
 
-def test_pretraining_makes_a_backbone_that_loads(tmp_path):
-    printed = run(
+def test_pretraining_makes_a_backbone_that_loads(call, tmp_path):
+    printed = call(
         "agents.pretrain", "--steps", 4, "--hidden-size", 32, "--layers", 2, "--output-dir", tmp_path / "tiny"
     )
     assert "loss" in printed

@@ -168,7 +168,7 @@ def test_kinds_of_prompts_are_averaged_over_seeds():
 def test_the_table_of_bundled_reward_models_has_a_row_each():
     rows = bundled_rows(bundled_summaries())
     names = [row.split("|")[1].strip() for row in rows[2:]]
-    assert names == ["hh", "shp", "taskmaster_coffee", "taskmaster_ticketing", "tldr", "uinav"]
+    assert names == ["hh", "shp", "taskmaster_coffee", "taskmaster_ticketing", "tldr", "uinav", "vqav2"]
     assert {len(row.split("|")) for row in rows} == {
         11
     }  # nine cells, and what stands before the first and after the last sign

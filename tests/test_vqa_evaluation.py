@@ -1,0 +1,98 @@
+"""How a policy that answers picture questions is measured: with pictures, with grey ones, and without any."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny_models import save_seeing_gemma
+
+from agents import train_ppo
+from backbones.backbone import Backbone
+from backbones.loading import SHIPPED
+from envs.vqa import VQAv2
+from evaluation import vqa_tables
+from evaluation.evaluator import Evaluator
+from evaluation.vqa_tables import accuracy_rows, feedback_rows, statement_rows
+from perlhf.run_folder import read_summary
+
+
+def nothing(turns):
+    return [0.0] * len(turns)
+
+
+def test_blind_is_shown_a_grey_picture_of_the_same_size_and_the_same_question():
+    backbone = Backbone.load("tiny-vqav2")
+    evaluator = Evaluator(VQAv2(split="test"), nothing, max_new_tokens=4, n=6)
+    seeing, blind = (evaluator.answer(backbone.reference, 0.0, blind=b) for b in (False, True))
+    for state, (seen,), (unseen,) in zip(evaluator.states, seeing.rows, blind.rows, strict=True):
+        assert list(seen[0]) == list(unseen[0])
+        assert np.array_equal(seen[0].image, evaluator.task.turn(state).image)
+        assert unseen[0].image.shape == seen[0].image.shape
+        assert np.unique(unseen[0].image).tolist() == [128]
+
+
+def test_the_shipped_backbone_answers_from_the_picture():
+    """On 120 held-out questions; guesses from the question alone are at 0.4."""
+    backbone = Backbone.load("tiny-vqav2")
+    evaluator = Evaluator(VQAv2(split="test"), nothing, max_new_tokens=8, n=120)
+    seeing, blind = (evaluator.answer(backbone.reference, 0.0, blind=b).best.mean() for b in (False, True))
+    assert seeing > 0.6
+    assert blind < 0.45
+    golds = json.loads((SHIPPED["tiny-vqav2"] / "pretraining.json").read_text())["gold"]["vqav2"]
+    assert golds["greedy_blind"] < 0.4 < golds["sampled"] < golds["greedy"]
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    """Of a run of a random model on two rollouts."""
+    root = tmp_path_factory.mktemp("vqa")
+    folder = str(root / "run")
+    few = {"total_timesteps": 8, "n_envs": 4, "batch_size": 4, "eval_prompts": 8, "max_new_tokens": 4, "threads": 1}
+    train_ppo.train(
+        train_ppo.Options(
+            env="VQAv2-v0", backbone=str(save_seeing_gemma(root / "sees")), reward="gold", output_dir=folder, **few
+        )
+    )
+    return read_summary(root / "run")
+
+
+def test_a_run_is_measured_blind_too(summary):
+    assert summary["sft"]["blind"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 8}
+    rows = accuracy_rows({"seed 0": summary})
+    assert rows[2].startswith("| seed 0 | 0.000 [0.000, 0.000] -> 0.000 [0.000, 0.000] |")
+    assert "0.000 -> 0.000 |" in rows[2]
+    kinds = {row.split(" | ")[0].removeprefix("| ") for row in rows[6:]}
+    assert kinds == set(summary["sft"]["groups"]["sampled"])
+    assert {"yes/no", "other", "level 1", "seen combinations"} <= kinds
+
+
+def test_guesses_without_the_picture_are_of_the_same_questions(summary, monkeypatch):
+    kinds = ["all", *summary["sft"]["groups"]["sampled"]]
+    asked = []
+
+    def blind_rows(train, test, count, seed):
+        asked.append((train.split, test.split, count))
+        for name in ('always "yes"', "the commonest answer", "oracle"):
+            yield name, {kind: {"mean": number / 10} for number, kind in enumerate(kinds)}
+
+    monkeypatch.setattr(vqa_tables, "blind_rows", blind_rows)
+    rows = vqa_tables.question_rows(summary)
+    assert asked == [("train", "test", 8)]
+    assert rows[2:] == [f"| the commonest answer | {' | '.join(f'{i / 10:.3f}' for i in range(len(kinds)))} |"]
+
+
+def test_tables_of_reward_models_and_of_statements_have_their_figures(summary):
+    share = {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 9}
+    cost = {"cpu_seconds": 9.0, "peak_rss_mb": 700.0}
+    rows = feedback_rows(
+        {
+            "labels": {"auc": share, "accuracy": share, "baselines": {"length": 0.5, "majority": 0.6}, **cost},
+            "pairs": {"accuracy": share, "baselines": {"length": 0.4}, **cost},
+        }
+    )
+    assert rows[0] == "|  | figure | held out | length | majority | CPU s | peak MB |"
+    assert rows[2] == "| labels | AUC | 0.750 [0.700, 0.800] | 0.500 | 0.600 | 9 | 700 |"
+    assert rows[3] == "| pairs | accuracy | 0.750 [0.700, 0.800] | 0.400 |  | 9 | 700 |"
+    told = statement_rows({"sft": {"held_out_loss": {"before": share, "after": share}}, "ppo": summary})
+    assert told[2] == "| SFT | held-out loss, nats a token | 0.750 [0.700, 0.800] -> 0.750 [0.700, 0.800] |"
+    assert told[3].startswith("| PPO | right, sampled (n = 8) | 0.000 [0.000, 0.000] -> ")
