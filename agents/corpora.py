@@ -1,12 +1,15 @@
 """What the shipped backbones read, and how well what they then say is."""
 
+import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
 
+from agents.exercises import exercise
 from backbones.backbone import Backbone
 from backbones.generate import generate
 from envs.data.miniature.corpus import miniature, pretraining_documents
@@ -17,6 +20,9 @@ from envs.uinav.steps import UISteps
 from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
+_WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
+_EASY, _HARD = 0.05, 0.35  # until which share of the documents exercises are easy, and by when as hard as they get
+_TYPICAL = 6000
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
 
@@ -34,6 +40,10 @@ class Corpus(ABC):
     @abstractmethod
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
         """Endless; `count` says how many will be read, for what comes early and what late."""
+
+    def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
+        """What the tokenizer is made from: the first of the documents, unless they are unlike the later ones."""
+        return islice(documents, _TYPICAL)
 
     @abstractmethod
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
@@ -66,12 +76,11 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
 class UIDemonstrations(Corpus):
     """States of UINav-v0 and what to do there.
 
-    Pointing at the right element and copying what is to be typed are the hard part for a small model. So at first some
-    documents are exercises: words to be repeated, and lists of words, one of which is to be pointed at or typed into.
+    Nearly all documents are exercises at first (`agents.exercises`), on lists that grow, and fewer and fewer are later.
     Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
     """
 
-    prompt_weight, prompt_share, muon = 0.1, 0.3, True
+    prompt_weight, prompt_share, muon = 0.02, 0.3, True
     streams = 64  # episodes side by side, so that a batch is not of one episode
     clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
 
@@ -80,16 +89,20 @@ class UIDemonstrations(Corpus):
         good, careless = (
             [demonstrations(task, rng, mistakes=m) for _ in range(self.streams)] for m in (0, self.mistakes)
         )
-        words = [word for p, _ in islice(good[0], 400) for word in p.split() if len(word) > 2]
+        read = Counter(_WORD.findall(" ".join(prompt for prompt, _ in islice(good[0], 400))))
+        words = [word for word, _ in read.most_common()]
         number = 0
         while True:
             for stream in range(self.streams):
                 number += 1
                 done = number / count
                 if rng.random() < _share_of_exercises(done):
-                    yield _exercise(words, rng)
+                    yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
                 else:
                     yield next((good if done < self.clean else careless)[stream])
+
+    def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
+        return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
 
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
         task = UISteps(UINav(split="validation"), 200)
@@ -103,24 +116,7 @@ class UIDemonstrations(Corpus):
 
 def _share_of_exercises(done: float) -> float:
     """Of exercises among the documents, where `done` of them are read."""
-    return next((share for until, share in ((0.08, 0.5), (0.2, 0.25), (0.6, 0.1)) if done < until), 0.0)
-
-
-def _exercise(words: Sequence[str], rng: np.random.Generator) -> Document:
-    """Words to be repeated, or labels in a list, one of which is to be clicked, or to be typed into with some words."""
-
-    def drawn(least: int, most: int) -> str:
-        return " ".join(words[int(i)] for i in rng.integers(len(words), size=int(rng.integers(least, most))))
-
-    if rng.random() < 0.4:
-        repeated = drawn(4, 24)
-        return f"REPEAT {repeated}\nACTION:", repeated
-    labels = [drawn(1, 3) for _ in range(int(rng.integers(3, 12)))]
-    wanted, typed = int(rng.integers(len(labels))), drawn(1, 6) if rng.random() < 0.5 else ""
-    kind = "field" if typed else "item"
-    lines = [f"{number} {kind} {label}" for number, label in enumerate(labels, 1)]
-    prompt = "\n".join([f"GOAL {labels[wanted]} {typed}".rstrip(), "SCREEN", *lines, "ACTION:"])
-    return prompt, f"type({wanted + 1}, {typed})" if typed else f"click({wanted + 1})"
+    return next((share for until, share in ((0.05, 1.0), (0.35, 0.85), (0.5, 0.3), (0.75, 0.1)) if done < until), 0.0)
 
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:

@@ -69,7 +69,7 @@ def main() -> None:
     corpus = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
     documents = corpus.documents(rng, options.steps * options.batch_size)
-    tokenizer = build_tokenizer((f"{p} {r}" for p, r in itertools.islice(documents, 6000)), options.vocab_size)
+    tokenizer = build_tokenizer((f"{p} {r}" for p, r in corpus.typical(documents)), options.vocab_size)
     model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)

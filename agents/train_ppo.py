@@ -25,6 +25,7 @@ from agents.checkpoint import (
     set_aside_damaged,
     set_state,
 )
+from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
@@ -38,13 +39,14 @@ from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
 from perlhf.run_folder import new_run_folder, read_run_config, read_summary, write_json, write_text
 from rewards.functions import reward_from_text
-from rewards.reward_model import learned_model
+from rewards.reward_model import RewardModel, learned_model
 
 PROG = "python -m agents.train_ppo"
 
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
-    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "threads",
+    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
+    "threads",
     "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
@@ -90,6 +92,7 @@ class Options:
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
+    memory_report: bool = option(False, "say before loading what each role will hold, and in summary.json what it did")
     log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
     seed: int = option(0, "of the adapters, the episodes and the samples", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
@@ -148,6 +151,9 @@ def refuse_changes(before: Options, after: Options) -> None:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
+    plan = plan_of(options, backbone_name(options.backbone, env_id(options.env))) if options.memory_report else None
+    if plan is not None:
+        print(describe_plan(plan), flush=True)
     use_threads(options.threads, backbone_of(options).parameter_count)
     log_formats(options.log_formats)
     task = held_out_task(options)
@@ -158,6 +164,8 @@ def train(options: Options) -> dict[str, Any]:
     for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
         role.save(folder / role.name)
     summary = {**identity(options, algorithm), **cost_of(algorithm)}
+    if plan is not None:
+        summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
     write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
     if task is not None:
         summary |= evaluate(algorithm, task, options, folder)
@@ -196,10 +204,16 @@ def make_algorithm(options: Options) -> PPO:
         normalize_scores=options.normalize_scores, micro_batch_size=options.micro_batch_size,
         policy_kwargs=policy_kwargs(options), verbose=1, seed=options.seed, device=options.device,
     )  # fmt: skip
-    reward = learned_model(env.get_attr("reward_function")[0])
+    reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
         print(f"the reward model is on a backbone of its own ({reward.role.backbone.path}): a second copy in memory")
     return algorithm
+
+
+def reward_model_of(algorithm: PPO) -> RewardModel | None:
+    """The reward model that the env's reward is made of, where there is one."""
+    assert algorithm.env is not None
+    return learned_model(algorithm.env.get_attr("reward_function")[0])
 
 
 def policy_kwargs(options: Options) -> dict[str, Any]:

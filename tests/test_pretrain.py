@@ -6,8 +6,11 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.corpora import UIDemonstrations
+from agents.exercises import exercise
 from agents.pretrain import main, thinned
 from backbones.loading import SHIPPED
 from envs.uinav.actions import parse_action
@@ -29,24 +32,60 @@ def share(documents):
 
 
 def test_exercises_come_early_and_then_no_more(documents):
-    assert share(documents[:200]) == pytest.approx(0.5, abs=0.1)
-    assert share(documents[250:590]) == pytest.approx(0.25, abs=0.08)
-    assert share(documents[650:1750]) == pytest.approx(0.1, abs=0.04)
-    assert share(documents[1800:]) == 0
+    assert share(documents[:150]) == 1
+    assert share(documents[160:1040]) == pytest.approx(0.85, abs=0.04)
+    assert share(documents[1060:1490]) == pytest.approx(0.3, abs=0.07)
+    assert share(documents[1510:2240]) == pytest.approx(0.1, abs=0.04)
+    assert share(documents[2260:]) == 0
 
 
-def test_an_exercise_is_answered_by_what_its_prompt_says(documents):
-    exercises = [document for document in documents if is_exercise(document[0])]
-    for prompt, response in exercises:
-        lines = prompt.split("\n")
-        if lines[0].startswith("REPEAT"):
-            assert lines[0] == f"REPEAT {response}"
-            continue
-        action = parse_action(response)
-        label = lines[1 + action.element].split(" ", 2)[2]
-        assert f"{label} {action.text}".rstrip() == lines[0].removeprefix("GOAL ")
-    kinds = {response.split("(")[0] for prompt, response in exercises if prompt.startswith("GOAL")}
-    assert kinds == {"click", "type"}
+def lists(documents):
+    """The names of each list in the exercises."""
+    shown = [prompt.split("\n")[2:-1] for prompt, _ in documents if is_exercise(prompt) and prompt.startswith("GOAL")]
+    return [[line.split(" ", 2)[2] for line in lines] for lines in shown]
+
+
+def test_lists_grow(documents):
+    assert {len(names) for names in lists(documents[:150])} == {2}
+    middle = [len(names) for names in lists(documents[550:650])]
+    assert max(middle) == 7
+    late = [len(names) for names in lists(documents[1050:])]
+    assert min(late) == 2
+    assert max(late) == 12
+
+
+def test_the_tokenizer_is_made_from_the_phone_too():
+    first = list(islice(UIDemonstrations().typical(iter(())), 800))
+    assert 0.8 < share(first) < 0.99
+
+
+WORDS = [f"{a}{b}" for a in "klmnprst" for b in ("abe", "ilo", "umi", "eri", "ona", "ufe", "asi", "oko", "iwe", "ugu")]
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_an_exercise_is_answered_by_what_its_prompt_says(seed, hardness):
+    prompt, response = exercise(WORDS, np.random.default_rng(seed), hardness)
+    lines = prompt.split("\n")
+    assert lines[-1] == "ACTION:"
+    if lines[0].startswith("REPEAT"):
+        assert lines[0] == f"REPEAT {response}"
+        return
+    action, goal = parse_action(response), f"{lines[0].removeprefix('GOAL ')} "
+    names = [line.split(" ", 2)[2].split(",")[0] for line in lines[2:-1]]
+    assert 2 <= len(names) <= 2 + int(10 * hardness)
+    assert len(set(names)) == len(names)
+    assert [f" {name} " in f" {goal}" for name in names].index(True) + 1 == action.element
+    assert sum(f" {name} " in f" {goal}" for name in names) == 1
+    assert f"{names[action.element - 1]} {action.text}".rstrip() in goal
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_easiest_exercise_is_one_of_two_names_and_nothing_else(seed):
+    prompt, response = exercise(WORDS, np.random.default_rng(seed), 0.0)
+    goal, _, *elements, _ = prompt.split("\n")
+    assert f"{response[6]} item {goal.removeprefix('GOAL ')}" == elements[int(response[6]) - 1]
+    assert len(elements) == 2
 
 
 def test_what_a_share_of_the_prompt_weighs_is_what_the_whole_did():

@@ -1,0 +1,94 @@
+"""`--memory-report`: what a run will hold by role, before anything is loaded, and what it did hold."""
+
+from typing import Any, Protocol
+
+import torch
+
+from agents.policy import LoRAPolicy
+from backbones.backbone import MAX_PROMPT_TOKENS
+from backbones.memory import Held, MemoryPlan, Shape, plan_memory
+from backbones.roles import LoRASettings, Role
+from perlhf.measure import peak_rss_mb
+from rewards.reward_model import RewardModel
+
+_SAMPLED = 64  # rows that share a cache, see `backbones.generate`
+
+
+class Choices(Protocol):
+    """The options of agents.train_ppo that memory depends on."""
+
+    n_envs: int
+    micro_batch_size: int
+    max_new_tokens: int
+    lora_rank: int
+    lora_vision: bool
+    value_rank: int
+    full: bool
+    reward: str
+
+
+def plan_of(options: Choices, backbone: str) -> MemoryPlan:
+    """What a run will hold at most, with prompts as long as they may be.
+
+    A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
+    """
+    policy, value = (LoRASettings(r, vision=options.lora_vision) for r in (options.lora_rank, options.value_rank))
+    shape = Shape(
+        MAX_PROMPT_TOKENS, options.max_new_tokens, min(_SAMPLED, options.n_envs), options.micro_batch_size
+    )  # fmt: skip
+    reward = None if options.reward == "gold" else value
+    if options.full:
+        return plan_memory(backbone, None, None, reward, shape)
+    return plan_memory(backbone, policy, value, reward, shape)
+
+
+def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
+    """What the roles hold now, the gradients and moments of their last update included."""
+    base = sum(parameter.nbytes for parameter in policy.backbone.model.parameters())
+    base -= sum(p.nbytes for role in policy.backbone.lora_roles for p in role.body_parameters().values())
+    roles = {"reference": Held(base)}
+    for role in (policy.policy_role, policy.value_role):
+        roles[role.name] = _held(role, policy.optimizer)
+    if reward is not None and reward.role.backbone is policy.backbone:
+        roles["reward"] = _held(reward.role, policy.optimizer)
+    return roles
+
+
+def _held(role: Role, optimizer: torch.optim.Optimizer) -> Held:
+    parameters = list(role.parameters().values())
+    moments = [v for p in parameters for k, v in optimizer.state.get(p, {}).items() if k.startswith("exp_avg")]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return Held(*(sum(tensor.nbytes for tensor in part) for part in (parameters, gradients, moments)))
+
+
+def describe_plan(plan: MemoryPlan) -> str:
+    """The plan as a table for the terminal, in MB."""
+    lines = [f"{'planned, MB':12} {'weights':>9} {'gradients':>9} {'Adam':>9}"]
+    for name, held in plan.roles.items():
+        lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
+    lines.append(
+        f"keys and values while sampling {_mb(plan.cache):.0f}, activations in training {_mb(plan.activations):.0f}"
+    )
+    share = plan.total / plan.four_models
+    lines.append(
+        f"at most {_mb(plan.total):.0f} in all beside the libraries; as four models, two of them trained in full, "
+        f"{_mb(plan.four_models):.0f} ({share:.2f} of that)"
+    )
+    return "\n".join(lines)
+
+
+def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Any]:
+    """Plan and outcome for summary.json, in bytes but for the peak."""
+    return {
+        "planned": {name: held._asdict() for name, held in plan.roles.items()},
+        "planned_cache": plan.cache,
+        "planned_activations": plan.activations,
+        "planned_total": plan.total,
+        "planned_four_models": plan.four_models,
+        "held": {name: held._asdict() for name, held in held_by(policy, reward).items()},
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def _mb(count: int) -> float:
+    return count / 2**20

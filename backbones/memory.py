@@ -1,0 +1,211 @@
+"""What PPO's four roles hold in memory: planned from a model's config alone, before anything is loaded.
+
+The model is made on torch's "meta" device, where tensors have shapes and no values. A forward there says what autograd
+would keep, of any architecture, without a formula for each.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+from peft import LoraConfig, LoraModel
+from torch import Tensor
+from transformers import (
+    AttentionInterface,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PreTrainedModel,
+)
+
+from backbones.forward import chosen_log_probs
+from backbones.loading import BackboneError, attention_pattern, resolve_path, sees
+from backbones.roles import LoRASettings
+from perlhf.errors import one_line
+
+_ATTENTION = "perlhf_planned"  # by this name transformers finds `_attend`
+_ADAM = 2  # moments of a parameter, each as large as it
+_MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
+
+
+class Held(NamedTuple):
+    """Bytes of one role."""
+
+    weights: int
+    gradients: int = 0
+    optimizer: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    @classmethod
+    def trained(cls, weights: int) -> "Held":
+        """With a gradient for each weight, and Adam's two moments."""
+        return cls(weights, weights, _ADAM * weights)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes that training will hold at most, beside the libraries themselves.
+
+    Attributes:
+        roles: by name. The backbone's weights are under "reference", the role that has nothing else.
+        cache: keys and values of the rows that are sampled side by side.
+        activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
+    """
+
+    roles: Mapping[str, Held]
+    cache: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Of the roles, and of sampling or training, which are never at once."""
+        return sum(held.total for held in self.roles.values()) + max(self.cache, self.activations)
+
+    @property
+    def four_models(self) -> int:
+        """The same with policy, reference, value and reward as models of their own, the two trained ones in full."""
+        base = self.roles["reference"].weights
+        trained, frozen = Held.trained(base).total, base
+        return _TRAINED * trained + (_MODELS - _TRAINED) * frozen + max(self.cache, self.activations)
+
+
+class Shape(NamedTuple):
+    """How many tokens are in memory at once."""
+
+    prompt: int  # tokens of the longest prompt
+    response: int  # tokens of the longest response
+    rows: int  # sampled side by side
+    micro_batch: int  # in one forward of training
+
+
+def plan_memory(
+    name: str, policy: LoRASettings | None, value: LoRASettings | None, reward: LoRASettings | None, shape: Shape
+) -> MemoryPlan:
+    """What the roles of PPO will hold on a backbone, in float32.
+
+    Args:
+        name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read.
+        policy, value: the adapters; None where all weights are trained, on copies.
+        reward: the adapter of the reward model; None where no model gives the reward.
+        shape: how many tokens there are.
+
+    Raises:
+        BackboneError: there is no config that a model could be made of.
+    """
+    model = skeleton(name)
+    base = _bytes(model.parameters())
+    head = 4 * int(model.get_output_embeddings().weight.shape[-1])
+    sizes = {
+        role: base if lora is None else _adapter_bytes(model, lora) for role, lora in (("p", policy), ("v", value))
+    }
+    roles = {
+        "reference": Held(base),
+        "policy": Held.trained(sizes["p"]),
+        "value": Held.trained(sizes["v"] + head),
+    }
+    if reward is not None:
+        roles["reward"] = Held(_adapter_bytes(model, reward) + head)
+    cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
+    return MemoryPlan(roles, cache, _activation_bytes(model, policy, shape))
+
+
+def skeleton(name: str) -> PreTrainedModel:
+    """The model of a backbone without its weights, on the meta device.
+
+    Raises:
+        BackboneError: there is no config that a model could be made of.
+    """
+    path = resolve_path(name)
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config.get_text_config().pad_token_id = None  # else some models look for it in ids that have no values
+        auto = AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+        with torch.device("meta"):
+            model: PreTrainedModel = auto.from_config(config, dtype=torch.float32, attn_implementation=_ATTENTION)
+    except Exception as error:  # what damaged files raise is any of a dozen types
+        raise BackboneError(f"backbone {name!r} has no config to plan with: {one_line(error)}") from None
+    return model.requires_grad_(False)
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _adapter_bytes(model: PreTrainedModel, lora: LoRASettings) -> int:
+    """Of A and B of every projection that is adapted: rank * (in + out) numbers each."""
+    pattern = attention_pattern(model, lora.vision)
+    sides = (sum(m.weight.shape) for name, m in model.named_modules() if re.fullmatch(pattern, name))
+    return 4 * lora.rank * sum(sides)
+
+
+def _cache_bytes(model: PreTrainedModel) -> int:
+    """Of the keys and values of one token, in all layers."""
+    cache = model(input_ids=_tokens(1, 1), use_cache=True).past_key_values
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+
+
+def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape: Shape) -> int:
+    """What autograd keeps of the policy's forward over a micro-batch, weights left out."""
+    if policy is None:
+        model.requires_grad_(True)
+    else:
+        with torch.device("meta"):
+            LoraModel(
+                model, LoraConfig(r=policy.rank, target_modules=attention_pattern(model, policy.vision)), "policy"
+            )
+    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
+
+    def forward() -> Tensor:
+        output = model(input_ids=ids, logits_to_keep=shape.response + 1, use_cache=False)
+        return chosen_log_probs(output.logits[:, :-1].float(), ids[:, shape.prompt :])
+
+    return saved_bytes(forward, weights)
+
+
+def _tokens(rows: int, length: int) -> Tensor:
+    return torch.zeros(rows, length, dtype=torch.long, device="meta")
+
+
+class _Attention(torch.autograd.Function):
+    """Keeps what a fused attention keeps: queries, keys, values and the result, and no matrix of all pairs."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        result = torch.empty_like(query)
+        context.save_for_backward(query, key, value, result)
+        return result
+
+
+def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+    """Attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
+    return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None
+
+
+AttentionInterface.register(_ATTENTION, _attend)
+
+
+def saved_bytes(forward: Callable[[], Any], but: Collection[int] = ()) -> int:
+    """Bytes that autograd keeps for the backward pass of a forward, each storage once.
+
+    Args:
+        forward: the forward.
+        but: storages (`untyped_storage()._cdata`) that do not count, as those of weights.
+    """
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in but:
+            kept[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = forward()  # holds the graph, so that no storage is freed and its number taken by another
+    del result
+    return sum(storage.nbytes() for storage in kept.values())

@@ -1,0 +1,117 @@
+"""What a run is planned to hold is what it holds: weights by role to the byte, activations nearly."""
+
+import pytest
+import torch
+from tiny_models import save_architecture, save_gemma, save_seeing_gemma
+
+from agents import PPO, make_vec_env, train_ppo
+from agents.memory_report import describe_plan, held_by, plan_of
+from backbones.backbone import Backbone
+from backbones.forward import TokenBatch, chosen_log_probs, response_logits
+from backbones.loading import BackboneError
+from backbones.memory import Held, MemoryPlan, Shape, plan_memory, saved_bytes, skeleton
+from backbones.roles import LoRASettings
+from perlhf.run_folder import read_summary
+
+SHAPE = Shape(prompt=24, response=16, rows=8, micro_batch=4)
+
+
+def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
+    """Width 32, 2 layers, 4 heads of 8, feed-forward 96, in float32."""
+    path = str(save_gemma(tmp_path))
+    vocabulary = len(Backbone.load(path).tokenizer)
+    norms = 2 * (4 * 32 + 2 * 8) + 32
+    weights = 4 * (vocabulary * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 96) + norms)
+    rank_8, rank_4 = (4 * 2 * 4 * rank * (32 + 32) for rank in (8, 4))
+    plan = plan_memory(path, LoRASettings(8), LoRASettings(4), LoRASettings(4), SHAPE)
+    head = 4 * 32
+    assert plan.roles == {
+        "reference": Held(weights),
+        "policy": Held(rank_8, rank_8, 2 * rank_8),
+        "value": Held(rank_4 + head, rank_4 + head, 2 * (rank_4 + head)),
+        "reward": Held(rank_4 + head),
+    }
+    assert plan.cache == 2 * 2 * 32 * 4 * 8 * 40  # keys and values, layers, width, bytes, rows, tokens
+    more = max(plan.cache, plan.activations)
+    assert plan.total == weights + 4 * rank_8 + 4 * (rank_4 + head) + rank_4 + head + more
+    assert plan.four_models == 10 * weights + more
+
+
+def test_full_training_copies_the_model_for_policy_and_value(tmp_path):
+    plan = plan_memory(str(save_gemma(tmp_path)), None, None, None, SHAPE)
+    base = plan.roles["reference"].weights
+    assert plan.roles["policy"] == Held(base, base, 2 * base)
+    assert plan.roles["value"].weights == base + 4 * 32
+    assert "reward" not in plan.roles
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen3", "OPT", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "sees"])
+def test_the_plan_is_what_autograd_keeps(name, tmp_path):
+    path = str(save_seeing_gemma(tmp_path) if name == "sees" else save_architecture(name, tmp_path))
+    plan = plan_memory(path, LoRASettings(8), LoRASettings(4), None, SHAPE)
+    backbone = Backbone.load(path)
+    role = backbone.add_role("policy", LoRASettings(8))
+    assert plan.roles["reference"].weights == 4 * backbone.parameter_count
+    assert plan.roles["policy"].weights == 4 * sum(p.numel() for p in role.parameters().values())
+    batch = TokenBatch.of([[5] * 24] * 4, [[6] * 16] * 4, backbone.pad_id, backbone.device)
+    with role.active() as model:
+        weights = {p.untyped_storage()._cdata for p in model.parameters()}
+        kept = saved_bytes(lambda: chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids), weights)
+    assert plan.activations == pytest.approx(kept, rel=0.2)
+
+
+def test_a_storage_counts_once_and_weights_do_not():
+    weight = torch.ones(3, requires_grad=True)
+    x = torch.ones(3)
+    assert saved_bytes(lambda: (weight * x) * x, {weight.untyped_storage()._cdata}) == 12
+    assert saved_bytes(lambda: (weight * x) * x) == 12  # x alone is kept, for the gradient of the weight
+    assert saved_bytes(lambda: weight.exp()) == 12
+
+
+def test_nothing_is_loaded_for_a_plan(tmp_path):
+    path = save_gemma(tmp_path)
+    (path / "model.safetensors").unlink()
+    assert plan_memory(str(path), LoRASettings(8), LoRASettings(4), None, SHAPE).total > 0
+    assert {p.device.type for p in skeleton(str(path)).parameters()} == {"meta"}
+
+
+def test_a_backbone_without_a_sound_config_is_one_line(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BackboneError, match="has no config to plan with: ") as caught:
+        skeleton(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
+    path = str(save_gemma(tmp_path))
+    env = make_vec_env("HH-v0", 4, reward="gold")
+    algorithm = PPO("LoRAPolicy", env, batch_size=4, policy_kwargs={"backbone": path, "max_new_tokens": 4}, seed=0)
+    algorithm.learn(4)
+    options = train_ppo.Options(reward="gold", n_envs=4, max_new_tokens=4)
+    assert held_by(algorithm.policy, None) == plan_of(options, path).roles
+
+
+def test_the_table_says_every_role_and_the_sum():
+    mb = 2**20
+    plan = MemoryPlan({"reference": Held(10 * mb), "policy": Held.trained(mb)}, 3 * mb, 6 * mb)
+    assert describe_plan(plan).split("\n") == [
+        "planned, MB    weights gradients      Adam",
+        "reference         10.0       0.0       0.0",
+        "policy             1.0       1.0       2.0",
+        "keys and values while sampling 3, activations in training 6",
+        "at most 20 in all beside the libraries; as four models, two of them trained in full, 106 (0.19 of that)",
+    ]
+
+
+def test_the_command_says_it_before_it_loads_and_in_its_summary(tmp_path, capsys):
+    few = {"total_timesteps": 4, "n_envs": 4, "batch_size": 4, "eval_prompts": 0, "max_new_tokens": 4, "threads": 1}
+    train_ppo.train(
+        train_ppo.Options(
+            backbone=str(save_gemma(tmp_path / "g")), reward="gold", memory_report=True,
+            output_dir=str(tmp_path / "run"), **few,
+        )
+    )  # fmt: skip
+    assert capsys.readouterr().out.startswith("planned, MB    weights gradients      Adam\n")
+    memory = read_summary(tmp_path / "run")["memory"]
+    assert memory["held"] == memory["planned"]
+    assert memory["planned_total"] < 0.2 * memory["planned_four_models"] + memory["planned_activations"]
