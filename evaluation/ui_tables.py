@@ -54,12 +54,14 @@ def template_rows(runs: list[Summary]) -> list[str]:
 def ui_reward_table(options: Choices) -> Table:
     """Step reward models by rank, and full tuning."""
     base = ("rewards.train_reward_model", *ENV, *AMOUNTS)
-    variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full",)}
+    variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full", "--learning-rate", 3e-4)}
     runs = {name: command(options, f"ui-reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
     return Table("Step reward models on UINav-v0: LoRA beside full", runs, step_rows)
 
 
-AMOUNTS = ("--pairs", 6000, "--policy-pairs", 2000, "--log-prob-weight", 0.3, "--score-limit", 5)
+AMOUNTS = (
+    "--pairs", 6000, "--policy-pairs", 2000, "--log-prob-weight", 1, "--learning-rate", 3e-3, "--score-limit", 5
+)  # fmt: skip
 
 
 def step_rows(summaries: dict[str, Summary]) -> list[str]:
