@@ -186,6 +186,8 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on from the last checkpoint with --resume {folder}", file=sys.stderr)
         raise
+    finally:
+        algorithm.logger.close()
 
 
 def make_algorithm(options: Options) -> PPO:

@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForImageTextToText,
     PreTrainedModel,
 )
+from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
 from backbones.loading import BackboneError, attention_pattern, resolve_path, sees
@@ -154,10 +155,11 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     if policy is None:
         model.requires_grad_(True)
     else:
+        wanted = attention_pattern(model, policy.vision)
+        transposed = any(isinstance(module, Conv1D) for module in model.modules())
+        lora = LoraConfig(r=policy.rank, target_modules=wanted, fan_in_fan_out=transposed)
         with torch.device("meta"):
-            LoraModel(
-                model, LoraConfig(r=policy.rank, target_modules=attention_pattern(model, policy.vision)), "policy"
-            )
+            LoraModel(model, lora, "policy")
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
 
