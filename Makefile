@@ -21,7 +21,7 @@ demo: install
 test: install
 	$(TEST) -n 2 --durations=15
 
-# The same with the lines that no test reaches; a third slower.
+# The same with the lines that no test reaches, and slower.
 coverage: install
 	$(TEST) -n 2 --cov --cov-report=term:skip-covered
 

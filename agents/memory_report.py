@@ -6,12 +6,11 @@ import torch
 
 from agents.policy import LoRAPolicy
 from backbones.backbone import MAX_PROMPT_TOKENS
+from backbones.generate import ROWS
 from backbones.memory import Held, MemoryPlan, Shape, plan_memory
 from backbones.roles import LoRASettings, Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
-
-_SAMPLED = 64  # rows that share a cache, see `backbones.generate`
 
 
 class Choices(Protocol):
@@ -33,9 +32,8 @@ def plan_of(options: Choices, backbone: str) -> MemoryPlan:
     A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
     """
     policy, value = (LoRASettings(r, vision=options.lora_vision) for r in (options.lora_rank, options.value_rank))
-    shape = Shape(
-        MAX_PROMPT_TOKENS, options.max_new_tokens, min(_SAMPLED, options.n_envs), options.micro_batch_size
-    )  # fmt: skip
+    rows = min(ROWS, options.n_envs)
+    shape = Shape(MAX_PROMPT_TOKENS, options.max_new_tokens, rows, options.micro_batch_size)
     reward = None if options.reward == "gold" else value
     if options.full:
         return plan_memory(backbone, None, None, reward, shape)

@@ -13,6 +13,7 @@ from backbones.forward import like_lengths, positions
 from backbones.roles import Role
 from backbones.vision import image_inputs, sayable
 
+ROWS = 64  # that share a cache, at most
 # From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
 Allowed = Callable[[Sequence[int]], Tensor]
 
@@ -24,7 +25,7 @@ def generate(
     max_new_tokens: int,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
-    batch_size: int = 64,
+    batch_size: int = ROWS,
     allowed: Allowed | None = None,
 ) -> list[list[int]]:
     """Samples one response for each prompt.

@@ -76,13 +76,22 @@ def find_device(name: str | torch.device) -> torch.device:
 def load_model(path: str) -> PreTrainedModel:
     """A causal language model in float32, dropout off; one that sees where its config has a part for vision."""
     try:
-        config = AutoConfig.from_pretrained(path, **_safe_config(path))
-        auto = AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+        auto = auto_class(read_config(path))
         model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
     return model.eval()
+
+
+def read_config(path: str) -> PreTrainedConfig:
+    """The config of a model; no code from beside it is run."""
+    return AutoConfig.from_pretrained(path, **_safe_config(path))
+
+
+def auto_class(config: PreTrainedConfig) -> Any:
+    """The class of transformers that makes a model of a config: one that sees where it has a part for vision."""
+    return AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
 
 
 def sees(config: PreTrainedConfig) -> bool:

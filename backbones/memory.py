@@ -12,17 +12,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft import LoraConfig, LoraModel
 from torch import Tensor
-from transformers import (
-    AttentionInterface,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    PreTrainedModel,
-)
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
-from backbones.loading import BackboneError, attention_pattern, resolve_path, sees
+from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
 from backbones.roles import LoRASettings
 from perlhf.errors import one_line
 
@@ -123,11 +117,12 @@ def skeleton(name: str) -> PreTrainedModel:
     """
     path = resolve_path(name)
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = read_config(path)
         config.get_text_config().pad_token_id = None  # else some models look for it in ids that have no values
-        auto = AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
         with torch.device("meta"):
-            model: PreTrainedModel = auto.from_config(config, dtype=torch.float32, attn_implementation=_ATTENTION)
+            model: PreTrainedModel = auto_class(config).from_config(
+                config, dtype=torch.float32, attn_implementation=_ATTENTION
+            )
     except Exception as error:  # what damaged files raise is any of a dozen types
         raise BackboneError(f"backbone {name!r} has no config to plan with: {one_line(error)}") from None
     return model.requires_grad_(False)

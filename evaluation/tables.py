@@ -113,9 +113,9 @@ def cost_rows(summaries: dict[str, Summary]) -> list[str]:
 
 def real_rows(summaries: dict[str, Summary]) -> list[str]:
     """What the small backbone makes of real text."""
-    loss, reward, ppo = summaries["sft"]["held_out_loss"], summaries["reward"], summaries["ppo"]
+    reward, ppo = summaries["reward"], summaries["ppo"]
     rows = table_head("stage", "figure", "value")
-    rows.append(row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}"))
+    rows.append(loss_row(summaries["sft"]))
     rows.append(
         row("reward model", "held-out accuracy", f"{interval(reward['accuracy'])} (n = {reward['accuracy']['n']})")
     )
@@ -123,6 +123,12 @@ def real_rows(summaries: dict[str, Summary]) -> list[str]:
     rows.append(row("PPO", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"])))
     rows.append(row("", "win rate by score", interval(ppo["win_rate"])))
     return [*rows, row("", "KL, nats a response", f"{ppo['kl']:.2f}")]
+
+
+def loss_row(sft: Summary) -> str:
+    """What SFT did to the loss on held-out records."""
+    loss = sft["held_out_loss"]
+    return row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}")
 
 
 def table_head(*names: str) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from evaluation.runs import Table, Where, command, finish
-from evaluation.tables import Summary, arrow, arrow_interval, interval, mean_arrow, row, table_head
+from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, table_head
 from perlhf.errors import UserError
 
 KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
@@ -90,10 +90,10 @@ def miniwob_table(options: Choices) -> Table:
 
 def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
     """What SFT, reward model and PPO make of recordings."""
-    loss, ppo = summaries["sft"]["held_out_loss"], summaries["ppo"]
+    ppo = summaries["ppo"]
     steps = (interval(ppo[side]["step_accuracy"]) for side in ("sft", "policy"))
     rows = table_head("stage", "figure", "value")
-    rows.append(row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}"))
+    rows.append(loss_row(summaries["sft"]))
     rows += [row(*cells) for cells in _reward_cells(summaries["reward"])]
     rows.append(row("PPO", "right steps, greedy", " -> ".join(steps)))
     rows.append(row("", "share of the recording done, sampled", arrow_interval(ppo, "gold")))

@@ -5,7 +5,7 @@ from typing import Protocol
 from envs.vqa import VQAv2
 from evaluation.picture_baselines import blind_rows
 from evaluation.runs import Table, Where, command, finish
-from evaluation.tables import Summary, arrow, arrow_interval, interval, mean_arrow, row, table_head
+from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, table_head
 from perlhf.errors import UserError
 
 ENV = ("--env", "VQAv2-v0")
@@ -94,9 +94,9 @@ def nlvr_table(options: Choices) -> Table:
 
 def statement_rows(summaries: dict[str, Summary]) -> list[str]:
     """What SFT and PPO make of NLVR."""
-    loss, ppo = summaries["sft"]["held_out_loss"], summaries["ppo"]
+    ppo = summaries["ppo"]
     rows = table_head("stage", "figure", "value")
-    rows.append(row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}"))
+    rows.append(loss_row(summaries["sft"]))
     rows.append(row("PPO", f"right, sampled (n = {ppo['sft']['n']})", arrow_interval(ppo, "gold")))
     rows.append(row("", "right, greedy", arrow_interval(ppo, "gold_greedy")))
     blind = (interval(ppo[side]["blind"]) for side in ("sft", "policy"))
