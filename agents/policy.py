@@ -1,7 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,16 @@ from torch import Tensor, nn
 
 from agents.functional import entropy
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, chosen_log_probs, response_logits, response_states
+from backbones.forward import (
+    TokenBatch,
+    chosen_log_probs,
+    response_logits,
+    response_logits_and_states,
+    response_states,
+)
 from backbones.generate import generate
-from backbones.roles import FullRole, LoRARole, LoRASettings, Role
+from backbones.loading import top_layers
+from backbones.roles import FullRole, HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]
@@ -30,6 +37,8 @@ class LoRAPolicy(BasePolicy):
         backbone: "tiny", a folder or a hub id.
         lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
         lora_vision: adapters on the vision tower's projections too.
+        lora_layers: "all", "half" (the top half) or how many of the top layers have adapters.
+        value_adapter: "own", or "shared" for a value head on the policy's own hidden states.
         value_rank: of the value adapter; the rank of the reward adapter where it starts from one.
         full: train all weights of policy and value, on copies of their own, instead of adapters.
         max_new_tokens: where a response is cut.
@@ -50,6 +59,8 @@ class LoRAPolicy(BasePolicy):
         lora_rank: int = 8,
         lora_alpha: float | None = None,
         lora_vision: bool = False,
+        lora_layers: str = "all",
+        value_adapter: Literal["own", "shared"] = "own",
         value_rank: int = 4,
         full: bool = False,
         max_new_tokens: int = 64,
@@ -63,12 +74,16 @@ class LoRAPolicy(BasePolicy):
         self.backbone = Backbone.load(backbone, device)
         self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
         self.temperature = temperature
-        settings = None if full else LoRASettings(lora_rank, lora_alpha, vision=lora_vision)
+        layers = top_layers(lora_layers, self.backbone.model)
+        settings = None if full else LoRASettings(lora_rank, lora_alpha, vision=lora_vision, layers=layers)
         self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
         if value_settings is not None:
             value_start = None
-        adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision)
-        self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
+        adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision, layers=layers)
+        self.value_role: Role = HeadRole(self.backbone, "value", self.policy_role, seed + 1)
+        self.value_offset = 0.0
+        if value_adapter == "own":
+            self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
         self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
         # Evaluation in the middle of training must not change what training samples next.
         self.evaluation_generator = torch.Generator(self.backbone.device).manual_seed(seed)
@@ -116,21 +131,41 @@ class LoRAPolicy(BasePolicy):
 
     def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
         """Rows as padded tensors."""
-        return TokenBatch.of(prompts, responses, self.backbone.pad_id, self.backbone.device)
+        return self.backbone.batch(prompts, responses)
+
+    @property
+    def shares_states(self) -> bool:
+        """Whether V is read off the policy's own hidden states."""
+        return isinstance(self.value_role, HeadRole)
+
+    @property
+    def frozen_layers(self) -> int:
+        """How many of the lowest layers neither policy nor value changes."""
+        return min(self.policy_role.frozen_layers, self.value_role.frozen_layers)
 
     def log_probs(self, role: Role, batch: TokenBatch, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """log p of the response tokens under `role` and the entropy at each of them, both (B, T)."""
         with role.active() as model:
             logits = response_logits(model, batch, self.temperature)
-        entropies = entropy(logits if entropy_gradient else logits.detach())
-        return chosen_log_probs(logits, batch.response_ids), entropies
+        return _said(logits, batch, entropy_gradient)
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
-        head = self.value_role.head
-        assert head is not None
         with self.value_role.active() as model:
-            return head(response_states(model, batch)).squeeze(-1).float() + self.value_offset
+            return self._read_values(response_states(model, batch))
+
+    def log_probs_and_values(self, batch: TokenBatch, entropy_gradient: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """What the policy says and what V expects, each (B, T); in one forward where they share their states."""
+        if not self.shares_states:
+            return *self.log_probs(self.policy_role, batch, entropy_gradient), self.values(batch)
+        with self.value_role.active() as model:
+            logits, states = response_logits_and_states(model, batch, self.temperature)
+            values = self._read_values(states[:, :-1])
+        return *_said(logits, batch, entropy_gradient), values
+
+    def _read_values(self, states: Tensor) -> Tensor:
+        assert self.value_role.head is not None
+        return self.value_role.head(states).squeeze(-1).float() + self.value_offset
 
     @torch.no_grad()
     def predict_values(self, observation: Observation) -> Tensor:
@@ -163,6 +198,12 @@ class LoRAPolicy(BasePolicy):
     def set_training_mode(self, mode: bool) -> None:
         """Dropout stays off while sampling, scoring and training alike, so that the first ratio is 1."""
         self.training = mode
+
+
+def _said(logits: Tensor, batch: TokenBatch, entropy_gradient: bool) -> tuple[Tensor, Tensor]:
+    """log p of the response tokens and the entropy at each of them, both (B, T)."""
+    entropies = entropy(logits if entropy_gradient else logits.detach())
+    return chosen_log_probs(logits, batch.response_ids), entropies
 
 
 def _registered(role: Role) -> nn.ParameterDict:

@@ -8,6 +8,7 @@ SB3 keeps the learn loop, callbacks, logger and episode statistics. What is repl
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 from tqdm import tqdm
 
 from agents import functional as F
@@ -32,11 +34,13 @@ from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.forward import TokenBatch, like_lengths
-from backbones.roles import LoRASettings
+from backbones.roles import LoRASettings, Role
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
 
 LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.learning_rate`
+Loss = tuple[Tensor, dict[str, float]]  # summed over tokens, and figures to log, summed alike
+LossOf = Callable[[Rollout, Tensor, list[int], TokenBatch], Loss]
 _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
 
 
@@ -176,6 +180,7 @@ class PPO(OnPolicyAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int
     ) -> bool:
         self.policy.set_training_mode(False)
+        self.policy.backbone.trunk.open(self.policy.frozen_layers)  # closed after the updates on this rollout
         callback.on_rollout_start()
         steps: list[Step] = []
         golds: list[float] = []
@@ -230,6 +235,7 @@ class PPO(OnPolicyAlgorithm):
                 break
             self._apply_gradients(stats)
         self._n_updates += self.n_epochs
+        self.policy.backbone.trunk.close()
         if first:
             self._check(preflight.after_update(self.policy, self.policy.backbone.hash, weights))
         self._adapt_kl(rollout)
@@ -240,7 +246,7 @@ class PPO(OnPolicyAlgorithm):
         orders = [self.order_generator.permutation(count).tolist() for _ in range(self.n_epochs)]
         return [order[i : i + self.batch_size] for order in orders for i in range(0, count, self.batch_size)]
 
-    def _accumulate(self, rollout: Rollout, advantages: torch.Tensor, rows: list[int]) -> dict[str, float]:
+    def _accumulate(self, rollout: Rollout, advantages: Tensor, rows: list[int]) -> dict[str, float]:
         """Adds up the gradients of one minibatch in micro-batches of like lengths; means over its tokens."""
         policy = self.policy
         lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows]
@@ -248,7 +254,7 @@ class PPO(OnPolicyAlgorithm):
         tokens = max(1, int(rollout.response_mask[rows].sum()))
         sums: dict[str, float] = defaultdict(float)
         policy.optimizer.zero_grad(set_to_none=True)
-        for role, loss_of in ((policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)):
+        for role, loss_of in self._losses():
             with role.active():
                 for chunk in chunks:
                     batch = policy.batch([rollout.prompts[i] for i in chunk], [rollout.responses[i] for i in chunk])
@@ -258,33 +264,45 @@ class PPO(OnPolicyAlgorithm):
                         sums[name] += figure
         return {name: value / tokens for name, value in sums.items()}
 
-    def _policy_loss(
-        self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
-    ) -> tuple[torch.Tensor, dict[str, float]]:
+    def _losses(self) -> list[tuple[Role, LossOf]]:
+        """Whose parameters learn from which loss: two forwards, or one where V reads the policy's states."""
+        policy = self.policy
+        if policy.shares_states:
+            return [(policy.value_role, self._joint_loss)]
+        return [(policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)]
+
+    def _policy_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
+        log_probs, entropies = self.policy.log_probs(self.policy.policy_role, batch, self.ent_coef != 0)
+        return self._surrogate(rollout, advantages, rows, log_probs, entropies)
+
+    def _value_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
+        return self._value_error(rollout, rows, self.policy.values(batch))
+
+    def _joint_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
+        log_probs, entropies, values = self.policy.log_probs_and_values(batch, self.ent_coef != 0)
+        loss, figures = self._surrogate(rollout, advantages, rows, log_probs, entropies)
+        value_loss, of_value = self._value_error(rollout, rows, values)
+        return loss + value_loss, figures | of_value
+
+    def _surrogate(
+        self, rollout: Rollout, advantages: Tensor, rows: list[int], log_probs: Tensor, entropies: Tensor
+    ) -> Loss:
         """The clipped surrogate of some rows, summed over their tokens, and what is logged of it."""
         clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
         taken = (rollout.response_mask, rollout.old_log_probs, advantages)
-        mask, old, advantage = (self._part(tensor, rows, batch) for tensor in taken)
-        log_probs, entropies = self.policy.log_probs(self.policy.policy_role, batch, self.ent_coef != 0)
+        mask, old, advantage = (_part(tensor, rows, log_probs) for tensor in taken)
         loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
         loss, entropy = loss.sum(), (entropies * mask).sum()
         figures = {"policy_loss": loss.item(), "entropy": entropy.item(), "clip_fraction": clipped.sum().item()}
         figures["approx_kl"] = F.approx_kl(log_probs.detach(), old, mask).item()
         return loss - self.ent_coef * entropy, figures
 
-    def _value_loss(
-        self, rollout: Rollout, advantages: torch.Tensor, rows: list[int], batch: TokenBatch
-    ) -> tuple[torch.Tensor, dict[str, float]]:
+    def _value_error(self, rollout: Rollout, rows: list[int], values: Tensor) -> Loss:
         """The clipped squared error of some rows, summed over their tokens, and what is logged of it."""
         taken = (rollout.response_mask, rollout.values, rollout.returns)
-        mask, old, returns = (self._part(tensor, rows, batch) for tensor in taken)
-        values = self.policy.values(batch)
+        mask, old, returns = (_part(tensor, rows, values) for tensor in taken)
         loss = F.value_loss(values, old, returns, mask, self.clip_range_vf).sum()
         return self.vf_coef * loss, {"value_loss": loss.item()}
-
-    def _part(self, tensor: torch.Tensor, rows: list[int], batch: TokenBatch) -> torch.Tensor:
-        """Rows of a (N, T) tensor of the rollout, as wide as the batch and where it is."""
-        return tensor[rows, : batch.length].to(batch.input_ids.device)
 
     def _apply_gradients(self, stats: dict[str, list[float]]) -> None:
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
@@ -325,7 +343,7 @@ class PPO(OnPolicyAlgorithm):
         record("rollout/response_length", mask.sum(1).float().mean().item())
         record("rollout/ended", rollout.ended.float().mean().item())
 
-    def _watch_kl(self, kl: torch.Tensor) -> None:
+    def _watch_kl(self, kl: Tensor) -> None:
         """A KL estimate may be below 0 by chance; three rollouts in a row far below 0 are a mistake somewhere."""
         error = kl.std(unbiased=False) / len(kl) ** 0.5
         negative = kl.mean() < -3 * error
@@ -364,6 +382,11 @@ class PPO(OnPolicyAlgorithm):
             kwargs: constructor arguments to change.
         """
         return load_checkpoint(cls, Path(path), env, device, kwargs)
+
+
+def _part(tensor: Tensor, rows: list[int], like: Tensor) -> Tensor:
+    """Rows of a (N, T) tensor of the rollout, as wide as another one and where it is."""
+    return tensor[rows, : like.shape[1]].to(like.device)
 
 
 def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:

@@ -78,9 +78,8 @@ def score_rollout(
     failed = torch.tensor([env in step.failed for step in steps for env in range(len(step.prompts))])
     mask = length_mask(responses) & ~failed[:, None]
     backbone = policy.backbone
-    old, entropies = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.policy_role))
+    old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values)
     reference, _ = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.reference_role))
-    (values,) = map_batches(backbone, prompts, responses, lambda batch: (policy.values(batch),))
     end_ids = set(backbone.end_ids)
     ended = torch.tensor([bool(row) and row[-1] in end_ids for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale

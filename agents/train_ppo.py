@@ -85,6 +85,10 @@ class Options:
     lora_rank: int = option(8, "rank of the policy's adapter", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
+    lora_layers: str = option("all", "which layers have adapters: all, half (the top half) or so many at the top")
+    value_adapter: Literal["own", "shared"] = option(
+        "own", "V from an adapter of its own, or from a head on the policy's states, which saves a forward"
+    )
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     full: bool = option(False, "train all weights instead of adapters")
     max_new_tokens: int = option(64, "where a response is cut", low=1)
@@ -221,7 +225,8 @@ def reward_model_of(algorithm: PPO) -> RewardModel | None:
 def policy_kwargs(options: Options) -> dict[str, Any]:
     """The options that are the policy's."""
     names = (
-        "backbone", "lora_rank", "lora_alpha", "lora_vision", "value_rank", "full", "max_new_tokens", "temperature",
+        "backbone", "lora_rank", "lora_alpha", "lora_vision", "lora_layers", "value_adapter", "value_rank", "full",
+        "max_new_tokens", "temperature",
     )  # fmt: skip
     return {name: getattr(options, name) for name in names}
 

@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.forward import TokenBatch, chosen_log_probs, log_probs_of, response_logits
-from backbones.loading import load_model, use_threads
+from backbones.forward import chosen_log_probs, log_probs_of, response_logits
+from backbones.loading import load_model, top_layers, use_threads
 from backbones.roles import FullRole, LoRARole, LoRASettings, Role
 from envs.data.records import AnyRecord, good_response, image_of
 from envs.registry import backbone_name, env_id, text_tasks
@@ -47,6 +47,7 @@ class Options:
     lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
+    lora_layers: str = option("all", "which layers the adapter is on: all, half (the top half) or so many at the top")
     full: bool = option(False, "train all weights instead of an adapter")
     records: int | None = option(None, "how many records to learn from; all by default", low=1)
     epochs: int = option(1, "passes over the records", low=1)
@@ -74,7 +75,8 @@ def train(options: Options) -> Path:
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
 
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, vision=options.lora_vision)
+    layers = top_layers(options.lora_layers, backbone.model)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, vision=options.lora_vision, layers=layers)
     role = backbone.add_role("policy", None if options.full else lora, seed=options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
@@ -131,7 +133,7 @@ def token_loss(role: Role, rows: Rows) -> Loss:
 def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
     """-log p of the response tokens, (B, T), 0 on padding."""
     backbone = role.backbone
-    batch = TokenBatch.of([p for p, _ in rows], [r for _, r in rows], backbone.pad_id, backbone.device)
+    batch = backbone.batch([p for p, _ in rows], [r for _, r in rows])
     with role.active() as model:
         log_probs = chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids)
     return -log_probs * batch.response_mask

@@ -10,6 +10,7 @@ from peft import LoraModel
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
+from backbones.forward import TokenBatch
 from backbones.loading import (
     SHIPPED,
     BackboneError,
@@ -27,6 +28,7 @@ from backbones.loading import (
     short_name,
 )
 from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.trunk import Trunk
 from backbones.vision import ImagePrompt, Vision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
@@ -48,6 +50,7 @@ class Backbone:
         tokenizer: its tokenizer.
         vision: how it sees; None of a model for text alone.
         reference: the role with no adapter at all.
+        trunk: what its lower layers give, kept while it is open.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Backbone:
         self.tuner: LoraModel | None = None  # what peft keeps of them
         self.lora_layers: dict[str, LoraLayer] = {}  # the adapted projections, by their plain names
         self.active_role: Role | None = None
+        self.trunk = Trunk(self)
         self.end_ids = end_ids_of(model, tokenizer)
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
         self._prefix_ids, self._suffix_ids = _added_ids(tokenizer)
@@ -195,6 +199,10 @@ class Backbone:
         while said and said[-1] in self.end_ids:  # one that is not special would be text
             said.pop()
         return self.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+    def batch(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> TokenBatch:
+        """Rows as padded tensors."""
+        return TokenBatch.of(prompts, responses, self.pad_id, self.device, self.trunk)
 
     def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""

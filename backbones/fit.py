@@ -53,7 +53,9 @@ def fit(
         optimizer, lambda step: min(1.0, (step + 1) / settings.warmup_steps) * (1 - step / steps)
     )
     batches = shuffled_batches(len(lengths), settings.epochs, settings.batch_size, rng)
-    with role.active() as model, open(log, "w", encoding="utf-8") as file:
+    # What the frozen layers give is worth keeping where it is asked for again.
+    trunk = role.backbone.trunk.kept(role.frozen_layers if settings.epochs > 1 else 0)
+    with role.active() as model, trunk, open(log, "w", encoding="utf-8") as file:
         model.train()  # adapters may have dropout
         for step, batch in enumerate(progress_bar(batches, total=steps, desc=role.name, leave=False), start=1):
             figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)

@@ -1,12 +1,15 @@
 """What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.trunk import Trunk
 from backbones.vision import image_inputs, sayable
 
 if TYPE_CHECKING:
@@ -26,10 +29,16 @@ class TokenBatch(NamedTuple):
     response_ids: Tensor  # (B, T)
     response_mask: Tensor  # (B, T), True on real response tokens
     image_inputs: dict[str, Tensor]  # pixels of the prompts' images and what goes with them; empty for text alone
+    trunk: Callable[[], AbstractContextManager[None]] = nullcontext  # inside, a forward begins above the trunk
 
     @classmethod
     def of(
-        cls, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad_id: int, device: torch.device
+        cls,
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        pad_id: int,
+        device: torch.device,
+        trunk: Trunk | None = None,
     ) -> "TokenBatch":
         """Pads rows of token ids; T is at least 1."""
         width, length = max(map(len, prompts)), max(1, *map(len, responses))
@@ -42,7 +51,12 @@ class TokenBatch(NamedTuple):
         attention_mask = torch.tensor(mask, device=device)
         response_ids, response_mask = input_ids[:, width:], attention_mask[:, width:].bool()
         shown = image_inputs(prompts, input_ids)
-        return cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask, shown)
+        batch = cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask, shown)
+        if trunk is None:
+            return batch
+        whole = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
+        starts = [width - len(prompt) for prompt in prompts]
+        return batch._replace(trunk=partial(trunk.replayed, whole, starts, input_ids.shape[1]))
 
     @property
     def length(self) -> int:
@@ -56,20 +70,27 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
-    return sayable(model, _run(model, batch).logits[:, :-1].float() / temperature)
+    with batch.trunk():
+        output = model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            logits_to_keep=batch.length + 1,
+            use_cache=False,
+            **batch.image_inputs,
+        )
+    return sayable(model, output.logits[:, :-1].float() / temperature)
 
 
-def _run(model: PreTrainedModel, batch: TokenBatch, **more: Any) -> Any:
-    """The model's output, with the logits of the last prompt position and of the response positions."""
-    return model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        logits_to_keep=batch.length + 1,
-        use_cache=False,
-        **batch.image_inputs,
-        **more,
-    )
+def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    """The same, and the last hidden states before each response token and after the last, (B, T + 1, hidden)."""
+    caught: list[Tensor] = []
+    head = model.get_output_embeddings()  # some models never call their own `base_model`
+    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    try:
+        return response_logits(model, batch, temperature), caught[0]
+    finally:
+        hook.remove()
 
 
 def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
@@ -79,7 +100,8 @@ def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
-    hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.image_inputs)
+    with batch.trunk():
+        hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.image_inputs)
     return hidden[:, -batch.length - 1 : -1]
 
 
@@ -114,9 +136,7 @@ def map_batches(
     width = max(1, *map(len, responses))
     results: list[Tensor] = []
     for rows in like_lengths([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], batch_size):
-        batch = TokenBatch.of(
-            [prompts[i] for i in rows], [responses[i] for i in rows], backbone.pad_id, backbone.device
-        )
+        batch = backbone.batch([prompts[i] for i in rows], [responses[i] for i in rows])
         for k, tensor in enumerate(function(batch)):
             if k == len(results):
                 results.append(torch.zeros(len(prompts), width))
@@ -138,7 +158,12 @@ def log_probs_of(
 
 
 def last_token_scores(
-    model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
+    model: PreTrainedModel,
+    head: nn.Linear,
+    rows: Sequence[Sequence[int]],
+    pad_id: int,
+    device: torch.device,
+    trunk: Trunk | None = None,
 ) -> Tensor:
     """The head's output at the last real token of each row, (B,). Rows are padded on the right.
 
@@ -148,7 +173,8 @@ def last_token_scores(
     input_ids = torch.tensor([[*row, *[pad_id] * (length - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     attention_mask = (torch.arange(length, device=device) < lengths[:, None]).long()
-    hidden = hidden_states(model, input_ids, attention_mask, image_inputs(rows, input_ids))
+    with nullcontext() if trunk is None else trunk.replayed(rows, [0] * len(rows), length):
+        hidden = hidden_states(model, input_ids, attention_mask, image_inputs(rows, input_ids))
     last = hidden[torch.arange(len(rows), device=device), lengths - 1]
     return head(last).squeeze(-1).float()
 
@@ -158,11 +184,10 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
 
     In one forward; log p is 0 on padding. Every row has a response token.
     """
-    output = _run(model, batch, output_hidden_states=True)
-    logits = sayable(model, output.logits[:, :-1].float())
+    logits, states = response_logits_and_states(model, batch, 1.0)
     log_probs = chosen_log_probs(logits, batch.response_ids) * batch.response_mask
-    ends = batch.input_ids.shape[1] - batch.length + batch.response_mask.sum(1) - 1
-    return output.hidden_states[-1][torch.arange(len(ends), device=ends.device), ends], log_probs
+    ends = batch.response_mask.sum(1)
+    return states[torch.arange(len(ends), device=ends.device), ends], log_probs
 
 
 def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

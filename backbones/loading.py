@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -219,19 +220,50 @@ def short_name(path: str) -> str:
     return next((name for name, folder in SHIPPED.items() if str(folder) == path), path)
 
 
-def attention_pattern(model: PreTrainedModel, vision: bool = False) -> str:
+def layer_count(model: PreTrainedModel) -> int:
+    """How many layers the language model has."""
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def top_layers(text: str, model: PreTrainedModel) -> int | None:
+    """What `--lora-layers` says: "all" (None), "half" (the top half) or the number of layers at the top.
+
+    Raises:
+        UserError: it says none of them, or more layers than there are.
+    """
+    count = layer_count(model)
+    found = {"all": count, "half": (count + 1) // 2}.get(text) or (int(text) if text.isdecimal() else 0)
+    if not 1 <= found <= count:
+        raise UserError(f"lora_layers: expected 'all', 'half' or 1 to {count} (of the top layers), got {text!r}.")
+    return None if found == count else found
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
+    """The layers of the language model, the lowest first; None where it does not keep them in one list."""
+    lists = (
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == layer_count(model)
+        and not re.search(_NOT_LANGUAGE, name)
+    )
+    return next(lists, None)
+
+
+def attention_pattern(model: PreTrainedModel, vision: bool = False, layers: int | None = None) -> str:
     """A regular expression for the attention projections of the language model, whole names.
 
     Args:
         model: the model.
         vision: those of its vision tower too.
+        layers: those of the top so many layers of the language model; None for all.
 
     Raises:
         UserError: the model calls them by names that are not known here; it lists what the model has. Or it has no
             vision tower.
     """
     config = model.config
-    language = _projections(model, rf"(?!.*({_NOT_LANGUAGE}))", config.get_text_config().num_hidden_layers)
+    language = _projections(model, rf"(?!.*({_NOT_LANGUAGE}))", layer_count(model), layers)
     if not vision:
         return language
     if not sees(config):
@@ -239,13 +271,14 @@ def attention_pattern(model: PreTrainedModel, vision: bool = False) -> str:
     return f"{language}|{_projections(model, rf'(?=.*({_VISION}))', config.vision_config.num_hidden_layers)}"
 
 
-def _projections(model: PreTrainedModel, where: str, layers: int) -> str:
-    """A regular expression for the attention projections of so many layers, among the names that begin `where`."""
+def _projections(model: PreTrainedModel, where: str, layers: int, top: int | None = None) -> str:
+    """A regular expression for the attention projections among the names that begin `where`, of the `top` layers."""
     names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
     names = [n for n in dict.fromkeys(names) if re.match(where, n) and ".lora_" not in n]
     for parent, projections in _ATTENTION:
         pattern = rf"{where}.*\.({parent})\.({'|'.join(projections)})"
         if sum(re.fullmatch(pattern, n) is not None for n in names) == layers * len(projections):
-            return pattern
+            numbers = "|".join(map(str, range(layers - (top or layers), layers)))
+            return pattern if top is None else rf"{where}.*\.({numbers})\.(.*\.)?({parent})\.({'|'.join(projections)})"
     leaves = sorted({n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 1)[-1] for n in names if n.count(".") > 1})
     raise UserError(f"no known attention projections in {type(model).__name__}; it has {', '.join(leaves)}.")

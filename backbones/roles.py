@@ -19,7 +19,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.loading import attention_pattern, base_path_for, load_model
+from backbones.loading import attention_pattern, base_path_for, layer_count, load_model
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 _PROVENANCE = "perlhf.json"
+_HEAD = "head.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,14 @@ class LoRASettings:
     """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
-    on those of the vision tower too.
+    on those of the vision tower too; with `layers`, on the top so many layers of the language model alone.
     """
 
     rank: int = 8
     alpha: float | None = None  # twice the rank where None
     dropout: float = 0.0
     vision: bool = False
+    layers: int | None = None  # of the top; all where None
 
     @property
     def scaled_alpha(self) -> float:
@@ -55,7 +57,10 @@ class Role(ABC):
     Attributes:
         head: the scalar head on the last hidden states, (hidden,) -> (1,), or None.
         trainable: whether its parameters take gradients while it is active.
+        frozen_layers: how many of the language model's lowest layers are as in the bare backbone.
     """
+
+    frozen_layers = 0
 
     def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
         self.backbone, self.name = backbone, name
@@ -113,6 +118,8 @@ class LoRARole(Role):
     def __init__(self, backbone: "Backbone", name: str, settings: LoRASettings, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
         self.settings = settings
+        if settings.layers is not None and not settings.vision:
+            self.frozen_layers = layer_count(backbone.model) - settings.layers
         # Two PPO runs in one process may each have a policy on the same backbone.
         taken = {role.adapter for role in backbone.lora_roles} | set(backbone.dead_adapters)
         self.adapter: str = next(n for n in (name, *(f"{name}_{i}" for i in range(2, 1000))) if n not in taken)
@@ -120,7 +127,7 @@ class LoRARole(Role):
             r=settings.rank,
             lora_alpha=settings.scaled_alpha,
             lora_dropout=settings.dropout,
-            target_modules=attention_pattern(backbone.model, settings.vision),
+            target_modules=attention_pattern(backbone.model, settings.vision, settings.layers),
             task_type="SEQ_CLS" if head else "CAUSAL_LM",
             modules_to_save=["score"] if head else None,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in backbone.model.modules()),
@@ -228,11 +235,55 @@ class FullRole(Role):
         return provenance
 
 
+class HeadRole(Role):
+    """A head on the hidden states of another role, whose adapter it trains along."""
+
+    def __init__(self, backbone: "Backbone", name: str, host: Role, seed: int) -> None:
+        super().__init__(backbone, name, head=True, seed=seed)
+        self.host, self.frozen_layers = host, host.frozen_layers
+        self._active = False
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        before, self._active = self._active, True
+        with self.host.active() as model:
+            self._set_trainable(True)
+            try:
+                yield model
+            finally:
+                self._active = before
+                self._set_trainable(before)
+
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        return {}
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({n: p.detach().cpu().contiguous() for n, p in self.parameters().items()}, folder / _HEAD)
+        known = {
+            "format": 1,
+            "role": self.name,
+            "base_sha256": self.backbone.hash,
+            "lora": None,
+            "host": self.host.name,
+        }
+        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> dict[str, Any]:
+        provenance = read_provenance(folder, "host")
+        check_base(folder, provenance, self.backbone)
+        saved = _read_tensors(folder, _HEAD)
+        self._take(folder, {name: saved.get(name) for name in self.parameters()})
+        return provenance
+
+
 class ReferenceRole(Role):
     """The bare model: adapters off. It trains nothing and has no head."""
 
     def __init__(self, backbone: "Backbone") -> None:
         super().__init__(backbone, "reference", head=False, seed=0)
+        self.frozen_layers = layer_count(backbone.model)
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, end_states_and_log_probs, last_token_scores, like_lengths
+from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
 from backbones.roles import Role, load_role, read_provenance
 from envs.reward_spec import RewardFunction
@@ -132,9 +132,9 @@ class RewardModel:
         with self.role.active() as model:
             if self.log_prob_weight == 0:
                 whole = [prompt + response for prompt, response in rows]
-                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device)
+                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.trunk)
             prompts, responses = [p for p, _ in rows], [r for _, r in rows]
-            batch = TokenBatch.of(prompts, responses, backbone.pad_id, backbone.device)
+            batch = backbone.batch(prompts, responses)
             states, log_probs = end_states_and_log_probs(model, batch)
             return head(states).squeeze(-1).float() + self.log_prob_weight * log_probs.sum(1)
 

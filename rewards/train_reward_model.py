@@ -16,7 +16,7 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.loading import use_threads
+from backbones.loading import top_layers, use_threads
 from backbones.roles import LoRASettings
 from envs.data.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
@@ -44,6 +44,7 @@ class Options:
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
+    lora_layers: str = option("all", "which layers the adapter is on: all, half (the top half) or so many at the top")
     full: bool = option(False, "train all weights instead of an adapter")
     pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
     policy_pairs: int | None = option(
@@ -83,7 +84,8 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision)
+    layers = top_layers(options.lora_layers, backbone.model)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
     role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
     model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=isinstance(task, UISteps))
     clock = Stopwatch()

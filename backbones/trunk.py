@@ -1,0 +1,133 @@
+"""The trunk: the lower layers of a backbone that no adapter changes, run once for a row of tokens.
+
+Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
+row is first asked for and kept, so that policy, value, reference and reward, in every epoch, run on the layers above.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.loading import decoder_layers
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+
+KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
+_ROWS = 32  # in one forward
+
+
+class Trunk:
+    """Hidden states below the adapters, by rows of tokens.
+
+    It keeps nothing while it is closed, and nothing of a backbone that sees: a row of tokens does not say which image
+    they stand for.
+
+    Attributes:
+        depth: how many of the lowest layers it stands for; 0 while it is closed.
+        limit: bytes that it keeps.
+    """
+
+    def __init__(self, backbone: "Backbone", limit: int = KEPT_BYTES) -> None:
+        self._backbone, self.limit = backbone, limit
+        self._layers = None if backbone.vision is not None else decoder_layers(backbone.model)
+        self._as_tuple = False  # how this model's layers return what they give
+        self.close()
+
+    def open(self, depth: int) -> None:
+        """Starts anew, with the states below layer `depth`; 0 leaves it closed."""
+        self.close()
+        self.depth = 0 if self._layers is None else depth
+
+    def close(self) -> None:
+        """Forgets everything."""
+        self.depth, self.bytes = 0, 0
+        self._rows: dict[tuple[int, ...], Tensor] = {}
+
+    @contextmanager
+    def kept(self, depth: int) -> Iterator[None]:
+        """Open inside, closed after."""
+        self.open(depth)
+        try:
+            yield
+        finally:
+            self.close()
+
+    @contextmanager
+    def replayed(self, rows: Sequence[Sequence[int]], starts: Sequence[int], width: int) -> Iterator[None]:
+        """Inside, a forward of the backbone over these rows begins above the trunk, where the active role allows it.
+
+        Args:
+            rows: token ids of each row of the forward, without padding.
+            starts: columns of their first tokens.
+            width: of the forward, padding included.
+        """
+        role = self._backbone.active_role
+        if not self.depth or role is None or role.frozen_layers < self.depth:
+            yield
+            return
+        states = self.states(rows)
+        batch = states[0].new_zeros(len(rows), width, states[0].shape[-1])
+        for i, (start, row) in enumerate(zip(starts, states, strict=True)):
+            batch[i, start : start + len(row)] = row
+        assert self._layers is not None
+        with self._skipped(self._layers[: self.depth], batch):
+            yield
+
+    def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+        """What the trunk gives for each row, (tokens, hidden)."""
+        keys = [tuple(row) for row in rows]
+        missing = list(dict.fromkeys(key for key in keys if key not in self._rows))
+        fresh: dict[tuple[int, ...], Tensor] = {}
+        for i in range(0, len(missing), _ROWS):
+            chunk = missing[i : i + _ROWS]
+            fresh.update(zip(chunk, self._compute(chunk), strict=True))
+        for key, states in fresh.items():
+            if self.bytes + states.nbytes <= self.limit:
+                self._rows[key] = states
+                self.bytes += states.nbytes
+        return [fresh[key] if key in fresh else self._rows[key] for key in keys]
+
+    @torch.no_grad()
+    def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        assert self._layers is not None
+        backbone, width = self._backbone, max(map(len, rows))
+        ids = torch.tensor([[*row, *[backbone.pad_id] * (width - len(row))] for row in rows], device=backbone.device)
+        lengths = torch.tensor([len(row) for row in rows], device=backbone.device)
+        mask = (torch.arange(width, device=backbone.device) < lengths[:, None]).long()
+        caught: list[Tensor] = []
+
+        def catch(_: nn.Module, __: Any, output: Any) -> None:
+            self._as_tuple = isinstance(output, tuple)
+            caught.append(output[0] if self._as_tuple else output)
+
+        with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]):
+            hook = self._layers[self.depth - 1].register_forward_hook(catch)
+            try:
+                model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+            finally:
+                hook.remove()
+        return [row[:length].clone() for row, length in zip(caught[0], lengths.tolist(), strict=True)]
+
+    @contextmanager
+    def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
+        """Inside, these layers hand on what they are given, and the last of them `result` where there is one."""
+        for number, layer in enumerate(layers, start=1):
+            layer.forward = self._handing_on(result if number == len(layers) else None)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                del layer.forward  # the class's own comes back
+
+    def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
+        """A layer's forward that computes nothing."""
+
+        def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+            given = hidden_states if result is None else result
+            return (given, None) if self._as_tuple else given
+
+        return forward

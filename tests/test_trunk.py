@@ -1,0 +1,221 @@
+"""Shortcuts give the plain path's numbers: frozen lower layers run once, V read off the policy's own forward."""
+
+import pytest
+import torch
+from test_backbone import perturb
+from tiny_models import gemma, save_architecture, save_gemma
+
+from agents import PPO, make_vec_env
+from backbones.backbone import Backbone
+from backbones.forward import chosen_log_probs, last_token_scores, log_probs_of, response_logits, response_states
+from backbones.loading import decoder_layers, top_layers
+from backbones.roles import HeadRole, LoRASettings
+from perlhf.errors import UserError
+
+PROMPTS, RESPONSES = [[5, 6, 7], [8, 9, 10, 11, 12], [5]], [[20, 21, 1], [22, 1], [30, 31, 32, 33, 1]]
+ARCHITECTURES = ["Llama", "Qwen3", "OPT", "OPT of two widths", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "Gemma3"]
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def backbone(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    save_gemma(folder) if request.param == "Gemma3" else save_architecture(request.param, folder)
+    return Backbone.load(str(folder))
+
+
+def counted(layer):
+    """How often a layer has run, as a list that grows."""
+    calls = []
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+def figures_and_gradients(backbone, policy, value):
+    """Everything that the roles give for the rows, and the gradients of its sum."""
+    batch = backbone.batch(PROMPTS, RESPONSES)
+    rows = [p + r for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    with policy.active() as model:
+        log_probs = chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids) * batch.response_mask
+        log_probs.square().sum().backward()
+    with value.active() as model:
+        values = value.head(response_states(model, batch)).squeeze(-1) * batch.response_mask
+        scores = last_token_scores(model, value.head, rows, backbone.pad_id, backbone.device, backbone.trunk)
+        (values.square().sum() + scores.square().sum()).backward()
+    figures = [log_probs, values, scores, log_probs_of(backbone.reference, PROMPTS, RESPONSES)]
+    parameters = [*policy.parameters().values(), *value.parameters().values()]
+    gradients = [p.grad for p in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return [f.detach() for f in figures] + gradients
+
+
+def test_above_the_trunk_everything_is_as_on_the_plain_path(backbone):
+    policy = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)), 1)
+    value = perturb(backbone.add_role("value", LoRASettings(2, layers=1), head=True), 2)
+    plain = figures_and_gradients(backbone, policy, value)
+    with backbone.trunk.kept(1):
+        first = figures_and_gradients(backbone, policy, value)
+        again = figures_and_gradients(backbone, policy, value)
+        assert backbone.trunk.bytes == 4 * backbone.hidden_size * sum(map(len, PROMPTS + RESPONSES))
+    for expected, *others in zip(plain, first, again, strict=True):
+        for other in others:
+            assert torch.allclose(expected, other, rtol=1e-5, atol=1e-5)
+
+
+def test_adapters_are_on_the_top_layers_alone(backbone):
+    role = backbone.add_role("policy", LoRASettings(4, layers=1))
+    assert role.frozen_layers == 1
+    assert all(".1." in name for name in role.layers)
+    everywhere = backbone.add_role("policy", LoRASettings(4))
+    assert everywhere.frozen_layers == 0
+    assert len(everywhere.layers) == 2 * len(role.layers)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return gemma(tmp_path_factory.mktemp("gemma"))
+
+
+def test_the_trunk_runs_once_for_a_row(small):
+    role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    calls = counted(decoder_layers(small.model)[0].mlp)
+    with small.trunk.kept(1):
+        for _ in range(3):
+            log_probs_of(role, PROMPTS, RESPONSES)
+            log_probs_of(small.reference, PROMPTS, RESPONSES)
+    assert len(calls) == 1  # one batch, once, for two roles and three rounds
+    log_probs_of(role, PROMPTS, RESPONSES)
+    assert len(calls) == 2  # closed
+
+
+def test_rows_beyond_the_limit_are_computed_anew(small):
+    role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    plain = log_probs_of(role, PROMPTS, RESPONSES)
+    of_first_row = 4 * small.hidden_size * (len(PROMPTS[0]) + len(RESPONSES[0]))
+    before, small.trunk.limit = small.trunk.limit, of_first_row
+    try:
+        with small.trunk.kept(1):
+            for _ in range(2):
+                assert torch.allclose(log_probs_of(role, PROMPTS, RESPONSES), plain, atol=1e-5)
+            assert small.trunk.bytes <= of_first_row
+    finally:
+        small.trunk.limit = before
+
+
+def test_a_role_that_changes_the_lower_layers_does_not_begin_above_them(small):
+    everywhere = perturb(small.add_role("policy", LoRASettings(4)))
+    plain = log_probs_of(everywhere, PROMPTS, RESPONSES)
+    with small.trunk.kept(1):
+        assert torch.equal(log_probs_of(everywhere, PROMPTS, RESPONSES), plain)
+
+
+def test_a_layer_runs_again_after_an_error_above_the_trunk(small):
+    role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    plain = log_probs_of(role, PROMPTS, RESPONSES)
+    inside = small.batch(PROMPTS, RESPONSES).trunk
+    with small.trunk.kept(1), pytest.raises(RuntimeError, match="planted"), role.active(), inside():
+        raise RuntimeError("planted")
+    assert torch.equal(log_probs_of(role, PROMPTS, RESPONSES), plain)
+
+
+@pytest.mark.parametrize(("text", "layers"), [("all", None), ("half", 1), ("1", 1), ("2", None)])
+def test_lora_layers_as_text(small, text, layers):
+    assert top_layers(text, small.model) == layers
+
+
+@pytest.mark.parametrize("text", ["0", "3", "-1", "top", "", "1.5"])
+def test_other_words_for_layers_are_one_clear_line(small, text):
+    with pytest.raises(UserError, match=r"expected 'all', 'half' or 1 to 2 \(of the top layers\), got") as error:
+        top_layers(text, small.model)
+    assert "\n" not in str(error.value)
+
+
+# The same under PPO.
+
+
+def ppo(path, **policy_kwargs):
+    """PPO with a trained policy (so that ratios are not 1), one rollout of it in hand."""
+    env = make_vec_env("HH-v0", 8, seed=0, reward="toy_tasks:starts_with_i")
+    settings = {"backbone": path, "max_new_tokens": 8, **policy_kwargs}
+    algorithm = PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=8, seed=0, device="cpu", ent_coef=0.1)
+    algorithm.learn(8)
+    perturb(algorithm.policy.policy_role, 3)
+    return algorithm
+
+
+def gradients(algorithm):
+    """Of one minibatch of the last rollout, and the figures that are logged of it."""
+    rollout = algorithm.rollout
+    figures = algorithm._accumulate(rollout, rollout.advantages, list(range(len(rollout))))
+    return [p.grad.clone() for p in algorithm.policy.parameters()], figures
+
+
+def agree(one, two):
+    for mine, theirs in zip(one[0], two[0], strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+        assert mine.abs().max() > 0
+    assert one[1] == pytest.approx(two[1], rel=1e-4, abs=1e-5)
+
+
+def test_one_forward_for_policy_and_value_gives_the_gradients_of_two(small, monkeypatch):
+    algorithm = ppo(small.path, value_adapter="shared")
+    policy = algorithm.policy
+    together = gradients(algorithm)
+    monkeypatch.setattr(algorithm, "_losses", lambda: [
+        (policy.value_role, algorithm._policy_loss), (policy.value_role, algorithm._value_loss)
+    ])  # fmt: skip
+    agree(together, gradients(algorithm))
+
+
+def test_a_shared_value_has_no_adapter_and_one_forward_less(small):
+    counts = {}
+    for kind in ("own", "shared"):
+        algorithm = ppo(small.path, value_adapter=kind)
+        calls = counted(small.model.base_model)
+        gradients(algorithm)
+        counts[kind] = len(calls)
+        names = [n for n in algorithm.policy.value_role.parameters() if "lora" in n]
+        assert bool(names) == (kind == "own")
+    assert counts == {"own": 2, "shared": 1}
+
+
+def test_above_the_trunk_the_gradients_of_ppo_are_those_of_the_plain_path(small):
+    algorithm = ppo(small.path, lora_layers="half")
+    plain = gradients(algorithm)
+    small.trunk.open(algorithm.policy.frozen_layers)
+    agree(plain, gradients(algorithm))
+    agree(plain, gradients(algorithm))
+    small.trunk.close()
+
+
+def test_the_trunk_runs_once_in_an_iteration_of_all_epochs(small):
+    env = make_vec_env("HH-v0", 8, seed=0, reward="toy_tasks:starts_with_i")
+    settings = {"backbone": small.path, "max_new_tokens": 8, "lora_layers": "half"}
+    algorithm = PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=4, n_epochs=3, seed=0, device="cpu")
+    algorithm.learn(8)  # with the checks of the first update
+    calls, sampling = counted(decoder_layers(small.model)[0].mlp), []
+    algorithm.policy.sample = lambda *a, sample=algorithm.policy.sample: (sample(*a), sampling.append(len(calls)))[0]
+    algorithm.learn(8, reset_num_timesteps=False)
+    assert len(calls) - sampling[0] == 1  # one batch of 8 rows
+    assert small.trunk.depth == 0
+
+
+@pytest.mark.parametrize("kwargs", [{"value_adapter": "shared"}, {"lora_layers": "1"}])
+def test_such_runs_are_saved_and_loaded(small, tmp_path, kwargs):
+    algorithm = ppo(small.path, **kwargs)
+    algorithm.save(tmp_path / "saved")
+    again = PPO.load(tmp_path / "saved", device="cpu")
+    for role in ("policy_role", "value_role"):
+        mine, theirs = (getattr(a.policy, role) for a in (algorithm, again))
+        assert type(mine) is type(theirs)
+        assert mine.frozen_layers == theirs.frozen_layers
+        for one, two in zip(mine.parameters().values(), theirs.parameters().values(), strict=True):
+            assert torch.equal(one, two)
+
+
+def test_a_saved_head_without_its_weights_is_one_clear_line(small, tmp_path):
+    role = HeadRole(small, "value", small.add_role("policy", LoRASettings(2)), seed=0)
+    role.save(tmp_path)
+    (tmp_path / "head.safetensors").unlink()
+    with pytest.raises(UserError, match="holds no weights"):
+        role.load(tmp_path)
