@@ -106,6 +106,7 @@ class LoRAPolicy(BasePolicy):
             and start.role.backbone is self.backbone
             and isinstance(start.role, FullRole) == full
             and start.log_prob_weight == 0  # else the head is not the whole score
+            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else the trunk would not be one for both
         )
         if not usable or start is None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0

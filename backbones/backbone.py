@@ -70,6 +70,7 @@ class Backbone:
         self.tuner: LoraModel | None = None  # what peft keeps of them
         self.lora_layers: dict[str, LoraLayer] = {}  # the adapted projections, by their plain names
         self.active_role: Role | None = None
+        self.folded_role: Role | None = None  # whose adapter is in the weights now
         self.trunk = Trunk(self)
         self.end_ids = end_ids_of(model, tokenizer)
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)

@@ -44,7 +44,7 @@ def generate(
         Token ids of each response, its end token included; without one where it was cut.
     """
     responses: list[list[int]] = [[] for _ in prompts]
-    with role.active() as model:
+    with role.folded() as model:
         for rows in like_lengths([len(p) for p in prompts], batch_size):
             batch = _Batch(model, role, [prompts[i] for i in rows], allowed)
             for i, response in zip(rows, batch.run(max_new_tokens, temperature, generator), strict=True):

@@ -71,6 +71,10 @@ class Role(ABC):
     def active(self) -> Any:
         """A context manager that gives the model in this role and restores the one before, also after errors."""
 
+    def folded(self) -> Any:
+        """`active`, in the form that samples fastest; nothing may be learned inside, and no other role be active."""
+        return self.active()
+
     @abstractmethod
     def body_parameters(self) -> dict[str, nn.Parameter]:
         """What this role trains in the model, by name, in a fixed order."""
@@ -150,6 +154,26 @@ class LoRARole(Role):
             yield self.backbone.model
         finally:
             _switch(self.backbone, before)
+
+    @contextmanager
+    def folded(self) -> Iterator[PreTrainedModel]:
+        """`active`, with the adapter added into the weights, so that a forward has nothing more to do than the base.
+
+        The weights' own tensors are set aside and come back, bit for bit: subtracting the update again would not give
+        them. bf16 weights stay as they are, since an update of a few optimizer steps is lost in their rounding.
+        """
+        with self.active() as model:
+            layers = [layer for layer in self.layers.values() if layer.get_base_layer().weight.dtype == torch.float32]
+            plain = [layer.get_base_layer().weight for layer in layers]
+            try:
+                self.backbone.folded_role = self
+                for layer in layers:
+                    _fold(layer, self.adapter)
+                yield model
+            finally:
+                self.backbone.folded_role = None
+                for layer, weight in zip(layers, plain, strict=True):
+                    layer.get_base_layer().weight = weight
 
     @property
     def layers(self) -> dict[str, LoraLayer]:
@@ -345,8 +369,22 @@ def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
     backbone.lora_layers = {n: m for n, m in backbone.model.named_modules() if isinstance(m, LoraLayer)}
 
 
+@torch.no_grad()
+def _fold(layer: LoraLayer, adapter: str) -> None:
+    """Gives a projection a weight of its own, W + alpha / rank * B @ A, and takes the adapter off."""
+    base = layer.get_base_layer()
+    base.weight = nn.Parameter(base.weight + layer.get_delta_weight(adapter), requires_grad=False)
+    layer.set_adapter([])
+
+
 def _switch(backbone: "Backbone", role: Role | None) -> None:
-    """Puts the shared model in `role`, and asserts that exactly the role's own parameters take gradients."""
+    """Puts the shared model in `role`, and asserts that exactly the role's own parameters take gradients.
+
+    Raises:
+        RuntimeError: an adapter is folded into the weights, which all roles share.
+    """
+    if backbone.folded_role is not None:
+        raise RuntimeError(f"role {backbone.folded_role.name} is folded into the weights; leave that block first")
     for layer in backbone.lora_layers.values():
         layer.set_adapter([role.adapter] if isinstance(role, LoRARole) else [])
     for other in backbone.lora_roles:

@@ -1,4 +1,4 @@
-"""Shortcuts give the plain path's numbers: frozen lower layers run once, V read off the policy's own forward."""
+"""Shortcuts give the plain path's numbers: frozen layers run once, V off the policy's states, folded adapters."""
 
 import pytest
 import torch
@@ -8,7 +8,8 @@ from tiny_models import gemma, save_architecture, save_gemma
 from agents import PPO, make_vec_env
 from backbones.backbone import Backbone
 from backbones.forward import chosen_log_probs, last_token_scores, log_probs_of, response_logits, response_states
-from backbones.loading import decoder_layers, top_layers
+from backbones.generate import generate
+from backbones.loading import decoder_layers, hash_base, top_layers
 from backbones.roles import HeadRole, LoRASettings
 from perlhf.errors import UserError
 
@@ -219,3 +220,73 @@ def test_a_saved_head_without_its_weights_is_one_clear_line(small, tmp_path):
     (tmp_path / "head.safetensors").unlink()
     with pytest.raises(UserError, match="holds no weights"):
         role.load(tmp_path)
+
+
+# An adapter added into the weights for sampling.
+
+
+@torch.no_grad()
+def logits(backbone, entered):
+    with entered as model:
+        return response_logits(model, backbone.batch(PROMPTS, RESPONSES), 1.0)
+
+
+@pytest.mark.parametrize("settings", [LoRASettings(4), LoRASettings(4, alpha=3.0, layers=1)])
+def test_a_folded_role_says_what_the_role_says(backbone, settings):
+    role = perturb(backbone.add_role("policy", settings))
+    before, weights = hash_base(backbone.model), [p.data_ptr() for p in backbone.model.parameters()]
+    plain = logits(backbone, role.active())
+    assert torch.allclose(logits(backbone, role.folded()), plain, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(logits(backbone, backbone.reference.active()), plain, atol=1e-2)
+    assert hash_base(backbone.model) == before
+    assert [p.data_ptr() for p in backbone.model.parameters()] == weights  # the very tensors, not equal ones
+    assert torch.equal(logits(backbone, role.active()), plain)
+
+
+def test_no_adapter_runs_while_sampling(small):
+    role = perturb(small.add_role("policy", LoRASettings(4)))
+    ran = []
+    for layer in role.layers.values():
+        layer.lora_A[role.adapter].register_forward_hook(lambda *_: ran.append(1))
+    generate(role, PROMPTS, 4, 0.0)
+    assert not ran
+    logits(small, role.active())
+    assert len(ran) == len(role.layers)
+
+
+def test_another_role_cannot_be_entered_while_one_is_folded(small):
+    role = perturb(small.add_role("policy", LoRASettings(4)))
+    for other in (small.reference, small.add_role("reward", LoRASettings(2), head=True), role):
+        with role.folded(), pytest.raises(RuntimeError, match="role policy is folded into the weights"):
+            other.active().__enter__()
+    assert small.active_role is None
+    assert small.folded_role is None
+
+
+def test_the_weights_come_back_after_an_error(small):
+    role, before = perturb(small.add_role("policy", LoRASettings(4))), hash_base(small.model)
+
+    def fail():
+        with role.folded():
+            assert hash_base(small.model) != before
+            raise KeyError("planted")
+
+    with pytest.raises(KeyError, match="planted"):
+        fail()
+    assert hash_base(small.model) == before
+
+
+def test_folding_inside_the_role_leaves_it_trainable(small):
+    role = perturb(small.add_role("policy", LoRASettings(4)))
+    with role.active():
+        with role.folded():
+            assert not any(p.requires_grad for p in role.parameters().values())
+        assert all(p.requires_grad for p in role.parameters().values())
+
+
+def test_greedy_samples_are_the_likeliest_tokens_of_the_unfolded_role(small):
+    role = perturb(small.add_role("policy", LoRASettings(4)))
+    for prompt, said in zip(PROMPTS, generate(role, PROMPTS, 6, 0.0), strict=True):
+        with role.active() as model, torch.no_grad():
+            likeliest = response_logits(model, small.batch([prompt], [said]), 1.0)[0].argmax(-1)
+        assert likeliest.tolist() == said
