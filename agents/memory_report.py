@@ -1,13 +1,15 @@
 """`--memory-report`: what a run will hold by role, before anything is loaded, and what it did hold."""
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
 from agents.policy import LoRAPolicy
 from backbones.backbone import MAX_PROMPT_TOKENS
 from backbones.generate import ROWS
-from backbones.memory import Held, MemoryPlan, Shape, plan_memory
+from backbones.loading import top_layers
+from backbones.memory import Adapters, Held, MemoryPlan, Shape, plan_memory, skeleton
+from backbones.precision import Precision
 from backbones.roles import LoRASettings, Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
@@ -21,6 +23,9 @@ class Choices(Protocol):
     max_new_tokens: int
     lora_rank: int
     lora_vision: bool
+    lora_layers: str
+    value_adapter: Literal["own", "shared"]
+    precision: Precision
     value_rank: int
     full: bool
     reward: str
@@ -31,13 +36,18 @@ def plan_of(options: Choices, backbone: str) -> MemoryPlan:
 
     A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
     """
-    policy, value = (LoRASettings(r, vision=options.lora_vision) for r in (options.lora_rank, options.value_rank))
     rows = min(ROWS, options.n_envs)
     shape = Shape(MAX_PROMPT_TOKENS, options.max_new_tokens, rows, options.micro_batch_size)
+    layers = top_layers(options.lora_layers, skeleton(backbone))
+    policy, value = (
+        LoRASettings(rank, vision=options.lora_vision, layers=layers)
+        for rank in (options.lora_rank, options.value_rank)
+    )
     reward = None if options.reward == "gold" else value
     if options.full:
-        return plan_memory(backbone, None, None, reward, shape)
-    return plan_memory(backbone, policy, value, reward, shape)
+        return plan_memory(backbone, Adapters(None, None, reward), shape)
+    adapters = Adapters(policy, value, reward, options.value_adapter == "shared")
+    return plan_memory(backbone, adapters, shape, options.precision)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:

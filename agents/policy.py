@@ -21,6 +21,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.loading import top_layers
+from backbones.precision import Precision
 from backbones.roles import FullRole, HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
@@ -45,6 +46,7 @@ class LoRAPolicy(BasePolicy):
         temperature: of sampling, and of every log-probability in training.
         seed: of the adapters and of sampling.
         device: where the backbone lives.
+        precision: of the backbone's weights, see `backbones.precision`.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
     """
@@ -67,11 +69,12 @@ class LoRAPolicy(BasePolicy):
         temperature: float = 1.0,
         seed: int = 0,
         device: str | torch.device = "cpu",
+        precision: Precision = "fp32",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
     ) -> None:
         super().__init__(observation_space, action_space)
-        self.backbone = Backbone.load(backbone, device)
+        self.backbone = Backbone.load(backbone, device, precision)
         self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
         self.temperature = temperature
         layers = top_layers(lora_layers, self.backbone.model)
@@ -161,7 +164,7 @@ class LoRAPolicy(BasePolicy):
             return *self.log_probs(self.policy_role, batch, entropy_gradient), self.values(batch)
         with self.value_role.active() as model:
             logits, states = response_logits_and_states(model, batch, self.temperature)
-            values = self._read_values(states[:, :-1])
+            values = self._read_values(states[:, :-1].detach())
         return *_said(logits, batch, entropy_gradient), values
 
     def _read_values(self, states: Tensor) -> Tensor:

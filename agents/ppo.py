@@ -34,6 +34,7 @@ from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
 from backbones.forward import TokenBatch, like_lengths
+from backbones.loading import hash_base
 from backbones.roles import LoRASettings, Role
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
@@ -156,7 +157,8 @@ class PPO(OnPolicyAlgorithm):
             if settings.get("backbone", "tiny") == "tiny":
                 settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
             # First of all, and held: the env's reward model then takes this copy, on this device.
-            backbone = Backbone.load(settings["backbone"], settings["device"])  # noqa: F841
+            found = (settings["backbone"], settings["device"], settings.get("precision", "fp32"))
+            backbone = Backbone.load(*found)  # noqa: F841
             start = learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
@@ -223,6 +225,7 @@ class PPO(OnPolicyAlgorithm):
             fresh = self._n_updates == 0
             self._check(preflight.before_update(self.policy, rollout, self.score_settings, fresh))
             weights = [p.detach().clone() for p in self.policy.parameters()]
+            base = hash_base(self.policy.backbone.model)
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         advantages = F.normalize(rollout.advantages, rollout.response_mask)
@@ -237,7 +240,7 @@ class PPO(OnPolicyAlgorithm):
         self._n_updates += self.n_epochs
         self.policy.backbone.trunk.close()
         if first:
-            self._check(preflight.after_update(self.policy, self.policy.backbone.hash, weights))
+            self._check(preflight.after_update(self.policy, base, weights))
         self._adapt_kl(rollout)
         self._log_training(rollout, stats)
 

@@ -16,7 +16,7 @@ from agents.rollout import Rollout, ScoreSettings
 from backbones.loading import hash_base
 from perlhf.errors import UserError
 
-_TOLERANCE = 1e-4  # of |ratio - 1| in float32 across batch shapes
+_TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1}  # of |ratio - 1| across batch shapes
 
 
 class Check(NamedTuple):
@@ -86,7 +86,12 @@ def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
     old = rollout.old_log_probs[: len(rows), : batch.length]
     gap = float((((log_probs.cpu() - old).exp() - 1) * batch.response_mask.cpu()).abs().max())
     causes = "dropout is on; padding or position ids differ between batches; reduced precision"
-    return Check("ratio is 1 before any update", gap < _TOLERANCE, f"largest |ratio - 1| {gap:.1e}", causes)
+    return Check(
+        "ratio is 1 before any update",
+        gap < _TOLERANCE[policy.backbone.precision],
+        f"largest |ratio - 1| {gap:.1e}",
+        causes,
+    )
 
 
 def _mask(policy: LoRAPolicy, rollout: Rollout) -> Check:

@@ -91,6 +91,7 @@ class Options:
     )
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     full: bool = option(False, "train all weights instead of adapters")
+    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
     max_new_tokens: int = option(64, "where a response is cut", low=1)
     temperature: float = option(1.0, "of sampling", above=0)
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
@@ -226,14 +227,14 @@ def policy_kwargs(options: Options) -> dict[str, Any]:
     """The options that are the policy's."""
     names = (
         "backbone", "lora_rank", "lora_alpha", "lora_vision", "lora_layers", "value_adapter", "value_rank", "full",
-        "max_new_tokens", "temperature",
+        "precision", "max_new_tokens", "temperature",
     )  # fmt: skip
     return {name: getattr(options, name) for name in names}
 
 
 def backbone_of(options: Options) -> Backbone:
     """The backbone of the run."""
-    return Backbone.load(backbone_name(options.backbone, env_id(options.env)), options.device)
+    return Backbone.load(backbone_name(options.backbone, env_id(options.env)), options.device, options.precision)
 
 
 def learning_rate(options: Options) -> Any:

@@ -11,7 +11,7 @@ one already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class Options:
     eval_records: int = option(500, "held-out responses to measure the loss on", low=1)
     seed: int = option(0, "of the adapter and of the order of the records", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
+    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
     device: str = option("cpu", "where to run")
 
 
@@ -68,7 +69,7 @@ def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     name = env_id(options.env)
     task, held_out = text_tasks(name, options.env_options, options.data, ("train", "test"))
-    backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
+    backbone = Backbone.load(backbone_name(options.backbone, name), options.device, options.precision)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))

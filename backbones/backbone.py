@@ -27,6 +27,7 @@ from backbones.loading import (
     sees,
     short_name,
 )
+from backbones.precision import Precision, reduce_precision
 from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.trunk import Trunk
 from backbones.vision import ImagePrompt, Vision
@@ -34,7 +35,7 @@ from backbones.vision import ImagePrompt, Vision
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512
 
-_loaded: WeakValueDictionary[tuple[str, torch.device], "Backbone"] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, torch.device, Precision], "Backbone"] = WeakValueDictionary()
 _last_device = torch.device("cpu")  # the one that was asked for last
 
 
@@ -51,6 +52,7 @@ class Backbone:
         vision: how it sees; None of a model for text alone.
         reference: the role with no adapter at all.
         trunk: what its lower layers give, kept while it is open.
+        precision: of its weights; adapters are float32 always.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class Backbone:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         processor: ProcessorMixin | None = None,
+        precision: Precision = "fp32",
     ) -> None:
-        self.path = path
+        self.path, self.precision = path, precision
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.vision = None if processor is None else Vision(processor, model)
@@ -77,9 +80,14 @@ class Backbone:
         self._prefix_ids, self._suffix_ids = _added_ids(tokenizer)
         self._space = _space_before_response(tokenizer)
         self._hash: str | None = None
+        if precision != "fp32":
+            self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
+            reduce_precision(model, precision)
 
     @classmethod
-    def load(cls, name: str = "tiny", device: str | torch.device | None = None) -> "Backbone":
+    def load(
+        cls, name: str = "tiny", device: str | torch.device | None = None, precision: Precision | None = None
+    ) -> "Backbone":
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 
         A model whose config has a part for vision takes images with its prompts. Only safetensors weights are read
@@ -89,6 +97,7 @@ class Backbone:
             name: "tiny", a folder or a hub id.
             device: where it shall be. None takes it where it is, or puts it on the device that was asked for last
                 (the CPU at first), so that whoever knows of no device shares the copy of those who do.
+            precision: of its weights; None takes the copy in memory as it is, or float32.
 
         Raises:
             BackboneError: nothing by that name, no causal language model in it, or no such device.
@@ -97,14 +106,14 @@ class Backbone:
         path = resolve_path(name)
         if device is not None:
             _last_device = find_device(device)
-        elif live := next((b for b in _live() if b.path == path), None):
-            return live
-        backbone = _loaded.get((path, _last_device))
+        known = (b for b in _live() if b.path == path and precision in (None, b.precision))
+        backbone = next((b for b in known if device is None or b.device == _last_device), None)
         if backbone is None:
             model, tokenizer = load_model(path), load_tokenizer(path)
             check_causal(path, model)
             processor = load_processor(path) if sees(model.config) else None
-            backbone = _loaded[path, _last_device] = cls(path, model.to(_last_device), tokenizer, processor)
+            backbone = cls(path, model.to(_last_device), tokenizer, processor, precision or "fp32")
+            _loaded[path, _last_device, backbone.precision] = backbone
         return backbone
 
     @classmethod
@@ -213,7 +222,7 @@ class Backbone:
 
     @property
     def hash(self) -> str:
-        """sha256 of the base weights. Adapters record it, and training must not change it."""
+        """sha256 of the base weights as they were loaded, before any loss of precision; adapters record it."""
         if self._hash is None:
             self._hash = hash_base(self.model)
         return self._hash

@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
 from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
+from backbones.precision import Precision, reduce_precision
 from backbones.roles import LoRASettings
 from perlhf.errors import one_line
 
@@ -48,11 +49,13 @@ class MemoryPlan:
 
     Attributes:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
+        plain: of the weights in float32, as models of their own would hold them.
         cache: keys and values of the rows that are sampled side by side.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
     """
 
     roles: Mapping[str, Held]
+    plain: int
     cache: int
     activations: int
 
@@ -64,8 +67,7 @@ class MemoryPlan:
     @property
     def four_models(self) -> int:
         """The same with policy, reference, value and reward as models of their own, the two trained ones in full."""
-        base = self.roles["reference"].weights
-        trained, frozen = Held.trained(base).total, base
+        trained, frozen = Held.trained(self.plain).total, self.plain
         return _TRAINED * trained + (_MODELS - _TRAINED) * frozen + max(self.cache, self.activations)
 
 
@@ -78,35 +80,41 @@ class Shape(NamedTuple):
     micro_batch: int  # in one forward of training
 
 
-def plan_memory(
-    name: str, policy: LoRASettings | None, value: LoRASettings | None, reward: LoRASettings | None, shape: Shape
-) -> MemoryPlan:
-    """What the roles of PPO will hold on a backbone, in float32.
+class Adapters(NamedTuple):
+    """What is on the backbone: settings of LoRA, or None."""
+
+    policy: LoRASettings | None  # None where all weights are trained, on a copy
+    value: LoRASettings | None  # likewise; its head is not in it
+    reward: LoRASettings | None  # None where no model gives the reward
+    value_is_shared: bool = False  # V has nothing but its head
+
+
+def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
+    """What the roles of PPO will hold on a backbone.
 
     Args:
         name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read.
-        policy, value: the adapters; None where all weights are trained, on copies.
-        reward: the adapter of the reward model; None where no model gives the reward.
+        adapters: what is on it.
         shape: how many tokens there are.
+        precision: of the backbone's weights.
 
     Raises:
         BackboneError: there is no config that a model could be made of.
     """
     model = skeleton(name)
-    base = _bytes(model.parameters())
+    plain = _bytes(model.parameters())
+    reduce_precision(model, precision)
     head = 4 * int(model.get_output_embeddings().weight.shape[-1])
-    sizes = {
-        role: base if lora is None else _adapter_bytes(model, lora) for role, lora in (("p", policy), ("v", value))
-    }
+    value = 0 if adapters.value_is_shared else _trained_bytes(model, adapters.value)
     roles = {
-        "reference": Held(base),
-        "policy": Held.trained(sizes["p"]),
-        "value": Held.trained(sizes["v"] + head),
+        "reference": Held(_bytes(model.parameters())),
+        "policy": Held.trained(_trained_bytes(model, adapters.policy)),
+        "value": Held.trained(value + head),
     }
-    if reward is not None:
-        roles["reward"] = Held(_adapter_bytes(model, reward) + head)
+    if adapters.reward is not None:
+        roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-    return MemoryPlan(roles, cache, _activation_bytes(model, policy, shape))
+    return MemoryPlan(roles, plain, cache, _activation_bytes(model, adapters.policy, shape))
 
 
 def skeleton(name: str) -> PreTrainedModel:
@@ -132,9 +140,11 @@ def _bytes(tensors: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _adapter_bytes(model: PreTrainedModel, lora: LoRASettings) -> int:
-    """Of A and B of every projection that is adapted: rank * (in + out) numbers each."""
-    pattern = attention_pattern(model, lora.vision)
+def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
+    """Of A and B of every projection that is adapted, rank * (in + out) numbers each; of all weights for None."""
+    if lora is None:
+        return _bytes(model.parameters())
+    pattern = attention_pattern(model, lora.vision, lora.layers)
     sides = (sum(m.weight.shape) for name, m in model.named_modules() if re.fullmatch(pattern, name))
     return 4 * lora.rank * sum(sides)
 
@@ -150,7 +160,7 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     if policy is None:
         model.requires_grad_(True)
     else:
-        wanted = attention_pattern(model, policy.vision)
+        wanted = attention_pattern(model, policy.vision, policy.layers)
         transposed = any(isinstance(module, Conv1D) for module in model.modules())
         lora = LoraConfig(r=policy.rank, target_modules=wanted, fan_in_fan_out=transposed)
         with torch.device("meta"):

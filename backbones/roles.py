@@ -20,6 +20,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.loading import attention_pattern, base_path_for, layer_count, load_model
+from backbones.low_rank import UpProjection
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
@@ -213,6 +214,8 @@ class FullRole(Role):
 
     def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
+        if backbone.precision != "fp32":
+            raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
         self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
@@ -367,6 +370,10 @@ def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
         backbone.tuner.peft_config[adapter] = config
         backbone.tuner.inject_adapter(backbone.model, adapter)
     backbone.lora_layers = {n: m for n, m in backbone.model.named_modules() if isinstance(m, LoraLayer)}
+    for layer in backbone.lora_layers.values():
+        if adapter in layer.lora_B:
+            layer.lora_A[adapter].float()  # peft takes over the type of the weights, which may be bf16
+            layer.lora_B[adapter].float().__class__ = UpProjection
 
 
 @torch.no_grad()

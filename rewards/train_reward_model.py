@@ -9,7 +9,7 @@ metrics.jsonl and summary.json with held-out accuracy beside what needs no model
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -62,6 +62,7 @@ class Options:
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
     seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
+    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
     device: str = option("cpu", "where to run")
 
 
@@ -75,7 +76,7 @@ def train(options: Options) -> RewardModel:
     name = env_id(options.env)
     task, held_out = tasks_of(options)
     preferences = preferences_of(task)
-    backbone = Backbone.load(backbone_name(options.backbone, name), options.device)
+    backbone = Backbone.load(backbone_name(options.backbone, name), options.device, options.precision)
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)

@@ -9,7 +9,7 @@ from agents.memory_report import describe_plan, held_by, plan_of
 from backbones.backbone import Backbone
 from backbones.forward import TokenBatch, chosen_log_probs, response_logits
 from backbones.loading import BackboneError
-from backbones.memory import Held, MemoryPlan, Shape, plan_memory, saved_bytes, skeleton
+from backbones.memory import Adapters, Held, MemoryPlan, Shape, plan_memory, saved_bytes, skeleton
 from backbones.roles import LoRASettings
 from perlhf.run_folder import read_summary
 
@@ -23,7 +23,7 @@ def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
     norms = 2 * (4 * 32 + 2 * 8) + 32
     weights = 4 * (vocabulary * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 96) + norms)
     rank_8, rank_4 = (4 * 2 * 4 * rank * (32 + 32) for rank in (8, 4))
-    plan = plan_memory(path, LoRASettings(8), LoRASettings(4), LoRASettings(4), SHAPE)
+    plan = plan_memory(path, Adapters(LoRASettings(8), LoRASettings(4), LoRASettings(4)), SHAPE)
     head = 4 * 32
     assert plan.roles == {
         "reference": Held(weights),
@@ -37,8 +37,28 @@ def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
     assert plan.four_models == 10 * weights + more
 
 
+def test_the_plan_of_what_saves_most_by_hand(tmp_path):
+    """bf16 linear maps, the tied LM head among them; adapters on one of two layers; a head alone for V."""
+    path = str(save_gemma(tmp_path))
+    vocabulary = len(Backbone.load(path).tokenizer)
+    norms, linear = 2 * (4 * 32 + 2 * 8) + 32, vocabulary * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 96)
+    settings = LoRASettings(8, layers=1)
+    plan = plan_memory(path, Adapters(settings, settings, None, value_is_shared=True), SHAPE, "mixed")
+    rank_8, head = 4 * 4 * 8 * (32 + 32), 4 * 32
+    assert plan.roles == {
+        "reference": Held(2 * linear + 4 * norms),
+        "policy": Held(rank_8, rank_8, 2 * rank_8),
+        "value": Held(head, head, 2 * head),
+    }
+    assert plan.plain == 4 * (linear + norms)
+    more = max(plan.cache, plan.activations)
+    assert plan.four_models == 10 * plan.plain + more
+    everywhere = plan_memory(path, Adapters(LoRASettings(8), settings, None), SHAPE)
+    assert plan.activations < everywhere.activations
+
+
 def test_full_training_copies_the_model_for_policy_and_value(tmp_path):
-    plan = plan_memory(str(save_gemma(tmp_path)), None, None, None, SHAPE)
+    plan = plan_memory(str(save_gemma(tmp_path)), Adapters(None, None, None), SHAPE)
     base = plan.roles["reference"].weights
     assert plan.roles["policy"] == Held(base, base, 2 * base)
     assert plan.roles["value"].weights == base + 4 * 32
@@ -48,7 +68,7 @@ def test_full_training_copies_the_model_for_policy_and_value(tmp_path):
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "OPT", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "sees"])
 def test_the_plan_is_what_autograd_keeps(name, tmp_path):
     path = str(save_seeing_gemma(tmp_path) if name == "sees" else save_architecture(name, tmp_path))
-    plan = plan_memory(path, LoRASettings(8), LoRASettings(4), None, SHAPE)
+    plan = plan_memory(path, Adapters(LoRASettings(8), LoRASettings(4), None), SHAPE)
     backbone = Backbone.load(path)
     role = backbone.add_role("policy", LoRASettings(8))
     assert plan.roles["reference"].weights == 4 * backbone.parameter_count
@@ -71,7 +91,7 @@ def test_a_storage_counts_once_and_weights_do_not():
 def test_nothing_is_loaded_for_a_plan(tmp_path):
     path = save_gemma(tmp_path)
     (path / "model.safetensors").unlink()
-    assert plan_memory(str(path), LoRASettings(8), LoRASettings(4), None, SHAPE).total > 0
+    assert plan_memory(str(path), Adapters(LoRASettings(8), LoRASettings(4), None), SHAPE).total > 0
     assert {p.device.type for p in skeleton(str(path)).parameters()} == {"meta"}
 
 
@@ -93,7 +113,7 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
 
 def test_the_table_says_every_role_and_the_sum():
     mb = 2**20
-    plan = MemoryPlan({"reference": Held(10 * mb), "policy": Held.trained(mb)}, 3 * mb, 6 * mb)
+    plan = MemoryPlan({"reference": Held(10 * mb), "policy": Held.trained(mb)}, 10 * mb, 3 * mb, 6 * mb)
     assert describe_plan(plan).split("\n") == [
         "planned, MB    weights gradients      Adam",
         "reference         10.0       0.0       0.0",

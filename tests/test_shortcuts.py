@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
 
@@ -9,7 +11,9 @@ from agents import PPO, make_vec_env
 from backbones.backbone import Backbone
 from backbones.forward import chosen_log_probs, last_token_scores, log_probs_of, response_logits, response_states
 from backbones.generate import generate
-from backbones.loading import decoder_layers, hash_base, top_layers
+from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
+from backbones.low_rank import UpProjection
+from backbones.precision import HalfLinear
 from backbones.roles import HeadRole, LoRASettings
 from perlhf.errors import UserError
 
@@ -290,3 +294,104 @@ def test_greedy_samples_are_the_likeliest_tokens_of_the_unfolded_role(small):
         with role.active() as model, torch.no_grad():
             likeliest = response_logits(model, small.batch([prompt], [said]), 1.0)[0].argmax(-1)
         assert likeliest.tolist() == said
+
+
+# Thin products.
+
+
+@given(st.integers(1, 20), st.integers(1, 3), st.integers(1, 7), st.integers(0, 2**16))
+def test_an_up_projection_gives_what_a_linear_map_gives(rank, rows, out, seed):
+    generator = torch.Generator().manual_seed(seed)
+    plain = torch.nn.Linear(rank, out, bias=False).double()
+    thin = torch.nn.Linear(rank, out, bias=False).double()
+    thin.load_state_dict(plain.state_dict())
+    thin.__class__ = UpProjection
+    results = []
+    for linear in (plain, thin):
+        low = torch.randn(rows, 4, rank, generator=generator.manual_seed(seed), dtype=torch.double, requires_grad=True)
+        up = linear(low)
+        up.square().sum().backward()
+        results.append((up, low.grad, linear.weight.grad))
+    for one, two in zip(*results, strict=True):
+        assert torch.allclose(one, two, rtol=1e-10, atol=1e-12)
+
+
+def test_adapters_use_it(small):
+    role = small.add_role("policy", LoRASettings(4))
+    assert {type(layer.lora_B[role.adapter]) for layer in role.layers.values()} == {UpProjection}
+
+
+# Precision.
+
+
+def reduced(path, precision):
+    """A model of a folder on its own in memory, whatever else is loaded from there."""
+    return Backbone(path, load_model(path), load_tokenizer(path), precision=precision)
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen3", "GPTNeoX", "Gemma3"])
+@pytest.mark.parametrize(("precision", "gap"), [("mixed", 0.05), ("bf16", 0.1)])
+def test_reduced_precision_says_nearly_the_same(name, precision, gap, tmp_path):
+    path = str(save_gemma(tmp_path) if name == "Gemma3" else save_architecture(name, tmp_path))
+    plain, half = reduced(path, "fp32"), reduced(path, precision)
+    one, two = (log_probs_of(perturb(b.add_role("policy", LoRASettings(4))), PROMPTS, RESPONSES) for b in (plain, half))
+    assert torch.allclose(one, two, atol=gap)
+    assert not torch.equal(one, two)
+    assert half.hash == plain.hash  # adapters of one are adapters of the other
+    assert hash_base(half.model) != half.hash
+
+
+def test_mixed_halves_the_linear_weights_and_leaves_all_else_in_float32(small):
+    half = reduced(small.path, "mixed")
+    role = half.add_role("policy", LoRASettings(4))
+    types = {n: m.weight.dtype for n, m in half.model.named_modules() if isinstance(m, HalfLinear)}
+    assert len(types) == 2 * 7 + 1
+    assert set(types.values()) == {torch.bfloat16}
+    assert {p.dtype for p in role.parameters().values()} == {torch.float32}
+    norms = [p.dtype for n, p in half.model.named_parameters() if "norm" in n]
+    assert set(norms) == {torch.float32}
+    with role.active() as model:
+        states = model.base_model(input_ids=torch.tensor([[5, 6]])).last_hidden_state
+    assert states.dtype == torch.float32
+
+
+def test_gradients_in_mixed_precision_point_where_those_of_float32_do(small):
+    found = []
+    for backbone in (reduced(small.path, "fp32"), reduced(small.path, "mixed")):
+        role = perturb(backbone.add_role("policy", LoRASettings(4)))
+        batch = backbone.batch(PROMPTS, RESPONSES)
+        with role.active() as model:
+            chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids).sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in role.parameters().values()]))
+    assert torch.cosine_similarity(*found, dim=0) > 0.999
+
+
+def test_adapters_are_not_folded_into_bf16_weights(small):
+    half = reduced(small.path, "mixed")
+    role = perturb(half.add_role("policy", LoRASettings(4)))
+    assert torch.equal(logits(half, role.folded()), logits(half, role.active()))
+
+
+def test_a_model_in_memory_is_shared_with_who_asks_for_no_precision(tmp_path):
+    path = str(save_gemma(tmp_path))
+    half = Backbone.load(path, precision="mixed")
+    assert Backbone.load(path) is half
+    whole = Backbone.load(path, precision="fp32")
+    assert whole is not half
+    assert Backbone.load(path, precision="mixed") is half
+    assert Backbone.of_hash(whole.hash, path) in (whole, half)
+
+
+def test_unknown_precisions_and_full_tuning_in_bf16_are_one_clear_line(small):
+    with pytest.raises(UserError, match=r"no precision 'bf17'. Did you mean 'bf16'"):
+        reduced(small.path, "bf17")
+    with pytest.raises(UserError, match="trains all weights, which takes float32; --precision is mixed"):
+        reduced(small.path, "mixed").add_role("policy", None)
+
+
+def test_ppo_learns_in_mixed_precision_with_everything_shared(small):
+    algorithm = ppo(small.path, value_adapter="shared", lora_layers="half", precision="mixed")
+    assert algorithm.policy.backbone.precision == "mixed"
+    before = [p.clone() for p in algorithm.policy.parameters()]
+    algorithm.learn(8, reset_num_timesteps=False)  # the checks of the first update passed
+    assert any(not torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))

@@ -1,0 +1,53 @@
+"""Numbers of half the size: the frozen weights in bf16, the adapters always in float32.
+
+"mixed": linear maps multiply in bf16 (float32 sums inside), and all between them, attention and the log-softmax too, is
+float32. "bf16": everything but adapters and heads. Attention in bf16 is slower than in float32 on a CPU.
+"""
+
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from perlhf.errors import UserError, did_you_mean
+
+Precision = Literal["fp32", "mixed", "bf16"]
+
+
+class HalfLinear(nn.Linear):
+    """A frozen linear map with bf16 weights, from and to the type of its input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input.to(self.weight.dtype), self.weight, self.bias).to(input.dtype)
+
+
+@torch.no_grad()
+def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
+    """Changes a plain model's weights in place, before it has any adapter.
+
+    Raises:
+        UserError: no such precision.
+    """
+    if precision not in get_args(Precision):
+        raise UserError(f"no precision {precision!r}.{did_you_mean(str(precision), get_args(Precision))}")
+    if precision == "bf16":
+        model.to(torch.bfloat16)
+    if precision == "mixed":
+        for module in model.modules():
+            if type(module) is nn.Linear:
+                module.to(torch.bfloat16)
+                module.__class__ = HalfLinear
+        _read_in_float32(model)
+
+
+def _read_in_float32(model: PreTrainedModel) -> None:
+    """Embeddings that share their weight with the LM head are bf16 now; what they give shall not be."""
+    embeddings = model.get_input_embeddings()
+    if embeddings.weight.dtype == torch.bfloat16:
+        embeddings.register_forward_hook(_widened)
+
+
+def _widened(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+    return output.float()
