@@ -83,7 +83,7 @@ class LoRAPolicy(BasePolicy):
         if value_settings is not None:
             value_start = None
         adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision, layers=layers)
-        self.value_role: Role = HeadRole(self.backbone, "value", self.policy_role, seed + 1)
+        self.value_role: Role = HeadRole(self.backbone, "value", self.policy_role)
         self.value_offset = 0.0
         if value_adapter == "own":
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
@@ -164,11 +164,14 @@ class LoRAPolicy(BasePolicy):
             return *self.log_probs(self.policy_role, batch, entropy_gradient), self.values(batch)
         with self.value_role.active() as model:
             logits, states = response_logits_and_states(model, batch, self.temperature)
-            values = self._read_values(states[:, :-1].detach())
+            values = self._read_values(states[:, :-1])
         return *_said(logits, batch, entropy_gradient), values
 
     def _read_values(self, states: Tensor) -> Tensor:
         assert self.value_role.head is not None
+        if self.shares_states:
+            # The value loss would pull at the policy's adapter, the harder the larger the returns are.
+            states = states.detach()
         return self.value_role.head(states).squeeze(-1).float() + self.value_offset
 
     @torch.no_grad()

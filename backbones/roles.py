@@ -263,10 +263,11 @@ class FullRole(Role):
 
 
 class HeadRole(Role):
-    """A head on the hidden states of another role, whose adapter it trains along."""
+    """A head on the hidden states of another role, and nothing else of its own. It says 0 at the start."""
 
-    def __init__(self, backbone: "Backbone", name: str, host: Role, seed: int) -> None:
-        super().__init__(backbone, name, head=True, seed=seed)
+    def __init__(self, backbone: "Backbone", name: str, host: Role) -> None:
+        super().__init__(backbone, name, head=True, seed=0)
+        nn.init.zeros_(cast(nn.Linear, self.head).weight)
         self.host, self.frozen_layers = host, host.frozen_layers
         self._active = False
 

@@ -172,6 +172,18 @@ def test_one_forward_for_policy_and_value_gives_the_gradients_of_two(small, monk
     agree(together, gradients(algorithm))
 
 
+def test_a_shared_value_says_0_at_first_and_its_loss_does_not_reach_the_policy(small):
+    algorithm = ppo(small.path, value_adapter="shared")
+    policy, rollout = algorithm.policy, algorithm.rollout
+    assert HeadRole(small, "value", policy.policy_role).head.weight.abs().max() == 0
+    batch = policy.batch(rollout.prompts[:2], rollout.responses[:2])
+    policy.optimizer.zero_grad()
+    with policy.value_role.active():
+        algorithm._value_loss(rollout, rollout.advantages, [0, 1], batch)[0].backward()
+    assert policy.value_role.head.weight.grad.abs().max() > 0
+    assert all(p.grad is None for p in policy.policy_role.parameters().values())
+
+
 def test_a_shared_value_has_no_adapter_and_one_forward_less(small):
     counts = {}
     for kind in ("own", "shared"):
@@ -219,7 +231,7 @@ def test_such_runs_are_saved_and_loaded(small, tmp_path, kwargs):
 
 
 def test_a_saved_head_without_its_weights_is_one_clear_line(small, tmp_path):
-    role = HeadRole(small, "value", small.add_role("policy", LoRASettings(2)), seed=0)
+    role = HeadRole(small, "value", small.add_role("policy", LoRASettings(2)))
     role.save(tmp_path)
     (tmp_path / "head.safetensors").unlink()
     with pytest.raises(UserError, match="holds no weights"):
