@@ -1,6 +1,7 @@
 """`Backbone`: a frozen causal language model with its tokenizer, loaded once in a process."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from weakref import WeakSet, WeakValueDictionary
 
@@ -27,6 +28,7 @@ from backbones.loading import (
     sees,
     short_name,
 )
+from backbones.packing import packs
 from backbones.precision import Precision, reduce_precision
 from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.trunk import Trunk
@@ -213,6 +215,11 @@ class Backbone:
     def batch(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> TokenBatch:
         """Rows as padded tensors."""
         return TokenBatch.of(prompts, responses, self.pad_id, self.device, self.trunk)
+
+    @cached_property
+    def packs(self) -> bool:
+        """Whether responses to one prompt can stand in one row, see `backbones.packing`."""
+        return packs(self)
 
     def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.trunk import Trunk
+from backbones.trunk import Piece, Trunk
 from backbones.vision import image_inputs, sayable
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ class TokenBatch(NamedTuple):
         batch = cls(input_ids, attention_mask, positions(attention_mask), response_ids, response_mask, shown)
         if trunk is None:
             return batch
-        whole = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
-        starts = [width - len(prompt) for prompt in prompts]
-        return batch._replace(trunk=partial(trunk.replayed, whole, starts, input_ids.shape[1]))
+        pieces = [
+            Piece([*prompt, *response], i, width - len(prompt))
+            for i, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
+        ]
+        return batch._replace(trunk=partial(trunk.replayed, pieces, (len(rows), input_ids.shape[1])))
 
     @property
     def length(self) -> int:
@@ -101,18 +103,22 @@ def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
     with batch.trunk():
-        hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.image_inputs)
+        hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.image_inputs)
     return hidden[:, -batch.length - 1 : -1]
 
 
 def hidden_states(
-    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, images: Mapping[str, Tensor]
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor,
+    images: Mapping[str, Tensor],
 ) -> Tensor:
     """Last hidden states of all positions, (B, L, hidden)."""
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
-        position_ids=positions(attention_mask),
+        position_ids=position_ids,
         use_cache=False,
         **images,
     )
@@ -173,8 +179,10 @@ def last_token_scores(
     input_ids = torch.tensor([[*row, *[pad_id] * (length - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     attention_mask = (torch.arange(length, device=device) < lengths[:, None]).long()
-    with nullcontext() if trunk is None else trunk.replayed(rows, [0] * len(rows), length):
-        hidden = hidden_states(model, input_ids, attention_mask, image_inputs(rows, input_ids))
+    pieces = [Piece(row, i, 0) for i, row in enumerate(rows)]
+    with nullcontext() if trunk is None else trunk.replayed(pieces, (len(rows), length)):
+        images = image_inputs(rows, input_ids)
+        hidden = hidden_states(model, input_ids, attention_mask, positions(attention_mask), images)
     last = hidden[torch.arange(len(rows), device=device), lengths - 1]
     return head(last).squeeze(-1).float()
 

@@ -6,7 +6,7 @@ row is first asked for and kept, so that policy, value, reference and reward, in
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
 _ROWS = 32  # in one forward
+
+
+class Piece(NamedTuple):
+    """A row of tokens, or its end, in a forward."""
+
+    row: Sequence[int]  # token ids, without padding
+    line: int  # of the forward
+    column: int  # of its first token there
+    skip: int = 0  # how many of its first tokens are not there
 
 
 class Trunk:
@@ -57,24 +66,24 @@ class Trunk:
             self.close()
 
     @contextmanager
-    def replayed(self, rows: Sequence[Sequence[int]], starts: Sequence[int], width: int) -> Iterator[None]:
-        """Inside, a forward of the backbone over these rows begins above the trunk, where the active role allows it.
+    def replayed(self, pieces: Sequence[Piece], shape: tuple[int, int]) -> Iterator[None]:
+        """Inside, a forward of the backbone begins above the trunk, where the active role allows it.
 
         Args:
-            rows: token ids of each row of the forward, without padding.
-            starts: columns of their first tokens.
-            width: of the forward, padding included.
+            pieces: what stands where in the forward; the rest is padding.
+            shape: rows and columns of the forward.
         """
         role = self._backbone.active_role
         if not self.depth or role is None or role.frozen_layers < self.depth:
             yield
             return
-        states = self.states(rows)
-        batch = states[0].new_zeros(len(rows), width, states[0].shape[-1])
-        for i, (start, row) in enumerate(zip(starts, states, strict=True)):
-            batch[i, start : start + len(row)] = row
+        found = self.states([piece.row for piece in pieces])
+        states = found[0].new_zeros(*shape, found[0].shape[-1])
+        for piece, of_piece in zip(pieces, found, strict=True):
+            end = piece.column + len(of_piece) - piece.skip
+            states[piece.line, piece.column : end] = of_piece[piece.skip :]
         assert self._layers is not None
-        with self._skipped(self._layers[: self.depth], batch):
+        with self._skipped(self._layers[: self.depth], states):
             yield
 
     def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -27,7 +27,7 @@ class Preferences(ABC):
 
     Attributes:
         kind: the records it is made of.
-        samples: responses of a policy that make one record.
+        samples: responses of a policy that make one record; rows of a record are of one prompt.
     """
 
     kind: type

@@ -22,6 +22,7 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
+from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
 from backbones.roles import Role, load_role, read_provenance
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
@@ -125,11 +126,22 @@ class RewardModel:
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
         return scores
 
-    def score_rows(self, rows: Sequence[Row]) -> Tensor:
-        """Raw scores of token rows, (n,), not centred; takes gradients where they are on."""
+    def score_rows(self, rows: Sequence[Row], per_prompt: int = 1) -> Tensor:
+        """Raw scores of token rows, (n,), not centred; takes gradients where they are on.
+
+        Args:
+            rows: what is scored.
+            per_prompt: how many rows one after the other may be of one prompt, which is then computed once for them.
+        """
         backbone, head = self.role.backbone, self.role.head
         assert head is not None
         with self.role.active() as model:
+            if per_prompt > 1 and backbone.packs and one_prompt_each(rows, per_prompt) and fits(backbone, rows):
+                packed = Packed.of(rows, per_prompt, backbone)
+                if self.log_prob_weight == 0:
+                    return head(end_states(model, packed)).squeeze(-1).float()
+                states, sums = end_states_and_sums(model, packed)
+                return head(states).squeeze(-1).float() + self.log_prob_weight * sums
             if self.log_prob_weight == 0:
                 whole = [prompt + response for prompt, response in rows]
                 return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.trunk)

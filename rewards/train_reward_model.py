@@ -146,7 +146,7 @@ def preference_loss(
     """The loss to fit: of the scores of all rows of the records of a chunk, in one forward."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
-        scores = model.score_rows([row for i in chunk for row in rows[i]])
+        scores = model.score_rows([row for i in chunk for row in rows[i]], per_prompt=preferences.samples)
         mean, right = preferences.loss(scores, [records[i] for i in chunk])
         return mean * len(chunk) / len(batch), {"accuracy": right / len(batch)}
 

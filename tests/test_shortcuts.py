@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
@@ -13,9 +13,11 @@ from backbones.forward import chosen_log_probs, last_token_scores, log_probs_of,
 from backbones.generate import generate
 from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
 from backbones.low_rank import UpProjection
+from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
 from backbones.precision import HalfLinear
 from backbones.roles import HeadRole, LoRASettings
 from perlhf.errors import UserError
+from rewards.reward_model import RewardModel
 
 PROMPTS, RESPONSES = [[5, 6, 7], [8, 9, 10, 11, 12], [5]], [[20, 21, 1], [22, 1], [30, 31, 32, 33, 1]]
 ARCHITECTURES = ["Llama", "Qwen3", "OPT", "OPT of two widths", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "Gemma3"]
@@ -26,6 +28,11 @@ def backbone(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     save_gemma(folder) if request.param == "Gemma3" else save_architecture(request.param, folder)
     return Backbone.load(str(folder))
+
+
+def equal(one, two):
+    """To 1e-5 of the largest number in it, or of 1."""
+    return float((one - two).abs().max()) <= 1e-5 * max(1.0, float(one.abs().max()))
 
 
 def counted(layer):
@@ -64,7 +71,7 @@ def test_above_the_trunk_everything_is_as_on_the_plain_path(backbone):
         assert backbone.trunk.bytes == 4 * backbone.hidden_size * sum(map(len, PROMPTS + RESPONSES))
     for expected, *others in zip(plain, first, again, strict=True):
         for other in others:
-            assert torch.allclose(expected, other, rtol=1e-5, atol=1e-5)
+            assert equal(expected, other)
 
 
 def test_adapters_are_on_the_top_layers_alone(backbone):
@@ -157,7 +164,7 @@ def gradients(algorithm):
 
 def agree(one, two):
     for mine, theirs in zip(one[0], two[0], strict=True):
-        assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+        assert equal(mine, theirs)
         assert mine.abs().max() > 0
     assert one[1] == pytest.approx(two[1], rel=1e-4, abs=1e-5)
 
@@ -306,6 +313,77 @@ def test_greedy_samples_are_the_likeliest_tokens_of_the_unfolded_role(small):
         with role.active() as model, torch.no_grad():
             likeliest = response_logits(model, small.batch([prompt], [said]), 1.0)[0].argmax(-1)
         assert likeliest.tolist() == said
+
+
+# Responses that share their prompt.
+
+PAIRS = [(PROMPTS[0], RESPONSES[0]), (PROMPTS[0], RESPONSES[2]), (PROMPTS[1], [40, 1]), (PROMPTS[1], RESPONSES[1])]
+
+
+def scored(model, per_prompt):
+    """Scores of the pairs and the gradients of a loss on them."""
+    scores = model.score_rows([(list(p), list(r)) for p, r in PAIRS], per_prompt)
+    with model.role.active():
+        scores = model.score_rows([(list(p), list(r)) for p, r in PAIRS], per_prompt)
+        (scores[0::2] - scores[1::2]).square().sum().backward()
+    gradients = [p.grad for p in model.role.parameters().values()]
+    for parameter in model.role.parameters().values():
+        parameter.grad = None
+    return [scores.detach(), *gradients]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_a_shared_prompt_gives_scores_and_gradients_of_rows_alone(backbone, weight):
+    assert backbone.packs
+    for layers in (None, 1):
+        role = perturb(backbone.add_role("reward", LoRASettings(2, layers=layers), head=True))
+        model = RewardModel(role, log_prob_weight=weight)
+        plain = scored(model, 1)
+        for one, two in zip(plain, scored(model, 2), strict=True):
+            assert equal(one, two)
+        with backbone.trunk.kept(role.frozen_layers):
+            for one, two in zip(plain, scored(model, 2), strict=True):
+                assert equal(one, two)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_any_responses_of_any_prompts_can_share_rows(small, data):
+    tokens = st.lists(st.integers(3, 60), min_size=1, max_size=6)
+    count = data.draw(st.integers(1, 4))
+    rows = [(p, data.draw(tokens)) for p in data.draw(st.lists(tokens, min_size=1, max_size=4)) for _ in range(count)]
+    with torch.no_grad(), small.reference.active() as model:
+        states, sums = end_states_and_sums(model, Packed.of(rows, count, small))
+        alone = end_states(model, Packed.of(rows, count, small))
+    plain = log_probs_of(small.reference, [p for p, _ in rows], [r for _, r in rows])
+    assert equal(plain.sum(1), sums)
+    assert equal(alone, states)
+
+
+def test_the_prompt_of_a_pair_is_computed_once(small):
+    model = RewardModel(small.add_role("reward", LoRASettings(2), head=True))
+    assert small.packs
+    widths = []
+    decoder_layers(small.model)[0].register_forward_hook(
+        lambda _, inputs, __: widths.append(inputs[0].shape[:2].numel())
+    )
+    rows = [([5] * 20, [6, 1]), ([5] * 20, [7, 1])]
+    model.score_rows(rows, per_prompt=2)
+    model.score_rows(rows)
+    assert widths == [20 + 2 + 2, 2 * (20 + 2)]
+
+
+def test_rows_longer_than_a_window_of_attention_stand_alone(small, monkeypatch):
+    monkeypatch.setattr(small.model.config.get_text_config(), "sliding_window", 8)
+    assert fits(small, PAIRS)
+    assert not fits(small, [([5] * 7, [1, 2])])
+
+
+def test_rows_of_different_prompts_are_not_packed():
+    assert one_prompt_each(PAIRS, 2)
+    assert not one_prompt_each(PAIRS, 4)
+    assert not one_prompt_each(PAIRS[1:], 2)
+    assert not one_prompt_each(PAIRS[:3], 2)
 
 
 # Thin products.
