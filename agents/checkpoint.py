@@ -27,7 +27,8 @@ from torch import Tensor
 
 from agents.vec_env import TaskVecEnv
 from backbones.loading import short_name
-from backbones.roles import LoRASettings, read_provenance
+from backbones.role_files import read_provenance
+from backbones.roles import LoRASettings
 from envs.spaces import Unicode
 from perlhf.errors import UserError
 from perlhf.run_folder import sync_folder, write_json

@@ -19,10 +19,11 @@ from backbones.forward import (
     response_logits_and_states,
     response_states,
 )
+from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.loading import top_layers
 from backbones.precision import Precision
-from backbones.roles import FullRole, HeadRole, LoRARole, LoRASettings, Role
+from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]

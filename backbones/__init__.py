@@ -1,8 +1,9 @@
 """One frozen language model in memory, and named roles on it: policy, value, reward, reference."""
 
 from backbones.backbone import Backbone
+from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.loading import BackboneError
-from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 
 __all__ = ["Backbone", "BackboneError", "FullRole", "LoRARole", "LoRASettings", "ReferenceRole", "Role", "generate"]

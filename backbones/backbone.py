@@ -12,6 +12,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from backbones.forward import TokenBatch
+from backbones.full_role import FullRole
 from backbones.loading import (
     SHIPPED,
     BackboneError,
@@ -30,7 +31,7 @@ from backbones.loading import (
 )
 from backbones.packing import packs
 from backbones.precision import Precision, reduce_precision
-from backbones.roles import FullRole, LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.trunk import Trunk
 from backbones.vision import ImagePrompt, Vision
 

@@ -1,7 +1,5 @@
 """Roles: who is speaking through the backbone. A LoRA adapter, a full copy, or the bare model."""
 
-import copy
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +11,20 @@ from weakref import finalize
 import torch
 from peft import LoraConfig, LoraModel
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.loading import attention_pattern, base_path_for, layer_count, load_model
+from backbones.loading import attention_pattern, base_path_for, layer_count
 from backbones.low_rank import UpProjection
+from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
-_PROVENANCE = "perlhf.json"
 _HEAD = "head.safetensors"
 
 
@@ -196,69 +193,16 @@ class LoRARole(Role):
         self.config.inference_mode = True
         self.config.save_pretrained(str(folder))
         known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": asdict(self.settings)}
-        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
+        write_json(folder / PROVENANCE, {**known, **(provenance or {})})
 
     @torch.no_grad()
     def load(self, folder: Path) -> dict[str, Any]:
         provenance = read_provenance(folder)
         check_base(folder, provenance, self.backbone)
-        saved = _read_tensors(folder, "adapter_model.safetensors")
+        saved = read_tensors(folder, "adapter_model.safetensors")
         self._take(folder, {name: saved.pop(f"base_model.model.{name}", None) for name in self.parameters()})
         if saved:
             raise UserError(f"adapter {folder}: {len(saved)} tensors this role has no place for, as {min(saved)}.")
-        return provenance
-
-
-class FullRole(Role):
-    """All weights, on a copy of the model of its own: the paper's baseline."""
-
-    def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
-        super().__init__(backbone, name, head, seed)
-        if backbone.precision != "fp32":
-            raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
-        if head:
-            _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
-        self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
-        self._active = False
-
-    @contextmanager
-    def active(self) -> Iterator[PreTrainedModel]:
-        before, self._active = self._active, True
-        self._set_trainable(True)
-        try:
-            yield self.model
-        finally:
-            self._active = before
-            self._set_trainable(before)
-
-    def body_parameters(self) -> dict[str, nn.Parameter]:
-        body = self.model if self.head is None else self.model.base_model
-        return dict(body.named_parameters())
-
-    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        model = self.model if self.head is None else self._as_classifier()
-        model.save_pretrained(folder)
-        self.backbone.save_processor(folder)
-        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": None}
-        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
-
-    @torch.no_grad()
-    def _as_classifier(self) -> PreTrainedModel:
-        assert self.head is not None
-        classifier = _empty_classifier(self.backbone)
-        classifier.base_model.load_state_dict(self.model.base_model.state_dict(), assign=True)
-        classifier.score.weight = self.head.weight
-        return classifier
-
-    @torch.no_grad()
-    def load(self, folder: Path) -> dict[str, Any]:
-        provenance = read_provenance(folder)
-        check_base(folder, provenance, self.backbone)
-        saved = _read_tensors(folder, "*.safetensors")
-        prefix = "" if self.head is None else f"{self.model.base_model_prefix}."
-        names = {name: name if name == "score.weight" else prefix + name for name in self.parameters()}
-        self._take(folder, {name: saved.get(there) for name, there in names.items()})
         return provenance
 
 
@@ -295,13 +239,13 @@ class HeadRole(Role):
             "lora": None,
             "host": self.host.name,
         }
-        write_json(folder / _PROVENANCE, {**known, **(provenance or {})})
+        write_json(folder / PROVENANCE, {**known, **(provenance or {})})
 
     @torch.no_grad()
     def load(self, folder: Path) -> dict[str, Any]:
         provenance = read_provenance(folder, "host")
         check_base(folder, provenance, self.backbone)
-        saved = _read_tensors(folder, _HEAD)
+        saved = read_tensors(folder, _HEAD)
         self._take(folder, {name: saved.get(name) for name in self.parameters()})
         return provenance
 
@@ -340,28 +284,6 @@ def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
     with torch.no_grad():
         head.weight.copy_(torch.randn(1, size, generator=generator) * (size + 1) ** -0.5)
     return head.requires_grad_(False)
-
-
-def _empty_classifier(backbone: "Backbone") -> PreTrainedModel:
-    """A sequence classifier of the backbone's architecture that holds no weights yet, and draws no random ones.
-
-    Raises:
-        UserError: transformers has none with a linear `score`, so a full model with a head could not be saved.
-    """
-    config = copy.deepcopy(backbone.model.config)
-    config.num_labels, config.pad_token_id = 1, backbone.pad_id
-    try:
-        with torch.device("meta"):
-            classifier = AutoModelForSequenceClassification.from_config(config)
-    except ValueError:
-        classifier = None
-    score = getattr(classifier, "score", None)
-    if score is None or score.bias is not None:
-        raise UserError(
-            f"transformers has no sequence classifier for {type(backbone.model).__name__} to save a fully trained "
-            "reward or value model in; train an adapter (without --full) or take another backbone."
-        )
-    return classifier
 
 
 def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
@@ -412,41 +334,6 @@ def _remove_dead(backbone: "Backbone") -> None:
         backbone.tuner.delete_adapter(backbone.dead_adapters.pop())
 
 
-def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
-    """What was recorded beside an adapter: "base_sha256", "lora" and the keys in `more`, at least.
-
-    Raises:
-        UserError: the folder holds none, or a damaged one.
-    """
-    path = Path(folder) / _PROVENANCE
-    if not path.is_file():
-        raise UserError(f"{folder} holds no adapter of perlhf (no {_PROVENANCE}).")
-    try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not valid JSON: {one_line(error)}.") from None
-    held = provenance if isinstance(provenance, dict) else {}
-    missing = [key for key in ("base_sha256", "lora", *more) if key not in held]
-    if missing:
-        raise UserError(f"{path} says nothing of {', '.join(missing)}: it is damaged, or of another kind of role.")
-    return held
-
-
-def _read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
-    """The tensors of a folder's files by that pattern.
-
-    Raises:
-        UserError: there are no such files, or they are damaged.
-    """
-    files = sorted(folder.glob(pattern))
-    if not files:
-        raise UserError(f"{folder} holds no weights (no {pattern}).")
-    try:
-        return {name: tensor for file in files for name, tensor in load_file(file).items()}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder}: its weights cannot be read: {one_line(error)}.") from None
-
-
 def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
     """A saved role on `backbone`, frozen, and its provenance.
 
@@ -457,17 +344,8 @@ def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tupl
     try:
         settings = None if lora is None else LoRASettings(**lora)
     except TypeError as error:
-        place = Path(folder) / _PROVENANCE
+        place = Path(folder) / PROVENANCE
         raise UserError(f"{place}: 'lora' is not what it should be: {one_line(error)}.") from None
     role = backbone.add_role(name, settings, head)
     role.trainable = False
     return role, role.load(folder)
-
-
-def check_base(folder: Path, provenance: dict[str, Any], backbone: "Backbone") -> None:
-    """Refuses an adapter that was trained on other base weights."""
-    if provenance["base_sha256"] != backbone.hash:
-        raise UserError(
-            f"adapter {folder} was trained on a base with sha256 {provenance['base_sha256'][:12]}, "
-            f"but backbone {backbone.path} has {backbone.hash[:12]}; pass the backbone it was trained on."
-        )

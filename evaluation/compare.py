@@ -19,7 +19,7 @@ from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_acc
 from perlhf.run_folder import update_summary, write_json
 
 STEPS = 500  # states on the phone that single steps are judged in
-KEYS = ("sft", "policy", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
+KEYS = ("sft", "policy", "gain", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
 
 
 def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, Any]:
@@ -42,6 +42,10 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
             report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
         if evaluator.task.image_shape is not None:
             report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
+    report["gain"] = {
+        how: bootstrap_mean(answers["policy"].best - answers["sft"].best)
+        for how, answers in (("sampled", sampled), ("greedy", greedy))
+    }
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
@@ -136,6 +140,9 @@ def describe(report: dict[str, Any]) -> str:
         if verdicts:
             title = name if name == "oracle" else f"sft best of {verdicts['n']}"
             lines.append(f"  {title:31} score {verdicts['score']:+.3f}{_gold(verdicts, '')}")
+    for how, gain in report["gain"].items():
+        paired = f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        lines.append(f"gain over SFT, episode by episode, {how}: {paired}")
     win = report["win_rate"]
     lines.append(f"win rate by {report['win_rate_by']}: {win['mean']:.3f} [{win['low']:.3f}, {win['high']:.3f}]")
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")

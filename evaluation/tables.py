@@ -146,6 +146,11 @@ def interval(value: Summary) -> str:
     return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
+def signed(value: Summary) -> str:
+    """A mean difference with its interval."""
+    return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
+
+
 def arrow(before: float, after: float) -> str:
     """Before and after."""
     return f"{before:.3f} -> {after:.3f}"

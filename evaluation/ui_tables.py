@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from evaluation.runs import Table, Where, command, finish
-from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, table_head
+from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, signed, table_head
 from perlhf.errors import UserError
 
 KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
@@ -31,11 +31,15 @@ def ui_table(options: Choices) -> Table:
 
 def success_rows(summaries: dict[str, Summary]) -> list[str]:
     """The share of goals that were reached, before and after; and of single steps that are right, greedy."""
-    names = ("success, sampled", "success, greedy", "right steps, greedy", *(f"{kind}, sampled" for kind in KINDS))
+    names = (
+        "success, sampled", "success, greedy", "gain greedy, episode by episode", "right steps, greedy",
+        *(f"{kind}, sampled" for kind in KINDS),
+    )  # fmt: skip
     rows = table_head("", *names, "KL (nats)", "turns", "s")
     for name, s in summaries.items():
         steps = (s[side]["step_accuracy"]["mean"] for side in ("sft", "policy"))
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), arrow(*steps)]
+        gain = signed(s["gain"]["greedy"])
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, arrow(*steps)]
         cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
     return rows

@@ -5,7 +5,7 @@ from typing import Protocol
 from envs.vqa import VQAv2
 from evaluation.picture_baselines import blind_rows
 from evaluation.runs import Table, Where, command, finish
-from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, table_head
+from evaluation.tables import Summary, arrow, arrow_interval, interval, loss_row, mean_arrow, row, signed, table_head
 from perlhf.errors import UserError
 
 ENV = ("--env", "VQAv2-v0")
@@ -33,11 +33,15 @@ def vqa_table(options: Choices) -> Table:
 
 def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
     """VQA's accuracy, before and after, and by kind of question."""
-    names = ("accuracy, sampled", "accuracy, greedy", "greedy, grey pictures", "win rate", "KL (nats)", "turns", "s")
+    names = (
+        "accuracy, sampled", "accuracy, greedy", "gain greedy, question by question", "greedy, grey pictures",
+        "KL (nats)", "turns", "s",
+    )  # fmt: skip
     rows = table_head("", *names)
     for name, s in summaries.items():
         blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), blind, interval(s["win_rate"])]
+        gain = signed(s["gain"]["greedy"])
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, blind]
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
     runs = list(summaries.values())
     groups = runs[0]["sft"]["groups"]["sampled"]

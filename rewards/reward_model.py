@@ -23,7 +23,8 @@ from backbones.backbone import Backbone
 from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
 from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
-from backbones.roles import Role, load_role, read_provenance
+from backbones.role_files import read_provenance
+from backbones.roles import Role, load_role
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError

@@ -143,6 +143,9 @@ def test_ppo_writes_what_the_design_names(chain):
         ):
             assert key in summary[side]
     assert set(summary["win_rate"]) == {"mean", "low", "high", "n"}
+    for how, key in (("sampled", "gold"), ("greedy", "gold_greedy")):
+        gain = summary["policy"][key] - summary["sft"][key]
+        assert summary["gain"][how]["mean"] == pytest.approx(gain)
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     assert yaml.safe_load((folder / "config.yaml").read_text())["n_envs"] == 8
     assert (folder / "checkpoints" / "step-16" / "manifest.json").exists()

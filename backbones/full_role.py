@@ -1,0 +1,95 @@
+"""The paper's baseline: all weights are trained, on a copy of the model."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from backbones.loading import load_model
+from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
+from backbones.roles import Role
+from perlhf.errors import UserError
+from perlhf.run_folder import write_json
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+
+
+class FullRole(Role):
+    """All weights, on a copy of the model of its own: the paper's baseline."""
+
+    def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
+        super().__init__(backbone, name, head, seed)
+        if backbone.precision != "fp32":
+            raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
+        if head:
+            _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
+        self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
+        self._active = False
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        before, self._active = self._active, True
+        self._set_trainable(True)
+        try:
+            yield self.model
+        finally:
+            self._active = before
+            self._set_trainable(before)
+
+    def body_parameters(self) -> dict[str, nn.Parameter]:
+        body = self.model if self.head is None else self.model.base_model
+        return dict(body.named_parameters())
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.model if self.head is None else self._as_classifier()
+        model.save_pretrained(folder)
+        self.backbone.save_processor(folder)
+        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": None}
+        write_json(folder / PROVENANCE, {**known, **(provenance or {})})
+
+    @torch.no_grad()
+    def _as_classifier(self) -> PreTrainedModel:
+        assert self.head is not None
+        classifier = _empty_classifier(self.backbone)
+        classifier.base_model.load_state_dict(self.model.base_model.state_dict(), assign=True)
+        classifier.score.weight = self.head.weight
+        return classifier
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> dict[str, Any]:
+        provenance = read_provenance(folder)
+        check_base(folder, provenance, self.backbone)
+        saved = read_tensors(folder, "*.safetensors")
+        prefix = "" if self.head is None else f"{self.model.base_model_prefix}."
+        names = {name: name if name == "score.weight" else prefix + name for name in self.parameters()}
+        self._take(folder, {name: saved.get(there) for name, there in names.items()})
+        return provenance
+
+
+def _empty_classifier(backbone: "Backbone") -> PreTrainedModel:
+    """A sequence classifier of the backbone's architecture that holds no weights yet, and draws no random ones.
+
+    Raises:
+        UserError: transformers has none with a linear `score`, so a full model with a head could not be saved.
+    """
+    config = copy.deepcopy(backbone.model.config)
+    config.num_labels, config.pad_token_id = 1, backbone.pad_id
+    try:
+        with torch.device("meta"):
+            classifier = AutoModelForSequenceClassification.from_config(config)
+    except ValueError:
+        classifier = None
+    score = getattr(classifier, "score", None)
+    if score is None or score.bias is not None:
+        raise UserError(
+            f"transformers has no sequence classifier for {type(backbone.model).__name__} to save a fully trained "
+            "reward or value model in; train an adapter (without --full) or take another backbone."
+        )
+    return classifier

@@ -1,0 +1,60 @@
+"""The files of a saved role: its weights, and beside them what they belong to."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from perlhf.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+
+PROVENANCE = "perlhf.json"
+
+
+def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
+    """What was recorded beside an adapter: "base_sha256", "lora" and the keys in `more`, at least.
+
+    Raises:
+        UserError: the folder holds none, or a damaged one.
+    """
+    path = Path(folder) / PROVENANCE
+    if not path.is_file():
+        raise UserError(f"{folder} holds no adapter of perlhf (no {PROVENANCE}).")
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not valid JSON: {one_line(error)}.") from None
+    held = provenance if isinstance(provenance, dict) else {}
+    missing = [key for key in ("base_sha256", "lora", *more) if key not in held]
+    if missing:
+        raise UserError(f"{path} says nothing of {', '.join(missing)}: it is damaged, or of another kind of role.")
+    return held
+
+
+def read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
+    """The tensors of a folder's files by that pattern.
+
+    Raises:
+        UserError: there are no such files, or they are damaged.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise UserError(f"{folder} holds no weights (no {pattern}).")
+    try:
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder}: its weights cannot be read: {one_line(error)}.") from None
+
+
+def check_base(folder: Path, provenance: dict[str, Any], backbone: "Backbone") -> None:
+    """Refuses an adapter that was trained on other base weights."""
+    if provenance["base_sha256"] != backbone.hash:
+        raise UserError(
+            f"adapter {folder} was trained on a base with sha256 {provenance['base_sha256'][:12]}, "
+            f"but backbone {backbone.path} has {backbone.hash[:12]}; pass the backbone it was trained on."
+        )
