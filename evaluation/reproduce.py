@@ -1,6 +1,7 @@
 """Makes the tables of docs/results.md: runs the commands they stand on, then prints them as Markdown.
 
     python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
+    python -m evaluation.reproduce --tables cheaper
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-reward
@@ -28,6 +29,7 @@ from evaluation.tables import (
     policy_rows,
     ranked_rows,
     real_rows,
+    variant_rows,
 )
 from evaluation.ui_tables import miniwob_table, ui_reward_table, ui_table
 from evaluation.vqa_tables import nlvr_table, vqa_reward_table, vqa_table
@@ -44,8 +46,8 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, real, taskmaster, ui, ui-reward, miniwob, vqa, "
-        "vqa-reward, nlvr, with commas between",
+        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, real, taskmaster, ui, ui-reward, miniwob, "
+        "vqa, vqa-reward, nlvr, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "of the PPO runs")
@@ -161,6 +163,29 @@ def full_table(options: Options) -> Table:
     return Table("PPO: LoRA beside full, the same turns and the same reward model", runs, cost_rows)
 
 
+CHEAPER: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "--value-adapter shared": ("--value-adapter", "shared"),
+    "--lora-layers half": ("--lora-layers", "half"),
+    "--precision mixed": ("--precision", "mixed"),
+    "all three": ("--value-adapter", "shared", "--lora-layers", "half", "--precision", "mixed"),
+}
+
+
+def cheaper_table(options: Options) -> Table:
+    """The demo with what saves time and memory, each with several seeds: does it still learn?"""
+    runs = {
+        f"{name}, seed {seed}": command(
+            options,
+            f"ppo-{seed}" if not words else f"cheaper-{name.replace(' ', '-').strip('-')}-{seed}",
+            *("agents.train_ppo", "--env", "HH-v0", *words, "--seed", seed),
+        )
+        for name, words in CHEAPER.items()
+        for seed in options.seeds.split(",")
+    }
+    return Table("PPO on HH-v0 with what saves time and memory", runs, variant_rows)
+
+
 def real_table(options: Options) -> Table:
     """The whole chain on the real corpus."""
     if not options.real:
@@ -196,6 +221,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "head": head_table,
     "reward": reward_table,
     "full": full_table,
+    "cheaper": cheaper_table,
     "real": real_table,
     "taskmaster": taskmaster_table,
     "ui": ui_table,

@@ -1,6 +1,7 @@
 """From the summaries of runs to the rows of a table in Markdown. Pure functions."""
 
 from collections.abc import Collection
+from statistics import mean
 from typing import Any
 
 Summary = dict[str, Any]
@@ -38,6 +39,30 @@ def kind_rows(summaries: dict[str, Summary]) -> list[str]:
         for kind in runs[0]["sft"]["groups"]["sampled"]:
             if kind not in shared:
                 rows.append(row(f"{task}: {kind}", *(mean_arrow(runs, how, kind) for how in ("sampled", "greedy"))))
+    return rows
+
+
+def variant_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Gold of each variant, its seeds one after the other, and cost; runs are called "VARIANT, seed N"."""
+    names = (
+        "gold, sampled",
+        "policy by seed",
+        "gold, greedy",
+        "policy by seed",
+        "KL (nats)",
+        "turns per CPU s",
+        "peak MB",
+    )
+    rows = table_head("mean of the seeds", *names)
+    for variant in dict.fromkeys(name.rsplit(",", 1)[0] for name in summaries):
+        runs = [s for name, s in summaries.items() if name.rsplit(",", 1)[0] == variant]
+        cells = []
+        for key in ("gold", "gold_greedy"):
+            cells.append(arrow(*(mean(run[side][key] for run in runs) for side in ("sft", "policy"))))
+            cells.append(", ".join(f"{run['policy'][key]:.3f}" for run in runs))
+        cells.append(f"{mean(run['kl'] for run in runs):.2f}")
+        cells.append(f"{mean(run['samples_per_cpu_second'] for run in runs):.1f}")
+        rows.append(row(variant, *cells, f"{mean(run['peak_rss_mb'] for run in runs):.0f}"))
     return rows
 
 

@@ -22,7 +22,7 @@ from evaluation.baselines import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce import TEXT_TASKS, bundled_summaries, tasks_table
 from evaluation.runs import Run, clear, command, finish, weights_of
-from evaluation.tables import bundled_rows, common, kind_rows
+from evaluation.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
 from rewards import train_reward_model
@@ -354,3 +354,15 @@ def test_pretraining_does_not_write_over_a_model_unasked(tmp_path):
         f"{tmp_path} already holds a model; give another --output-dir, or --overwrite."
     )
     assert pretrain.target(pretrain.Options(output_dir=str(tmp_path), overwrite=True)) == tmp_path
+
+
+def test_variants_are_the_means_of_their_seeds():
+    def run(after, kl):
+        sides = {"sft": {"gold": 0.5, "gold_greedy": 0.4}, "policy": {"gold": after, "gold_greedy": after + 0.1}}
+        return {**sides, "kl": kl, "samples_per_cpu_second": 10.0 * kl, "peak_rss_mb": 600.0}
+
+    rows = variant_rows({"plain, seed 0": run(0.7, 1.0), "plain, seed 1": run(0.8, 2.0), "half, seed 0": run(0.6, 3.0)})
+    assert rows[2:] == [
+        "| plain | 0.500 -> 0.750 | 0.700, 0.800 | 0.400 -> 0.850 | 0.800, 0.900 | 1.50 | 15.0 | 600 |",
+        "| half | 0.500 -> 0.600 | 0.600 | 0.400 -> 0.700 | 0.700 | 3.00 | 30.0 | 600 |",
+    ]
