@@ -195,7 +195,7 @@ class Backbone:
         if self.vision is None:
             raise BackboneError(
                 f"backbone {short_name(self.path)!r} takes no images, and the env shows them; give --backbone an "
-                "image-text-to-text model, as agents.pretrain --backbone tiny-vqav2 makes one."
+                "image-text-to-text model, such as tiny-vqav2."
             )
         return self.vision.ids(image)
 
