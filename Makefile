@@ -34,6 +34,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
+# on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
+.PHONY: bench
+bench: install
+	$(BIN)/python -m benchmarks.performance $(BENCH)
+
 # Makes the shipped backbones and reward models again, from seeds: about four hours.
 BACKBONES := tiny tiny-tldr tiny-shp tiny-taskmaster tiny-uinav tiny-vqav2
 MODELS := hh tldr shp taskmaster_coffee taskmaster_ticketing uinav vqav2

@@ -1,10 +1,13 @@
-"""What is measured: models, amounts of work, settings of perlhf, and the cases that each part is made of."""
+"""What can be measured: models, amounts of work, settings of perlhf, and a case, which is one measurement."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 PROMPT_TOKENS = 64
+PERLHF_PPO, PERLHF_REWARD, TRL_PPO, TRL_REWARD, AGILERL_PPO, MATMUL = (
+    "perlhf_ppo", "perlhf_reward", "trl_ppo", "trl_reward", "agilerl_ppo", "matmul",
+)  # fmt: skip
 
 
 class Size(NamedTuple):
@@ -65,7 +68,14 @@ class RewardWork:
     lora_rank: int = 8
 
 
-Work = PPOWork | RewardWork
+@dataclass(frozen=True)
+class MatmulWork:
+    """How fast this machine multiplies matrices as the model of this name has them."""
+
+    model: str
+
+
+Work = PPOWork | RewardWork | MatmulWork
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Case:
     """One measurement, made in a process of its own.
 
     Attributes:
-        program: module of this package that makes it.
+        program: the module of this package that makes it.
         setting: of perlhf a key of `SETTINGS`; of others their own.
         work: None for what the imports alone cost.
     """
@@ -92,60 +102,3 @@ class Case:
     def imports(self) -> "Case":
         """The process that only imports the same libraries."""
         return Case(self.program)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which models the parts are about, and how much work each gets."""
-
-    ppo: tuple[PPOWork, ...]
-    reward: tuple[RewardWork, ...]
-    full_ppo: tuple[PPOWork, ...]
-    full_reward: tuple[RewardWork, ...]
-    settings: tuple[str, ...] = ("own", "shared", "best")
-    reward_settings: tuple[str, ...] = ("shared", "best")
-    curves: PPOWork = PPOWork("8.4M", 32, 1, 16)
-    ranks: tuple[int, ...] = (1, 4, 8, 16, 64)
-    batch_sizes: tuple[int, ...] = (4, 8, 16, 32)
-    lengths: tuple[int, ...] = (24, 48, 96, 192)
-    n_envs: tuple[int, ...] = (8, 16, 32, 64, 128)
-    models: tuple[str, ...] = ("8.4M", "25M", "60M", "342M")
-
-
-_PPO = (PPOWork("8.4M", 32, 4, 16), PPOWork("60M", 16, 1, 8))
-_REWARD = (RewardWork("8.4M", 96), RewardWork("60M", 48))
-
-WHOLE = Plan(
-    ppo=_PPO,
-    reward=_REWARD,
-    full_ppo=(*_PPO, PPOWork("342M", 8, 1, 4, iterations=1)),
-    full_reward=(*_REWARD, RewardWork("342M", 16, epochs=2, batch_size=8)),
-)
-
-_TINY_PPO, _TINY_REWARD = PPOWork("tiny", 4, 1, 2, 8), RewardWork("tiny", 8, 2, 4)
-
-QUICK = Plan(
-    ppo=(_TINY_PPO,),
-    reward=(_TINY_REWARD,),
-    full_ppo=(_TINY_PPO,),
-    full_reward=(_TINY_REWARD,),
-    settings=("defaults",),
-    reward_settings=("defaults",),
-    curves=_TINY_PPO,
-    ranks=(1,), batch_sizes=(2,), lengths=(8,), n_envs=(4,), models=("tiny",),
-)  # fmt: skip
-
-
-def curves(plan: Plan) -> dict[str, dict[str, PPOWork]]:
-    """The work of each curve: by what is varied, then by its value."""
-    base = plan.curves
-    return {
-        "LoRA rank": {str(rank): replace(base, lora_rank=rank) for rank in plan.ranks},
-        "rollouts in an optimizer step": {str(n): replace(base, batch_size=n) for n in plan.batch_sizes},
-        "response tokens": {str(n): replace(base, max_new_tokens=n) for n in plan.lengths},
-        "envs in the vector env": {str(n): replace(base, n_envs=n) for n in plan.n_envs},
-        "parameters of the backbone": {
-            model: replace(base, model=model, n_envs=base.n_envs if SIZES[model].hidden < 1000 else 8)
-            for model in plan.models
-        },
-    }

@@ -92,7 +92,7 @@ class PhaseClock:
             scoring = total - phases["sampling"] - phases["optimizing"]
             self.iterations.append({**phases, "scoring": scoring, "total": total})
         self._phases.clear()
-        self._start = time.process_time()
+        self._start = now
 
     def result(self, count: int) -> dict[str, Any]:
         """What to print of iterations of `count` samples each; the first one only warmed up."""

@@ -55,11 +55,12 @@ def never_end(model: transformers.LlamaForCausalLM) -> None:
 def tokenizer_of(vocabulary: int) -> transformers.PreTrainedTokenizerFast:
     """One token for each word; words are numbered."""
     words = [*SPECIAL, *SPOKEN, *(f"w{i}" for i in range(vocabulary - len(SPECIAL) - len(SPOKEN)))]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=SPECIAL[2]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    pad, end, unknown = SPECIAL
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unk>", padding_side="left"
-    )  # fmt: skip
+        tokenizer_object=tokenizer, pad_token=pad, eos_token=end, unk_token=unknown, padding_side="left"
+    )
 
 
 def save_pairs(folder: Path, vocabulary: int, response_tokens: int, seed: int = 0) -> None:

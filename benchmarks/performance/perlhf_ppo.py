@@ -10,6 +10,8 @@ from agents.ppo import PPO
 from agents.vec_env import make_vec_env
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
 
+MICRO_BATCH_SIZE = 8  # changes memory, not results; TRL's PPO has no such choice
+
 
 class Marks(BaseCallback):
     """Marks where iterations begin and end."""
@@ -35,7 +37,7 @@ def make_algorithm(task: Task) -> PPO:
     env = make_vec_env("HH-v0", work["n_envs"], data=task.data, reward=task.reward)
     return PPO(
         "LoRAPolicy", env, learning_rate=1e-4, batch_size=work["batch_size"], n_epochs=work["n_epochs"], seed=0,
-        policy_kwargs=policy_kwargs(task), device="cpu",
+        micro_batch_size=MICRO_BATCH_SIZE, policy_kwargs=policy_kwargs(task), device="cpu",
     )  # fmt: skip
 
 
