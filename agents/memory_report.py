@@ -75,7 +75,8 @@ def describe_plan(plan: MemoryPlan) -> str:
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
     lines.append(
-        f"keys and values while sampling {_mb(plan.cache):.0f}, activations in training {_mb(plan.activations):.0f}"
+        f"while sampling: keys and values {_mb(plan.cache):.0f}, folded weights {_mb(plan.folded):.0f}; "
+        f"while training: activations {_mb(plan.activations):.0f}"
     )
     share = plan.total / plan.four_models
     lines.append(
@@ -90,6 +91,7 @@ def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> 
     return {
         "planned": {name: held._asdict() for name, held in plan.roles.items()},
         "planned_cache": plan.cache,
+        "planned_folded": plan.folded,
         "planned_activations": plan.activations,
         "planned_total": plan.total,
         "planned_four_models": plan.four_models,

@@ -40,8 +40,8 @@ class LoRAPolicy(BasePolicy):
         lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
         lora_vision: adapters on the vision tower's projections too.
         lora_layers: "all", "half" (the top half) or how many of the top layers have adapters.
-        value_adapter: "own", or "shared" for a value head on the policy's own hidden states.
-        value_rank: of the value adapter; the rank of the reward adapter where it starts from one.
+        value_adapter: "own", or "shared" for a value head on the policy's own hidden states, which starts at 0.
+        value_rank: of a value adapter of its own; the rank of the reward adapter where it starts from one.
         full: train all weights of policy and value, on copies of their own, instead of adapters.
         max_new_tokens: where a response is cut.
         temperature: of sampling, and of every log-probability in training.
@@ -84,9 +84,10 @@ class LoRAPolicy(BasePolicy):
         if value_settings is not None:
             value_start = None
         adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision, layers=layers)
-        self.value_role: Role = HeadRole(self.backbone, "value", self.policy_role)
-        self.value_offset = 0.0
-        if value_adapter == "own":
+        self.value_role: Role
+        if value_adapter == "shared":
+            self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0
+        else:
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
         self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
         # Evaluation in the middle of training must not change what training samples next.

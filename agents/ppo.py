@@ -64,7 +64,7 @@ class PPO(OnPolicyAlgorithm):
         kl_horizon: episodes over which it is steered.
         missing_eos_penalty: taken off the score of a response that was cut before it ended.
         normalize_scores: divide scores by their running standard deviation.
-        micro_batch_size: turns in one forward; changes memory, not results.
+        micro_batch_size: turns in one forward of training; changes memory, not results.
         seed: of the adapters, the samples and the episodes; two seeds share no episodes.
         stats_window_size, tensorboard_log, policy_kwargs, verbose, device: as in SB3's PPO.
     """
@@ -156,7 +156,7 @@ class PPO(OnPolicyAlgorithm):
         if self.env is not None:
             if settings.get("backbone", "tiny") == "tiny":
                 settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
-            # First of all, and held: the env's reward model then takes this copy, on this device.
+            # Loaded before the env's reward model is, and held till then: that one finds this copy by its weights.
             found = (settings["backbone"], settings["device"], settings.get("precision", "fp32"))
             backbone = Backbone.load(*found)  # noqa: F841
             start = learned_model(self.env.get_attr("reward_function")[0])
@@ -175,6 +175,13 @@ class PPO(OnPolicyAlgorithm):
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
         super()._update_current_progress_remaining(num_timesteps - self.n_envs * self.n_steps, total_timesteps)
+
+    def learn(self, *args: Any, **kwargs: Any) -> "PPO":
+        """SB3's; nothing of a rollout stays in memory after it, however it ends."""
+        try:
+            return super().learn(*args, **kwargs)
+        finally:
+            self.policy.backbone.trunk.close()
 
     # 1. Collect: sample responses, step the env, score what was said.
 
@@ -268,7 +275,7 @@ class PPO(OnPolicyAlgorithm):
         return {name: value / tokens for name, value in sums.items()}
 
     def _losses(self) -> list[tuple[Role, LossOf]]:
-        """Whose parameters learn from which loss: two forwards, or one where V reads the policy's states."""
+        """Which role to activate for which loss: two forwards, or one where V reads the policy's states."""
         policy = self.policy
         if policy.shares_states:
             return [(policy.value_role, self._joint_loss)]

@@ -27,12 +27,12 @@ class Step(NamedTuple):
 
 @dataclass
 class Rollout:
-    """Rows in step order: row `step * n_envs + env`. Tensors are (N, T), 0 outside the mask, on the CPU."""
+    """Rows in step order: row `step * n_envs + env`. Tensors are (N, T) on the CPU; none is read outside the mask."""
 
     prompts: list[list[int]]
     responses: list[list[int]]
     response_mask: Tensor
-    scores: Tensor  # (N,) as trained on: the env's reward less the penalty for not ending
+    scores: Tensor  # (N,) as trained on: the env's reward by its scale, less the penalty for not ending
     ended: Tensor  # (N,) bool: the response has an end token
     failed: Tensor  # (N,) bool: the env failed at this turn; its mask is empty, so nothing is learned from it
     old_log_probs: Tensor

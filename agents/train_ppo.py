@@ -4,8 +4,9 @@
     python -m agents.train_ppo --env HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
 
-Writes a run folder: `policy/` and `value/` (adapters that plain peft opens), `checkpoints/`, config.yaml,
-metrics.jsonl and summary.json with the policy beside SFT on held-out prompts.
+Writes a run folder: `policy/` and `value/` (adapters that plain peft opens, or with --full whole models; a shared value
+is a head alone), `checkpoints/`, config.yaml, metrics.jsonl and summary.json with the policy beside SFT on held-out
+prompts.
 """
 
 import sys
@@ -67,7 +68,7 @@ class Options:
     n_envs: int = option(64, "episodes side by side", low=1)
     n_steps: int = option(1, "turns per env in a rollout", low=1)
     batch_size: int = option(16, "turns in an optimizer step", low=1)
-    micro_batch_size: int = option(16, "turns in one forward; changes memory, not results", low=1)
+    micro_batch_size: int = option(16, "turns in one forward of training; changes memory, not results", low=1)
     n_epochs: int = option(1, "passes over a rollout", low=1)
     learning_rate: float | None = option(None, "of Adam; by default 0.8/width, with --full 0.08/width", above=0)
     schedule: Literal["constant", "linear"] = option("linear", "of the learning rate: constant, or linear to 0")

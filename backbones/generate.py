@@ -70,12 +70,12 @@ class _Batch:
         self.written: list[list[int]] = [[] for _ in prompts]
 
     def run(self, max_new_tokens: int, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
-        for step in range(max_new_tokens):
+        for _ in range(max_new_tokens):
             tokens = _sample(self._next_logits(), temperature, generator)
             for row, token in zip(self.rows, tokens.tolist(), strict=True):
                 self.written[row].append(token)
             self._drop_ended(tokens)
-            if not self.rows or step == max_new_tokens - 1:
+            if not self.rows:
                 break
         return self.written
 

@@ -51,18 +51,20 @@ class MemoryPlan:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
         plain: of the weights in float32, as models of their own would hold them.
         cache: keys and values of the rows that are sampled side by side.
+        folded: the weights that the policy's adapter is folded into meanwhile.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
     """
 
     roles: Mapping[str, Held]
     plain: int
     cache: int
+    folded: int
     activations: int
 
     @property
     def total(self) -> int:
         """Of the roles, and of sampling or training, which are never at once."""
-        return sum(held.total for held in self.roles.values()) + max(self.cache, self.activations)
+        return sum(held.total for held in self.roles.values()) + max(self.cache + self.folded, self.activations)
 
     @property
     def four_models(self) -> int:
@@ -114,7 +116,8 @@ def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precisio
     if adapters.reward is not None:
         roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-    return MemoryPlan(roles, plain, cache, _activation_bytes(model, adapters.policy, shape))
+    folded = _folded_bytes(model, adapters.policy)
+    return MemoryPlan(roles, plain, cache, folded, _activation_bytes(model, adapters.policy, shape))
 
 
 def skeleton(name: str) -> PreTrainedModel:
@@ -147,6 +150,15 @@ def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
     pattern = attention_pattern(model, lora.vision, lora.layers)
     sides = (sum(m.weight.shape) for name, m in model.named_modules() if re.fullmatch(pattern, name))
     return 4 * lora.rank * sum(sides)
+
+
+def _folded_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
+    """Of the float32 weights that have an adapter; those in bf16 are not folded into."""
+    if lora is None:
+        return 0
+    pattern = attention_pattern(model, lora.vision, lora.layers)
+    adapted = (module.weight for name, module in model.named_modules() if re.fullmatch(pattern, name))
+    return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
 
 
 def _cache_bytes(model: PreTrainedModel) -> int:

@@ -33,7 +33,7 @@ class LoRASettings:
     """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
-    on those of the vision tower too; with `layers`, on the top so many layers of the language model alone.
+    on those of the vision tower too. `layers` says how many layers of the language model have it, counted from the top.
     """
 
     rank: int = 8
@@ -79,7 +79,7 @@ class Role(ABC):
 
     @abstractmethod
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
-        """Writes the role so that plain peft or transformers can open it, with `provenance` beside it."""
+        """Writes the role, with `provenance` beside it; plain peft or transformers open all but a `HeadRole`."""
 
     @abstractmethod
     def load(self, folder: Path) -> dict[str, Any]:
@@ -217,8 +217,8 @@ class HeadRole(Role):
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:
-        before, self._active = self._active, True
-        with self.host.active() as model:
+        with self.host.active() as model:  # the host is then the backbone's active role
+            before, self._active = self._active, True
             self._set_trainable(True)
             try:
                 yield model
@@ -340,7 +340,10 @@ def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tupl
     Raises:
         UserError: the folder holds no role, or one that was trained on another base.
     """
-    lora = read_provenance(folder)["lora"]
+    provenance = read_provenance(folder)
+    if "host" in provenance:
+        raise UserError(f"{folder} is a head on the states of a {provenance['host']} role, and nothing without it.")
+    lora = provenance["lora"]
     try:
         settings = None if lora is None else LoRASettings(**lora)
     except TypeError as error:

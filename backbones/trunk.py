@@ -2,6 +2,7 @@
 
 Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
 row is first asked for and kept, so that policy, value, reference and reward, in every epoch, run on the layers above.
+Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs. Sampling goes without.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -58,12 +59,13 @@ class Trunk:
 
     @contextmanager
     def kept(self, depth: int) -> Iterator[None]:
-        """Open inside, closed after."""
+        """Open inside, and as it was before after it."""
+        before = self.depth, self.bytes, self._rows
         self.open(depth)
         try:
             yield
         finally:
-            self.close()
+            self.depth, self.bytes, self._rows = before
 
     @contextmanager
     def replayed(self, pieces: Sequence[Piece], shape: tuple[int, int]) -> Iterator[None]:
@@ -124,13 +126,16 @@ class Trunk:
     @contextmanager
     def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
         """Inside, these layers hand on what they are given, and the last of them `result` where there is one."""
+        before = [vars(layer).get("forward") for layer in layers]  # a layer may have one of its own, as of a hook
         for number, layer in enumerate(layers, start=1):
             layer.forward = self._handing_on(result if number == len(layers) else None)
         try:
             yield
         finally:
-            for layer in layers:
-                del layer.forward  # the class's own comes back
+            for layer, forward in zip(layers, before, strict=True):
+                del layer.forward  # the class's comes back
+                if forward is not None:
+                    layer.forward = forward
 
     def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
         """A layer's forward that computes nothing."""

@@ -32,9 +32,10 @@ def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
         "reward": Held(rank_4 + head),
     }
     assert plan.cache == 2 * 2 * 32 * 4 * 8 * 40  # keys and values, layers, width, bytes, rows, tokens
-    more = max(plan.cache, plan.activations)
+    assert plan.folded == 4 * 2 * 4 * 32 * 32  # bytes, layers, projections
+    more = max(plan.cache + plan.folded, plan.activations)
     assert plan.total == weights + 4 * rank_8 + 4 * (rank_4 + head) + rank_4 + head + more
-    assert plan.four_models == 10 * weights + more
+    assert plan.four_models == 10 * weights + max(plan.cache, plan.activations)
 
 
 def test_the_plan_of_what_saves_most_by_hand(tmp_path):
@@ -51,6 +52,7 @@ def test_the_plan_of_what_saves_most_by_hand(tmp_path):
         "value": Held(head, head, 2 * head),
     }
     assert plan.plain == 4 * (linear + norms)
+    assert plan.folded == 0
     more = max(plan.cache, plan.activations)
     assert plan.four_models == 10 * plan.plain + more
     everywhere = plan_memory(path, Adapters(LoRASettings(8), settings, None), SHAPE)
@@ -113,12 +115,12 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
 
 def test_the_table_says_every_role_and_the_sum():
     mb = 2**20
-    plan = MemoryPlan({"reference": Held(10 * mb), "policy": Held.trained(mb)}, 10 * mb, 3 * mb, 6 * mb)
+    plan = MemoryPlan({"reference": Held(10 * mb), "policy": Held.trained(mb)}, 10 * mb, 3 * mb, 2 * mb, 6 * mb)
     assert describe_plan(plan).split("\n") == [
         "planned, MB    weights gradients      Adam",
         "reference         10.0       0.0       0.0",
         "policy             1.0       1.0       2.0",
-        "keys and values while sampling 3, activations in training 6",
+        "while sampling: keys and values 3, folded weights 2; while training: activations 6",
         "at most 20 in all beside the libraries; as four models, two of them trained in full, 106 (0.19 of that)",
     ]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.callbacks import BaseCallback
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
 
@@ -15,7 +16,7 @@ from backbones.loading import decoder_layers, hash_base, load_model, load_tokeni
 from backbones.low_rank import UpProjection
 from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
 from backbones.precision import HalfLinear
-from backbones.roles import HeadRole, LoRASettings
+from backbones.roles import HeadRole, LoRASettings, load_role
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
@@ -130,6 +131,26 @@ def test_a_layer_runs_again_after_an_error_above_the_trunk(small):
     assert torch.equal(log_probs_of(role, PROMPTS, RESPONSES), plain)
 
 
+def test_a_trunk_inside_another_leaves_it_as_it_was(small):
+    role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    with small.trunk.kept(1):
+        log_probs_of(role, PROMPTS, RESPONSES)
+        held = small.trunk.bytes
+        with small.trunk.kept(0):
+            log_probs_of(role, PROMPTS, RESPONSES)
+        assert (small.trunk.depth, small.trunk.bytes) == (1, held)
+    assert (small.trunk.depth, small.trunk.bytes) == (0, 0)
+
+
+def test_a_forward_that_a_layer_was_given_comes_back(small, monkeypatch):
+    layer = decoder_layers(small.model)[0]
+    own = layer.forward
+    monkeypatch.setattr(layer, "forward", own)
+    with small.trunk.kept(1):
+        log_probs_of(small.reference, PROMPTS, RESPONSES)
+    assert vars(layer)["forward"] is own
+
+
 @pytest.mark.parametrize(("text", "layers"), [("all", None), ("half", 1), ("1", 1), ("2", None)])
 def test_lora_layers_as_text(small, text, layers):
     assert top_layers(text, small.model) == layers
@@ -235,6 +256,24 @@ def test_such_runs_are_saved_and_loaded(small, tmp_path, kwargs):
         assert mine.frozen_layers == theirs.frozen_layers
         for one, two in zip(mine.parameters().values(), theirs.parameters().values(), strict=True):
             assert torch.equal(one, two)
+
+
+def test_a_run_that_a_callback_stops_leaves_nothing_of_its_rollout(small):
+    class Stop(BaseCallback):
+        def _on_step(self):
+            assert self.model.policy.backbone.trunk.depth == 1
+            return False
+
+    env = make_vec_env("HH-v0", 8, seed=0, reward="toy_tasks:starts_with_i")
+    settings = {"backbone": small.path, "max_new_tokens": 8, "lora_layers": "half"}
+    PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=8, seed=0, device="cpu").learn(8, callback=Stop())
+    assert small.trunk.depth == 0
+
+
+def test_a_head_alone_is_no_reward_model(small, tmp_path):
+    HeadRole(small, "value", small.add_role("policy", LoRASettings(2))).save(tmp_path)
+    with pytest.raises(UserError, match="is a head on the states of a policy role, and nothing without it"):
+        load_role(tmp_path, "reward", True, small)
 
 
 def test_a_saved_head_without_its_weights_is_one_clear_line(small, tmp_path):
