@@ -30,17 +30,11 @@ class FullRole(Role):
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
         self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
-        self._active = False
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:
-        before, self._active = self._active, True
-        self._set_trainable(True)
-        try:
+        with self._taking_gradients():
             yield self.model
-        finally:
-            self._active = before
-            self._set_trainable(before)
 
     def body_parameters(self) -> dict[str, nn.Parameter]:
         body = self.model if self.head is None else self.model.base_model

@@ -147,18 +147,19 @@ def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
     """Of A and B of every projection that is adapted, rank * (in + out) numbers each; of all weights for None."""
     if lora is None:
         return _bytes(model.parameters())
-    pattern = attention_pattern(model, lora.vision, lora.layers)
-    sides = (sum(m.weight.shape) for name, m in model.named_modules() if re.fullmatch(pattern, name))
-    return 4 * lora.rank * sum(sides)
+    return 4 * lora.rank * sum(sum(weight.shape) for weight in _adapted(model, lora))
 
 
 def _folded_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
     """Of the float32 weights that have an adapter; those in bf16 are not folded into."""
-    if lora is None:
-        return 0
-    pattern = attention_pattern(model, lora.vision, lora.layers)
-    adapted = (module.weight for name, module in model.named_modules() if re.fullmatch(pattern, name))
+    adapted = [] if lora is None else _adapted(model, lora)
     return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
+
+
+def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[Tensor]:
+    """The weights of the projections that have an adapter."""
+    pattern = attention_pattern(model, lora.vision, lora.layers)
+    return [cast(Tensor, module.weight) for name, module in model.named_modules() if re.fullmatch(pattern, name)]
 
 
 def _cache_bytes(model: PreTrainedModel) -> int:

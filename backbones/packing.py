@@ -133,6 +133,11 @@ def packs(backbone: "Backbone") -> bool:
     return torch.allclose(together, torch.cat(alone), atol=_CLOSE, rtol=_CLOSE)
 
 
+def packable(backbone: "Backbone", rows: Sequence[Row], count: int) -> bool:
+    """Whether each `count` of the rows can share a packed row, and there is something to share."""
+    return count > 1 and backbone.packs and one_prompt_each(rows, count) and fits(backbone, rows)
+
+
 def fits(backbone: "Backbone", rows: Sequence[Row]) -> bool:
     """Whether no row is longer than a window of attention, which a packed row would not keep."""
     window = getattr(backbone.model.config.get_text_config(), "sliding_window", None)

@@ -64,6 +64,7 @@ class Role(ABC):
         self.backbone, self.name = backbone, name
         self.head = _make_head(backbone, seed) if head else None
         self.trainable = True
+        self._taking = False
 
     @abstractmethod
     def active(self) -> Any:
@@ -108,6 +109,17 @@ class Role(ABC):
                 raise UserError(f"adapter {folder}: expected {tuple(parameter.shape)} for {name}, got {got}.")
         for name, parameter in self.parameters().items():
             parameter.copy_(cast(torch.Tensor, tensors[name]))
+
+    @contextmanager
+    def _taking_gradients(self) -> Iterator[None]:
+        """Inside, this role's parameters take gradients, whatever role the shared model is in; blocks nest."""
+        before, self._taking = self._taking, True
+        self._set_trainable(True)
+        try:
+            yield
+        finally:
+            self._taking = before
+            self._set_trainable(before)
 
     def _set_trainable(self, on: bool) -> None:
         for parameter in self.parameters().values():
@@ -213,18 +225,11 @@ class HeadRole(Role):
         super().__init__(backbone, name, head=True, seed=0)
         nn.init.zeros_(cast(nn.Linear, self.head).weight)
         self.host, self.frozen_layers = host, host.frozen_layers
-        self._active = False
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:
-        with self.host.active() as model:  # the host is then the backbone's active role
-            before, self._active = self._active, True
-            self._set_trainable(True)
-            try:
-                yield model
-            finally:
-                self._active = before
-                self._set_trainable(before)
+        with self.host.active() as model, self._taking_gradients():  # the host is the backbone's active role then
+            yield model
 
     def body_parameters(self) -> dict[str, nn.Parameter]:
         return {}

@@ -22,7 +22,7 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
-from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
+from backbones.packing import Packed, end_states, end_states_and_sums, packable
 from backbones.role_files import read_provenance
 from backbones.roles import Role, load_role
 from envs.reward_spec import RewardFunction
@@ -137,19 +137,24 @@ class RewardModel:
         backbone, head = self.role.backbone, self.role.head
         assert head is not None
         with self.role.active() as model:
-            if per_prompt > 1 and backbone.packs and one_prompt_each(rows, per_prompt) and fits(backbone, rows):
+            if packable(backbone, rows, per_prompt):
                 packed = Packed.of(rows, per_prompt, backbone)
                 if self.log_prob_weight == 0:
-                    return head(end_states(model, packed)).squeeze(-1).float()
-                states, sums = end_states_and_sums(model, packed)
-                return head(states).squeeze(-1).float() + self.log_prob_weight * sums
+                    return self._read(end_states(model, packed))
+                return self._read(*end_states_and_sums(model, packed))
             if self.log_prob_weight == 0:
                 whole = [prompt + response for prompt, response in rows]
                 return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.trunk)
             prompts, responses = [p for p, _ in rows], [r for _, r in rows]
             batch = backbone.batch(prompts, responses)
             states, log_probs = end_states_and_log_probs(model, batch)
-            return head(states).squeeze(-1).float() + self.log_prob_weight * log_probs.sum(1)
+            return self._read(states, log_probs.sum(1))
+
+    def _read(self, states: Tensor, log_probs: Tensor | None = None) -> Tensor:
+        """Raw scores (n,) of end states (n, hidden), and of log p of the responses (n,) where it counts."""
+        assert self.role.head is not None
+        scores = self.role.head(states).squeeze(-1).float()
+        return scores if log_probs is None else scores + self.log_prob_weight * log_probs
 
     # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.
     def __deepcopy__(self, memo: dict[int, Any]) -> "RewardModel":

@@ -10,28 +10,25 @@ from typing import Any
 import agilerl  # type: ignore[import-not-found]
 import torch
 import transformers
-from peft import LoraConfig
 from transformers.models.llama import modeling_llama  # noqa: F401 - imported by both processes that are compared
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
+from benchmarks.performance.others import lora, scorer
 from envs.data.hh import read_hh
 
 # It takes Liger's kernels wherever they are installed, requires that they are, and they run on GPUs alone.
 agilerl.HAS_LIGER_KERNEL = False
 from agilerl.algorithms.ppo_llm import PPO  # type: ignore[import-not-found]  # noqa: E402
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
-
 
 def make_algorithm(task: Task, tokenizer: Any) -> PPO:
     """Token-level PPO in float32, as the others are measured."""
     work = task.work
     assert work is not None
-    rank = work["lora_rank"]
-    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, task_type="CAUSAL_LM")
     return PPO(
         pad_token_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token, model_name=task.model,
-        model_config={"dtype": torch.float32}, lora_config=lora, batch_size=work["n_envs"],
+        model_config={"dtype": torch.float32}, lora_config=lora(work["lora_rank"], "CAUSAL_LM"),
+        batch_size=work["n_envs"],
         mini_batch_size=work["batch_size"], micro_batch_size_per_gpu=work["batch_size"],
         update_epochs=work["n_epochs"], max_output_tokens=work["max_new_tokens"],
         min_output_tokens=work["max_new_tokens"], max_model_len=512, temperature=1.0, top_k=0, lr_actor=1e-4,
@@ -63,9 +60,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     tokenizer = transformers.AutoTokenizer.from_pretrained(task.model)
     texts = [record.prompt for record in read_hh(Path(task.data) / "train.jsonl").records]
-    reward = transformers.AutoModelForSequenceClassification.from_pretrained(
-        task.model, num_labels=1, dtype=torch.float32
-    )
+    reward = scorer(task.model)
     algorithm, clock, count = make_algorithm(task, tokenizer), PhaseClock(), task.work["n_envs"]
     for number in range(1 + task.work["iterations"]):
         clock.mark()

@@ -17,12 +17,13 @@ from benchmarks.performance.figures import (
 from benchmarks.performance.names import NAMES, WANTED
 from benchmarks.performance.plan import Plan, curves_of
 from benchmarks.performance.store import Store
+from evaluation.tables import row
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table, all columns but the first to the right."""
     ruler = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ruler, *rows)) + "\n"
+    return "\n".join(row(*cells) for cells in (header, ruler, *rows)) + "\n"
 
 
 def shown(value: Spread | None, digits: int = 2) -> str:

@@ -10,15 +10,14 @@ from typing import Any
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from transformers.models.llama import modeling_llama  # noqa: F401 - imported by both processes that are compared
 from trl.experimental.ppo import PPOConfig, PPOTrainer  # type: ignore[import-not-found]
 from trl.experimental.ppo import ppo_trainer as internals
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
+from benchmarks.performance.others import lora, scorer
 from envs.data.hh import read_hh
-
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
 class Marks(transformers.TrainerCallback):
@@ -32,20 +31,6 @@ class Marks(transformers.TrainerCallback):
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self._clock.mark()
-
-
-def lora(task: Task, kind: str, **more: Any) -> LoraConfig:
-    """The adapters that perlhf has too."""
-    assert task.work is not None
-    rank = task.work["lora_rank"]
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, task_type=kind, **more)
-
-
-def scorer(task: Task) -> transformers.PreTrainedModel:
-    """A scalar head on a backbone of its own."""
-    return transformers.AutoModelForSequenceClassification.from_pretrained(
-        task.model, num_labels=1, dtype=torch.float32
-    )
 
 
 def config(task: Task) -> PPOConfig:
@@ -63,17 +48,19 @@ def config(task: Task) -> PPOConfig:
 
 def make_trainer(task: Task, clock: PhaseClock) -> PPOTrainer:
     """TRL's four models, the reference being the policy with its adapters off."""
+    assert task.work is not None
+    rank = task.work["lora_rank"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(task.model, padding_side="left")
     prompts = [record.prompt for record in read_hh(Path(task.data) / "train.jsonl").records]
     data = Dataset.from_list([{"input_ids": tokenizer(prompt)["input_ids"]} for prompt in prompts])
     policy = transformers.AutoModelForCausalLM.from_pretrained(task.model, dtype=torch.float32)
-    value, reward = scorer(task), scorer(task).requires_grad_(False)
+    value, reward = scorer(task.model), scorer(task.model).requires_grad_(False)
     if task.setting == "value LoRA":
-        value = get_peft_model(value, lora(task, "SEQ_CLS", modules_to_save=["score"]))
+        value = get_peft_model(value, lora(rank, "SEQ_CLS", modules_to_save=["score"]))
     return PPOTrainer(
         args=config(task), processing_class=tokenizer, model=policy, ref_model=None, reward_model=reward,
         value_model=value, train_dataset=data, eval_dataset=data.select(range(2)), callbacks=[Marks(clock)],
-        peft_config=lora(task, "CAUSAL_LM"),
+        peft_config=lora(rank, "CAUSAL_LM"),
     )  # fmt: skip
 
 

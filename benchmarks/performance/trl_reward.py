@@ -9,14 +9,12 @@ from typing import Any
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig
 from transformers.models.llama import modeling_llama  # noqa: F401 - imported by both processes that are compared
 from trl import RewardConfig, RewardTrainer  # type: ignore[import-not-found]
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
+from benchmarks.performance.others import lora, scorer
 from envs.data.hh import read_hh
-
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
 def make_trainer(task: Task, **changed: int) -> RewardTrainer:
@@ -24,15 +22,9 @@ def make_trainer(task: Task, **changed: int) -> RewardTrainer:
     work: dict[str, Any] = {**(task.work or {}), **changed}
     records = read_hh(Path(task.data) / "train.jsonl").records[: work["pairs"]]
     rows = [{"chosen": f"{r.prompt} {r.chosen}", "rejected": f"{r.prompt} {r.rejected}"} for r in records]
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        task.model, num_labels=1, dtype=torch.float32
-    )
-    rank = work["lora_rank"]
-    lora = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules=TARGETS, task_type="SEQ_CLS", modules_to_save=["score"]
-    )
+    adapters = lora(work["lora_rank"], "SEQ_CLS", modules_to_save=["score"])
     return RewardTrainer(
-        model=model, args=config(task, work), train_dataset=Dataset.from_list(rows), peft_config=lora,
+        model=scorer(task.model), args=config(task, work), train_dataset=Dataset.from_list(rows), peft_config=adapters,
         processing_class=transformers.AutoTokenizer.from_pretrained(task.model),
     )  # fmt: skip
 
