@@ -27,6 +27,7 @@ from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
+from rewards.policy_steps import policy_steps
 from rewards.preferences import Preferences, drawn, preferences_of, sampled
 from rewards.reward_model import RewardModel, Row
 
@@ -83,7 +84,10 @@ def train(options: Options) -> RewardModel:
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
     count = samples_to_add(options, task, len(records))
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
-    records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
+    if isinstance(task, UISteps) and not options.referee:
+        records += policy_steps(task.task, backbone.reference, count, rng, seed=options.seed)
+    else:
+        records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
 
     layers = top_layers(options.lora_layers, backbone.model)
     lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)

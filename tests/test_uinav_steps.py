@@ -13,7 +13,8 @@ from envs.turn import Turn
 from envs.uinav.actions import Action, parse_action
 from envs.uinav.demonstrations import demonstrations, is_right, reachable, visited
 from envs.uinav.export import export_oracle
-from envs.uinav.mistakes import altered, another_text, elsewhere, mistake, too_soon
+from envs.uinav.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
+from envs.uinav.progress import ahead
 from envs.uinav.steps import Endings, UISteps
 from envs.uinav.task import UINav
 from envs.uinav.trajectory_file import write_trajectories
@@ -51,6 +52,32 @@ def test_mistakes_are_other_actions_that_can_be_said(states, number, seed):
         assert wrong != right
         assert parse_action(str(wrong)) == wrong
     assert too_soon(right, state.goal, rng).kind in ("done", "infeasible")
+
+
+@given(number=st.integers(0, 299))
+def test_a_skipped_step_is_one_of_those_to_come(states, number):
+    task, state = UINav(), states[number]
+    screen, path = task.device.screen(state.state), list(ahead(task.device, state))
+    assert path[0] == (screen, task.device.oracle(state.state, state.goal))
+    skip = skipping(path)
+    if skip is not None:
+        assert screen.elements[skip.element - 1].enabled
+        assert (skip.kind, skip.text) in {(action.kind, action.text) for _, action in path[1:]}
+
+
+def test_a_form_may_be_saved_half_filled_and_that_is_wrong():
+    task = UINav(templates="add_contact")
+    state, wrong = task.start(np.random.default_rng(2), {}), 0
+    while not (right := task.oracle(state)).startswith("done"):
+        skip = skipping(ahead(task.device, state))
+        if right.startswith("type") and skip is not None:
+            shown = task.device.screen(state.state).elements[skip.element - 1]
+            assert "Save" in (shown.text, shown.description)
+            assert not is_right(task, state, str(skip))
+            wrong += 1
+        state, _ = task.advance(state, right)
+    assert wrong >= 1
+    assert skipping(ahead(task.device, state)) is None  # after the last step none is to come
 
 
 @given(text=st.text(max_size=30), seed=st.integers(0, 10**6))
@@ -121,6 +148,17 @@ def test_training_has_endings_that_come_too_soon():
     records = UISteps(UINav(), 60).records
     assert 60 * 3 < len(records) < 60 * 4
     assert 0.25 < np.mean([record.label for record in records]) < 0.36
+
+
+def test_training_has_steps_that_were_left_out():
+    steps = UISteps(UINav(templates="add_contact"), 60)
+    said = {(record.meta["state"], record.response) for record in steps.records}
+    skips = [(n, skipping(ahead(steps.task.device, state))) for n, state in enumerate(steps.states)]
+    possible = [(n, str(skip)) for n, skip in skips if skip is not None]
+    assert len(possible) >= 10
+    assert set(possible) <= said
+    held_out = UISteps(UINav(templates="add_contact", split="test"), 60)
+    assert len(held_out.records) == 3 * 60
 
 
 def test_records_are_the_same_every_time(held_out):

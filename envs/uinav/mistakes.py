@@ -1,10 +1,11 @@
 """Wrong actions that look right: what a step reward model learns from, and what a careless person does.
 
 The two kinds of arXiv 2403.10704's UI task (1 right action to 2 wrong ones): the same action on another element, and
-the right element with an altered action; and a third that a policy under training falls for: ending too soon.
+the right element with an altered action; and two more that a policy under training falls for: ending too soon, and
+leaving out a step, as in saving a form that is half filled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from envs.uinav.actions import DIRECTIONS, Action
 from envs.uinav.beginners import APPS
 from envs.uinav.device import Goal
-from envs.uinav.screen import Screen
+from envs.uinav.screen import Element, Screen
 
 _T = TypeVar("_T")
 _ABLE = {"click": "clickable", "type": "editable", "long_press": "long_clickable"}
@@ -59,6 +60,26 @@ def too_soon(action: Action, goal: Goal, rng: np.random.Generator) -> Action:
     if action.kind == "done" or (action.kind != "infeasible" and rng.random() < 0.3):
         return Action("infeasible", 0, f"no {another_text('', goal, rng)}")
     return Action("done", 0, another_text("", goal, rng) if rng.random() < 0.3 else "")
+
+
+def skipping(ahead: Iterable[tuple[Screen, Action]]) -> Action | None:
+    """The last action of those to come whose element is on the screen by now; None where there is none.
+
+    Args:
+        ahead: the right actions from now on with the screen before each.
+    """
+    (screen, _), *later = ahead
+    present = {_same(element): number for number, element in enumerate(screen.elements, 1) if element.enabled}
+    for shown, action in reversed(later):
+        number = present.get(_same(shown.elements[action.element - 1])) if action.element else None
+        if number is not None:
+            return action._replace(element=number)
+    return None
+
+
+def _same(element: Element) -> tuple[str, ...]:
+    """What an element keeps wherever it is and whatever is typed into it."""
+    return element.kind, element.description, element.resource_id, "" if element.editable else element.text
 
 
 def another_text(text: str, goal: Goal, rng: np.random.Generator) -> str:

@@ -11,7 +11,8 @@ from envs.text_task import TextTask
 from envs.turn import Turn
 from envs.uinav.actions import Action
 from envs.uinav.demonstrations import is_right, visited
-from envs.uinav.mistakes import altered, elsewhere, too_soon
+from envs.uinav.mistakes import altered, elsewhere, skipping, too_soon
+from envs.uinav.progress import ahead
 from envs.uinav.task import Episode, UINav
 
 STATES = {"train": 8000, "validation": 700, "test": 700}  # on the phone; of recordings all
@@ -23,7 +24,8 @@ class UISteps(TextTask):
 
     To each state there are the right response and two wrong ones, as in arXiv 2403.10704: the same action on another
     element, and an altered action on the right one. In training half of the states have a third, which ends the
-    episode too soon. What brings the goal nearer on the phone is right, whoever chose it and for whatever reason; in a
+    episode too soon, and those of the phone where a later step is possible by now have that, which leaves out the
+    present one. What brings the goal nearer on the phone is right, whoever chose it and for whatever reason; in a
     recording only what was recorded is.
 
     Args:
@@ -53,6 +55,8 @@ class UISteps(TextTask):
         wrong: list[Action | None] = [elsewhere(action, screen, rng), altered(action, goal, rng)]
         if self.split == "train" and rng.random() < _HARD:
             wrong.append(too_soon(action, goal, rng))
+        if self.split == "train" and self.task.recordings is None:
+            wrong.append(skipping(ahead(device, state)))
         yield from (self.task.said(each, state) for each in wrong if each is not None)
 
     @property

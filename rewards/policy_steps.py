@@ -1,0 +1,57 @@
+"""Steps of a policy's own episodes, labelled: what a step reward model has to know before PPO asks it.
+
+The oracle's episodes hold one order of doing things. A policy finds others, such as choosing the day of an event before
+its place is typed, and a model that never saw the screens on the way scores by habit there: it let a form be saved half
+filled. States that the learner itself comes to are what DAgger (arXiv 1011.0686) adds.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from backbones.generate import ROWS, generate
+from backbones.roles import Role
+from envs.data.records import LabelledRecord
+from envs.uinav.demonstrations import is_right, reachable
+from envs.uinav.task import Episode, UINav
+
+
+def policy_steps(
+    task: UINav, role: Role, count: int, rng: np.random.Generator, max_new_tokens: int = 64, seed: int = 0
+) -> list[LabelledRecord]:
+    """`count` labelled steps of episodes that `role` plays; to a wrong one the right one of the same state.
+
+    Args:
+        task: whose episodes; one ends early where the goal is out of reach, since nothing is right from there.
+        role: who plays, sampled.
+        count: of records.
+        rng: of the episodes.
+        max_new_tokens: where a response is cut.
+        seed: of the samples.
+    """
+    generator = torch.Generator(role.backbone.device).manual_seed(seed)
+    records: list[LabelledRecord] = []
+    states = [task.start(rng, {}) for _ in range(min(count, ROWS))]
+    while len(records) < count:
+        prompts = [role.backbone.encode_prompt(state.prompt, state.image) for state in states]
+        texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
+        for n, (state, text) in enumerate(zip(states, texts, strict=True)):
+            records += _labelled(task, state, text)
+            states[n] = _after(task, state, text) or task.start(rng, {})
+    return records[:count]
+
+
+def _labelled(task: UINav, state: Episode, text: str) -> Iterator[LabelledRecord]:
+    meta = {"groups": list(task.groups(state)), **({} if state.image is None else {"image": state.image})}
+    right = is_right(task, state, text)
+    yield LabelledRecord(state.prompt, text, float(right), meta)
+    if not right:
+        yield LabelledRecord(state.prompt, task.oracle(state), 1.0, meta)
+
+
+def _after(task: UINav, state: Episode, text: str) -> Episode | None:
+    """The state that a response leads to; None where the episode is over or its goal out of reach."""
+    played = task.play(state, text)
+    over = played.terminated or played.truncated
+    return None if over or (task.recordings is None and not reachable(task, played.state)) else played.state
