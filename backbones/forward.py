@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.top_mlp import Where, top_mlp_at
 from backbones.trunk import Piece, Trunk
 from backbones.vision import image_inputs, sayable
 
@@ -64,6 +65,11 @@ class TokenBatch(NamedTuple):
     def length(self) -> int:
         return self.response_ids.shape[1]
 
+    @property
+    def read(self) -> Where:
+        """Where states are read: from the last prompt token on."""
+        return slice(None), slice(-self.length - 1, None)
+
 
 def positions(attention_mask: Tensor) -> Tensor:
     """Position of each token among the real ones of its row, (B, L); padding gets 0."""
@@ -72,7 +78,7 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
-    with batch.trunk():
+    with top_mlp_at(model, batch.read), batch.trunk():
         output = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
@@ -102,9 +108,9 @@ def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
-    with batch.trunk():
+    with top_mlp_at(model, batch.read), batch.trunk():
         hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.image_inputs)
-    return hidden[:, -batch.length - 1 : -1]
+    return hidden[batch.read][:, :-1]
 
 
 def hidden_states(
@@ -180,11 +186,12 @@ def last_token_scores(
     lengths = torch.tensor([len(row) for row in rows], device=device)
     attention_mask = (torch.arange(length, device=device) < lengths[:, None]).long()
     pieces = [Piece(row, i, 0) for i, row in enumerate(rows)]
-    with nullcontext() if trunk is None else trunk.replayed(pieces, (len(rows), length)):
+    last = torch.arange(len(rows), device=device)[:, None], lengths[:, None] - 1
+    replayed = nullcontext() if trunk is None else trunk.replayed(pieces, (len(rows), length))
+    with top_mlp_at(model, last), replayed:
         images = image_inputs(rows, input_ids)
         hidden = hidden_states(model, input_ids, attention_mask, positions(attention_mask), images)
-    last = hidden[torch.arange(len(rows), device=device), lengths - 1]
-    return head(last).squeeze(-1).float()
+    return head(hidden[last]).flatten().float()
 
 
 def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from backbones.forward import TokenBatch, hidden_states, positions, response_logits_and_states
+from backbones.top_mlp import top_mlp_at
 from backbones.trunk import Piece
 from backbones.vision import ImagePrompt
 
@@ -55,10 +56,11 @@ class Packed(NamedTuple):
         )
         return cls(batch, firsts.to(backbone.device), lengths.to(backbone.device))
 
-    def ends(self, states: Tensor) -> Tensor:
-        """Of states from the last prompt token on (B, T + 1, hidden), those at each response's last token."""
-        rows = torch.arange(len(states), device=states.device)[:, None]
-        return states[rows, self.firsts + self.lengths].flatten(0, 1)
+    @property
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Rows (B, 1) and columns (B, S) of each response's last token, counted from the last prompt token on."""
+        columns = self.firsts + self.lengths
+        return torch.arange(len(columns), device=columns.device)[:, None], columns
 
 
 def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
@@ -93,9 +95,11 @@ def _pieces(groups: Sequence[Sequence[Row]], firsts: Sequence[int], width: int) 
 def end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
     """Last hidden state at the last token of each response, (B * S, hidden), in the order of the rows."""
     batch = packed.batch
-    with batch.trunk():
+    rows, columns = packed.last
+    last = rows, columns + batch.input_ids.shape[1] - batch.length - 1
+    with top_mlp_at(model, last), batch.trunk():
         states = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
-    return packed.ends(states[:, -batch.length - 1 :])
+    return states[last].flatten(0, 1)
 
 
 def end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
@@ -109,7 +113,7 @@ def end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor,
     log_probs = torch.where(batch.response_mask, chosen, 0.0)
     slots = torch.searchsorted(packed.firsts, torch.arange(batch.length, device=logits.device), right=True) - 1
     sums = log_probs.new_zeros(packed.lengths.shape).index_add(1, slots, log_probs)
-    return packed.ends(states), sums.flatten()
+    return states[packed.last].flatten(0, 1), sums.flatten()
 
 
 def one_prompt_each(rows: Sequence[Row], count: int) -> bool:

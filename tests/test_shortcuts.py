@@ -1,5 +1,7 @@
 """Shortcuts give the plain path's numbers: frozen layers run once, V off the policy's states, folded adapters."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,9 +10,18 @@ from stable_baselines3.common.callbacks import BaseCallback
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
 
+import backbones.forward as forward_module
+import backbones.packing as packing_module
 from agents import PPO, make_vec_env
 from backbones.backbone import Backbone
-from backbones.forward import chosen_log_probs, last_token_scores, log_probs_of, response_logits, response_states
+from backbones.forward import (
+    chosen_log_probs,
+    hidden_states,
+    last_token_scores,
+    log_probs_of,
+    response_logits,
+    response_states,
+)
 from backbones.generate import generate
 from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
 from backbones.low_rank import UpProjection
@@ -75,6 +86,52 @@ def test_above_the_trunk_everything_is_as_on_the_plain_path(backbone):
             assert equal(expected, other)
 
 
+def test_the_top_mlp_at_some_positions_gives_what_it_gives_at_all(backbone, monkeypatch):
+    policy = perturb(backbone.add_role("policy", LoRASettings(4)), 1)
+    value = perturb(backbone.add_role("value", LoRASettings(2), head=True), 2)
+    sparse = figures_and_gradients(backbone, policy, value)
+    for module in (forward_module, packing_module):
+        monkeypatch.setattr(module, "top_mlp_at", lambda *_: nullcontext())
+    everywhere = figures_and_gradients(backbone, policy, value)
+    assert all(equal(one, other) for one, other in zip(everywhere, sparse, strict=True))
+
+
+def test_the_top_mlp_runs_where_states_are_read(backbone):
+    layers = decoder_layers(backbone.model)
+    if not hasattr(layers[-1], "mlp"):  # OPT's layers hold its parts themselves
+        pytest.skip("no module for the MLP")
+    batch, seen = backbone.batch(PROMPTS, RESPONSES), []
+    with backbone.reference.active() as model:
+        response_states(model, batch)  # so that the model is known
+        hook = layers[-1].mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[:2].numel()))
+        response_states(model, batch)
+        response_logits(model, batch, 1.0)
+        rows = [p + r for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+        last_token_scores(model, torch.nn.Linear(backbone.hidden_size, 1), rows, backbone.pad_id, backbone.device)
+        hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
+        hook.remove()
+    assert seen == [3 * 6, 3 * 6, 3, 3 * 10]  # rows x (5 response tokens and one before), the last of each, and all
+
+
+def test_an_mlp_that_is_of_another_kind_runs_everywhere(tmp_path):
+    class Routed(torch.nn.Module):
+        def __init__(self, mlp, after):
+            super().__init__()
+            self.mlp, self.after = mlp, after
+
+        def forward(self, x):
+            return self.after(self.mlp(x))
+
+    for after in (lambda out: out - out.mean(1, keepdim=True), lambda out: out.cumsum(1)):
+        backbone = gemma(tmp_path / str(id(after)))
+        layer = decoder_layers(backbone.model)[-1]
+        layer.mlp = Routed(layer.mlp, after)
+        batch = backbone.batch(PROMPTS, RESPONSES)
+        with backbone.reference.active() as model:
+            whole = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
+            assert torch.equal(response_states(model, batch), whole[:, -batch.length - 1 : -1])
+
+
 def test_adapters_are_on_the_top_layers_alone(backbone):
     role = backbone.add_role("policy", LoRASettings(4, layers=1))
     assert role.frozen_layers == 1
@@ -91,6 +148,7 @@ def small(tmp_path_factory):
 
 def test_the_trunk_runs_once_for_a_row(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    log_probs_of(role, PROMPTS, RESPONSES)  # so that the model is known
     calls = counted(decoder_layers(small.model)[0].mlp)
     with small.trunk.kept(1):
         for _ in range(3):

@@ -1,0 +1,72 @@
+"""The top layer's MLP at the positions that are read, and at no other.
+
+Above the top layer only response positions are read, or the last token of a row. Attention needs the others' keys and
+values, but the MLP takes each position for itself, and is most of a layer. What it would give elsewhere is 0 instead.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from backbones.loading import decoder_layers
+
+# Of (B, L, ...) tensors, as slices or index tensors: rows and columns.
+Where = tuple[slice | Tensor, slice | Tensor]
+_known: WeakKeyDictionary[PreTrainedModel, nn.Module | None] = WeakKeyDictionary()
+
+
+@contextmanager
+def top_mlp_at(model: PreTrainedModel, where: Where) -> Iterator[None]:
+    """Inside, last hidden states are right at `where` alone; everywhere, in a model that is not known to allow it."""
+    if model not in _known:
+        _known[model] = _position_wise(model)
+    mlp = _known[model]
+    if mlp is None:
+        yield
+        return
+    with _restricted(mlp, where):
+        yield
+
+
+@contextmanager
+def _restricted(mlp: nn.Module, where: Where) -> Iterator[None]:
+    """Inside, `mlp` runs at `where`."""
+    shapes: list[torch.Size] = []
+
+    def before(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        shapes.append(inputs[0].shape)
+        return inputs[0][where].contiguous(), *inputs[1:]
+
+    def after(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        whole = output.new_zeros(shapes.pop())
+        whole[where] = output
+        return whole
+
+    hooks = mlp.register_forward_pre_hook(before), mlp.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def _position_wise(model: PreTrainedModel) -> nn.Module | None:
+    """The top layer's MLP, if there is one and it gives the same at some positions alone: seen on a few tokens."""
+    layers = decoder_layers(model)
+    mlp = None if layers is None else getattr(layers[-1], "mlp", None)
+    if mlp is None:
+        return None
+    ids = torch.tensor([[3, 4, 5, 6], [5, 3, 6, 4]], device=model.device)
+    whole = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
+    try:
+        with _restricted(mlp, (slice(None), slice(2, None))):
+            part = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
+    except (AttributeError, IndexError, TypeError):  # it takes or gives something else, as experts with a router do
+        return None
+    return mlp if torch.allclose(whole, part, rtol=1e-4, atol=1e-5) else None
