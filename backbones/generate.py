@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from backbones.forward import like_lengths, positions
+from backbones.growing_cache import growing_cache
 from backbones.roles import Role
 from backbones.vision import image_inputs, sayable
 
@@ -46,8 +47,8 @@ def generate(
     responses: list[list[int]] = [[] for _ in prompts]
     with role.folded() as model:
         for rows in like_lengths([len(p) for p in prompts], batch_size):
-            batch = _Batch(model, role, [prompts[i] for i in rows], allowed)
-            for i, response in zip(rows, batch.run(max_new_tokens, temperature, generator), strict=True):
+            batch = _Batch(model, role, [prompts[i] for i in rows], max_new_tokens, allowed)
+            for i, response in zip(rows, batch.run(temperature, generator), strict=True):
                 responses[i] = response
     return responses
 
@@ -56,8 +57,14 @@ class _Batch:
     """Rows that are being written side by side."""
 
     def __init__(
-        self, model: PreTrainedModel, role: Role, prompts: list[Sequence[int]], allowed: Allowed | None
+        self,
+        model: PreTrainedModel,
+        role: Role,
+        prompts: list[Sequence[int]],
+        max_new_tokens: int,
+        allowed: Allowed | None,
     ) -> None:
+        self.max_new_tokens = max_new_tokens
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
@@ -65,12 +72,12 @@ class _Batch:
         self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         self.position_ids = positions(self.mask)
         self.image_inputs = image_inputs(prompts, self.input_ids)
-        self.cache = DynamicCache(config=model.config)
+        self.cache = growing_cache(model.config, width + max_new_tokens)
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
         self.written: list[list[int]] = [[] for _ in prompts]
 
-    def run(self, max_new_tokens: int, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
-        for _ in range(max_new_tokens):
+    def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
+        for _ in range(self.max_new_tokens):
             tokens = _sample(self._next_logits(), temperature, generator)
             for row, token in zip(self.rows, tokens.tolist(), strict=True):
                 self.written[row].append(token)

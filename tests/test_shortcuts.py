@@ -1,5 +1,6 @@
 """Shortcuts give the plain path's numbers: frozen layers run once, V off the policy's states, folded adapters."""
 
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
+from transformers import DynamicCache, MistralConfig
+from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
 import backbones.packing as packing_module
@@ -23,6 +26,7 @@ from backbones.forward import (
     response_states,
 )
 from backbones.generate import generate
+from backbones.growing_cache import growing_cache
 from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
 from backbones.low_rank import UpProjection
 from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
@@ -582,3 +586,41 @@ def test_ppo_learns_in_mixed_precision_with_everything_shared(small):
     before = [p.clone() for p in algorithm.policy.parameters()]
     algorithm.learn(8, reset_num_timesteps=False)  # the checks of the first update passed
     assert any(not torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_growing_cache_samples_what_transformers_own_does(backbone, monkeypatch, temperature):
+    prompts = [[5, 6, 7], [8, 9, 10, 11, 12], [5], [20, 21], [7, 7, 7, 9]]
+    role = perturb(backbone.add_role("policy", LoRASettings(4)), 3)
+    monkeypatch.setattr(backbone, "end_ids", list(range(0, len(backbone.tokenizer), 5)))  # so that rows leave
+
+    def sampled():
+        return generate(role, prompts, 24, temperature, torch.Generator().manual_seed(1))
+
+    grown = sampled()
+    monkeypatch.setattr(
+        sys.modules[generate.__module__], "growing_cache", lambda config, length: DynamicCache(config=config)
+    )
+    assert grown == sampled()
+    assert temperature == 0 or len({len(response) for response in grown}) > 1
+
+
+def test_windows_of_attention_are_as_in_transformers():
+    config = MistralConfig(num_hidden_layers=2, sliding_window=4)
+    assert [type(layer) for layer in growing_cache(config, 9).layers] == [DynamicSlidingWindowLayer] * 2
+
+
+@given(steps=st.lists(st.integers(1, 4), min_size=1, max_size=5), data=st.data())
+def test_a_growing_cache_holds_what_was_added(steps, data):
+    cache, plain = growing_cache(MistralConfig(num_hidden_layers=1, sliding_window=None), 20), DynamicCache()
+    rows, generator = 3, torch.Generator().manual_seed(0)
+    for count in steps:
+        new = [torch.randn(rows, 2, count, 4, generator=generator) for _ in range(2)]
+        for mine, theirs in zip(cache.update(*new, 0), plain.update(*new, 0), strict=True):
+            assert torch.equal(mine, theirs)
+        keep = data.draw(st.lists(st.sampled_from(range(rows)), unique=True, min_size=1).map(sorted))
+        for each in (cache, plain):
+            each.batch_select_indices(torch.tensor(keep))
+        rows = len(keep)
+        assert cache.get_seq_length() == plain.get_seq_length()
+        assert torch.equal(cache.layers[0].keys, plain.layers[0].keys)

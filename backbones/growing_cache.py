@@ -1,0 +1,45 @@
+"""A KV cache that writes each token's keys and values where they belong, instead of copying all before them.
+
+transformers' own joins the old and the new tensor at each token, which is a third of what sampling costs a small model.
+"""
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+
+def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
+    """A cache for up to `length` tokens a row; layers with a window of attention are as in transformers."""
+    cache = DynamicCache(config=config)
+    cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+class _Growing(DynamicLayer):
+    """A layer whose `keys` and `values` (rows, heads, tokens so far, width) are the beginning of larger tensors."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self._length = length
+        self._room: list[Tensor] = []
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Adds what follows; returns all so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._room = [
+                new.new_empty(*new.shape[:2], self._length, new.shape[3]) for new in (key_states, value_states)
+            ]
+        start = self.get_seq_length()
+        end = start + key_states.shape[2]
+        for room, new in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, start:end] = new
+        self.keys, self.values = (room[:, :, :end] for room in self._room)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keeps these rows."""
+        tokens = self.get_seq_length()
+        self._room = [torch.index_select(room, 0, indices) for room in self._room]
+        self.keys, self.values = (room[:, :, :tokens] for room in self._room)
