@@ -1,4 +1,4 @@
-"""Commands that a table stands on: run once, and taken as they are while their command and weights stay the same."""
+"""Commands that a table stands on: run once, and taken as they are while what they start from stays the same."""
 
 import hashlib
 import itertools
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from envs.registry import env_id, env_options, reward_spec, task_of
+from envs.registry import class_of, env_id, env_options, reward_spec, task_of
 from envs.task import Task
 from evaluation.tables import Summary
 from perlhf.errors import UserError
@@ -39,8 +39,8 @@ class Table(NamedTuple):
 
 
 def finish(run: Run) -> Summary:
-    """Runs a command unless it is finished already, from the same weights; its summary."""
-    wanted = {"command": run.words, "weights": weights_of(run.words)}
+    """Runs a command unless it is finished already, from the same weights and defaults; its summary."""
+    wanted = {"command": run.words, "weights": weights_of(run.words), "defaults": defaults_of(run.words)}
     marker = run.folder / MARKER
     if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != {**wanted, "finished": True}:
         clear(run.folder)
@@ -64,6 +64,12 @@ def weights_of(words: list[str]) -> dict[str, str]:
     kinds = ("*.safetensors", "perlhf.json")
     files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
     return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def defaults_of(words: list[str]) -> dict[str, Any]:
+    """What the task has as defaults for training, where the command takes them."""
+    given = dict(itertools.pairwise(words))
+    return dict(class_of(env_id(given["--env"])).training) if words[0] == "agents.train_ppo" else {}
 
 
 def bundled(task: Task, full_id: str) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from agents import pretrain
 from backbones.roles import LoRASettings
 from envs.data.records import LabelledRecord, Record
 from envs.text import HH
+from envs.vqa import VQAv2
 from evaluation.baselines import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce import TEXT_TASKS, bundled_summaries, tasks_table
@@ -82,6 +83,13 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
     assert not (tmp_path / "out" / "ppo" / "old").exists()
     monkeypatch.setattr(evaluation.runs, "weights_of", lambda words: {"tiny/model.safetensors": "other"})
     assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 2}
+
+
+def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
+    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0")
+    assert finish(vqa) == finish(vqa) == {"number": 0}
+    monkeypatch.setattr(VQAv2, "training", {**VQAv2.training, "kl_coef": 0.05})
+    assert finish(vqa) == {"number": 1}
 
 
 def test_a_run_that_failed_is_named_and_starts_over(tmp_path, runs):
