@@ -339,19 +339,22 @@ class PPO(OnPolicyAlgorithm):
         self._log_due = True
 
     def _log_rollout(self, rollout: Rollout, steps: list[Step], golds: list[float]) -> None:
+        sound = ~rollout.failed  # a row that the env failed at says nothing of the policy
+        if not sound.any():
+            return
         mask = rollout.response_mask
         k3 = F.kl_k3(rollout.old_log_probs, rollout.reference_log_probs) * mask
-        per_response = rollout.kl.sum(1)
+        per_response = rollout.kl.sum(1)[sound]
         self._watch_kl(per_response)
         record = self.logger.record
-        record("rollout/score", float(np.concatenate([step.scores for step in steps]).mean()))
+        record("rollout/score", float(np.concatenate([step.scores for step in steps])[sound.numpy()].mean()))
         if golds:
             record("rollout/gold", float(np.mean(golds)))
         record("rollout/kl_to_reference", per_response.mean().item())
-        record("rollout/kl_k3", k3.sum(1).mean().item())
+        record("rollout/kl_k3", k3.sum(1)[sound].mean().item())
         record("rollout/entropy", F.masked_mean(rollout.entropy, mask).item())
-        record("rollout/response_length", mask.sum(1).float().mean().item())
-        record("rollout/ended", rollout.ended.float().mean().item())
+        record("rollout/response_length", mask.sum(1)[sound].float().mean().item())
+        record("rollout/ended", rollout.ended[sound].float().mean().item())
 
     def _watch_kl(self, kl: Tensor) -> None:
         """A KL estimate may be below 0 by chance; three rollouts in a row far below 0 are a mistake somewhere."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
 from tiny_models import gemma
 
 import evaluation.compare as compare_module
@@ -56,6 +57,13 @@ class Keep(BaseCallback):
 
     def _on_rollout_end(self):
         self.rollouts.append(self.model.rollout)
+
+
+class Logged(KVWriter):
+    """Keeps the last row that was logged."""
+
+    def write(self, key_values, key_excluded, step=0):
+        self.values = dict(key_values)
 
 
 def algorithm_of(path, **kwargs):
@@ -137,6 +145,8 @@ def test_nothing_is_learned_from_a_failed_step(path):
     algorithm.policy.backbone.decode, decode = lambda row: next(words), algorithm.policy.backbone.decode
     words = iter(word for step in said for word in step)
     keep = Keep()
+    logged = Logged()
+    algorithm.set_logger(Logger(None, [logged]))
     try:
         algorithm.learn(12, callback=keep)
     finally:
@@ -148,6 +158,8 @@ def test_nothing_is_learned_from_a_failed_step(path):
         assert not tensor[failed].any()
     # What follows the step before is the value of the state that the device failed in, with its error told.
     assert rollout.advantages[0].any()
+    lengths = rollout.response_mask.sum(1).tolist()
+    assert logged.values["rollout/response_length"] == pytest.approx(sum(lengths) / 11)  # of 12 rows
 
 
 # Resuming
