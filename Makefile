@@ -53,7 +53,7 @@ models: install
 	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
 	for domain in coffee ticketing; do $(REWARD) --env Taskmaster-v0 --env-options domain=$$domain \
 	  --log-prob-weight 0.3 --score-limit 3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
-	$(BIN)/python -m rewards.train_reward_model --env UINav-v0 --pairs 12000 --policy-pairs 5000 \
+	$(BIN)/python -m rewards.train_reward_model --env UINav-v0 --pairs 12000 --policy-pairs 24000 \
 	  --log-prob-weight 1 --learning-rate 3e-3 --score-limit 5 --output-dir rewards/bundled/uinav
 	$(BIN)/python -m rewards.train_reward_model --env VQAv2-v0 --pairs 16000 --policy-pairs 16000 \
 	  --log-prob-weight 1 --learning-rate 2e-3 --score-limit 5 --output-dir rewards/bundled/vqav2

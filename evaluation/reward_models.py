@@ -8,8 +8,10 @@ import numpy as np
 from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.text_task import TextTask
 from envs.turn import Turn
+from envs.uinav.task import UINav
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
+from rewards.policy_steps import policy_steps
 from rewards.preferences import Labels, Preferences
 from rewards.reward_model import RewardModel
 
@@ -53,9 +55,7 @@ _SIDES = ("chosen", "rejected")
 def _evaluate_labels(
     model: RewardModel, task: TextTask, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
 ) -> dict[str, Any]:
-    prompts, responses, images = zip(*((r.prompt, r.response, image_of(r)) for r in held_out), strict=True)
-    scores = model.raw_scores(prompts, responses, images).numpy()
-    labels = np.array([r.label for r in held_out])
+    scores, labels = _scored(model, held_out)
     right = ((scores > 0) == (labels > 0.5)).astype(float)
     report: dict[str, Any] = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}
     report["ceiling"] = label_ceiling(task, held_out)
@@ -63,6 +63,24 @@ def _evaluate_labels(
     report["baselines"] = {"random": 0.5, **by_name, "majority_accuracy": majority_accuracy(held_out)}
     report["groups"] = group_aucs(scores, labels, [r.meta.get("groups", ()) for r in held_out])
     return report
+
+
+def evaluate_on_episodes(model: RewardModel, task: UINav, count: int) -> dict[str, Any]:
+    """`auc` and `accuracy` on `count` steps of episodes that SFT plays itself: what PPO first asks of a step reward.
+
+    Beside them `majority_accuracy`. In `UISteps` the wrong steps are made up, and easier to tell.
+    """
+    steps = policy_steps(task, model.role.backbone.reference, count, np.random.default_rng(0))
+    scores, labels = _scored(model, steps)
+    right = ((scores > 0) == (labels > 0.5)).astype(float)
+    figures = {"auc": bootstrap_auc(scores, labels), "accuracy": bootstrap_mean(right)}
+    return {**figures, "majority_accuracy": majority_accuracy(steps)}
+
+
+def _scored(model: RewardModel, records: Sequence[LabelledRecord]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels."""
+    prompts, responses, images = zip(*((r.prompt, r.response, image_of(r)) for r in records), strict=True)
+    return model.raw_scores(prompts, responses, images).numpy(), np.array([r.label for r in records])
 
 
 def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]) -> dict[str, Interval]:

@@ -70,11 +70,17 @@ AMOUNTS = (
 
 def step_rows(summaries: dict[str, Summary]) -> list[str]:
     """Accuracy on single steps beside the majority class, and cost."""
-    rows = table_head("", "accuracy", "majority class", "AUC", "CPU s", "peak MB")
+    kinds = ("accuracy", "majority class", "AUC")
+    rows = table_head("", *kinds, *(f"{kind}, SFT's own episodes" for kind in kinds), "CPU s", "peak MB")
     for name, s in summaries.items():
-        majority = f"{s['baselines']['majority_accuracy']:.3f}"
-        cost = (f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}")
-        rows.append(row(name, interval(s["accuracy"]), majority, interval(s["auc"]), *cost))
+        own = s["sft_episodes"]
+        majorities = s["baselines"]["majority_accuracy"], own["majority_accuracy"]
+        cells = [
+            cell
+            for figures, majority in zip((s, own), majorities, strict=True)
+            for cell in (interval(figures["accuracy"]), f"{majority:.3f}", interval(figures["auc"]))
+        ]
+        rows.append(row(name, *cells, f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}"))
     return rows
 
 
@@ -107,8 +113,11 @@ def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
 
 def _reward_cells(summary: Summary) -> list[tuple[str, str, str]]:
     majority = f"{summary['baselines']['majority_accuracy']:.3f}"
+    own = summary["sft_episodes"]
+    in_own = f"{interval(own['accuracy'])} (majority class {own['majority_accuracy']:.3f})"
     return [
         ("reward model", "held-out accuracy", f"{interval(summary['accuracy'])} (n = {summary['accuracy']['n']})"),
         ("", "majority class", majority),
         ("", "AUC", interval(summary["auc"])),
+        ("", "accuracy in SFT's own episodes", in_own),
     ]

@@ -22,7 +22,8 @@ from envs.data.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
 from envs.uinav.steps import Endings, UISteps
-from evaluation.reward_models import evaluate_reward_model
+from envs.uinav.task import UINav
+from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
@@ -84,10 +85,11 @@ def train(options: Options) -> RewardModel:
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
     count = samples_to_add(options, task, len(records))
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
-    if isinstance(task, UISteps) and not options.referee:
-        records += policy_steps(task.task, backbone.reference, count, rng, seed=options.seed)
-    else:
+    episodes = episodes_of(task)
+    if episodes is None:
         records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
+    else:
+        records += policy_steps(episodes, backbone.reference, count, rng, seed=options.seed)
 
     layers = top_layers(options.lora_layers, backbone.model)
     lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
@@ -106,6 +108,8 @@ def train(options: Options) -> RewardModel:
         model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
     report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
+    if (new_episodes := episodes_of(held_out)) is not None:
+        report["sft_episodes"] = evaluate_on_episodes(model, new_episodes, options.eval_pairs)
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
@@ -132,6 +136,11 @@ def tasks_of(options: Options) -> list[TextTask]:
     if not all(isinstance(task, UISteps) and task.task.recordings is None for task in tasks):
         raise UserError(f"--referee is for UI tasks on the simulated phone; {options.env} over {options.data} is none.")
     return [Endings(task.task) for task in tasks if isinstance(task, UISteps)]
+
+
+def episodes_of(task: TextTask) -> UINav | None:
+    """The task whose episodes `task` holds single steps of; None for all others, and for a referee's endings."""
+    return task.task if isinstance(task, UISteps) and not isinstance(task, Endings) else None
 
 
 def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
@@ -169,12 +178,11 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
 
 def print_report(report: dict[str, Any], folder: Path) -> None:
     """The report in a few lines for the terminal."""
-    for name in ("auc", "accuracy"):
-        if name in report:
-            figure = report[name]
-            print(
-                f"held-out {name} {figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}"
-            )
+    for where, figures in {"held-out": report, "in SFT's own episodes,": report.get("sft_episodes", {})}.items():
+        for name in ("auc", "accuracy"):
+            if name in figures:
+                each = figures[name]
+                print(f"{where} {name} {each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}], n = {each['n']}")
     if report["ceiling"] is not None:
         print(f"ceiling of the labels: {report['ceiling']:.3f}")
     print("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value in report["baselines"].items()))

@@ -27,7 +27,7 @@ from envs.uinav.task import UINav
 from evaluation import watch
 from evaluation.compare import compare
 from evaluation.evaluator import Evaluator
-from evaluation.ui_tables import success_rows, template_rows
+from evaluation.ui_tables import step_rows, success_rows, template_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary
 from rewards import train_reward_model
@@ -339,6 +339,11 @@ def test_a_step_reward_model_and_a_referee_are_trained_and_score_below_zero(path
     assert summary["pairs"] == 40 + options["policy_pairs"]
     assert summary["ceiling"] == 1.0
     assert 0.5 < summary["baselines"]["majority_accuracy"] < 0.95
+    assert ("sft_episodes" in summary) != referee
+    if not referee:  # an untrained policy is wrong, and each of its steps has the right one beside it
+        assert summary["sft_episodes"]["auc"]["n"] == 60
+        assert summary["sft_episodes"]["majority_accuracy"] == pytest.approx(0.5, abs=0.1)
+        assert "SFT's own episodes" in step_rows({"LoRA 1": summary})[0]
     model = RewardModel.load(folder)
     assert model.log_sigmoid
     assert model.centre == 0
