@@ -209,7 +209,7 @@ class PPO(OnPolicyAlgorithm):
             steps.append(Step(prompts, responses, scores, dones, cut, failed))
             golds += [info["gold"] for info in infos if "gold" in info]
         if self.normalize_scores:
-            self.score_scale.update(np.concatenate([step.scores for step in steps]))
+            self.score_scale.update(_sound_scores(steps))
         self.rollout = score_rollout(self.policy, steps, self._last_obs, self.score_settings)  # type: ignore[arg-type]
         self._log_rollout(self.rollout, steps, golds)
         callback.update_locals(locals())
@@ -324,8 +324,9 @@ class PPO(OnPolicyAlgorithm):
 
     def _adapt_kl(self, rollout: Rollout) -> None:
         if self.kl_target is not None:
-            kl = float(rollout.kl.sum(1).mean())
-            self.kl_coef = F.adapt_kl_coef(self.kl_coef, kl, self.kl_target, len(rollout), self.kl_horizon)
+            kl = rollout.kl.sum(1)[~rollout.failed]
+            if len(kl):
+                self.kl_coef = F.adapt_kl_coef(self.kl_coef, float(kl.mean()), self.kl_target, len(kl), self.kl_horizon)
 
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks
@@ -341,13 +342,14 @@ class PPO(OnPolicyAlgorithm):
     def _log_rollout(self, rollout: Rollout, steps: list[Step], golds: list[float]) -> None:
         sound = ~rollout.failed  # a row that the env failed at says nothing of the policy
         if not sound.any():
+            self.logger.warn("the env failed at every step of this rollout: nothing is learned from it.")
             return
         mask = rollout.response_mask
         k3 = F.kl_k3(rollout.old_log_probs, rollout.reference_log_probs) * mask
         per_response = rollout.kl.sum(1)[sound]
         self._watch_kl(per_response)
         record = self.logger.record
-        record("rollout/score", float(np.concatenate([step.scores for step in steps])[sound.numpy()].mean()))
+        record("rollout/score", float(_sound_scores(steps).mean()))
         if golds:
             record("rollout/gold", float(np.mean(golds)))
         record("rollout/kl_to_reference", per_response.mean().item())
@@ -395,6 +397,11 @@ class PPO(OnPolicyAlgorithm):
             kwargs: constructor arguments to change.
         """
         return load_checkpoint(cls, Path(path), env, device, kwargs)
+
+
+def _sound_scores(steps: list[Step]) -> np.ndarray:
+    """The env's rewards of all steps that it did not fail at."""
+    return np.array([score for step in steps for env, score in enumerate(step.scores) if env not in step.failed])
 
 
 def _part(tensor: Tensor, rows: list[int], like: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from backbones.forward import chosen_log_probs
 from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
 from backbones.precision import Precision, reduce_precision
 from backbones.roles import LoRASettings
+from backbones.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
 _ATTENTION = "perlhf_planned"  # by this name transformers finds `_attend`
@@ -182,7 +183,8 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
 
     def forward() -> Tensor:
-        output = model(input_ids=ids, logits_to_keep=shape.response + 1, use_cache=False)
+        with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))):
+            output = model(input_ids=ids, logits_to_keep=shape.response + 1, use_cache=False)
         return chosen_log_probs(output.logits[:, :-1].float(), ids[:, shape.prompt :])
 
     return saved_bytes(forward, weights)

@@ -67,9 +67,12 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
-    """What the task has as defaults for training, where the command takes them."""
+    """What the task has as defaults for PPO, where the command takes them: options, and the reward that it names."""
+    if words[0] != "agents.train_ppo":
+        return {}
     given = dict(itertools.pairwise(words))
-    return dict(class_of(env_id(given["--env"])).training) if words[0] == "agents.train_ppo" else {}
+    name = env_id(given["--env"])
+    return {"training": dict(class_of(name).training), "reward": reward_spec(given.get("--reward", "bundled"), name)}
 
 
 def bundled(task: Task, full_id: str) -> Iterator[Path]:

@@ -5,22 +5,27 @@ its place is typed, and a model that never saw the screens on the way scores by 
 filled. States that the learner itself comes to are what DAgger (arXiv 1011.0686) adds.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
 from backbones.generate import ROWS, generate
 from backbones.roles import Role
 from envs.data.records import LabelledRecord
-from envs.uinav.demonstrations import is_right, reachable
+from envs.uinav.demonstrations import reachable
+from envs.uinav.steps import labelled
 from envs.uinav.task import Episode, UINav
 
 
 def policy_steps(
-    task: UINav, role: Role, count: int, rng: np.random.Generator, max_new_tokens: int = 64, seed: int = 0
+    task: UINav,
+    role: Role,
+    count: int,
+    rng: np.random.Generator,
+    max_new_tokens: int = 64,
+    seed: int = 0,
+    corrected: bool = False,
 ) -> list[LabelledRecord]:
-    """`count` labelled steps of episodes that `role` plays; to a wrong one the right one of the same state.
+    """`count` labelled steps of episodes that `role` plays.
 
     Args:
         task: whose episodes; one ends early where the goal is out of reach, since nothing is right from there.
@@ -29,6 +34,7 @@ def policy_steps(
         rng: of the episodes.
         max_new_tokens: where a response is cut.
         seed: of the samples.
+        corrected: a wrong step is followed by the right one of the same state; both count.
     """
     generator = torch.Generator(role.backbone.device).manual_seed(seed)
     records: list[LabelledRecord] = []
@@ -37,17 +43,11 @@ def policy_steps(
         prompts = [role.backbone.encode_prompt(state.prompt, state.image) for state in states]
         texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
         for n, (state, text) in enumerate(zip(states, texts, strict=True)):
-            records += _labelled(task, state, text)
+            records.append(labelled(task, state, text))
+            if corrected and not records[-1].label:
+                records.append(labelled(task, state, task.oracle(state)))
             states[n] = _after(task, state, text) or task.start(rng, {})
     return records[:count]
-
-
-def _labelled(task: UINav, state: Episode, text: str) -> Iterator[LabelledRecord]:
-    meta = {"groups": list(task.groups(state)), **({} if state.image is None else {"image": state.image})}
-    right = is_right(task, state, text)
-    yield LabelledRecord(state.prompt, text, float(right), meta)
-    if not right:
-        yield LabelledRecord(state.prompt, task.oracle(state), 1.0, meta)
 
 
 def _after(task: UINav, state: Episode, text: str) -> Episode | None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import top_layers, use_threads
-from backbones.roles import LoRASettings
+from backbones.roles import LoRASettings, Role
 from envs.data.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
@@ -50,7 +50,9 @@ class Options:
     full: bool = option(False, "train all weights instead of an adapter")
     pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
     policy_pairs: int | None = option(
-        None, "pairs (or single ones) of SFT's own samples to add; by default half as many, over real data 0", low=0
+        None,
+        "pairs, or single ones, of SFT's samples (UI: episodes) to add; by default half as many, real data: 0",
+        low=0,
     )
     epochs: int = option(1, "passes over the pairs", low=1)
     batch_size: int = option(32, "pairs in an optimizer step", low=1)
@@ -85,11 +87,7 @@ def train(options: Options) -> RewardModel:
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
     count = samples_to_add(options, task, len(records))
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
-    episodes = episodes_of(task)
-    if episodes is None:
-        records += sampled(preferences, task, backbone.reference, count, rng, seed=options.seed)
-    else:
-        records += policy_steps(episodes, backbone.reference, count, rng, seed=options.seed)
+    records += samples(task, preferences, backbone.reference, count, rng, options.seed)
 
     layers = top_layers(options.lora_layers, backbone.model)
     lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
@@ -153,6 +151,16 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
     return pairs // 2 if task.can_rate else 0
 
 
+def samples(
+    task: TextTask, preferences: Preferences, role: Role, count: int, rng: np.random.Generator, seed: int
+) -> list[Any]:
+    """`count` labelled samples of `role`: in single turns, or of a UI task the steps of its own episodes."""
+    episodes = episodes_of(task)
+    if episodes is None:
+        return sampled(preferences, task, role, count, rng, seed=seed)
+    return policy_steps(episodes, role, count, rng, seed=seed, corrected=True)
+
+
 def preference_loss(
     model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[Row]]
 ) -> Loss:
@@ -176,13 +184,18 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
     return float(model.raw_scores(prompts, texts, images).mean())
 
 
+def print_figures(where: str, figures: dict[str, Any]) -> None:
+    """AUC and accuracy, where they were measured."""
+    for name in ("auc", "accuracy"):
+        if name in figures:
+            each = figures[name]
+            print(f"{where} {name} {each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}], n = {each['n']}")
+
+
 def print_report(report: dict[str, Any], folder: Path) -> None:
     """The report in a few lines for the terminal."""
-    for where, figures in {"held-out": report, "in SFT's own episodes,": report.get("sft_episodes", {})}.items():
-        for name in ("auc", "accuracy"):
-            if name in figures:
-                each = figures[name]
-                print(f"{where} {name} {each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}], n = {each['n']}")
+    print_figures("held-out", report)
+    print_figures("in SFT's own episodes,", report.get("sft_episodes", {}))
     if report["ceiling"] is not None:
         print(f"ceiling of the labels: {report['ceiling']:.3f}")
     print("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value in report["baselines"].items()))

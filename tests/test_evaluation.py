@@ -90,6 +90,8 @@ def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
     assert finish(vqa) == finish(vqa) == {"number": 0}
     monkeypatch.setattr(VQAv2, "training", {**VQAv2.training, "kl_coef": 0.05})
     assert finish(vqa) == {"number": 1}
+    monkeypatch.setattr(VQAv2, "trained_reward", [{"reward": "rewards.bundled:vqav2", "weight": 0.5}])
+    assert finish(vqa) == {"number": 2}
 
 
 def test_a_run_that_failed_is_named_and_starts_over(tmp_path, runs):

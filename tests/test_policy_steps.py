@@ -7,13 +7,15 @@ import pytest
 
 import rewards.policy_steps as module
 from backbones.backbone import Backbone
+from envs.data.records import image_of
 from envs.uinav.export import export_oracle
+from envs.uinav.steps import UISteps
 from envs.uinav.task import UINav
 from envs.uinav.trajectory_file import write_trajectories
 from rewards.policy_steps import policy_steps
 
 
-def steps_of(monkeypatch, task, say, count=80, seed=0):
+def steps_of(monkeypatch, task, say, count=80, seed=0, corrected=True):
     """What `policy_steps` makes of a policy that says `say(state)`."""
     shown = []
 
@@ -41,7 +43,7 @@ def steps_of(monkeypatch, task, say, count=80, seed=0):
             device="cpu", encode_prompt=encode_prompt, decode=lambda prompt: say(task, states[prompt])
         )
     )
-    return policy_steps(task, role, count, np.random.default_rng(seed))
+    return policy_steps(task, role, count, np.random.default_rng(seed), corrected=corrected)
 
 
 def oracle(task, state):
@@ -64,6 +66,18 @@ def test_a_wrong_end_has_the_right_step_beside_it_and_begins_anew(monkeypatch):
     assert all(record.response.startswith(("open_app", "click", "home")) for record in records[1::2])
     assert [record.prompt for record in records[0::2]] == [record.prompt for record in records[1::2]]
     assert not any("DID" in record.prompt for record in records)
+
+
+def test_uncorrected_they_are_what_was_said_alone(monkeypatch):
+    records = steps_of(monkeypatch, UINav(templates="send_email"), lambda task, state: "wait()", 100, corrected=False)
+    assert {(record.response, record.label) for record in records} == {("wait()", 0.0)}
+
+
+def test_pictures_go_along_as_in_the_steps_of_the_task(monkeypatch):
+    task = UINav(templates="send_email", image=True)
+    for record in (*steps_of(monkeypatch, task, oracle, 3), *UISteps(UINav(image=True), 2).records):
+        assert image_of(record).shape == (512, 288, 3)
+    assert image_of(steps_of(monkeypatch, UINav(templates="send_email"), oracle, 1)[0]) is None
 
 
 def test_what_can_be_mended_is_gone_on_from(monkeypatch):

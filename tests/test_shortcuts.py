@@ -32,11 +32,14 @@ from backbones.low_rank import UpProjection
 from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
 from backbones.precision import HalfLinear
 from backbones.roles import HeadRole, LoRASettings, load_role
+from backbones.top_mlp import top_mlp_at
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
 PROMPTS, RESPONSES = [[5, 6, 7], [8, 9, 10, 11, 12], [5]], [[20, 21, 1], [22, 1], [30, 31, 32, 33, 1]]
-ARCHITECTURES = ["Llama", "Qwen3", "OPT", "OPT of two widths", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "Gemma3"]
+ARCHITECTURES = [
+    "Llama", "Qwen3", "OPT", "OPT of two widths", "Granite", "Bloom", "GPTNeoX", "Phi", "Phi3", "GPT2", "Gemma3",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -77,6 +80,19 @@ def figures_and_gradients(backbone, policy, value):
     return [f.detach() for f in figures] + gradients
 
 
+def packed_and_gradients(backbone, value):
+    """End states of pairs that share a prompt, sums of their log-probabilities, and the gradients of both."""
+    rows = [(p, r) for p in PROMPTS for r in (RESPONSES[0], RESPONSES[2])]
+    with value.active() as model:
+        packed = Packed.of(rows, 2, backbone)
+        figures = [end_states(model, packed), *end_states_and_sums(model, packed)]
+        sum(figure.square().sum() for figure in figures).backward()
+    gradients = [p.grad for p in value.parameters().values() if p.grad is not None]
+    for parameter in value.parameters().values():
+        parameter.grad = None
+    return [f.detach() for f in figures] + gradients
+
+
 def test_above_the_trunk_everything_is_as_on_the_plain_path(backbone):
     policy = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)), 1)
     value = perturb(backbone.add_role("value", LoRASettings(2, layers=1), head=True), 2)
@@ -94,16 +110,19 @@ def test_the_top_mlp_at_some_positions_gives_what_it_gives_at_all(backbone, monk
     policy = perturb(backbone.add_role("policy", LoRASettings(4)), 1)
     value = perturb(backbone.add_role("value", LoRASettings(2), head=True), 2)
     sparse = figures_and_gradients(backbone, policy, value)
+    packed = packed_and_gradients(backbone, value) if backbone.packs else []
     for module in (forward_module, packing_module):
         monkeypatch.setattr(module, "top_mlp_at", lambda *_: nullcontext())
     everywhere = figures_and_gradients(backbone, policy, value)
+    everywhere += packed_and_gradients(backbone, value) if backbone.packs else []
+    sparse += packed
     assert all(equal(one, other) for one, other in zip(everywhere, sparse, strict=True))
 
 
 def test_the_top_mlp_runs_where_states_are_read(backbone):
     layers = decoder_layers(backbone.model)
-    if not hasattr(layers[-1], "mlp"):  # OPT's layers hold its parts themselves
-        pytest.skip("no module for the MLP")
+    if not hasattr(layers[-1], "mlp") or "Bloom" in type(backbone.model).__name__:
+        pytest.skip("OPT's layers hold the parts of their MLP themselves, and BLOOM's MLP adds what it is given")
     batch, seen = backbone.batch(PROMPTS, RESPONSES), []
     with backbone.reference.active() as model:
         response_states(model, batch)  # so that the model is known
@@ -126,7 +145,12 @@ def test_an_mlp_that_is_of_another_kind_runs_everywhere(tmp_path):
         def forward(self, x):
             return self.after(self.mlp(x))
 
-    for after in (lambda out: out - out.mean(1, keepdim=True), lambda out: out.cumsum(1)):
+    def row_by_row(out):
+        if len(out[0]) < 4:
+            raise RuntimeError("too few tokens")
+        return out
+
+    for after in (lambda out: out - out.mean(1, keepdim=True), lambda out: out.cumsum(1), row_by_row):
         backbone = gemma(tmp_path / str(id(after)))
         layer = decoder_layers(backbone.model)[-1]
         layer.mlp = Routed(layer.mlp, after)
@@ -134,6 +158,23 @@ def test_an_mlp_that_is_of_another_kind_runs_everywhere(tmp_path):
         with backbone.reference.active() as model:
             whole = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
             assert torch.equal(response_states(model, batch), whole[:, -batch.length - 1 : -1])
+
+
+def test_dropout_does_not_hide_what_the_top_mlp_allows(tmp_path):
+    backbone = gemma(tmp_path)
+    role = backbone.add_role("policy", LoRASettings(4, dropout=0.5))
+    with role.active() as model:
+        model.train()
+        before = torch.get_rng_state()
+        with top_mlp_at(model, (slice(None), slice(-2, None))):
+            assert model.training
+            states = model.base_model(input_ids=torch.tensor([[3, 4, 5, 6]]), use_cache=False).last_hidden_state
+        assert not torch.equal(torch.get_rng_state(), before)  # by the forward, which drops
+        torch.set_rng_state(before)
+        whole = model.base_model(input_ids=torch.tensor([[3, 4, 5, 6]]), use_cache=False).last_hidden_state
+        model.eval()
+    assert equal(whole[:, -2:], states[:, -2:])
+    assert not equal(whole[:, :-2], states[:, :-2])  # the MLP did not run there
 
 
 def test_adapters_are_on_the_top_layers_alone(backbone):
@@ -435,7 +476,7 @@ def scored(model, per_prompt):
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_a_shared_prompt_gives_scores_and_gradients_of_rows_alone(backbone, weight):
-    assert backbone.packs
+    assert backbone.packs == ("Bloom" not in type(backbone.model).__name__)  # which counts positions off the mask
     for layers in (None, 1):
         role = perturb(backbone.add_role("reward", LoRASettings(2, layers=layers), head=True))
         model = RewardModel(role, log_prob_weight=weight)
@@ -608,6 +649,12 @@ def test_a_growing_cache_samples_what_transformers_own_does(backbone, monkeypatc
 def test_windows_of_attention_are_as_in_transformers():
     config = MistralConfig(num_hidden_layers=2, sliding_window=4)
     assert [type(layer) for layer in growing_cache(config, 9).layers] == [DynamicSlidingWindowLayer] * 2
+
+
+def test_an_empty_growing_cache_has_no_rows_to_select():
+    cache = growing_cache(MistralConfig(num_hidden_layers=1, sliding_window=None), 20)
+    cache.batch_select_indices(torch.tensor([0]))
+    assert cache.get_seq_length() == 0
 
 
 @given(steps=st.lists(st.integers(1, 4), min_size=1, max_size=5), data=st.data())

@@ -45,6 +45,7 @@ def save_architecture(name: str, folder: Path) -> Path:
         ),
         "Granite": lambda: transformers.GraniteConfig(**sizes, **common, num_key_value_heads=2),
         "Bert": lambda: transformers.BertConfig(**sizes, **common),
+        "Bloom": lambda: transformers.BloomConfig(hidden_size=32, n_layer=2, n_head=4, **common),
         "GPTNeoX": lambda: transformers.GPTNeoXConfig(**sizes, **common),
         "Phi": lambda: transformers.PhiConfig(**sizes, **common),
         "Phi3": lambda: transformers.Phi3Config(**sizes, **common),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +44,8 @@ class UISteps(TextTask):
         self.records = [r for n, state in enumerate(self.states) for r in self._labelled(n, state, rng)]
 
     def _labelled(self, number: int, state: Episode, rng: np.random.Generator) -> Iterator[LabelledRecord]:
-        meta = {"state": number, "groups": list(self.task.groups(state))}
         for response in self._responses(state, rng):
-            yield LabelledRecord(state.prompt, response, float(self.right(state, response)), meta)
+            yield labelled(self.task, state, response, number)
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
@@ -81,6 +81,16 @@ class UISteps(TextTask):
 
     def _state(self, index: int) -> Episode:
         return self.states[self.records[index].meta["state"]]
+
+
+def labelled(task: UINav, state: Episode, response: str, number: int | None = None) -> LabelledRecord:
+    """A response in a state with its label, 1 where it is right; `number` is the state's, where it has one."""
+    meta: dict[str, Any] = {"groups": list(task.groups(state))}
+    if number is not None:
+        meta["state"] = number
+    if state.image is not None:
+        meta["image"] = state.image
+    return LabelledRecord(state.prompt, response, float(is_right(task, state, response)), meta)
 
 
 def _enough(task: UINav) -> int | None:
