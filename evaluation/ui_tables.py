@@ -113,11 +113,8 @@ def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
 
 def _reward_cells(summary: Summary) -> list[tuple[str, str, str]]:
     majority = f"{summary['baselines']['majority_accuracy']:.3f}"
-    own = summary["sft_episodes"]
-    in_own = f"{interval(own['accuracy'])} (majority class {own['majority_accuracy']:.3f})"
     return [
         ("reward model", "held-out accuracy", f"{interval(summary['accuracy'])} (n = {summary['accuracy']['n']})"),
         ("", "majority class", majority),
         ("", "AUC", interval(summary["auc"])),
-        ("", "accuracy in SFT's own episodes", in_own),
     ]

@@ -137,8 +137,13 @@ def tasks_of(options: Options) -> list[TextTask]:
 
 
 def episodes_of(task: TextTask) -> UINav | None:
-    """The task whose episodes `task` holds single steps of; None for all others, and for a referee's endings."""
-    return task.task if isinstance(task, UISteps) and not isinstance(task, Endings) else None
+    """The task whose episodes `task` holds single steps of; None for all others, and for a referee's endings.
+
+    And for recordings: an episode ends there with the first step that is not the recorded one, so few go far.
+    """
+    if not isinstance(task, UISteps) or isinstance(task, Endings) or task.task.recordings is not None:
+        return None
+    return task.task
 
 
 def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
