@@ -1,6 +1,6 @@
 """A KV cache that writes each token's keys and values where they belong, instead of copying all before them.
 
-transformers' own joins the old and the new tensor at each token, which is a third of what sampling costs a small model.
+transformers' own joins the old and the new tensor at each token, which is much of what sampling costs a small model.
 """
 
 from torch import Tensor
