@@ -105,9 +105,8 @@ def value_loss(
     return 0.5 * loss * mask
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Entropy of the next-token distribution in nats, (..., vocabulary) -> (...)."""
-    log_probs = logits.log_softmax(-1)
+def entropy(log_probs: Tensor) -> Tensor:
+    """Entropy in nats of distributions that are given by all their log-probabilities, (..., vocabulary) -> (...)."""
     return -(log_probs.exp() * log_probs).sum(-1)
 
 

@@ -39,7 +39,7 @@ class LoRAPolicy(BasePolicy):
         backbone: "tiny", a folder or a hub id.
         lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
         lora_vision: adapters on the vision tower's projections too.
-        lora_layers: "all", "half" (the top half) or how many of the top layers have adapters.
+        lora_layers: which have adapters: "all", "half" or "quarter" (of them, at the top), or how many at the top.
         value_adapter: "own", or "shared" for a value head on the policy's own hidden states, which starts at 0.
         value_rank: of a value adapter of its own; the rank of the reward adapter where it starts from one.
         full: train all weights of policy and value, on copies of their own, instead of adapters.
@@ -149,25 +149,30 @@ class LoRAPolicy(BasePolicy):
         """How many of the lowest layers neither policy nor value changes."""
         return min(self.policy_role.frozen_layers, self.value_role.frozen_layers)
 
-    def log_probs(self, role: Role, batch: TokenBatch, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
-        """log p of the response tokens under `role` and the entropy at each of them, both (B, T)."""
+    def log_probs(self, role: Role, batch: TokenBatch) -> Tensor:
+        """log p of the response tokens under `role`, (B, T)."""
         with role.active() as model:
+            return chosen_log_probs(response_logits(model, batch, self.temperature), batch.response_ids)
+
+    def log_probs_and_entropy(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
+        """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
+        with self.policy_role.active() as model:
             logits = response_logits(model, batch, self.temperature)
-        return _said(logits, batch, entropy_gradient)
+        return _said(logits, batch, with_entropy)
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
         with self.value_role.active() as model:
             return self._read_values(response_states(model, batch))
 
-    def log_probs_and_values(self, batch: TokenBatch, entropy_gradient: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """What the policy says and what V expects, each (B, T); in one forward where they share their states."""
+    def log_probs_and_values(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """The same and what V expects, (B, T); in one forward where they share their states."""
         if not self.shares_states:
-            return *self.log_probs(self.policy_role, batch, entropy_gradient), self.values(batch)
+            return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:
             logits, states = response_logits_and_states(model, batch, self.temperature)
-            values = self._read_values(states[:, :-1])
-        return *_said(logits, batch, entropy_gradient), values
+            values = self._read_values(states)
+        return *_said(logits, batch, with_entropy), values
 
     def _read_values(self, states: Tensor) -> Tensor:
         assert self.value_role.head is not None
@@ -209,10 +214,11 @@ class LoRAPolicy(BasePolicy):
         self.training = mode
 
 
-def _said(logits: Tensor, batch: TokenBatch, entropy_gradient: bool) -> tuple[Tensor, Tensor]:
-    """log p of the response tokens and the entropy at each of them, both (B, T)."""
-    entropies = entropy(logits if entropy_gradient else logits.detach())
-    return chosen_log_probs(logits, batch.response_ids), entropies
+def _said(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
+    """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
+    of_all = logits.log_softmax(-1)
+    chosen = of_all.gather(-1, batch.response_ids.unsqueeze(-1)).squeeze(-1)
+    return chosen, entropy(of_all) if with_entropy else torch.zeros_like(chosen)
 
 
 def _registered(role: Role) -> nn.ParameterDict:

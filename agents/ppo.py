@@ -282,7 +282,7 @@ class PPO(OnPolicyAlgorithm):
         return [(policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)]
 
     def _policy_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
-        log_probs, entropies = self.policy.log_probs(self.policy.policy_role, batch, self.ent_coef != 0)
+        log_probs, entropies = self.policy.log_probs_and_entropy(batch, self.ent_coef != 0)
         return self._surrogate(rollout, advantages, rows, log_probs, entropies)
 
     def _value_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
@@ -303,8 +303,10 @@ class PPO(OnPolicyAlgorithm):
         mask, old, advantage = (_part(tensor, rows, log_probs) for tensor in taken)
         loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
         loss, entropy = loss.sum(), (entropies * mask).sum()
-        figures = {"policy_loss": loss.item(), "entropy": entropy.item(), "clip_fraction": clipped.sum().item()}
+        figures = {"policy_loss": loss.item(), "clip_fraction": clipped.sum().item()}
         figures["approx_kl"] = F.approx_kl(log_probs.detach(), old, mask).item()
+        if self.ent_coef:  # else it is not computed; rollout/entropy says what it is before the update
+            figures["entropy"] = entropy.item()
         return loss - self.ent_coef * entropy, figures
 
     def _value_error(self, rollout: Rollout, rows: list[int], values: Tensor) -> Loss:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from agents.functional import Carry, gae, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
-from backbones.forward import length_mask, map_batches
+from backbones.forward import length_mask, log_probs_of, map_batches
 
 
 class Step(NamedTuple):
@@ -79,7 +78,7 @@ def score_rollout(
     mask = length_mask(responses) & ~failed[:, None]
     backbone = policy.backbone
     old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values)
-    reference, _ = map_batches(backbone, prompts, responses, partial(policy.log_probs, policy.reference_role))
+    reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature)
     end_ids = set(backbone.end_ids)
     ended = torch.tensor([bool(row) and row[-1] in end_ids for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale

@@ -86,7 +86,7 @@ class Options:
     lora_rank: int = option(8, "rank of the policy's adapter", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_layers: str = option("all", "which layers have adapters: all, half (the top half) or so many at the top")
+    lora_layers: str = option("all", "which layers have adapters: all, half, quarter or so many at the top")
     value_adapter: Literal["own", "shared"] = option(
         "own", "V from an adapter of its own, or from a head on the policy's states, which saves a forward"
     )

@@ -48,7 +48,7 @@ class Options:
     lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_layers: str = option("all", "which layers the adapter is on: all, half (the top half) or so many at the top")
+    lora_layers: str = option("all", "which layers the adapter is on: all, half, quarter or so many at the top")
     full: bool = option(False, "train all weights instead of an adapter")
     records: int | None = option(None, "how many records to learn from; all by default", low=1)
     epochs: int = option(1, "passes over the records", low=1)

@@ -1,7 +1,7 @@
 """What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,6 +70,12 @@ class TokenBatch(NamedTuple):
         """Where states are read: from the last prompt token on."""
         return slice(None), slice(-self.length - 1, None)
 
+    @property
+    def before(self) -> Tensor:
+        """The columns before each response token, (T,)."""
+        last = self.input_ids.shape[1] - 1
+        return torch.arange(last - self.length, last, device=self.input_ids.device)
+
 
 def positions(attention_mask: Tensor) -> Tensor:
     """Position of each token among the real ones of its row, (B, L); padding gets 0."""
@@ -78,25 +84,43 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
+    # By their columns, not as all but the last: the gradient of a slice is a copy, and nothing here is as large.
+    return _logits(model, batch, batch.before, temperature)
+
+
+def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    """The same, and the last hidden states before each response token, (B, T, hidden)."""
+    with _states_at_the_head(model) as caught:
+        return _logits(model, batch, batch.before, temperature), caught[0]
+
+
+def logits_and_states_to_the_end(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Both from the last prompt token to the last response token, (B, T + 1, ...)."""
+    with _states_at_the_head(model) as caught:
+        return _logits(model, batch, batch.length + 1, 1.0), caught[0]
+
+
+def _logits(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int, temperature: float) -> Tensor:
     with top_mlp_at(model, batch.read), batch.trunk():
         output = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
-            logits_to_keep=batch.length + 1,
+            logits_to_keep=columns,
             use_cache=False,
             **batch.image_inputs,
         )
-    return sayable(model, output.logits[:, :-1].float() / temperature)
+    logits = output.logits.float()
+    return sayable(model, logits if temperature == 1 else logits / temperature)
 
 
-def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """The same, and the last hidden states before each response token and after the last, (B, T + 1, hidden)."""
+@contextmanager
+def _states_at_the_head(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """Inside, what the LM head reads is caught; some models never call their own `base_model`."""
     caught: list[Tensor] = []
-    head = model.get_output_embeddings()  # some models never call their own `base_model`
-    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     try:
-        return response_logits(model, batch, temperature), caught[0]
+        yield caught
     finally:
         hook.remove()
 
@@ -199,8 +223,8 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
 
     In one forward; log p is 0 on padding. Every row has a response token.
     """
-    logits, states = response_logits_and_states(model, batch, 1.0)
-    log_probs = chosen_log_probs(logits, batch.response_ids) * batch.response_mask
+    logits, states = logits_and_states_to_the_end(model, batch)
+    log_probs = chosen_log_probs(logits[:, :-1], batch.response_ids) * batch.response_mask
     ends = batch.response_mask.sum(1)
     return states[torch.arange(len(ends), device=ends.device), ends], log_probs
 

@@ -226,15 +226,16 @@ def layer_count(model: PreTrainedModel) -> int:
 
 
 def top_layers(text: str, model: PreTrainedModel) -> int | None:
-    """What `--lora-layers` says: "all" (None), "half" (the top half) or the number of layers at the top.
+    """What `--lora-layers` says: "all" (None), "half" or "quarter" (of them, at the top), or how many at the top.
 
     Raises:
         UserError: it says none of them, or more layers than there are.
     """
     count = layer_count(model)
-    found = {"all": count, "half": (count + 1) // 2}.get(text) or (int(text) if text.isdecimal() else 0)
+    shares = {"all": count, "half": (count + 1) // 2, "quarter": (count + 3) // 4}
+    found = shares.get(text) or (int(text) if text.isdecimal() else 0)
     if not 1 <= found <= count:
-        raise UserError(f"lora_layers: expected 'all', 'half' or 1 to {count} (of the top layers), got {text!r}.")
+        raise UserError(f"lora_layers: expected 'all', 'half', 'quarter' or 1 to {count} (at the top), got {text!r}.")
     return None if found == count else found
 
 

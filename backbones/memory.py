@@ -181,11 +181,12 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
             LoraModel(model, lora, "policy")
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
+    before = torch.arange(shape.prompt - 1, shape.prompt + shape.response - 1, device="meta")
 
     def forward() -> Tensor:
         with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))):
-            output = model(input_ids=ids, logits_to_keep=shape.response + 1, use_cache=False)
-        return chosen_log_probs(output.logits[:, :-1].float(), ids[:, shape.prompt :])
+            output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
+        return chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])
 
     return saved_bytes(forward, weights)
 

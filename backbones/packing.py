@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from backbones.forward import TokenBatch, hidden_states, positions, response_logits_and_states
+from backbones.forward import TokenBatch, hidden_states, logits_and_states_to_the_end, positions
 from backbones.top_mlp import top_mlp_at
 from backbones.trunk import Piece
 from backbones.vision import ImagePrompt
@@ -105,7 +105,7 @@ def end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
 def end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
     """The same, and log p of each response, (B * S,), in one forward."""
     batch = packed.batch
-    logits, states = response_logits_and_states(model, batch, 1.0)  # column c says what follows column W - 1 + c
+    logits, states = logits_and_states_to_the_end(model, batch)  # column c says what follows column W - 1 + c
     columns = torch.arange(batch.length, device=logits.device)
     columns[packed.firsts] = 0  # first tokens follow the prompt, not the slot before
     rows = torch.arange(len(logits), device=logits.device)[:, None]

@@ -169,6 +169,7 @@ CHEAPER: dict[str, tuple[str, ...]] = {
     "--lora-layers half": ("--lora-layers", "half"),
     "--precision mixed": ("--precision", "mixed"),
     "all three": ("--value-adapter", "shared", "--lora-layers", "half", "--precision", "mixed"),
+    "all three, a quarter": ("--value-adapter", "shared", "--lora-layers", "quarter", "--precision", "mixed"),
 }
 
 
@@ -177,7 +178,7 @@ def cheaper_table(options: Options) -> Table:
     runs = {
         f"{name}, seed {seed}": command(
             options,
-            f"ppo-{seed}" if not words else f"cheaper-{name.replace(' ', '-').strip('-')}-{seed}",
+            f"ppo-{seed}" if not words else f"cheaper-{name.replace(' ', '-').replace(',', '').strip('-')}-{seed}",
             *("agents.train_ppo", "--env", "HH-v0", *words, "--seed", seed),
         )
         for name, words in CHEAPER.items()

@@ -46,7 +46,7 @@ class Options:
     lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
     lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
     lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
-    lora_layers: str = option("all", "which layers the adapter is on: all, half (the top half) or so many at the top")
+    lora_layers: str = option("all", "which layers the adapter is on: all, half, quarter or so many at the top")
     full: bool = option(False, "train all weights instead of an adapter")
     pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
     policy_pairs: int | None = option(

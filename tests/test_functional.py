@@ -133,8 +133,8 @@ def test_value_loss_takes_the_worse_of_clipped_and_unclipped():
 
 
 def test_entropy_of_known_distributions():
-    logits = torch.stack([torch.zeros(4), torch.tensor([50.0, 0.0, 0.0, 0.0])])
-    torch.testing.assert_close(F.entropy(logits), torch.tensor([math.log(4), 0.0]), atol=1e-6, rtol=1e-6)
+    log_probs = torch.stack([torch.zeros(4), torch.tensor([50.0, 0.0, 0.0, 0.0])]).log_softmax(-1)
+    torch.testing.assert_close(F.entropy(log_probs), torch.tensor([math.log(4), 0.0]), atol=1e-6, rtol=1e-6)
 
 
 @settings(max_examples=300)

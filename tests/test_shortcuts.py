@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 from test_backbone import perturb
 from tiny_models import gemma, save_architecture, save_gemma
-from transformers import DynamicCache, MistralConfig
+from transformers import DynamicCache, LlamaConfig, MistralConfig
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
@@ -254,14 +255,20 @@ def test_a_forward_that_a_layer_was_given_comes_back(small, monkeypatch):
     assert vars(layer)["forward"] is own
 
 
-@pytest.mark.parametrize(("text", "layers"), [("all", None), ("half", 1), ("1", 1), ("2", None)])
+@pytest.mark.parametrize(("text", "layers"), [("all", None), ("half", 1), ("quarter", 1), ("1", 1), ("2", None)])
 def test_lora_layers_as_text(small, text, layers):
     assert top_layers(text, small.model) == layers
 
 
+def test_shares_of_the_layers_are_rounded_up():
+    models = [SimpleNamespace(config=LlamaConfig(num_hidden_layers=count)) for count in (6, 10, 24)]
+    assert [top_layers("half", model) for model in models] == [3, 5, 12]
+    assert [top_layers("quarter", model) for model in models] == [2, 3, 6]
+
+
 @pytest.mark.parametrize("text", ["0", "3", "-1", "top", "", "1.5"])
 def test_other_words_for_layers_are_one_clear_line(small, text):
-    with pytest.raises(UserError, match=r"expected 'all', 'half' or 1 to 2 \(of the top layers\), got") as error:
+    with pytest.raises(UserError, match=r"expected 'all', 'half', 'quarter' or 1 to 2 \(at the top\), got") as error:
         top_layers(text, small.model)
     assert "\n" not in str(error.value)
 
@@ -284,6 +291,23 @@ def gradients(algorithm):
     rollout = algorithm.rollout
     figures = algorithm._accumulate(rollout, rollout.advantages, list(range(len(rollout))))
     return [p.grad.clone() for p in algorithm.policy.parameters()], figures
+
+
+@pytest.mark.parametrize("value_adapter", ["own", "shared"])
+def test_entropy_is_computed_where_it_counts(small, value_adapter):
+    algorithm = ppo(small.path, value_adapter=value_adapter)
+    with_bonus, figures = gradients(algorithm)
+    batch = algorithm.policy.batch(algorithm.rollout.prompts, algorithm.rollout.responses)
+    with algorithm.policy.policy_role.active() as model, torch.no_grad():
+        p = response_logits(model, batch, 1.0).softmax(-1)
+    wanted = (-(p * p.log()).sum(-1) * batch.response_mask).sum() / batch.response_mask.sum()
+    assert figures["entropy"] == pytest.approx(float(wanted), rel=1e-4)
+    algorithm.ent_coef = 0.0
+    without, figures = gradients(algorithm)
+    assert "entropy" not in figures
+    assert not equal(with_bonus[0], without[0])
+    algorithm.ent_coef = 1e-9
+    assert equal(gradients(algorithm)[0][0], without[0])
 
 
 def agree(one, two):

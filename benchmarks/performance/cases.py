@@ -38,7 +38,7 @@ SIZES = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "own": {"value_adapter": "own", "lora_layers": "all", "precision": "fp32"},
     "shared": {"value_adapter": "shared", "lora_layers": "all", "precision": "fp32"},
-    "best": {"value_adapter": "shared", "lora_layers": "half", "precision": "mixed"},
+    "best": {"value_adapter": "shared", "lora_layers": "quarter", "precision": "mixed"},
     "full": {"full": True},
     "defaults": {},
 }
