@@ -316,8 +316,12 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def _observations(self) -> dict[str, Any]:
         if self.task.image_shape is None:
             return {"prompt": tuple(self.task.observe(state)["prompt"] for state in self._states)}
-        rows = [self.task.observe(state) for state in self._states]
-        return {"prompt": tuple(row["prompt"] for row in rows), "image": np.stack([row["image"] for row in rows])}
+        prompts, images = [], np.empty((self.num_envs, *self.task.image_shape), np.uint8)
+        for i, state in enumerate(self._states):
+            row = self.task.observe(state)
+            prompts.append(row["prompt"])
+            images[i] = row["image"]  # at once: the copies of all of them together would be too much for the caches
+        return {"prompt": tuple(prompts), "image": images}
 
     def oracle(self) -> tuple[str, ...]:
         """A right response to each prompt now shown."""

@@ -114,7 +114,7 @@ class UINav(Task):
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
     training: ClassVar[Mapping[str, Any]] = {
         "n_steps": 8, "total_timesteps": 15_360, "batch_size": 32, "learning_rate": 0.003, "gae_lambda": 0.99,
-        "kl_coef": 0.5, "clip_range_vf": 5.0, "max_new_tokens": 48,
+        "kl_coef": 1.0, "clip_range_vf": 5.0, "max_new_tokens": 48,
     }  # fmt: skip
     shipped_backbone = "tiny-uinav"
     success_at: ClassVar[float] = 1.0
