@@ -28,6 +28,6 @@ WANTED: Mapping[tuple[str, str], Wanted] = {
     ("ppo", "60M"): {"own": (1.15, 0.55), "shared": (1.5, 0.5), "best": (4.5, 0.25)},
     ("reward", "8.4M"): {"shared": (1.4, None), "best": (3.0, None)},
     ("reward", "60M"): {"shared": (1.4, None), "best": (3.0, None)},
-    **{("full ppo", model): dict.fromkeys(("own", "shared", "best"), (1.3, 0.73)) for model in ("60M", "342M")},
-    **{("full reward", model): dict.fromkeys(("shared", "best"), (1.9, 0.5)) for model in ("60M", "342M")},
+    **{("full ppo", model): {"best": (1.3, 0.73)} for model in ("60M", "342M")},
+    **{("full reward", model): {"best": (1.9, 0.5)} for model in ("60M", "342M")},
 }
