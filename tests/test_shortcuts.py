@@ -434,6 +434,7 @@ def test_a_folded_role_says_what_the_role_says(backbone, settings):
 
 def test_no_adapter_runs_while_sampling(small):
     role = perturb(small.add_role("policy", LoRASettings(4)))
+    logits(small, role.active())  # so that the model is known
     ran = []
     for layer in role.layers.values():
         layer.lora_A[role.adapter].register_forward_hook(lambda *_: ran.append(1))
