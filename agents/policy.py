@@ -14,7 +14,7 @@ from agents.functional import entropy
 from backbones.backbone import Backbone
 from backbones.forward import (
     TokenBatch,
-    chosen_log_probs,
+    chosen,
     response_logits,
     response_logits_and_states,
     response_states,
@@ -149,11 +149,6 @@ class LoRAPolicy(BasePolicy):
         """How many of the lowest layers neither policy nor value changes."""
         return min(self.policy_role.frozen_layers, self.value_role.frozen_layers)
 
-    def log_probs(self, role: Role, batch: TokenBatch) -> Tensor:
-        """log p of the response tokens under `role`, (B, T)."""
-        with role.active() as model:
-            return chosen_log_probs(response_logits(model, batch, self.temperature), batch.response_ids)
-
     def log_probs_and_entropy(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
         with self.policy_role.active() as model:
@@ -217,8 +212,8 @@ class LoRAPolicy(BasePolicy):
 def _said(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
     """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
     of_all = logits.log_softmax(-1)
-    chosen = of_all.gather(-1, batch.response_ids.unsqueeze(-1)).squeeze(-1)
-    return chosen, entropy(of_all) if with_entropy else torch.zeros_like(chosen)
+    log_probs = chosen(of_all, batch.response_ids)
+    return log_probs, entropy(of_all) if with_entropy else torch.zeros_like(log_probs)
 
 
 def _registered(role: Role) -> nn.ParameterDict:

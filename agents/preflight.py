@@ -82,7 +82,7 @@ def _start(rollout: Rollout) -> list[Check]:
 def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
     rows = range(min(8, len(rollout)))
     batch = policy.batch([rollout.prompts[i] for i in rows], [rollout.responses[i] for i in rows])
-    log_probs = policy.log_probs(policy.policy_role, batch)
+    log_probs, _ = policy.log_probs_and_entropy(batch, with_entropy=False)
     old = rollout.old_log_probs[: len(rows), : batch.length]
     gap = float((((log_probs.cpu() - old).exp() - 1) * batch.response_mask.cpu()).abs().max())
     causes = "dropout is on; padding or position ids differ between batches; reduced precision"

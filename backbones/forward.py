@@ -127,7 +127,12 @@ def _states_at_the_head(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 
 def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
     """log p of the tokens that were chosen, (B, T)."""
-    return logits.log_softmax(-1).gather(-1, response_ids.unsqueeze(-1)).squeeze(-1)
+    return chosen(logits.log_softmax(-1), response_ids)
+
+
+def chosen(of_all: Tensor, response_ids: Tensor) -> Tensor:
+    """What (B, T, vocabulary) holds for the tokens that were chosen, (B, T)."""
+    return of_all.gather(-1, response_ids.unsqueeze(-1)).squeeze(-1)
 
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
