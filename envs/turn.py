@@ -1,7 +1,8 @@
 """`Turn`: what reward functions see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,16 @@ class Turn:
         prompt: what the policy was shown.
         response: what it answered.
         reference: what the task knows of the right answer (chosen, rejected, a gold action...).
-        image: the picture shown with the prompt, (height, width, 3) uint8, or None.
+        picture: what was shown with the prompt, (height, width, 3) uint8, or what makes it when it is asked for, or
+            None.
     """
 
     prompt: str
     response: str
     reference: Mapping[str, Any] = field(default_factory=dict)
-    image: np.ndarray | None = None
+    picture: np.ndarray | Callable[[], np.ndarray] | None = None
+
+    @cached_property
+    def image(self) -> np.ndarray | None:
+        """The picture as pixels; made once."""
+        return self.picture() if callable(self.picture) else self.picture

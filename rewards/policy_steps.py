@@ -40,7 +40,7 @@ def policy_steps(
     records: list[LabelledRecord] = []
     states = [task.start(rng, {}) for _ in range(min(count, ROWS))]
     while len(records) < count:
-        prompts = [role.backbone.encode_prompt(state.prompt, state.image) for state in states]
+        prompts = [role.backbone.encode_prompt(state.prompt, task.turn(state).image) for state in states]
         texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
         for n, (state, text) in enumerate(zip(states, texts, strict=True)):
             records.append(labelled(task, state, text))

@@ -453,9 +453,11 @@ def test_a_permission_that_is_refused_or_left_closes_the_app_and_is_asked_for_ag
 def test_an_observed_image_is_the_observers_own():
     env, _, _ = started(image=True)
     observation = env.step("open_app(Mail)")[0]
-    before = env.unwrapped.state.image.copy()
+    before = observation["image"].copy()
     observation["image"][:] = 0
-    assert (env.unwrapped.state.image == before).all()
+    task, state = env.unwrapped.task, env.unwrapped.state
+    assert (task.observe(state)["image"] == before).all()
+    assert (task.turn(state).image == before).all()
     assert copy.deepcopy(env.unwrapped.state) == env.unwrapped.state
 
 

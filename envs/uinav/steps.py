@@ -88,8 +88,8 @@ def labelled(task: UINav, state: Episode, response: str, number: int | None = No
     meta: dict[str, Any] = {"groups": list(task.groups(state))}
     if number is not None:
         meta["state"] = number
-    if state.image is not None:
-        meta["image"] = state.image
+    if task.image_shape is not None:
+        meta["image"] = task.turn(state).image
     return LabelledRecord(state.prompt, response, float(is_right(task, state, response)), meta)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, NamedTuple
@@ -41,7 +42,7 @@ class Episode(NamedTuple):
         history: the actions of the last ones, as text.
         problem: why the last one had no effect.
         ending: how it ended, or None.
-        prompt, image: what the policy is shown; no image where it is text alone.
+        prompt: what the policy is shown; its picture is made from the rest when it is asked for.
     """
 
     seed: int
@@ -53,14 +54,6 @@ class Episode(NamedTuple):
     problem: str = ""
     ending: Ending | None = None
     prompt: str = ""
-    image: np.ndarray | None = None
-
-    # What is shown follows from the rest, and an array has no truth value.
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Episode) and tuple(self[:-2]) == tuple(other[:-2])
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
 
 
 class UINav(Task):
@@ -198,12 +191,9 @@ class UINav(Task):
         problem: str,
         ending: Ending | None,
     ) -> Episode:
-        """An episode, with what a policy is shown of it."""
-        image = None
-        if self.augment > 0 or self.image_shape is not None:
-            screen = self._screen(state, goal, f"{seed} augment {len(responses)}")
-            image = self._picture(state, screen) if self.image_shape is not None else None
-            shown = screen.describe()
+        """An episode, with what a policy reads of it."""
+        if self.augment > 0:
+            shown = self._screen(state, goal, seed, len(responses)).describe()
         else:
             shown = self.device.describe(state)
         did = f"DID {'; '.join(history)}\n" if history else ""
@@ -211,30 +201,38 @@ class UINav(Task):
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         if self.mask_goal:
             prompt = hide_values(prompt, goal)
-        parts = (seed, options, goal, state, responses, history, problem, ending, prompt, image)
+        parts = (seed, options, goal, state, responses, history, problem, ending, prompt)
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
+
+    def _seen(self, state: Episode) -> np.ndarray:
+        """What a policy sees of an episode, (512, 288, 3) uint8, made anew."""
+        screen = self._screen(state.state, state.goal, state.seed, len(state.responses))
+        return self._picture(state.state, screen)
 
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
         """The device's own picture of the screen, or else a drawing of it."""
         own = self.device.picture(state)
         return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
-    def _screen(self, state: Any, goal: Goal, seed: str) -> Screen:
-        """What is shown, augmented if it is to be; the same for the same seed, which names the episode and the step."""
+    def _screen(self, state: Any, goal: Goal, seed: int, step: int) -> Screen:
+        """What is shown, augmented if it is to be; the same for the same episode and step."""
         screen = self.device.screen(state)
         if self.augment == 0:
             return screen
         needed = (*goal.values.values(), *self.device.needed(state, goal))
-        return augmented(screen, self.device.oracle(state, goal), needed, self.augment, Random(seed))
+        rng = Random(f"{seed} augment {step}")
+        return augmented(screen, self.device.oracle(state, goal), needed, self.augment, rng)
 
     def observe(self, state: Episode) -> dict[str, Any]:
-        if state.image is None:
-            return {"prompt": state.prompt}
-        return {"prompt": state.prompt, "image": state.image.copy()}  # the episode keeps its own
+        shown: dict[str, Any] = {"prompt": state.prompt}
+        return shown if self.image_shape is None else {**shown, "image": self._seen(state)}
 
     def turn(self, state: Episode, response: str = "") -> Turn:
-        reference = {"template": state.goal.template, "goal": state.goal.text, "after": state}
-        return Turn(state.prompt, response, reference, state.image)
+        return self._turn(state, response, {"template": state.goal.template, "goal": state.goal.text, "after": state})
+
+    def _turn(self, state: Episode, response: str, reference: Mapping[str, Any]) -> Turn:
+        picture = None if self.image_shape is None else partial(self._seen, state)
+        return Turn(state.prompt, response, reference, picture)
 
     def play(self, state: Episode, response: str) -> Played:
         after = self._after(state, response)
@@ -254,7 +252,7 @@ class UINav(Task):
         }
         if self.recordings is not None:  # what AndroidControl calls a correct step
             reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
-        return Played(Turn(state.prompt, response, reference, state.image), after, ended, truncated)
+        return Played(self._turn(state, response, reference), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
         after = self._after(state, response)
