@@ -171,7 +171,7 @@ def map_batches(
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
     function: Callable[[TokenBatch], tuple[Tensor, ...]],
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> list[Tensor]:
     """What `function` gives for batches of like lengths, put back in row order: (N, T), 0 outside the mask."""
     width = max(1, *map(len, responses))

@@ -4,6 +4,7 @@ transformers' `generate` draws from the global random state, which an exact resu
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel
 
 from backbones.forward import like_lengths, positions
 from backbones.growing_cache import growing_cache
+from backbones.overheard import Overheard
 from backbones.roles import Role
 from backbones.vision import image_inputs, sayable
 
@@ -72,48 +74,80 @@ class _Batch:
         self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         self.position_ids = positions(self.mask)
         self.image_inputs = image_inputs(prompts, self.input_ids)
-        self.cache = growing_cache(model.config, width + max_new_tokens)
+        self.cache = growing_cache(model.config, width + max_new_tokens + 1)
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
+        self.ended = [False] * len(prompts)  # of those rows
         self.written: list[list[int]] = [[] for _ in prompts]
+        trunk, end_ids = role.backbone.trunk, role.backbone.end_ids
+        self.overheard = Overheard(trunk, prompts, max_new_tokens, end_ids) if trunk.serves(role) else None
 
     def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
         for _ in range(self.max_new_tokens):
-            tokens = _sample(self._next_logits(), temperature, generator)
-            for row, token in zip(self.rows, tokens.tolist(), strict=True):
-                self.written[row].append(token)
-            self._drop_ended(tokens)
-            if not self.rows:
+            self._write(_sample(self._next_logits(), temperature, generator))
+            if all(self.ended):
                 break
+            if self.overheard is None:
+                self._drop_ended()
+        if self.overheard is not None:
+            self._read_to_the_end(self.overheard)
         return self.written
 
     def _next_logits(self) -> Tensor:  # (rows, vocabulary)
-        output = self.model(
-            input_ids=self.input_ids,
-            attention_mask=self.mask,
-            position_ids=self.position_ids,
-            past_key_values=self.cache,
-            logits_to_keep=1,
-            use_cache=True,
-            **self.image_inputs,
-        )
-        self.image_inputs = {}  # the cache has seen them
-        logits = sayable(self.model, output.logits[:, -1].float())
+        logits = self._read()
+        if self.overheard is not None:  # who had ended was there to be read to the end
+            logits = logits[self._drop_ended()]
         if self.allowed is not None:
             may = torch.stack([self.allowed(self.written[row]) for row in self.rows]).to(logits.device)
             logits = logits.masked_fill(~may, -torch.inf)
         return logits
 
-    def _drop_ended(self, tokens: Tensor) -> None:
+    def _read(self) -> Tensor:  # (rows, vocabulary)
+        """What may follow the tokens that were not read yet."""
+        with nullcontext() if self.overheard is None else self.overheard.added(self.rows):
+            output = self.model(
+                input_ids=self.input_ids,
+                attention_mask=self.mask,
+                position_ids=self.position_ids,
+                past_key_values=self.cache,
+                logits_to_keep=1,
+                use_cache=True,
+                **self.image_inputs,
+            )
+        self.image_inputs = {}  # the cache has seen them
+        return sayable(self.model, output.logits[:, -1].float())
+
+    def _write(self, tokens: Tensor) -> None:
+        self.ended = [token in self.end_ids for token in tokens.tolist()]
+        for row, token in zip(self.rows, tokens.tolist(), strict=True):
+            self.written[row].append(token)
+        self._follow_with(tokens)
+
+    def _read_to_the_end(self, overheard: Overheard) -> None:
+        """Reads the last tokens, and where a row was cut the end token that a reward model puts there."""
+        self._read()
+        if not all(self.ended):
+            self._drop_ended()
+            self._follow_with(self.input_ids.new_full((len(self.rows),), overheard.end_ids[0]))
+            self._read()
+        overheard.hand_over(self.written)
+
+    def _follow_with(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]
         self.position_ids = self.position_ids[:, -1:] + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
-        going_on = [i for i, token in enumerate(tokens.tolist()) if token not in self.end_ids]
-        if len(going_on) < len(self.rows):
-            self.rows = [self.rows[i] for i in going_on]
-            keep = torch.tensor(going_on, dtype=torch.long, device=tokens.device)
-            self.input_ids, self.mask = self.input_ids[keep], self.mask[keep]
-            self.position_ids = self.position_ids[keep]
-            self.cache.batch_select_indices(keep)
+
+    def _drop_ended(self) -> Tensor | slice:
+        """Takes rows that have ended out of the batch; which rows stay."""
+        if not any(self.ended):
+            return slice(None)
+        going_on = [i for i, ended in enumerate(self.ended) if not ended]
+        self.rows, self.ended = [self.rows[i] for i in going_on], [False] * len(going_on)
+        keep = torch.tensor(going_on, device=self.input_ids.device)
+        self.input_ids, self.mask, self.position_ids = (
+            rows[keep] for rows in (self.input_ids, self.mask, self.position_ids)
+        )
+        self.cache.batch_select_indices(keep)
+        return keep
 
 
 def _sample(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:  # (rows,)

@@ -2,7 +2,8 @@
 
 Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
 row is first asked for and kept, so that policy, value, reference and reward, in every epoch, run on the layers above.
-Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs. Sampling goes without.
+Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs. Sampling runs the
+lower layers token by token; what they give is kept then (`backbones.overheard`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,10 @@ from backbones.loading import decoder_layers
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
+    from backbones.roles import Role
 
 KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
-_ROWS = 32  # in one forward
+_ROWS = 16  # in one forward
 
 
 class Piece(NamedTuple):
@@ -67,6 +69,10 @@ class Trunk:
         finally:
             self.depth, self.bytes, self._rows = before
 
+    def serves(self, role: "Role | None") -> bool:
+        """Whether it is open and the layers that it stands for are as in the bare backbone in this role."""
+        return self.depth > 0 and role is not None and role.frozen_layers >= self.depth
+
     @contextmanager
     def replayed(self, pieces: Sequence[Piece], shape: tuple[int, int]) -> Iterator[None]:
         """Inside, a forward of the backbone begins above the trunk, where the active role allows it.
@@ -75,8 +81,7 @@ class Trunk:
             pieces: what stands where in the forward; the rest is padding.
             shape: rows and columns of the forward.
         """
-        role = self._backbone.active_role
-        if not self.depth or role is None or role.frozen_layers < self.depth:
+        if not self.serves(self._backbone.active_role):
             yield
             return
         found = self.states([piece.row for piece in pieces])
@@ -97,10 +102,40 @@ class Trunk:
             chunk = missing[i : i + _ROWS]
             fresh.update(zip(chunk, self._compute(chunk), strict=True))
         for key, states in fresh.items():
-            if self.bytes + states.nbytes <= self.limit:
-                self._rows[key] = states
-                self.bytes += states.nbytes
+            self._keep(key, states)
         return [fresh[key] if key in fresh else self._rows[key] for key in keys]
+
+    def keep(self, row: Sequence[int], states: Tensor, without_last: bool) -> None:
+        """Takes over what it would compute for a row, (tokens, hidden), as far as the limit allows; copied.
+
+        With `without_last` for the row without its last token too, in the same memory.
+        """
+        key = tuple(row)
+        if key not in self._rows:
+            self._keep(key, states.clone())
+        if without_last and key in self._rows:
+            self._rows[key[:-1]] = self._rows[key][:-1]
+
+    def _keep(self, key: tuple[int, ...], states: Tensor) -> None:
+        if self.bytes + states.nbytes <= self.limit:
+            self._rows[key] = states
+            self.bytes += states.nbytes
+
+    @contextmanager
+    def caught(self) -> Iterator[list[Tensor]]:
+        """Inside, what it gives in each forward of the backbone is added to the list, (B, L, hidden)."""
+        assert self._layers is not None
+        states: list[Tensor] = []
+
+        def catch(_: nn.Module, __: Any, output: Any) -> None:
+            self._as_tuple = isinstance(output, tuple)
+            states.append(output[0] if self._as_tuple else output)
+
+        hook = self._layers[self.depth - 1].register_forward_hook(catch)
+        try:
+            yield states
+        finally:
+            hook.remove()
 
     @torch.no_grad()
     def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
@@ -109,18 +144,8 @@ class Trunk:
         ids = torch.tensor([[*row, *[backbone.pad_id] * (width - len(row))] for row in rows], device=backbone.device)
         lengths = torch.tensor([len(row) for row in rows], device=backbone.device)
         mask = (torch.arange(width, device=backbone.device) < lengths[:, None]).long()
-        caught: list[Tensor] = []
-
-        def catch(_: nn.Module, __: Any, output: Any) -> None:
-            self._as_tuple = isinstance(output, tuple)
-            caught.append(output[0] if self._as_tuple else output)
-
-        with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]):
-            hook = self._layers[self.depth - 1].register_forward_hook(catch)
-            try:
-                model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
-            finally:
-                hook.remove()
+        with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
+            model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         return [row[:length].clone() for row, length in zip(caught[0], lengths.tolist(), strict=True)]
 
     @contextmanager

@@ -117,7 +117,7 @@ class RewardModel:
         prompts: Sequence[str],
         responses: Sequence[str],
         images: Sequence[np.ndarray | None] | None = None,
-        batch_size: int = 64,
+        batch_size: int = 16,
     ) -> Tensor:
         """What was trained, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         shown = [None] * len(prompts) if images is None else images
