@@ -15,6 +15,7 @@ from benchmarks.performance.__main__ import chosen, measure_all
 from benchmarks.performance.cases import (
     MATMUL,
     PERLHF_PPO,
+    PERLHF_PROFILE,
     PERLHF_REWARD,
     SIZES,
     TRL_PPO,
@@ -36,6 +37,7 @@ from benchmarks.performance.figures import (
     spread,
 )
 from benchmarks.performance.page import page
+from benchmarks.performance.perlhf_profile import shares
 from benchmarks.performance.plan import PARTS, QUICK, WHOLE, restricted, schedule
 from benchmarks.performance.runner import MeasurementError, Runner
 from benchmarks.performance.store import Store
@@ -82,11 +84,14 @@ def test_exponent_is_the_power_of_a_power_law():
     assert exponent([1, 4], [3.0, 6.0]) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("setting", "flops"), [("own", 27_197_440), ("shared", 18_350_080), ("best", 12_451_840)])
+@pytest.mark.parametrize(("setting", "flops"), [("own", 20_819_968), ("shared", 14_331_904), ("best", 6_959_104)])
 def test_products_of_an_iteration_by_hand(setting, flops):
-    # 2 layers of 4 * 32 * 32 + 3 * 32 * 64 = 10,240 weights: 40,960 for a token; LM head 2 * 32 * 256 = 16,384.
-    # 72 tokens, 8 of them said. Sampling 72 * 40,960 + 8 * 16,384 = 3,080,192. Own: 4 roles score, 2 are trained;
-    # shared: 3 and 1; best: as shared over half of the layers, and the other half once.
+    # A token costs a layer 8 * 32 * 32 + 6 * 32 * 64 = 8,192 + 12,288 (MLP), the LM head 2 * 32 * 256 = 16,384.
+    # 72 tokens, 8 of them said. Sampling: 72 * 2 * 20,480 + 8 * 16,384 = 3,080,192.
+    # States of a role: 72 * 2 * 20,480 less the top MLP on 64 tokens of prompt = 2,162,688; of one layer 688,128.
+    # A reward: the same less the top MLP on 71 tokens = 2,076,672; of one layer 602,112. Two roles score with a head.
+    # Own: 3 * 2,162,688 + 2,076,672 + 262,144 = 8,826,880 scoring, 2 * (2 * 2,162,688 + 131,072) = 8,912,896 training.
+    # Shared: 6,664,192 and 4,587,520. Best, with adapters on 1 of 2 layers: 2,240,512 and 1,638,400.
     assert gigaflops_needed(PPOWork("tiny", 1, 1, 1, 8), setting) == pytest.approx(flops / 1e9)
 
 
@@ -139,10 +144,36 @@ def test_a_comparison_goes_without_what_could_not_be_measured(tmp_path):
 
 def test_the_limit_is_what_the_products_take_at_the_peak(tmp_path):
     work = PPOWork("tiny", 1, 1, 1, 8)
-    peak = {"gigaflops": {"square": {"fp32": 0.02719744, "bf16": 1.0}}}
+    peak = {"gigaflops": {"square": {"fp32": 0.020819968, "bf16": 1.0}}}
     entries = [(Case(MATMUL, "", MatmulWork("tiny")), 0, peak), (Case(PERLHF_PPO, "own", work), 0, result(4.0))]
     last = tables.limits(filled(tmp_path, *entries), work, ["own"]).splitlines()[-1]
     assert last == "| perlhf, own value adapter, fp32 | 1.00 | 4.00 | 25% |"
+
+
+def test_operators_are_grouped_by_their_names():
+    seconds = {"aten::mm": 2.0, "aten::addmm": 1.0, "aten::_scaled_dot_product_attention": 0.5, "aten::mul": 0.25}
+    assert shares({**seconds, "aten::view": 0.05}, 4.0) == pytest.approx(
+        {
+            "matrix products": 0.75,
+            "attention": 0.125,
+            "element by element": 0.0625,
+            "other operators": 0.0125,
+            "Python": 0.05,
+        }
+    )
+    assert list(shares(seconds, 5.0)) == ["matrix products", "attention", "element by element", "Python"]
+
+
+def test_operators_stand_beside_each_other(tmp_path):
+    recorded = {
+        "own": {"matrix products": 0.7, "Python": 0.3},
+        "best": {"copies": 0.5, "matrix products": 0.4, "Python": 0.1},
+    }
+    entries = [(Case(PERLHF_PROFILE, name, WORK), 0, {"shares": found}) for name, found in recorded.items()]
+    lines = tables.operators(filled(tmp_path, *entries), WORK, ["own", "shared", "best"]).splitlines()
+    assert lines[0] == "| share of an iteration | matrix products | copies | Python |"
+    assert [line.split(" | ", 1)[1] for line in lines[2:]] == ["70% | 0% | 30% |", "40% | 50% | 10% |"]
+    assert tables.operators(Store(tmp_path / "none.json"), WORK, ["own"]) == ""
 
 
 def test_an_empty_page_has_no_section(tmp_path):
@@ -259,7 +290,7 @@ def test_the_first_iteration_only_warms_up():
 def quick(tmp_path_factory):
     """The folder, the page and the output of perlhf's own parts on a tiny model."""
     folder = tmp_path_factory.mktemp("bench")
-    words = ["--quick", "--parts", "curves,peak", "--folder", str(folder), "--output", str(folder / "page.md")]
+    words = ["--quick", "--parts", "curves,profile,peak", "--folder", str(folder), "--output", str(folder / "page.md")]
     command = [sys.executable, "-m", "benchmarks.performance", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -272,6 +303,7 @@ def test_a_quick_run_measures_and_writes_the_page(quick):
     assert "not measured:" not in output
     assert "## What the cost depends on" in text
     assert "## The limit" in text
+    assert "| share of an iteration | " in text
     assert "## PPO beside others" not in text or "TRL (not measured)" in text
     assert str(ROOT) not in text
     assert (folder / ".gitignore").read_text() == "*\n"

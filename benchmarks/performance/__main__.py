@@ -24,7 +24,7 @@ from perlhf.run_folder import write_text
 class Options:
     """Measures CPU seconds and memory of PPO and of reward-model training."""
 
-    parts: str = option("ppo,reward,full,curves,peak", "what to measure, with commas between")
+    parts: str = option(",".join(PARTS), "what to measure, with commas between")
     models: str = option("", "of which models, with commas between; by default all that a part is about")
     rounds: int = option(3, "measurements of each thing that is compared, in turns", low=1)
     quick: bool = option(False, "tiny models, to see whether all of it runs")

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 PROMPT_TOKENS = 64
-PERLHF_PPO, PERLHF_REWARD, TRL_PPO, TRL_REWARD, AGILERL_PPO, MATMUL = (
-    "perlhf_ppo", "perlhf_reward", "trl_ppo", "trl_reward", "agilerl_ppo", "matmul",
+PERLHF_PPO, PERLHF_REWARD, PERLHF_PROFILE, TRL_PPO, TRL_REWARD, AGILERL_PPO, MATMUL = (
+    "perlhf_ppo", "perlhf_reward", "perlhf_profile", "trl_ppo", "trl_reward", "agilerl_ppo", "matmul",
 )  # fmt: skip
 
 

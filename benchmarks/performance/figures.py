@@ -61,16 +61,18 @@ def gigaflops_needed(work: PPOWork, setting: str) -> float:
 
     Sampling reads every token once. Scoring runs reward, policy and reference, and the value role where it has an
     adapter of its own. Optimizing runs policy (and value) forwards and backwards, and no weight of the backbone takes
-    gradients, so that backwards costs as much as forwards. Layers below all adapters run once for a row.
+    gradients, so that backwards costs as much as forwards. Layers below all adapters run in sampling alone, and the
+    top layer's MLP where states are read: at the response, by a reward model at its last token.
     """
     size = SIZES[work.model]
-    head = 2 * size.hidden * size.vocabulary
-    layers = 2 * size.parameters - 2 * head  # for each token
-    rows, said = work.n_envs, work.max_new_tokens
-    tokens = PROMPT_TOKENS + said
-    own, above = setting == "own", 0.5 if setting == "best" else 1.0
-    roles = 4 if own else 3
-    sampling = tokens * layers + said * head
-    scoring = tokens * layers * (roles * above + 1 - above) + 2 * said * head
-    optimizing = 2 * work.n_epochs * (tokens * layers * above * (2 if own else 1) + said * head)
-    return rows * (sampling + scoring + optimizing) / 1e9
+    head, mlp = 2 * size.hidden * size.vocabulary, 6 * size.hidden * size.intermediate  # for each token
+    layer = 8 * size.hidden**2 + mlp
+    said, tokens = work.max_new_tokens, PROMPT_TOKENS + work.max_new_tokens
+    adapted = math.ceil(size.layers / 4) if setting == "best" else size.layers
+    states = adapted * tokens * layer - PROMPT_TOKENS * mlp  # of the policy's or another role's forward
+    score = adapted * tokens * layer - (tokens - 1) * mlp
+    own = 1 if setting == "own" else 0
+    sampling = size.layers * tokens * layer + said * head
+    scoring = (2 + own) * states + score + 2 * said * head
+    optimizing = 2 * work.n_epochs * ((1 + own) * states + said * head)
+    return work.n_envs * (sampling + scoring + optimizing) / 1e9

@@ -48,7 +48,8 @@ PPO of perlhf ({setting}), one epoch.
 _PEAK = """\
 ## The limit
 
-How fast this machine multiplies matrices, and what an iteration would take if it did nothing else at that speed.
+How fast this machine multiplies matrices; what an iteration would take if it did nothing else, at the speed of square
+ones; and which operators an iteration spends its time in (torch's profiler, which makes Python look slower than it is).
 """
 
 
@@ -132,5 +133,6 @@ def peak(store: Store, plan: Plan) -> str:
     parts = []
     for work in plan.ppo:
         limits = tables.limits(store, work, plan.settings)
-        parts.append(_titled(work, tables.peaks(store, MatmulWork(work.model)), limits))
+        operators = tables.operators(store, work, plan.settings)
+        parts.append(_titled(work, tables.peaks(store, MatmulWork(work.model)), limits, operators))
     return _section(_PEAK, parts)

@@ -8,6 +8,7 @@ from benchmarks.performance.cases import (
     AGILERL_PPO,
     MATMUL,
     PERLHF_PPO,
+    PERLHF_PROFILE,
     PERLHF_REWARD,
     SIZES,
     TRL_PPO,
@@ -21,7 +22,7 @@ from benchmarks.performance.cases import (
 
 Kept = TypeVar("Kept", PPOWork, RewardWork)
 
-PARTS = ("ppo", "reward", "full", "curves", "peak")
+PARTS = ("ppo", "reward", "full", "curves", "profile", "peak")
 OTHERS_PPO = ((TRL_PPO, "LoRA"), (TRL_PPO, "value LoRA"), (AGILERL_PPO, "LoRA"))
 OTHERS_REWARD = ((TRL_REWARD, "LoRA"), (TRL_REWARD, "bf16"))
 
@@ -121,6 +122,8 @@ def cases_of(plan: Plan, part: str) -> list[Case]:
     if part == "curves":
         works = [work for curve in curves_of(plan).values() for work in curve.values()]
         return [Case(PERLHF_PPO, plan.curve_setting, work) for work in dict.fromkeys(works)]
+    if part == "profile":
+        return [Case(PERLHF_PROFILE, setting, work) for work in plan.ppo for setting in plan.settings]
     return [Case(MATMUL, "", MatmulWork(model)) for model in dict.fromkeys(work.model for work in plan.ppo)]
 
 
@@ -141,4 +144,4 @@ def schedule(plan: Plan, parts: Sequence[str], rounds: int) -> Iterator[tuple[in
 
 def baselines(cases: Sequence[Case]) -> list[Case]:
     """The processes that only import what these cases import."""
-    return list(dict.fromkeys(case.imports for case in cases if case.program != MATMUL))
+    return list(dict.fromkeys(case.imports for case in cases if case.program not in (MATMUL, PERLHF_PROFILE)))

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance.cases import MATMUL, PERLHF_PPO, SETTINGS, Case, PPOWork
+from benchmarks.performance.cases import MATMUL, PERLHF_PPO, PERLHF_PROFILE, SETTINGS, Case, PPOWork
 from benchmarks.performance.environments import ROOT, prepare
 from benchmarks.performance.store import Result
 from perlhf.errors import UserError
@@ -75,7 +75,7 @@ class Runner:
 
     def reward(self, case: Case) -> str:
         """The folder of a reward model trained with a PPO case's setting, made where it is missing; else ""."""
-        if case.program != PERLHF_PPO or not isinstance(case.work, PPOWork):
+        if case.program not in (PERLHF_PPO, PERLHF_PROFILE) or not isinstance(case.work, PPOWork):
             return ""
         model, rank = self.model(case.work.model), case.work.lora_rank
         chosen = {name: value for name, value in SETTINGS[case.setting].items() if name != "value_adapter"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.performance.cases import MATMUL, PERLHF_PPO, SIZES, Case, MatmulWork, PPOWork, Work
+from benchmarks.performance.cases import MATMUL, PERLHF_PPO, PERLHF_PROFILE, SIZES, Case, MatmulWork, PPOWork, Work
 from benchmarks.performance.figures import (
     Spread,
     cpu_seconds,
@@ -123,6 +123,18 @@ def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
         rows.append([NAMES[PERLHF_PPO, setting], f"{least:.2f}", f"{took:.2f}", f"{least / took:.0%}"])
     header = ("CPU s of an iteration", "its matrix products at the peak", "measured", "share")
     return markdown(header, rows) if rows else ""
+
+
+def operators(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
+    """Which operators an iteration spends its time in; "" where that was not recorded."""
+    found = {setting: store.get(Case(PERLHF_PROFILE, setting, work), 0) for setting in settings}
+    recorded = {setting: result["shares"] for setting, result in found.items() if result is not None}
+    names = list(dict.fromkeys(name for of_setting in recorded.values() for name in of_setting if name != "Python"))
+    rows = [
+        [NAMES[PERLHF_PPO, setting], *(f"{of_setting.get(name, 0.0):.0%}" for name in (*names, "Python"))]
+        for setting, of_setting in recorded.items()
+    ]
+    return markdown(("share of an iteration", *names, "Python"), rows) if rows else ""
 
 
 def curves(store: Store, plan: Plan) -> list[str]:
