@@ -1,4 +1,6 @@
-"""Generation: KV cache, its own random generator, rows that leave the batch when they end.
+"""Generation: KV cache, its own random generator, rows that leave the batch when they have ended.
+
+While the trunk is open (`backbones.trunk`), what it gives for the sampled rows is handed to it.
 
 transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
 """
@@ -79,7 +81,9 @@ class _Batch:
         self.ended = [False] * len(prompts)  # of those rows
         self.written: list[list[int]] = [[] for _ in prompts]
         trunk, end_ids = role.backbone.trunk, role.backbone.end_ids
-        self.overheard = Overheard(trunk, prompts, max_new_tokens, end_ids) if trunk.serves(role) else None
+        overhears = trunk.serves(role) and not trunk.full
+        self.overheard = Overheard(trunk, prompts, max_new_tokens, end_ids) if overhears else None
+        self.room = role.backbone.max_response_tokens
 
     def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
         for _ in range(self.max_new_tokens):
@@ -103,7 +107,7 @@ class _Batch:
 
     def _read(self) -> Tensor:  # (rows, vocabulary)
         """What may follow the tokens that were not read yet."""
-        with nullcontext() if self.overheard is None else self.overheard.added(self.rows):
+        with nullcontext() if self.overheard is None else self.overheard.reading(self.rows):
             output = self.model(
                 input_ids=self.input_ids,
                 attention_mask=self.mask,
@@ -123,9 +127,9 @@ class _Batch:
         self._follow_with(tokens)
 
     def _read_to_the_end(self, overheard: Overheard) -> None:
-        """Reads the last tokens, and where a row was cut the end token that a reward model puts there."""
+        """Reads the last tokens, and where a row was cut the end token that a reward model puts there, if it fits."""
         self._read()
-        if not all(self.ended):
+        if not all(self.ended) and self.max_new_tokens < self.room:
             self._drop_ended()
             self._follow_with(self.input_ids.new_full((len(self.rows),), overheard.end_ids[0]))
             self._read()

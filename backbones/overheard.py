@@ -29,7 +29,7 @@ class Overheard:
         self.states: Tensor | None = None  # (rows, columns, hidden)
 
     @contextmanager
-    def added(self, rows: Sequence[int]) -> Iterator[None]:
+    def reading(self, rows: Sequence[int]) -> Iterator[None]:
         """Inside, one forward of these rows reads the next tokens; what the trunk gives for them is kept."""
         with self.trunk.caught() as caught:
             yield
@@ -44,7 +44,8 @@ class Overheard:
         """Gives the trunk what it would compute for each prompt with its response, ended or cut."""
         assert self.states is not None
         for prompt, response, states in zip(self.prompts, responses, self.states, strict=True):
-            row, of_row = [*prompt, *response], states[self.width - len(prompt) :]
+            row, states_of_row = [*prompt, *response], states[self.width - len(prompt) :]
             cut = response[-1] not in self.end_ids
-            row += self.end_ids[:1] if cut else []
-            self.trunk.keep(row, of_row[: len(row)], cut)
+            and_end = cut and self.length > self.width + len(response)  # read on, past the longest response
+            row += self.end_ids[:1] if and_end else []
+            self.trunk.keep(row, states_of_row[: len(row)], without_last=and_end)

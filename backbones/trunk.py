@@ -1,9 +1,9 @@
 """The trunk: the lower layers of a backbone that no adapter changes, run once for a row of tokens.
 
 Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
-row is first asked for and kept, so that policy, value, reference and reward, in every epoch, run on the layers above.
-Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs. Sampling runs the
-lower layers token by token; what they give is kept then (`backbones.overheard`).
+row is first asked for, unless sampling did it, and kept, so that policy, value, reference and reward, in every epoch,
+run on the layers above. Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs.
+Sampling runs the lower layers token by token; what they give is kept then (`backbones.overheard`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -106,20 +106,25 @@ class Trunk:
         return [fresh[key] if key in fresh else self._rows[key] for key in keys]
 
     def keep(self, row: Sequence[int], states: Tensor, without_last: bool) -> None:
-        """Takes over what it would compute for a row, (tokens, hidden), as far as the limit allows; copied.
+        """Takes over, while it is open, what it would compute for a row, (tokens, hidden); copied.
 
         With `without_last` for the row without its last token too, in the same memory.
         """
         key = tuple(row)
-        if key not in self._rows:
+        if key not in self._rows and self.bytes + states.nbytes <= self.limit:
             self._keep(key, states.clone())
         if without_last and key in self._rows:
-            self._rows[key[:-1]] = self._rows[key][:-1]
+            self._rows.setdefault(key[:-1], self._rows[key][:-1])
 
     def _keep(self, key: tuple[int, ...], states: Tensor) -> None:
         if self.bytes + states.nbytes <= self.limit:
             self._rows[key] = states
             self.bytes += states.nbytes
+
+    @property
+    def full(self) -> bool:
+        """Whether it keeps nothing more."""
+        return self.bytes >= self.limit
 
     @contextmanager
     def caught(self) -> Iterator[list[Tensor]]:

@@ -29,3 +29,7 @@ class Turn:
     def image(self) -> np.ndarray | None:
         """The picture as pixels; made once."""
         return self.picture() if callable(self.picture) else self.picture
+
+    # Who copies or saves a turn wants its pixels, and nothing of who draws them.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "picture": self.image}

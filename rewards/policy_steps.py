@@ -40,12 +40,13 @@ def policy_steps(
     records: list[LabelledRecord] = []
     states = [task.start(rng, {}) for _ in range(min(count, ROWS))]
     while len(records) < count:
-        prompts = [role.backbone.encode_prompt(state.prompt, task.turn(state).image) for state in states]
+        images = [task.turn(state).image for state in states]
+        prompts = [role.backbone.encode_prompt(s.prompt, image) for s, image in zip(states, images, strict=True)]
         texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
-        for n, (state, text) in enumerate(zip(states, texts, strict=True)):
-            records.append(labelled(task, state, text))
+        for n, (state, text, image) in enumerate(zip(states, texts, images, strict=True)):
+            records.append(labelled(task, state, text, image))
             if corrected and not records[-1].label:
-                records.append(labelled(task, state, task.oracle(state)))
+                records.append(labelled(task, state, task.oracle(state), image))
             states[n] = _after(task, state, text) or task.start(rng, {})
     return records[:count]
 

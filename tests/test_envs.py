@@ -239,6 +239,21 @@ def test_a_pickle_made_mid_episode_goes_on_alike(env_id, reward):
     assert plain(twin.reset()) == plain(env.reset())
 
 
+@pytest.mark.parametrize(
+    "twin_of", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("render_mode", ["ansi", "rgb_array"])
+def test_what_is_shown_of_pictures_goes_with_a_twin_and_the_task_does_not(twin_of, render_mode):
+    env = gym.make("perlhf/UINav-v0", image=True, render_mode=render_mode)
+    env.reset(seed=5)
+    env.step("home()")
+    twin = twin_of(env)
+    assert np.array_equal(twin.render(), env.render())
+    (turn, *_) = twin.unwrapped._shown
+    assert isinstance(turn.picture, np.ndarray)
+    assert np.array_equal(twin.step("wait()")[0]["image"], env.step("wait()")[0]["image"])
+
+
 @every_id
 def test_a_pickle_does_not_hold_the_data(env_id):
     env = gym.make(env_id, reward="gold")

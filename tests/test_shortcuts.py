@@ -212,9 +212,11 @@ def test_sampling_gives_the_trunk_what_it_would_compute(backbone, temperature, m
     prompts = PROMPTS * 4
     generator = torch.Generator()
     plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
-    monkeypatch.setattr(backbone, "end_ids", [plain[0][2]])  # so that rows end at different lengths
+    end = plain[0][2]
+    monkeypatch.setattr(backbone, "end_ids", [end])  # so that rows end at different lengths
     plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
-    assert len({len(row) for row in plain}) > 1
+    assert any(row[-1] == end for row in plain)
+    assert temperature == 0 or any(row[-1] != end for row in plain)
     with backbone.trunk.kept(1):
         open_ = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
         rows = [p + r for p, r in zip(prompts, open_, strict=True)]
@@ -228,17 +230,52 @@ def test_sampling_gives_the_trunk_what_it_would_compute(backbone, temperature, m
     assert all(equal(one, two) for one, two in zip(overheard, computed, strict=True))
 
 
-def test_nothing_is_overheard_of_a_role_that_changes_the_lower_layers_or_beyond_the_limit(small):
+def test_nothing_is_overheard_of_a_role_that_changes_the_lower_layers_or_beyond_the_limit(small, monkeypatch):
     everywhere, top = (perturb(small.add_role("policy", LoRASettings(4, layers=layers))) for layers in (None, 1))
-    before, small.trunk.limit = small.trunk.limit, 0
     with small.trunk.kept(1):
-        generate(top, PROMPTS, 4, 0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(small.trunk, "limit", 0)
+            generate(top, PROMPTS, 4, 0.0)
         assert small.trunk.bytes == 0
-        small.trunk.limit = before
         generate(everywhere, PROMPTS, 4, 0.0)
         assert small.trunk.bytes == 0
         generate(top, PROMPTS, 4, 0.0)
         assert small.trunk.bytes > 0
+
+
+def test_a_row_that_fills_the_context_is_read_no_further(tmp_path, monkeypatch):
+    save_architecture("GPT2", tmp_path)  # 256 learned positions
+    backbone = Backbone.load(str(tmp_path))
+    role = backbone.add_role("policy", LoRASettings(4, layers=1))
+    monkeypatch.setattr(backbone, "end_ids", [-1])  # nothing ends
+    prompt, length = [5] * backbone.max_prompt_tokens, backbone.max_response_tokens
+    assert len(prompt) + length == 256
+    with backbone.trunk.kept(1):
+        (row,) = generate(role, [prompt], length, 0.0)
+        monkeypatch.setattr(backbone.trunk, "_compute", None)
+        assert backbone.trunk.states([prompt + row])[0].shape == (256, 32)
+
+
+def test_an_error_while_sampling_hands_nothing_over(small):
+    role = small.add_role("policy", LoRASettings(4, layers=1))
+    with small.trunk.kept(1):
+        with pytest.raises(ZeroDivisionError):
+            generate(role, PROMPTS, 4, 0.0, allowed=lambda said: 1 / 0)
+        assert small.trunk.bytes == 0
+        assert not decoder_layers(small.model)[0]._forward_hooks
+
+
+def test_constrained_responses_are_overheard_too(small, monkeypatch):
+    role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
+    only = torch.zeros(small.model.config.vocab_size, dtype=torch.bool)
+    only[[20, 30]] = True
+    with small.trunk.kept(1):
+        said = generate(role, PROMPTS, 4, 0.0, allowed=lambda _: only)
+        assert {token for row in said for token in row} <= {20, 30}
+        overheard = small.trunk.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
+    with small.trunk.kept(1):
+        computed = small.trunk.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
+    assert all(equal(one, two) for one, two in zip(overheard, computed, strict=True))
 
 
 def test_rows_beyond_the_limit_are_computed_anew(small):
@@ -396,17 +433,27 @@ def test_above_the_trunk_the_gradients_of_ppo_are_those_of_the_plain_path(small)
     small.trunk.close()
 
 
-def test_after_sampling_the_trunk_runs_no_more_in_an_iteration_of_all_epochs(small):
-    env = make_vec_env("HH-v0", 8, seed=0, reward="toy_tasks:starts_with_i")
-    settings = {"backbone": small.path, "max_new_tokens": 8, "lora_layers": "half"}
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_after_sampling_the_trunk_runs_no_more_in_an_iteration_of_all_epochs(tmp_path, monkeypatch, precision):
+    backbone = Backbone.load(gemma(tmp_path).path, precision=precision)
+    reward = RewardModel(backbone.add_role("reward", LoRASettings(4, layers=1), head=True))
+    said = []  # for the random words of this model do not come back as the tokens that were sampled
+    monkeypatch.setattr(backbone, "decode", lambda ids: said.append(ids) or str(len(said) - 1))
+    monkeypatch.setattr(
+        backbone, "encode_response", lambda text: [token for token in said[int(text)] if token not in backbone.end_ids]
+    )
+    env = make_vec_env("HH-v0", 8, seed=0, reward=reward)
+    settings = {"backbone": backbone.path, "max_new_tokens": 8, "lora_layers": "half", "precision": precision}
     algorithm = PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=4, n_epochs=3, seed=0, device="cpu")
+    assert algorithm.policy.backbone is backbone
     algorithm.learn(8)  # with the checks of the first update
-    calls, sampling = counted(decoder_layers(small.model)[0].mlp), []
+    calls, sampling = counted(decoder_layers(backbone.model)[0].mlp), []
     algorithm.policy.sample = lambda *a, sample=algorithm.policy.sample: (sample(*a), sampling.append(len(calls)))[0]
     algorithm.learn(8, reset_num_timesteps=False)
+    assert any(row[-1] not in backbone.end_ids for row in said[8:])  # some were cut, which the reward model ends
     assert sampling[0] > 0
     assert len(calls) == sampling[0]
-    assert small.trunk.depth == 0
+    assert backbone.trunk.depth == 0
 
 
 @pytest.mark.parametrize("kwargs", [{"value_adapter": "shared"}, {"lora_layers": "1"}])

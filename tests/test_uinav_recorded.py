@@ -281,6 +281,8 @@ def test_a_screenshot_is_the_image(tmp_path):
     observation, _ = env.reset(seed=0)
     assert observation["image"].shape == (512, 288, 3)
     assert (observation["image"] == (10, 20, 30)).all()
+    observation["image"][:] = 0  # the observer's own
+    assert (env.unwrapped.task.observe(env.unwrapped.state)["image"] == (10, 20, 30)).all()
     env.step("type(1, Bob Smith)")
     assert (env.render() == (10, 20, 30)).all()
     (tmp_path / "a.png").rename(tmp_path / "c.png")

@@ -61,8 +61,8 @@ def gigaflops_needed(work: PPOWork, setting: str) -> float:
 
     Sampling reads every token once. Scoring runs reward, policy and reference, and the value role where it has an
     adapter of its own. Optimizing runs policy (and value) forwards and backwards, and no weight of the backbone takes
-    gradients, so that backwards costs as much as forwards. Layers below all adapters run in sampling alone, and the
-    top layer's MLP where states are read: at the response, by a reward model at its last token.
+    gradients, so that backwards costs as much as forwards. Layers below all adapters run in sampling alone here,
+    and the top layer's MLP where states are read: at the response, by a reward model at its last token.
     """
     size = SIZES[work.model]
     head, mlp = 2 * size.hidden * size.vocabulary, 6 * size.hidden * size.intermediate  # for each token

@@ -20,12 +20,14 @@ GROUPS = {
     "softmax of logits": ("softmax", "logsumexp"),
     "drawing tokens": ("multinomial", "exponential", "argmax"),
     "copies": ("copy", "cat", "clone", "index", "gather", "scatter", "fill", "zero", "slice", "select"),
-    "element by element": ("mul", "add", "sub", "div", "exp", "silu", "sigmoid", "pow", "sqrt", "sum", "mean", "neg"),
+    "element by element": ("mul", "add", "sub", "div", "silu", "sigmoid", "pow", "sqrt", "sum", "mean", "neg"),
 }
 
 
 def group_of(operator: str) -> str:
     """The group that an operator of torch belongs to, else "other operators"."""
+    if operator == "aten::exp":  # others begin with it
+        return "element by element"
     return next((name for name, parts in GROUPS.items() if any(p in operator for p in parts)), "other operators")
 
 
@@ -38,7 +40,8 @@ def shares(seconds: Mapping[str, float], total: float) -> dict[str, float]:
     """
     groups: dict[str, float] = defaultdict(float)
     for operator, taken in seconds.items():
-        groups[group_of(operator)] += taken / total
+        if operator.startswith(("aten::", "mkldnn::")):  # what is not is autograd's engine and the optimizer
+            groups[group_of(operator)] += taken / total
     ordered = dict(sorted(groups.items(), key=lambda item: -item[1]))
     return {**ordered, "Python": max(0.0, 1.0 - sum(groups.values()))}
 

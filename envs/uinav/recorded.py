@@ -94,7 +94,7 @@ class RecordedDevice:
         if not name:
             return None
         image = Image.fromarray(read_image(name, self.root))
-        return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+        return np.array(image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
 
     def perform(self, state: Position, action: Action) -> Performed:
         """See `envs.uinav.device.Device.perform`."""

@@ -44,8 +44,9 @@ class UISteps(TextTask):
         self.records = [r for n, state in enumerate(self.states) for r in self._labelled(n, state, rng)]
 
     def _labelled(self, number: int, state: Episode, rng: np.random.Generator) -> Iterator[LabelledRecord]:
+        image = self.task.turn(state).image
         for response in self._responses(state, rng):
-            yield labelled(self.task, state, response, number)
+            yield labelled(self.task, state, response, image, number)
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
@@ -83,13 +84,23 @@ class UISteps(TextTask):
         return self.states[self.records[index].meta["state"]]
 
 
-def labelled(task: UINav, state: Episode, response: str, number: int | None = None) -> LabelledRecord:
-    """A response in a state with its label, 1 where it is right; `number` is the state's, where it has one."""
+def labelled(
+    task: UINav, state: Episode, response: str, image: np.ndarray | None, number: int | None = None
+) -> LabelledRecord:
+    """A response in a state with its label, 1 where it is right.
+
+    Args:
+        task: whose state it is.
+        state: what was shown.
+        response: to it.
+        image: what was shown as pixels; all records of a state share it.
+        number: of the state, where it has one.
+    """
     meta: dict[str, Any] = {"groups": list(task.groups(state))}
     if number is not None:
         meta["state"] = number
-    if task.image_shape is not None:
-        meta["image"] = task.turn(state).image
+    if image is not None:
+        meta["image"] = image
     return LabelledRecord(state.prompt, response, float(is_right(task, state, response)), meta)
 
 
