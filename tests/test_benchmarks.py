@@ -147,7 +147,17 @@ def test_the_limit_is_what_the_products_take_at_the_peak(tmp_path):
     peak = {"gigaflops": {"square": {"fp32": 0.020819968, "bf16": 1.0}}}
     entries = [(Case(MATMUL, "", MatmulWork("tiny")), 0, peak), (Case(PERLHF_PPO, "own", work), 0, result(4.0))]
     last = tables.limits(filled(tmp_path, *entries), work, ["own"]).splitlines()[-1]
-    assert last == "| perlhf, own value adapter, fp32 | 1.00 | 4.00 | 25% |"
+    assert last == "| perlhf, own value adapter, fp32 | 1.00 | - | 4.00 | - |"
+
+
+def test_the_limit_stands_beside_what_is_wanted(tmp_path):
+    peak, shares = {"square": {"fp32": 100.0, "bf16": 1.0}}, {"matrix products": 0.5, "attention": 0.25, "copies": 0.1}
+    store = filled(
+        tmp_path, (Case(MATMUL, "", MatmulWork("8.4M")), 0, {"gigaflops": peak}), (OWN, 0, result(8.0)),
+        (TRL, 0, result(14.0)), (Case(PERLHF_PROFILE, "own", WORK), 0, {"shares": shares}),
+    )  # fmt: skip
+    last = tables.limits(store, WORK, ["own"]).splitlines()[-1]
+    assert last.endswith(" | 6.00 | 8.00 | 10.00 |")  # 0.75 of 8; 14 / 1.4
 
 
 def test_operators_are_grouped_by_their_names():

@@ -50,6 +50,8 @@ _PEAK = """\
 
 How fast this machine multiplies matrices; what an iteration would take if it did nothing else, at the speed of square
 ones; and which operators an iteration spends its time in (torch's profiler, which makes Python look slower than it is).
+Where a bar is missed, the last column beside the one of matrix products and attention says how little of all else it
+would leave: norms, rotations and activations element by element, copies, and Python.
 """
 
 

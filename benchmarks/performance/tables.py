@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from benchmarks.performance.cases import MATMUL, PERLHF_PPO, PERLHF_PROFILE, SIZES, Case, MatmulWork, PPOWork, Work
+from benchmarks.performance.cases import (
+    MATMUL,
+    PERLHF_PPO,
+    PERLHF_PROFILE,
+    SIZES,
+    TRL_PPO,
+    Case,
+    MatmulWork,
+    PPOWork,
+    Work,
+)
 from benchmarks.performance.figures import (
     Spread,
     cpu_seconds,
@@ -18,6 +28,8 @@ from benchmarks.performance.names import NAMES, WANTED
 from benchmarks.performance.plan import Plan, curves_of
 from benchmarks.performance.store import Store
 from evaluation.tables import row
+
+HEAVY = ("matrix products", "attention")  # what no better Python would make less
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -110,7 +122,12 @@ def profile(store: Store, cases: Sequence[Case]) -> str:
 
 
 def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
-    """What the matrix products alone would take at this machine's peak; "" where that was not measured."""
+    """What the matrix products alone would take at this machine's peak; "" where that was not measured.
+
+    And what they and attention take by the profile, beside what an iteration may take to be as fast as is wanted.
+    """
+    wanted = WANTED.get(("ppo", work.model), {})
+    theirs = list(store.of(Case(TRL_PPO, "LoRA", work)).values())
     peak = store.get(Case(MATMUL, "", MatmulWork(work.model)), 0)
     rows = []
     for setting in settings:
@@ -120,8 +137,15 @@ def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
         kind = "bf16" if setting == "best" else "fp32"
         least = gigaflops_needed(work, setting) / peak["gigaflops"]["square"][kind]
         took = spread([cpu_seconds(result) for result in results]).median
-        rows.append([NAMES[PERLHF_PPO, setting], f"{least:.2f}", f"{took:.2f}", f"{least / took:.0%}"])
-    header = ("CPU s of an iteration", "its matrix products at the peak", "measured", "share")
+        profiled = store.get(Case(PERLHF_PROFILE, setting, work), 0)
+        heavy = "-" if profiled is None else f"{took * sum(profiled['shares'].get(name, 0.0) for name in HEAVY):.2f}"
+        bar, _ = wanted.get(setting, (None, None))
+        allowed = "-" if bar is None or not theirs else f"{spread([cpu_seconds(r) for r in theirs]).median / bar:.2f}"
+        rows.append([NAMES[PERLHF_PPO, setting], f"{least:.2f}", heavy, f"{took:.2f}", allowed])
+    header = (
+        "CPU s of an iteration", "its matrix products at the peak", "they and attention, as they are", "all of it",
+        "wanted at most",
+    )  # fmt: skip
     return markdown(header, rows) if rows else ""
 
 
