@@ -102,24 +102,20 @@ class Trunk:
             chunk = missing[i : i + _ROWS]
             fresh.update(zip(chunk, self._compute(chunk), strict=True))
         for key, states in fresh.items():
-            self._keep(key, states)
+            self.keep(key, states)
         return [fresh[key] if key in fresh else self._rows[key] for key in keys]
 
-    def keep(self, row: Sequence[int], states: Tensor, without_last: bool) -> None:
-        """Takes over, while it is open, what it would compute for a row, (tokens, hidden); copied.
+    def keep(self, row: Sequence[int], states: Tensor, without_last: bool = False) -> None:
+        """Keeps a copy of what it gives for a row, (tokens, hidden), as far as the limit allows; only while it is open.
 
         With `without_last` for the row without its last token too, in the same memory.
         """
         key = tuple(row)
         if key not in self._rows and self.bytes + states.nbytes <= self.limit:
-            self._keep(key, states.clone())
+            self._rows[key] = states.clone()  # not a view, which would hold all of the batch
+            self.bytes += states.nbytes
         if without_last and key in self._rows:
             self._rows.setdefault(key[:-1], self._rows[key][:-1])
-
-    def _keep(self, key: tuple[int, ...], states: Tensor) -> None:
-        if self.bytes + states.nbytes <= self.limit:
-            self._rows[key] = states
-            self.bytes += states.nbytes
 
     @property
     def full(self) -> bool:
@@ -151,7 +147,7 @@ class Trunk:
         mask = (torch.arange(width, device=backbone.device) < lengths[:, None]).long()
         with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
             model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
-        return [row[:length].clone() for row, length in zip(caught[0], lengths.tolist(), strict=True)]
+        return [row[:length] for row, length in zip(caught[0], lengths.tolist(), strict=True)]
 
     @contextmanager
     def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
