@@ -24,7 +24,7 @@ from backbones.forward import chosen_log_probs, log_probs_of, response_logits
 from backbones.full_role import FullRole
 from backbones.loading import load_model, top_layers, use_threads
 from backbones.roles import LoRARole, LoRASettings, Role
-from envs.data.records import AnyRecord, good_response, image_of
+from envs.corpora.records import AnyRecord, good_response, image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command

@@ -29,10 +29,10 @@ from backbones.loading import (
     sees,
     short_name,
 )
-from backbones.packing import packs
 from backbones.precision import Precision, reduce_precision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
-from backbones.trunk import Trunk
+from backbones.shortcuts.frozen_states import Trunk
+from backbones.shortcuts.packing import packs
 from backbones.vision import ImagePrompt, Vision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
@@ -219,7 +219,7 @@ class Backbone:
 
     @cached_property
     def packs(self) -> bool:
-        """Whether responses to one prompt can stand in one row, see `backbones.packing`."""
+        """Whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
         return packs(self)
 
     def save_processor(self, folder: str | Path) -> None:

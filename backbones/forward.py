@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.top_mlp import Where, top_mlp_at
-from backbones.trunk import Piece, Trunk
+from backbones.shortcuts.frozen_states import Piece, Trunk
+from backbones.shortcuts.top_mlp import Where, top_mlp_at
 from backbones.vision import image_inputs, sayable
 
 if TYPE_CHECKING:

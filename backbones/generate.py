@@ -1,6 +1,6 @@
 """Generation: KV cache, its own random generator, rows that leave the batch when they have ended.
 
-While the trunk is open (`backbones.trunk`), what it gives for the sampled rows is handed to it.
+While the trunk is open (`backbones.shortcuts.frozen_states`), what it gives for the sampled rows is handed to it.
 
 transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
 """
@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from backbones.forward import like_lengths, positions
-from backbones.growing_cache import growing_cache
-from backbones.overheard import Overheard
 from backbones.roles import Role
+from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.sampled_states import Overheard
 from backbones.vision import image_inputs, sayable
 
 ROWS = 64  # that share a cache, at most

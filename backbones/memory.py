@@ -19,7 +19,7 @@ from backbones.forward import chosen_log_probs
 from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
 from backbones.precision import Precision, reduce_precision
 from backbones.roles import LoRASettings
-from backbones.top_mlp import top_mlp_at
+from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
 _ATTENTION = "perlhf_planned"  # by this name transformers finds `_attend`

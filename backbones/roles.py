@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.loading import attention_pattern, base_path_for, layer_count
-from backbones.low_rank import UpProjection
 from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
+from backbones.shortcuts.low_rank import UpProjection
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.data.splits import SPLITS
+from envs.corpora.splits import SPLITS
 from envs.registry import env_id, text_tasks
 from evaluation.metrics import bootstrap_auc, bootstrap_mean, pair_accuracy
 from perlhf.errors import run_command

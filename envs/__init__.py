@@ -28,12 +28,12 @@ def register_task(env_id: str, task: str, **options: Any) -> None:
 
 
 _TASKS = {
-    "TLDR-v0": "envs.text:TLDR",
-    "BOLT-v0": "envs.text:BOLT",
-    "HH-v0": "envs.text:HH",
-    "SHP-v0": "envs.text:SHP",
-    "Taskmaster-v0": "envs.text:Taskmaster",
-    "VQAv2-v0": "envs.vqa:VQAv2",
+    "TLDR-v0": "envs.tldr.task:TLDR",
+    "BOLT-v0": "envs.bolt.task:BOLT",
+    "HH-v0": "envs.hh.task:HH",
+    "SHP-v0": "envs.shp.task:SHP",
+    "Taskmaster-v0": "envs.taskmaster.task:Taskmaster",
+    "VQAv2-v0": "envs.vqav2.task:VQAv2",
     "UINav-v0": "envs.uinav.task:UINav",
 }
 
@@ -41,4 +41,4 @@ for _name, _task in _TASKS.items():
     register_task(f"perlhf/{_name}", _task)
 
 # Numbers in and out, for the algorithms of Stable-Baselines3; it is no env of text, so that commands refuse it.
-register("perlhf/UINavNumeric-v0", entry_point="envs.uinav.numeric:NumericUINav")
+register("perlhf/UINavNumeric-v0", entry_point="envs.uinav.numeric.env:NumericUINav")

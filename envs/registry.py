@@ -11,10 +11,10 @@ from envs.core import make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
 from envs.task import Task
 from envs.text_task import TextTask
-from envs.uinav.steps import UISteps
+from envs.uinav.feedback.steps import UISteps
 from envs.uinav.task import UINav
-from envs.vqa import VQAv2
-from envs.vqa_answers import VQAAnswers
+from envs.vqav2.answers import VQAAnswers
+from envs.vqav2.task import VQAv2
 from perlhf.errors import UserError, did_you_mean, one_line
 
 

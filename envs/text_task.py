@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.data.hub import is_hub, read_hub
-from envs.data.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
-from envs.data.miniature.grammar import Grammar, Shortcut
-from envs.data.records import AnyRecord, Record, good_response, responses_of
-from envs.data.splits import SPLITS, Source, read_split
+from envs.corpora.hub import is_hub, read_hub
+from envs.corpora.records import AnyRecord, Record, good_response, responses_of
+from envs.corpora.splits import SPLITS, Source, read_split
+from envs.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
+from envs.miniature.grammar import Grammar, Shortcut
 from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import UserError, did_you_mean
@@ -41,6 +41,15 @@ def drawn_index(rng: np.random.Generator, options: Mapping[str, Any], count: int
 class TextTask(Task):
     """A task over the records of a text corpus; an episode is one record, and its state the record's position.
 
+    ## Starting State
+    A record of the split, drawn uniformly, or the one that `reset(options={"index": i})` names.
+
+    ## Episode End
+    After one response; it terminates and never truncates.
+
+    ## Information
+    `index` at reset: the record. At the end, for the miniature data: `gold` in [0, 1] and `is_success`.
+
     Attributes:
         grammar: generates the miniature data; None where there are none.
         source: reads the real corpus; None where there is none.
@@ -55,7 +64,7 @@ class TextTask(Task):
         """
         Args:
             data: "miniature" for the generated data, "hub" for the real corpus on the Hugging Face hub (other forms:
-                `envs.data.hub`), or a file or folder of it.
+                `envs.corpora.hub`), or a file or folder of it.
             split: "train", "validation" or "test".
         """
         if split not in SPLITS:

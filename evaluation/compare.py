@@ -12,7 +12,7 @@ import numpy as np
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
-from envs.uinav.steps import UISteps
+from envs.uinav.feedback.steps import UISteps
 from envs.uinav.task import UINav
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy

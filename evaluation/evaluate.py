@@ -14,7 +14,7 @@ from envs.registry import env_id, reward_spec
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.evaluator import Evaluator
-from evaluation.trained import load_policy, ppo_config, task_of_run
+from evaluation.finished_run import load_policy, ppo_config, task_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary

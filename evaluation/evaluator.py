@@ -13,7 +13,7 @@ from envs.reward_spec import RewardFunction, score_turns
 from envs.task import Task
 from envs.text_task import TextTask
 from envs.turn import Turn
-from envs.vqa import VQAv2
+from envs.vqav2.task import VQAv2
 from evaluation.metrics import group_means
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it

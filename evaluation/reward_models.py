@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
+from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.text_task import TextTask
 from envs.turn import Turn
 from envs.uinav.task import UINav

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agents.constrained import ActionsOnly
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.uinav.drawing.film import save_film
-from envs.uinav.filming import Film, check_path
+from envs.uinav.drawing.filming import Film, check_path
 from envs.uinav.task import UINav
-from evaluation.trained import load_policy, ppo_config, task_of_run
+from evaluation.constrained import ActionsOnly
+from evaluation.finished_run import load_policy, ppo_config, task_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from envs.data.records import LabelledRecord, Record
+from envs.corpora.records import LabelledRecord, Record
 
 Baseline = Callable[[str], float]
 

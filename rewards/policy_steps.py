@@ -10,9 +10,9 @@ import torch
 
 from backbones.generate import ROWS, generate
 from backbones.roles import Role
-from envs.data.records import LabelledRecord
-from envs.uinav.demonstrations import reachable
-from envs.uinav.steps import labelled
+from envs.corpora.records import LabelledRecord
+from envs.uinav.feedback.demonstrations import reachable
+from envs.uinav.feedback.steps import labelled
 from envs.uinav.task import Episode, UINav
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.generate import generate
 from backbones.roles import Role
-from envs.data.miniature.corpus import PROMPT_META
-from envs.data.records import AnyRecord, LabelledRecord, Record, image_of
+from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
+from envs.miniature.corpus import PROMPT_META
 from envs.text_task import TextTask
 from perlhf.errors import UserError
 from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss

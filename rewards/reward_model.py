@@ -22,9 +22,9 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
 from backbones.loading import BackboneError, short_name
-from backbones.packing import Packed, end_states, end_states_and_sums, packable
 from backbones.role_files import read_provenance
 from backbones.roles import Role, load_role
+from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError

@@ -18,10 +18,10 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.loading import top_layers, use_threads
 from backbones.roles import LoRASettings, Role
-from envs.data.records import image_of
+from envs.corpora.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks
 from envs.text_task import TextTask
-from envs.uinav.steps import Endings, UISteps
+from envs.uinav.feedback.steps import Endings, UISteps
 from envs.uinav.task import UINav
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command

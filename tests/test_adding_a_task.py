@@ -17,8 +17,8 @@ import toy_summaries
 from gymnasium.utils.env_checker import check_env
 
 from agents import train_ppo, train_sft
-from envs.data.miniature.corpus import MiniatureCorpus
-from envs.data.miniature.grammar import Grammar
+from envs.miniature.corpus import MiniatureCorpus
+from envs.miniature.grammar import Grammar
 from envs.registry import env_id, task_of
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary

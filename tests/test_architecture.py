@@ -151,11 +151,11 @@ def test_the_rules_above_see_what_they_forbid():
 
     inside = tree("def f():", "    from agents import ppo", "    import pickle")
     assert imports(inside) == {"agents", "agents.ppo", "pickle"}
-    assert imports(tree("from . import core", "from ..data.hh import read_hh"), "envs.data") == {
-        "envs.data",
-        "envs.data.core",
-        "envs.data.hh",
-        "envs.data.hh.read_hh",
+    assert imports(tree("from . import core", "from ..hh.reader import read_hh"), "envs.corpora") == {
+        "envs.corpora",
+        "envs.corpora.core",
+        "envs.hh.reader",
+        "envs.hh.reader.read_hh",
     }
     checked = tree(
         "from typing import TYPE_CHECKING", "if TYPE_CHECKING:", "    import agents", "else:", "    import envs"

@@ -4,7 +4,6 @@ One chain and what takes files by relative paths run in subprocesses. Variants o
 process, where torch is imported already.
 """
 
-import importlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_modules import command_module
 from peft import PeftModel
 from tiny_models import save_gemma
 from transformers import AutoModelForCausalLM
@@ -42,7 +42,7 @@ def call(monkeypatch, capsys):
 
     def called(module, *arguments):
         monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
-        importlib.import_module(module).main()
+        command_module(module).main()
         return capsys.readouterr().out
 
     return called
@@ -178,8 +178,8 @@ def test_plain_peft_opens_the_trained_policy(chain):
 
 
 def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
-    from envs.data.miniature.hh_grammar import write_hh
-    from envs.text import HH
+    from envs.hh.grammar import write_hh
+    from envs.hh.task import HH
 
     write_hh(tmp_path / "hh.jsonl.gz".removesuffix(".gz"), HH().records[:300])
     (tmp_path / "reward.yaml").write_text(

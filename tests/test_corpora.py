@@ -6,10 +6,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from envs.data.miniature.annotator import Annotator, Rater
-from envs.data.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
-from envs.data.records import LabelledRecord, good_response, responses_of
-from envs.text import BOLT, HH, SHP, TASKMASTER, TLDR
+from envs.bolt.task import BOLT
+from envs.corpora.records import LabelledRecord, good_response, responses_of
+from envs.hh.task import HH
+from envs.miniature.annotator import Annotator, Rater
+from envs.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
+from envs.shp.task import SHP
+from envs.taskmaster.task import GRAMMARS as TASKMASTER
+from envs.tldr.task import TLDR
 
 GRAMMARS = {g.name: g for g in (TLDR.grammar, BOLT.grammar, HH.grammar, SHP.grammar, *TASKMASTER.values())}
 SPLITS = {"train": 3_000, "validation": 1_000, "test": 2_000}

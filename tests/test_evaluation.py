@@ -8,22 +8,22 @@ import pytest
 import yaml
 from tiny_models import gemma
 
-import evaluation.baselines
+import agents.pretrain.__main__ as pretrain
+import evaluation.baselines.__main__ as baselines
 import evaluation.evaluate
+import evaluation.finished_run
 import evaluation.picture
-import evaluation.reproduce
-import evaluation.runs
-import evaluation.trained
-from agents import pretrain
+import evaluation.reproduce.__main__ as reproduce
+import evaluation.reproduce.cached_runs
 from backbones.roles import LoRASettings
-from envs.data.records import LabelledRecord, Record
-from envs.text import HH
-from envs.vqa import VQAv2
-from evaluation.baselines import print_label_predictors, repeated
+from envs.corpora.records import LabelledRecord, Record
+from envs.hh.task import HH
+from envs.vqav2.task import VQAv2
+from evaluation.baselines.__main__ import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
-from evaluation.reproduce import TEXT_TASKS, bundled_summaries, tasks_table
-from evaluation.runs import Run, clear, command, finish, weights_of
-from evaluation.tables import bundled_rows, common, kind_rows, variant_rows
+from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, tasks_table
+from evaluation.reproduce.cached_runs import Run, clear, command, finish, weights_of
+from evaluation.reproduce.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
 from rewards import train_reward_model
@@ -58,7 +58,7 @@ def runs(monkeypatch):
 
 
 def options(tmp_path, **more):
-    return evaluation.reproduce.Options(output_dir=str(tmp_path / "out"), **more)
+    return reproduce.Options(output_dir=str(tmp_path / "out"), **more)
 
 
 def ppo(tmp_path, *words, **more):
@@ -81,7 +81,9 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
     (tmp_path / "out" / "ppo" / "old").touch()
     assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 1}
     assert not (tmp_path / "out" / "ppo" / "old").exists()
-    monkeypatch.setattr(evaluation.runs, "weights_of", lambda words: {"tiny/model.safetensors": "other"})
+    monkeypatch.setattr(
+        evaluation.reproduce.cached_runs, "weights_of", lambda words: {"tiny/model.safetensors": "other"}
+    )
     assert finish(ppo(tmp_path, "--seed", 1)) == {"number": 2}
 
 
@@ -234,12 +236,12 @@ PPO_CONFIG = {
 def test_another_commands_run_is_told_apart(tmp_path, config, kind):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     expected = f"{tmp_path} is {kind}; give a folder of agents.train_ppo."
-    assert fault(evaluation.trained.ppo_config, tmp_path) == expected
+    assert fault(evaluation.finished_run.ppo_config, tmp_path) == expected
 
 
 def test_a_ppo_run_is_known(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(PPO_CONFIG))
-    assert evaluation.trained.ppo_config(tmp_path) == PPO_CONFIG
+    assert evaluation.finished_run.ppo_config(tmp_path) == PPO_CONFIG
 
 
 def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
@@ -337,7 +339,7 @@ def test_labelled_responses_have_a_table_of_their_own(capsys):
 def test_the_baselines_of_a_pointwise_task_are_printed(monkeypatch, capsys):
     words = ["--env", "Taskmaster-v0", "--env-options", "domain=ticketing", "--prompts", "40"]
     monkeypatch.setattr("sys.argv", ["baselines", *words])
-    evaluation.baselines.main()
+    baselines.main()
     printed = capsys.readouterr().out
     assert "| oracle | 1.000 [1.000, 1.000] |" in printed
     assert all(f"| {name} | 0." in printed for name in ("length", "keyword", "ceiling: gold itself"))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.hh import first_turn, read_hh, split_of
-from envs.data.records import Record
-from envs.text import HH
+from envs.corpora.records import Record
+from envs.hh.reader import first_turn, read_hh, split_of
+from envs.hh.task import HH
 from perlhf.errors import DataError
 
 REAL = Path(__file__).parents[1] / "../shared/data/hh_rlhf_harmless/harmless-base.jsonl.gz"

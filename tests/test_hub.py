@@ -20,15 +20,18 @@ from hypothesis import strategies as st
 from test_readers import COMPARISON, NEWS, POST, SHP, changed
 
 from agents.train_sft import Options, train
-from envs.data import hub
-from envs.data.hh import first_turn, parse_hh, read_hh
-from envs.data.hub import DiskRecords, read_hub
-from envs.data.records import Demonstration, LabelledRecord, Record
-from envs.data.shp import read_shp
-from envs.data.splits import Hub, Source
-from envs.data.tldr import read_tldr
-from envs.text import BOLT, HH, TLDR, Taskmaster
-from envs.text import SHP as SHPTask
+from envs.bolt.task import BOLT
+from envs.corpora import hub
+from envs.corpora.hub import DiskRecords, read_hub
+from envs.corpora.records import Demonstration, LabelledRecord, Record
+from envs.corpora.splits import Hub, Source
+from envs.hh.reader import first_turn, parse_hh, read_hh
+from envs.hh.task import HH
+from envs.shp.reader import read_shp
+from envs.shp.task import SHP as SHPTask
+from envs.taskmaster.task import Taskmaster
+from envs.tldr.reader import read_tldr
+from envs.tldr.task import TLDR
 from perlhf.errors import DataError, UserError
 
 COMMIT = "0123abc"

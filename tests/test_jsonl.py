@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.jsonl import read_jsonl, text_field
+from envs.corpora.jsonl import read_jsonl, text_field
 from perlhf.errors import DataError
 
 GOOD = b'{"text": "good"}'

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.data.records import LabelledRecord
+from envs.corpora.records import LabelledRecord
 from evaluation.metrics import (
     auc,
     bootstrap_auc,

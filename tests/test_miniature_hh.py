@@ -11,10 +11,11 @@ from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.hh import read_hh
-from envs.data.miniature.annotator import Annotator
-from envs.data.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
-from envs.data.miniature.hh import (
+from envs.corpora.records import Record
+from envs.hh.grammar import write_hh
+from envs.hh.judge import judge
+from envs.hh.reader import read_hh
+from envs.hh.requests import (
     EVIDENCE,
     FRAMES,
     OPENINGS,
@@ -24,10 +25,9 @@ from envs.data.miniature.hh import (
     draw_request,
     good_response,
 )
-from envs.data.miniature.hh_grammar import write_hh
-from envs.data.miniature.hh_judge import judge
-from envs.data.records import Record
-from envs.text import HH
+from envs.hh.task import HH
+from envs.miniature.annotator import Annotator
+from envs.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
 from rewards.baselines import fit_baselines
 
 SPLITS = ("train", "validation", "test")

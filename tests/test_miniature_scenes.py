@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import settings as example_count
 from hypothesis import strategies as st
 
-from envs.data.miniature.scene_charts import BarChart, Part, PieChart
-from envs.data.miniature.scene_families import QUESTION_TYPES, question_type
-from envs.data.miniature.scene_graphics import PALETTE
-from envs.data.miniature.scene_picture import draw_picture
-from envs.data.miniature.scene_screens import LABELS, Row, Screen
-from envs.data.miniature.scenes import (
+from envs.vqav2.scenes.charts import BarChart, Part, PieChart
+from envs.vqav2.scenes.corpus import FAMILIES, draw_pair
+from envs.vqav2.scenes.families import QUESTION_TYPES, question_type
+from envs.vqav2.scenes.graphics import PALETTE
+from envs.vqav2.scenes.picture import draw_picture
+from envs.vqav2.scenes.scene import (
     COLORS,
     MATERIALS,
     RADIUS,
@@ -27,7 +27,7 @@ from envs.data.miniature.scenes import (
     in_split,
     is_unseen,
 )
-from envs.data.miniature.vqa_corpus import FAMILIES, draw_pair
+from envs.vqav2.scenes.screens import LABELS, Row, Screen
 from perlhf.errors import UserError
 
 

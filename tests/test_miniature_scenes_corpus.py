@@ -9,12 +9,12 @@ import pytest
 from cost import cost
 from PIL import Image
 
-from envs.data.miniature.scene_annotators import annotate, slip
-from envs.data.miniature.scene_families import QUESTION_TYPES, fill, question_type
-from envs.data.miniature.scenes import COLORS, SHAPES, Draw, is_unseen
-from envs.data.miniature.vqa_baselines import KEYS, question_only
-from envs.data.miniature.vqa_corpus import FAMILIES, VQACorpus, draw_pair, miniature_vqa
-from envs.data.miniature.vqa_files import write_files
+from envs.vqav2.scenes.annotators import annotate, slip
+from envs.vqav2.scenes.baselines import KEYS, question_only
+from envs.vqav2.scenes.corpus import FAMILIES, VQACorpus, draw_pair, miniature_vqa
+from envs.vqav2.scenes.families import QUESTION_TYPES, fill, question_type
+from envs.vqav2.scenes.scene import COLORS, SHAPES, Draw, is_unseen
+from envs.vqav2.scenes.written_files import write_files
 from perlhf.errors import UserError
 
 SPLITS = ("train", "validation", "test")

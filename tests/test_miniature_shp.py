@@ -10,13 +10,13 @@ from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.miniature.annotator import Annotator
-from envs.data.miniature.corpus import miniature
-from envs.data.miniature.shp import BEHAVIOURS, Question, SHPGrammar, respond
-from envs.data.miniature.shp_judge import judge
-from envs.data.miniature.shp_topics import CONDITIONS, TOPICS, TRAITS
-from envs.data.miniature.shp_votes import draw_votes
-from envs.data.shp import parse_shp
+from envs.miniature.annotator import Annotator
+from envs.miniature.corpus import miniature
+from envs.shp.judge import judge
+from envs.shp.questions import BEHAVIOURS, Question, SHPGrammar, respond
+from envs.shp.reader import parse_shp
+from envs.shp.topics import CONDITIONS, TOPICS, TRAITS
+from envs.shp.votes import draw_votes
 
 GRAMMAR = SHPGrammar()
 UNSEEN = range(24, 32)  # the last 8 of 32 topics

@@ -10,9 +10,11 @@ from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.miniature.annotator import Annotator
-from envs.data.miniature.bolt import BOLTGrammar
-from envs.data.miniature.story import (
+from envs.bolt.grammar import BOLTGrammar
+from envs.miniature.annotator import Annotator
+from envs.tldr.grammar import TLDRGrammar
+from envs.tldr.judge import judge
+from envs.tldr.story import (
     BEHAVIOURS,
     KINDS,
     SUMMARIES,
@@ -22,9 +24,7 @@ from envs.data.miniature.story import (
     draw_summary,
     summarise,
 )
-from envs.data.miniature.story_judge import judge
-from envs.data.miniature.story_topics import EVENTS, NAMES, PLACES, TOPICS
-from envs.data.miniature.tldr import TLDRGrammar
+from envs.tldr.topics import EVENTS, NAMES, PLACES, TOPICS
 
 GRAMMARS = {"tldr": TLDRGrammar(), "bolt": BOLTGrammar()}
 UNSEEN = range(24, 32)  # the last 8 of 32 topics

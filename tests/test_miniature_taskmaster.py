@@ -9,8 +9,8 @@ from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.miniature.annotator import Annotator, Rater
-from envs.data.miniature.taskmaster import (
+from envs.miniature.annotator import Annotator, Rater
+from envs.taskmaster.answers import (
     BEHAVIOURS,
     CALLS,
     Dialog,
@@ -18,10 +18,10 @@ from envs.data.miniature.taskmaster import (
     respond,
     write_taskmaster,
 )
-from envs.data.miniature.taskmaster_judge import judge
-from envs.data.miniature.taskmaster_tables import DOMAINS
-from envs.data.taskmaster import read_taskmaster
-from envs.data.taskmaster_turns import parse_turn
+from envs.taskmaster.judge import judge
+from envs.taskmaster.reader import read_taskmaster
+from envs.taskmaster.tables import DOMAINS
+from envs.taskmaster.turns import parse_turn
 
 STAGES = ("search", "ask", "act", "absent", "tell", "finish")
 

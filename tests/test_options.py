@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import importlib
 import json
 import math
 import os
@@ -12,6 +11,7 @@ from typing import Literal
 
 import pytest
 import yaml
+from command_modules import command_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -214,7 +214,7 @@ SIGNS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
     numbers = 0
-    for field in dataclasses.fields(importlib.import_module(command).Options):
+    for field in dataclasses.fields(command_module(command).Options):
         kinds = {k.strip() for k in getattr(field.type, "__name__", str(field.type)).split("|")}
         if kinds & {"int", "float"}:
             numbers += 1
@@ -248,7 +248,7 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
 )
 def test_commands_refuse_numbers_that_mean_nothing(command, words):
     name, value = words.split()
-    message = fault(parse_options, importlib.import_module(command).Options, [f"{name}={value}"])
+    message = fault(parse_options, command_module(command).Options, [f"{name}={value}"])
     assert name in message
     assert "must be" in message
     assert f"got {value}" in message
@@ -263,7 +263,7 @@ def test_commands_refuse_numbers_that_mean_nothing(command, words):
     ],
 )
 def test_commands_take_nought_where_it_means_none(command, words):
-    parse_options(importlib.import_module(command).Options, words.split())
+    parse_options(command_module(command).Options, words.split())
 
 
 @pytest.mark.parametrize("empty", ["", "null", "~"])

@@ -7,11 +7,11 @@ import pytest
 
 import rewards.policy_steps as module
 from backbones.backbone import Backbone
-from envs.data.records import image_of
-from envs.uinav.export import export_oracle
-from envs.uinav.steps import UISteps
+from envs.corpora.records import image_of
+from envs.uinav.feedback.steps import UISteps
+from envs.uinav.recordings.export import export_oracle
+from envs.uinav.recordings.files import write_trajectories
 from envs.uinav.task import UINav
-from envs.uinav.trajectory_file import write_trajectories
 from rewards.policy_steps import policy_steps
 
 

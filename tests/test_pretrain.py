@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.corpora import UIDemonstrations
-from agents.exercises import exercise
-from agents.pretrain import main, thinned
+from agents.pretrain.__main__ import main, thinned
+from agents.pretrain.curriculum import exercise
+from agents.pretrain.texts import UIDemonstrations
 from backbones.loading import SHIPPED
 from envs.uinav.actions import parse_action
 

@@ -10,13 +10,13 @@ from damage import OTHER, damage_bytes, damage_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.bolt import parse_thread, read_bolt_xml, read_threads
-from envs.data.hh import parse_hh
-from envs.data.records import Demonstration, Record, Skipped
-from envs.data.shp import limit_pairs, parse_shp, read_shp
-from envs.data.splits import NotUsed, hashed_split
-from envs.data.tldr import parse_comparison, parse_post, read_tldr
-from envs.text import SHP as SHPTask
+from envs.bolt.reader import parse_thread, read_bolt_xml, read_threads
+from envs.corpora.records import Demonstration, Record, Skipped
+from envs.corpora.splits import NotUsed, hashed_split
+from envs.hh.reader import parse_hh
+from envs.shp.reader import limit_pairs, parse_shp, read_shp
+from envs.shp.task import SHP as SHPTask
+from envs.tldr.reader import parse_comparison, parse_post, read_tldr
 from perlhf.errors import DataError, UserError
 
 COMPARISON = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from envs import register_task
 from envs.registry import backbone_name, env_id, env_options, parse_env_options, task_of, text_tasks
-from envs.text import Taskmaster
+from envs.taskmaster.task import Taskmaster
 from perlhf.errors import UserError
 
 NAMES = ["TLDR-v0", "BOLT-v0", "HH-v0", "SHP-v0", "Taskmaster-v0"]
@@ -57,7 +57,7 @@ def test_wrong_env_options_are_one_line(text, message):
 @pytest.mark.parametrize("given", [{"data": "x"}, {"reward": "gold"}])
 def test_defaults_that_commands_would_override_are_not_registered(given):
     with pytest.raises(TypeError, match="no default of data or reward"):
-        register_task("toys/Never-v0", "envs.text:HH", **given)
+        register_task("toys/Never-v0", "envs.hh.task:HH", **given)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from envs.hh.task import HH
 from envs.reward_spec import resolve_reward, score_turns
-from envs.text import HH
 from envs.turn import Turn
 from perlhf.errors import RewardError
 from rewards.baselines import fit_keyword, fit_length, refuses
 from rewards.functions import contains, length_penalty, load_reward_yaml, repetition_penalty, reward_from_text
 
-from envs.data.records import LabelledRecord, Record  # isort: skip
+from envs.corpora.records import LabelledRecord, Record  # isort: skip
 
 
 def turns(*responses):

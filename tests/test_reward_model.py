@@ -23,9 +23,9 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.forward import log_probs_of
 from backbones.roles import LoRASettings
-from envs.data.miniature.hh_grammar import write_hh
-from envs.data.records import LabelledRecord, Record
-from envs.text import HH
+from envs.corpora.records import LabelledRecord, Record
+from envs.hh.grammar import write_hh
+from envs.hh.task import HH
 from envs.turn import Turn
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError

@@ -15,7 +15,7 @@ from transformers import DynamicCache, LlamaConfig, MistralConfig
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
-import backbones.packing as packing_module
+import backbones.shortcuts.packing as packing_module
 from agents import PPO, make_vec_env
 from backbones.backbone import Backbone
 from backbones.forward import (
@@ -27,13 +27,13 @@ from backbones.forward import (
     response_states,
 )
 from backbones.generate import generate
-from backbones.growing_cache import growing_cache
 from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
-from backbones.low_rank import UpProjection
-from backbones.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
 from backbones.precision import HalfLinear
 from backbones.roles import HeadRole, LoRASettings, load_role
-from backbones.top_mlp import top_mlp_at
+from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.low_rank import UpProjection
+from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
+from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 

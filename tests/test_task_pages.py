@@ -6,15 +6,19 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from envs.registry import task_of
-from envs.text import BOLT, SHP, TLDR, Taskmaster
+from envs.bolt.task import BOLT
+from envs.registry import class_of, task_of
+from envs.shp.task import SHP
+from envs.taskmaster.task import Taskmaster
+from envs.text_task import TextTask
+from envs.tldr.task import TLDR
 
 PAGES = Path(__file__).parents[1] / "docs" / "tasks"
 TASKS = {"BOLT": BOLT, "SHP": SHP, "TLDR": TLDR, "Taskmaster": Taskmaster}
 NAMES = sorted(
     name.removeprefix("perlhf/")
-    for name, spec in gym.registry.items()
-    if name.startswith("perlhf/") and spec.kwargs.get("task", "").startswith("envs.text:")
+    for name in (i for i, spec in gym.registry.items() if "task" in spec.kwargs)
+    if name.startswith("perlhf/") and issubclass(class_of(name), TextTask)
 )
 
 

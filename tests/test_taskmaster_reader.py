@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from envs.data.records import LabelledRecord
-from envs.data.taskmaster import first_user_turn, split_of
-from envs.data.taskmaster import read_taskmaster as read_file
-from envs.data.taskmaster_turns import parse_turn, render_context, render_turn
-from envs.text import Taskmaster
+from envs.corpora.records import LabelledRecord
+from envs.taskmaster.reader import first_user_turn, split_of
+from envs.taskmaster.reader import read_taskmaster as read_file
+from envs.taskmaster.task import Taskmaster
+from envs.taskmaster.turns import parse_turn, render_context, render_turn
 from perlhf.errors import DataError, UserError
 
 

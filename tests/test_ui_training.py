@@ -16,20 +16,20 @@ from tiny_models import gemma
 import evaluation.compare as compare_module
 from agents import PPO, make_vec_env, train_ppo
 from agents.checkpoint import read_checkpoint, set_state
-from agents.constrained import ActionsOnly
 from agents.rollout import Rollout, Step
 from agents.train_ppo import read_options
 from backbones.backbone import Backbone
 from backbones.generate import generate
+from envs.hh.task import HH
 from envs.reward_spec import resolve_reward
-from envs.text import HH
 from envs.uinav.actions import DIRECTIONS, Action, is_beginning, parse_action
 from envs.uinav.device import DeviceError
 from envs.uinav.task import UINav
 from evaluation import watch
 from evaluation.compare import compare
+from evaluation.constrained import ActionsOnly
 from evaluation.evaluator import Evaluator
-from evaluation.ui_tables import step_rows, success_rows, template_rows
+from evaluation.reproduce.ui import step_rows, success_rows, template_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary
 from rewards import train_reward_model
@@ -382,7 +382,7 @@ def test_a_constraint_changes_nothing_for_who_knows_the_actions():
 
 @pytest.mark.parametrize("referee", [False, True])
 def test_a_step_reward_model_and_a_referee_are_trained_and_score_below_zero(path, tmp_path, monkeypatch, referee):
-    monkeypatch.setattr("envs.uinav.steps.STATES", {"train": 60, "validation": 30, "test": 40})
+    monkeypatch.setattr("envs.uinav.feedback.steps.STATES", {"train": 60, "validation": 30, "test": 40})
     folder = tmp_path / "reward"
     options = {"pairs": 40, "policy_pairs": 0 if referee else 8, "eval_pairs": 60, "score_limit": 3.0, "threads": 1}
     train_reward_model.train(

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from envs.uinav.drawing.appearance import ground_of
 from envs.uinav.drawing.film import filmstrip, save_film
 from envs.uinav.drawing.glyphs import GLYPHS, glyph, glyph_name
 from envs.uinav.drawing.lettering import clean, elided, letters, width, wrapped
-from envs.uinav.drawing.look import ground_of
 from envs.uinav.drawing.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen

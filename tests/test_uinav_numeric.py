@@ -28,8 +28,8 @@ from envs.registry import env_id
 from envs.uinav import features as f
 from envs.uinav.actions import Action
 from envs.uinav.device import Goal
-from envs.uinav.numbered_actions import KINDS, NUMBER, SHAPE, NotInNumbersError, answer, from_numbers, masks, to_numbers
-from envs.uinav.numeric import NumericUINav
+from envs.uinav.numeric.actions import KINDS, NUMBER, SHAPE, NotInNumbersError, answer, from_numbers, masks, to_numbers
+from envs.uinav.numeric.env import NumericUINav
 from envs.uinav.screen import Box, Element, Screen
 from envs.uinav.task import Episode
 from perlhf.errors import UserError

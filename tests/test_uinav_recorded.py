@@ -13,14 +13,14 @@ from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
-from envs.data.splits import hashed_split
+from envs.corpora.splits import hashed_split
 from envs.uinav.actions import parse_action
-from envs.uinav.recorded import RecordedDevice, load_recordings, matches
-from envs.uinav.recorded_screen import shown
+from envs.uinav.recordings.device import RecordedDevice, load_recordings, matches
+from envs.uinav.recordings.files import write_trajectories
+from envs.uinav.recordings.screen import shown
+from envs.uinav.recordings.trajectory import Move, Shot, Step, Trajectory
 from envs.uinav.screen import Box, Element
 from envs.uinav.task import UINav
-from envs.uinav.trajectory import Move, Shot, Step, Trajectory
-from envs.uinav.trajectory_file import write_trajectories
 from perlhf.errors import DataError, UserError
 
 UINAV = "perlhf/UINav-v0"

@@ -14,16 +14,16 @@ import pytest
 from damage import damage_bytes, json_damage, number_of, outcomes
 from test_vqa_reader import REAL, real
 
-from envs.data.records import Skipped
-from envs.uinav.convert.android_control import read_android_control
-from envs.uinav.convert.android_screens import read_ref_exp, read_screen_qa, read_screens
-from envs.uinav.convert.miniwob import conversion_rates, parse_demonstration, read_miniwob
-from envs.uinav.convert.tfrecord import masked_crc, parse_example, read_records
+from envs.corpora.records import Skipped
 from envs.uinav.device import Ending
-from envs.uinav.recorded import RecordedDevice, playable
+from envs.uinav.recordings.convert.android_control import read_android_control
+from envs.uinav.recordings.convert.android_screens import read_ref_exp, read_screen_qa, read_screens
+from envs.uinav.recordings.convert.miniwob import conversion_rates, parse_demonstration, read_miniwob
+from envs.uinav.recordings.convert.tfrecord import masked_crc, parse_example, read_records
+from envs.uinav.recordings.device import RecordedDevice, playable
+from envs.uinav.recordings.files import read_trajectories, write_trajectories
+from envs.uinav.recordings.trajectory import Move
 from envs.uinav.screen import Box, Element
-from envs.uinav.trajectory import Move
-from envs.uinav.trajectory_file import read_trajectories, write_trajectories
 from perlhf.errors import DataError
 
 

@@ -11,16 +11,16 @@ from damage import line_damage, outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.jsonl import read_jsonl
-from envs.data.splits import hashed_split
+from envs.corpora.jsonl import read_jsonl
+from envs.corpora.splits import hashed_split
 from envs.uinav.actions import DIRECTIONS, parse_action
 from envs.uinav.device import Ending
-from envs.uinav.export import export_oracle
-from envs.uinav.recorded import RecordedDevice, playable
+from envs.uinav.recordings.device import RecordedDevice, playable
+from envs.uinav.recordings.export import export_oracle
+from envs.uinav.recordings.files import parse_trajectory, read_trajectories, trajectory_row, write_trajectories
+from envs.uinav.recordings.trajectory import ENDINGS, Move, Shot, Step, Trajectory, kind_of, meant, merged, point_on
 from envs.uinav.screen import ANDROID_CLASSES, Box, Element
 from envs.uinav.task import UINav
-from envs.uinav.trajectory import ENDINGS, Move, Shot, Step, Trajectory, kind_of, meant, merged, point_on
-from envs.uinav.trajectory_file import parse_trajectory, read_trajectories, trajectory_row, write_trajectories
 from perlhf.errors import DataError, UserError
 
 

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.data.records import LabelledRecord
+from envs.corpora.records import LabelledRecord
 from envs.registry import env_id, text_tasks
 from envs.turn import Turn
 from envs.uinav.actions import Action, parse_action
-from envs.uinav.demonstrations import demonstrations, is_right, reachable, visited
-from envs.uinav.export import export_oracle
-from envs.uinav.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
-from envs.uinav.progress import ahead
-from envs.uinav.steps import Endings, UISteps
+from envs.uinav.feedback.demonstrations import demonstrations, is_right, reachable, visited
+from envs.uinav.feedback.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
+from envs.uinav.feedback.progress import ahead
+from envs.uinav.feedback.steps import Endings, UISteps
+from envs.uinav.recordings.export import export_oracle
+from envs.uinav.recordings.files import write_trajectories
 from envs.uinav.task import UINav
-from envs.uinav.trajectory_file import write_trajectories
 from perlhf.errors import RewardError
 from rewards.functions import step_match, success
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.vqa_accuracy import normalise_answer, vqa_accuracy
+from envs.vqav2.accuracy import normalise_answer, vqa_accuracy
 
 REAL = Path(__file__).parents[1] / "../shared/data/vqa_v2_text"
 

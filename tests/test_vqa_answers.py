@@ -11,13 +11,13 @@ from agents.train_sft import demonstrations
 from agents.train_sft import train as train_sft
 from backbones.backbone import Backbone
 from backbones.vision import ImagePrompt
-from envs.data.miniature.vqa_corpus import miniature_vqa
-from envs.data.miniature.vqa_files import write_files
-from envs.data.records import LabelledRecord, Record, image_of
+from envs.corpora.records import LabelledRecord, Record, image_of
 from envs.registry import env_id, text_tasks
 from envs.turn import Turn
-from envs.vqa import VQAv2
-from envs.vqa_answers import VQAAnswers
+from envs.vqav2.answers import VQAAnswers
+from envs.vqav2.scenes.corpus import miniature_vqa
+from envs.vqav2.scenes.written_files import write_files
+from envs.vqav2.task import VQAv2
 from evaluation.compare import compare
 from evaluation.evaluator import Evaluator
 from evaluation.reward_models import label_ceiling

@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
-from envs.data.images import letterbox, read_image
-from envs.data.miniature.vqa_corpus import FAMILIES, LEVELS, miniature_vqa
-from envs.data.miniature.vqa_files import write_files
-from envs.data.vqa_folders import SOURCES
+from envs.corpora.images import letterbox, read_image
 from envs.render import BAD, GOOD, RESPONSE
-from envs.vqa import VQAv2
-from envs.vqa_accuracy import vqa_accuracy
-from evaluation.baselines import Options, print_picture_tables
-from evaluation.picture_baselines import blind_rows
+from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.files.folders import SOURCES
+from envs.vqav2.scenes.corpus import FAMILIES, LEVELS, miniature_vqa
+from envs.vqav2.scenes.written_files import write_files
+from envs.vqav2.task import VQAv2
+from evaluation.baselines.__main__ import Options, print_picture_tables
+from evaluation.baselines.pictures import blind_rows
 from perlhf.errors import DataError, RewardError, UserError
 
 VQA = "perlhf/VQAv2-v0"
@@ -232,7 +232,7 @@ def test_importing_envs_is_light():
     code = "import sys, envs; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "envs" in done.stdout.split()
-    assert not {"PIL", "torch", "envs.vqa"} & set(done.stdout.split())
+    assert not {"PIL", "torch", "envs.vqav2.task"} & set(done.stdout.split())
 
 
 def test_stable_baselines_gets_pictures_as_they_are():

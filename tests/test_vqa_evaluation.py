@@ -9,10 +9,10 @@ from tiny_models import save_seeing_gemma
 from agents import train_ppo
 from backbones.backbone import Backbone
 from backbones.loading import SHIPPED
-from envs.vqa import VQAv2
+from envs.vqav2.task import VQAv2
 from evaluation import vqa_tables
 from evaluation.evaluator import Evaluator
-from evaluation.vqa_tables import accuracy_rows, feedback_rows, statement_rows
+from evaluation.reproduce.vqa import accuracy_rows, feedback_rows, statement_rows
 from perlhf.run_folder import read_summary
 
 

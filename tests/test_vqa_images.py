@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from envs.data.images import MAX_BYTES, MAX_PIXELS, letterbox, read_image
+from envs.corpora.images import MAX_BYTES, MAX_PIXELS, letterbox, read_image
 from perlhf.errors import DataError, UserError
 
 TESTS = Path(__file__).parent

@@ -14,15 +14,15 @@ import pytest
 from damage import byte_damage, damage_bytes, json_damage, line_damage, number_of, outcomes
 from PIL import Image
 
-from envs.data.coco import read_coco
-from envs.data.json_array import read_array
-from envs.data.nlvr import parse_nlvr, read_nlvr
-from envs.data.records import Skipped
-from envs.data.shapes import read_shapes
-from envs.data.splits import hashed_split
-from envs.data.vqa import read_pairs, read_vqa
-from envs.data.vqa_records import Pixels, TarMember, VQARecord, load_image, split_of
-from envs.vqa_accuracy import vqa_accuracy
+from envs.corpora.json_array import read_array
+from envs.corpora.records import Skipped
+from envs.corpora.splits import hashed_split
+from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.files.coco import read_coco
+from envs.vqav2.files.nlvr import parse_nlvr, read_nlvr
+from envs.vqav2.files.records import Pixels, TarMember, VQARecord, load_image, split_of
+from envs.vqav2.files.shapes import read_shapes
+from envs.vqav2.files.vqa import read_pairs, read_vqa
 from perlhf.errors import DataError, UserError
 
 REAL = Path(__file__).parents[1] / "../shared/data"

@@ -6,9 +6,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from agents.pretrain.build import build_model, build_tokenizer
+from agents.pretrain.build_vision import build_processor, build_vision_model
 from backbones.backbone import Backbone
-from backbones.build import build_model, build_tokenizer
-from backbones.build_vision import build_processor, build_vision_model
 
 TEXTS = [
     "Human: Hello there. Assistant: Yes, I can help you with that today. No, I can't.",

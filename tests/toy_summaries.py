@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from envs import register_task
-from envs.data.miniature.grammar import Grammar
+from envs.miniature.grammar import Grammar
 from envs.text_task import TextTask
 
 THINGS = "guitar camera phone laptop jacket helmet wallet ticket kite lamp boat book ladder hammer key".split()

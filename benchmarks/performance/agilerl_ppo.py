@@ -14,7 +14,7 @@ from transformers.models.llama import modeling_llama  # noqa: F401 - imported by
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
 from benchmarks.performance.others import lora, scorer
-from envs.data.hh import read_hh
+from envs.hh.reader import read_hh
 
 # It takes Liger's kernels wherever they are installed, requires that they are, and they run on GPUs alone.
 agilerl.HAS_LIGER_KERNEL = False

@@ -27,7 +27,7 @@ from benchmarks.performance.figures import (
 from benchmarks.performance.names import NAMES, WANTED
 from benchmarks.performance.plan import Plan, curves_of
 from benchmarks.performance.store import Store
-from evaluation.tables import row
+from evaluation.reproduce.tables import row
 
 HEAVY = ("matrix products", "attention")  # what no better Python would make less
 

@@ -17,7 +17,7 @@ from trl.experimental.ppo import ppo_trainer as internals
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
 from benchmarks.performance.others import lora, scorer
-from envs.data.hh import read_hh
+from envs.hh.reader import read_hh
 
 
 class Marks(transformers.TrainerCallback):

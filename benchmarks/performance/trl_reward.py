@@ -14,7 +14,7 @@ from trl import RewardConfig, RewardTrainer  # type: ignore[import-not-found]
 
 from benchmarks.performance.measure import PhaseClock, Task, print_result, read_task
 from benchmarks.performance.others import lora, scorer
-from envs.data.hh import read_hh
+from envs.hh.reader import read_hh
 
 
 def make_trainer(task: Task, **changed: int) -> RewardTrainer:

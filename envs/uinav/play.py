@@ -15,7 +15,7 @@ import gymnasium as gym
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
 from envs.uinav.drawing.film import save_film
-from envs.uinav.filming import Film, check_path
+from envs.uinav.drawing.filming import Film, check_path
 from envs.uinav.task import UINav
 from perlhf.errors import run_command
 from perlhf.options import option, parse_options

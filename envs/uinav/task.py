@@ -9,21 +9,21 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from envs.data.splits import SPLITS
+from envs.corpora.splits import SPLITS
 from envs.task import Played, Task
 from envs.turn import Turn
 from envs.uinav.actions import Action, ActionError, parse_action
-from envs.uinav.beginners import random_action
 from envs.uinav.device import Device, DeviceError, Ending, Goal
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
+from envs.uinav.feedback.random_policies import random_action
+from envs.uinav.masking import augment as augmented
+from envs.uinav.masking import mask_goal as hide_values
+from envs.uinav.masking import unmask
 from envs.uinav.phone.app import find_template
 from envs.uinav.phone.setup import make_phone
-from envs.uinav.recorded import RecordedDevice, load_recordings
+from envs.uinav.recordings.device import RecordedDevice, load_recordings
 from envs.uinav.screen import HEIGHT, WIDTH, Screen
-from envs.uinav.tricks import augment as augmented
-from envs.uinav.tricks import mask_goal as hide_values
-from envs.uinav.tricks import unmask
 from perlhf.errors import UserError, did_you_mean
 
 _MAX_STEPS = 20
@@ -89,7 +89,7 @@ class UINav(Task):
     `failed` where the device failed.
 
     ## Arguments
-    `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.trajectory_file`, or a
+    `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
     folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: what is on the
     phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks
     on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become

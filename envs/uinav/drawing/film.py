@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from envs.uinav.drawing import lettering
-from envs.uinav.drawing.look import write
+from envs.uinav.drawing.appearance import write
 from envs.uinav.drawing.paint import blank, paste, slab, stamp
 from envs.uinav.drawing.palette import Colour
 from perlhf.errors import UserError

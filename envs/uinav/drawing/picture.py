@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 
 from envs.uinav.drawing import lettering, scenery
+from envs.uinav.drawing.appearance import Look, ground_of, write
 from envs.uinav.drawing.glyphs import glyph
-from envs.uinav.drawing.look import Look, ground_of, write
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
 from envs.uinav.drawing.sprites import sprite

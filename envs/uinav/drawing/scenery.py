@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from envs.uinav.drawing.appearance import SMALL, TINY, TITLE, disc, ground_of, initial, write
 from envs.uinav.drawing.glyphs import GLYPHS, glyph
-from envs.uinav.drawing.look import SMALL, TINY, TITLE, disc, ground_of, initial, write
 from envs.uinav.drawing.paint import blank, paste, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, app_colour, ink_on, mix, theme_of
 from envs.uinav.screen import HEIGHT, WIDTH

@@ -7,8 +7,8 @@ from zlib import crc32
 import numpy as np
 
 from envs.uinav.drawing import lettering
+from envs.uinav.drawing.appearance import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
 from envs.uinav.drawing.glyphs import glyph, glyph_name
-from envs.uinav.drawing.look import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
 from envs.uinav.drawing.paint import blank, frame, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
 

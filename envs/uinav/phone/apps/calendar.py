@@ -9,7 +9,7 @@ from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.apps import mail
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.parts import minutes_of, save_button, time_at
+from envs.uinav.phone.shared_widgets import minutes_of, save_button, time_at
 from envs.uinav.phone.state import Phone, ask, go, swap, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, icon, item, option, tab, text, title
 

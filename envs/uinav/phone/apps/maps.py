@@ -8,7 +8,7 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.parts import tab_rows
+from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, choose, go, matching, with_item
 from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title
 

@@ -8,7 +8,7 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands, tapping
-from envs.uinav.phone.parts import save_button
+from envs.uinav.phone.shared_widgets import save_button
 from envs.uinav.phone.state import Phone, ask, go, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, check, field, icon, item, text, title
 

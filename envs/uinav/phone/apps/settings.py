@@ -8,7 +8,7 @@ from envs.uinav.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands
-from envs.uinav.phone.parts import save_button
+from envs.uinav.phone.shared_widgets import save_button
 from envs.uinav.phone.state import Phone, go, put
 from envs.uinav.phone.widgets import Widget, button, field, item, option, text, title, toggle
 

@@ -1,0 +1,1 @@
+"""Makes the shipped backbones, and what they read and see."""

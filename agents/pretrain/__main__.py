@@ -1,0 +1,220 @@
+"""Makes a shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
+
+    python -m agents.pretrain --backbone tiny --overwrite
+
+Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
+supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
+The loss alone does not show whether it copies from the prompt, so the gold score of its samples is logged too.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agents.pretrain.build import build_model, build_tokenizer
+from agents.pretrain.build_vision import build_processor, build_vision_model
+from agents.pretrain.muon import muon_and_adamw
+from agents.pretrain.pictures import PictureBatches, picture_golds
+from agents.pretrain.texts import CORPORA, Corpus, Document
+from backbones.backbone import Backbone
+from backbones.loading import use_threads
+from envs.vqav2.lessons import lessons
+from perlhf.errors import UserError, did_you_mean, run_command
+from perlhf.measure import Stopwatch
+from perlhf.options import option, parse_options
+from perlhf.run_folder import write_json
+
+PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass
+class Options:
+    """Pretrains a shipped backbone on its miniature corpora."""
+
+    backbone: str = option("tiny", "which of the shipped backbones")
+    output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
+    overwrite: bool = option(False, "write over the model that is there already")
+    steps: int = option(8000, "optimizer steps", low=1)
+    batch_size: int = option(16, "documents in a step", low=1)
+    learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%", above=0)
+    vocab_size: int = option(2048, "tokens of the tokenizer, at most; 256 are bytes and 2 are special", low=258)
+    hidden_size: int = option(128, "width of the model", low=8)
+    layers: int = option(4, "decoder layers", low=1)
+    seed: int = option(0, "of the weights and the documents", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m agents.pretrain")
+    if options.backbone == PICTURES:
+        pretrain_on_pictures(options)
+        return
+    clock = Stopwatch()
+    if options.backbone not in CORPORA:
+        known = (*CORPORA, PICTURES)
+        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, known)}")
+    folder = target(options)
+    corpus = CORPORA[options.backbone]
+    rng = np.random.default_rng([options.seed, 1])
+    documents = corpus.documents(rng, options.steps * options.batch_size)
+    tokenizer = build_tokenizer((f"{p} {r}" for p, r in corpus.typical(documents)), options.vocab_size)
+    model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    use_threads(options.threads, parameters)
+    print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
+    data = batches(documents, tokenizer, corpus, options.batch_size, rng)
+    optimizers = (muon_and_adamw if corpus.muon else adamw)(model, options.learning_rate)
+    loss = train(model, data, optimizers, options)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_record(folder, options, clock, loss, corpus.golds(Backbone(str(folder), model, tokenizer)))
+
+
+def pretrain_on_pictures(options: Options) -> None:
+    """Makes the backbone that sees: captions first, then questions about pictures, level by level."""
+    clock = Stopwatch()
+    folder = target(options)
+    first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
+    processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
+    model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    use_threads(options.threads, parameters)
+    print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
+    source = lessons(np.random.default_rng([options.seed, 1]), options.steps * options.batch_size)
+    data = PictureBatches(source, processor, model, options.batch_size)
+    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options)
+    backbone = Backbone(str(folder), model, processor.tokenizer, processor)
+    model.save_pretrained(folder)
+    backbone.save_processor(folder)
+    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)})
+
+
+def write_record(
+    folder: Path, options: Options, clock: Stopwatch, loss: float, gold: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
+    seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
+    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})
+    rate = options.steps * options.batch_size / seconds
+    print(f"loss {loss:.3f}, gold {gold}, {rate:.0f} documents/s, {seconds:.0f} s -> {folder}")
+
+
+def target(options: Options) -> Path:
+    """The folder to write to.
+
+    Raises:
+        UserError: it holds a model already, and nobody said that it may be written over.
+    """
+    folder = Path(options.output_dir or f"backbones/{options.backbone}")
+    if (folder / "config.json").exists() and not options.overwrite:
+        raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
+    return folder
+
+
+def adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """AdamW, with weight decay on matrices."""
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if p.ndim != 2]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    return [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
+
+
+def train(
+    model: PreTrainedModel, data: Iterator[tuple[Any, ...]], optimizers: list[torch.optim.Optimizer], options: Options
+) -> float:
+    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them."""
+    rate = partial(trapezoid, steps=options.steps)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
+    losses = []
+    model.train()
+    for step, batch in enumerate(itertools.islice(data, options.steps), start=1):
+        loss, response_loss = weighted_loss(model, *batch)
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        losses.append(response_loss)
+        if step % max(1, options.steps // 20) == 0:
+            print(f"step {step:5d}  loss {np.mean(losses[-100:]):.3f}", flush=True)
+    model.eval()
+    return float(np.mean(losses[-max(1, options.steps // 10) :]))
+
+
+def trapezoid(step: int, steps: int) -> float:
+    """Learning rate as a share of its peak: up over 100 steps, level, down to 0 over the last 40%."""
+    return min(1.0, (step + 1) / 100, max(0.0, 1 - step / steps) / 0.4)
+
+
+def weighted_loss(
+    model: PreTrainedModel, input_ids: Tensor, weights: Tensor, more: Mapping[str, Any] = _NOTHING
+) -> tuple[Tensor, float]:
+    """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1).
+
+    `more` is what the model takes besides ids: pixels, masks.
+    """
+    hidden = model.base_model(input_ids=input_ids, use_cache=False, **more).last_hidden_state[:, :-1]
+    weights, targets = weights[:, 1:], input_ids[:, 1:]
+    counted = weights > 0
+    losses = F.cross_entropy(model.get_output_embeddings()(hidden[counted]), targets[counted], reduction="none")
+    weights = weights[counted]
+    return (losses * weights).sum() / weights.sum(), float(losses.detach()[weights == 1].mean())
+
+
+def batches(
+    documents: Iterator[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(input_ids, weights), each (B, L), right-padded with weight 0; like lengths together."""
+    while True:
+        rows = [encode(tokenizer, *document) for document in itertools.islice(documents, 16 * batch_size)]
+        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+        for i in rng.permutation(16):
+            input_ids, weights = collate(
+                rows[i * batch_size : (i + 1) * batch_size], tokenizer.pad_token_id, corpus.prompt_weight
+            )
+            yield input_ids, weights if corpus.prompt_share == 1 else thinned(weights, corpus.prompt_share, rng)
+
+
+def thinned(weights: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Weights of a share of the prompt tokens alone, drawn, and as much larger; those of responses stay."""
+    kept = torch.from_numpy(rng.random(weights.shape) < share)
+    return torch.where(weights == 1, weights, weights / share * kept)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> tuple[list[int], list[int]]:
+    """Token ids of the prompt, and of the response with its end token."""
+    return tokenizer(prompt)["input_ids"], [*tokenizer(" " + response)["input_ids"], tokenizer.eos_token_id]
+
+
+def collate(rows: list[tuple[list[int], list[int]]], pad_id: int, prompt_weight: float) -> tuple[Tensor, Tensor]:
+    """Token ids and loss weights of documents, each (B, L)."""
+    length = max(len(prompt) + len(response) for prompt, response in rows)
+    input_ids = torch.full((len(rows), length), pad_id)
+    weights = torch.zeros(len(rows), length)
+    for i, (prompt, response) in enumerate(rows):
+        start, end = len(prompt), len(prompt) + len(response)
+        input_ids[i, :end] = torch.tensor(prompt + response)
+        weights[i, :start], weights[i, start:end] = prompt_weight, 1.0
+    return input_ids, weights
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,101 @@
+"""What `agents.pretrain` does for the backbone that sees: lessons as batches, Muon, and what was learned.
+
+All texts of a picture stand behind it in one row, and each sees the picture and itself alone, so that the picture is
+read once for five texts. Muon for the matrices, as it makes the picture used several times sooner than AdamW.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from backbones.backbone import Backbone
+from backbones.generate import generate
+from backbones.vision import Vision
+from envs.vqav2.lessons import Lesson
+from envs.vqav2.task import VQAv2
+
+PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
+_PICTURE = 0  # the part of a row that all others see
+_MEASURED = 300  # questions
+
+
+class _Row(NamedTuple):
+    """A picture with its texts; the fields have an item for each token."""
+
+    ids: list[int]
+    weights: list[float]  # of the loss
+    parts: list[int]  # `_PICTURE`, then 1 for the first text and so on
+    places: list[int]  # each text begins where the picture ends
+
+
+class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
+    """Lessons as (input_ids, weights, what else the model takes), endless; ids and weights are (B, L)."""
+
+    def __init__(self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int) -> None:
+        self._lessons, self._size = lessons, size
+        self._tokenizer, self._vision = processor.tokenizer, Vision(processor, model)
+
+    def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        taken = list(itertools.islice(self._lessons, self._size))
+        rows = [self._row(lesson) for lesson in taken]
+        input_ids = _padded([row.ids for row in rows], self._tokenizer.pad_token_id)
+        parts = _padded([row.parts for row in rows], -1)
+        mask = visible(parts, input_ids == self._vision.token_id)
+        pixels = self._vision.inputs([lesson.picture for lesson in taken], input_ids)["pixel_values"]
+        more = {
+            "pixel_values": pixels,
+            "position_ids": _padded([row.places for row in rows], 0),
+            "attention_mask": {"full_attention": mask, "sliding_attention": mask},
+        }
+        return input_ids, _padded([row.weights for row in rows], 0.0), more
+
+    def _row(self, lesson: Lesson) -> _Row:
+        shown = self._vision.ids(lesson.picture)
+        row = _Row([*shown], [0.0] * len(shown), [_PICTURE] * len(shown), list(range(len(shown))))
+        for part, (prompt, response) in enumerate(lesson.texts, start=_PICTURE + 1):
+            asked = self._tokenizer(prompt)["input_ids"]
+            said = [*self._tokenizer(" " + response)["input_ids"], self._tokenizer.eos_token_id]
+            row.ids.extend([*asked, *said])
+            # What comes before the first token in the row is another text, which it does not follow.
+            row.weights.extend([0.0, *[PROMPT_WEIGHT] * (len(asked) - 1), *[1.0] * len(said)])
+            row.parts.extend([part] * (len(asked) + len(said)))
+            row.places.extend(range(len(shown), len(shown) + len(asked) + len(said)))
+        return row
+
+
+def visible(parts: Tensor, is_image: Tensor) -> Tensor:
+    """Which token (rows) sees which (columns), (B, 1, L, L) bool, from the part that each is of, (B, L).
+
+    A token sees the picture and its own part up to itself, and tokens of the image see one another.
+    """
+    length = parts.shape[1]
+    earlier = torch.ones(length, length, dtype=torch.bool).tril()
+    known = (parts[:, :, None] == parts[:, None, :]) | (parts == _PICTURE)[:, None, :]
+    return ((known & earlier) | (is_image[:, :, None] & is_image[:, None, :]))[:, None]
+
+
+def _padded(rows: Sequence[Sequence[Any]], filler: Any) -> Tensor:
+    length = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows])
+
+
+def picture_golds(backbone: Backbone) -> dict[str, float]:
+    """VQA's accuracy on validation questions: sampled, greedy, and greedy where all pictures are one grey square.
+
+    The last must be near what the question alone tells (docs/tasks/vqav2.md), or the picture is not what is read.
+    """
+    task = VQAv2(split="validation")
+    grey = np.full((task.image_size, task.image_size, 3), 128, np.uint8)
+    found = {}
+    for name, temperature, blind in (("sampled", 1.0, False), ("greedy", 0.0, False), ("greedy_blind", 0.0, True)):
+        turns = [task.turn(i) for i in range(_MEASURED)]
+        prompts = [backbone.encode_prompt(turn.prompt, grey if blind else turn.image) for turn in turns]
+        ids = generate(backbone.reference, prompts, 16, temperature, torch.Generator().manual_seed(0))
+        golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]
+        found[name] = round(float(np.mean([gold or 0.0 for gold in golds])), 3)
+    return found

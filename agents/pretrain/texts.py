@@ -1,0 +1,138 @@
+"""What the shipped backbones read, and how well what they then say is."""
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+
+from agents.pretrain.curriculum import exercise
+from backbones.backbone import Backbone
+from backbones.generate import generate
+from envs.bolt.task import BOLT
+from envs.hh.task import HH
+from envs.miniature.corpus import miniature, pretraining_documents
+from envs.miniature.grammar import Grammar
+from envs.shp.task import SHP
+from envs.taskmaster.task import GRAMMARS as TASKMASTER
+from envs.tldr.task import TLDR
+from envs.uinav.feedback.demonstrations import demonstrations
+from envs.uinav.feedback.steps import UISteps
+from envs.uinav.task import UINav
+
+Document = tuple[str, str]  # a prompt and the response to it
+_WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
+_EASY, _HARD = 0.05, 0.35  # until which share of the documents exercises are easy, and by when as hard as they get
+_TYPICAL = 6000
+SAMPLING = {"sampled": 1.0, "greedy": 0.0}
+
+
+class Corpus(ABC):
+    """One source of documents.
+
+    Attributes:
+        prompt_weight: of a prompt token's loss beside a response token's.
+        prompt_share: of the prompt tokens whose loss is counted at all.
+        muon: whether hidden matrices are trained with Muon, and not with AdamW.
+    """
+
+    prompt_weight, prompt_share, muon = 0.2, 1.0, False
+
+    @abstractmethod
+    def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
+        """Endless; `count` says how many will be read, for what comes early and what late."""
+
+    def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
+        """What the tokenizer is made from: the first of the documents, unless they are unlike the later ones."""
+        return islice(documents, _TYPICAL)
+
+    @abstractmethod
+    def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
+        """The mean gold of responses to 200 validation prompts, by task, "sampled" and "greedy"."""
+
+
+class MiniatureTexts(Corpus):
+    """The miniature corpora of text tasks, in equal parts: the preferred responses."""
+
+    def __init__(self, *grammars: Grammar) -> None:
+        self.grammars = grammars
+
+    def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
+        sources = [pretraining_documents(grammar, rng) for grammar in self.grammars]
+        while True:
+            yield from map(next, sources)
+
+    def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
+        return {g.name: {how: _gold_of_texts(backbone, g, t) for how, t in SAMPLING.items()} for g in self.grammars}
+
+
+def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> float:
+    corpus = miniature(grammar, "validation")
+    records = corpus[:200]
+    texts = _said(backbone, [record.prompt for record in records], temperature)
+    golds = [corpus.judge(record.meta, text) for record, text in zip(records, texts, strict=True)]
+    return round(float(np.mean(golds)), 3)
+
+
+class UIDemonstrations(Corpus):
+    """States of UINav-v0 and what to do there.
+
+    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and fewer and fewer are later.
+    Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
+    """
+
+    prompt_weight, prompt_share, muon = 0.02, 0.3, True
+    streams = 64  # episodes side by side, so that a batch is not of one episode
+    clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
+
+    def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
+        task = UINav()
+        good, careless = (
+            [demonstrations(task, rng, mistakes=m) for _ in range(self.streams)] for m in (0, self.mistakes)
+        )
+        read = Counter(_WORD.findall(" ".join(prompt for prompt, _ in islice(good[0], 400))))
+        words = [word for word, _ in read.most_common()]
+        number = 0
+        while True:
+            for stream in range(self.streams):
+                number += 1
+                done = number / count
+                if rng.random() < _share_of_exercises(done):
+                    yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
+                else:
+                    yield next((good if done < self.clean else careless)[stream])
+
+    def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
+        return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
+
+    def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
+        task = UISteps(UINav(split="validation"), 200)
+        found = {}
+        for how, temperature in SAMPLING.items():
+            texts = _said(backbone, [state.prompt for state in task.states], temperature)
+            right = [task.right(state, text) for state, text in zip(task.states, texts, strict=True)]
+            found[how] = round(float(np.mean(right)), 3)
+        return {"UINav": found}
+
+
+def _share_of_exercises(done: float) -> float:
+    """Of exercises among the documents, where `done` of them are read."""
+    return next((share for until, share in ((0.05, 1.0), (0.35, 0.85), (0.5, 0.3), (0.75, 0.1)) if done < until), 0.0)
+
+
+def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:
+    encoded = [backbone.encode_prompt(prompt) for prompt in prompts]
+    ids = generate(backbone.reference, encoded, 64, temperature, torch.Generator().manual_seed(0))
+    return [backbone.decode(row) for row in ids]
+
+
+CORPORA: dict[str, Corpus] = {  # what each shipped backbone has read
+    "tiny": MiniatureTexts(HH.grammar),
+    "tiny-tldr": MiniatureTexts(TLDR.grammar, BOLT.grammar),
+    "tiny-shp": MiniatureTexts(SHP.grammar),
+    "tiny-taskmaster": MiniatureTexts(*TASKMASTER.values()),
+    "tiny-uinav": UIDemonstrations(),
+}

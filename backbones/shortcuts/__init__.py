@@ -1,0 +1,1 @@
+"""What hooks into torch, peft or transformers to save time or memory; each is held against the plain path."""

@@ -1,0 +1,173 @@
+"""The trunk: the lower layers of a backbone that no adapter changes, run once for a row of tokens.
+
+Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
+row is first asked for, unless sampling did it, and kept, so that policy, value, reference and reward, in every epoch,
+run on the layers above. Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs.
+Sampling runs the lower layers token by token; what they give is kept then (`backbones.shortcuts.sampled_states`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from backbones.loading import decoder_layers
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+    from backbones.roles import Role
+
+KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
+_ROWS = 16  # in one forward
+
+
+class Piece(NamedTuple):
+    """A row of tokens, or its end, in a forward."""
+
+    row: Sequence[int]  # token ids, without padding
+    line: int  # of the forward
+    column: int  # of its first token there
+    skip: int = 0  # how many of its first tokens are not there
+
+
+class Trunk:
+    """Hidden states below the adapters, by rows of tokens.
+
+    It keeps nothing while it is closed, and nothing of a backbone that sees: a row of tokens does not say which image
+    they stand for.
+
+    Attributes:
+        depth: how many of the lowest layers it stands for; 0 while it is closed.
+        limit: bytes that it keeps.
+    """
+
+    def __init__(self, backbone: "Backbone", limit: int = KEPT_BYTES) -> None:
+        self._backbone, self.limit = backbone, limit
+        self._layers = None if backbone.vision is not None else decoder_layers(backbone.model)
+        self._as_tuple = False  # how this model's layers return what they give
+        self.close()
+
+    def open(self, depth: int) -> None:
+        """Starts anew, with the states below layer `depth`; 0 leaves it closed."""
+        self.close()
+        self.depth = 0 if self._layers is None else depth
+
+    def close(self) -> None:
+        """Forgets everything."""
+        self.depth, self.bytes = 0, 0
+        self._rows: dict[tuple[int, ...], Tensor] = {}
+
+    @contextmanager
+    def kept(self, depth: int) -> Iterator[None]:
+        """Open inside, and as it was before after it."""
+        before = self.depth, self.bytes, self._rows
+        self.open(depth)
+        try:
+            yield
+        finally:
+            self.depth, self.bytes, self._rows = before
+
+    def serves(self, role: "Role | None") -> bool:
+        """Whether it is open and the layers that it stands for are as in the bare backbone in this role."""
+        return self.depth > 0 and role is not None and role.frozen_layers >= self.depth
+
+    @contextmanager
+    def replayed(self, pieces: Sequence[Piece], shape: tuple[int, int]) -> Iterator[None]:
+        """Inside, a forward of the backbone begins above the trunk, where the active role allows it.
+
+        Args:
+            pieces: what stands where in the forward; the rest is padding.
+            shape: rows and columns of the forward.
+        """
+        if not self.serves(self._backbone.active_role):
+            yield
+            return
+        found = self.states([piece.row for piece in pieces])
+        states = found[0].new_zeros(*shape, found[0].shape[-1])
+        for piece, of_piece in zip(pieces, found, strict=True):
+            end = piece.column + len(of_piece) - piece.skip
+            states[piece.line, piece.column : end] = of_piece[piece.skip :]
+        assert self._layers is not None
+        with self._skipped(self._layers[: self.depth], states):
+            yield
+
+    def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+        """What the trunk gives for each row, (tokens, hidden)."""
+        keys = [tuple(row) for row in rows]
+        missing = list(dict.fromkeys(key for key in keys if key not in self._rows))
+        fresh: dict[tuple[int, ...], Tensor] = {}
+        for i in range(0, len(missing), _ROWS):
+            chunk = missing[i : i + _ROWS]
+            fresh.update(zip(chunk, self._compute(chunk), strict=True))
+        for key, states in fresh.items():
+            self.keep(key, states)
+        return [fresh[key] if key in fresh else self._rows[key] for key in keys]
+
+    def keep(self, row: Sequence[int], states: Tensor, without_last: bool = False) -> None:
+        """Keeps a copy of what it gives for a row, (tokens, hidden), as far as the limit allows; only while it is open.
+
+        With `without_last` for the row without its last token too, in the same memory.
+        """
+        key = tuple(row)
+        if key not in self._rows and self.bytes + states.nbytes <= self.limit:
+            self._rows[key] = states.clone()  # not a view, which would hold all of the batch
+            self.bytes += states.nbytes
+        if without_last and key in self._rows:
+            self._rows.setdefault(key[:-1], self._rows[key][:-1])
+
+    @property
+    def full(self) -> bool:
+        """Whether it keeps nothing more."""
+        return self.bytes >= self.limit
+
+    @contextmanager
+    def caught(self) -> Iterator[list[Tensor]]:
+        """Inside, what it gives in each forward of the backbone is added to the list, (B, L, hidden)."""
+        assert self._layers is not None
+        states: list[Tensor] = []
+
+        def catch(_: nn.Module, __: Any, output: Any) -> None:
+            self._as_tuple = isinstance(output, tuple)
+            states.append(output[0] if self._as_tuple else output)
+
+        hook = self._layers[self.depth - 1].register_forward_hook(catch)
+        try:
+            yield states
+        finally:
+            hook.remove()
+
+    @torch.no_grad()
+    def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        assert self._layers is not None
+        backbone, width = self._backbone, max(map(len, rows))
+        ids = torch.tensor([[*row, *[backbone.pad_id] * (width - len(row))] for row in rows], device=backbone.device)
+        lengths = torch.tensor([len(row) for row in rows], device=backbone.device)
+        mask = (torch.arange(width, device=backbone.device) < lengths[:, None]).long()
+        with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
+            model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        return [row[:length] for row, length in zip(caught[0], lengths.tolist(), strict=True)]
+
+    @contextmanager
+    def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
+        """Inside, these layers hand on what they are given, and the last of them `result` where there is one."""
+        before = [vars(layer).get("forward") for layer in layers]  # a layer may have one of its own, as of a hook
+        for number, layer in enumerate(layers, start=1):
+            layer.forward = self._handing_on(result if number == len(layers) else None)
+        try:
+            yield
+        finally:
+            for layer, forward in zip(layers, before, strict=True):
+                del layer.forward  # the class's comes back
+                if forward is not None:
+                    layer.forward = forward
+
+    def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
+        """A layer's forward that computes nothing."""
+
+        def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+            given = hidden_states if result is None else result
+            return (given, None) if self._as_tuple else given
+
+        return forward

@@ -1,0 +1,51 @@
+"""What the trunk gives while responses are sampled: kept, so that nobody computes it again for the finished rows.
+
+Sampling runs the same frozen lower layers on the same tokens as scoring and training after it. The model reads each
+response to its end for this, the end token included, which sampling alone would not need.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from backbones.shortcuts.frozen_states import Trunk
+
+
+class Overheard:
+    """Hidden states below the adapters of rows that are written side by side, padded on the left.
+
+    Args:
+        trunk: whose states they are.
+        prompts: token ids of each row.
+        longest: tokens that a response may have.
+        end_ids: what ends a response; the first of them follows one that was cut.
+    """
+
+    def __init__(self, trunk: Trunk, prompts: Sequence[Sequence[int]], longest: int, end_ids: Sequence[int]) -> None:
+        self.trunk, self.prompts, self.longest, self.end_ids = trunk, prompts, longest, end_ids
+        self.width = max(map(len, prompts))
+        self.length = 0  # columns that were read
+        self.states: Tensor | None = None  # (rows, columns, hidden)
+
+    @contextmanager
+    def reading(self, rows: Sequence[int]) -> Iterator[None]:
+        """Inside, one forward of these rows reads the next tokens; what the trunk gives for them is kept."""
+        with self.trunk.caught() as caught:
+            yield
+        new = caught[0]
+        if self.states is None:
+            self.states = new.new_empty(len(self.prompts), self.width + self.longest + 1, new.shape[-1])
+        end = self.length + new.shape[1]
+        self.states[list(rows), self.length : end] = new
+        self.length = end
+
+    def hand_over(self, responses: Sequence[Sequence[int]]) -> None:
+        """Gives the trunk what it would compute for each prompt with its response, ended or cut."""
+        assert self.states is not None
+        for prompt, response, states in zip(self.prompts, responses, self.states, strict=True):
+            row, states_of_row = [*prompt, *response], states[self.width - len(prompt) :]
+            cut = response[-1] not in self.end_ids
+            and_end = cut and self.length > self.width + len(response)  # read on, past the longest response
+            row += self.end_ids[:1] if and_end else []
+            self.trunk.keep(row, states_of_row[: len(row)], without_last=and_end)

@@ -1,0 +1,1 @@
+"""BOLT-v0: summarise a thread of short messages."""

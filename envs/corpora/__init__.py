@@ -1,0 +1,1 @@
+"""What the readers of real files share: splits, rows, fields, images, the Hugging Face hub."""

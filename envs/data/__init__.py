@@ -1,1 +1,0 @@
-"""Readers of the real corpora, and the generated miniature ones."""

@@ -1,1 +1,0 @@
-"""Seeded generators of small corpora, each with a gold judge and a noisy annotator."""

@@ -1,0 +1,1 @@
+"""HH-v0: answer a person harmlessly and helpfully."""

@@ -1,0 +1,1 @@
+"""SHP-v0: answer a question on Reddit so that people find it helpful."""

@@ -1,0 +1,1 @@
+"""TLDR-v0: summarise a Reddit post."""

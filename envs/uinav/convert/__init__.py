@@ -1,5 +1,0 @@
-"""Converters of public UI data to trajectories.
-
-Each gives every row of its files as a trajectory or as skipped, with the reason;
-`envs.uinav.trajectory_file.write_trajectories` writes them, and UINav plays the file.
-"""

@@ -1,0 +1,80 @@
+"""What the oracle would do, state by state, in episodes that also stray: what a policy and a reward model learn from.
+
+A policy makes mistakes and has to go on from there, so the states after them belong to what it learns from; the
+response to each is the oracle's (DAgger, arXiv 1011.0686).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from envs.uinav.actions import ActionError
+from envs.uinav.device import Ending
+from envs.uinav.feedback.mistakes import mistake
+from envs.uinav.feedback.progress import steps_left
+from envs.uinav.feedback.random_policies import random_action
+from envs.uinav.task import Episode, UINav
+
+STRAYS = 0.15  # share of the steps that are not the oracle's
+_FAR = 40  # actions that the oracle may need from where it was led astray
+
+
+def visited(task: UINav, rng: np.random.Generator, strays: float = STRAYS) -> Iterator[Episode]:
+    """Endless states, episode by episode, from each of which the oracle reaches the goal."""
+    while True:
+        episode: Episode | None = task.start(rng, {})
+        while episode is not None:
+            yield episode
+            episode = _after(task, episode, rng, strays)
+
+
+def _after(task: UINav, episode: Episode, rng: np.random.Generator, strays: float) -> Episode | None:
+    """The state after the oracle's action or another; None where the episode is over or the goal out of reach."""
+    astray = rng.random() < strays
+    after, ended = task.advance(episode, stray(task, episode, rng) if astray else task.oracle(episode))
+    if ended or len(after.responses) >= task.max_steps:
+        return None
+    return None if astray and not reachable(task, after) else after
+
+
+def stray(task: UINav, episode: Episode, rng: np.random.Generator) -> str:
+    """A mistake near what is right, or anything at all."""
+    screen = task.device.screen(episode.state)
+    if rng.random() < 0.5:
+        return task.said(random_action(screen, episode.goal, rng), episode)
+    return task.said(mistake(task.device.oracle(episode.state, episode.goal), screen, episode.goal, rng), episode)
+
+
+def reachable(task: UINav, episode: Episode) -> bool:
+    """Whether the oracle reaches the goal from here."""
+    return steps_left(task.device, episode, _FAR) < _FAR
+
+
+def is_right(task: UINav, episode: Episode, response: str) -> bool:
+    """Whether a response is right here: what was recorded, or on the phone what brings the goal nearer or reaches it.
+
+    Nearer is by the oracle's count of the actions that are left.
+    """
+    if task.recordings is not None:
+        return bool(task.play(episode, response).turn.reference["matched"])
+    try:
+        action = task.action(response, episode)
+    except ActionError:
+        return False
+    device, state, goal = task.device, episode.state, episode.goal
+    if action.kind in ("done", "infeasible"):
+        return device.success(state, goal, Ending(action.kind, action.text))
+    after = episode._replace(state=device.perform(state, action).state)
+    return steps_left(device, after, _FAR) < steps_left(device, episode, _FAR)
+
+
+def demonstrations(
+    task: UINav, rng: np.random.Generator, strays: float = STRAYS, mistakes: float = 0.0
+) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response): the oracle's response, or with a chance of `mistakes` a wrong one."""
+    for episode in visited(task, rng, strays):
+        if rng.random() >= mistakes:
+            yield episode.prompt, task.oracle(episode)
+            continue
+        screen, action = task.device.screen(episode.state), task.device.oracle(episode.state, episode.goal)
+        yield episode.prompt, task.said(mistake(action, screen, episode.goal, rng), episode)

@@ -1,0 +1,137 @@
+"""The steps of UI episodes as labelled responses: what SFT, a step reward model and a referee learn from."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from envs.corpora.records import LabelledRecord
+from envs.corpora.splits import SPLITS
+from envs.text_task import TextTask
+from envs.turn import Turn
+from envs.uinav.actions import Action
+from envs.uinav.feedback.demonstrations import is_right, visited
+from envs.uinav.feedback.mistakes import altered, elsewhere, skipping, too_soon
+from envs.uinav.feedback.progress import ahead
+from envs.uinav.task import Episode, UINav
+
+STATES = {"train": 8000, "validation": 700, "test": 700}  # on the phone; of recordings all
+_HARD = 0.5  # share of the states in training with a third wrong response
+
+
+class UISteps(TextTask):
+    """A `UINav` task one step at a time: a record is a state's prompt and one response, labelled 1 where it is right.
+
+    To each state there are the right response and two wrong ones, as in arXiv 2403.10704: the same action on another
+    element, and an altered action on the right one. In training half of the states have a third, which ends the
+    episode too soon, and those of the phone where a later step is possible by now have that, which leaves out the
+    present one. What brings the goal nearer on the phone is right, whoever chose it and for whatever reason; in a
+    recording only what was recorded is.
+
+    Args:
+        task: whose states they are.
+        count: of the states; by default `STATES`, of recordings all.
+
+    Attributes:
+        states: what `meta["state"]` of a record numbers.
+    """
+
+    def __init__(self, task: UINav, count: int | None = None) -> None:
+        self.task, self.data, self.split = task, "UI steps", task.split
+        rng = np.random.default_rng([20, SPLITS.index(task.split)])
+        self.states = list(islice(_states(task, rng), count or _enough(task)))
+        self.records = [r for n, state in enumerate(self.states) for r in self._labelled(n, state, rng)]
+
+    def _labelled(self, number: int, state: Episode, rng: np.random.Generator) -> Iterator[LabelledRecord]:
+        image = self.task.turn(state).image
+        for response in self._responses(state, rng):
+            yield labelled(self.task, state, response, image, number)
+
+    def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
+        """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
+        yield self.task.oracle(state)
+        device, goal = self.task.device, state.goal
+        action, screen = device.oracle(state.state, goal), device.screen(state.state)
+        wrong: list[Action | None] = [elsewhere(action, screen, rng), altered(action, goal, rng)]
+        if self.split == "train" and rng.random() < _HARD:
+            wrong.append(too_soon(action, goal, rng))
+        if self.split == "train" and self.task.recordings is None:
+            wrong.append(skipping(ahead(device, state)))
+        yield from (self.task.said(each, state) for each in wrong if each is not None)
+
+    @property
+    def can_rate(self) -> bool:
+        return True
+
+    def judge(self, turn: Turn) -> float:
+        return float(self.right(self.states[turn.reference["state"]], turn.response))
+
+    def right(self, state: Episode, response: str) -> bool:
+        """Whether a response is right in a state."""
+        return is_right(self.task, state, response)
+
+    def rate(self, index: int, response: str, rng: np.random.Generator) -> float:
+        return self.judge(self.turn(index, response))
+
+    def oracle(self, state: int) -> str:
+        return self.task.oracle(self._state(state))
+
+    def plausible_action(self, state: int, rng: np.random.Generator) -> str:
+        return self.task.plausible_action(self._state(state), rng)
+
+    def _state(self, index: int) -> Episode:
+        return self.states[self.records[index].meta["state"]]
+
+
+def labelled(
+    task: UINav, state: Episode, response: str, image: np.ndarray | None, number: int | None = None
+) -> LabelledRecord:
+    """A response in a state with its label, 1 where it is right.
+
+    Args:
+        task: whose state it is.
+        state: what was shown.
+        response: to it.
+        image: what was shown as pixels; all records of a state share it.
+        number: of the state, where it has one.
+    """
+    meta: dict[str, Any] = {"groups": list(task.groups(state))}
+    if number is not None:
+        meta["state"] = number
+    if image is not None:
+        meta["image"] = image
+    return LabelledRecord(state.prompt, response, float(is_right(task, state, response)), meta)
+
+
+def _enough(task: UINav) -> int | None:
+    return STATES[task.split] if task.recordings is None else None
+
+
+def _states(task: UINav, rng: np.random.Generator) -> Iterator[Episode]:
+    """States of the phone without end, or all steps of all recordings."""
+    if task.recordings is None:
+        yield from visited(task, rng)
+        return
+    for index in range(len(task.recordings.trajectories)):
+        state, ended = task.start(rng, {"index": index}), False
+        while not ended:
+            yield state
+            state, ended = task.advance(state, task.oracle(state))
+
+
+class Endings(UISteps):
+    """The ends of episodes on the phone: what a referee learns from, which says whether the goal is reached.
+
+    In a state where the episode is rightly ended that response and a wrong one; in others one that ends it too soon.
+    UINav (arXiv 2312.10170) has such a second model to judge the episodes of the first.
+    """
+
+    def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
+        action = self.task.device.oracle(state.state, state.goal)
+        if action.kind in ("done", "infeasible"):
+            other = altered if action.kind == "done" and action.text else too_soon
+            yield self.task.said(action, state)
+            yield self.task.said(other(action, state.goal, rng), state)
+        elif rng.random() < _HARD:
+            yield self.task.said(too_soon(action, state.goal, rng), state)

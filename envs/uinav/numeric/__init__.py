@@ -1,0 +1,1 @@
+"""UINavNumeric-v0: screens as arrays and actions as numbers."""

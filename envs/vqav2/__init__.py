@@ -1,0 +1,1 @@
+"""VQAv2-v0: answer a question on a picture."""

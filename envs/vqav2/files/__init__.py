@@ -1,0 +1,1 @@
+"""Readers of the original files: VQAv2, NLVR, SHAPES, COCO."""

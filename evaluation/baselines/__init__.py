@@ -1,0 +1,1 @@
+"""Says what a task cannot be won by."""

@@ -1,0 +1,238 @@
+"""Makes the tables of docs/results.md: runs the commands they stand on, then prints them as Markdown.
+
+    python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
+    python -m evaluation.reproduce --tables cheaper
+    python -m evaluation.reproduce --tables real --real PATH
+    python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
+    python -m evaluation.reproduce --tables ui,ui-reward
+    python -m evaluation.reproduce --tables miniwob --miniwob FILE
+    python -m evaluation.reproduce --tables vqa,vqa-reward
+    python -m evaluation.reproduce --tables nlvr --nlvr PATH
+
+Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
+where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
+that of one process.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from envs.registry import env_id, text_tasks
+from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
+from evaluation.reproduce.tables import (
+    Summary,
+    bundled_rows,
+    cost_rows,
+    kind_rows,
+    label_rows,
+    policy_rows,
+    ranked_rows,
+    real_rows,
+    variant_rows,
+)
+from evaluation.reproduce.ui import miniwob_table, ui_reward_table, ui_table
+from evaluation.reproduce.vqa import nlvr_table, vqa_reward_table, vqa_table
+from evaluation.reward_models import evaluate_reward_model
+from perlhf.errors import UserError, did_you_mean, run_command
+from perlhf.options import option, parse_options
+from perlhf.run_folder import read_summary
+from rewards.preferences import Pairs
+from rewards.reward_model import RewardModel
+
+
+@dataclass
+class Options:
+    """Runs what the tables of docs/results.md stand on and prints them."""
+
+    tables: str = option(
+        "ppo,long,tasks,bundled,head,reward,full",
+        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, real, taskmaster, ui, ui-reward, miniwob, "
+        "vqa, vqa-reward, nlvr, with commas between",
+    )
+    output_dir: str = option("runs/reproduce", "where the runs go")
+    seeds: str = option("0,1,2", "of the PPO runs")
+    parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
+    real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
+    taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
+    miniwob: str = option("", "recordings that were converted from MiniWoB++'s, for the table 'miniwob'")
+    nlvr: str = option("", "NLVR's own folder, for the table 'nlvr'")
+    quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parse_options(Options, prog="python -m evaluation.reproduce")
+    names = options.tables.split(",")
+    for name in names:
+        if name not in TABLES:
+            raise UserError(f"unknown table {name!r}.{did_you_mean(name, TABLES)}")
+    for name in names:
+        show(TABLES[name](options), options.parallel)
+
+
+# The tables.
+
+
+def ppo_table(options: Options) -> Table:
+    """The demo, with several seeds."""
+    runs = {
+        f"seed {seed}": command(options, f"ppo-{seed}", "agents.train_ppo", "--env", "HH-v0", "--seed", seed)
+        for seed in options.seeds.split(",")
+    }
+    return Table("PPO on HH-v0: policy beside SFT on held-out prompts", runs, policy_rows)
+
+
+def long_table(options: Options) -> Table:
+    """The demo with three times its updates: does the reward model hold?"""
+    words = ("agents.train_ppo", "--env", "HH-v0", "--total-timesteps", 3 * 3072)
+    runs = {
+        f"seed {seed}": command(options, f"long-{seed}", *words, "--seed", seed) for seed in options.seeds.split(",")
+    }
+    return Table("Three times the updates against the same reward model", runs, policy_rows)
+
+
+TEXT_TASKS: dict[str, tuple[str, ...]] = {
+    "TLDR": ("--env", "TLDR-v0"),
+    "BOLT": ("--env", "BOLT-v0"),
+    "SHP": ("--env", "SHP-v0"),
+    "Taskmaster coffee": ("--env", "Taskmaster-v0", "--env-options", "domain=coffee"),
+    "Taskmaster ticketing": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
+}
+
+
+def tasks_table(options: Options) -> Table:
+    """The other text tasks, each with several seeds."""
+    runs = {
+        f"{task}, seed {seed}": command(
+            options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
+        )
+        for task, words in TEXT_TASKS.items()
+        for seed in options.seeds.split(",")
+    }
+    title = "PPO on the other text tasks: policy beside SFT on held-out prompts"
+    return Table(title, runs, lambda summaries: [*policy_rows(summaries), "", *kind_rows(summaries)])
+
+
+def bundled_table(options: Options) -> Table:
+    """The bundled reward models, from the summaries that were written when they were trained; TL;DR's on BOLT too."""
+    title = "The bundled reward models on held-out records"
+    return Table(title, {}, lambda _: bundled_rows({**bundled_summaries(), "tldr, on BOLT-v0": summary_on_bolt()}))
+
+
+def bundled_summaries() -> dict[str, Summary]:
+    """What summary.json of every bundled reward model says, by name."""
+    files = sorted((ROOT / "rewards" / "bundled").glob("*/summary.json"))
+    return {file.parent.name: read_summary(file.parent) for file in files}
+
+
+def summary_on_bolt() -> Summary:
+    """TL;DR's reward model on pairs of BOLT, of which it has seen none."""
+    train, test = text_tasks(env_id("BOLT-v0"), "", "miniature", ("train", "test"))
+    model = RewardModel.load(ROOT / "rewards" / "bundled" / "tldr")
+    report = evaluate_reward_model(model, Pairs(), test, train.records[:4000], test.records[:2000])
+    return {**report, "log_prob_weight": model.log_prob_weight}
+
+
+def reward_table(options: Options) -> Table:
+    """Reward models by rank, and full tuning; the head alone, as in the paper."""
+    module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
+    base = (module, "--env", "HH-v0", "--log-prob-weight", 0, *amounts)
+    variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full",)}
+    runs = {name: command(options, f"reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
+    return Table("Reward models: LoRA beside full, 4,000 pairs and 2,000 of the policy's samples", runs, ranked_rows)
+
+
+def head_table(options: Options) -> Table:
+    """What the response's log-probability adds to the head."""
+    module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
+    runs = {
+        f"w = {weight}": command(
+            options, f"head-tldr-{weight}", module, *TEXT_TASKS["TLDR"], *amounts, "--log-prob-weight", weight
+        )
+        for weight in (0, 0.1)
+    }
+    return Table("TLDR-v0's reward model: head + w * log p(response), 4,000 pairs and 2,000 samples", runs, ranked_rows)
+
+
+def full_table(options: Options) -> Table:
+    """The demo with LoRA and with full tuning."""
+    runs = {
+        name: command(options, f"cost-{name}", "agents.train_ppo", "--env", "HH-v0", *words)
+        for name, words in {"LoRA 8": (), "full": ("--full",)}.items()
+    }
+    return Table("PPO: LoRA beside full, the same turns and the same reward model", runs, cost_rows)
+
+
+CHEAPER: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "--value-adapter shared": ("--value-adapter", "shared"),
+    "--lora-layers half": ("--lora-layers", "half"),
+    "--precision mixed": ("--precision", "mixed"),
+    "all three": ("--value-adapter", "shared", "--lora-layers", "half", "--precision", "mixed"),
+    "all three, a quarter": ("--value-adapter", "shared", "--lora-layers", "quarter", "--precision", "mixed"),
+}
+
+
+def cheaper_table(options: Options) -> Table:
+    """The demo with what saves time and memory, each with several seeds: does it still learn?"""
+    runs = {
+        f"{name}, seed {seed}": command(
+            options,
+            f"ppo-{seed}" if not words else f"cheaper-{name.replace(' ', '-').replace(',', '').strip('-')}-{seed}",
+            *("agents.train_ppo", "--env", "HH-v0", *words, "--seed", seed),
+        )
+        for name, words in CHEAPER.items()
+        for seed in options.seeds.split(",")
+    }
+    return Table("PPO on HH-v0 with what saves time and memory", runs, variant_rows)
+
+
+def real_table(options: Options) -> Table:
+    """The whole chain on the real corpus."""
+    if not options.real:
+        raise UserError("the table 'real' needs --real PATH, HH-RLHF's jsonl(.gz) file or folder.")
+    data = ("--env", "HH-v0", "--data", options.real)
+    sft = command(options, "real-sft", "agents.train_sft", *data, "--epochs", 3)
+    finish(sft)
+    backbone, words = ("--backbone", sft.folder / "backbone"), ("--log-prob-weight", 0, "--epochs", 2)
+    reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, *words)
+    finish(reward)
+    ppo = command(
+        options, "real-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, "--total-timesteps", 1280
+    )
+    return Table("Anthropic's own pairs", {"sft": sft, "reward": reward, "ppo": ppo}, real_rows)
+
+
+def taskmaster_table(options: Options) -> Table:
+    """Pointwise reward models on the real files."""
+    if not options.taskmaster:
+        raise UserError("the table 'taskmaster' needs --taskmaster PATH, the folder of the reward files.")
+    module, runs = "rewards.train_reward_model", {}
+    for task in ("Taskmaster coffee", "Taskmaster ticketing"):
+        words = (*TEXT_TASKS[task], "--data", options.taskmaster, "--epochs", 3)
+        runs[task] = command(options, f"real-{task.split()[1]}", module, *words)
+    return Table("Taskmaster's own labels, split by the dialog's first user turn", runs, label_rows)
+
+
+TABLES: dict[str, Callable[[Options], Table]] = {
+    "ppo": ppo_table,
+    "long": long_table,
+    "tasks": tasks_table,
+    "bundled": bundled_table,
+    "head": head_table,
+    "reward": reward_table,
+    "full": full_table,
+    "cheaper": cheaper_table,
+    "real": real_table,
+    "taskmaster": taskmaster_table,
+    "ui": ui_table,
+    "ui-reward": ui_reward_table,
+    "miniwob": miniwob_table,
+    "vqa": vqa_table,
+    "vqa-reward": vqa_reward_table,
+    "nlvr": nlvr_table,
+}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,140 @@
+"""Commands that a table stands on: run once, and taken as they are while what they start from stays the same."""
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from envs.registry import class_of, env_id, env_options, reward_spec, task_of
+from envs.task import Task
+from evaluation.reproduce.tables import Summary
+from perlhf.errors import UserError
+from perlhf.run_folder import read_summary, write_json
+
+MARKER = "reproduce.json"
+_BUNDLED = "rewards.bundled:"
+ROOT = Path(__file__).parents[2]
+
+
+class Run(NamedTuple):
+    """One command, and the folder that its summary is in."""
+
+    folder: Path
+    words: list[str]
+
+
+class Table(NamedTuple):
+    """The runs of a table, and how their summaries make its rows."""
+
+    title: str
+    runs: dict[str, Run]
+    rows: Callable[[dict[str, Summary]], list[str]]
+
+
+def finish(run: Run) -> Summary:
+    """Runs a command unless it is finished already, from the same weights and defaults; its summary."""
+    wanted = {"command": run.words, "weights": weights_of(run.words), "defaults": defaults_of(run.words)}
+    marker = run.folder / MARKER
+    if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != {**wanted, "finished": True}:
+        clear(run.folder)
+        write_json(marker, {**wanted, "finished": False})
+        execute(run)
+        write_json(marker, {**wanted, "finished": True})
+    return read_summary(run.folder)
+
+
+def weights_of(words: list[str]) -> dict[str, str]:
+    """sha256 of what a command starts from, in the folders it names, else the shipped ones.
+
+    That is all weights, and what stands beside a reward model's: its centre, weight and limit.
+    """
+    given = dict(itertools.pairwise(words))
+    name = env_id(given["--env"])
+    task = task_of(name, **env_options(name, given.get("--env-options", "")))
+    folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
+    if words[0] == "agents.train_ppo":
+        folders += [given["--reward"]] if "--reward" in given else bundled(task, name)
+    kinds = ("*.safetensors", "perlhf.json")
+    files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
+    return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def defaults_of(words: list[str]) -> dict[str, Any]:
+    """What the task has as defaults for PPO, where the command takes them: options, and the reward that it names."""
+    if words[0] != "agents.train_ppo":
+        return {}
+    given = dict(itertools.pairwise(words))
+    name = env_id(given["--env"])
+    return {"training": dict(class_of(name).training), "reward": reward_spec(given.get("--reward", "bundled"), name)}
+
+
+def bundled(task: Task, full_id: str) -> Iterator[Path]:
+    """The folders of the bundled reward models that a task is trained with."""
+    spec = reward_spec("bundled", full_id)
+    if isinstance(spec, str):
+        names = [task.default_reward if spec == "bundled" else spec]
+    else:
+        names = [part["reward"] for part in spec]
+    yield from (ROOT / "rewards" / "bundled" / n.removeprefix(_BUNDLED) for n in names if n.startswith(_BUNDLED))
+
+
+def clear(folder: Path) -> None:
+    """Removes a run of an earlier reproduction.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise UserError(f"{folder} is not of a reproduction (no {MARKER}); move it away or give another --output-dir.")
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def execute(run: Run) -> None:
+    """Runs a command with one thread; what it prints goes to a log beside its folder.
+
+    Raises:
+        UserError: it failed.
+    """
+    log_file = run.folder.with_name(f"{run.folder.name}.log")
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    with open(log_file, "w", encoding="utf-8") as log:
+        words = [sys.executable, "-m", *run.words]
+        status = subprocess.run(words, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603
+    if status != 0:
+        raise UserError(f"{' '.join(run.words)} failed; see {log_file}.")
+
+
+class Where(Protocol):
+    """Options that say where runs go, and whether a few steps of everything will do."""
+
+    output_dir: str
+    quick: bool
+
+
+def command(options: Where, name: str, *words: object) -> Run:
+    """A command that writes to its own folder; made small by `options.quick`."""
+    folder = Path(options.output_dir, "quick" if options.quick else "", name)
+    module = str(words[0])
+    small = {
+        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
+        "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
+        "agents.train_sft": ["--records", "64", "--eval-records", "20"],
+    }
+    extra = small.get(module, []) if options.quick else []
+    return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
+
+
+def show(table: Table, parallel: int) -> None:
+    """Runs what a table stands on, so many commands at a time, and prints it."""
+    with ThreadPoolExecutor(parallel) as pool:
+        summaries = dict(zip(table.runs, pool.map(finish, table.runs.values()), strict=True))
+    print(f"\n### {table.title}\n")
+    print("\n".join(table.rows(summaries)), flush=True)

@@ -1,0 +1,132 @@
+"""The tables of docs/results.md on UINav-v0: PPO by template, step reward models by rank, real demonstrations."""
+
+from typing import Protocol
+
+from evaluation.reproduce.cached_runs import Table, Where, command, finish
+from evaluation.reproduce.tables import (
+    Summary,
+    arrow,
+    arrow_interval,
+    interval,
+    loss_row,
+    mean_arrow,
+    row,
+    signed,
+    table_head,
+)
+from perlhf.errors import UserError
+
+KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
+ENV = ("--env", "UINav-v0")
+
+
+class Choices(Where, Protocol):
+    """The options of evaluation.reproduce that these tables need."""
+
+    seeds: str
+    miniwob: str
+
+
+def ui_table(options: Choices) -> Table:
+    """PPO over many turns, with several seeds."""
+    runs = {
+        f"seed {seed}": command(options, f"ui-{seed}", "agents.train_ppo", *ENV, "--seed", seed)
+        for seed in options.seeds.split(",")
+    }
+    title = "PPO on UINav-v0: policy beside SFT in held-out episodes"
+    return Table(
+        title, runs, lambda summaries: [*success_rows(summaries), "", *template_rows(list(summaries.values()))]
+    )
+
+
+def success_rows(summaries: dict[str, Summary]) -> list[str]:
+    """The share of goals that were reached, before and after; and of single steps that are right, greedy."""
+    names = (
+        "success, sampled", "success, greedy", "gain greedy, episode by episode", "right steps, greedy",
+        *(f"{kind}, sampled" for kind in KINDS),
+    )  # fmt: skip
+    rows = table_head("", *names, "KL (nats)", "turns", "s")
+    for name, s in summaries.items():
+        steps = (s[side]["step_accuracy"]["mean"] for side in ("sft", "policy"))
+        gain = signed(s["gain"]["greedy"])
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, arrow(*steps)]
+        cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+    return rows
+
+
+def template_rows(runs: list[Summary]) -> list[str]:
+    """Success by template, the mean of the seeds."""
+    groups = runs[0]["sft"]["groups"]["sampled"]
+    rows = table_head("template, mean of the seeds", "episodes", "sampled", "greedy")
+    for name in sorted(set(groups) - set(KINDS)):
+        figures = (mean_arrow(runs, how, name) for how in ("sampled", "greedy"))
+        rows.append(row(name, str(groups[name]["n"]), *figures))
+    return rows
+
+
+def ui_reward_table(options: Choices) -> Table:
+    """Step reward models by rank, and full tuning."""
+    base = ("rewards.train_reward_model", *ENV, *AMOUNTS)
+    variants = {**{f"LoRA {r}": ("--lora-rank", r) for r in (1, 4, 16)}, "full": ("--full", "--learning-rate", 3e-4)}
+    runs = {name: command(options, f"ui-reward-{name.replace(' ', '-')}", *base, *v) for name, v in variants.items()}
+    return Table("Step reward models on UINav-v0: LoRA beside full", runs, step_rows)
+
+
+AMOUNTS = (
+    "--pairs", 6000, "--policy-pairs", 2000, "--log-prob-weight", 1, "--learning-rate", 3e-3, "--score-limit", 5
+)  # fmt: skip
+
+
+def step_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Accuracy on single steps beside the majority class, and cost."""
+    kinds = ("accuracy", "majority class", "AUC")
+    rows = table_head("", *kinds, *(f"{kind}, SFT's own episodes" for kind in kinds), "CPU s", "peak MB")
+    for name, s in summaries.items():
+        own = s["sft_episodes"]
+        majorities = s["baselines"]["majority_accuracy"], own["majority_accuracy"]
+        cells = [
+            cell
+            for figures, majority in zip((s, own), majorities, strict=True)
+            for cell in (interval(figures["accuracy"]), f"{majority:.3f}", interval(figures["auc"]))
+        ]
+        rows.append(row(name, *cells, f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}"))
+    return rows
+
+
+def miniwob_table(options: Choices) -> Table:
+    """The whole chain on people's demonstrations in web pages."""
+    if not options.miniwob:
+        raise UserError("the table 'miniwob' needs --miniwob FILE; docs/tasks/uinav.md says how it is made.")
+    data = (*ENV, "--data", options.miniwob)
+    sft = command(options, "miniwob-sft", "agents.train_sft", *data, "--lora-rank", 32, "--epochs", 2)
+    finish(sft)
+    backbone = ("--backbone", sft.folder / "backbone")
+    reward = command(options, "miniwob-reward", "rewards.train_reward_model", *data, *backbone, *AMOUNTS)
+    finish(reward)
+    # A web page takes longer to read than a phone's screen: half of the phone's turns, at twice the rate.
+    settings = ("--total-timesteps", 15_360, "--learning-rate", 3e-3, "--gae-lambda", 0.99)
+    ppo = command(options, "miniwob-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, *settings)
+    return Table("People's demonstrations of MiniWoB++", {"sft": sft, "reward": reward, "ppo": ppo}, recorded_rows)
+
+
+def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
+    """What SFT, reward model and PPO make of recordings."""
+    ppo = summaries["ppo"]
+    steps = (interval(ppo[side]["step_accuracy"]) for side in ("sft", "policy"))
+    rows = table_head("stage", "figure", "value")
+    rows.append(loss_row(summaries["sft"]))
+    rows += [row(*cells) for cells in _reward_cells(summaries["reward"])]
+    rows.append(row("PPO", "right steps, greedy", " -> ".join(steps)))
+    rows.append(row("", "share of the recording done, sampled", arrow_interval(ppo, "gold")))
+    rows.append(row("", "the same, greedy", arrow_interval(ppo, "gold_greedy")))
+    return [*rows, row("", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"]))]
+
+
+def _reward_cells(summary: Summary) -> list[tuple[str, str, str]]:
+    majority = f"{summary['baselines']['majority_accuracy']:.3f}"
+    return [
+        ("reward model", "held-out accuracy", f"{interval(summary['accuracy'])} (n = {summary['accuracy']['n']})"),
+        ("", "majority class", majority),
+        ("", "AUC", interval(summary["auc"])),
+    ]

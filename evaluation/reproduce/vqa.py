@@ -1,0 +1,120 @@
+"""The tables of docs/results.md on VQAv2-v0: PPO by answer type, reward models by feedback, NLVR's statements."""
+
+from typing import Protocol
+
+from envs.vqav2.task import VQAv2
+from evaluation.baselines.pictures import blind_rows
+from evaluation.reproduce.cached_runs import Table, Where, command, finish
+from evaluation.reproduce.tables import (
+    Summary,
+    arrow,
+    arrow_interval,
+    interval,
+    loss_row,
+    mean_arrow,
+    row,
+    signed,
+    table_head,
+)
+from perlhf.errors import UserError
+
+ENV = ("--env", "VQAv2-v0")
+_AMOUNTS = ("--pairs", 6000, "--policy-pairs", 3000, "--log-prob-weight", 1, "--learning-rate", 2e-3)
+
+
+class Choices(Where, Protocol):
+    """The options of evaluation.reproduce that these tables need."""
+
+    seeds: str
+    nlvr: str
+
+
+def vqa_table(options: Choices) -> Table:
+    """PPO on picture questions, with several seeds, beside what needs no picture."""
+    runs = {
+        f"seed {seed}": command(
+            options, f"vqa-{seed}", "agents.train_ppo", *ENV, "--eval-prompts", 2000, "--seed", seed
+        )
+        for seed in options.seeds.split(",")
+    }
+    title = "PPO on VQAv2-v0: policy beside SFT on held-out questions"
+    return Table(title, runs, lambda found: [*accuracy_rows(found), "", *question_rows(next(iter(found.values())))])
+
+
+def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
+    """VQA's accuracy, before and after, and by kind of question."""
+    names = (
+        "accuracy, sampled", "accuracy, greedy", "gain greedy, question by question", "greedy, grey pictures",
+        "KL (nats)", "turns", "s",
+    )  # fmt: skip
+    rows = table_head("", *names)
+    for name, s in summaries.items():
+        blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
+        gain = signed(s["gain"]["greedy"])
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, blind]
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+    runs = list(summaries.values())
+    groups = runs[0]["sft"]["groups"]["sampled"]
+    rows += ["", *table_head("accuracy by kind of question, mean of the seeds", "questions", "sampled", "greedy")]
+    for group, of_group in groups.items():
+        figures = (mean_arrow(runs, how, group) for how in ("sampled", "greedy"))
+        rows.append(row(group, str(of_group["n"]), *figures))
+    return rows
+
+
+def question_rows(summary: Summary) -> list[str]:
+    """What guesses without the picture score on the questions of a run, over all and by kind."""
+    columns = ["all", *summary["sft"]["groups"]["sampled"]]
+    rows = table_head("without the picture", *columns)
+    for name, means in blind_rows(VQAv2(), VQAv2(split="test"), summary["sft"]["n"], seed=0):
+        if name.startswith("the commonest"):
+            rows.append(row(name, *(f"{means[column]['mean']:.3f}" for column in columns)))
+    return rows
+
+
+def vqa_reward_table(options: Choices) -> Table:
+    """Reward models from people's agreement with answers, and from pairs of answers."""
+    base = ("rewards.train_reward_model", *ENV, *_AMOUNTS)
+    runs = {
+        "labels": command(options, "vqa-reward-labels", *base),
+        "pairs": command(options, "vqa-reward-pairs", *base, "--env-options", "feedback=pairs"),
+    }
+    return Table("Reward models on VQAv2-v0: 6,000 records and 3,000 of the policy's samples", runs, feedback_rows)
+
+
+def feedback_rows(summaries: dict[str, Summary]) -> list[str]:
+    """AUC or accuracy beside what needs no picture, and cost."""
+    baselines = next(iter(summaries.values()))["baselines"]
+    rows = table_head("", "figure", "held out", *baselines, "CPU s", "peak MB")
+    for name, s in summaries.items():
+        kind = "auc" if "auc" in s else "accuracy"
+        without = (f"{s['baselines'][b]:.3f}" if b in s["baselines"] else "" for b in baselines)
+        cost = (f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}")
+        rows.append(row(name, kind.replace("auc", "AUC"), interval(s[kind]), *without, *cost))
+    return rows
+
+
+def nlvr_table(options: Choices) -> Table:
+    """The whole chain on people's statements about drawings."""
+    if not options.nlvr:
+        raise UserError("the table 'nlvr' needs --nlvr PATH, the folder of NLVR's files.")
+    data = (*ENV, "--data", options.nlvr)
+    # In full: the shipped backbone has never said "true", and adapters on attention cannot teach it new tokens.
+    sft = command(options, "nlvr-sft", "agents.train_sft", *data, "--full", "--epochs", 30)
+    finish(sft)
+    backbone = ("--backbone", sft.folder / "backbone")
+    # Labels lie within 1, a tenth of what scores span, and so does what the KL penalty is weighed against.
+    words = ("--reward", "gold", "--kl-coef", 0.05, "--total-timesteps", 5120)
+    ppo = command(options, "nlvr-ppo", "agents.train_ppo", *data, *backbone, *words)
+    return Table("NLVR: people's statements, true or false", {"sft": sft, "ppo": ppo}, statement_rows)
+
+
+def statement_rows(summaries: dict[str, Summary]) -> list[str]:
+    """What SFT and PPO make of NLVR."""
+    ppo = summaries["ppo"]
+    rows = table_head("stage", "figure", "value")
+    rows.append(loss_row(summaries["sft"]))
+    rows.append(row("PPO", f"right, sampled (n = {ppo['sft']['n']})", arrow_interval(ppo, "gold")))
+    rows.append(row("", "right, greedy", arrow_interval(ppo, "gold_greedy")))
+    blind = (interval(ppo[side]["blind"]) for side in ("sft", "policy"))
+    return [*rows, row("", "right, greedy, grey pictures", " -> ".join(blind))]
