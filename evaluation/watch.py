@@ -17,7 +17,7 @@ from envs.uinav.drawing.film import save_film
 from envs.uinav.drawing.filming import Film, check_path
 from envs.uinav.task import UINav
 from evaluation.constrained import ActionsOnly
-from evaluation.finished_run import load_policy, ppo_config, task_of_run
+from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 
@@ -43,10 +43,11 @@ def main() -> None:
     if options.film:
         check_path(options.film)
     config = ppo_config(Path(options.run))
-    task = task_of_run(config, "test", templates=options.task)
+    setup = setup_of_run(config)
+    task = setup.task("test", templates=options.task)
     if not isinstance(task, UINav):
         raise UserError(f"{options.run} is a run on {config['env']}; only policies on the phone can be watched.")
-    policy = load_policy(Path(options.run), config)
+    policy = load_policy(Path(options.run), setup)
     film = Film(task)
     reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)
     print("The goal was reached." if reached else "The goal was not reached.")

@@ -9,10 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "perlhf": set(),
+    "recipes": set(),
     "envs": {"perlhf"},
     "backbones": {"perlhf"},
     "rewards": {"perlhf", "envs", "backbones"},
-    "agents": {"perlhf", "envs", "backbones", "rewards"},
+    "agents": {"perlhf", "recipes", "envs", "backbones", "rewards"},
     "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
 }
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))

@@ -554,6 +554,8 @@ def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path):
     new_run_folder(str(tmp_path), "name", Options(steps=1))
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2))
+    assert message == f"{tmp_path} already holds a run; give another --output-dir, or remove that folder."
+    message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2), True)
     assert message == f"{tmp_path} already holds a run; give another --output-dir, or --resume {tmp_path}."
     assert read_run_config(tmp_path)["steps"] == 1
 
