@@ -26,10 +26,10 @@ from perlhf.options import option, parse_options
 class Options:
     """Watches a trained policy act on the phone."""
 
-    run: str = option("", "the run folder of agents.train_ppo")
+    run: str = option("", "the run folder of agents.train_ppo", positional=True)
     task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
-    seed: int = option(0, "of the episode, and of the samples", low=0)
-    temperature: float = option(0.0, "of the samples; 0 is greedy", low=0)
+    seed: int = option(0, "decides the episode and the samples", low=0)
+    temperature: float = option(0.0, "temperature of the samples; 0 is greedy", low=0)
     constrained: bool = option(False, "let it say nothing but actions")
     sft: bool = option(False, "let SFT play instead of the policy")
     film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")
@@ -39,7 +39,7 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.watch")
     if not options.run:
-        raise UserError("give the run folder: --run DIR.")
+        raise UserError("give the run folder: watch DIR, or --run DIR.")
     if options.film:
         check_path(options.film)
     config = ppo_config(Path(options.run))

@@ -52,7 +52,7 @@ class Options(RunOptions, BackboneOptions):
         group=TaskOptions.group,
     )
     referee: bool = option(
-        False, "of a UI task: learn whether an episode is rightly ended, not every step", group=TaskOptions.group
+        False, "learn whether an episode of a UI task is rightly ended, instead of every step", group=TaskOptions.group
     )
     learning_rate: float | None = option(
         None, "peak learning rate; 1.3 / width of the backbone by default, a tenth of that with --full", above=0

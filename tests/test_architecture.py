@@ -128,7 +128,10 @@ def test_no_module_imports_a_command(path):
 
 def test_the_commands_are_known():
     assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
-    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {"envs.uinav.play"}
+    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {
+        "envs.uinav.play",
+        "perlhf.__main__",
+    }
 
 
 @every_file
