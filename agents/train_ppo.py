@@ -230,7 +230,7 @@ def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
 
 def progress(options: Options, algorithm: PPO) -> dict[str, Any]:
     """How far the run is, for summary.json; its episodes are counted with its cost."""
-    iterations = algorithm._n_updates // options.n_epochs
+    iterations = algorithm.n_updates // options.n_epochs
     return {"reward": options.reward, "iterations": iterations, "turns": algorithm.num_timesteps}
 
 

@@ -4,6 +4,7 @@ import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +17,8 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
 import backbones.shortcuts.packing as packing_module
-from agents import PPO, make_vec_env
+from agents import PPO, LoRAPolicy, make_vec_env
+from agents.policy import Outputs
 from backbones.backbone import Backbone
 from backbones.forward import (
     chosen_log_probs,
@@ -360,9 +362,14 @@ def ppo(path, **policy_kwargs):
 
 
 def gradients(algorithm):
-    """Of one minibatch of the last rollout, and the figures that are logged of it."""
-    rollout = algorithm.rollout
-    figures = algorithm._accumulate(rollout, rollout.advantages, list(range(len(rollout))))
+    """Of one minibatch, all of the last rollout, and the figures that are logged of it; no step is made."""
+    algorithm.order_generator = np.random.default_rng(0)  # the same order of rows each time
+    algorithm.policy.optimizer.step = lambda: None
+    algorithm.max_grad_norm = 1e9
+    algorithm.logger.name_to_value.clear()
+    algorithm.train()
+    figures = {k: v for k, v in algorithm.logger.name_to_value.items() if k.startswith("train/")}
+    figures.pop("train/n_updates")
     return [p.grad.clone() for p in algorithm.policy.parameters()], figures
 
 
@@ -374,10 +381,10 @@ def test_entropy_is_computed_where_it_counts(small, value_adapter):
     with algorithm.policy.policy_role.active() as model, torch.no_grad():
         p = response_logits(model, batch, 1.0).softmax(-1)
     wanted = (-(p * p.log()).sum(-1) * batch.response_mask).sum() / batch.response_mask.sum()
-    assert figures["entropy"] == pytest.approx(float(wanted), rel=1e-4)
+    assert figures["train/entropy"] == pytest.approx(float(wanted), rel=1e-4)
     algorithm.ent_coef = 0.0
     without, figures = gradients(algorithm)
-    assert "entropy" not in figures
+    assert "train/entropy" not in figures
     assert not equal(with_bonus[0], without[0])
     algorithm.ent_coef = 1e-9
     assert equal(gradients(algorithm)[0][0], without[0])
@@ -394,9 +401,15 @@ def test_one_forward_for_policy_and_value_gives_the_gradients_of_two(small, monk
     algorithm = ppo(small.path, value_adapter="shared")
     policy = algorithm.policy
     together = gradients(algorithm)
-    monkeypatch.setattr(algorithm, "_losses", lambda: [
-        (policy.value_role, algorithm._policy_loss), (policy.value_role, algorithm._value_loss)
-    ])  # fmt: skip
+
+    def apart(role, batch, with_entropy):
+        if next(turns) == "policy":
+            return Outputs(policy.log_probs_and_entropy(batch, with_entropy), None)
+        return Outputs(None, policy.values(batch))
+
+    turns = iter(["policy", "value"])
+    monkeypatch.setattr(LoRAPolicy, "trained_roles", [policy.value_role] * 2)
+    monkeypatch.setattr(policy, "outputs", apart)
     agree(together, gradients(algorithm))
 
 
@@ -407,7 +420,7 @@ def test_a_shared_value_says_0_at_first_and_its_loss_does_not_reach_the_policy(s
     batch = policy.batch(rollout.prompts[:2], rollout.responses[:2])
     policy.optimizer.zero_grad()
     with policy.value_role.active():
-        algorithm._value_loss(rollout, rollout.advantages, [0, 1], batch)[0].backward()
+        policy.values(batch).sum().backward()
     assert policy.value_role.head.weight.grad.abs().max() > 0
     assert all(p.grad is None for p in policy.policy_role.parameters().values())
 
