@@ -25,9 +25,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.registry import env_id
-from envs.uinav import features as f
 from envs.uinav.actions import Action
 from envs.uinav.device import Goal
+from envs.uinav.numeric import features as f
 from envs.uinav.numeric.actions import KINDS, NUMBER, SHAPE, NotInNumbersError, answer, from_numbers, masks, to_numbers
 from envs.uinav.numeric.env import NumericUINav
 from envs.uinav.screen import Box, Element, Screen

@@ -10,8 +10,8 @@ from agents import train_ppo
 from backbones.backbone import Backbone
 from backbones.loading import SHIPPED
 from envs.vqav2.task import VQAv2
-from evaluation import vqa_tables
 from evaluation.evaluator import Evaluator
+from evaluation.reproduce import vqa as vqa_tables
 from evaluation.reproduce.vqa import accuracy_rows, feedback_rows, statement_rows
 from perlhf.run_folder import read_summary
 
