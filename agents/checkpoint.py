@@ -6,7 +6,6 @@ kill at any moment leaves the checkpoint before. Loading verifies every hash.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import random
@@ -25,6 +24,7 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, Line
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
+from agents.hyperparameters import Hyperparameters, values_of
 from agents.vec_env import TaskVecEnv
 from backbones.loading import short_name
 from backbones.role_files import read_provenance
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 _MANIFEST = "manifest.json"
+_OTHER_ARGUMENTS = ("policy_kwargs", "seed", "tensorboard_log", "verbose")  # of PPO, beside its hyperparameters
 
 
 class CheckpointError(UserError):
@@ -194,9 +195,7 @@ def _value_settings(folder: Path) -> LoRASettings | None:
 
 def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
     """The constructor's arguments as JSON, but for the env and the device."""
-    names = set(inspect.signature(type(algorithm).__init__).parameters)
-    names -= {"self", "policy", "env", "n_envs", "device", "stats_window_size", "_init_setup_model"}
-    arguments = {name: getattr(algorithm, name) for name in sorted(names)}
+    arguments = values_of(Hyperparameters, algorithm) | {name: getattr(algorithm, name) for name in _OTHER_ARGUMENTS}
     arguments["stats_window_size"] = algorithm._stats_window_size
     arguments["kl_coef"] = algorithm.initial_kl_coef
     if algorithm.policy_kwargs.get("backbone", "tiny") == "tiny":  # which one that is, the env said

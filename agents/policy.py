@@ -1,7 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.functional import entropy
+from agents.hyperparameters import PolicySettings, from_keywords
 from backbones.backbone import Backbone
 from backbones.forward import (
     TokenBatch,
@@ -22,7 +23,6 @@ from backbones.forward import (
 from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.loading import top_layers
-from backbones.precision import Precision
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
@@ -36,20 +36,14 @@ class LoRAPolicy(BasePolicy):
     Args:
         observation_space, action_space: the env's.
         lr_schedule: learning rate by the share of training that is left.
-        backbone: "tiny", a folder or a hub id.
-        lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
-        lora_vision: adapters on the vision tower's projections too.
-        lora_layers: which have adapters: "all", "half" or "quarter" (of them, at the top), or how many at the top.
-        value_adapter: "own", or "shared" for a value head on the policy's own hidden states, which starts at 0.
-        value_rank: of a value adapter of its own; the rank of the reward adapter where it starts from one.
-        full: train all weights of policy and value, on copies of their own, instead of adapters.
-        max_new_tokens: where a response is cut.
-        temperature: of sampling, and of every log-probability in training.
         seed: of the adapters and of sampling.
         device: where the backbone lives.
-        precision: of the backbone's weights, see `backbones.precision`.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
+        settings: the fields of `agents.hyperparameters.PolicySettings`: backbone, adapters, sampling.
+
+    Raises:
+        UserError: a setting that there is not, or one out of its bounds.
     """
 
     def __init__(
@@ -58,34 +52,26 @@ class LoRAPolicy(BasePolicy):
         action_space: spaces.Space,
         lr_schedule: Schedule,
         *,
-        backbone: str = "tiny",
-        lora_rank: int = 8,
-        lora_alpha: float | None = None,
-        lora_vision: bool = False,
-        lora_layers: str = "all",
-        value_adapter: Literal["own", "shared"] = "own",
-        value_rank: int = 4,
-        full: bool = False,
-        max_new_tokens: int = 64,
-        temperature: float = 1.0,
         seed: int = 0,
         device: str | torch.device = "cpu",
-        precision: Precision = "fp32",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
-        self.backbone = Backbone.load(backbone, device, precision)
-        self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
-        self.temperature = temperature
-        layers = top_layers(lora_layers, self.backbone.model)
-        settings = None if full else LoRASettings(lora_rank, lora_alpha, vision=lora_vision, layers=layers)
-        self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
+        own = ("seed", "device", "value_start", "value_settings")
+        s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
+        self.backbone = Backbone.load(s.backbone, device, s.precision)
+        self.max_new_tokens = min(s.max_new_tokens, self.backbone.max_response_tokens)
+        self.temperature = s.temperature
+        where: dict[str, Any] = {"vision": s.lora_vision, "layers": top_layers(s.lora_layers, self.backbone.model)}
+        adapter = None if s.full else LoRASettings(s.lora_rank, s.lora_alpha, **where)
+        self.policy_role = self.backbone.add_role("policy", adapter, seed=seed)
         if value_settings is not None:
             value_start = None
-        adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision, layers=layers)
+        adapter = None if s.full else value_settings or LoRASettings(s.value_rank, **where)
         self.value_role: Role
-        if value_adapter == "shared":
+        if s.value_adapter == "shared":
             self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0
         else:
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)

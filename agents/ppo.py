@@ -9,6 +9,8 @@ SB3 keeps the learn loop, callbacks, logger and episode statistics. What is repl
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +30,7 @@ from tqdm import tqdm
 from agents import functional as F
 from agents import preflight
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings, Step, score_rollout
 from agents.running import RunningScale
@@ -53,20 +56,14 @@ class PPO(OnPolicyAlgorithm):
         env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
         learning_rate: of Adam, a number or a schedule; None takes `Backbone.learning_rate` of `LEARNING_RATE`.
         n_envs: episodes side by side, where `env` is an id or a single env.
-        n_steps: turns per env in a rollout.
-        batch_size: turns in an optimizer step.
-        n_epochs: passes over a rollout.
-        gamma, gae_lambda: of GAE, per response token.
-        clip_range, clip_range_vf: of the ratio; of the value (None for no clipping).
-        ent_coef, vf_coef, max_grad_norm, target_kl: as in SB3's PPO.
-        kl_coef: of the KL penalty in the reward.
-        kl_target: nats per response to steer `kl_coef` to; None keeps it fixed.
-        kl_horizon: episodes over which it is steered.
-        missing_eos_penalty: taken off the score of a response that was cut before it ended.
-        normalize_scores: divide scores by their running standard deviation.
-        micro_batch_size: turns in one forward of training; changes memory, not results.
         seed: of the adapters, the samples and the episodes; two seeds share no episodes.
-        stats_window_size, tensorboard_log, policy_kwargs, verbose, device: as in SB3's PPO.
+        policy_kwargs: the fields of `agents.hyperparameters.PolicySettings`.
+        stats_window_size, tensorboard_log, verbose, device: as in SB3's PPO.
+        hyperparameters: the other fields of `agents.hyperparameters.Hyperparameters`, which says what each does;
+            `clip_range` may be a schedule too. Each is an attribute of the model by its name.
+
+    Raises:
+        UserError: an argument that there is not, or a value out of its bounds.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LoRAPolicy": LoRAPolicy}
@@ -78,23 +75,7 @@ class PPO(OnPolicyAlgorithm):
         env: str | gym.Env | gym.vector.VectorEnv | VecEnv | None = None,
         learning_rate: float | Schedule | None = None,
         n_envs: int = 64,
-        n_steps: int = 1,
-        batch_size: int = 16,
-        n_epochs: int = 1,
-        gamma: float = 1.0,
-        gae_lambda: float = 0.95,
-        clip_range: float | Schedule = 0.2,
-        clip_range_vf: float | None = 0.2,
-        ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
-        max_grad_norm: float = 1.0,
-        target_kl: float | None = None,
-        kl_coef: float = 0.1,
-        kl_target: float | None = None,
-        kl_horizon: int = 10_000,
-        missing_eos_penalty: float = 1.0,
-        normalize_scores: bool = False,
-        micro_batch_size: int = 16,
+        *,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -102,17 +83,20 @@ class PPO(OnPolicyAlgorithm):
         seed: int | None = None,
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
+        **hyperparameters: Any,
     ) -> None:
+        given = {"learning_rate": learning_rate, **hyperparameters}
+        h = from_keywords(Hyperparameters, given, "PPO", signature(PPO).parameters)
         super().__init__(
             policy,  # type: ignore[arg-type]
             None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
             learning_rate,  # type: ignore[arg-type]
-            n_steps,
-            gamma,
-            gae_lambda,
-            ent_coef,
-            vf_coef,
-            max_grad_norm,
+            h.n_steps,
+            h.gamma,
+            h.gae_lambda,
+            h.ent_coef,
+            h.vf_coef,
+            h.max_grad_norm,
             use_sde=False,
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
@@ -124,11 +108,9 @@ class PPO(OnPolicyAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
-        self.batch_size, self.n_epochs, self.micro_batch_size = batch_size, n_epochs, micro_batch_size
-        self.clip_range, self.clip_range_vf, self.target_kl = clip_range, clip_range_vf, target_kl
-        self.kl_coef, self.kl_target, self.kl_horizon = kl_coef, kl_target, kl_horizon
-        self.initial_kl_coef = kl_coef
-        self.missing_eos_penalty, self.normalize_scores = missing_eos_penalty, normalize_scores
+        for name, value in vars(h).items():
+            setattr(self, name, value)
+        self.initial_kl_coef = self.kl_coef = h.kl_coef  # kl_target steers the latter
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}  # of learning so far; agents.callbacks.Checkpoints counts
@@ -138,6 +120,11 @@ class PPO(OnPolicyAlgorithm):
         self._log_due = False
         if _init_setup_model:
             self._setup_model()
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """The hyperparameters as they stand now: a callback may have changed the attributes of these names."""
+        return Hyperparameters(**values_of(Hyperparameters, self))
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -151,24 +138,21 @@ class PPO(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
-        start = None
-        settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
-        if self.env is not None:
-            if settings.get("backbone", "tiny") == "tiny":
-                settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
-            # Loaded before the env's reward model is, and held till then: that one finds this copy by its weights.
-            found = (settings["backbone"], settings["device"], settings.get("precision", "fp32"))
-            backbone = Backbone.load(*found)  # noqa: F841
-            start = learned_model(self.env.get_attr("reward_function")[0])
+        settings = {**asdict(PolicySettings()), "seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
+        if self.env is not None and settings["backbone"] == "tiny":
+            settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
+        # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
+        backbone = Backbone.load(settings["backbone"], settings["device"], settings["precision"])
+        start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, schedule, value_start=start,
             value_settings=self.value_settings, **settings,
         )  # fmt: skip
         if self.learning_rate is None:
-            self.learning_rate = self.policy.backbone.learning_rate(None, LEARNING_RATE, bool(settings.get("full")))
+            self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()
-        self.clip_range = FloatSchedule(self.clip_range)
+        self.clip_range = FloatSchedule(self.hyperparameters.clip_range)
         self.order_generator = np.random.default_rng(self.seed or 0)
         self.rollout_buffer = None  # type: ignore[assignment]
 
@@ -208,7 +192,7 @@ class PPO(OnPolicyAlgorithm):
             failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
             steps.append(Step(prompts, responses, scores, dones, cut, failed))
             golds += [info["gold"] for info in infos if "gold" in info]
-        if self.normalize_scores:
+        if self.hyperparameters.normalize_scores:
             self.score_scale.update(_sound_scores(steps))
         self.rollout = score_rollout(self.policy, steps, self._last_obs, self.score_settings)  # type: ignore[arg-type]
         self._log_rollout(self.rollout, steps, golds)
@@ -219,8 +203,9 @@ class PPO(OnPolicyAlgorithm):
     @property
     def score_settings(self) -> ScoreSettings:
         """How the next rollout is scored."""
-        scale = self.score_scale.std if self.normalize_scores else 1.0
-        return ScoreSettings(self.kl_coef, self.missing_eos_penalty, self.gamma, self.gae_lambda, scale)
+        h = self.hyperparameters
+        scale = self.score_scale.std if h.normalize_scores else 1.0
+        return ScoreSettings(h.kl_coef, h.missing_eos_penalty, h.gamma, h.gae_lambda, scale)
 
     # 2. Train: clipped policy and value losses over minibatches of the rollout.
 
@@ -241,10 +226,13 @@ class PPO(OnPolicyAlgorithm):
             update = self._accumulate(rollout, advantages, rows)
             for name, value in update.items():
                 stats[name].append(value)
-            if self.target_kl is not None and update["approx_kl"] > 1.5 * self.target_kl:
+            if (
+                self.hyperparameters.target_kl is not None
+                and update["approx_kl"] > 1.5 * self.hyperparameters.target_kl
+            ):
                 break
             self._apply_gradients(stats)
-        self._n_updates += self.n_epochs
+        self._n_updates += self.hyperparameters.n_epochs
         self.policy.backbone.trunk.close()
         if first:
             self._check(preflight.after_update(self.policy, base, weights))
@@ -253,14 +241,18 @@ class PPO(OnPolicyAlgorithm):
 
     def _minibatches(self, count: int) -> list[list[int]]:
         """Row numbers of each optimizer step of the rollout, every row once an epoch."""
-        orders = [self.order_generator.permutation(count).tolist() for _ in range(self.n_epochs)]
-        return [order[i : i + self.batch_size] for order in orders for i in range(0, count, self.batch_size)]
+        orders = [self.order_generator.permutation(count).tolist() for _ in range(self.hyperparameters.n_epochs)]
+        return [
+            order[i : i + self.hyperparameters.batch_size]
+            for order in orders
+            for i in range(0, count, self.hyperparameters.batch_size)
+        ]
 
     def _accumulate(self, rollout: Rollout, advantages: Tensor, rows: list[int]) -> dict[str, float]:
         """Adds up the gradients of one minibatch in micro-batches of like lengths; means over its tokens."""
         policy = self.policy
         lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows]
-        chunks = [[rows[k] for k in chunk] for chunk in like_lengths(lengths, self.micro_batch_size)]
+        chunks = [[rows[k] for k in chunk] for chunk in like_lengths(lengths, self.hyperparameters.micro_batch_size)]
         tokens = max(1, int(rollout.response_mask[rows].sum()))
         sums: dict[str, float] = defaultdict(float)
         policy.optimizer.zero_grad(set_to_none=True)
@@ -298,7 +290,7 @@ class PPO(OnPolicyAlgorithm):
         self, rollout: Rollout, advantages: Tensor, rows: list[int], log_probs: Tensor, entropies: Tensor
     ) -> Loss:
         """The clipped surrogate of some rows, summed over their tokens, and what is logged of it."""
-        clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
+        clip_range = self.clip_range(self._current_progress_remaining)
         taken = (rollout.response_mask, rollout.old_log_probs, advantages)
         mask, old, advantage = (_part(tensor, rows, log_probs) for tensor in taken)
         loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
@@ -313,7 +305,7 @@ class PPO(OnPolicyAlgorithm):
         """The clipped squared error of some rows, summed over their tokens, and what is logged of it."""
         taken = (rollout.response_mask, rollout.values, rollout.returns)
         mask, old, returns = (_part(tensor, rows, values) for tensor in taken)
-        loss = F.value_loss(values, old, returns, mask, self.clip_range_vf).sum()
+        loss = F.value_loss(values, old, returns, mask, self.hyperparameters.clip_range_vf).sum()
         return self.vf_coef * loss, {"value_loss": loss.item()}
 
     def _apply_gradients(self, stats: dict[str, list[float]]) -> None:
@@ -325,10 +317,16 @@ class PPO(OnPolicyAlgorithm):
         self.policy.optimizer.step()
 
     def _adapt_kl(self, rollout: Rollout) -> None:
-        if self.kl_target is not None:
+        if self.hyperparameters.kl_target is not None:
             kl = rollout.kl.sum(1)[~rollout.failed]
             if len(kl):
-                self.kl_coef = F.adapt_kl_coef(self.kl_coef, float(kl.mean()), self.kl_target, len(kl), self.kl_horizon)
+                self.kl_coef = F.adapt_kl_coef(
+                    self.kl_coef,
+                    float(kl.mean()),
+                    self.hyperparameters.kl_target,
+                    len(kl),
+                    self.hyperparameters.kl_horizon,
+                )
 
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks
@@ -380,7 +378,7 @@ class PPO(OnPolicyAlgorithm):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         if self._log_due:
             self._log_due = False
-            super().dump_logs(self._n_updates // self.n_epochs)
+            super().dump_logs(self._n_updates // self.hyperparameters.n_epochs)
 
     # 4. Save and load.
 

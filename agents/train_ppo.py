@@ -26,6 +26,7 @@ from agents.checkpoint import (
     set_aside_damaged,
     set_state,
 )
+from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
@@ -54,47 +55,18 @@ MAY_CHANGE = {
 
 
 @dataclass
-class Options:
+class Options(Hyperparameters, PolicySettings):
     """Trains a LoRA policy, or with --full all weights, with PPO."""
 
     env: str = option("HH-v0", "the environment")
     env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
     data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
     reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
-    backbone: str = option("tiny", "'tiny', a folder or a hub id")
     output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
     total_timesteps: int = option(3072, "turns to train on", low=1)
     n_envs: int = option(64, "episodes side by side", low=1)
-    n_steps: int = option(1, "turns per env in a rollout", low=1)
-    batch_size: int = option(16, "turns in an optimizer step", low=1)
-    micro_batch_size: int = option(16, "turns in one forward of training; changes memory, not results", low=1)
-    n_epochs: int = option(1, "passes over a rollout", low=1)
-    learning_rate: float | None = option(None, "of Adam; by default 0.8/width, with --full 0.08/width", above=0)
     schedule: Literal["constant", "linear"] = option("linear", "of the learning rate: constant, or linear to 0")
-    kl_coef: float = option(0.1, "of the KL penalty to SFT", low=0)
-    kl_target: float | None = option(None, "nats per response to steer kl_coef to; fixed by default", above=0)
-    clip_range: float = option(0.2, "of the ratio", above=0)
-    clip_range_vf: float = option(0.2, "of the value", above=0)
-    gae_lambda: float = option(0.95, "of GAE over response tokens", low=0, high=1)
-    vf_coef: float = option(0.5, "of the value loss", low=0)
-    ent_coef: float = option(0.0, "of the entropy bonus", low=0)
-    max_grad_norm: float = option(1.0, "where the gradient is clipped", above=0)
-    target_kl: float | None = option(None, "stops the epochs of a rollout beyond 1.5 times this KL per token", above=0)
-    missing_eos_penalty: float = option(1.0, "taken off the score of a response that was cut", low=0)
-    normalize_scores: bool = option(False, "divide scores by their running standard deviation")
-    lora_rank: int = option(8, "rank of the policy's adapter", low=1)
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_layers: str = option("all", "which layers have adapters: all, half, quarter or so many at the top")
-    value_adapter: Literal["own", "shared"] = option(
-        "own", "V from an adapter of its own, or from a head on the policy's states, which saves a forward"
-    )
-    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
-    full: bool = option(False, "train all weights instead of adapters")
-    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
-    max_new_tokens: int = option(64, "where a response is cut", low=1)
-    temperature: float = option(1.0, "of sampling", above=0)
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "of the data; choose settings on 'validation'")
@@ -157,8 +129,10 @@ def refuse_changes(before: Options, after: Options) -> None:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
-    plan = plan_of(options, backbone_name(options.backbone, env_id(options.env))) if options.memory_report else None
-    if plan is not None:
+    plan = None
+    if options.memory_report:
+        name = backbone_name(options.backbone, env_id(options.env))
+        plan = plan_of(options, options.micro_batch_size, options.n_envs, options.reward, name)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, backbone_of(options).parameter_count)
     log_formats(options.log_formats)
@@ -203,14 +177,10 @@ def make_algorithm(options: Options) -> PPO:
         reward=reward_spec(reward_from_text(options.reward), env_id(options.env)),
         **env_options(env_id(options.env), options.env_options),
     )  # fmt: skip
+    hyperparameters = {**values_of(Hyperparameters, options), "learning_rate": learning_rate(options)}
     algorithm = PPO(
-        "LoRAPolicy", env, learning_rate=learning_rate(options), n_steps=options.n_steps,
-        batch_size=options.batch_size, n_epochs=options.n_epochs, gae_lambda=options.gae_lambda,
-        clip_range=options.clip_range, clip_range_vf=options.clip_range_vf, ent_coef=options.ent_coef,
-        vf_coef=options.vf_coef, max_grad_norm=options.max_grad_norm, target_kl=options.target_kl,
-        kl_coef=options.kl_coef, kl_target=options.kl_target, missing_eos_penalty=options.missing_eos_penalty,
-        normalize_scores=options.normalize_scores, micro_batch_size=options.micro_batch_size,
-        policy_kwargs=policy_kwargs(options), verbose=1, seed=options.seed, device=options.device,
+        "LoRAPolicy", env, **hyperparameters, policy_kwargs=values_of(PolicySettings, options), verbose=1,
+        seed=options.seed, device=options.device,
     )  # fmt: skip
     reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
@@ -222,15 +192,6 @@ def reward_model_of(algorithm: PPO) -> RewardModel | None:
     """The reward model that the env's reward is made of, where there is one."""
     assert algorithm.env is not None
     return learned_model(algorithm.env.get_attr("reward_function")[0])
-
-
-def policy_kwargs(options: Options) -> dict[str, Any]:
-    """The options that are the policy's."""
-    names = (
-        "backbone", "lora_rank", "lora_alpha", "lora_vision", "lora_layers", "value_adapter", "value_rank", "full",
-        "precision", "max_new_tokens", "temperature",
-    )  # fmt: skip
-    return {name: getattr(options, name) for name in names}
 
 
 def backbone_of(options: Options) -> Backbone:
@@ -289,7 +250,7 @@ def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
         "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
         "mode": "full" if options.full else "lora",
         "lora_rank": None if options.full else options.lora_rank, "seed": options.seed, "data": options.data,
-        "reward": options.reward, "iterations": algorithm._n_updates // algorithm.n_epochs,
+        "reward": options.reward, "iterations": algorithm._n_updates // options.n_epochs,
         "episodes": algorithm.num_timesteps,
     }  # fmt: skip
 

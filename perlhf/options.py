@@ -8,10 +8,11 @@ nearest valid name.
 import argparse
 import dataclasses
 import math
+import numbers
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
 from transformers import HfArgumentParser
@@ -44,6 +45,36 @@ def option(
     """
     bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
     return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
+
+
+def check_bounds(settings: Any) -> None:
+    """Holds every field of a dataclass that was made with `option` to its type and bounds, as the command line does.
+
+    What is called, such as a schedule, gives its numbers later and is not checked; nor is None where it is allowed.
+
+    Raises:
+        UserError: a value of the wrong type, not finite or out of bounds, or not one of a `Literal`'s choices.
+    """
+    for field in dataclasses.fields(settings):
+        value: Any = getattr(settings, field.name)
+        kinds = get_args(field.type) or (field.type,)
+        if get_origin(field.type) is Literal:
+            if value not in kinds:
+                choices = ", ".join(map(str, kinds))
+                raise UserError(f"{field.name} must be one of {choices}, got {value!r}.")
+            continue
+        number = int if int in kinds else float if float in kinds else None
+        optional = field.default is None or type(None) in kinds
+        if number is None or callable(value) or (value is None and optional):
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral if number is int else numbers.Real):
+            raise UserError(f"{field.name} must be {'a whole number' if number is int else 'a number'}, got {value!r}.")
+        if value != value or value in (math.inf, -math.inf):
+            raise UserError(f"{field.name} must be a finite number, got {value}.")
+        bounds = field.metadata.get("bounds", ())
+        if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
+            expected = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
+            raise UserError(f"{field.name} must be {expected}, got {value}.")
 
 
 class _Parser(HfArgumentParser):

@@ -1,5 +1,6 @@
 """PPO: what a rollout holds, that it learns, that it stops when something is wrong, that SB3's habits work."""
 
+import dataclasses
 import gc
 import math
 import random
@@ -17,6 +18,7 @@ from toy_tasks import starts_with_i
 import envs  # noqa: F401
 from agents import PPO, make_vec_env, preflight
 from agents.functional import normalize
+from agents.hyperparameters import Hyperparameters
 from agents.rollout import Step, score_rollout
 from agents.running import RunningScale
 from agents.train_ppo import Options, make_algorithm
@@ -304,6 +306,42 @@ def test_constant_rewards_move_the_policy_not_at_all(path):
     before = [p.detach().clone() for p in algorithm.policy.policy_parameters.parameters()]
     algorithm.learn(8, callback=After(flatten))
     assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.policy_parameters.parameters(), strict=True))
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"clip_rnage": 0.1}, "PPO has no argument 'clip_rnage'. Did you mean 'clip_range'?"),
+        ({"sed": 1}, "PPO has no argument 'sed'. Did you mean 'seed'?"),
+        ({"batch_size": 0}, "batch_size must be >= 1, got 0."),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5."),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan."),
+        ({"clip_range": None}, "clip_range must be a number, got None."),
+        ({"gamma": 1.5}, "gamma must be >= 0 and <= 1, got 1.5."),
+        ({"vf_coef": "half"}, "vf_coef must be a number, got 'half'."),
+        ({"policy_kwargs": {"temperature": 0}}, "temperature must be > 0, got 0."),
+        ({"policy_kwargs": {"temperature": -1.0}}, "temperature must be > 0, got -1.0."),
+        ({"policy_kwargs": {"temperature": float("nan")}}, "temperature must be a finite number, got nan."),
+        ({"policy_kwargs": {"lora_rnk": 4}}, "LoRAPolicy has no argument 'lora_rnk'. Did you mean 'lora_rank'?"),
+        ({"policy_kwargs": {"value_adapter": "its own"}}, "value_adapter must be one of own, shared, got 'its own'."),
+    ],
+)
+def test_settings_are_held_to_their_bounds_from_python_too(path, given, message):
+    with pytest.raises(UserError) as error:
+        small(path, **given)
+    assert str(error.value) == message
+
+
+def test_hyperparameters_are_attributes_by_their_names(path):
+    algorithm = small(path, gamma=0.9, clip_range_vf=None, kl_coef=np.float32(0.5), n_epochs=np.int64(2))
+    assert (algorithm.gamma, algorithm.gae_lambda, algorithm.n_epochs, algorithm.batch_size) == (0.9, 0.95, 2, 4)
+    algorithm.vf_coef = 0.25  # as a callback may
+    found = algorithm.hyperparameters
+    assert (found.vf_coef, found.clip_range_vf, found.kl_coef, found.learning_rate) == (0.25, None, 0.5, 0.8 / 32)
+    assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
 
 
 # Episodes of several turns.
