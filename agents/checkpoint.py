@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
 from agents.vec_env import TaskVecEnv
-from backbones.loading import short_name
+from backbones.model.loading import short_name
 from backbones.role_files import read_provenance
 from backbones.roles import LoRASettings
 from envs.spaces import Unicode
