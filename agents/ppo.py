@@ -36,8 +36,8 @@ from agents.rollout import Rollout, ScoreSettings, Step, score_rollout
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, like_lengths
-from backbones.loading import hash_base
+from backbones.model.anatomy import hash_base
+from backbones.model.tokens import TokenBatch, like_lengths
 from backbones.roles import LoRASettings, Role
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
@@ -165,7 +165,7 @@ class PPO(OnPolicyAlgorithm):
         try:
             return super().learn(*args, **kwargs)
         finally:
-            self.policy.backbone.trunk.close()
+            self.policy.backbone.frozen_states.close()
 
     # 1. Collect: sample responses, step the env, score what was said.
 
@@ -173,7 +173,7 @@ class PPO(OnPolicyAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int
     ) -> bool:
         self.policy.set_training_mode(False)
-        self.policy.backbone.trunk.open(self.policy.frozen_layers)  # closed after the updates on this rollout
+        self.policy.backbone.frozen_states.open(self.policy.frozen_layers)  # closed after the updates on this rollout
         callback.on_rollout_start()
         steps: list[Step] = []
         golds: list[float] = []
@@ -233,7 +233,7 @@ class PPO(OnPolicyAlgorithm):
                 break
             self._apply_gradients(stats)
         self._n_updates += self.hyperparameters.n_epochs
-        self.policy.backbone.trunk.close()
+        self.policy.backbone.frozen_states.close()
         if first:
             self._check(preflight.after_update(self.policy, base, weights))
         self._adapt_kl(rollout)

@@ -3,7 +3,7 @@
 from backbones.backbone import Backbone
 from backbones.full_role import FullRole
 from backbones.generate import generate
-from backbones.loading import BackboneError
+from backbones.model.loading import BackboneError
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 
 __all__ = ["Backbone", "BackboneError", "FullRole", "LoRARole", "LoRASettings", "ReferenceRole", "Role", "generate"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from backbones.roles import Role, load_role
 from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.task import Task

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.loading import top_layers, use_threads
+from backbones.model.anatomy import top_layers
+from backbones.model.loading import use_threads
 from backbones.roles import LoRASettings, Role
 from envs.corpora.records import image_of
 from envs.registry import backbone_name, env_id, text_tasks

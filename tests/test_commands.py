@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
-from backbones.loading import SHIPPED
+from backbones.model.loading import SHIPPED
 from backbones.roles import load_role
 
 ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ from tiny_models import save_seeing_gemma
 
 from agents import train_ppo
 from backbones.backbone import Backbone
-from backbones.loading import SHIPPED
+from backbones.model.loading import SHIPPED
 from envs.vqav2.task import VQAv2
 from evaluation.evaluator import Evaluator
 from evaluation.reproduce import vqa as vqa_tables
