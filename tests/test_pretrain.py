@@ -13,7 +13,7 @@ from agents.pretrain.__main__ import main, thinned
 from agents.pretrain.curriculum import exercise
 from agents.pretrain.texts import UIDemonstrations
 from backbones.model.loading import SHIPPED
-from envs.uinav.actions import parse_action
+from envs.uinav.interface.actions import parse_action
 
 COUNT = 3000
 
