@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
+import perlhf
 from perlhf.clash import PACKAGES
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +88,6 @@ def test_every_public_name_is_there(package):
 
 
 def test_the_four_names_are_those_of_their_packages():
-    import perlhf
     from agents import PPO, make_vec_env
     from backbones import Backbone
     from rewards import RewardModel
@@ -193,3 +194,11 @@ def test_what_is_no_clash_is_let_pass(tmp_path):
             written.write(path, path.relative_to(ROOT))
     code = "import perlhf; print(perlhf.__file__)"
     assert python("-c", code, path=(archive,))[0] == f"{archive}/perlhf/__init__.py\n"
+
+
+def test_a_type_checker_reads_our_annotations_and_the_citation_names_this_version():
+    for package in FLOORS:
+        assert (ROOT / package / "py.typed").is_file()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == perlhf.__version__
+    assert len(citation["references"][0]["authors"]) == 19
