@@ -1,5 +1,6 @@
 """One frozen language model in memory, and named roles on it: policy, value, reward, reference."""
 
+import perlhf  # noqa: F401  # says first whose file is in the way, where one is
 from backbones.backbone import Backbone
 from backbones.full_role import FullRole
 from backbones.generate import generate

@@ -46,7 +46,7 @@ def load_policy(
         folder: of the run.
         config: its options, see `ppo_config`.
         backbone: the backbone, where the run's own path no longer leads to it.
-        device, threads: where it runs, see `backbones.loading.use_threads`.
+        device, threads: where it runs, see `backbones.model.loading.use_threads`.
 
     Raises:
         UserError: the run is not finished.
