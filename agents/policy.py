@@ -1,7 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,13 @@ from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]
 Tokens = Sequence[Sequence[int]]
+
+
+class Outputs(NamedTuple):
+    """What a forward of the policy, of the value function or of both gives, (B, T) each."""
+
+    spoken: tuple[Tensor, Tensor] | None  # log p of the response tokens, and the entropy at each of them
+    values: Tensor | None
 
 
 class LoRAPolicy(BasePolicy):
@@ -149,6 +156,20 @@ class LoRAPolicy(BasePolicy):
             logits, states = response_logits_and_states(model, batch, self.temperature)
             values = self._read_values(states)
         return *_said(logits, batch, with_entropy), values
+
+    @property
+    def trained_roles(self) -> list[Role]:
+        """The roles that an update goes through: policy and value, or one where V reads the policy's states."""
+        return [self.value_role] if self.shares_states else [self.policy_role, self.value_role]
+
+    def outputs(self, role: Role, batch: TokenBatch, with_entropy: bool = True) -> Outputs:
+        """What one of `trained_roles` gives for a batch, in one forward."""
+        if self.shares_states:
+            log_probs, entropies, values = self.log_probs_and_values(batch, with_entropy)
+            return Outputs((log_probs, entropies), values)
+        if role is self.policy_role:
+            return Outputs(self.log_probs_and_entropy(batch, with_entropy), None)
+        return Outputs(None, self.values(batch))
 
     def _read_values(self, states: Tensor) -> Tensor:
         assert self.value_role.head is not None

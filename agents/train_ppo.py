@@ -250,7 +250,7 @@ def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
         "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
         "mode": "full" if options.full else "lora",
         "lora_rank": None if options.full else options.lora_rank, "seed": options.seed, "data": options.data,
-        "reward": options.reward, "iterations": algorithm._n_updates // options.n_epochs,
+        "reward": options.reward, "iterations": algorithm.n_updates // options.n_epochs,
         "episodes": algorithm.num_timesteps,
     }  # fmt: skip
 

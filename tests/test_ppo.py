@@ -20,6 +20,7 @@ from agents import PPO, make_vec_env, preflight
 from agents.functional import normalize
 from agents.hyperparameters import Hyperparameters
 from agents.rollout import Step, score_rollout
+from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
@@ -567,7 +568,8 @@ def test_a_callback_can_stop_training(path):
     algorithm.learn(80, callback=Stop())
     assert algorithm.num_timesteps == 16
     # and goes on from the prompts that the env shows now
-    assert algorithm._last_obs == algorithm.env.unwrapped.task_env._observations()
+    task_env = algorithm.env.unwrapped.task_env
+    assert algorithm.last_observation == task_env.set_state(task_env.get_state())
 
 
 def test_predict_answers_one_prompt_or_many(path):
@@ -647,17 +649,29 @@ def test_other_envs_are_refused_in_one_line():
         PPO("LoRAPolicy", "HX-v0")
 
 
-def test_negative_kl_is_reported_once_it_is_sustained(path, capsys):
+def test_a_kl_is_far_below_zero_beyond_three_standard_errors():
+    assert is_far_below_zero(torch.full((8,), -1.0))
+    assert not is_far_below_zero(torch.zeros(8))
+    assert is_far_below_zero(torch.tensor([-4.0, -2.0] * 2))  # mean -3, standard error 1 / 2
+    assert not is_far_below_zero(torch.tensor([-2.0, 0.0] * 2))  # mean -1, standard error 1 / 2
+
+
+def test_negative_kl_is_reported_once_it_is_sustained(path, monkeypatch, capsys):
     algorithm = small(path, verbose=1)
     algorithm.learn(8)
     capsys.readouterr()
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    assert algorithm.negative_kl_rollouts == 2
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    assert "negative for three rollouts" in capsys.readouterr().out
-    algorithm._watch_kl(torch.full((8,), 1.0))
-    assert algorithm.negative_kl_rollouts == 0
+    below = [torch.ones, torch.ones, torch.ones, lambda *shape: torch.full(shape, -100.0)]  # log q of the reference
+    monkeypatch.setattr(
+        "agents.rollout.log_probs_of",
+        lambda role, prompts, responses, temperature: below.pop(0)(len(responses), max(map(len, responses))),
+    )
+    found = []
+
+    def watch(model):
+        found.append((model.negative_kl_rollouts, "negative for three rollouts" in capsys.readouterr().out))
+
+    algorithm.learn(4 * 8, callback=After(watch), reset_num_timesteps=False)
+    assert found == [(1, False), (2, False), (3, True), (0, False)]
 
 
 def test_score_rollout_leaves_padding_at_zero(path):

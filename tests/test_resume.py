@@ -36,6 +36,7 @@ from agents.train_ppo import Options, read_options, train
 from backbones.backbone import Backbone
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError
+from perlhf.sealed_folder import SealError
 from rewards.reward_model import RewardModel
 
 LETTER = "toy_tasks:starts_with_i"
@@ -376,7 +377,7 @@ def test_a_callable_that_cannot_be_saved_is_named(path, tmp_path):
 def test_saving_over_something_else_is_refused(path, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(SealError, match="is no checkpoint"):
         save_checkpoint(algorithm_of(path), tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
@@ -432,7 +433,7 @@ def test_old_checkpoints_go_once_the_newest_is_sound(path, tmp_path):
     keep_newest(tmp_path / "checkpoints" / "step-10", 2)
     assert [p.name for p in checkpoints_of(tmp_path)] == ["step-10", "step-2"]
     (tmp_path / "checkpoints" / "step-10" / "state.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="altered"):
+    with pytest.raises(SealError, match="altered"):
         keep_newest(tmp_path / "checkpoints" / "step-10", 1)
     assert len(checkpoints_of(tmp_path)) == 2
 
@@ -505,7 +506,7 @@ def test_another_format_is_refused(path, tmp_path):
     algorithm_of(path).save(tmp_path / "saved")
     manifest = tmp_path / "saved" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
-    with pytest.raises(CheckpointError, match=f"of format 99; this version reads format {FORMAT}"):
+    with pytest.raises(SealError, match=f"of format 99; this version reads format {FORMAT}"):
         read_checkpoint(tmp_path / "saved")
 
 
