@@ -13,12 +13,12 @@ import yaml
 
 import recipes
 from backbones.backbone import Backbone
-from backbones.loading import top_layers
-from backbones.precision import Precision
+from backbones.model.anatomy import top_layers
 from backbones.roles import LoRASettings, Role
-from envs.registry import class_of, env_id, env_options, records_of, task_of
+from backbones.shortcuts.precision import Precision
+from envs.feedback import Feedback
+from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
-from envs.text_task import TextTask
 from perlhf.options import option
 from rewards.functions import reward_from_text
 
@@ -136,13 +136,13 @@ class Setup:
         """The task over a split of its data; `more` are other options of it."""
         return task_of(self.env_id, **{**self.task_options, **more, "split": split})
 
-    def text_tasks(self, *splits: str) -> list[TextTask]:
-        """The task as records of prompts and responses, over each of some splits.
+    def feedback(self, *splits: str) -> list[Feedback]:
+        """Returns what is learned from, records of prompts and responses, over each of some splits.
 
         Raises:
-            UserError: it is another kind of task.
+            UserError: the task has none.
         """
-        return records_of(self.env_id, self.task_options, splits)
+        return feedback_of(self.env_id, self.task_options, splits)
 
     @cached_property
     def reward(self) -> Any:

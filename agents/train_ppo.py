@@ -32,7 +32,7 @@ from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.setup import RunOptions, Setup, TaskOptions, device_of, identity, recipe_of
 from agents.vec_env import make_vec_env
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator

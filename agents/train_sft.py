@@ -24,7 +24,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import chosen_log_probs, log_probs_of, response_logits
 from backbones.full_role import FullRole
-from backbones.loading import load_model, use_threads
+from backbones.model.loading import load_model, use_threads
 from backbones.roles import LoRARole, Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
@@ -60,7 +60,7 @@ def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
-    task, held_out = setup.text_tasks("train", "test")
+    task, held_out = setup.feedback("train", "test")
     backbone = setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.setup import Setup
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from backbones.roles import Role, load_role
 from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config
@@ -43,7 +43,7 @@ def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
     Args:
         folder: of the run.
         setup: what it was on, see `setup_of_run`.
-        threads: of torch, see `backbones.loading.use_threads`.
+        threads: of torch, see `backbones.model.loading.use_threads`.
 
     Raises:
         UserError: the run is not finished.

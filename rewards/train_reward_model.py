@@ -19,12 +19,10 @@ from torch import Tensor
 
 from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.fit import FitSettings, Loss, fit
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from backbones.roles import Role
 from envs.corpora.records import image_of
-from envs.text_task import TextTask
-from envs.uinav.feedback.steps import Endings, UISteps
-from envs.uinav.task import UINav
+from envs.feedback import Feedback
 from evaluation.metrics import Interval
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
@@ -94,7 +92,7 @@ def train(options: Options) -> RewardModel:
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
 
     role = add_role(backbone, options, "reward", options.seed, head=True, dropout=options.lora_dropout)
-    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=isinstance(task, UISteps))
+    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=task.of_steps)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
     rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
@@ -109,8 +107,8 @@ def train(options: Options) -> RewardModel:
     model.save(folder, env=options.env, data=options.data)
     evaluate = partial(evaluate_reward_model, model, preferences, held_out, records)
     report = evaluate(held_out.records[: options.eval_pairs])
-    if (new_episodes := episodes_of(held_out)) is not None:
-        report["sft_episodes"] = evaluate_on_episodes(model, new_episodes, options.eval_pairs)
+    if (playable := held_out.playable()) is not None:
+        report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
         folder, **identity(options), log_prob_weight=options.log_prob_weight, score_limit=options.score_limit,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
@@ -127,31 +125,22 @@ def train(options: Options) -> RewardModel:
     return model
 
 
-def tasks_of(options: Options, setup: Setup) -> list[TextTask]:
+def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
     """What to learn from and what to measure on.
 
     Raises:
         UserError: a referee for a task that has no ends to judge.
     """
-    tasks = setup.text_tasks("train", options.eval_split)
+    tasks = setup.feedback("train", options.eval_split)
     if not options.referee:
         return tasks
-    if not all(isinstance(task, UISteps) and task.task.recordings is None for task in tasks):
+    endings = [ends for task in tasks if (ends := task.endings()) is not None]
+    if len(endings) < len(tasks):
         raise UserError(f"--referee is for UI tasks on the simulated phone; {options.env} over {options.data} is none.")
-    return [Endings(task.task) for task in tasks if isinstance(task, UISteps)]
+    return endings
 
 
-def episodes_of(task: TextTask) -> UINav | None:
-    """The task whose episodes `task` holds single steps of; None for all others, and for a referee's endings.
-
-    And for recordings: an episode ends there with the first step that is not the recorded one, so few go far.
-    """
-    if not isinstance(task, UISteps) or isinstance(task, Endings) or task.task.recordings is not None:
-        return None
-    return task.task
-
-
-def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
+def samples_to_add(options: Options, task: Feedback, pairs: int) -> int:
     """How many of the SFT policy's samples join `pairs` records of the data.
 
     Without any, PPO soon finds what the model has never seen and overrates.
@@ -162,13 +151,13 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
 
 
 def samples(
-    task: TextTask, preferences: Preferences, role: Role, count: int, rng: np.random.Generator, seed: int
+    task: Feedback, preferences: Preferences, role: Role, count: int, rng: np.random.Generator, seed: int
 ) -> list[Any]:
-    """`count` labelled samples of `role`: in single turns, or of a UI task the steps of its own episodes."""
-    episodes = episodes_of(task)
-    if episodes is None:
+    """`count` labelled samples of `role`: in single turns, or the steps of whole episodes that it plays."""
+    playable = task.playable()
+    if playable is None:
         return sampled(preferences, task, role, count, rng, seed=seed)
-    return policy_steps(episodes, role, count, rng, seed=seed, corrected=True)
+    return policy_steps(playable, role, count, rng, seed=seed, corrected=True)
 
 
 def preference_loss(
