@@ -306,7 +306,7 @@ def test_a_run_on_texts_cannot_be_watched(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give the run folder: --run DIR."),
+        ([], "give the run folder: watch DIR, or --run DIR."),
         (["--run", "{run}", "--task", "star_emial"], "unknown template 'star_emial'. Did you mean 'star_email'?"),
         (["--run", "{run}", "--film", "no/film.png"], "--film no/film.png: there is no folder no; make it first."),
         (["--run", "{run}", "--film", "a.jpg"], "cannot write a film to 'a.jpg'; its name must end in .png or .gif."),
