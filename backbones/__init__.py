@@ -1,4 +1,4 @@
-"""One frozen language model in memory, and named roles on it: policy, value, reward, reference."""
+"""Holds one frozen language model in memory, and named roles on it: policy, value, reward, reference."""
 
 from backbones.backbone import Backbone
 from backbones.full_role import FullRole
