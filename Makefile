@@ -34,6 +34,11 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# docs/map.md, every file with what it says of itself.
+.PHONY: map
+map: install
+	$(BIN)/python docs/make_map.py
+
 # Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
 # on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
 .PHONY: bench

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from agents.hyperparameters import Hyperparameters, values_of
 from agents.vec_env import TaskVecEnv
-from backbones.loading import short_name
+from backbones.model.loading import short_name
 from backbones.role_files import read_provenance
 from backbones.roles import LoRASettings
 from envs.core import TaskVectorEnv

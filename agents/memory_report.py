@@ -8,8 +8,8 @@ from agents.hyperparameters import PolicySettings
 from agents.policy import LoRAPolicy
 from backbones.backbone import MAX_PROMPT_TOKENS
 from backbones.generate import ROWS
-from backbones.loading import top_layers
-from backbones.memory import Adapters, Held, MemoryPlan, Shape, plan_memory, skeleton
+from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
+from backbones.model.anatomy import base_weights, top_layers
 from backbones.roles import LoRASettings, Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
@@ -29,15 +29,14 @@ def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward
     )
     reward_adapter = None if reward == "gold" else value
     if settings.full:
-        return plan_memory(backbone, Adapters(None, None, reward_adapter), shape)
-    adapters = Adapters(policy, value, reward_adapter, settings.value_adapter == "shared")
+        return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
+    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")
     return plan_memory(backbone, adapters, shape, settings.precision)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
     """What the roles hold now, the gradients and moments of their last update included."""
-    base = sum(parameter.nbytes for parameter in policy.backbone.model.parameters())
-    base -= sum(p.nbytes for role in policy.backbone.lora_roles for p in role.body_parameters().values())
+    base = sum(weight.nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
     for role in (policy.policy_role, policy.value_role):
         roles[role.name] = _held(role, policy.optimizer)
@@ -59,7 +58,7 @@ def describe_plan(plan: MemoryPlan) -> str:
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
     lines.append(
-        f"while sampling: keys and values {_mb(plan.cache):.0f}, folded weights {_mb(plan.folded):.0f}; "
+        f"while sampling: keys and values {_mb(plan.cache):.0f}, merged weights {_mb(plan.merged):.0f}; "
         f"while training: activations {_mb(plan.activations):.0f}"
     )
     share = plan.total / plan.four_models
@@ -75,7 +74,7 @@ def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> 
     return {
         "planned": {name: held._asdict() for name, held in plan.roles.items()},
         "planned_cache": plan.cache,
-        "planned_folded": plan.folded,
+        "planned_merged": plan.merged,
         "planned_activations": plan.activations,
         "planned_total": plan.total,
         "planned_four_models": plan.four_models,

@@ -13,16 +13,11 @@ from torch import Tensor, nn
 from agents.functional import entropy
 from agents.hyperparameters import PolicySettings, from_keywords
 from backbones.backbone import Backbone
-from backbones.forward import (
-    TokenBatch,
-    chosen,
-    response_logits,
-    response_logits_and_states,
-    response_states,
-)
+from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
 from backbones.full_role import FullRole
 from backbones.generate import generate
-from backbones.loading import top_layers
+from backbones.model.anatomy import top_layers
+from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
@@ -104,7 +99,7 @@ class LoRAPolicy(BasePolicy):
             and start.role.backbone is self.backbone
             and isinstance(start.role, FullRole) == full
             and start.log_prob_weight == 0  # else the head is not the whole score
-            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else the trunk would not be one for both
+            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else frozen states would not be both's
         )
         if not usable or start is None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0

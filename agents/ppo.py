@@ -175,7 +175,7 @@ class PPO(OnPolicyAlgorithm):
 
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
-        with self.policy.backbone.trunk.kept(self.policy.frozen_layers):
+        with self.policy.backbone.frozen_states.kept(self.policy.frozen_layers):
             return super().learn(*args, **kwargs)
 
     # 1. Collect: sample responses, step the env, score what was said.
@@ -186,7 +186,7 @@ class PPO(OnPolicyAlgorithm):
         """Plays `n_rollout_steps` turns of each env and leaves them in `self.rollout`; False where a callback stops."""
         policy = self.policy
         policy.set_training_mode(False)
-        policy.backbone.trunk.open(policy.frozen_layers)  # forgets the tokens of the rollout before
+        policy.backbone.frozen_states.open(policy.frozen_layers)  # forgets the tokens of the rollout before
         callback.on_rollout_start()
         steps: list[Step] = []
         golds: list[float] = []

@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.functional import token_rewards
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings
-from backbones.loading import hash_base
+from backbones.model.anatomy import hash_base
 from perlhf.errors import UserError
 
 _TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1}  # of |ratio - 1| across batch shapes

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agents.functional import Carry, gae, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
-from backbones.forward import TokenBatch, length_mask, like_lengths, log_probs_of, map_batches
+from backbones.forward import log_probs_of, map_batches
+from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 
 
 class Step(NamedTuple):

@@ -31,7 +31,7 @@ from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from envs.registry import backbone_name, class_of, env_id, env_options, reward_spec, task_of
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report

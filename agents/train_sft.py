@@ -22,7 +22,8 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import chosen_log_probs, log_probs_of, response_logits
 from backbones.full_role import FullRole
-from backbones.loading import load_model, top_layers, use_threads
+from backbones.model.anatomy import top_layers
+from backbones.model.loading import load_model, use_threads
 from backbones.roles import LoRARole, LoRASettings, Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from envs.registry import backbone_name, env_id, text_tasks

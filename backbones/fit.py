@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.forward import like_lengths
+from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
@@ -54,8 +54,8 @@ def fit(
     )
     batches = shuffled_batches(len(lengths), settings.epochs, settings.batch_size, rng)
     # What the frozen layers give is worth keeping where it is asked for again.
-    trunk = role.backbone.trunk.kept(role.frozen_layers if settings.epochs > 1 else 0)
-    with role.active() as model, trunk, open(log, "w", encoding="utf-8") as file:
+    frozen_states = role.backbone.frozen_states.kept(role.frozen_layers if settings.epochs > 1 else 0)
+    with role.active() as model, frozen_states, open(log, "w", encoding="utf-8") as file:
         model.train()  # adapters may have dropout
         for step, batch in enumerate(progress_bar(batches, total=steps, desc=role.name, leave=False), start=1):
             figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)

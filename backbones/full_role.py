@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from backbones.loading import load_model
+from backbones.model.loading import load_model
 from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
 from backbones.roles import Role
 from perlhf.errors import UserError

@@ -12,17 +12,18 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft import LoraConfig, LoraModel
 from torch import Tensor
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
-from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
-from backbones.precision import Precision, reduce_precision
+from backbones.model.anatomy import attention_pattern, cache_argument
+from backbones.model.loading import BackboneError, auto_class, read_config, resolve_path
 from backbones.roles import LoRASettings
+from backbones.shortcuts.planned_attention import planned_attention
+from backbones.shortcuts.precision import Precision, reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
-_ATTENTION = "perlhf_planned"  # by this name transformers finds `_attend`
 _ADAM = 2  # moments of a parameter, each as large as it
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 
@@ -52,20 +53,20 @@ class MemoryPlan:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
         plain: of the weights in float32, as models of their own would hold them.
         cache: keys and values of the rows that are sampled side by side.
-        folded: the weights that the policy's adapter is folded into meanwhile.
+        merged: the weights that the policy's adapter is merged into meanwhile.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
     """
 
     roles: Mapping[str, Held]
     plain: int
     cache: int
-    folded: int
+    merged: int
     activations: int
 
     @property
     def total(self) -> int:
         """Of the roles, and of sampling or training, which are never at once."""
-        return sum(held.total for held in self.roles.values()) + max(self.cache + self.folded, self.activations)
+        return sum(held.total for held in self.roles.values()) + max(self.cache + self.merged, self.activations)
 
     @property
     def four_models(self) -> int:
@@ -83,8 +84,8 @@ class Shape(NamedTuple):
     micro_batch: int  # in one forward of training
 
 
-class Adapters(NamedTuple):
-    """What is on the backbone: settings of LoRA, or None."""
+class RoleSettings(NamedTuple):
+    """How each role is adapted: settings of LoRA, or None."""
 
     policy: LoRASettings | None  # None where all weights are trained, on a copy
     value: LoRASettings | None  # likewise; its head is not in it
@@ -92,7 +93,7 @@ class Adapters(NamedTuple):
     value_is_shared: bool = False  # V has nothing but its head
 
 
-def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
+def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
     """What the roles of PPO will hold on a backbone.
 
     Args:
@@ -117,8 +118,8 @@ def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precisio
     if adapters.reward is not None:
         roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-    folded = _folded_bytes(model, adapters.policy)
-    return MemoryPlan(roles, plain, cache, folded, _activation_bytes(model, adapters.policy, shape))
+    merged = _merged_bytes(model, adapters.policy)
+    return MemoryPlan(roles, plain, cache, merged, _activation_bytes(model, adapters.policy, shape))
 
 
 def skeleton(name: str) -> PreTrainedModel:
@@ -133,7 +134,7 @@ def skeleton(name: str) -> PreTrainedModel:
         config.get_text_config().pad_token_id = None  # else some models look for it in ids that have no values
         with torch.device("meta"):
             model: PreTrainedModel = auto_class(config).from_config(
-                config, dtype=torch.float32, attn_implementation=_ATTENTION
+                config, dtype=torch.float32, attn_implementation=planned_attention()
             )
     except Exception as error:  # what damaged files raise is any of a dozen types
         raise BackboneError(f"backbone {name!r} has no config to plan with: {one_line(error)}") from None
@@ -151,8 +152,8 @@ def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
     return 4 * lora.rank * sum(sum(weight.shape) for weight in _adapted(model, lora))
 
 
-def _folded_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Of the float32 weights that have an adapter; those in bf16 are not folded into."""
+def _merged_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
+    """Of the float32 weights that have an adapter; nothing is merged into those in bf16."""
     adapted = [] if lora is None else _adapted(model, lora)
     return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
 
@@ -165,7 +166,8 @@ def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[Tensor]:
 
 def _cache_bytes(model: PreTrainedModel) -> int:
     """Of the keys and values of one token, in all layers."""
-    cache = model(input_ids=_tokens(1, 1), use_cache=True).past_key_values
+    cache = DynamicCache(config=model.config)
+    model(input_ids=_tokens(1, 1), use_cache=True, **{cache_argument(model): cache})
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
@@ -193,24 +195,6 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
 
 def _tokens(rows: int, length: int) -> Tensor:
     return torch.zeros(rows, length, dtype=torch.long, device="meta")
-
-
-class _Attention(torch.autograd.Function):
-    """Keeps what a fused attention keeps: queries, keys, values and the result, and no matrix of all pairs."""
-
-    @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        result = torch.empty_like(query)
-        context.save_for_backward(query, key, value, result)
-        return result
-
-
-def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
-    """Attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
-    return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None
-
-
-AttentionInterface.register(_ATTENTION, _attend)
 
 
 def saved_bytes(forward: Callable[[], Any], but: Collection[int] = ()) -> int:

@@ -8,12 +8,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from backbones.model.loading import Stamps, file_stamps
 from perlhf.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 PROVENANCE = "perlhf.json"
+_FILES = (PROVENANCE, "*.safetensors")
 
 
 def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
@@ -34,6 +36,11 @@ def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path} says nothing of {', '.join(missing)}: it is damaged, or of another kind of role.")
     return held
+
+
+def role_stamps(folder: Path) -> Stamps:
+    """When the files of a saved role were written, to see that it was saved anew."""
+    return file_stamps(folder, _FILES)
 
 
 def read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:

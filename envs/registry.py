@@ -1,7 +1,7 @@
 """Environment ids as commands take them."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import yaml
@@ -9,12 +9,8 @@ import yaml
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
+from envs.feedback import Feedback
 from envs.task import Task
-from envs.text_task import TextTask
-from envs.uinav.feedback.steps import UISteps
-from envs.uinav.task import UINav
-from envs.vqav2.answers import VQAAnswers
-from envs.vqav2.task import VQAv2
 from perlhf.errors import UserError, did_you_mean, one_line
 
 
@@ -98,10 +94,8 @@ def task_of(full_id: str, **options: Any) -> Task:
     return make_task(task, {**kwargs, **options})
 
 
-def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[TextTask]:
-    """A text task over each of some splits, as the options of a command describe it.
-
-    Of a UI task its single steps, of picture questions rated answers to them.
+def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[Feedback]:
+    """What SFT and reward models learn from over each of some splits, as the options of a command describe it.
 
     Args:
         full_id: of a registered env.
@@ -110,12 +104,11 @@ def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[
         splits: "train", "validation", "test".
 
     Raises:
-        UserError: it is another kind of task.
+        UserError: the task has no feedback.
     """
     options = {**env_options(full_id, env_options_text), "data": data}
-    tasks = [task_of(full_id, **options, split=split) for split in splits]
-    tasks = [UISteps(task) if isinstance(task, UINav) else task for task in tasks]
-    tasks = [VQAAnswers(task) if isinstance(task, VQAv2) else task for task in tasks]
-    if not all(isinstance(task, TextTask) for task in tasks):
+    found = [task_of(full_id, **options, split=split).feedback() for split in splits]
+    feedback = [each for each in found if each is not None]
+    if len(feedback) < len(found):
         raise UserError(f"{full_id} is not a text task: it has no records of prompts and responses.")
-    return cast(list[TextTask], tasks)
+    return feedback

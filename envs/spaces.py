@@ -7,6 +7,8 @@ from gymnasium import spaces
 from gymnasium.error import CustomSpaceError
 from gymnasium.vector.utils import create_shared_memory
 
+from envs.corpora.surrogates import has_lone_surrogate
+
 _SAMPLED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;!?'\"()-\n\téß漢字🙂"
 
 
@@ -31,15 +33,6 @@ class Unicode(spaces.Text):
         return isinstance(other, Unicode) and self.max_length == other.max_length
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def has_lone_surrogate(text: str) -> bool:
-    """Whether `text` has half of a UTF-16 pair, as broken JSON escapes leave behind."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 @create_shared_memory.register(Unicode)

@@ -1,13 +1,16 @@
 """`Task`: one dataset as a source of episodes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from envs.render import draw_card, write_card
 from envs.turn import Turn
+
+if TYPE_CHECKING:  # feedback is itself a task
+    from envs.feedback import Feedback
 
 
 class Played(NamedTuple):
@@ -24,6 +27,32 @@ class Played(NamedTuple):
     state: Any
     terminated: bool
     truncated: bool = False
+
+
+class Scored(NamedTuple):
+    """What a policy reached.
+
+    Attributes:
+        name: of the policy.
+        golds: of n episodes.
+        groups: of each of them, what it is counted under.
+    """
+
+    name: str
+    golds: Sequence[float]
+    groups: Sequence[Sequence[str]]
+
+
+class Catalogue(NamedTuple):
+    """A table of what there is to do in a task.
+
+    Attributes:
+        head: of its columns.
+        rows: of as many texts.
+    """
+
+    head: Sequence[str]
+    rows: Iterator[Sequence[str]]
 
 
 class Task(ABC):
@@ -43,6 +72,8 @@ class Task(ABC):
     image_shape: tuple[int, int, int] | None = None  # of `Turn.image`, (height, width, 3); None for text alone
     success_at: ClassVar[float] = 0.8
     reset_options: frozenset[str] = frozenset()  # what `start` knows of `env.reset(options=...)`
+    max_steps: int | None = None  # responses after which an episode is truncated; None where it never is
+    on_screen: ClassVar[bool] = False  # whether an episode is played on the screen of a device: `frame` has pictures
 
     @abstractmethod
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:
@@ -93,6 +124,48 @@ class Task(ABC):
     def groups(self, state: Any) -> Sequence[str]:
         """What an episode that begins in `state` is counted under in evaluations, as its kind of prompt."""
         return ()
+
+    def first_states(self, n: int) -> list[Any]:
+        """Where n episodes begin that policies are compared in, always the same; fewer where the data have fewer."""
+        return [self.start(np.random.default_rng([21, i]), {}) for i in range(n)]  # 21: nothing else draws from it
+
+    # What is learned from, and what else is measured.
+
+    def feedback(self) -> "Feedback | None":
+        """The records that SFT and reward models learn from; None where there are none."""
+        return None
+
+    def single_steps(self, count: int) -> "Feedback | None":
+        """Single steps of long episodes, in which a policy is judged too; None where there are none.
+
+        Args:
+            count: of the states, where they are drawn; of recorded episodes all are taken.
+        """
+        return None
+
+    def frame(self, state: Any, response: str) -> np.ndarray:
+        """A picture of `state` and of where `response` points in it, (height, width, 3) uint8."""
+        return self.draw(self.turn(state, response), None, None)
+
+    def catalogue(self) -> Catalogue | None:
+        """A table of what there is to do; None where that would be no table."""
+        return None
+
+    def shortcut_scores(self, train: "Task", count: int, seed: int) -> Iterator[Scored] | None:
+        """What policies reach that know a trick instead of the task, and the oracle; see `evaluation.baselines`.
+
+        None where there are no tricks, and of text tasks, whose `Feedback.shortcuts` are tried.
+
+        Args:
+            train: the task over the training split, for what learns.
+            count: of episodes, or fewer where the split has fewer.
+            seed: of the tricks that draw.
+        """
+        return None
+
+    def group_tables(self, groups: Sequence[str]) -> list[list[str]]:
+        """Which groups of `shortcut_scores` are columns of one table; by default all."""
+        return [list(groups)]
 
     def state_to_json(self, state: Any) -> Any:
         """The state as JSON, for exact resumption of a run."""

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from envs.corpora.hub import is_hub, read_hub
-from envs.corpora.records import AnyRecord, Record, good_response, responses_of
+from envs.corpora.records import AnyRecord, Record, responses_of
 from envs.corpora.splits import SPLITS, Source, read_split
+from envs.feedback import Feedback, Trick
 from envs.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
 from envs.miniature.grammar import Grammar, Shortcut
-from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import UserError, did_you_mean
 
 _SAID = {"rejected": "dispreferred response", "chosen": "preferred response", "response": "the data's response"}
-Trick = Callable[[int, np.random.Generator], str]
 
 
 def data_name(data: Any) -> str:
@@ -28,17 +27,7 @@ def data_name(data: Any) -> str:
     return str(os.fspath(data))
 
 
-def drawn_index(rng: np.random.Generator, options: Mapping[str, Any], count: int) -> int:
-    """A record of `count`: the one that the reset option "index" names, or any; UserError where there is no such."""
-    index = options.get("index")
-    if index is None:
-        return int(rng.integers(count))
-    if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
-        raise UserError(f"option 'index' must be a record from 0 to {count - 1}, got {index!r}.")
-    return int(index)
-
-
-class TextTask(Task):
+class TextTask(Feedback):
     """A task over the records of a text corpus; an episode is one record, and its state the record's position.
 
     ## Starting State
@@ -56,7 +45,6 @@ class TextTask(Task):
         records: of the split.
     """
 
-    reset_options = frozenset({"index"})
     grammar: Grammar | None = None
     source: Source | None = None
 
@@ -69,8 +57,8 @@ class TextTask(Task):
         """
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
-        self.data, self.split = data_name(data), split
-        self.records: Sequence[AnyRecord] = self._generate() if self.data == "miniature" else self._read()
+        self.data, self.split = data_name(data), split  # the two lines that make the records go by them
+        super().__init__(self.data, split, self._generate() if self.data == "miniature" else self._read())
 
     def _generate(self) -> MiniatureCorpus:
         if self.grammar is None:
@@ -94,41 +82,27 @@ class TextTask(Task):
         """The generated records, which know what is right; None over real data."""
         return self.records if isinstance(self.records, MiniatureCorpus) else None
 
-    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> int:
-        return drawn_index(rng, options, len(self.records))
-
-    def turn(self, state: int, response: str = "") -> Turn:
-        record = self.records[state]
-        return Turn(record.prompt, response, {**responses_of(record), **record.meta})
-
-    def advance(self, state: int, response: str) -> tuple[int, bool]:
-        return state, True
-
     def judge(self, turn: Turn) -> float | None:
         return None if self.miniature is None else self.miniature.judge(turn.reference, turn.response)
 
     def oracle(self, state: int) -> str:
         if self.miniature is not None:
             return self.miniature.oracle(state)
-        return good_response(self.records[state]) or ""
+        return super().oracle(state)
 
     def plausible_action(self, state: int, rng: np.random.Generator) -> str:
         if self.miniature is not None:
             return self.miniature.draw_response(state, rng)
-        said = [text for text in responses_of(self.records[state]).values() if isinstance(text, str)]
-        return said[int(rng.integers(len(said)))] if said else ""
-
-    def info(self, state: int) -> dict[str, Any]:
-        return {"index": state}
-
-    def groups(self, state: int) -> Sequence[str]:
-        return tuple(self.records[state].meta.get("groups", ()))
+        return super().plausible_action(state, rng)
 
     # What miniature data can do and real data cannot: label any response.
 
     @property
     def can_rate(self) -> bool:
-        """Whether there is somebody to label any response."""
+        return self.miniature is not None
+
+    @property
+    def has_noisy_labels(self) -> bool:
         return self.miniature is not None
 
     @property
@@ -139,11 +113,11 @@ class TextTask(Task):
             UserError: over real data, which have no annotator.
         """
         if self.miniature is None:
-            raise UserError(f"{type(self).__name__} has no annotator for {self.data}; only miniature data have one.")
+            raise self._unrated()
         return self.miniature
 
     def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
-        """Whether the annotator prefers `first` as a response to record `index`, with noise; None for no preference."""
+        """Whether the noisy annotator prefers `first` as a response to record `index`."""
         corpus, meta = self.annotated, self.records[index].meta
         return ANNOTATOR.label(corpus.judge(meta, first), corpus.judge(meta, second), rng)
 
@@ -152,19 +126,15 @@ class TextTask(Task):
         return RATER.label(self.annotated.judge(self.records[index].meta, response), rng)
 
     def gold_margin(self, pair: Record) -> float:
-        """Gold score of the chosen minus that of the rejected response."""
         return self.annotated.judge(pair.meta, pair.chosen) - self.annotated.judge(pair.meta, pair.rejected)
 
     def label_ceiling(self, pair: Record) -> float:
-        """The best expected accuracy on this pair's label."""
         return ANNOTATOR.ceiling(self.gold_margin(pair), 0.0)
 
-    def shortcuts(self) -> dict[str, Trick]:
-        """Policies that know a trick instead of the task, by name: from record and generator to a response.
-
-        Their gold scores say what the task cannot be won by; see `evaluation.baselines`.
-        """
-        corpus = self.annotated
+    def shortcuts(self) -> Mapping[str, Trick]:
+        if self.miniature is None:
+            return {}
+        corpus = self.miniature
 
         def trick(shortcut: Shortcut) -> Trick:
             return lambda index, rng: shortcut(corpus.case(corpus[index].meta), corpus[index].prompt, rng)

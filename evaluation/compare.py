@@ -12,13 +12,11 @@ import numpy as np
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
-from envs.uinav.feedback.steps import UISteps
-from envs.uinav.task import UINav
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy
 from perlhf.run_folder import update_summary, write_json
 
-STEPS = 500  # states on the phone that single steps are judged in
+STEPS = 500  # states that single steps are judged in
 KEYS = ("sft", "policy", "gain", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
 
 
@@ -57,15 +55,11 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
 
 
 def step_evaluator(evaluator: Evaluator) -> Evaluator | None:
-    """What judges single steps of a UI task, those after a mistake included; None for other tasks.
-
-    On the phone in `STEPS` states, of recordings in all; right is there what was recorded.
-    """
-    task = evaluator.task
-    if not isinstance(task, UINav):
+    """What judges single steps of long episodes, in `STEPS` states or all that there are; None for other tasks."""
+    steps = evaluator.task.single_steps(STEPS)
+    if steps is None:
         return None
-    steps = UISteps(task, STEPS if task.recordings is None else None)
-    return Evaluator(steps, lambda turns: [0.0] * len(turns), evaluator.max_new_tokens, len(steps.states))
+    return Evaluator(steps, lambda turns: [0.0] * len(turns), evaluator.max_new_tokens, len(steps.records))
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:

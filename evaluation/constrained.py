@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from envs.uinav.actions import ActionError, is_beginning, parse_action
+from envs.uinav.interface.actions import ActionError, is_beginning, parse_action
 
 
 class ActionsOnly:

@@ -11,9 +11,7 @@ from backbones.generate import generate
 from backbones.roles import Role
 from envs.reward_spec import RewardFunction, score_turns
 from envs.task import Task
-from envs.text_task import TextTask
 from envs.turn import Turn
-from envs.vqav2.task import VQAv2
 from evaluation.metrics import group_means
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
@@ -53,7 +51,7 @@ class Evaluator:
         self, task: Task, reward: RewardFunction, max_new_tokens: int = 64, n: int = 500, seed: int = 0
     ) -> None:
         self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
-        self.states = first_states(task, n)
+        self.states = task.first_states(n)
 
     def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
         """One episode by `role` from each state, at `temperature` (0 is greedy).
@@ -118,20 +116,3 @@ class Evaluator:
 
 def _greyed(image: np.ndarray | None) -> np.ndarray | None:
     return None if image is None else np.full_like(image, 128)
-
-
-def first_states(task: Task, n: int) -> list[Any]:
-    """Where n episodes begin, always the same: distinct prompts of a text task, the first questions, else drawn."""
-    if isinstance(task, VQAv2):
-        return list(range(min(n, len(task.records))))
-    if not isinstance(task, TextTask):
-        return [task.start(np.random.default_rng([21, i]), {}) for i in range(n)]
-    seen: set[str] = set()
-    indices: list[int] = []
-    for i, record in enumerate(task.records):
-        if len(indices) == n:
-            break
-        if record.prompt not in seen:
-            seen.add(record.prompt)
-            indices.append(i)
-    return indices

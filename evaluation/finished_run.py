@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from backbones.roles import Role, load_role
 from envs.registry import backbone_name, env_id, env_options, task_of
 from envs.task import Task
@@ -46,7 +46,7 @@ def load_policy(
         folder: of the run.
         config: its options, see `ppo_config`.
         backbone: the backbone, where the run's own path no longer leads to it.
-        device, threads: where it runs, see `backbones.loading.use_threads`.
+        device, threads: where it runs, see `backbones.model.loading.use_threads`.
 
     Raises:
         UserError: the run is not finished.

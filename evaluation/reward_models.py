@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
-from envs.text_task import TextTask
+from envs.feedback import Feedback, StepFeedback
 from envs.turn import Turn
-from envs.uinav.task import UINav
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.policy_steps import policy_steps
@@ -17,7 +16,7 @@ from rewards.reward_model import RewardModel
 
 
 def evaluate_reward_model(
-    model: RewardModel, preferences: Preferences, task: TextTask, train: Sequence[Any], held_out: Sequence[Any]
+    model: RewardModel, preferences: Preferences, task: Feedback, train: Sequence[Any], held_out: Sequence[Any]
 ) -> dict[str, Any]:
     """What summary.json says of a reward model.
 
@@ -31,7 +30,7 @@ def evaluate_reward_model(
 
 
 def _evaluate_pairs(
-    model: RewardModel, task: TextTask, train: Sequence[Record], held_out: Sequence[Record]
+    model: RewardModel, task: Feedback, train: Sequence[Record], held_out: Sequence[Record]
 ) -> dict[str, Any]:
     prompts = [p.prompt for p in held_out]
     images = [image_of(p) for p in held_out]
@@ -42,7 +41,7 @@ def _evaluate_pairs(
         for name, baseline in fit_baselines(train).items()
     }
     report["groups"] = group_means(right, [p.meta.get("groups", ()) for p in held_out])
-    if task.miniature is not None:
+    if task.has_noisy_labels:
         margins = [task.gold_margin(p) for p in held_out]
         agreement = [r if margin > 0 else 1 - r for r, margin in zip(right, margins, strict=True) if margin != 0]
         report["gold_agreement"] = bootstrap_mean(agreement)
@@ -53,7 +52,7 @@ _SIDES = ("chosen", "rejected")
 
 
 def _evaluate_labels(
-    model: RewardModel, task: TextTask, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
+    model: RewardModel, task: Feedback, train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]
 ) -> dict[str, Any]:
     scores, labels = _scored(model, held_out)
     right = ((scores > 0) == (labels > 0.5)).astype(float)
@@ -65,10 +64,10 @@ def _evaluate_labels(
     return report
 
 
-def evaluate_on_episodes(model: RewardModel, task: UINav, count: int) -> dict[str, Any]:
+def evaluate_on_episodes(model: RewardModel, task: StepFeedback, count: int) -> dict[str, Any]:
     """`auc` and `accuracy` on `count` steps of episodes that SFT plays itself: what PPO first asks of a step reward.
 
-    Beside them `majority_accuracy`. In `UISteps` the wrong steps are made up, and easier to tell.
+    Beside them `majority_accuracy`. In the records of `task` the wrong steps are made up, and easier to tell.
     """
     steps = policy_steps(task, model.role.backbone.reference, count, np.random.default_rng(0))
     scores, labels = _scored(model, steps)
@@ -100,7 +99,7 @@ def majority_accuracy(held_out: Sequence[LabelledRecord]) -> float:
     return max(share, 1 - share)
 
 
-def label_ceiling(task: TextTask, records: Sequence[AnyRecord]) -> float | None:
+def label_ceiling(task: Feedback, records: Sequence[AnyRecord]) -> float | None:
     """The best expected accuracy on labels of pairs, or the AUC of gold itself on labels of responses."""
     if not task.can_rate:
         return None

@@ -13,9 +13,9 @@ import torch
 
 from backbones.generate import generate
 from backbones.roles import Role
-from envs.uinav.drawing.film import save_film
-from envs.uinav.drawing.filming import Film, check_path
-from envs.uinav.task import UINav
+from envs.registry import class_of, env_id
+from envs.task import Task
+from envs.uinav.drawing.film import Film, check_film_path, save_film
 from evaluation.constrained import ActionsOnly
 from evaluation.finished_run import load_policy, ppo_config, task_of_run
 from perlhf.errors import UserError, run_command
@@ -41,11 +41,11 @@ def main() -> None:
     if not options.run:
         raise UserError("give the run folder: --run DIR.")
     if options.film:
-        check_path(options.film)
+        check_film_path(options.film)
     config = ppo_config(Path(options.run))
-    task = task_of_run(config, "test", templates=options.task)
-    if not isinstance(task, UINav):
+    if not class_of(env_id(config["env"])).on_screen:
         raise UserError(f"{options.run} is a run on {config['env']}; only policies on the phone can be watched.")
+    task = task_of_run(config, "test", templates=options.task)
     policy = load_policy(Path(options.run), config)
     film = Film(task)
     reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)
@@ -55,21 +55,21 @@ def main() -> None:
         print(f"wrote {options.film}")
 
 
-def play(task: UINav, role: Role, options: Options, max_new_tokens: int, film: Film) -> bool:
+def play(task: Task, role: Role, options: Options, max_new_tokens: int, film: Film) -> bool:
     """One episode by a role, printed; whether its goal was reached."""
     state = task.start(np.random.default_rng(options.seed), {})
     generator = torch.Generator(role.backbone.device).manual_seed(options.seed)
     allowed = ActionsOnly(role.backbone) if options.constrained else None
     print(task.write(task.turn(state), None, None))
     while True:
-        prompt = role.backbone.encode_prompt(state.prompt)
+        prompt = role.backbone.encode_prompt(task.observe(state)["prompt"])
         ids = generate(role, [prompt], max_new_tokens, options.temperature, generator, allowed=allowed)[0]
         response = role.backbone.decode(ids)
         film.add(state, response)
         played = task.play(state, response)
         print(task.write(played.turn, 0.0, None))
         if played.terminated or played.truncated:
-            return bool(played.turn.reference["success"])
+            return (task.judge(played.turn) or 0.0) >= task.success_at
         state = played.state
 
 

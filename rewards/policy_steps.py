@@ -5,19 +5,19 @@ its place is typed, and a model that never saw the screens on the way scores by 
 filled. States that the learner itself comes to are what DAgger (arXiv 1011.0686) adds.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from backbones.generate import ROWS, generate
 from backbones.roles import Role
 from envs.corpora.records import LabelledRecord
-from envs.uinav.feedback.demonstrations import reachable
-from envs.uinav.feedback.steps import labelled
-from envs.uinav.task import Episode, UINav
+from envs.feedback import StepFeedback
 
 
 def policy_steps(
-    task: UINav,
+    steps: StepFeedback,
     role: Role,
     count: int,
     rng: np.random.Generator,
@@ -28,7 +28,8 @@ def policy_steps(
     """`count` labelled steps of episodes that `role` plays.
 
     Args:
-        task: whose episodes; one ends early where the goal is out of reach, since nothing is right from there.
+        steps: of whose task the episodes are, and who labels them; an episode ends early where the goal is out of
+            reach, since nothing is right from there.
         role: who plays, sampled.
         count: of records.
         rng: of the episodes.
@@ -36,23 +37,25 @@ def policy_steps(
         seed: of the samples.
         corrected: a wrong step is followed by the right one of the same state; both count.
     """
+    task = steps.task
     generator = torch.Generator(role.backbone.device).manual_seed(seed)
     records: list[LabelledRecord] = []
     states = [task.start(rng, {}) for _ in range(min(count, ROWS))]
     while len(records) < count:
-        images = [task.turn(state).image for state in states]
-        prompts = [role.backbone.encode_prompt(s.prompt, image) for s, image in zip(states, images, strict=True)]
+        shown = [task.turn(state) for state in states]
+        images = [turn.image for turn in shown]
+        prompts = [role.backbone.encode_prompt(turn.prompt, turn.image) for turn in shown]
         texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
         for n, (state, text, image) in enumerate(zip(states, texts, images, strict=True)):
-            records.append(labelled(task, state, text, image))
+            records.append(steps.label(state, text, image))
             if corrected and not records[-1].label:
-                records.append(labelled(task, state, task.oracle(state), image))
-            states[n] = _after(task, state, text) or task.start(rng, {})
+                records.append(steps.label(state, task.oracle(state), image))
+            states[n] = _after(steps, state, text) or task.start(rng, {})
     return records[:count]
 
 
-def _after(task: UINav, state: Episode, text: str) -> Episode | None:
+def _after(steps: StepFeedback, state: Any, text: str) -> Any | None:
     """The state that a response leads to; None where the episode is over or its goal out of reach."""
-    played = task.play(state, text)
+    played = steps.task.play(state, text)
     over = played.terminated or played.truncated
-    return None if over or (task.recordings is None and not reachable(task, played.state)) else played.state
+    return None if over or not steps.goes_on(played.state) else played.state

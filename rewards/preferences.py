@@ -16,8 +16,8 @@ from backbones.backbone import Backbone
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
+from envs.feedback import Feedback
 from envs.miniature.corpus import PROMPT_META
-from envs.text_task import TextTask
 from perlhf.errors import UserError
 from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss
 
@@ -34,7 +34,7 @@ class Preferences(ABC):
     samples: int
 
     @abstractmethod
-    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> AnyRecord | None:
+    def label(self, task: Feedback, index: int, texts: Sequence[str], rng: np.random.Generator) -> AnyRecord | None:
         """A record of a policy's responses to one prompt, labelled by the task's annotator; None for no record."""
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Pairs(Preferences):
 
     kind, samples = Record, 2
 
-    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> Record | None:
+    def label(self, task: Feedback, index: int, texts: Sequence[str], rng: np.random.Generator) -> Record | None:
         first, second = texts
         preferred = None if first == second else task.annotate(index, first, second, rng)
         if preferred is None:
@@ -82,7 +82,7 @@ class Labels(Preferences):
 
     kind, samples = LabelledRecord, 1
 
-    def label(self, task: TextTask, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
+    def label(self, task: Feedback, index: int, texts: Sequence[str], rng: np.random.Generator) -> LabelledRecord:
         record = task.records[index]
         label = task.rate(index, texts[0], rng)
         return LabelledRecord(record.prompt, texts[0], label, _of_prompt(record.meta))
@@ -103,7 +103,7 @@ def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     return {key: meta[key] for key in (*PROMPT_META, "state", "image") if key in meta}
 
 
-def preferences_of(task: TextTask) -> Preferences:
+def preferences_of(task: Feedback) -> Preferences:
     """The kind of feedback that a task's records are.
 
     Raises:
@@ -115,7 +115,7 @@ def preferences_of(task: TextTask) -> Preferences:
     raise UserError(f"{task.data} has no preference pairs and no labels to train a reward model on.")
 
 
-def drawn(task: TextTask, count: int | None, rng: np.random.Generator) -> list[Any]:
+def drawn(task: Feedback, count: int | None, rng: np.random.Generator) -> list[Any]:
     """Up to `count` records of the task's split, drawn without replacement; all of them where None."""
     size = len(task.records)
     if count is None or count >= size:
@@ -125,7 +125,7 @@ def drawn(task: TextTask, count: int | None, rng: np.random.Generator) -> list[A
 
 def sampled(
     preferences: Preferences,
-    task: TextTask,
+    task: Feedback,
     role: Role,
     count: int,
     rng: np.random.Generator,
@@ -152,7 +152,7 @@ def sampled(
     return records[:count]
 
 
-def _answers(task: TextTask, role: Role, indices: Sequence[int], times: int, *how: Any) -> Iterator[tuple[str, ...]]:
+def _answers(task: Feedback, role: Role, indices: Sequence[int], times: int, *how: Any) -> Iterator[tuple[str, ...]]:
     """`times` responses of `role` to each of the records."""
     backbone = role.backbone
     records = [task.records[i] for i in indices]

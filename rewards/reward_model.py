@@ -9,10 +9,9 @@ arXiv 2305.18290, reads the whole reward off log-probabilities). No plain sequen
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -20,17 +19,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
-from backbones.loading import BackboneError, short_name
-from backbones.role_files import read_provenance
+from backbones.forward import (
+    end_states_and_log_probs,
+    last_token_scores,
+    packed_end_states,
+    packed_end_states_and_sums,
+)
+from backbones.model.loading import BackboneError, short_name
+from backbones.model.tokens import like_lengths
+from backbones.role_files import read_provenance, role_stamps
 from backbones.roles import Role, load_role
-from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums, packable
+from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
-_loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
 
 
 class RewardModel:
@@ -65,7 +69,9 @@ class RewardModel:
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
-        """Opens what `save` wrote, frozen, once in a process for each folder.
+        """Opens what `save` wrote, frozen, once for each folder and backbone in memory.
+
+        It stays in memory with its backbone, until `Backbone.release`. A folder that was written anew is opened anew.
 
         Args:
             folder: of the reward model.
@@ -74,14 +80,17 @@ class RewardModel:
         Raises:
             UserError: no reward model there, or one that was trained on another base.
         """
-        key = str(Path(folder).resolve())
-        model = _loaded.get(key)
-        if model is None or (backbone is not None and model.role.backbone is not backbone):
-            provenance = read_provenance(Path(folder), "backbone", "centre")
-            backbone = backbone or _base_of(Path(folder), provenance)
-            role, _ = load_role(Path(folder), "reward", True, backbone)
-            bounded = provenance.get("log_sigmoid", False) is True
-            model = _loaded[key] = cls(role, *_numbers_of(Path(folder), provenance), bounded, Path(folder))
+        folder, key = Path(folder), _key(folder)
+        for host in Backbone.in_memory() if backbone is None else [backbone]:
+            model, stamps = host.attached.get(key, (None, None))
+            if model is not None and role_stamps(folder) in ({}, stamps):  # a folder that is gone holds no other
+                return model
+        stamps, provenance = role_stamps(folder), read_provenance(folder, "backbone", "centre")
+        backbone = backbone or _base_of(folder, provenance)
+        role, _ = load_role(folder, "reward", True, backbone)
+        bounded = provenance.get("log_sigmoid", False) is True
+        model = cls(role, *_numbers_of(folder, provenance), bounded, folder)
+        backbone.attached[key] = model, stamps
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
@@ -95,8 +104,7 @@ class RewardModel:
         }
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
-        _loaded.pop(str(self.folder.resolve()), None)  # whoever asks from now on gets the new weights
-        _keep.cache_clear()
+        self.role.backbone.attached.pop(_key(folder), None)  # whoever asks from now on gets the new weights
 
     def __call__(self, turns: Sequence[Turn]) -> list[float]:
         """The score of each turn."""
@@ -140,11 +148,11 @@ class RewardModel:
             if packable(backbone, rows, per_prompt):
                 packed = Packed.of(rows, per_prompt, backbone)
                 if self.log_prob_weight == 0:
-                    return self._read(end_states(model, packed))
-                return self._read(*end_states_and_sums(model, packed))
+                    return self._read(packed_end_states(model, packed))
+                return self._read(*packed_end_states_and_sums(model, packed))
             if self.log_prob_weight == 0:
                 whole = [prompt + response for prompt, response in rows]
-                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.trunk)
+                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.frozen_states)
             prompts, responses = [p for p, _ in rows], [r for _, r in rows]
             batch = backbone.batch(prompts, responses)
             states, log_probs = end_states_and_log_probs(model, batch)
@@ -166,6 +174,11 @@ class RewardModel:
         return RewardModel.load, (str(self.folder),)
 
 
+def _key(folder: str | Path) -> str:
+    """By which name a backbone keeps the reward model of a folder."""
+    return f"reward model {Path(folder).resolve()}"
+
+
 def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
     """The backbone that a reward model was trained on: one in memory with its weights, or from where it was then."""
     path = provenance["backbone"]
@@ -179,7 +192,7 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
 
 
 def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float, float | None]:
-    """Centre, weight and limit; the last two are absent in what 0.1.0 wrote.
+    """Centre, weight and limit; the last two are absent in what was written before they existed.
 
     Raises:
         UserError: they are no numbers that `save` could have written.
@@ -196,13 +209,7 @@ def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float,
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:
     """The reward function of a saved model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
-    return _keep(path)(turns)
-
-
-@lru_cache(maxsize=4)
-def _keep(path: str) -> RewardModel:
-    """The last few models that `score` was asked for stay loaded between the steps of an env."""
-    return RewardModel.load(path)
+    return RewardModel.load(path)(turns)
 
 
 def learned_model(function: RewardFunction) -> RewardModel | None:
@@ -210,7 +217,7 @@ def learned_model(function: RewardFunction) -> RewardModel | None:
     if isinstance(function, RewardModel):
         return function
     if isinstance(function, partial) and function.func is score:
-        return _keep(function.keywords["path"])
+        return RewardModel.load(function.keywords["path"])
     return None
 
 

@@ -16,13 +16,12 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.loading import top_layers, use_threads
+from backbones.model.anatomy import top_layers
+from backbones.model.loading import use_threads
 from backbones.roles import LoRASettings, Role
 from envs.corpora.records import image_of
+from envs.feedback import Feedback
 from envs.registry import backbone_name, env_id, text_tasks
-from envs.text_task import TextTask
-from envs.uinav.feedback.steps import Endings, UISteps
-from envs.uinav.task import UINav
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -92,7 +91,7 @@ def train(options: Options) -> RewardModel:
     layers = top_layers(options.lora_layers, backbone.model)
     lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
     role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
-    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=isinstance(task, UISteps))
+    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=task.of_steps)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
     rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
@@ -106,8 +105,8 @@ def train(options: Options) -> RewardModel:
         model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
     report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
-    if (new_episodes := episodes_of(held_out)) is not None:
-        report["sft_episodes"] = evaluate_on_episodes(model, new_episodes, options.eval_pairs)
+    if (playable := held_out.playable()) is not None:
+        report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
         folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
         mode="full" if options.full else "lora",
@@ -121,7 +120,7 @@ def train(options: Options) -> RewardModel:
     return model
 
 
-def tasks_of(options: Options) -> list[TextTask]:
+def tasks_of(options: Options) -> list[Feedback]:
     """What to learn from and what to measure on.
 
     Raises:
@@ -131,22 +130,13 @@ def tasks_of(options: Options) -> list[TextTask]:
     tasks = text_tasks(env_id(options.env), options.env_options, options.data, splits)
     if not options.referee:
         return tasks
-    if not all(isinstance(task, UISteps) and task.task.recordings is None for task in tasks):
+    endings = [ends for task in tasks if (ends := task.endings()) is not None]
+    if len(endings) < len(tasks):
         raise UserError(f"--referee is for UI tasks on the simulated phone; {options.env} over {options.data} is none.")
-    return [Endings(task.task) for task in tasks if isinstance(task, UISteps)]
+    return endings
 
 
-def episodes_of(task: TextTask) -> UINav | None:
-    """The task whose episodes `task` holds single steps of; None for all others, and for a referee's endings.
-
-    And for recordings: an episode ends there with the first step that is not the recorded one, so few go far.
-    """
-    if not isinstance(task, UISteps) or isinstance(task, Endings) or task.task.recordings is not None:
-        return None
-    return task.task
-
-
-def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
+def samples_to_add(options: Options, task: Feedback, pairs: int) -> int:
     """How many of the SFT policy's samples join `pairs` records of the data.
 
     Without any, PPO soon finds what the model has never seen and overrates.
@@ -157,13 +147,13 @@ def samples_to_add(options: Options, task: TextTask, pairs: int) -> int:
 
 
 def samples(
-    task: TextTask, preferences: Preferences, role: Role, count: int, rng: np.random.Generator, seed: int
+    task: Feedback, preferences: Preferences, role: Role, count: int, rng: np.random.Generator, seed: int
 ) -> list[Any]:
-    """`count` labelled samples of `role`: in single turns, or of a UI task the steps of its own episodes."""
-    episodes = episodes_of(task)
-    if episodes is None:
+    """`count` labelled samples of `role`: in single turns, or the steps of whole episodes that it plays."""
+    playable = task.playable()
+    if playable is None:
         return sampled(preferences, task, role, count, rng, seed=seed)
-    return policy_steps(episodes, role, count, rng, seed=seed, corrected=True)
+    return policy_steps(playable, role, count, rng, seed=seed, corrected=True)
 
 
 def preference_loss(

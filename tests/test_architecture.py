@@ -15,6 +15,7 @@ ALLOWED = {
     "agents": {"perlhf", "envs", "backbones", "rewards"},
     "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
 }
+FRONT_DOOR = ROOT / "perlhf" / "__init__.py"  # registers the envs: the one file that imports from a floor above it
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -116,8 +117,9 @@ def ours(tree, package):
 @every_library_file
 def test_a_module_imports_only_the_floors_below_it(path):
     floor = path.relative_to(ROOT).parts[0]
+    above = {"envs"} if path == FRONT_DOOR else set()
     imported = {name.split(".")[0] for name in ours(parse(path), package_name(path))}
-    assert not imported - ALLOWED[floor] - {floor}
+    assert not imported - ALLOWED[floor] - {floor} - above
 
 
 @every_file

@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs  # noqa: F401 - registers perlhf/*
+from envs.corpora.surrogates import has_lone_surrogate
 from envs.reward_spec import resolve_reward, reward_name, score_turns
-from envs.spaces import Unicode, has_lone_surrogate
+from envs.spaces import Unicode
 from envs.turn import Turn
 from envs.vector_infos import stacked_infos
 from perlhf.errors import DataError, RewardError, UserError

@@ -346,6 +346,18 @@ def test_the_baselines_of_a_pointwise_task_are_printed(monkeypatch, capsys):
     assert "random" not in printed
 
 
+def test_the_baselines_of_a_ui_task_list_its_templates_and_try_its_tricks(monkeypatch, capsys):
+    words = ["--env", "UINav-v0", "--env-options", "templates=star_email", "--prompts", "2"]
+    monkeypatch.setattr("sys.argv", ["baselines", *words])
+    baselines.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("| app | template | a goal | oracle's steps |")
+    assert printed[2].startswith("| mail | star_email | ")
+    rows = dict(line.strip("| ").split(" | ") for line in printed[printed.index("| policy | success rate |") + 2 :])
+    assert rows["oracle"] == "1.000 [1.000, 1.000]"
+    assert rows["always done"] == rows["wait"] == "0.000 [0.000, 0.000]"
+
+
 # The commands that make what is evaluated
 
 

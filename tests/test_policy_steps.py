@@ -23,6 +23,7 @@ def steps_of(monkeypatch, task, say, count=80, seed=0, corrected=True):
         shown.append(prompt)
         return [len(shown) - 1]
 
+    steps = UISteps(task, 1)
     states = {}
     started, played = task.start, task.play
 
@@ -43,7 +44,7 @@ def steps_of(monkeypatch, task, say, count=80, seed=0, corrected=True):
             device="cpu", encode_prompt=encode_prompt, decode=lambda prompt: say(task, states[prompt])
         )
     )
-    return policy_steps(task, role, count, np.random.default_rng(seed), corrected=corrected)
+    return policy_steps(steps, role, count, np.random.default_rng(seed), corrected=corrected)
 
 
 def oracle(task, state):
@@ -96,7 +97,7 @@ def test_off_the_path_of_a_recording_the_episode_is_over(monkeypatch, tmp_path):
 
 
 def test_a_real_policy_is_sampled_the_same_every_time():
-    task, role = UINav(templates="star_email+toggle_setting"), Backbone.load("tiny-uinav").reference
+    task, role = UISteps(UINav(templates="star_email+toggle_setting"), 1), Backbone.load("tiny-uinav").reference
     first, again = (policy_steps(task, role, 70, np.random.default_rng(3), max_new_tokens=24) for _ in range(2))
     assert first == again
     assert len(first) == 70

@@ -25,7 +25,7 @@ from agents.running import RunningScale
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
-from backbones.loading import hash_base
+from backbones.model.anatomy import hash_base
 from backbones.roles import LoRASettings
 from perlhf.errors import RewardError, UserError
 from rewards.reward_model import RewardModel, learned_model

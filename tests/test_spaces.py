@@ -12,7 +12,8 @@ from gymnasium.vector.utils import batch_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.spaces import Unicode, has_lone_surrogate
+from envs.corpora.surrogates import has_lone_surrogate
+from envs.spaces import Unicode
 
 
 class EchoEnv(gym.Env):

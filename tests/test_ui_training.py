@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,8 +23,8 @@ from backbones.backbone import Backbone
 from backbones.generate import generate
 from envs.hh.task import HH
 from envs.reward_spec import resolve_reward
-from envs.uinav.actions import DIRECTIONS, Action, is_beginning, parse_action
-from envs.uinav.device import DeviceError
+from envs.uinav.interface.actions import DIRECTIONS, Action, is_beginning, parse_action
+from envs.uinav.interface.device import DeviceError
 from envs.uinav.task import UINav
 from evaluation import watch
 from evaluation.compare import compare
@@ -292,6 +293,14 @@ def test_the_policy_of_a_run_can_be_watched(run, tmp_path, monkeypatch, capsys):
     assert "The goal was not reached." in printed
     with Image.open(film) as image:
         assert image.width > 4 * 288
+
+
+def test_a_run_on_texts_cannot_be_watched(tmp_path, monkeypatch):
+    options = {"env": "HH-v0", "env_options": "", "reward": "gold", "data": "miniature", "backbone": "tiny"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**options, "max_new_tokens": 8}))
+    monkeypatch.setattr("sys.argv", ["watch", "--run", str(tmp_path)])
+    with pytest.raises(UserError, match="is a run on HH-v0; only policies on the phone can be watched"):
+        watch.main()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.uinav.actions import DIRECTIONS, KINDS, OTHER_NAMES, Action, ActionError, parse_action
+from envs.uinav.interface.actions import DIRECTIONS, KINDS, OTHER_NAMES, Action, ActionError, parse_action
 
 text = st.text(max_size=40)
 numbers = st.integers(0, 9999)

@@ -22,7 +22,7 @@ from envs.uinav.drawing.lettering import clean, elided, letters, width, wrapped
 from envs.uinav.drawing.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
-from envs.uinav.screen import ANDROID_CLASSES, Box, Element, Screen
+from envs.uinav.interface.screen import ANDROID_CLASSES, Box, Element, Screen
 from perlhf.errors import UserError
 
 FOLDERS = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])

@@ -24,14 +24,14 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs  # noqa: F401 - registers perlhf/*
+import envs.uinav.numeric.features as f
 from envs.registry import env_id
-from envs.uinav import features as f
-from envs.uinav.actions import Action
-from envs.uinav.device import Goal
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Goal
+from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.screen import Box, Element, Screen
 from envs.uinav.numeric.actions import KINDS, NUMBER, SHAPE, NotInNumbersError, answer, from_numbers, masks, to_numbers
 from envs.uinav.numeric.env import NumericUINav
-from envs.uinav.screen import Box, Element, Screen
-from envs.uinav.task import Episode
 from perlhf.errors import UserError
 
 ENV = "perlhf/UINavNumeric-v0"

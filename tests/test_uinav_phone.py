@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from envs.uinav.actions import DIRECTIONS, Action, parse_action
-from envs.uinav.device import Ending
+from envs.uinav.interface.actions import DIRECTIONS, Action, parse_action
+from envs.uinav.interface.device import Ending
+from envs.uinav.interface.screen import HEIGHT, WIDTH, nodes
 from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, app_of, templates_of
 from envs.uinav.phone.apps import BUILT_IN
 from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.phone.layout import BODY_TOP, BOTTOM, KEYBOARD
 from envs.uinav.phone.state import Place
-from envs.uinav.screen import HEIGHT, WIDTH, nodes
 
 ROOT = Path(__file__).parents[1]
 NAMES = tuple(templates_of(BUILT_IN))

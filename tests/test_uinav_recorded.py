@@ -14,12 +14,12 @@ from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.corpora.splits import hashed_split
-from envs.uinav.actions import parse_action
+from envs.uinav.interface.actions import parse_action
+from envs.uinav.interface.screen import Box, Element
 from envs.uinav.recordings.device import RecordedDevice, load_recordings, matches
 from envs.uinav.recordings.files import write_trajectories
 from envs.uinav.recordings.screen import shown
 from envs.uinav.recordings.trajectory import Move, Shot, Step, Trajectory
-from envs.uinav.screen import Box, Element
 from envs.uinav.task import UINav
 from perlhf.errors import DataError, UserError
 

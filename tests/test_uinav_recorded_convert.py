@@ -15,7 +15,8 @@ from damage import damage_bytes, json_damage, number_of, outcomes
 from test_vqa_reader import REAL, real
 
 from envs.corpora.records import Skipped
-from envs.uinav.device import Ending
+from envs.uinav.interface.device import Ending
+from envs.uinav.interface.screen import Box, Element
 from envs.uinav.recordings.convert.android_control import read_android_control
 from envs.uinav.recordings.convert.android_screens import read_ref_exp, read_screen_qa, read_screens
 from envs.uinav.recordings.convert.miniwob import conversion_rates, parse_demonstration, read_miniwob
@@ -23,7 +24,6 @@ from envs.uinav.recordings.convert.tfrecord import masked_crc, parse_example, re
 from envs.uinav.recordings.device import RecordedDevice, playable
 from envs.uinav.recordings.files import read_trajectories, write_trajectories
 from envs.uinav.recordings.trajectory import Move
-from envs.uinav.screen import Box, Element
 from perlhf.errors import DataError
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from envs.corpora.jsonl import read_jsonl
 from envs.corpora.splits import hashed_split
-from envs.uinav.actions import DIRECTIONS, parse_action
-from envs.uinav.device import Ending
+from envs.uinav.interface.actions import DIRECTIONS, parse_action
+from envs.uinav.interface.device import Ending
+from envs.uinav.interface.screen import ANDROID_CLASSES, Box, Element
 from envs.uinav.recordings.device import RecordedDevice, playable
 from envs.uinav.recordings.export import export_oracle
 from envs.uinav.recordings.files import parse_trajectory, read_trajectories, trajectory_row, write_trajectories
 from envs.uinav.recordings.trajectory import ENDINGS, Move, Shot, Step, Trajectory, kind_of, meant, merged, point_on
-from envs.uinav.screen import ANDROID_CLASSES, Box, Element
 from envs.uinav.task import UINav
 from perlhf.errors import DataError, UserError
 

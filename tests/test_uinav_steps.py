@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from envs.corpora.records import LabelledRecord
 from envs.registry import env_id, text_tasks
 from envs.turn import Turn
-from envs.uinav.actions import Action, parse_action
 from envs.uinav.feedback.demonstrations import demonstrations, is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
 from envs.uinav.feedback.progress import ahead
 from envs.uinav.feedback.steps import Endings, UISteps
+from envs.uinav.interface.actions import Action, parse_action
 from envs.uinav.recordings.export import export_oracle
 from envs.uinav.recordings.files import write_trajectories
 from envs.uinav.task import UINav

@@ -16,8 +16,8 @@ from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
 from backbones.backbone import Backbone
-from envs.uinav.actions import OTHER_NAMES, parse_action
 from envs.uinav.feedback.random_policies import TRICKS
+from envs.uinav.interface.actions import OTHER_NAMES, parse_action
 from envs.uinav.phone.app import templates_of
 from envs.uinav.phone.apps import BUILT_IN
 from envs.uinav.task import UINav

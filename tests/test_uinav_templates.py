@@ -5,8 +5,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from envs.uinav.actions import parse_action
-from envs.uinav.device import Ending
+from envs.uinav.interface.actions import parse_action
+from envs.uinav.interface.device import Ending
 from envs.uinav.phone.app import app_of, initial_data, templates_of
 from envs.uinav.phone.apps import BUILT_IN
 from envs.uinav.phone.device import PhoneDevice

@@ -10,7 +10,8 @@ from tiny_models import gemma, save_seeing_gemma
 from agents import PPO, make_vec_env
 from agents.rollout import ScoreSettings, Step, score_rollout
 from backbones.backbone import Backbone
-from backbones.loading import BackboneError, hash_base
+from backbones.model.anatomy import hash_base
+from backbones.model.loading import BackboneError
 from backbones.roles import LoRASettings
 from rewards.reward_model import RewardModel
 

@@ -10,7 +10,7 @@ from agents.train_sft import Options as SFTOptions
 from agents.train_sft import demonstrations
 from agents.train_sft import train as train_sft
 from backbones.backbone import Backbone
-from backbones.vision import ImagePrompt
+from backbones.model.vision import ImagePrompt
 from envs.corpora.records import LabelledRecord, Record, image_of
 from envs.registry import env_id, text_tasks
 from envs.turn import Turn

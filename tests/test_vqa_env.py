@@ -28,8 +28,8 @@ from envs.vqav2.files.folders import SOURCES
 from envs.vqav2.scenes.corpus import FAMILIES, LEVELS, miniature_vqa
 from envs.vqav2.scenes.written_files import write_files
 from envs.vqav2.task import VQAv2
-from evaluation.baselines.__main__ import Options, print_picture_tables
-from evaluation.baselines.pictures import blind_rows
+from evaluation.baselines.__main__ import Options, print_tables
+from evaluation.baselines.shortcuts import shortcut_means
 from perlhf.errors import DataError, RewardError, UserError
 
 VQA = "perlhf/VQAv2-v0"
@@ -530,7 +530,7 @@ def test_the_text_form_says_what_is_to_be_seen_and_what_people_say():
 def test_the_baselines_are_those_of_the_questions_alone():
     train, test = VQAv2(levels="2"), VQAv2(split="test", levels="2")
     train.records = train.records[:400]
-    rows = dict(blind_rows(train, test, 200, 0))
+    rows = dict(shortcut_means(test.shortcut_scores(train, 200, 0)))
     assert rows["oracle"]["all"]["mean"] == 1.0
     assert rows['always "yes"']["number"]["mean"] == 0.0
     expected = np.mean([vqa_accuracy("yes", record.answers) for record in test.records[:200]])
@@ -548,7 +548,8 @@ def test_the_baselines_are_those_of_the_questions_alone():
 
 
 def test_the_tables_of_files(folder, capsys):
-    print_picture_tables(VQA, Options(env="VQAv2-v0", data=str(folder), prompts=10))
+    tasks = [VQAv2(str(folder), split) for split in ("train", "test")]
+    print_tables(*tasks, Options(env="VQAv2-v0", data=str(folder), prompts=10))
     shown = capsys.readouterr().out
     assert shown.startswith('| policy | all | yes/no | number | other |\n|---|---|---|---|---|\n| always "yes" |')
     assert "| oracle | 1.000 [1.000, 1.000] |" in shown
@@ -566,8 +567,9 @@ def test_questions_without_answers_have_no_tables(tmp_path):
         "vqa_v1_val2014_questions": [{"question_id": i, "image_id": i, "question": "Why?"} for i in numbers],
     }
     (tmp_path / "annotations.json").write_text(json.dumps(content))
+    tasks = [VQAv2(str(tmp_path), split) for split in ("train", "test")]
     with pytest.raises(UserError, match="has questions that nobody answered"):
-        print_picture_tables(VQA, Options(env="VQAv2-v0", data=str(tmp_path)))
+        print_tables(*tasks, Options(env="VQAv2-v0", data=str(tmp_path)))
 
 
 PAGE = ROOT / "docs" / "tasks" / "vqav2.md"

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from tiny_models import save_seeing_gemma
 
+import evaluation.reproduce.vqa as vqa_tables
 from agents import train_ppo
 from backbones.backbone import Backbone
-from backbones.loading import SHIPPED
+from backbones.model.loading import SHIPPED
+from envs.task import Scored
 from envs.vqav2.task import VQAv2
-from evaluation import vqa_tables
 from evaluation.evaluator import Evaluator
 from evaluation.reproduce.vqa import accuracy_rows, feedback_rows, statement_rows
 from perlhf.run_folder import read_summary
@@ -70,12 +71,12 @@ def test_guesses_without_the_picture_are_of_the_same_questions(summary, monkeypa
     kinds = ["all", *summary["sft"]["groups"]["sampled"]]
     asked = []
 
-    def blind_rows(train, test, count, seed):
+    def shortcut_scores(test, train, count, seed):
         asked.append((train.split, test.split, count))
         for name in ('always "yes"', "the commonest answer", "oracle"):
-            yield name, {kind: {"mean": number / 10} for number, kind in enumerate(kinds)}
+            yield Scored(name, [number / 10 for number in range(len(kinds))], [[kind] for kind in kinds])
 
-    monkeypatch.setattr(vqa_tables, "blind_rows", blind_rows)
+    monkeypatch.setattr(VQAv2, "shortcut_scores", shortcut_scores)
     rows = vqa_tables.question_rows(summary)
     assert asked == [("train", "test", 8)]
     assert rows[2:] == [f"| the commonest answer | {' | '.join(f'{i / 10:.3f}' for i in range(len(kinds)))} |"]

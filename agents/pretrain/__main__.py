@@ -27,7 +27,7 @@ from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import PictureBatches, picture_golds
 from agents.pretrain.texts import CORPORA, Corpus, Document
 from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from envs.vqav2.lessons import lessons
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch

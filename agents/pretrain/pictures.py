@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from backbones.backbone import Backbone
 from backbones.generate import generate
-from backbones.vision import Vision
+from backbones.model.vision import Vision
 from envs.vqav2.lessons import Lesson
 from envs.vqav2.task import VQAv2
 

@@ -1,6 +1,9 @@
-"""A KV cache that writes each token's keys and values where they belong, instead of copying all before them.
+"""Growing cache: writes each token's keys and values where they belong, instead of copying all before them.
 
 transformers' own joins the old and the new tensor at each token, which is much of what sampling costs a small model.
+
+Patched: `layers` of one `DynamicCache`, which get a subclass of `DynamicLayer`, for as long as that cache lives. It
+relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq_length` of that class.
 """
 
 from torch import Tensor

@@ -1,7 +1,10 @@
-"""The top layer's MLP at the positions that are read, and at no other.
+"""Top MLP: runs the top layer's MLP at the positions that are read, and at no other.
 
 Above the top layer only response positions are read, or the last token of a row. Attention needs the others' keys and
 values, but the MLP takes each position for itself, and is most of a layer. What it would give elsewhere is 0 instead.
+
+Patched: a forward pre-hook and a forward hook on the MLP, for the length of one forward. They rely on the layer calling
+a child `mlp` with one tensor (B, L, hidden) and adding what it returns; a model is asked once whether it does.
 """
 
 from collections.abc import Iterator
@@ -13,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.loading import decoder_layers
+from backbones.model.anatomy import decoder_layers
+from backbones.model.tokens import Where
 
-# Of (B, L, ...) tensors, as slices or index tensors: rows and columns.
-Where = tuple[slice | Tensor, slice | Tensor]
+# The MLP of each model that allows it; None of one that does not.
 _known: WeakKeyDictionary[PreTrainedModel, nn.Module | None] = WeakKeyDictionary()
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from envs.spaces import has_lone_surrogate
+from envs.corpora.surrogates import has_lone_surrogate
 from perlhf.errors import DataError
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from envs.corpora.jsonl import STRICT, json_faults, read_jsonl, text_field
 from envs.corpora.records import Content, LabelledRecord, content_of
 from envs.corpora.splits import hashed_split
-from envs.spaces import has_lone_surrogate
+from envs.corpora.surrogates import has_lone_surrogate
 from envs.taskmaster.turns import MAX_DEPTH, render_context, render_turn
 from perlhf.errors import DataError
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from envs.uinav.actions import Action
-from envs.uinav.device import Goal
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Goal
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 from envs.uinav.phone.words import SENTENCES, SUBJECTS, full_name, pick
-from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
 
 _NUMBERED = re.compile(r"([0-9]+ )(.*)", re.DOTALL)
 _JITTER = 4  # pixels

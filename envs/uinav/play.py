@@ -14,8 +14,7 @@ import gymnasium as gym
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
-from envs.uinav.drawing.film import save_film
-from envs.uinav.drawing.filming import Film, check_path
+from envs.uinav.drawing.film import Film, check_film_path, save_film
 from envs.uinav.task import UINav
 from perlhf.errors import run_command
 from perlhf.options import option, parse_options
@@ -36,7 +35,7 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m envs.uinav.play")
     if options.film:
-        check_path(options.film)  # before anything is played, not after
+        check_film_path(options.film)  # before anything is played, not after
     env = gym.make("perlhf/UINav-v0", templates=[options.task], apps=options.apps, split="test", render_mode="human")
     player = env.unwrapped
     assert isinstance(player, TaskEnv)

@@ -1,59 +1,36 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from envs.corpora.splits import SPLITS
-from envs.task import Played, Task
+from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
-from envs.uinav.actions import Action, ActionError, parse_action
-from envs.uinav.device import Device, DeviceError, Ending, Goal
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.random_policies import random_action
+from envs.uinav.feedback.shortcuts import template_catalogue, trick_scores
+from envs.uinav.feedback.steps import UISteps
+from envs.uinav.interface.actions import Action, ActionError, parse_action
+from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
+from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
 from envs.uinav.phone.app import find_template
-from envs.uinav.phone.setup import make_phone
+from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
-from envs.uinav.screen import HEIGHT, WIDTH, Screen
 from perlhf.errors import UserError, did_you_mean
 
 _MAX_STEPS = 20
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
-
-
-class Episode(NamedTuple):
-    """An episode as it stands.
-
-    Attributes:
-        seed: that it was drawn from.
-        options: of the reset that began it.
-        goal: what is to be done.
-        state: of the device.
-        responses: all so far.
-        history: the actions of the last ones, as text.
-        problem: why the last one had no effect.
-        ending: how it ended, or None.
-        prompt: what the policy is shown; its picture is made from the rest when it is asked for.
-    """
-
-    seed: int
-    options: Mapping[str, Any]
-    goal: Goal
-    state: Any
-    responses: tuple[str, ...] = ()
-    history: tuple[str, ...] = ()
-    problem: str = ""
-    ending: Ending | None = None
-    prompt: str = ""
 
 
 class UINav(Task):
@@ -110,7 +87,9 @@ class UINav(Task):
         "kl_coef": 1.0, "clip_range_vf": 5.0, "max_new_tokens": 48,
     }  # fmt: skip
     shipped_backbone = "tiny-uinav"
+    max_steps: int
     success_at: ClassVar[float] = 1.0
+    on_screen = True
     reset_options = frozenset({"template", "feasible", "seed"})
 
     def __init__(
@@ -342,6 +321,28 @@ class UINav(Task):
         if self.recordings is not None:
             return (name,)
         return (name, "unseen templates" if self.known[name][1].held_out else "seen templates")
+
+    def feedback(self) -> UISteps:
+        return UISteps(self)
+
+    def single_steps(self, count: int) -> UISteps:
+        """On the phone in `count` states, those after a mistake included; of recordings all, where the recorded step
+        alone is right.
+        """
+        return UISteps(self, count if self.recordings is None else None)
+
+    def frame(self, state: Episode, response: str) -> np.ndarray:
+        """The screen that a response is said to, with where the finger is."""
+        played = self.play(state, response)
+        return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
+
+    def catalogue(self) -> Catalogue:
+        if self.recordings is not None:
+            raise UserError("tables of tricks are of the simulated phone, data 'miniature'; these are recordings.")
+        return template_catalogue(self)
+
+    def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
+        return trick_scores(self, count, seed)
 
     def state_to_json(self, state: Episode) -> Any:
         return {

@@ -1,23 +1,25 @@
 """`VQAAnswers`: answers to picture questions, and what people make of them: what SFT and reward models learn from."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from envs.corpora.records import LabelledRecord, Record
 from envs.corpora.splits import SPLITS
-from envs.text_task import TextTask
+from envs.feedback import Feedback
 from envs.turn import Turn
-from envs.vqav2.task import VQAv2
 from perlhf.errors import UserError
+
+if TYPE_CHECKING:  # the task makes its feedback
+    from envs.vqav2.task import VQAv2
 
 _SEED = 20150503
 _TRIES = 100  # of two answers that differ in accuracy
 Answered = LabelledRecord | Record
 
 
-class VQAAnswers(TextTask):
+class VQAAnswers(Feedback):
     """A `VQAv2` task as records of the kind that its option `feedback` names, one for each question.
 
     "labels": a beginner's answer, labelled with VQA's accuracy, from 0 to 1. "pairs": two such answers of which people
@@ -31,11 +33,12 @@ class VQAAnswers(TextTask):
         UserError: nobody answered them.
     """
 
-    def __init__(self, task: VQAv2) -> None:
-        self.task, self.data, self.split = task, task.data, task.split
+    def __init__(self, task: "VQAv2") -> None:
         if not task.records[0].answers:
             raise UserError(f"{task.data} has no answers, so there is nothing to learn from.")
-        self.records = _Lazily(len(task.records), self._labelled if task.feedback == "labels" else self._pair)
+        self.task = task
+        make = self._labelled if task.feedback_kind == "labels" else self._pair
+        super().__init__(task.data, task.split, _Lazily(len(task.records), make))
 
     def _labelled(self, index: int) -> LabelledRecord:
         answer = self.plausible_action(index, self._rng(index))

@@ -1,6 +1,6 @@
 """`VQAv2`: an episode is one question on one picture, answered in a few words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -9,17 +9,20 @@ import numpy as np
 
 from envs.corpora.images import letterbox
 from envs.corpora.splits import SPLITS
-from envs.task import Task
-from envs.text_task import data_name, drawn_index
+from envs.feedback import drawn_index
+from envs.task import Scored, Task
+from envs.text_task import data_name
 from envs.turn import Turn
 from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.answers import VQAAnswers
 from envs.vqav2.card import draw_answer, write_answer
 from envs.vqav2.questions import FolderQuestions, MiniatureQuestions, PictureQuestion, PictureQuestions
 from envs.vqav2.scenes.corpus import LEVELS, miniature_vqa
 from envs.vqav2.scenes.picture import LARGEST, SMALLEST
+from envs.vqav2.shortcuts import blind_scores, tables_by_type
 from perlhf.errors import UserError, did_you_mean
 
-FEEDBACK = ("labels", "pairs")  # kinds of record of `envs.vqav2.answers`
+FEEDBACK = ("labels", "pairs")  # kinds of record of `VQAAnswers`
 _CACHED_BYTES, _CACHED = 64 * 2**20, 64  # of pictures of a task; but always so many
 
 
@@ -91,7 +94,7 @@ class VQAv2(Task):
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
         self.data, self.split, self.image_size = data_name(data), split, _checked_size(image_size)
-        self.feedback, self.image_shape = feedback, (self.image_size, self.image_size, 3)
+        self.feedback_kind, self.image_shape = feedback, (self.image_size, self.image_size, 3)
         self.records = self._questions(levels)
         fitting = _CACHED_BYTES // (3 * self.image_size**2)
         self._shown = lru_cache(maxsize=max(_CACHED, fitting))(self._read)
@@ -150,6 +153,20 @@ class VQAv2(Task):
     def groups(self, state: int) -> Sequence[str]:
         """Its answer type; of the miniature data its level too, and whether training has such combinations."""
         return tuple(self.records[state].meta["groups"])
+
+    def first_states(self, n: int) -> list[int]:
+        """The first n questions."""
+        return list(range(min(n, len(self.records))))
+
+    def feedback(self) -> VQAAnswers:
+        return VQAAnswers(self)
+
+    def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
+        assert isinstance(train, VQAv2)
+        return blind_scores(train, self, count, seed)
+
+    def group_tables(self, groups: Sequence[str]) -> list[list[str]]:
+        return tables_by_type(groups)
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The picture as large as fits, the question, people's answers, and the policy's in the colour of its gold."""

@@ -8,18 +8,13 @@ Prints the tables of the task's page in docs/tasks/.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 
-from envs.core import task_class
 from envs.corpora.records import AnyRecord, LabelledRecord, Record
-from envs.registry import env_id, env_options, task_of, text_tasks
-from envs.text_task import TextTask
-from envs.uinav.task import UINav
-from envs.vqav2.files.vqa import ANSWER_TYPES
-from envs.vqav2.task import VQAv2
-from evaluation.baselines.pictures import blind_rows
-from evaluation.baselines.ui import template_rows, trick_rows
+from envs.feedback import Feedback, Trick
+from envs.registry import env_id, env_options, task_of
+from envs.task import Task
+from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
 from evaluation.reward_models import label_baselines, label_ceiling, majority_accuracy
 from perlhf.errors import UserError, run_command
@@ -44,65 +39,58 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
     full_id = env_id(options.env)
-    kind = task_class(gym.spec(full_id).kwargs["task"])
-    if issubclass(kind, UINav):
-        print_ui_tables(full_id, options)
-    elif issubclass(kind, VQAv2):
-        print_picture_tables(full_id, options)
-    else:
-        print_text_tables(full_id, options)
-
-
-def print_ui_tables(full_id: str, options: Options) -> None:
-    """The templates of a UI task, and what tricks reach."""
-    if options.data != "miniature":
-        raise UserError(f"--data {options.data}: the tables of {full_id} are of the simulated phone, 'miniature'.")
-    task = task_of(full_id, **env_options(full_id, options.env_options), split="test")
-    assert isinstance(task, UINav)
-    print("| app | template | a goal | oracle's steps | |\n|---|---|---|---|---|")
-    for row in template_rows(task):
-        print(f"| {' | '.join(row)} |")
-    print("\n| policy | success rate |\n|---|---|")
-    for name, success in trick_rows(task, options.prompts, options.seed):
-        print(f"| {name} | {show(success)} |")
-
-
-def print_picture_tables(full_id: str, options: Options) -> None:
-    """VQA accuracy of policies that see no picture: over all and by answer type, then by what else groups questions."""
     given = {**env_options(full_id, options.env_options), "data": options.data}
     train, test = (task_of(full_id, **given, split=split) for split in ("train", "test"))
-    assert isinstance(train, VQAv2)
-    assert isinstance(test, VQAv2)
-    rows = dict(blind_rows(train, test, options.prompts, options.seed))
-    groups = next(iter(rows.values()))
-    types = [name for name in ("all", *ANSWER_TYPES, "true/false") if name in groups]
-    print_means(rows, types)
-    if others := [name for name in groups if name not in types]:
+    print_tables(train, test, options)
+
+
+def print_tables(train: Task, test: Task, options: Options) -> None:
+    """What there is to do, and what tricks reach of it; of a text task what predicts its labels, too."""
+    if (catalogue := test.catalogue()) is not None:
+        print_head(*catalogue.head)
+        for row in catalogue.rows:
+            print_row(*row)
         print()
-        print_means(rows, others)
+    scores = test.shortcut_scores(train, options.prompts, options.seed)
+    if scores is None:
+        print_text_tables(train, test, options)
+        return
+    rows = dict(shortcut_means(scores))
+    for number, columns in enumerate(test.group_tables([*next(iter(rows.values()))])):
+        if number:
+            print()
+        print_head("policy", *columns)
+        for name, means in rows.items():
+            print_row(name, *(show(means[column]) for column in columns))
 
 
-def print_means(rows: Mapping[str, Mapping[str, Interval]], columns: Sequence[str]) -> None:
-    """A table of some of the groups of each policy."""
-    print(f"| policy | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
-    for name, means in rows.items():
-        print(f"| {name} | {' | '.join(show(means[column]) for column in columns)} |")
+def print_head(*names: str) -> None:
+    """The head of a table."""
+    print_row(*names)
+    print("|---" * len(names) + "|")
 
 
-def print_text_tables(full_id: str, options: Options) -> None:
+def print_row(*cells: str) -> None:
+    """A row of a table."""
+    print(f"| {' | '.join(cells)} |")
+
+
+def print_text_tables(train_task: Task, test_task: Task, options: Options) -> None:
     """What tricks reach of gold, and what predicts the labels."""
-    train, test = text_tasks(full_id, options.env_options, options.data, ("train", "test"))
+    train, test = train_task.feedback(), test_task.feedback()
+    if train is None or test is None:
+        raise UserError(f"{options.env} has no tricks and no records of prompts and responses to compare.")
     count = min(options.prompts, len(test.records))
-    if test.miniature is not None:
-        print("| policy | gold | words |\n|---|---|---|")
-        for name, gold, words in policies(test, count, options.seed):
-            print(f"| {name} | {show(gold)} | {words:.1f} |")
+    if shortcuts := test.shortcuts():
+        print_head("policy", "gold", "words")
+        for name, gold, words in policies(test, shortcuts, count, options.seed):
+            print_row(name, show(gold), f"{words:.1f}")
         print()
     if pairs := pairs_of(test.records[:count]):
         print_predictors(pairs_of(train.records[:FITTED]), pairs, label_ceiling(test, pairs))
         print_repeated(pairs_of(train.records), pairs)
     labelled = labelled_of(test.records[:count])
-    if test.miniature is None and not pairs and not labelled:
+    if not shortcuts and not pairs and not labelled:
         raise UserError(f"{options.data} has no judge, no preference pairs and no labels: there is nothing to compare.")
     if labelled:
         print_label_predictors(labelled_of(train.records[:FITTED]), labelled, label_ceiling(test, labelled))
@@ -153,11 +141,13 @@ def repeated(train: Sequence[Record], test: Sequence[Record]) -> dict[str, Inter
     return group_means([record.chosen in known for record in test], groups)
 
 
-def policies(task: TextTask, count: int, seed: int) -> list[tuple[str, Interval, float]]:
-    """Name, gold and mean words of each shortcut on the first `count` records, and of the oracle."""
+def policies(
+    task: Feedback, shortcuts: Mapping[str, Trick], count: int, seed: int
+) -> list[tuple[str, Interval, float]]:
+    """Name, gold and mean words of each of the shortcuts on the first `count` records, and of the oracle."""
     rng = np.random.default_rng(seed)
     rows = []
-    for name, answer in {**task.shortcuts(), "oracle": lambda index, rng: task.oracle(index)}.items():
+    for name, answer in {**shortcuts, "oracle": lambda index, rng: task.oracle(index)}.items():
         texts = [answer(index, rng) for index in range(count)]
         golds = [float(task.judge(task.turn(index, text)) or 0.0) for index, text in enumerate(texts)]
         rows.append((name, bootstrap_mean(golds), float(np.mean([len(text.split()) for text in texts]))))

@@ -1,12 +1,14 @@
-"""Episodes as pictures: the screens of a phone side by side, or one after another."""
+"""Makes pictures of episodes: the screens of a phone side by side, or one after another."""
 
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from envs.task import Task
 from envs.uinav.drawing import lettering
 from envs.uinav.drawing.appearance import write
 from envs.uinav.drawing.paint import blank, paste, slab, stamp
@@ -19,6 +21,27 @@ _BEZEL, _RAIL, _ACCENT = (30, 31, 35), (222, 221, 216), (47, 93, 168)
 _EDGE, _GAP, _CAPTION = 7, 22, 46  # pixels: of the bezel, around a phone, and of what is written below it
 _SIZE, _PITCH, _LAST = 15, 19, 2.5  # of captions; and how much longer the last frame of an animation stays
 _COLOURS = 160  # of a frame of an animation
+
+
+class Film:
+    """Collects the screens of an episode as they were when each action was said, with where the finger was."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.frames: list[np.ndarray] = []
+        self.captions: list[str] = []
+
+    def add(self, state: Any, action: str) -> None:
+        """Adds the screen that is shown and the action that is said to it."""
+        self.frames.append(self.task.frame(state, action))
+        self.captions.append(action)
+
+
+def check_film_path(path: str) -> None:
+    """Refuses a path that a film could not be written to; UserError."""
+    film_kind(path)
+    if not Path(path).parent.is_dir():
+        raise UserError(f"--film {path}: there is no folder {Path(path).parent}; make it first.")
 
 
 def filmstrip(frames: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Image:

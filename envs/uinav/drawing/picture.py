@@ -10,7 +10,7 @@ from envs.uinav.drawing.glyphs import glyph
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
 from envs.uinav.drawing.sprites import sprite
-from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 
 _CONTAINERS = frozenset({"bar", "list", "foot", "dialog", "keyboard", "screen"})
 _TAP, _MARK = (255, 84, 60), (255, 214, 10)

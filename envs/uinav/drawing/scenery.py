@@ -8,7 +8,7 @@ from envs.uinav.drawing.appearance import SMALL, TINY, TITLE, disc, ground_of, i
 from envs.uinav.drawing.glyphs import GLYPHS, glyph
 from envs.uinav.drawing.paint import blank, paste, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, app_colour, ink_on, mix, theme_of
-from envs.uinav.screen import HEIGHT, WIDTH
+from envs.uinav.interface.screen import HEIGHT, WIDTH
 
 STATUS, BAR_END, NAVIGATION = 20, 60, 488  # rows where the bars end or begin
 CLOCK = "9:41"

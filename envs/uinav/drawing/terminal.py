@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from envs.uinav.screen import Element, Screen
+from envs.uinav.interface.screen import Element, Screen
 
 _CONTAINERS = frozenset({"bar", "list", "foot", "dialog", "keyboard", "screen"})
 _KEYS = "qwertyuiop asdfghjkl zxcvbnm"

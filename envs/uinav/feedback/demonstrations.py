@@ -5,21 +5,25 @@ response to each is the oracle's (DAgger, arXiv 1011.0686).
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.uinav.actions import ActionError
-from envs.uinav.device import Ending
 from envs.uinav.feedback.mistakes import mistake
 from envs.uinav.feedback.progress import steps_left
 from envs.uinav.feedback.random_policies import random_action
-from envs.uinav.task import Episode, UINav
+from envs.uinav.interface.actions import ActionError
+from envs.uinav.interface.device import Ending
+from envs.uinav.interface.episode import Episode
+
+if TYPE_CHECKING:  # the task stands on this module
+    from envs.uinav.task import UINav
 
 STRAYS = 0.15  # share of the steps that are not the oracle's
 _FAR = 40  # actions that the oracle may need from where it was led astray
 
 
-def visited(task: UINav, rng: np.random.Generator, strays: float = STRAYS) -> Iterator[Episode]:
+def visited(task: "UINav", rng: np.random.Generator, strays: float = STRAYS) -> Iterator[Episode]:
     """Endless states, episode by episode, from each of which the oracle reaches the goal."""
     while True:
         episode: Episode | None = task.start(rng, {})
@@ -28,7 +32,7 @@ def visited(task: UINav, rng: np.random.Generator, strays: float = STRAYS) -> It
             episode = _after(task, episode, rng, strays)
 
 
-def _after(task: UINav, episode: Episode, rng: np.random.Generator, strays: float) -> Episode | None:
+def _after(task: "UINav", episode: Episode, rng: np.random.Generator, strays: float) -> Episode | None:
     """The state after the oracle's action or another; None where the episode is over or the goal out of reach."""
     astray = rng.random() < strays
     after, ended = task.advance(episode, stray(task, episode, rng) if astray else task.oracle(episode))
@@ -37,7 +41,7 @@ def _after(task: UINav, episode: Episode, rng: np.random.Generator, strays: floa
     return None if astray and not reachable(task, after) else after
 
 
-def stray(task: UINav, episode: Episode, rng: np.random.Generator) -> str:
+def stray(task: "UINav", episode: Episode, rng: np.random.Generator) -> str:
     """A mistake near what is right, or anything at all."""
     screen = task.device.screen(episode.state)
     if rng.random() < 0.5:
@@ -45,12 +49,12 @@ def stray(task: UINav, episode: Episode, rng: np.random.Generator) -> str:
     return task.said(mistake(task.device.oracle(episode.state, episode.goal), screen, episode.goal, rng), episode)
 
 
-def reachable(task: UINav, episode: Episode) -> bool:
+def reachable(task: "UINav", episode: Episode) -> bool:
     """Whether the oracle reaches the goal from here."""
     return steps_left(task.device, episode, _FAR) < _FAR
 
 
-def is_right(task: UINav, episode: Episode, response: str) -> bool:
+def is_right(task: "UINav", episode: Episode, response: str) -> bool:
     """Whether a response is right here: what was recorded, or on the phone what brings the goal nearer or reaches it.
 
     Nearer is by the oracle's count of the actions that are left.
@@ -69,7 +73,7 @@ def is_right(task: UINav, episode: Episode, response: str) -> bool:
 
 
 def demonstrations(
-    task: UINav, rng: np.random.Generator, strays: float = STRAYS, mistakes: float = 0.0
+    task: "UINav", rng: np.random.Generator, strays: float = STRAYS, mistakes: float = 0.0
 ) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response): the oracle's response, or with a chance of `mistakes` a wrong one."""
     for episode in visited(task, rng, strays):

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from envs.uinav.actions import DIRECTIONS, Action
-from envs.uinav.device import Goal
 from envs.uinav.feedback.random_policies import APPS
-from envs.uinav.screen import Element, Screen
+from envs.uinav.interface.actions import DIRECTIONS, Action
+from envs.uinav.interface.device import Goal
+from envs.uinav.interface.screen import Element, Screen
 
 _T = TypeVar("_T")
 _ABLE = {"click": "clickable", "type": "editable", "long_press": "long_clickable"}

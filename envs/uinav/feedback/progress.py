@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from envs.uinav.actions import Action
-from envs.uinav.device import Device, Ending
-from envs.uinav.screen import Screen
-from envs.uinav.task import Episode
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Device, Ending
+from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.screen import Screen
 
 LONGEST = 12  # steps that are counted
 

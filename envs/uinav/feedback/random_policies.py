@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from envs.uinav.actions import DIRECTIONS, Action
-from envs.uinav.device import Goal
-from envs.uinav.screen import Screen
+from envs.uinav.interface.actions import DIRECTIONS, Action
+from envs.uinav.interface.device import Goal
+from envs.uinav.interface.screen import Screen
 
-Beginner = Callable[[Screen, Goal, np.random.Generator], Action]
+RandomPolicy = Callable[[Screen, Goal, np.random.Generator], Action]
 
 _KINDS = ("click", "type", "scroll", "back", "home", "open_app", "wait", "long_press", "done", "infeasible")
 _WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)
@@ -46,7 +46,7 @@ def type_everything(screen: Screen, goal: Goal, rng: np.random.Generator) -> Act
 
 
 # Tricks by name, each of which reaches almost no goal.
-TRICKS: dict[str, Beginner] = {
+TRICKS: dict[str, RandomPolicy] = {
     "random": random_action,
     "always done": lambda screen, goal, rng: Action("done"),
     "done with a value of the goal": lambda screen, goal, rng: Action("done", 0, _value(goal, rng)),

@@ -2,25 +2,28 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from envs.corpora.records import LabelledRecord
 from envs.corpora.splits import SPLITS
-from envs.text_task import TextTask
+from envs.feedback import StepFeedback
 from envs.turn import Turn
-from envs.uinav.actions import Action
-from envs.uinav.feedback.demonstrations import is_right, visited
+from envs.uinav.feedback.demonstrations import is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, elsewhere, skipping, too_soon
 from envs.uinav.feedback.progress import ahead
-from envs.uinav.task import Episode, UINav
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.episode import Episode
+
+if TYPE_CHECKING:  # the task makes its feedback
+    from envs.uinav.task import UINav
 
 STATES = {"train": 8000, "validation": 700, "test": 700}  # on the phone; of recordings all
 _HARD = 0.5  # share of the states in training with a third wrong response
 
 
-class UISteps(TextTask):
+class UISteps(StepFeedback):
     """A `UINav` task one step at a time: a record is a state's prompt and one response, labelled 1 where it is right.
 
     To each state there are the right response and two wrong ones, as in arXiv 2403.10704: the same action on another
@@ -37,16 +40,20 @@ class UISteps(TextTask):
         states: what `meta["state"]` of a record numbers.
     """
 
-    def __init__(self, task: UINav, count: int | None = None) -> None:
-        self.task, self.data, self.split = task, "UI steps", task.split
-        rng = np.random.default_rng([20, SPLITS.index(task.split)])
+    task: "UINav"
+
+    def __init__(self, task: "UINav", count: int | None = None) -> None:
+        self.task, self.split = task, task.split  # the responses go by them
+        rng = np.random.default_rng([20, SPLITS.index(task.split)])  # 20: nothing else draws from it
         self.states = list(islice(_states(task, rng), count or _enough(task)))
-        self.records = [r for n, state in enumerate(self.states) for r in self._labelled(n, state, rng)]
+        records = [r for n, state in enumerate(self.states) for r in self._labelled(n, state, rng)]
+        super().__init__("UI steps", task.split, records)
 
     def _labelled(self, number: int, state: Episode, rng: np.random.Generator) -> Iterator[LabelledRecord]:
         image = self.task.turn(state).image
         for response in self._responses(state, rng):
-            yield labelled(self.task, state, response, image, number)
+            record = self.label(state, response, image)
+            yield record._replace(meta={**record.meta, "state": number})
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
@@ -83,32 +90,28 @@ class UISteps(TextTask):
     def _state(self, index: int) -> Episode:
         return self.states[self.records[index].meta["state"]]
 
+    def label(self, state: Episode, response: str, image: np.ndarray | None) -> LabelledRecord:
+        meta: dict[str, Any] = {"groups": list(self.task.groups(state))}
+        if image is not None:
+            meta["image"] = image
+        return LabelledRecord(state.prompt, response, float(is_right(self.task, state, response)), meta)
 
-def labelled(
-    task: UINav, state: Episode, response: str, image: np.ndarray | None, number: int | None = None
-) -> LabelledRecord:
-    """A response in a state with its label, 1 where it is right.
+    def goes_on(self, state: Episode) -> bool:
+        return self.task.recordings is not None or reachable(self.task, state)
 
-    Args:
-        task: whose state it is.
-        state: what was shown.
-        response: to it.
-        image: what was shown as pixels; all records of a state share it.
-        number: of the state, where it has one.
-    """
-    meta: dict[str, Any] = {"groups": list(task.groups(state))}
-    if number is not None:
-        meta["state"] = number
-    if image is not None:
-        meta["image"] = image
-    return LabelledRecord(state.prompt, response, float(is_right(task, state, response)), meta)
+    def playable(self) -> "UISteps | None":
+        """Itself, on the phone; a recording ends with the first step that is not the recorded one, so few go far."""
+        return self if self.task.recordings is None else None
+
+    def endings(self) -> "Endings | None":
+        return Endings(self.task) if self.task.recordings is None else None
 
 
-def _enough(task: UINav) -> int | None:
+def _enough(task: "UINav") -> int | None:
     return STATES[task.split] if task.recordings is None else None
 
 
-def _states(task: UINav, rng: np.random.Generator) -> Iterator[Episode]:
+def _states(task: "UINav", rng: np.random.Generator) -> Iterator[Episode]:
     """States of the phone without end, or all steps of all recordings."""
     if task.recordings is None:
         yield from visited(task, rng)
@@ -126,6 +129,9 @@ class Endings(UISteps):
     In a state where the episode is rightly ended that response and a wrong one; in others one that ends it too soon.
     UINav (arXiv 2312.10170) has such a second model to judge the episodes of the first.
     """
+
+    def playable(self) -> None:
+        return None
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         action = self.task.device.oracle(state.state, state.goal)

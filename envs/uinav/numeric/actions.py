@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.uinav.actions import Action
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.screen import Element, Screen
 from envs.uinav.phone.app import HOME, app_of
 from envs.uinav.phone.oracle import plain
-from envs.uinav.screen import Element, Screen
 from perlhf.errors import UserError
 
 MAX_ELEMENTS, MAX_VALUES = 16, 4

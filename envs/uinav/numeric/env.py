@@ -14,12 +14,13 @@ from envs.entry_points import quoted
 from envs.reward_spec import RewardSpec
 from envs.uinav.feedback.progress import steps_left
 from envs.uinav.feedback.random_policies import random_action
+from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.screen import Screen
 from envs.uinav.numeric.actions import SHAPE, NotInNumbersError, from_numbers, masks, to_numbers
 from envs.uinav.numeric.features import features, observation_space, ranked, read_goal
 from envs.uinav.phone.app import app_of
 from envs.uinav.phone.device import PhoneDevice
-from envs.uinav.screen import Screen
-from envs.uinav.task import Episode, UINav
+from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
 _TASK = "envs.uinav.task:UINav"

@@ -8,9 +8,9 @@ from zlib import crc32
 import numpy as np
 from gymnasium import spaces
 
+from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.screen import ANDROID_CLASSES, HEIGHT, WIDTH, Element, Screen
 from envs.uinav.numeric.actions import KINDS, MAX_ELEMENTS, MAX_VALUES, kind_number
-from envs.uinav.screen import ANDROID_CLASSES, HEIGHT, WIDTH, Element, Screen
-from envs.uinav.task import Episode
 
 ELEMENT_KINDS = tuple(ANDROID_CLASSES)[:12]  # those of leaves; the others are containers
 FLAGS = ("clickable", "editable", "checkable", "checked", "focused", "enabled", "long_clickable")

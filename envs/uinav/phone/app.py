@@ -11,7 +11,7 @@ from envs.uinav.phone.words import seeded
 from perlhf.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from envs.uinav.actions import Action
+    from envs.uinav.interface.actions import Action
     from envs.uinav.phone.oracle import Hands
     from envs.uinav.phone.state import Phone
     from envs.uinav.phone.widgets import Widget

@@ -5,8 +5,9 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from envs.uinav.actions import Action
-from envs.uinav.device import Ending, Goal, Performed
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Ending, Goal, Performed
+from envs.uinav.interface.screen import Screen
 from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
@@ -14,7 +15,6 @@ from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
 from envs.uinav.phone.widgets import Named
 from envs.uinav.phone.words import POPUPS, seeded
-from envs.uinav.screen import Screen
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
@@ -63,7 +63,7 @@ class State:
 
 
 class PhoneDevice:
-    """The phone of this package, see `envs.uinav.device.Device`.
+    """The phone of this package, see `envs.uinav.interface.device.Device`.
 
     Args:
         apps: names of the apps on it.
@@ -111,7 +111,7 @@ class PhoneDevice:
         return state.text
 
     def perform(self, state: State, action: Action) -> Performed:
-        """See `envs.uinav.device.Device.perform`."""
+        """See `envs.uinav.interface.device.Device.perform`."""
         widget = None
         if action.element:
             front = state.page.front

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from envs.uinav.interface.screen import WIDTH, Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import Named, Widget, button, icon, key, text
-from envs.uinav.screen import WIDTH, Box, Element, Screen, framed
 
 
 def hide_keyboard(phone: Phone) -> Phone:

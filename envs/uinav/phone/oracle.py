@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from envs.uinav.actions import Action
-from envs.uinav.device import Ending, Goal
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Ending, Goal
 from envs.uinav.phone.app import Route, Template, app_of
 from envs.uinav.phone.layout import Arranged, sorted_out, stacked, widgets, window
 from envs.uinav.phone.state import Phone

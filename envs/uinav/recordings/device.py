@@ -18,13 +18,13 @@ from PIL import Image
 from envs.corpora.images import read_image
 from envs.corpora.records import Content
 from envs.corpora.splits import Source, hashed_split, read_split
-from envs.uinav.actions import Action
-from envs.uinav.device import Ending, Goal, Performed
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Ending, Goal, Performed
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 from envs.uinav.phone.oracle import plain
 from envs.uinav.recordings.files import read_trajectories
 from envs.uinav.recordings.screen import label_of, on_canvas, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
-from envs.uinav.screen import HEIGHT, WIDTH, Box, Element, Screen
 from perlhf.errors import DataError, UserError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Position(NamedTuple):
 
 
 class RecordedDevice:
-    """Recordings, see `envs.uinav.device.Device`.
+    """Recordings, see `envs.uinav.interface.device.Device`.
 
     Args:
         trajectories: to be drawn from; each must be playable, see `playable`.
@@ -97,7 +97,7 @@ class RecordedDevice:
         return np.array(image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
 
     def perform(self, state: Position, action: Action) -> Performed:
-        """See `envs.uinav.device.Device.perform`."""
+        """See `envs.uinav.interface.device.Device.perform`."""
         told, chosen = str(action), None
         shot, numbers = self._shot(state), self._shown(state)
         if action.kind in POINTING:

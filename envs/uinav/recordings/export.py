@@ -1,19 +1,21 @@
 """What the phone's oracle does, as trajectories that `envs.uinav.recordings.files` writes and UINav replays."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from envs.uinav.actions import Action
-from envs.uinav.device import Ending, Goal
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Ending, Goal
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, point_on
-from envs.uinav.screen import HEIGHT, WIDTH, Screen
-from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
+if TYPE_CHECKING:  # the task stands on this folder
+    from envs.uinav.task import UINav
 
-def export_oracle(task: UINav, count: int, rng: np.random.Generator) -> Iterator[Trajectory]:
+
+def export_oracle(task: "UINav", count: int, rng: np.random.Generator) -> Iterator[Trajectory]:
     """Yields what the oracle does in as many episodes of a task.
 
     An episode ends with the oracle's last word, or after `task.max_steps`, and then its `success` is False. Its group
@@ -36,7 +38,7 @@ def export_oracle(task: UINav, count: int, rng: np.random.Generator) -> Iterator
         yield Trajectory(goal, tuple(steps), episode.seed, source, goal, None, success)
 
 
-def _played(task: UINav, state: Any, goal: Goal) -> tuple[list[Step], bool]:
+def _played(task: "UINav", state: Any, goal: Goal) -> tuple[list[Step], bool]:
     steps: list[Step] = []
     for _ in range(task.max_steps):
         action = task.device.oracle(state, goal)

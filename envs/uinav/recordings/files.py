@@ -35,9 +35,9 @@ from typing import Any
 from envs.corpora.fields import int_field, limited_text, list_field, mapping_field, shown
 from envs.corpora.jsonl import read_jsonl
 from envs.corpora.records import Content, Skipped, content_of
-from envs.uinav.actions import DIRECTIONS, OTHER_NAMES
+from envs.uinav.interface.actions import DIRECTIONS, OTHER_NAMES
+from envs.uinav.interface.screen import ANDROID_CLASSES, Box, Element
 from envs.uinav.recordings.trajectory import ENDINGS, Move, Shot, Step, Trajectory, complaint, kind_of, merged
-from envs.uinav.screen import ANDROID_CLASSES, Box, Element
 from perlhf.errors import DataError, UserError
 
 MAX_SIDE = 100_000  # pixels of a screen

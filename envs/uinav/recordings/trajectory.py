@@ -7,7 +7,7 @@ arXiv 2406.03679): a recording has points, and the element that is meant by a po
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from envs.uinav.screen import ANDROID_CLASSES, Element
+from envs.uinav.interface.screen import ANDROID_CLASSES, Element
 
 ENDINGS, POINTING = ("done", "infeasible"), ("click", "long_press", "type")
 
@@ -16,7 +16,7 @@ class Move(NamedTuple):
     """What was done at a screen.
 
     Attributes:
-        kind: of `envs.uinav.actions.KINDS`.
+        kind: of `envs.uinav.interface.actions.KINDS`.
         point: (x, y) in the recording's pixels, of a click, long_press or type; None where none was recorded.
         text: what was typed, opened or said, or the direction of a scroll; "" for none.
         accepted: of an answer, the others that are as good.
@@ -35,7 +35,7 @@ class Shot(NamedTuple):
         elements: in reading order, without children; boxes in the recording's own pixels.
         width, height: of the recording, in pixels.
         screenshot: a picture's file name, relative to the trajectory's file; "" for none.
-        app, title, notice, above, below: as in `envs.uinav.screen.Screen`, where they are known.
+        app, title, notice, above, below: as in `envs.uinav.interface.screen.Screen`, where they are known.
     """
 
     elements: tuple[Element, ...]

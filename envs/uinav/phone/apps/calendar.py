@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav.actions import Action
+from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Route, Template, Values, register_app
 from envs.uinav.phone.apps import mail

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from envs.uinav.actions import Action
+from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.oracle import Hands

@@ -21,9 +21,9 @@ from typing import Any
 from envs.corpora.fields import int_field, limited_text, list_field, shown
 from envs.corpora.json_array import read_array, read_text
 from envs.corpora.records import Content, Skipped, content_of
+from envs.uinav.interface.screen import Box, Element
 from envs.uinav.recordings.convert.tfrecord import numbers, parse_example, read_records, texts
 from envs.uinav.recordings.trajectory import Move, Shot, Step, Trajectory, area, complaint, point_on
-from envs.uinav.screen import Box, Element
 from perlhf.errors import DataError
 
 SIDE = 1000  # annotations are in thousandths of the screen

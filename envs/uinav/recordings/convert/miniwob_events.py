@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from envs.uinav.interface.screen import Box, Element
 from envs.uinav.recordings.convert.miniwob_page import HEIGHT, WIDTH, box_of, elements_of, found_in, is_field, nodes_of
 from envs.uinav.recordings.trajectory import Move, Shot, Step, area, meant, point_on
-from envs.uinav.screen import Box, Element
 
 Page = Mapping[str, Any]
 Found = Sequence[tuple[Element, Page]]  # the elements of a page, each with its node

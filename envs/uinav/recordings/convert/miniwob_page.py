@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from envs.corpora.fields import limited_text, shown
+from envs.uinav.interface.screen import Box, Element
 from envs.uinav.recordings.trajectory import area
-from envs.uinav.screen import Box, Element
 from perlhf.errors import DataError
 
 WIDTH, HEIGHT = 160, 210  # of a task's page, pixels

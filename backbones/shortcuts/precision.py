@@ -1,7 +1,10 @@
-"""Numbers of half the size: the frozen weights in bf16, the adapters always in float32.
+"""Precision: holds the frozen weights in numbers of half the size, bf16; adapters are float32 always.
 
 "mixed": linear maps multiply in bf16 (float32 sums inside), and all between them, attention and the log-softmax too, is
 float32. "bf16": everything but adapters and heads. Attention in bf16 is slower than in float32 on a CPU.
+
+Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`, and a forward hook on the embedding
+where it shares its weight with the LM head.
 """
 
 from typing import Any, Literal, get_args

@@ -1,8 +1,9 @@
-"""How a backbone sees: an image is a run of tokens in the prompt, and pixels that travel beside it.
+"""Vision: makes tokens and pixels of images.
 
-A prompt with an image is a list of token ids like any other, so that whatever pads and batches prompts takes both. It
-holds its image as it was shown; pixels are made of it where a batch is made, by the model's own processor, which takes
-a fraction of a forward pass and far less memory than keeping them.
+An image is a run of tokens in the prompt, and pixels that travel beside it. A prompt with an image is a list of token
+ids like any other, so that whatever pads and batches prompts takes both. It holds its image as it was shown; pixels are
+made of it where a batch is made, by the model's own processor, which takes a fraction of a forward pass and far less
+memory than keeping them.
 """
 
 import inspect
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from backbones.loading import BackboneError
+from backbones.model.anatomy import image_token_of
+from backbones.model.loading import BackboneError
 from perlhf.errors import one_line
 
 _IMPOSSIBLE = -1e9  # a logit; -inf would make an entropy of 0 * -inf
@@ -90,12 +92,6 @@ def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[st
     """What a model takes beside `input_ids` (B, L) for the images that rows begin with; nothing for text alone."""
     shown = [prompt for prompt in prompts if isinstance(prompt, ImagePrompt)]
     return shown[0].vision.inputs([prompt.image for prompt in shown], input_ids) if shown else {}
-
-
-def image_token_of(model: PreTrainedModel) -> int | None:
-    """The token that stands for a part of an image; None of a model that sees none."""
-    token: int | None = getattr(model.config, "image_token_id", None)
-    return token
 
 
 def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:

@@ -1,21 +1,29 @@
-"""What a UI task consists of and what it cannot be won by: its templates, and tricks against its own verdict."""
+"""Lists what there is to do on the phone, and scores tricks that must not work there."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.uinav.feedback.random_policies import TRICKS, Beginner
+from envs.task import Catalogue, Scored
+from envs.uinav.feedback.random_policies import TRICKS, RandomPolicy
+from envs.uinav.interface.episode import Episode
 from envs.uinav.phone.device import PhoneDevice
-from envs.uinav.task import Episode, UINav
-from evaluation.metrics import Interval, bootstrap_mean
+
+if TYPE_CHECKING:  # the task stands on this module
+    from envs.uinav.task import UINav
 
 EPISODES = 50  # of each template, to count the oracle's steps
 
 
-def template_rows(task: UINav) -> Iterator[tuple[str, str, str, str, str]]:
-    """App, template, an example of its goal, the oracle's steps (median, least to most) and what else is to say."""
+def template_catalogue(task: "UINav") -> Catalogue:
+    """A row for each template: its app, an example of its goal, the oracle's steps (median, least to most), notes."""
+    return Catalogue(("app", "template", "a goal", "oracle's steps", ""), _template_rows(task))
+
+
+def _template_rows(task: "UINav") -> Iterator[tuple[str, str, str, str, str]]:
     rng = np.random.default_rng(0)
-    for name in drawn(task):
+    for name in drawn_templates(task):
         app, template = task.known[name]
         episodes = [task.start(rng, {"template": name, "feasible": True}) for _ in range(EPISODES)]
         lengths = [steps_of_oracle(task, episode) for episode in episodes]
@@ -25,13 +33,13 @@ def template_rows(task: UINav) -> Iterator[tuple[str, str, str, str, str]]:
         yield app, name, episodes[0].goal.text, steps, ", ".join(notes)
 
 
-def drawn(task: UINav) -> tuple[str, ...]:
+def drawn_templates(task: "UINav") -> tuple[str, ...]:
     """The templates that the task draws from."""
     assert isinstance(task.device, PhoneDevice)
     return task.device.templates
 
 
-def steps_of_oracle(task: UINav, episode: Episode) -> int:
+def steps_of_oracle(task: "UINav", episode: Episode) -> int:
     """How many actions the oracle takes to the end."""
     count, ended = 0, False
     while not ended:
@@ -40,16 +48,15 @@ def steps_of_oracle(task: UINav, episode: Episode) -> int:
     return count
 
 
-def trick_rows(task: UINav, count: int, seed: int) -> Iterator[tuple[str, Interval]]:
-    """Name and success rate of each trick over `count` episodes, as many of each template, and of the oracle."""
-    for name, trick in TRICKS.items():
-        yield name, bootstrap_mean(successes(task, trick, count, seed))
-    yield "oracle", bootstrap_mean(successes(task, None, count, seed))
+def trick_scores(task: "UINav", count: int, seed: int) -> Iterator[Scored]:
+    """Success of each trick, and of the oracle, in `count` episodes: as many of each template."""
+    for name, trick in {**TRICKS, "oracle": None}.items():
+        yield Scored(name, _successes(task, trick, count, seed), [("success rate",)] * count)
 
 
-def successes(task: UINav, trick: Beginner | None, count: int, seed: int) -> list[float]:
+def _successes(task: "UINav", trick: RandomPolicy | None, count: int, seed: int) -> list[float]:
     """1 for each episode that reached its goal, else 0; None plays the oracle."""
-    rng, names = np.random.default_rng(seed), drawn(task)
+    rng, names = np.random.default_rng(seed), drawn_templates(task)
     reached = []
     for number in range(count):
         episode, over = task.start(rng, {"template": names[number % len(names)]}), False

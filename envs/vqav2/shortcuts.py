@@ -1,16 +1,19 @@
-"""What a task of picture questions cannot be won by: answers that look at the question and not at the picture."""
+"""Scores answers that look at the question and not at the picture: what picture questions cannot be won by."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from envs.task import Scored
 from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.files.vqa import ANSWER_TYPES
 from envs.vqav2.questions import PictureQuestion
-from envs.vqav2.scenes.baselines import commonest
-from envs.vqav2.task import VQAv2
-from evaluation.metrics import Interval, group_means
 from perlhf.errors import UserError
+
+if TYPE_CHECKING:  # the task stands on this module
+    from envs.vqav2.task import VQAv2
 
 Answer = Callable[[int, np.random.Generator], str]  # to record i of the test split
 
@@ -21,10 +24,12 @@ KEYS: dict[str, Callable[[PictureQuestion], Hashable]] = {
     "the commonest answer to the very question": lambda record: record.question,
 }
 _FAMILY = "the commonest answer of the question's family"
+# The groups of the first table; "true/false" are NLVR's statements.
+_OVERALL = ("all", *ANSWER_TYPES, "true/false")
 
 
-def blind_rows(train: VQAv2, test: VQAv2, count: int, seed: int) -> Iterator[tuple[str, dict[str, Interval]]]:
-    """Name of each policy and its VQA accuracy on the first `count` test records, over all and by group.
+def blind_scores(train: "VQAv2", test: "VQAv2", count: int, seed: int) -> Iterator[Scored]:
+    """VQA accuracy of each policy on the first `count` test records, over all and by group.
 
     Raises:
         UserError: nobody answered the questions.
@@ -35,12 +40,20 @@ def blind_rows(train: VQAv2, test: VQAv2, count: int, seed: int) -> Iterator[tup
     groups = [["all", *record.meta["groups"]] for record in records]
     for name, answer in answers_of(train, test).items():
         rng = np.random.default_rng(seed)
-        said = [answer(index, rng) for index in range(len(records))]
-        scores = [vqa_accuracy(text, record.answers) for text, record in zip(said, records, strict=True)]
-        yield name, group_means(scores, groups)
+        texts = [answer(index, rng) for index in range(len(records))]
+        golds = [vqa_accuracy(text, record.answers) for text, record in zip(texts, records, strict=True)]
+        yield Scored(name, golds, groups)
 
 
-def answers_of(train: VQAv2, test: VQAv2) -> dict[str, Answer]:
+def tables_by_type(groups: Iterable[str]) -> list[list[str]]:
+    """All and the answer types in one table, what else groups questions in another."""
+    names = list(groups)
+    first = [name for name in _OVERALL if name in names]
+    others = [name for name in names if name not in first]
+    return [first, others] if others else [first]
+
+
+def answers_of(train: "VQAv2", test: "VQAv2") -> dict[str, Answer]:
     """The policies by name; those that learn learn from all training records."""
     learned = train.records[:]
     by_family = "family" in learned[0].meta
@@ -54,7 +67,7 @@ def answers_of(train: VQAv2, test: VQAv2) -> dict[str, Answer]:
     }
 
 
-def _learned(train: list[PictureQuestion], test: VQAv2, key: Callable[[PictureQuestion], Hashable]) -> Answer:
+def _learned(train: list[PictureQuestion], test: "VQAv2", key: Callable[[PictureQuestion], Hashable]) -> Answer:
     best = commonest((key(record), record.meta["answer_type"], record.consensus) for record in train)
 
     def answer(index: int, rng: np.random.Generator) -> str:
@@ -64,7 +77,7 @@ def _learned(train: list[PictureQuestion], test: VQAv2, key: Callable[[PictureQu
     return answer
 
 
-def _random(train: list[PictureQuestion], test: VQAv2) -> Answer:
+def _random(train: list[PictureQuestion], test: "VQAv2") -> Answer:
     """One of the answers that training questions of the type have, each as often as it comes."""
     known: defaultdict[str, list[str]] = defaultdict(list)
     for record in train:
@@ -75,3 +88,17 @@ def _random(train: list[PictureQuestion], test: VQAv2) -> Answer:
         return answers[int(rng.integers(len(answers)))]
 
     return answer
+
+
+def commonest(rows: Iterable[tuple[Hashable, Hashable, str]]) -> Callable[[Hashable, Hashable], str]:
+    """What gives the commonest answer to a key; to a new one the commonest of its type, "" to a new type too.
+
+    Args:
+        rows: (key, type, answer) of each question to learn from.
+    """
+    known: defaultdict[Hashable, Counter[str]] = defaultdict(Counter)
+    for key, kind, answer in rows:
+        known["key", key][answer] += 1
+        known["type", kind][answer] += 1
+    best = {name: counts.most_common(1)[0][0] for name, counts in known.items()}
+    return lambda key, kind: best.get(("key", key), best.get(("type", kind), ""))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from envs.uinav.actions import Action
-from envs.uinav.screen import Screen
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.screen import Screen
 
 
 class Goal(NamedTuple):

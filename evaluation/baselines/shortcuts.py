@@ -1,0 +1,12 @@
+"""Measures what policies reach that know a trick instead of the task."""
+
+from collections.abc import Iterable, Iterator
+
+from envs.task import Scored
+from evaluation.metrics import Interval, group_means
+
+
+def shortcut_means(scores: Iterable[Scored]) -> Iterator[tuple[str, dict[str, Interval]]]:
+    """Yields the name of each policy and its mean gold by group of episodes, with intervals."""
+    for each in scores:
+        yield each.name, group_means(each.golds, each.groups)
