@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from envs.task import Task
     from envs.text_task import TextTask
     from envs.turn import Turn
+else:  # imported when they are first used
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Task": "envs.task",
+            "TaskEnv": "envs.core",
+            "TaskVectorEnv": "envs.core",
+            "TextTask": "envs.text_task",
+            "Turn": "envs.turn",
+        },
+    )
 
 __all__ = ["Task", "TaskEnv", "TaskVectorEnv", "TextTask", "Turn", "register_task"]
-
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "Task": "envs.task",
-        "TaskEnv": "envs.core",
-        "TaskVectorEnv": "envs.core",
-        "TextTask": "envs.text_task",
-        "Turn": "envs.turn",
-    },
-)
 
 
 def register_task(env_id: str, task: str, **options: Any) -> None:

@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from evaluation.finished_run import load_policy
     from evaluation.metrics import Interval, bootstrap_auc, bootstrap_mean
     from evaluation.reward_models import evaluate_reward_model
+else:  # imported when they are first used
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Answers": "evaluation.evaluator",
+            "Evaluator": "evaluation.evaluator",
+            "Interval": "evaluation.metrics",
+            "bootstrap_auc": "evaluation.metrics",
+            "bootstrap_mean": "evaluation.metrics",
+            "evaluate_reward_model": "evaluation.reward_models",
+            "load_policy": "evaluation.finished_run",
+        },
+    )
 
 __all__ = [
     "Answers",
@@ -20,16 +33,3 @@ __all__ = [
     "evaluate_reward_model",
     "load_policy",
 ]
-
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "Answers": "evaluation.evaluator",
-        "Evaluator": "evaluation.evaluator",
-        "Interval": "evaluation.metrics",
-        "bootstrap_auc": "evaluation.metrics",
-        "bootstrap_mean": "evaluation.metrics",
-        "evaluate_reward_model": "evaluation.reward_models",
-        "load_policy": "evaluation.finished_run",
-    },
-)

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from agents.vec_env import make_vec_env
     from backbones.backbone import Backbone
     from rewards.reward_model import RewardModel
+else:  # imported when they are first used
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "PPO": "agents.ppo",
+            "make_vec_env": "agents.vec_env",
+            "Backbone": "backbones.backbone",
+            "RewardModel": "rewards.reward_model",
+        },
+    )
 
 __version__ = "0.1.0"
 __all__ = ["PPO", "Backbone", "RewardModel", "__version__", "make_vec_env"]
-
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "PPO": "agents.ppo",
-        "make_vec_env": "agents.vec_env",
-        "Backbone": "backbones.backbone",
-        "RewardModel": "rewards.reward_model",
-    },
-)

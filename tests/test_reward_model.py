@@ -1,7 +1,6 @@
 """Reward models: the loss, what they learn, and that others can open them."""
 
 import copy
-import gc
 import json
 import math
 import pickle
@@ -19,6 +18,7 @@ from tiny_models import gemma, save_architecture
 from transformers import AutoModelForSequenceClassification
 
 import rewards.bundled
+import rewards.reward_model as reward_model_module
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.forward import log_probs_of
@@ -98,8 +98,6 @@ def test_a_score_with_log_probabilities_is_saved_whole(backbone, tmp_path):
     model.log_prob_weight, model.score_limit = 0.3, 2.5
     model.save(tmp_path)
     before = model(TURNS)
-    del model
-    gc.collect()
     loaded = RewardModel.load(tmp_path, backbone)
     assert (loaded.log_prob_weight, loaded.score_limit) == (0.3, 2.5)
     assert RewardModel.load(tmp_path, backbone)(TURNS) == before
@@ -145,8 +143,6 @@ def test_a_full_model_with_log_probabilities_is_saved_whole(name, tmp_path):
     model.log_prob_weight = 0.2
     before = model(TURNS)
     model.save(tmp_path / "reward")
-    del model
-    gc.collect()
     assert RewardModel.load(tmp_path / "reward", backbone)(TURNS) == pytest.approx(before, abs=1e-5)
 
 
@@ -211,6 +207,39 @@ def test_the_same_folder_is_the_same_model_until_it_is_written_again(backbone, t
     other = fresh(backbone, seed=2)
     other.save(tmp_path)
     assert RewardModel.load(tmp_path)(TURNS) == other(TURNS)
+
+
+def test_a_model_that_another_process_wrote_anew_is_opened_anew(backbone, tmp_path):
+    for name, seed in (("one", 1), ("two", 2)):
+        fresh(backbone, seed=seed).save(tmp_path / name)
+    first = RewardModel.load(tmp_path / "one")
+    before = first(TURNS)
+    shutil.copytree(tmp_path / "two", tmp_path / "one", dirs_exist_ok=True)
+    assert RewardModel.load(tmp_path / "one")(TURNS) != before
+    assert first(TURNS) == before  # who holds it goes on with it
+    shutil.rmtree(tmp_path / "two")
+    assert RewardModel.load(tmp_path / "one") is RewardModel.load(tmp_path / "one")
+
+
+def test_all_models_of_an_env_stay_loaded_however_many(backbone, tmp_path, monkeypatch):
+    folders = [str(tmp_path / str(seed)) for seed in range(6)]
+    for seed, folder in enumerate(folders):
+        fresh(backbone, seed=seed).save(Path(folder))
+    first = [score(TURNS, folder) for folder in folders]
+    monkeypatch.setattr(reward_model_module, "load_role", None)  # nothing is loaded again
+    assert [score(TURNS, folder) for folder in folders] == first
+
+
+def test_a_model_goes_with_its_backbone(tmp_path):
+    backbone = gemma(tmp_path / "base", seed=31)
+    fresh(backbone).save(tmp_path / "reward")
+    model = RewardModel.load(tmp_path / "reward")
+    backbone.release()
+    again = RewardModel.load(tmp_path / "reward")
+    assert again is not model
+    assert again.role.backbone is Backbone.load(backbone.path)
+    assert again.role.backbone is not backbone
+    assert again(TURNS) == model(TURNS)
 
 
 def test_a_loaded_model_is_frozen(backbone, tmp_path):
@@ -424,8 +453,7 @@ def moved_run(tmp_path, seed):
     model = fresh(backbone)
     model.save(tmp_path / "reward")
     scores = model(TURNS)
-    del backbone, model
-    gc.collect()
+    backbone.release()
     shutil.move(tmp_path / "old", tmp_path / "new")
     return scores
 
