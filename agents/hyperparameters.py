@@ -13,7 +13,7 @@ The bounds hold for all three: an object of these classes is checked when it is 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
@@ -25,6 +25,7 @@ Settings = TypeVar("Settings", bound="Hyperparameters | PolicySettings")
 class Hyperparameters:
     """What PPO learns by. From Python, `learning_rate` and `clip_range` may be SB3's schedules too."""
 
+    group: ClassVar[str] = "how it learns"  # the heading in --help
     n_steps: int = option(1, "turns of each env in a rollout", low=1)
     batch_size: int = option(16, "turns in an optimizer step", low=1)
     micro_batch_size: int = option(16, "turns in one forward pass of training; changes memory, not results", low=1)
@@ -60,6 +61,7 @@ class Hyperparameters:
 class PolicySettings:
     """What the policy is made of, and how it samples."""
 
+    group: ClassVar[str] = "what the policy is made of"
     backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
     lora_rank: int = option(8, "rank of the policy's adapter", low=1)
     lora_alpha: float | None = option(None, "scale of the policy's adapter; twice its rank by default", above=0)

@@ -1,7 +1,7 @@
 """Trains a policy with PPO against a reward.
 
-    python -m agents.train_ppo --env HH-v0
-    python -m agents.train_ppo --env HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
+    python -m agents.train_ppo HH-v0
+    python -m agents.train_ppo HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
 
 Writes a run folder: `policy/` and `value/` (adapters that plain peft opens, or with --full whole models; a shared value
@@ -11,10 +11,11 @@ prompts.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import gymnasium as gym
 from stable_baselines3.common.utils import LinearSchedule
 from transformers.utils import logging as transformers_logging
 
@@ -29,18 +30,16 @@ from agents.checkpoint import (
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
+from agents.setup import RunOptions, Setup, TaskOptions, device_of, identity, recipe_of
 from agents.vec_env import make_vec_env
-from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
-from envs.registry import backbone_name, class_of, env_id, env_options, reward_spec, task_of
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator
 from perlhf.errors import UserError, run_command
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
-from perlhf.run_folder import new_run_folder, read_run_config, read_summary, write_json, write_text
-from rewards.functions import reward_from_text
+from perlhf.run_folder import new_run_folder, read_run_config, read_summary, turns_of, write_json, write_text
 from rewards.reward_model import RewardModel, learned_model
 
 PROG = "python -m agents.train_ppo"
@@ -54,27 +53,27 @@ MAY_CHANGE = {
 }  # fmt: skip
 
 
+# The last base comes first, among the fields and in --help.
 @dataclass
-class Options(Hyperparameters, PolicySettings):
-    """Trains a LoRA policy, or with --full all weights, with PPO."""
+class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
+    """Trains a LoRA policy, or with --full all weights, with PPO against a reward."""
 
-    env: str = option("HH-v0", "the environment")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
+    group: ClassVar[str] = RunOptions.group
+    reward: str = option(
+        "bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file", group=TaskOptions.group
+    )
+    total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
+    n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)
+    schedule: Literal["constant", "linear"] = option(
+        "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
+    )
     output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
-    total_timesteps: int = option(3072, "turns to train on", low=1)
-    n_envs: int = option(64, "episodes side by side", low=1)
-    schedule: Literal["constant", "linear"] = option("linear", "of the learning rate: constant, or linear to 0")
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
-    eval_split: str = option("test", "of the data; choose settings on 'validation'")
+    eval_split: str = option("test", "split of the data to compare on; choose settings on 'validation'")
     memory_report: bool = option(False, "say before loading what each role will hold, and in summary.json what it did")
     log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
-    seed: int = option(0, "of the adapters, the episodes and the samples", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    device: str = option("cpu", "where to run")
 
 
 def main() -> None:
@@ -83,39 +82,37 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run, over its task's defaults; with `--resume` those of that run; the command line wins.
+    """The options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
 
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
-    options = parse_options(Options, arguments, prog=PROG)
+    options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
+    if options.resume is not None:
+        refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
+    return options
+
+
+def defaults_of(options: Options) -> Path | None:
+    """The file of what was not given: the options of the run that is resumed, else the recipe of the env.
+
+    Raises:
+        UserError: a folder without a run of this command.
+    """
     if options.resume is None:
-        of_task = replace(Options(), **class_of(env_id(options.env)).training)
-        return parse_options(with_defaults(of_task), arguments, prog=PROG)
-    before = options_of(Path(options.resume))
-    after = parse_options(with_defaults(before), arguments, prog=PROG)
-    refuse_changes(before, after)
-    return after
-
-
-def options_of(folder: Path) -> Options:
-    """The options of a run, as they stand in its folder."""
+        return recipe_of("ppo", options)
+    folder = Path(options.resume)
     config = read_run_config(folder)
     if "total_timesteps" not in config:
         others = {"pairs": "rewards.train_reward_model", "records": "agents.train_sft"}
         command = next((name for key, name in others.items() if key in config), "another command")
         raise UserError(f"{folder} is a run of {command}; --resume takes the folder of an agents.train_ppo run.")
-    return parse_options(Options, ["--config", str(folder / "config.yaml")], prog=PROG)
-
-
-def with_defaults(options: Options) -> type[Options]:
-    """`Options` with these values in place of the defaults."""
-    named = [(f.name, f.type, field(default=getattr(options, f.name), metadata=f.metadata)) for f in fields(Options)]
-    return make_dataclass("Options", named, bases=(Options,))
+    return folder / "config.yaml"
 
 
 def refuse_changes(before: Options, after: Options) -> None:
     """Refuses another value of an option that a run cannot change on the way."""
+    before, after = (replace(options, device=device_of(options.device)) for options in (before, after))
     values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
     changed = [
         f"{name} is {old!r}, got {new!r}"
@@ -129,21 +126,22 @@ def refuse_changes(before: Options, after: Options) -> None:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
+    setup = Setup.of_options(options, options.reward)
+    options = replace(options, device=setup.device)  # as the run's config.yaml says it
     plan = None
     if options.memory_report:
-        name = backbone_name(options.backbone, env_id(options.env))
-        plan = plan_of(options, options.micro_batch_size, options.n_envs, options.reward, name)
+        plan = plan_of(options, options.micro_batch_size, options.n_envs, options.reward, setup.backbone_name)
         print(describe_plan(plan), flush=True)
-    use_threads(options.threads, backbone_of(options).parameter_count)
+    use_threads(options.threads, setup.backbone.parameter_count)
     log_formats(options.log_formats)
-    task = held_out_task(options)
-    algorithm = make_algorithm(options)
+    task = setup.task(options.eval_split) if options.eval_prompts else None
+    algorithm = make_algorithm(options, setup)
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
     if algorithm.num_timesteps < options.total_timesteps:
         learn(algorithm, options, folder)
     for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
         role.save(folder / role.name)
-    summary = {**identity(options, algorithm), **cost_of(algorithm)}
+    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm)}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
     write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
@@ -170,17 +168,14 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
         algorithm.logger.close()
 
 
-def make_algorithm(options: Options) -> PPO:
+def make_algorithm(options: Options, setup: Setup) -> PPO:
     """The env and PPO that the options describe."""
-    env = make_vec_env(
-        options.env, options.n_envs, data=options.data,
-        reward=reward_spec(reward_from_text(options.reward), env_id(options.env)),
-        **env_options(env_id(options.env), options.env_options),
-    )  # fmt: skip
-    hyperparameters = {**values_of(Hyperparameters, options), "learning_rate": learning_rate(options)}
+    env = gym.make_vec(setup.env_id, num_envs=options.n_envs, reward=setup.reward, **setup.task_options)
+    rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
+    schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(
-        "LoRAPolicy", env, **hyperparameters, policy_kwargs=values_of(PolicySettings, options), verbose=1,
-        seed=options.seed, device=options.device,
+        "LoRAPolicy", make_vec_env(env), **{**values_of(Hyperparameters, options), "learning_rate": schedule},
+        policy_kwargs=values_of(PolicySettings, options), verbose=1, seed=options.seed, device=options.device,
     )  # fmt: skip
     reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
@@ -194,17 +189,6 @@ def reward_model_of(algorithm: PPO) -> RewardModel | None:
     return learned_model(algorithm.env.get_attr("reward_function")[0])
 
 
-def backbone_of(options: Options) -> Backbone:
-    """The backbone of the run."""
-    return Backbone.load(backbone_name(options.backbone, env_id(options.env)), options.device, options.precision)
-
-
-def learning_rate(options: Options) -> Any:
-    """A number or a schedule."""
-    peak = backbone_of(options).learning_rate(options.learning_rate, LEARNING_RATE, options.full)
-    return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
-
-
 def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path:
     """A new run folder, or the old one with the state of its newest sound checkpoint put back.
 
@@ -213,7 +197,7 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
             sound; they were made on another base.
     """
     if options.resume is None:
-        return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options)
+        return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options, resumable=True)
     folder = Path(options.resume)
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
@@ -241,32 +225,19 @@ def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
     """Whether the folder holds all that a run of so many turns leaves."""
     summary = read_summary(folder)
     saved = all((folder / role).is_dir() for role in ("policy", "value"))
-    return saved and summary.get("episodes") == steps and ("policy" in summary or not to_evaluate)
+    return saved and turns_of(summary) == steps and ("policy" in summary or not to_evaluate)
 
 
-def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
-    """What run it was, for summary.json."""
-    return {
-        "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
-        "mode": "full" if options.full else "lora",
-        "lora_rank": None if options.full else options.lora_rank, "seed": options.seed, "data": options.data,
-        "reward": options.reward, "iterations": algorithm.n_updates // options.n_epochs,
-        "episodes": algorithm.num_timesteps,
-    }  # fmt: skip
+def progress(options: Options, algorithm: PPO) -> dict[str, Any]:
+    """How far the run is, for summary.json; its episodes are counted with its cost."""
+    iterations = algorithm.n_updates // options.n_epochs
+    return {"reward": options.reward, "iterations": iterations, "turns": algorithm.num_timesteps}
 
 
 def cost_of(algorithm: PPO) -> dict[str, float]:
     """What the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
     rate = algorithm.num_timesteps / algorithm.cost["cpu_seconds"]
     return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
-
-
-def held_out_task(options: Options) -> Task | None:
-    """What to evaluate on in the end; None for no evaluation."""
-    if not options.eval_prompts:
-        return None
-    name = env_id(options.env)
-    return task_of(name, **env_options(name, options.env_options), data=options.data, split=options.eval_split)
 
 
 def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _LINES = {"rollout/gold": ((62, 142, 90), "gold"), "rollout/score": ((47, 93, 16
 class Options:
     """Draws a finished and evaluated run."""
 
-    run: str = option("", "the run folder")
+    run: str = option("", "the run folder", positional=True)
     output: str = option("run.png", "the PNG file to write")
     sample: int = option(-1, "which prompt of evaluation.json; the one that improved most by default", low=-1)
 
@@ -34,10 +34,12 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.picture")
+    if not options.run:
+        raise UserError("give the folder of a finished, evaluated run: picture DIR, or --run DIR.")
     folder = Path(options.run)
     for name in ("evaluation.json", "metrics.jsonl"):
-        if not options.run or not (folder / name).is_file():
-            raise UserError(f"{folder} has no {name}; give --run with the folder of a finished, evaluated run.")
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}; give the folder of a finished, evaluated run.")
     samples = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["samples"]
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     output = Path(options.output)

@@ -48,13 +48,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
+def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: bool = False) -> Path:
     """Makes the folder of a new run and writes its config.yaml.
 
     Args:
         output_dir: the folder itself; None takes `runs/NAME`, with a number behind it where that is taken.
         name: what to call a run that was given no folder.
         options: the options dataclass of the command.
+        resumable: whether the command has an option --resume.
 
     Raises:
         UserError: the given folder already holds a run, or is a file.
@@ -66,7 +67,8 @@ def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder as --output-dir.")
         if _holds_a_run(folder):
-            raise UserError(f"{folder} already holds a run; give another --output-dir, or --resume {folder}.")
+            hint = f"--resume {folder}" if resumable else "remove that folder"
+            raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
@@ -110,6 +112,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """What summary.json says; nothing where there is none yet."""
     path = folder / "summary.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def turns_of(summary: Mapping[str, Any]) -> int | None:
+    """The turns that a run of agents.train_ppo has trained on; summaries without `turns` called them episodes."""
+    return summary.get("turns", summary.get("episodes"))
 
 
 def update_summary(folder: Path, dropped: Collection[str] = (), /, **values: Any) -> None:

@@ -1,27 +1,26 @@
 """Trains a reward model on preference pairs, or on labelled responses.
 
-    python -m rewards.train_reward_model --env HH-v0 [--lora-rank 4 | --full]
+    python -m rewards.train_reward_model HH-v0 [--lora-rank 4 | --full]
 
 Writes a run folder: the model (open it with `--reward DIR`, or with plain peft and transformers), config.yaml,
 metrics.jsonl and summary.json with held-out accuracy beside what needs no model at all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from backbones.backbone import Backbone
+from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.fit import FitSettings, Loss, fit
-from backbones.model.anatomy import top_layers
 from backbones.model.loading import use_threads
-from backbones.roles import LoRASettings, Role
+from backbones.roles import Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
-from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -33,53 +32,52 @@ from rewards.reward_model import RewardModel, Row
 
 
 @dataclass
-class Options:
+class Options(RunOptions, BackboneOptions):
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
-    env: str = option("HH-v0", "whose task the pairs are of")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    backbone: str = option("tiny", "'tiny', a folder or a hub id")
-    output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
-    lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
-    lora_layers: str = option("all", "which layers the adapter is on: all, half, quarter or so many at the top")
-    full: bool = option(False, "train all weights instead of an adapter")
-    pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
+    group: ClassVar[str] = "how it learns"
+    lora_rank: int = option(4, "rank of the adapter", low=1, group=BackboneOptions.group)
+    lora_dropout: float = option(
+        0.0, "dropout before the adapter while training", low=0, below=1, group=BackboneOptions.group
+    )
+    pairs: int | None = option(
+        None, "pairs, or labelled responses, of the data to learn from; all by default", low=1, group=TaskOptions.group
+    )
     policy_pairs: int | None = option(
         None,
-        "pairs, or single ones, of SFT's samples (UI: episodes) to add; by default half as many, real data: 0",
+        "pairs, or labelled responses, of the SFT policy's samples to add; half as many by default, none to real data",
         low=0,
+        group=TaskOptions.group,
     )
-    epochs: int = option(1, "passes over the pairs", low=1)
-    batch_size: int = option(32, "pairs in an optimizer step", low=1)
-    learning_rate: float | None = option(None, "peak; by default 1.3/width, with --full 0.13/width", above=0)
+    referee: bool = option(
+        False, "learn whether an episode of a UI task is rightly ended, instead of every step", group=TaskOptions.group
+    )
+    learning_rate: float | None = option(
+        None, "peak learning rate; 1.3 / width of the backbone by default, a tenth of that with --full", above=0
+    )
     log_prob_weight: float = option(
-        0.1, "of the response's log-probability in the score, per nat; 0 reads the head alone", low=0
+        0.1, "weight of the response's log-probability in the score; 0 reads the head alone", low=0
     )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
-    referee: bool = option(False, "of a UI task: learn whether an episode is rightly ended, instead of every step")
-    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
-    eval_split: str = option("test", "of the data; choose settings on 'validation'")
-    seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
-    device: str = option("cpu", "where to run")
+    output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
+    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
+    eval_split: str = option(
+        "test", "split of the data to measure on; choose settings on 'validation'", group=RunOptions.group
+    )
 
 
 def main() -> None:
     """Runs the command."""
-    train(parse_options(Options, prog="python -m rewards.train_reward_model"))
+    train(parse_options(Options, prog="python -m rewards.train_reward_model", defaults=partial(recipe_of, "reward")))
 
 
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
-    name = env_id(options.env)
-    task, held_out = tasks_of(options)
+    setup = Setup.of_options(options)
+    options = replace(options, device=setup.device)
+    task, held_out = tasks_of(options, setup)
     preferences = preferences_of(task)
-    backbone = Backbone.load(backbone_name(options.backbone, name), options.device, options.precision)
+    backbone = setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
@@ -88,9 +86,7 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
 
-    layers = top_layers(options.lora_layers, backbone.model)
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
-    role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
+    role = add_role(backbone, options, "reward", options.seed, head=True, dropout=options.lora_dropout)
     model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=task.of_steps)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
@@ -108,10 +104,7 @@ def train(options: Options) -> RewardModel:
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
-        folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
-        mode="full" if options.full else "lora",
-        lora_rank=None if options.full else options.lora_rank, log_prob_weight=options.log_prob_weight,
-        score_limit=options.score_limit, seed=options.seed, data=options.data,
+        folder, **identity(options), log_prob_weight=options.log_prob_weight, score_limit=options.score_limit,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(),
@@ -120,14 +113,13 @@ def train(options: Options) -> RewardModel:
     return model
 
 
-def tasks_of(options: Options) -> list[Feedback]:
+def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
     """What to learn from and what to measure on.
 
     Raises:
         UserError: a referee for a task that has no ends to judge.
     """
-    splits = ("train", options.eval_split)
-    tasks = text_tasks(env_id(options.env), options.env_options, options.data, splits)
+    tasks = setup.feedback("train", options.eval_split)
     if not options.referee:
         return tasks
     endings = [ends for task in tasks if (ends := task.endings()) is not None]

@@ -9,10 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "perlhf": set(),
+    "recipes": set(),
     "envs": {"perlhf"},
     "backbones": {"perlhf"},
     "rewards": {"perlhf", "envs", "backbones"},
-    "agents": {"perlhf", "envs", "backbones", "rewards"},
+    "agents": {"perlhf", "recipes", "envs", "backbones", "rewards"},
     "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
 }
 FRONT_DOOR = ROOT / "perlhf" / "__init__.py"  # registers the envs: the one file that imports from a floor above it
@@ -129,7 +130,10 @@ def test_no_module_imports_a_command(path):
 
 def test_the_commands_are_known():
     assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
-    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {"envs.uinav.play"}
+    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {
+        "envs.uinav.play",
+        "perlhf.__main__",
+    }
 
 
 @every_file

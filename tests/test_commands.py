@@ -125,10 +125,10 @@ def test_ppo_writes_what_the_design_names(chain):
     root, _, printed, _ = chain
     folder = root / "ppo"
     summary = json.loads((folder / "summary.json").read_text())
-    for key in ("env", "backbone", "mode", "lora_rank", "seed", "data", "iterations", "episodes", "seconds",
+    for key in ("env", "backbone", "mode", "lora_rank", "seed", "data", "iterations", "turns", "episodes", "seconds",
                 "cpu_seconds", "samples_per_cpu_second", "peak_rss_mb", "kl", "win_rate"):  # fmt: skip
         assert key in summary
-    assert (summary["iterations"], summary["episodes"], summary["mode"]) == (2, 16, "lora")
+    assert (summary["iterations"], summary["turns"], summary["episodes"], summary["mode"]) == (2, 16, 16, "lora")
     for side in ("sft", "policy"):
         for key in (
             "score",
@@ -194,7 +194,7 @@ def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
         "--output-dir", tmp_path / "run",
     )  # fmt: skip
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["episodes"] == 8  # the command line wins over the file
+    assert summary["turns"] == 8  # the command line wins over the file
     assert summary["win_rate_by"] == "score"
     assert "gold" not in summary["policy"]
 

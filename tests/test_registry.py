@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import register_task
-from envs.registry import backbone_name, env_id, env_options, parse_env_options, task_of, text_tasks
+from envs.registry import env_id, env_options, parse_env_options, task_of, text_tasks
 from envs.taskmaster.task import Taskmaster
 from perlhf.errors import UserError
 
@@ -61,12 +61,10 @@ def test_defaults_that_commands_would_override_are_not_registered(given):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_text_task_has_a_backbone_of_its_own_and_two_splits(name):
+def test_every_text_task_has_two_splits(name):
     train, test = text_tasks(env_id(name), "", "miniature", ("train", "test"))
     assert (train.split, test.split) == ("train", "test")
     assert (len(train.records), len(test.records)) == (20_000, 2_000)
-    assert backbone_name("tiny", env_id(name)) == train.shipped_backbone
-    assert backbone_name("org/model", env_id(name)) == "org/model"
 
 
 def test_the_options_reach_the_task():

@@ -149,7 +149,7 @@ def test_a_finished_run_says_so(path, tmp_path):
     with pytest.raises(UserError, match=r"is finished: 4 turns; raise --total-timesteps"):
         train(read_options(["--resume", str(tmp_path / "run")]))
     train(read_options(["--resume", str(tmp_path / "run"), "--total-timesteps", "8"]))
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["episodes"] == 8
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["turns"] == 8
 
 
 def test_a_run_that_stopped_before_its_evaluation_is_finished_by_resuming_it(path, tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_an_evaluation_of_an_earlier_policy_is_none_of_the_later_one(path, tmp_p
     monkeypatch.undo()
     resume(run)
     assert "policy" in summary_of(run)
-    assert summary_of(run)["episodes"] == 8
+    assert summary_of(run)["turns"] == 8
 
 
 def test_what_may_change_on_resume_does_and_stays_changed(path, tmp_path):
@@ -201,7 +201,7 @@ def test_what_may_change_on_resume_does_and_stays_changed(path, tmp_path):
     for folder in (run / "policy", run / "checkpoints" / "step-12"):  # as if it had been killed before its end
         shutil.rmtree(folder)
     resume(run)
-    assert summary_of(run)["episodes"] == 12
+    assert summary_of(run)["turns"] == 12
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_a_run_goes_on_in_the_middle_of_its_episodes(path, tmp_path):
 
 def test_a_task_has_defaults_of_its_own_and_the_command_line_wins():
     assert read_options(["--env", "HH-v0"]).n_steps == 1
-    assert read_options(["--env", "UINav-v0"]).n_steps == UINav.training["n_steps"] > 1
+    assert read_options(["--env", "UINav-v0"]).n_steps == 8
     assert read_options(["--env", "UINav-v0", "--n-steps", "3"]).n_steps == 3
     with pytest.raises(UserError, match="unknown env 'UINaw-v0'"):
         read_options(["--env", "UINaw-v0"])

@@ -7,9 +7,11 @@ Prints the tables of the task's page in docs/tasks/.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from agents.setup import TaskOptions
 from envs.corpora.records import AnyRecord, LabelledRecord, Record
 from envs.feedback import Feedback, Trick
 from envs.registry import env_id, env_options, task_of
@@ -25,14 +27,12 @@ FITTED = 4000  # training records that predictors of labels are fitted on
 
 
 @dataclass
-class Options:
+class Options(TaskOptions):
     """Scores tricks that know nothing of the task: as policies against gold, as predictors against labels."""
 
-    env: str = option("HH-v0", "the task")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
+    group: ClassVar[str] = TaskOptions.group
     prompts: int = option(2000, "held-out records, or episodes, to score on", low=1)
-    seed: int = option(0, "of the tricks that draw", low=0, high=2**32 - 1)
+    seed: int = option(0, "decides what tricks draw", low=0, high=2**32 - 1)
 
 
 def main() -> None:

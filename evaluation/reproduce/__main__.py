@@ -50,7 +50,7 @@ class Options:
         "vqa, vqa-reward, nlvr, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
-    seeds: str = option("0,1,2", "of the PPO runs")
+    seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
     parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
     taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")

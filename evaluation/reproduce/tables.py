@@ -4,6 +4,8 @@ from collections.abc import Collection
 from statistics import mean
 from typing import Any
 
+from perlhf.run_folder import turns_of
+
 Summary = dict[str, Any]
 
 
@@ -16,7 +18,7 @@ def policy_rows(summaries: dict[str, Summary]) -> list[str]:
             arrow_interval(s, "gold_greedy"),
             arrow(s["sft"]["score"], s["policy"]["score"]),
         ]
-        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{s['episodes']:,}", f"{s['seconds']:.0f}"]
+        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{turns_of(s):,}", f"{s['seconds']:.0f}"]
         rows.append(row(name, *cells))
     groups = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
     rows += ["", *table_head("gold by group", *(f"{g}, {how}" for how in ("sampled", "greedy") for g in groups))]

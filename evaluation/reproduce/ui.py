@@ -15,6 +15,7 @@ from evaluation.reproduce.tables import (
     table_head,
 )
 from perlhf.errors import UserError
+from perlhf.run_folder import turns_of
 
 KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
 ENV = ("--env", "UINav-v0")
@@ -51,7 +52,7 @@ def success_rows(summaries: dict[str, Summary]) -> list[str]:
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, arrow(*steps)]
         cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
-        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     return rows
 
 

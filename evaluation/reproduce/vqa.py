@@ -17,6 +17,7 @@ from evaluation.reproduce.tables import (
     table_head,
 )
 from perlhf.errors import UserError
+from perlhf.run_folder import turns_of
 
 ENV = ("--env", "VQAv2-v0")
 _AMOUNTS = ("--pairs", 6000, "--policy-pairs", 3000, "--log-prob-weight", 1, "--learning-rate", 2e-3)
@@ -52,7 +53,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
         blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, blind]
-        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     runs = list(summaries.values())
     groups = runs[0]["sft"]["groups"]["sampled"]
     rows += ["", *table_head("accuracy by kind of question, mean of the seeds", "questions", "sampled", "greedy")]
