@@ -11,7 +11,7 @@ import gymnasium as gym
 import torch
 import yaml
 
-import recipes
+import perlhf
 from backbones.backbone import Backbone
 from backbones.model.anatomy import top_layers
 from backbones.roles import LoRASettings, Role
@@ -22,7 +22,8 @@ from envs.task import Task
 from perlhf.options import option
 from rewards.functions import reward_from_text
 
-RECIPES = Path(recipes.__file__).parent
+# Not by importing it: a folder of recipes beside a task of one's own would be found first.
+RECIPES = Path(perlhf.__file__).parents[1] / "recipes"
 _TUNED_FOR = ("data", "env_options", "backbone", "referee")  # a recipe that names one of these is for that alone
 
 
