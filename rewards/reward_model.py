@@ -28,6 +28,7 @@ from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums,
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError
+from rewards.workers import one_thread_in_workers
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
 _loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
@@ -202,6 +203,7 @@ def score(turns: Sequence[Turn], path: str) -> list[float]:
 @lru_cache(maxsize=4)
 def _keep(path: str) -> RewardModel:
     """The last few models that `score` was asked for stay loaded between the steps of an env."""
+    one_thread_in_workers()
     return RewardModel.load(path)
 
 
