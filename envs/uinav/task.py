@@ -62,8 +62,8 @@ class UINav(Task):
     that fails truncates it, and the step that it failed at is no fault of the policy.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`, or
-    `failed` where the device failed.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At each step `template`, and `gold` (in [0, 1]) and
+    `is_success` as if the episode ended there, or `failed` where the device failed.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
@@ -221,6 +221,7 @@ class UINav(Task):
             "problem": after.problem,
             "success": credit == 1,
             "credit": credit if ended or truncated else 0.0,
+            "credit_if_cut": credit,
             "failed": failed,
             "before": state,
             "after": after,
@@ -267,6 +268,12 @@ class UINav(Task):
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
+
+    def judge_cut(self, turn: Turn) -> float:
+        return float(turn.reference.get("credit_if_cut", 0.0))
+
+    def final_info(self, turn: Turn) -> dict[str, Any]:
+        return {"template": turn.reference["template"]}
 
     def oracle(self, state: Episode) -> str:
         return self.said(self.device.oracle(state.state, state.goal), state)

@@ -61,7 +61,8 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
 
     ## Information
-    At reset `template`, `goal`, `values`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
+    At reset `template`, `goal`, `values`, `feasible`, `episode_seed`. At each step `template`, and
+    `gold` (0 or 1) and `is_success` as if the episode ended there.
 
     ## Arguments
     `templates`: names joined by "+", or a list; default those of the split that these actions can do (not those where
