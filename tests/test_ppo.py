@@ -2,8 +2,10 @@
 
 import dataclasses
 import gc
+import importlib.util
 import math
 import random
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -31,6 +33,7 @@ from perlhf.errors import RewardError, UserError
 from rewards.reward_model import RewardModel, learned_model
 
 LETTER = "toy_tasks:starts_with_i"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "ppo_in_one_file.py"
 
 
 @pytest.fixture(scope="module")
@@ -448,6 +451,28 @@ def test_values_of_a_constant_reward_become_that_reward(path):
     algorithm.learn(16 * 20)
     values = algorithm.rollout.values[algorithm.rollout.response_mask]
     assert values.mean().item() == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_example_in_one_file_trains_to_the_same_bits(capsys):
+    spec = importlib.util.spec_from_file_location("ppo_in_one_file", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    policy, value = example.main(iterations=2, n_envs=24, epochs=2)  # of two optimizer steps each
+    peak = 0.8 / policy.backbone.hidden_size
+    algorithm = PPO("LoRAPolicy", "HH-v0", lambda left: peak * left, n_envs=24, n_epochs=2, seed=0, device="cpu")
+    algorithm.learn(48)
+    fresh = algorithm.policy.backbone.add_role("policy", LoRASettings(8), seed=0)
+    for mine, theirs, start in (
+        (policy, algorithm.policy.policy_role, fresh), (value, algorithm.policy.value_role, None)
+    ):  # fmt: skip
+        for name, parameter in mine.parameters().items():
+            assert torch.equal(parameter, theirs.parameters()[name]), name
+            assert start is None or not torch.equal(parameter, start.parameters()[name]), f"{name} did not learn"
+    assert capsys.readouterr().out.splitlines()[0].split()[:4] == ["step", "score", "gold", "KL"]
+
+
+def test_the_example_is_short():
+    assert len(EXAMPLE.read_text().splitlines()) <= 350
 
 
 # One copy in memory, and roles on it.
