@@ -13,7 +13,9 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_tasks import starts_with_i
 
@@ -550,6 +552,32 @@ def test_evaluate_policy_works_on_the_algorithm(path):
         scores += rewards.tolist()
     assert np.std(scores) > 0
     assert (mean, std) == pytest.approx((np.mean(scores), np.std(scores)))
+
+
+@pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped")  # SB3's, of a plain env
+def test_evaluate_policy_and_its_callback_work_on_a_single_env(path, tmp_path):
+    algorithm = small(path)
+    scores, lengths = evaluate_policy(
+        algorithm, gym.make("perlhf/HH-v0", reward=length), 3, return_episode_rewards=True
+    )  # fmt: skip
+    assert min(scores) > 0
+    assert lengths == [1, 1, 1]
+    alone = Monitor(gym.make("perlhf/HH-v0", reward=LETTER))
+    with pytest.warns(UserWarning, match="Training and eval env are not of the same type"):  # SB3's
+        algorithm.learn(
+            8, callback=EvalCallback(alone, eval_freq=1, n_eval_episodes=2, log_path=str(tmp_path), verbose=0)
+        )
+    assert (tmp_path / "evaluations.npz").exists()
+
+
+def test_evaluate_policy_on_a_single_env_is_that_on_a_vector_env(path):
+    algorithm = small(path)
+    single = DummyVecEnv([lambda: Monitor(gym.make("perlhf/HH-v0", reward=length))])
+    many = make_vec_env("HH-v0", 1, seed=5, reward=length)
+    single.seed(5)
+    found = [evaluate_policy(algorithm, env, 4, return_episode_rewards=True)[0] for env in (single, many)]
+    assert found[0] == pytest.approx(found[1])
+    assert len(set(found[0])) > 1
 
 
 def test_callbacks_evaluate_and_save_while_training(path, tmp_path):
