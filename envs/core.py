@@ -73,6 +73,8 @@ class _TaskEnvBase:
 
     def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The options of a reset, none for None; the task must know all of them."""
+        if options is not None and not isinstance(options, Mapping):
+            raise UserError(f"the options of a reset are a dict, got {options!r}.")
         for option in options or {}:
             if option not in self.task.reset_options:
                 hint = did_you_mean(str(option), self.task.reset_options)
@@ -275,8 +277,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         """New generators where seeds are given, and where there are none yet."""
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        else:
+        elif isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
             seeds = list(seed)
+        else:
+            raise UserError(f"a seed is a whole number, or a list of one for each env, got {seed!r}.")
         if len(seeds) != self.num_envs:
             raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seeds)}.")
         kept: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs

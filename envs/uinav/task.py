@@ -108,10 +108,11 @@ class UINav(Task):
         for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal}.items():
             if not isinstance(value, bool):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
-        if not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
+        if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        for option, number in {"max_steps": max_steps, "max_elements": max_elements}.items():
-            if number is not None and (type(number) is not int or number < 1):
+        counts = {"max_steps": _MAX_STEPS if max_steps is None else max_steps, "max_elements": max_elements}
+        for option, number in counts.items():
+            if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
