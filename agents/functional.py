@@ -123,7 +123,9 @@ def adapt_kl_coef(kl_coef: float, kl: float, target: float, episodes: int, horiz
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary."""
+    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary, or are none."""
     returns, values = returns[mask], values[mask]
+    if len(returns) == 0:
+        return float("nan")
     variance = returns.var(unbiased=False)
     return float(1 - (returns - values).var(unbiased=False) / variance) if variance > 0 else float("nan")

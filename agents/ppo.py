@@ -276,7 +276,7 @@ class PPO(OnPolicyAlgorithm):
         self.n_updates += h.n_epochs
         if first_update:
             self._check(preflight.after_update(policy, *before))
-        kl = rollout.kl.sum(1)[~rollout.failed]  # of each response
+        kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
         self._log_update(rollout, stats)
@@ -297,7 +297,7 @@ class PPO(OnPolicyAlgorithm):
         if rollout.failed.all():
             self.logger.warn("the env failed at every step of this rollout: nothing is learned from it.")
             return
-        below = is_far_below_zero(rollout.kl.sum(1)[~rollout.failed])
+        below = is_far_below_zero(rollout.response_kl)
         self.negative_kl_rollouts = self.negative_kl_rollouts + 1 if below else 0
         if self.negative_kl_rollouts == NEGATIVE_KL:
             self.logger.warn(

@@ -62,6 +62,11 @@ class Rollout:
         """k1 per token, (N, T)."""
         return kl_k1(self.old_log_probs, self.reference_log_probs) * self.response_mask
 
+    @property
+    def response_kl(self) -> Tensor:
+        """k1 of each response that the env did not fail at, in nats, (responses,)."""
+        return self.kl.sum(1)[~self.failed]
+
     def minibatches(self, epochs: int, size: int, rng: np.random.Generator) -> list[list[int]]:
         """Row numbers of each optimizer step: every row once an epoch, in an order that `rng` draws."""
         orders = [rng.permutation(len(self)).tolist() for _ in range(epochs)]

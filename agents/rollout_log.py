@@ -27,7 +27,7 @@ def rollout_figures(rollout: Rollout, steps: Sequence[Step], golds: Sequence[flo
     return {
         "rollout/score": float(sound_scores(steps).mean()),
         **({"rollout/gold": float(np.mean(golds))} if golds else {}),
-        "rollout/kl_to_reference": rollout.kl.sum(1)[sound].mean().item(),
+        "rollout/kl_to_reference": rollout.response_kl.mean().item(),
         "rollout/kl_k3": k3.sum(1)[sound].mean().item(),
         "rollout/entropy": F.masked_mean(rollout.entropy, mask).item(),
         "rollout/response_length": mask.sum(1)[sound].float().mean().item(),

@@ -96,6 +96,9 @@ class _Parser(argparse.ArgumentParser):
             allow_abbrev=False, add_help=False, formatter_class=_Help,
         )  # fmt: skip
         types, groups = get_type_hints(options_class), _groups(options_class)
+        self.numbers_or_none = {
+            n for n, kind in types.items() if NoneType in get_args(kind) and str not in get_args(kind)
+        }
         for title in dict.fromkeys(groups.values()):
             group = self.add_argument_group(title)
             for field in (f for f in self.fields.values() if groups[f.name] == title):
@@ -276,6 +279,8 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
         if not isinstance(value, yaml.ScalarNode):
             raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
         if value.tag.endswith(":null"):
+            if name in parser.numbers_or_none:
+                words.append(f"--{name.replace('_', '-')}=none")  # takes back what a recipe sets
             continue
         word = f"--{name.replace('_', '-')}={value.value}"
         try:

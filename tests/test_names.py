@@ -172,6 +172,10 @@ print("imported")
     assert python("-c", editable, path=())[0] == "imported\n"
     assert python("-c", "import perlhf; print('imported')", cwd=tmp_path)[0] == "imported\n"
 
+    (tmp_path / "envs").rename(tmp_path / "recipes")  # as a task of one's own may have beside it
+    found = editable + "from agents.setup import RECIPES\nprint(RECIPES)\n"
+    assert python("-c", found, path=(), cwd=tmp_path)[0] == f"imported\n{ROOT}/recipes\n"
+
 
 def test_an_import_may_be_tried(tmp_path):
     code = "try:\n    import perlhf\nexcept ImportError as error:\n    print(error.name)"

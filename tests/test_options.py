@@ -191,8 +191,10 @@ def test_a_file_of_defaults_is_chosen_by_what_was_given_and_loses_to_it(tmp_path
     assert read(f"--config {tmp_path}/config.yaml") == Grouped("B-v0", 7, True, 3)
     assert read(f"--config {tmp_path}/config.yaml A-v0 --seed 4 --no-full") == Grouped("A-v0", 7, False, 4)
     assert read("A-v0 --steps none") == Grouped("A-v0", None, True, 8)  # back to what no recipe sets
+    (tmp_path / "config.yaml").write_text(to_yaml(Grouped("B-v0", None)))  # as a run writes down that there were none
+    assert read(f"--config {tmp_path}/config.yaml") == Grouped("B-v0", None)
     assert read("") == Grouped()
-    assert [options.env for options in asked] == ["A-v0", "B-v0", "A-v0", "A-v0", "HH-v0"]
+    assert [options.env for options in asked] == ["A-v0", "B-v0", "A-v0", "A-v0", "B-v0", "HH-v0"]
     (tmp_path / "A-v0.yaml").write_text("steps: 7\nstep: 8\n")
     assert fault(read, "A-v0") == f"{tmp_path}/A-v0.yaml:2: unknown key 'step'. Did you mean 'steps'?"
 

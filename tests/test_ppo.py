@@ -2,8 +2,10 @@
 
 import dataclasses
 import gc
+import importlib.util
 import math
 import random
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_tasks import starts_with_i
 
@@ -31,6 +35,7 @@ from perlhf.errors import RewardError, UserError
 from rewards.reward_model import RewardModel, learned_model
 
 LETTER = "toy_tasks:starts_with_i"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "ppo_in_one_file.py"
 
 
 @pytest.fixture(scope="module")
@@ -450,6 +455,28 @@ def test_values_of_a_constant_reward_become_that_reward(path):
     assert values.mean().item() == pytest.approx(1.0, abs=0.15)
 
 
+def test_the_example_in_one_file_trains_to_the_same_bits(capsys):
+    spec = importlib.util.spec_from_file_location("ppo_in_one_file", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    policy, value = example.main(iterations=2, n_envs=24, epochs=2)  # of two optimizer steps each
+    peak = 0.8 / policy.backbone.hidden_size
+    algorithm = PPO("LoRAPolicy", "HH-v0", lambda left: peak * left, n_envs=24, n_epochs=2, seed=0, device="cpu")
+    algorithm.learn(48)
+    fresh = algorithm.policy.backbone.add_role("policy", LoRASettings(8), seed=0)
+    for mine, theirs, start in (
+        (policy, algorithm.policy.policy_role, fresh), (value, algorithm.policy.value_role, None)
+    ):  # fmt: skip
+        for name, parameter in mine.parameters().items():
+            assert torch.equal(parameter, theirs.parameters()[name]), name
+            assert start is None or not torch.equal(parameter, start.parameters()[name]), f"{name} did not learn"
+    assert capsys.readouterr().out.splitlines()[0].split()[:4] == ["step", "score", "gold", "KL"]
+
+
+def test_the_example_is_short():
+    assert len(EXAMPLE.read_text().splitlines()) <= 350
+
+
 # One copy in memory, and roles on it.
 
 
@@ -525,6 +552,32 @@ def test_evaluate_policy_works_on_the_algorithm(path):
         scores += rewards.tolist()
     assert np.std(scores) > 0
     assert (mean, std) == pytest.approx((np.mean(scores), np.std(scores)))
+
+
+@pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped")  # SB3's, of a plain env
+def test_evaluate_policy_and_its_callback_work_on_a_single_env(path, tmp_path):
+    algorithm = small(path)
+    scores, lengths = evaluate_policy(
+        algorithm, gym.make("perlhf/HH-v0", reward=length), 3, return_episode_rewards=True
+    )  # fmt: skip
+    assert min(scores) > 0
+    assert lengths == [1, 1, 1]
+    alone = Monitor(gym.make("perlhf/HH-v0", reward=LETTER))
+    with pytest.warns(UserWarning, match="Training and eval env are not of the same type"):  # SB3's
+        algorithm.learn(
+            8, callback=EvalCallback(alone, eval_freq=1, n_eval_episodes=2, log_path=str(tmp_path), verbose=0)
+        )
+    assert (tmp_path / "evaluations.npz").exists()
+
+
+def test_evaluate_policy_on_a_single_env_is_that_on_a_vector_env(path):
+    algorithm = small(path)
+    single = DummyVecEnv([lambda: Monitor(gym.make("perlhf/HH-v0", reward=length))])
+    many = make_vec_env("HH-v0", 1, seed=5, reward=length)
+    single.seed(5)
+    found = [evaluate_policy(algorithm, env, 4, return_episode_rewards=True)[0] for env in (single, many)]
+    assert found[0] == pytest.approx(found[1])
+    assert len(set(found[0])) > 1
 
 
 def test_callbacks_evaluate_and_save_while_training(path, tmp_path):

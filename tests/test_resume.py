@@ -1,6 +1,7 @@
 """Checkpoints: a run that was interrupted goes on as if it had not been, bit for bit; damage is always noticed."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import toy_tasks  # noqa: F401 - registers test/TwoTurns-v0
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -356,6 +359,72 @@ def test_save_and_load_say_the_same(path, tmp_path):
     assert isinstance(loaded.learning_rate, LinearSchedule)
     assert (loaded.learning_rate.start, loaded.kl_target, loaded.batch_size) == (1e-2, 1.0, 2)
     assert PPO.load(tmp_path / "saved", device="cpu", batch_size=4).batch_size == 4
+
+
+@pytest.mark.parametrize(("saved", "spellings"), [("x", ["x", "x.zip"]), ("y.zip", ["y", "y.zip"])])
+def test_the_ending_of_sb3_may_be_there_or_not(path, tmp_path, saved, spellings):
+    algorithm = algorithm_of(path).learn(4)
+    algorithm.save(str(tmp_path / saved))
+    assert [PPO.load(str(tmp_path / name), device="cpu").num_timesteps for name in spellings] == [4, 4]
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path):
+    (tmp_path / "theirs.zip").write_bytes(b"PK")
+    (tmp_path / "folder").mkdir()
+    for name in ("theirs", "theirs.zip"):
+        with pytest.raises(CheckpointError, match=r"theirs.zip is a file; agents.PPO saves folders"):
+            PPO.load(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"nothing.zip holds no checkpoint: there is no such folder"):
+        PPO.load(tmp_path / "nothing.zip")
+    with pytest.raises(SealError, match=r"folder holds no checkpoint \(no manifest.json\)"):
+        PPO.load(tmp_path / "folder")
+    with pytest.raises(CheckpointError, match="expected the path of a checkpoint's folder, got BytesIO"):
+        PPO.load(io.BytesIO())
+
+
+def test_load_takes_what_sb3_takes(path, tmp_path, capsys):
+    algorithm = algorithm_of(path).learn(8)
+    algorithm.save(tmp_path / "saved")
+    env = make_vec_env("HH-v0", 4, seed=0, reward=LETTER)
+    loaded = PPO.load(
+        tmp_path / "saved", env, "cpu", print_system_info=True, force_reset=False,
+        custom_objects={"learning_rate": 0.5, "clip_range": 0.3, "lr_schedule": lambda _: 0.5},
+    )  # fmt: skip
+    assert "Stable-Baselines3" in capsys.readouterr().out
+    assert (loaded.learning_rate, loaded.clip_range) == (0.5, 0.3)
+    assert loaded.last_observation == algorithm.last_observation
+    with pytest.raises(UserError, match=r"PPO has no argument 'clip_rnage'\. Did you mean 'clip_range'"):
+        PPO.load(tmp_path / "saved", device="cpu", clip_rnage=0.3)
+
+
+def few_prompts(number, tmp_path):
+    """HH-v0 over a file of a few conversations."""
+    asked = [f"\n\nHuman: Question {i}?\n\nAssistant:" for i in range(number)]
+    rows = [{"chosen": f"{prompt} Yes.", "rejected": f"{prompt} No."} for prompt in asked]
+    file = tmp_path / f"{number}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return make_vec_env("HH-v0", 4, seed=0, data=str(file), reward=LETTER)
+
+
+def test_an_env_that_is_another_one_is_an_error_in_one_line_or_begins_anew(path, tmp_path):
+    algorithm_of(path).learn(4).save(tmp_path / "saved")
+    others = {
+        "of task HH .*another task, split or data": few_prompts(3, tmp_path),  # fewer records than the saved indices
+        "of task TwoTurns .*another task, split or data": make_vec_env(
+            gym.make_vec("test/TwoTurns-v0", num_envs=4, reward=LETTER)
+        ),
+        "of 4 envs side by side, got 2": make_vec_env("HH-v0", 2, reward=LETTER),
+    }
+    for message, env in others.items():
+        with pytest.raises(CheckpointError, match=f"{message}.*force_reset=True") as error:
+            PPO.load(tmp_path / "saved", env=env, device="cpu")
+        assert "\n" not in str(error.value)
+        loaded = PPO.load(tmp_path / "saved", env=env, device="cpu", force_reset=True)
+        assert loaded.learn(env.num_envs, reset_num_timesteps=False).num_timesteps == 4 + env.num_envs
+    other_split = PPO.load(
+        tmp_path / "saved", env=make_vec_env("HH-v0", 4, split="test", reward=LETTER), device="cpu", force_reset=True
+    )
+    assert other_split.learn(4, reset_num_timesteps=False).num_timesteps == 8
 
 
 def test_arguments_given_to_load_win(path, tmp_path):

@@ -388,10 +388,10 @@ def test_entropy_is_computed_where_it_counts(small, value_adapter):
     with algorithm.policy.policy_role.active() as model, torch.no_grad():
         p = response_logits(model, batch, 1.0).softmax(-1)
     wanted = (-(p * p.log()).sum(-1) * batch.response_mask).sum() / batch.response_mask.sum()
-    assert figures["train/entropy"] == pytest.approx(float(wanted), rel=1e-4)
+    assert figures["entropy"] == pytest.approx(float(wanted), rel=1e-4)
     algorithm.ent_coef = 0.0
     without, figures = gradients(algorithm)
-    assert "train/entropy" not in figures
+    assert "entropy" not in figures
     assert not equal(with_bonus[0], without[0])
     algorithm.ent_coef = 1e-9
     assert equal(gradients(algorithm)[0][0], without[0])
