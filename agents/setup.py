@@ -11,7 +11,6 @@ import gymnasium as gym
 import torch
 import yaml
 
-import recipes
 from backbones.backbone import Backbone
 from backbones.model.anatomy import top_layers
 from backbones.roles import LoRASettings, Role
@@ -22,7 +21,7 @@ from envs.task import Task
 from perlhf.options import option
 from rewards.functions import reward_from_text
 
-RECIPES = Path(recipes.__file__).parent
+RECIPES = Path(__file__).parents[1] / "recipes"  # never imported: a folder of that name may be in the way
 _TUNED_FOR = ("data", "env_options", "backbone", "referee")  # a recipe that names one of these is for that alone
 
 

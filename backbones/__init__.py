@@ -1,4 +1,4 @@
-"""One frozen language model in memory, and named roles on it: policy, value, reward, reference."""
+"""Holds one frozen language model in memory, and named roles on it: policy, value, reward, reference."""
 
 import perlhf  # noqa: F401  # says first whose file is in the way, where one is
 from backbones.backbone import Backbone

@@ -1,10 +1,11 @@
-"""`Adapters`: the LoRA adapters on a model, of which at most one runs at a time.
+"""`Adapters`: manages the LoRA adapters on a model, of which at most one runs at a time.
 
 peft keeps them side by side in each projection that it wraps. Roles go through this class and touch no layer of peft's.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from typing import TYPE_CHECKING
 from weakref import WeakSet, finalize
 
@@ -39,7 +40,7 @@ class Adapters:
 
     @property
     def frozen_layers(self) -> int:
-        """How many of the lowest layers are as in the bare model in the active role; 0 where there is none."""
+        """Counts the lowest layers that are as in the bare model in the active role; 0 where there is none."""
         return 0 if self.active_role is None else self.active_role.frozen_layers
 
     def add(self, role: "LoRARole", config: LoraConfig, seed: int) -> None:
@@ -52,7 +53,7 @@ class Adapters:
         """
         # Two PPO runs in one process may each have a policy on the same backbone.
         taken = {other.adapter for other in self._roles} | set(self._dead)
-        name = next(n for n in (role.name, *(f"{role.name}_{i}" for i in range(2, 1000))) if n not in taken)
+        name = next(n for n in chain([role.name], (f"{role.name}_{i}" for i in count(2))) if n not in taken)
         self._free_dead()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -64,11 +65,11 @@ class Adapters:
         finalize(role, self._dead.append, name)
 
     def layers_of(self, adapter: str) -> dict[str, LoraLayer]:
-        """The projections that an adapter is on, by their plain names; another adapter may be on more."""
+        """Returns the projections that an adapter is on, by their plain names; another adapter may be on more."""
         return {name: layer for name, layer in self._layers.items() if adapter in layer.lora_A}
 
     def parameters_of(self, adapter: str) -> dict[str, nn.Parameter]:
-        """A (rank, in) and B (out, rank) of each of these projections, by their names in peft's files."""
+        """Returns A (rank, in) and B (out, rank) of each of these projections, by their names in peft's files."""
         found: dict[str, nn.Parameter] = {}
         for name, layer in self.layers_of(adapter).items():
             found[f"{name}.lora_A.weight"] = layer.lora_A[adapter].weight
@@ -77,8 +78,10 @@ class Adapters:
 
     @contextmanager
     def active(self, role: "Role | None") -> Iterator[PreTrainedModel]:
-        """Inside, the model is in this role, and as before after it; None and a role without an adapter are the bare
-        model.
+        """Puts the model in a role inside the block, and in the one before after it, also after errors.
+
+        Args:
+            role: who speaks; None and a role without an adapter leave the bare model.
 
         Raises:
             RuntimeError: an adapter is merged into the weights, which all roles share.
@@ -92,7 +95,7 @@ class Adapters:
 
     @contextmanager
     def merged(self, role: "LoRARole") -> Iterator[PreTrainedModel]:
-        """`active`, with the adapter added into the weights, so that a forward has nothing more to do than the base.
+        """As `active`, and merges the adapter into the weights, so that a forward costs what it costs the base.
 
         The weights' own tensors are set aside and come back, bit for bit: subtracting the update again, as peft does,
         would not give them. bf16 weights stay as they are, since an update of a few optimizer steps is lost in their

@@ -1,4 +1,4 @@
-"""`Backbone`: a frozen causal language model with its tokenizer, loaded once in a process and held until released."""
+"""`Backbone`: holds a frozen language model and its tokenizer, loaded once in a process, until it is released."""
 
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -33,13 +33,14 @@ from backbones.shortcuts.packing import packs
 from backbones.shortcuts.precision import Precision, reduce_precision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
-MAX_RESPONSE_TOKENS = 512
+MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
+LONGEST = 1 << 20  # tokens, of a model whose config has no limit: more than any row here
 
 _loaded: "list[Backbone]" = []  # held until they are released; the one that was asked for last at the end
 
 
 class Backbone:
-    """A frozen model and its tokenizer, with roles on it.
+    """Holds a frozen model and its tokenizer, and makes roles on it.
 
     Use `Backbone.load`: whoever asks for the same path in the same process gets the same object, which is how
     the policy, the value function, the env's reward model and the evaluation come to share one copy. It stays in
@@ -121,7 +122,7 @@ class Backbone:
 
     @classmethod
     def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
-        """A backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
+        """Finds a backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
         path = str(SHIPPED.get(name, name))
         found = sorted(cls.in_memory(), key=lambda backbone: backbone.path != path)
         return next((backbone for backbone in found if backbone.hash == sha256), None)
@@ -147,7 +148,7 @@ class Backbone:
             _loaded.remove(self)
 
     def add_role(self, name: str, settings: "LoRASettings | None", head: bool = False, seed: int = 0) -> Role:
-        """A new trainable role.
+        """Makes a new trainable role.
 
         Args:
             name: "policy", "value" or "reward".
@@ -159,13 +160,13 @@ class Backbone:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the folder that it was loaded from holds another model now."""
+        """Tells whether the folder that it was loaded from holds another model now."""
         stamps = file_stamps(self.path)
         return bool(stamps) and stamps != self._stamps  # a folder that is gone holds no other
 
     @property
     def reference(self) -> ReferenceRole:
-        """The role with no adapter at all."""
+        """Returns the role with no adapter at all."""
         return ReferenceRole(self)  # not kept: a cycle would leave the backbone in memory until garbage is collected
 
     @property
@@ -181,18 +182,18 @@ class Backbone:
         return int(self.model.config.get_text_config().hidden_size)
 
     def learning_rate(self, given: float | None, by_width: float, full: bool) -> float:
-        """The one given, else one that falls with the width; full tuning takes a tenth of it."""
+        """Returns the rate given, else one that falls with the width; full tuning takes a tenth of it."""
         return by_width * (0.1 if full else 1.0) / self.hidden_size if given is None else given
 
     @property
     def state_size(self) -> int:
-        """Width of the last hidden states, which heads read; OPT projects them down from `hidden_size`."""
+        """Returns the width of the last hidden states, which heads read; OPT projects them down from `hidden_size`."""
         return int(self.model.get_output_embeddings().weight.shape[-1])
 
     @property
     def max_length(self) -> int:
-        """Tokens of prompt and response together that the model was made for."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 20))
+        """Counts the tokens of prompt and response together that the model was made for."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", LONGEST))
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -203,7 +204,7 @@ class Backbone:
         return min(MAX_RESPONSE_TOKENS, self.max_length - self.max_prompt_tokens)
 
     def encode_prompt(self, text: str, image: np.ndarray | None = None) -> list[int]:
-        """Token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
+        """Returns token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
 
         The oldest ids of the text are cut beyond `max_prompt_tokens`. Text never becomes a special token.
 
@@ -231,26 +232,26 @@ class Backbone:
         return self.vision.ids(image)
 
     def encode_response(self, text: str) -> list[int]:
-        """Token ids of a response as it follows a prompt, without an end token, cut to `max_response_tokens - 1`."""
+        """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""
         text = text.strip()
         if not text:
             return []
         return _plain_ids(self.tokenizer, self._space + text)[: self.max_response_tokens - 1]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of response tokens, without end tokens, special tokens and outer white space."""
+        """Returns the text of response tokens, without end tokens, special tokens and outer white space."""
         said = list(ids)
         while said and said[-1] in self.end_ids:  # one that is not special would be text
             said.pop()
         return self.tokenizer.decode(said, skip_special_tokens=True).strip()
 
     def batch(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> TokenBatch:
-        """Rows as padded tensors."""
+        """Makes padded tensors of rows."""
         return TokenBatch.of(prompts, responses, self.pad_id, self.device, self.frozen_states)
 
     @cached_property
     def packs(self) -> bool:
-        """Whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
+        """Tells whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
         return packs(self)
 
     def save_processor(self, folder: str | Path) -> None:
@@ -261,7 +262,7 @@ class Backbone:
 
     @property
     def hash(self) -> str:
-        """sha256 of the base weights as they were loaded, before any loss of precision; adapters record it."""
+        """Returns the sha256 of the base weights as loaded, before any loss of precision; adapters record it."""
         if self._hash is None:
             self._hash = hash_base(self.model)
         return self._hash
@@ -276,12 +277,12 @@ def _held(backbone: Backbone) -> Backbone:
 
 
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
+    """Returns token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """What a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
+    """Finds what a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
     plain = _plain_ids(tokenizer, "yes")
     whole = list(tokenizer("yes", split_special_tokens=True)["input_ids"])
     starts = [i for i in range(len(whole) - len(plain) + 1) if whole[i : i + len(plain)] == plain]
@@ -289,7 +290,7 @@ def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]
 
 
 def _space_before_response(tokenizer: PreTrainedTokenizerBase) -> str:
-    """ " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
+    """Returns " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
     prompt, whole = _plain_ids(tokenizer, "yes"), _plain_ids(tokenizer, "yes no")
     following = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
     alone, spaced = _plain_ids(tokenizer, "no"), _plain_ids(tokenizer, " no")

@@ -1,4 +1,4 @@
-"""Supervised training of a role: the loop that reward models and SFT share."""
+"""Trains a role on examples: the loop that reward models and SFT share."""
 
 import json
 import math
@@ -21,7 +21,7 @@ Loss = Callable[[list[int], list[int]], tuple[Tensor, dict[str, float]]]
 
 
 class FitSettings(NamedTuple):
-    """How long and how fast."""
+    """Says how long and how fast to train."""
 
     epochs: int
     batch_size: int
@@ -81,7 +81,7 @@ def _accumulate(batch: list[int], lengths: Sequence[int], loss: Loss, micro_batc
 
 
 def shuffled_batches(count: int, epochs: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """Row numbers of each step; every row once an epoch."""
+    """Yields the row numbers of each step; every row once an epoch."""
     for _ in range(epochs):
         order = rng.permutation(count).tolist()
         yield from (order[i : i + size] for i in range(0, count, size))

@@ -1,4 +1,4 @@
-"""What a role computes for tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
+"""Runs a model on tokens: log-probabilities of responses, hidden states, scores. Shapes in comments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
-    """Logits that predict each response token, (B, T, vocabulary), in float32; the head runs on no other position."""
+    """Computes the logits of each response token, (B, T, vocabulary), in float32; the head runs nowhere else."""
     # By their columns, not as all but the last: the gradient of a slice is a copy, and nothing here is as large.
     return _logits(model, batch, batch.before, temperature)
 
 
 def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """The same, and the last hidden states before each response token, (B, T, hidden)."""
+    """Computes the same, and the last hidden states before each response token, (B, T, hidden)."""
     with states_at_the_head(model) as caught:
         return _logits(model, batch, batch.before, temperature), caught[0]
 
 
 def logits_and_states_to_the_end(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-    """Both from the last prompt token to the last response token, (B, T + 1, ...)."""
+    """Computes both from the last prompt token to the last response token, (B, T + 1, ...)."""
     with states_at_the_head(model) as caught:
         return _logits(model, batch, batch.length + 1, 1.0), caught[0]
 
@@ -53,17 +53,17 @@ def _logits(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int, te
 
 
 def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
-    """log p of the tokens that were chosen, (B, T)."""
+    """Computes log p of the tokens that were chosen, (B, T)."""
     return chosen(logits.log_softmax(-1), response_ids)
 
 
 def chosen(of_all: Tensor, response_ids: Tensor) -> Tensor:
-    """What (B, T, vocabulary) holds for the tokens that were chosen, (B, T)."""
+    """Picks what (B, T, vocabulary) holds for the tokens that were chosen, (B, T)."""
     return of_all.gather(-1, response_ids.unsqueeze(-1)).squeeze(-1)
 
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
-    """Last hidden state before each response token, (B, T, hidden): what the value head reads."""
+    """Computes the last hidden state before each response token, (B, T, hidden), which the value head reads."""
     with top_mlp_at(model, batch.read), batch.above_frozen_layers():
         hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.image_inputs)
     return hidden[batch.read][:, :-1]
@@ -76,7 +76,7 @@ def hidden_states(
     position_ids: Tensor,
     images: Mapping[str, Tensor],
 ) -> Tensor:
-    """Last hidden states of all positions, (B, L, hidden)."""
+    """Computes the last hidden states of all positions, (B, L, hidden)."""
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
@@ -94,7 +94,7 @@ def map_batches(
     function: Callable[[TokenBatch], tuple[Tensor, ...]],
     batch_size: int = 16,
 ) -> list[Tensor]:
-    """What `function` gives for batches of like lengths, put back in row order: (N, T), 0 outside the mask."""
+    """Applies `function` to batches of like lengths and puts rows back in order: (N, T), 0 outside the mask."""
     width = max(1, *map(len, responses))
     results: list[Tensor] = []
     for rows in like_lengths([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], batch_size):
@@ -110,7 +110,7 @@ def map_batches(
 def log_probs_of(
     role: "Role", prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], temperature: float = 1.0
 ) -> Tensor:
-    """log p of the response tokens under `role`, (N, T), 0 outside the mask."""
+    """Computes log p of the response tokens under `role`, (N, T), 0 outside the mask."""
 
     def function(batch: TokenBatch) -> tuple[Tensor, ...]:
         with role.active() as model:
@@ -127,7 +127,7 @@ def last_token_scores(
     device: torch.device,
     frozen_states: FrozenStates | None = None,
 ) -> Tensor:
-    """The head's output at the last real token of each row, (B,). Rows are padded on the right.
+    """Computes the head's output at the last real token of each row, (B,). Rows are padded on the right.
 
     Where a plain sequence classifier of transformers reads its score too.
     """
@@ -145,7 +145,7 @@ def last_token_scores(
 
 
 def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-    """Last hidden state at the last token of each row, (B, hidden), and log p of its response tokens, (B, T).
+    """Computes the last hidden state at each row's end, (B, hidden), and log p of its response tokens, (B, T).
 
     In one forward; log p is 0 on padding. Every row has a response token.
     """
@@ -156,7 +156,7 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
 
 
 def packed_end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
-    """Last hidden state at the last token of each packed response, (B * S, hidden), in the order of the rows."""
+    """Computes the last hidden state at the end of each packed response, (B * S, hidden), in the rows' order."""
     batch, ends = packed.batch, packed.ends
     with top_mlp_at(model, ends), batch.above_frozen_layers():
         states = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
@@ -164,7 +164,7 @@ def packed_end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
 
 
 def packed_end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
-    """The same, and log p of each response, (B * S,), in one forward."""
+    """Computes the same, and log p of each response, (B * S,), in one forward."""
     batch = packed.batch
     logits, states = logits_and_states_to_the_end(model, batch)  # column c says what follows column W - 1 + c
     columns = torch.arange(batch.length, device=logits.device)

@@ -1,4 +1,4 @@
-"""Generation: KV cache, its own random generator, rows that leave the batch when they have ended.
+"""Samples responses: with a KV cache and its own random generator; rows that have ended leave the batch.
 
 While frozen states are kept (`backbones.shortcuts.frozen_states`), those of the sampled rows are handed over to them.
 
@@ -19,7 +19,7 @@ from backbones.roles import Role
 from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.sampled_states import SampledStates
 
-ROWS = 64  # that share a cache, at most
+ROWS = 64  # that share a cache, at most; it bounds the memory of keys and values
 # From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
 Allowed = Callable[[Sequence[int]], Tensor]
 
@@ -59,7 +59,7 @@ def generate(
 
 
 class _Batch:
-    """Rows that are being written side by side."""
+    """Writes rows side by side."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Batch:
         return logits
 
     def _read(self) -> Tensor:  # (rows, vocabulary)
-        """What may follow the tokens that were not read yet."""
+        """Reads the tokens that were not read yet; logits of what may follow."""
         with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows):
             output = self.model(
                 input_ids=self.input_ids,
@@ -144,7 +144,7 @@ class _Batch:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
 
     def _drop_ended(self) -> Tensor | slice:
-        """Takes rows that have ended out of the batch; which rows stay."""
+        """Takes rows that have ended out of the batch; returns which rows stay."""
         if not any(self.ended):
             return slice(None)
         going_on = [i for i, ended in enumerate(self.ended) if not ended]

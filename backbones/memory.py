@@ -1,4 +1,4 @@
-"""What PPO's four roles hold in memory: planned from a model's config alone, before anything is loaded.
+"""Plans what PPO's four roles will hold in memory, from a model's config alone, before anything is loaded.
 
 The model is made on torch's "meta" device, where tensors have shapes and no values. A forward there says what autograd
 would keep, of any architecture, without a formula for each.
@@ -29,7 +29,7 @@ _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of the
 
 
 class Held(NamedTuple):
-    """Bytes of one role."""
+    """Counts the bytes of one role."""
 
     weights: int
     gradients: int = 0
@@ -41,13 +41,13 @@ class Held(NamedTuple):
 
     @classmethod
     def trained(cls, weights: int) -> "Held":
-        """With a gradient for each weight, and Adam's two moments."""
+        """Counts weights with a gradient for each, and Adam's two moments."""
         return cls(weights, weights, _ADAM * weights)
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes that training will hold at most, beside the libraries themselves.
+    """Counts the bytes that training will hold at most, beside the libraries themselves.
 
     Attributes:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
@@ -65,18 +65,18 @@ class MemoryPlan:
 
     @property
     def total(self) -> int:
-        """Of the roles, and of sampling or training, which are never at once."""
+        """Sums up the roles, and sampling or training, which are never at once."""
         return sum(held.total for held in self.roles.values()) + max(self.cache + self.merged, self.activations)
 
     @property
     def four_models(self) -> int:
-        """The same with policy, reference, value and reward as models of their own, the two trained ones in full."""
+        """Sums up policy, reference, value and reward as models of their own, the two trained ones in full."""
         trained, frozen = Held.trained(self.plain).total, self.plain
         return _TRAINED * trained + (_MODELS - _TRAINED) * frozen + max(self.cache, self.activations)
 
 
 class Shape(NamedTuple):
-    """How many tokens are in memory at once."""
+    """Says how many tokens are in memory at once."""
 
     prompt: int  # tokens of the longest prompt
     response: int  # tokens of the longest response
@@ -85,7 +85,7 @@ class Shape(NamedTuple):
 
 
 class RoleSettings(NamedTuple):
-    """How each role is adapted: settings of LoRA, or None."""
+    """Says how each role is adapted: settings of LoRA, or None."""
 
     policy: LoRASettings | None  # None where all weights are trained, on a copy
     value: LoRASettings | None  # likewise; its head is not in it
@@ -94,7 +94,7 @@ class RoleSettings(NamedTuple):
 
 
 def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
-    """What the roles of PPO will hold on a backbone.
+    """Plans what the roles of PPO will hold on a backbone.
 
     Args:
         name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read.
@@ -123,7 +123,7 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
 
 
 def skeleton(name: str) -> PreTrainedModel:
-    """The model of a backbone without its weights, on the meta device.
+    """Makes the model of a backbone without its weights, on the meta device.
 
     Raises:
         BackboneError: there is no config that a model could be made of.
@@ -146,33 +146,33 @@ def _bytes(tensors: Any) -> int:
 
 
 def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Of A and B of every projection that is adapted, rank * (in + out) numbers each; of all weights for None."""
+    """Counts A and B of every adapted projection, rank * (in + out) numbers each; all weights for None."""
     if lora is None:
         return _bytes(model.parameters())
     return 4 * lora.rank * sum(sum(weight.shape) for weight in _adapted(model, lora))
 
 
 def _merged_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Of the float32 weights that have an adapter; nothing is merged into those in bf16."""
+    """Counts the float32 weights that have an adapter; nothing is merged into those in bf16."""
     adapted = [] if lora is None else _adapted(model, lora)
     return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
 
 
 def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[Tensor]:
-    """The weights of the projections that have an adapter."""
+    """Lists the weights of the projections that have an adapter."""
     pattern = attention_pattern(model, lora.vision, lora.layers)
     return [cast(Tensor, module.weight) for name, module in model.named_modules() if re.fullmatch(pattern, name)]
 
 
 def _cache_bytes(model: PreTrainedModel) -> int:
-    """Of the keys and values of one token, in all layers."""
+    """Counts the keys and values of one token, in all layers."""
     cache = DynamicCache(config=model.config)
     model(input_ids=_tokens(1, 1), use_cache=True, **{cache_argument(model): cache})
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
 def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape: Shape) -> int:
-    """What autograd keeps of the policy's forward over a micro-batch, weights left out."""
+    """Counts what autograd keeps of the policy's forward over a micro-batch, weights left out."""
     if policy is None:
         model.requires_grad_(True)
     else:
@@ -198,7 +198,7 @@ def _tokens(rows: int, length: int) -> Tensor:
 
 
 def saved_bytes(forward: Callable[[], Any], but: Collection[int] = ()) -> int:
-    """Bytes that autograd keeps for the backward pass of a forward, each storage once.
+    """Counts the bytes that autograd keeps for the backward pass of a forward, each storage once.
 
     Args:
         forward: the forward.

@@ -1,4 +1,4 @@
-"""Roles: who speaks through the backbone. A LoRA adapter, a head on another role's states, or the bare model.
+"""Roles: say who speaks through the backbone: a LoRA adapter, a head on another role's states, or the bare model.
 
 A full copy of the model is in `backbones.full_role`. What roles do to the shared model, `backbones.adapters` does.
 """
@@ -32,7 +32,7 @@ _HEAD = "head.safetensors"
 
 @dataclass(frozen=True)
 class LoRASettings:
-    """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
+    """Puts a LoRA adapter on every attention projection (q, k, v, o) of the language model, as arXiv 2403.10704.
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
     on those of the vision tower too. `layers` says how many layers of the language model have it, counted from the top.
@@ -50,7 +50,7 @@ class LoRASettings:
 
 
 class Role(ABC):
-    """A way to run the backbone. Inside `with role.active() as model:` the model speaks as this role.
+    """Runs the backbone in one way. Inside `with role.active() as model:` the model speaks as this role.
 
     Its parameters take gradients only there, so a backward pass belongs inside too. The blocks nest.
 
@@ -72,15 +72,15 @@ class Role(ABC):
 
     @abstractmethod
     def active(self) -> AbstractContextManager[PreTrainedModel]:
-        """A context manager that gives the model in this role and restores the one before, also after errors."""
+        """Puts the model in this role inside the block, and in the one before after it, also after errors."""
 
     def merged(self) -> AbstractContextManager[PreTrainedModel]:
-        """`active`, in the form that samples fastest; nothing may be learned inside, and no other role be active."""
+        """As `active`, in the form that samples fastest: nothing may be learned inside, and no other role be active."""
         return self.active()
 
     @abstractmethod
     def body_parameters(self) -> dict[str, nn.Parameter]:
-        """What this role trains in the model, by name, in a fixed order."""
+        """Returns what this role trains in the model, by name, in a fixed order."""
 
     @abstractmethod
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
@@ -91,7 +91,7 @@ class Role(ABC):
         """Reads what `save` wrote and returns its provenance."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Everything this role trains, the head last."""
+        """Returns everything this role trains, the head last."""
         found = self.body_parameters()
         if self.head is not None:
             found["score.weight"] = cast(nn.Parameter, self.head.weight)
@@ -116,7 +116,7 @@ class Role(ABC):
 
     @contextmanager
     def _taking_gradients(self) -> Iterator[None]:
-        """Inside, this role's parameters take gradients, whatever role the shared model is in; blocks nest."""
+        """Lets this role's parameters take gradients inside, whatever role the shared model is in; blocks nest."""
         before, self._taking = self._taking, True
         self.set_trainable(True)
         try:
@@ -132,7 +132,7 @@ class Role(ABC):
 
 
 class LoRARole(Role):
-    """A small adapter on the shared model."""
+    """Trains a small adapter on the shared model."""
 
     adapter: str  # given by `Adapters.add`
 
@@ -161,7 +161,7 @@ class LoRARole(Role):
 
     @property
     def layers(self) -> dict[str, LoraLayer]:
-        """The projections that this role adapts, by their plain names; another role may adapt more."""
+        """Returns the projections that this role adapts, by their plain names; another role may adapt more."""
         return self.backbone.adapters.layers_of(self.adapter)
 
     def body_parameters(self) -> dict[str, nn.Parameter]:
@@ -189,7 +189,7 @@ class LoRARole(Role):
 
 
 class HeadRole(Role):
-    """A head on the hidden states of another role, and nothing else of its own. It says 0 at the start."""
+    """Trains a head on the hidden states of another role, and nothing else of its own. It says 0 at the start."""
 
     def __init__(self, backbone: "Backbone", name: str, host: Role) -> None:
         super().__init__(backbone, name, head=True, seed=0)
@@ -226,7 +226,7 @@ class HeadRole(Role):
 
 
 class ReferenceRole(Role):
-    """The bare model: adapters off. It trains nothing and has no head."""
+    """Runs the bare model, adapters off. It trains nothing and has no head."""
 
     def __init__(self, backbone: "Backbone") -> None:
         super().__init__(backbone, "reference", head=False, seed=0)
@@ -246,7 +246,7 @@ class ReferenceRole(Role):
 
 
 def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
-    """N(0, 1/(hidden + 1)), no bias, which plain sequence classifiers have no place for."""
+    """Draws a head from N(0, 1/(hidden + 1)), with no bias, for which plain sequence classifiers have no place."""
     size = backbone.state_size
     head = torch.nn.utils.skip_init(nn.Linear, size, 1, bias=False, device=backbone.device)
     generator = torch.Generator().manual_seed(seed)
@@ -256,7 +256,7 @@ def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
 
 
 def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
-    """A saved role on `backbone`, frozen, and its provenance.
+    """Opens a saved role on `backbone`, frozen; returns it and its provenance.
 
     Raises:
         UserError: the folder holds no role, or one that was trained on another base.

@@ -6,15 +6,16 @@ Run it with `make map`. A test compares the page with what this makes.
 import ast
 import textwrap
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "map.md"
-FOLDERS = ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation", "recipes", "examples", "benchmarks")
+FOLDERS = ("perlhf", "recipes", "envs", "backbones", "rewards", "agents", "evaluation", "examples", "benchmarks")
 HEAD = """# Map
 
 Every file with the first line that it says of itself. `make map` writes this page; nobody edits it. The packages stand
-here from the lowest floor to the highest: each imports only from those before it ([architecture.md](architecture.md)).
+here from the lowest floor to the highest ([architecture.md](architecture.md#floors)).
 """
 
 
@@ -55,10 +56,11 @@ def wrapped(text: str) -> str:
 
 
 def first_line(path: Path) -> str:
-    """Returns the first line of a module's docstring, or of the comment that a YAML file opens with."""
+    """Returns the first line of a module's docstring, or the first sentence of a YAML file's opening comment."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".yaml":
-        return text.partition("\n")[0].lstrip("# ").strip() if text.startswith("#") else ""
+        comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+        return " ".join(line.strip("# ") for line in comment).partition(". ")[0].rstrip(".") + "."
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0].strip()
 
 

@@ -16,7 +16,15 @@ from gymnasium.vector.utils import batch_space
 
 from envs.entry_points import load_callable
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
-from envs.reward_spec import RewardFunction, RewardSpec, checked_scores, resolve_reward, score_turns, without_paths
+from envs.reward_spec import (
+    RewardFunction,
+    RewardSpec,
+    check_reward,
+    checked_scores,
+    resolve_reward,
+    score_turns,
+    without_paths,
+)
 from envs.spaces import Unicode
 from envs.task import Task
 from envs.turn import Turn
@@ -42,6 +50,7 @@ class _TaskEnvBase:
             hint = did_you_mean(str(render_mode), self.metadata["render_modes"])
             raise UserError(f"unknown render_mode {render_mode!r}.{hint}")
         reward, task_options = without_paths(reward), without_paths(task_options)
+        check_reward(reward)  # a wrong name is found now, and a right one imported when it is needed
         self._arguments = {"task": task, "reward": reward, "render_mode": render_mode, **task_options}
         self.task = make_task(task, task_options)
         self.render_mode = render_mode
@@ -64,6 +73,8 @@ class _TaskEnvBase:
 
     def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The options of a reset, none for None; the task must know all of them."""
+        if options is not None and not isinstance(options, Mapping):
+            raise UserError(f"the options of a reset are a dict, got {options!r}.")
         for option in options or {}:
             if option not in self.task.reset_options:
                 hint = did_you_mean(str(option), self.task.reset_options)
@@ -82,13 +93,19 @@ class _TaskEnvBase:
             return None
         return text
 
-    def _final_info(self, turn: Turn) -> dict[str, Any]:
+    def _verdict(self, turn: Turn, ended: bool) -> dict[str, Any]:
+        """What `info` says of an episode that is over with a turn, by itself or because somebody cuts it there."""
+        about = self.task.final_info(turn)
         if turn.reference.get("failed"):
-            return {"failed": True}
-        gold = self.task.judge(turn)
-        return {} if gold is None else {"gold": float(gold), "is_success": bool(gold >= self.task.success_at)}
+            return {"failed": True, **about}
+        gold = self.task.judge(turn) if ended else self.task.judge_cut(turn)
+        if gold is None:
+            return about
+        return {"gold": float(gold), "is_success": bool(gold >= self.task.success_at), **about}
 
-    # `gym.make` sets `env.spec`. A callable reward cannot be written as JSON: its spec says so in one line.
+    # `gym.make` sets `env.spec`. A callable reward cannot be written as JSON: its spec says so in one line. How long an
+    # episode may be is known here alone, since it is an option of the task: a limit in the registered spec would make
+    # `gym.make` cut longer ones.
     @property
     def spec(self) -> EnvSpec | None:
         return self._spec
@@ -99,6 +116,8 @@ class _TaskEnvBase:
             spec = LiveSpec.of(spec)
         elif spec is not None:
             spec.kwargs = without_paths(spec.kwargs)
+        if spec is not None and spec.max_episode_steps is None:
+            spec.max_episode_steps = self.task.max_steps
         self._spec = spec
 
     # Copies and pickles share the task's data and re-resolve the reward; a model is never copied with an env.
@@ -125,7 +144,8 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
     """One episode at a time over a `Task`.
 
     Observation: `Dict(prompt: Unicode[, image: Box uint8])`. Action: `Unicode`. The reward of a step is the score
-    of its turn under `reward`; the last `info` of an episode holds `gold` and `is_success`, the task's own verdict.
+    of its turn under `reward`. The `info` of a step holds `gold` and `is_success`, the task's own verdict if the
+    episode is over here: whoever cuts it from outside, as `TimeLimit` does, has them too.
 
     Args:
         task: the `Task` class, or "module:Class".
@@ -173,9 +193,9 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         played = self.task.play(self._state, action)
         score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
-        info = self._final_info(played.turn) if self._ended else {}
+        info = self._verdict(played.turn, self._ended)
         if self.render_mode is not None:  # else the turn would be kept longer than it is used
-            self._show(played.turn, score, info.get("gold"))
+            self._show(played.turn, score, info.get("gold") if self._ended else None)
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
 
     @property
@@ -227,10 +247,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         **task_options: Any,
     ) -> None:
         super().__init__(task, reward, render_mode, **task_options)
-        if num_envs < 1:
-            raise UserError(f"num_envs must be at least 1, got {num_envs}.")
-        self.num_envs = num_envs
-        self.max_episode_steps = max_episode_steps
+        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise UserError(f"num_envs must be at least 1, a whole number, got {num_envs!r}.")
+        self.num_envs = int(num_envs)
+        self.max_episode_steps = _checked_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = self._spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -257,8 +277,10 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         """New generators where seeds are given, and where there are none yet."""
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        else:
+        elif isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
             seeds = list(seed)
+        else:
+            raise UserError(f"a seed is a whole number, or a list of one for each env, got {seed!r}.")
         if len(seeds) != self.num_envs:
             raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seeds)}.")
         kept: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
@@ -286,10 +308,11 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True)):
             self._states[i] = row.state
             self._steps[i] += 1
-            final = self._final_info(row.turn) if row.terminated or row.truncated else {}
-            self._shown[i] = self._kept(row.turn, score, final.get("gold"))
             cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
-            if row.terminated or cut:
+            over = row.terminated or cut
+            final = self._verdict(row.turn, row.terminated or row.truncated) if over else {}
+            self._shown[i] = self._kept(row.turn, score, final.get("gold"))
+            if over:
                 truncated[i] = cut
                 ended = {"final_obs": self.task.observe(row.state), "final_info": final}
                 infos[i] = {**ended, **self._start(i, {})}
@@ -356,6 +379,15 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._steps = list(state["steps"])
         self._show_states()
         return self._observations()
+
+
+def _checked_limit(steps: Any) -> int | None:
+    """A time limit; -1 is none, as for `gym.make`."""
+    if steps is None or (type(steps) is int and steps == -1):
+        return None
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise UserError(f"max_episode_steps must be at least 1, a whole number, or -1 for no limit, got {steps!r}.")
+    return int(steps)
 
 
 def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:

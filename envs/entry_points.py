@@ -1,6 +1,8 @@
 """What "module" and "module:name" stand for; a mistake in them is one line."""
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -27,6 +29,17 @@ def load_module(name: str, asked: str, error: type[UserError] = UserError) -> Mo
         if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
             raise  # the module is there and misses something of its own
         raise error(f"{asked}: no module named {quoted(problem.name)}.") from None
+
+
+def find_package(module: str, asked: str, error: type[UserError] = UserError) -> None:
+    """Refuses a module whose first name stands for no package or module, without importing any.
+
+    Raises:
+        UserError: there is none; the arguments are those of `load_module`.
+    """
+    first = module.partition(".")[0]
+    if first not in sys.modules and importlib.util.find_spec(first) is None:
+        raise error(f"{asked}: no module named {quoted(first)}.")
 
 
 def load_callable(entry_point: str, asked: str, error: type[UserError] = UserError) -> Callable[..., Any]:

@@ -16,12 +16,13 @@ import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from envs.entry_points import load_callable, quoted
+from envs.entry_points import find_package, load_callable, quoted
 from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, did_you_mean
@@ -29,6 +30,7 @@ from perlhf.errors import RewardError, did_you_mean
 RewardFunction = Callable[..., Sequence[float]]  # of a Sequence[Turn]
 RewardSpec = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | RewardFunction
 
+_NAMES = ("bundled", "gold")
 _LEARNED = "rewards.reward_model:score"  # what scores with the reward model of a folder
 
 
@@ -39,21 +41,45 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
         RewardError: a spec of no known form, or a module or name that cannot be imported.
     """
     spec = without_paths(spec)
-    if isinstance(spec, str):
-        spec = {"reward": spec}
-    if isinstance(spec, Mapping):
-        options = dict(spec)
-        name = options.pop("reward", None)
-        if not isinstance(name, str):
-            raise RewardError(f"a reward mapping names its function under 'reward', got keys {quoted(list(spec))}.")
-        function = _resolve_name(name, task)
-        _check_options(name, function, options)
-        return functools.partial(function, **options) if options else function
-    if callable(spec):
-        return spec
     if isinstance(spec, (list, tuple)):
-        return _resolve_sum(spec, task)
-    raise RewardError(f"a reward is a name, a mapping, a list of mappings or a callable, got {type(spec).__name__}.")
+        terms = [(weight, resolve_reward(options, task)) for options, weight in _weighted_parts(spec)]
+        return functools.partial(_weighted_sum, terms)
+    if callable(spec) and not isinstance(spec, (str, Mapping)):
+        return spec
+    name, options = _name_and_options(spec)
+    function = _resolve_name(name, task)
+    _check_options(name, function, options)
+    return functools.partial(function, **options) if options else function
+
+
+def _name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
+    """What a name or a mapping says."""
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping):
+        forms = "a name, a mapping, a list of mappings or a callable"
+        raise RewardError(f"a reward is {forms}, got {type(spec).__name__}.")
+    options = dict(spec)
+    name = options.pop("reward", None)
+    if not isinstance(name, str):
+        raise RewardError(f"a reward mapping names its function under 'reward', got keys {quoted(list(spec))}.")
+    return name, options
+
+
+def check_reward(spec: RewardSpec) -> None:
+    """Refuses what `resolve_reward` would refuse of a spec, as far as that can be told without importing a module.
+
+    Raises:
+        RewardError: a spec of no known form, an unknown name, or the name of no package that is installed.
+    """
+    spec = without_paths(spec)
+    if isinstance(spec, (list, tuple)):
+        for options, _ in _weighted_parts(spec):
+            check_reward(options)
+    elif isinstance(spec, (str, Mapping)) or not callable(spec):
+        name, _ = _name_and_options(spec)
+        if _kind(name) == "function":
+            find_package(name.partition(":")[0], f"reward {quoted(name)}", RewardError)
 
 
 def without_paths(spec: Any) -> Any:
@@ -86,27 +112,38 @@ def _check_options(name: str, function: RewardFunction, options: Mapping[str, An
 
 
 def _resolve_name(name: str, task: Task) -> RewardFunction:
-    if name == "bundled":
+    kind = _kind(name)
+    if kind == "bundled":
         return _resolve_name(task.default_reward, task)
-    if name == "gold":
+    if kind == "gold":
         return functools.partial(_gold, task)
-    if os.path.isdir(name):
+    if kind == "folder":
         return functools.partial(_import(_LEARNED), path=name)
+    return _import(name)
+
+
+def _kind(name: str) -> str:
+    """Which of "bundled", "gold", "folder" and "function" a name is of; RewardError for none of them."""
+    if name in _NAMES:
+        return name
+    if os.path.isdir(name):
+        return "folder"
     if name.endswith((".yaml", ".yml")):
         read = "reward=load_reward_yaml(FILE), which is in rewards.functions"
         raise RewardError(f"reward {quoted(name)} is a YAML file; read it and pass what it holds: {read}.")
     if ":" in name and name[0] not in ":.":
-        return _import(name)
-    expected = "'bundled', 'gold', 'module:name' or an existing folder"
-    raise RewardError(f"unknown reward {quoted(name)}: expected {expected}.")
+        return "function"
+    expected, near = "'bundled', 'gold', 'module:name' or an existing folder", get_close_matches(name, _NAMES, n=1)
+    raise RewardError(f"unknown reward {quoted(name)}: expected {expected}.{did_you_mean(name, near)}")
 
 
 def _import(entry_point: str) -> RewardFunction:
     return load_callable(entry_point, f"reward {quoted(entry_point)}", RewardError)
 
 
-def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFunction:
-    terms: list[tuple[float, RewardFunction]] = []
+def _weighted_parts(parts: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], float]]:
+    """Spec and weight of each part of a sum."""
+    found: list[tuple[dict[str, Any], float]] = []
     for part in parts:
         if not isinstance(part, Mapping):
             expected = "a mapping with 'reward' and 'weight'"
@@ -117,10 +154,10 @@ def _resolve_sum(parts: Sequence[Mapping[str, Any]], task: Task) -> RewardFuncti
             raise RewardError(f"reward {quoted(part.get('reward'))}: weight must be a number, got {quoted(weight)}.")
         if not np.isfinite(_as_float(weight)):
             raise RewardError(f"reward {quoted(part.get('reward'))}: weight must be finite, got {quoted(weight)}.")
-        terms.append((float(weight), resolve_reward(options, task)))
-    if not terms:
+        found.append((options, float(weight)))
+    if not found:
         raise RewardError("a reward sum needs at least one part.")
-    return functools.partial(_weighted_sum, terms)
+    return found
 
 
 def _weighted_sum(terms: Sequence[tuple[float, RewardFunction]], turns: Sequence[Turn]) -> list[float]:

@@ -100,6 +100,14 @@ class Task(ABC):
     def judge(self, turn: Turn) -> float | None:
         """The task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
 
+    def judge_cut(self, turn: Turn) -> float | None:
+        """The verdict where somebody else, such as a time limit, breaks an episode off after `turn`."""
+        return self.judge(turn)
+
+    def final_info(self, turn: Turn) -> dict[str, Any]:
+        """What `info` says of an episode that is over with `turn`, beside the verdict; plain values."""
+        return {}
+
     @abstractmethod
     def oracle(self, state: Any) -> str:
         """A right response in `state`."""

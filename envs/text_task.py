@@ -56,7 +56,7 @@ class TextTask(Feedback):
             split: "train", "validation" or "test".
         """
         if split not in SPLITS:
-            raise UserError(f"unknown split {split!r}.{did_you_mean(split, SPLITS)}")
+            raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
         self.data, self.split = data_name(data), split  # the two lines that make the records go by them
         super().__init__(self.data, split, self._generate() if self.data == "miniature" else self._read())
 

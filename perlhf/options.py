@@ -200,12 +200,18 @@ def parse_options(
     given = _words(parser, sys.argv[1:] if arguments is None else arguments)
     found = parser.parse_args(given)
     if found.config:
-        given = [*read_config(Path(found.config), parser), *given]
+        given = [*read_config(config_file(found.config), parser), *given]
         found = parser.parse_args(given)
     path = None if defaults is None else defaults(_made(options_class, found))
     if path is not None:
         found = parser.parse_args([*read_config(path, parser), *given])
     return _made(options_class, found)
+
+
+def config_file(name: str) -> Path:
+    """The file that `--config` means: "recipes/..." is also found where perlhf is installed."""
+    installed = Path(__file__).parents[1] / name
+    return installed if name.startswith("recipes/") and installed.is_file() and not Path(name).exists() else Path(name)
 
 
 def _made(options_class: type[Options], found: argparse.Namespace) -> Options:

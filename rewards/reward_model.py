@@ -33,6 +33,7 @@ from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError
+from rewards.workers import one_thread_in_workers
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
 
@@ -209,6 +210,7 @@ def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float,
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:
     """The reward function of a saved model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
+    one_thread_in_workers()
     return RewardModel.load(path)(turns)
 
 

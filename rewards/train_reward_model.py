@@ -6,7 +6,9 @@ Writes a run folder: the model (open it with `--reward DIR`, or with plain peft 
 metrics.jsonl and summary.json with held-out accuracy beside what needs no model at all.
 """
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from backbones.model.loading import use_threads
 from backbones.roles import Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
+from evaluation.metrics import Interval
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -29,6 +32,8 @@ from perlhf.run_folder import new_run_folder, update_summary
 from rewards.policy_steps import policy_steps
 from rewards.preferences import Preferences, drawn, preferences_of, sampled
 from rewards.reward_model import RewardModel, Row
+
+FEW_STEPS = 100  # five times those in which the learning rate is warmed up; the bundled models took 375 and more
 
 
 @dataclass
@@ -100,7 +105,8 @@ def train(options: Options) -> RewardModel:
     if not model.log_sigmoid:
         model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
-    report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
+    evaluate = partial(evaluate_reward_model, model, preferences, held_out, records)
+    report = evaluate(held_out.records[: options.eval_pairs])
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
@@ -110,6 +116,12 @@ def train(options: Options) -> RewardModel:
         peak_rss_mb=peak_rss_mb(),
     )  # fmt: skip
     print_report(report, folder)
+    if is_below_baselines(report):
+        model.log_prob_weight = 0.0  # for this one question
+        alone = evaluate(held_out.records[: options.eval_pairs]) if options.log_prob_weight else report
+        model.log_prob_weight = options.log_prob_weight
+        steps = options.epochs * math.ceil(len(records) / options.batch_size)
+        print(describe_failure(report, alone, options.log_prob_weight, steps), file=sys.stderr)
     return model
 
 
@@ -169,6 +181,45 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
         return 0.0
     prompts, texts, images = zip(*liked, strict=True)
     return float(model.raw_scores(prompts, texts, images).mean())
+
+
+def figure_of(report: Mapping[str, Any]) -> tuple[str, Interval]:
+    """What baselines are compared with: of labelled responses the AUC, of pairs the accuracy."""
+    name = "auc" if "auc" in report else "accuracy"
+    return name, report[name]
+
+
+def best_baseline(report: Mapping[str, Any]) -> tuple[str, float]:
+    """The best of what needs no model, by the same figure."""
+    baselines = {name: value for name, value in report["baselines"].items() if name != "majority_accuracy"}
+    return max(baselines.items(), key=lambda named: named[1])
+
+
+def is_below_baselines(report: Mapping[str, Any]) -> bool:
+    """Whether a model is worse than what needs none, by more than chance."""
+    return bool(figure_of(report)[1]["high"] < best_baseline(report)[1])
+
+
+def describe_failure(report: Mapping[str, Any], alone: Mapping[str, Any], weight: float, steps: int) -> str:
+    """A line that warns of a model below a baseline, and says why as far as that can be measured.
+
+    Args:
+        report: of the model.
+        alone: the same without the log-probability term.
+        weight: of that term.
+        steps: optimizer steps that the model was trained for.
+    """
+    (name, figure), (baseline, best) = figure_of(report), best_baseline(report)
+    reasons = []
+    if figure_of(alone)[1]["mean"] > figure["high"]:
+        reasons.append(
+            f"the head alone has {figure_of(alone)[1]['mean']:.3f}, so --log-prob-weight {weight:g} outweighs what was "
+            "learned: try 0"
+        )
+    if steps < FEW_STEPS:
+        reasons.append(f"{steps} optimizer steps are few: raise --epochs, or lower --batch-size")
+    why = "; ".join(reasons) or "it learned nothing that holds for other prompts: see --learning-rate and the labels"
+    return f"warning: held-out {name} {figure['mean']:.3f} is below the baseline {baseline!r}, {best:.3f}; {why}."
 
 
 def print_figures(where: str, figures: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from backbones.forward import (
     response_logits,
 )
 from backbones.model.anatomy import attention_pattern, hash_base
-from backbones.model.loading import BackboneError, base_path_for
+from backbones.model.loading import BackboneError, base_path_for, find_device
 from backbones.model.tokens import TokenBatch, length_mask
 from backbones.roles import LoRASettings, load_role
 from perlhf.errors import UserError
@@ -302,20 +302,26 @@ def test_who_knows_of_no_device_shares_the_copy_of_who_does(tmp_path):
     path = str(save_gemma(tmp_path / "one"))
     elsewhere = Backbone.load(path, "meta")
     assert Backbone.load(path) is elsewhere
-    assert Backbone.load(str(save_gemma(tmp_path / "two"))).device == torch.device("meta")  # beside it
+    beside = Backbone.load(str(save_gemma(tmp_path / "two")))
+    assert beside.device == torch.device("meta")
     here = Backbone.load(path, "cpu")
     assert here is not elsewhere
     assert Backbone.load(path) is here  # both are in memory: the one that was asked for last
     assert Backbone.load(path, "meta") is elsewhere
     assert Backbone.load(path) is elsewhere
-    Backbone.release_all()
+    for each in (elsewhere, here, beside):
+        each.release()
     assert Backbone.load(path).device == torch.device("cpu")  # nothing says where
 
 
-def test_auto_is_a_device(tmp_path):
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    assert str(gemma(tmp_path).device) in ("cpu", device)
-    assert str(Backbone.load(str(tmp_path), "auto").device) == device
+def test_auto_is_a_gpu_where_there_is_one_else_the_cpu(backbone, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Backbone.load(backbone.path, "auto") is backbone
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(device) or torch.zeros(0))
+    find_device("auto")
+    assert asked == ["cuda"]
 
 
 # Held until it is released.

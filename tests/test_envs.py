@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -517,7 +518,7 @@ def test_an_endless_episode_is_truncated_and_counted_anew():
         *_, terminated, truncated, infos = vector.step(("a", "b"))
         assert (terminated.tolist(), truncated.tolist()) == ([False, False], [True, True])
         assert infos["_final_obs"].tolist() == [True, True]
-        assert "gold" not in infos["final_info"]
+        assert infos["final_info"]["is_success"].tolist() == [False, False]
 
 
 def test_a_restored_state_knows_how_long_its_episodes_have_run():
@@ -544,7 +545,7 @@ def test_only_the_episodes_that_ended_are_reset():
 
 
 def test_an_env_made_with_no_episodes_is_refused():
-    with pytest.raises(UserError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(UserError, match="num_envs must be at least 1, a whole number, got 0"):
         gym.make_vec(HH, num_envs=0, reward="gold")
 
 
@@ -628,13 +629,61 @@ def test_a_missing_data_file_is_a_data_error():
     ],
 )
 def test_a_wrong_reward_is_one_line(reward, message):
-    env = gym.make(HH, reward=reward)
-    env.reset(seed=0)
-    with pytest.raises(RewardError) as caught:
+    def play():
+        env = gym.make(HH, reward=reward)  # finds what can be told without importing anything
+        env.reset(seed=0)
         env.step("hello")
+
+    with pytest.raises(RewardError) as caught:
+        play()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ("bundeld", "Did you mean 'bundled'?"),
+        ("no_such_module:f", "no module named 'no_such_module'"),
+        ({"reward": "golden"}, "Did you mean 'gold'?"),
+        ([{"reward": "gold"}, {"reward": "runs/none", "weight": 2}], "unknown reward 'runs/none'"),
+        ([{"reward": "gold", "weight": "2"}], "weight must be a number, got '2'"),
+    ],
+)
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_a_reward_that_is_not_there_is_found_when_the_env_is_made(make, reward, message):
+    with pytest.raises(RewardError) as caught:
+        make(HH, reward=reward)
+    assert message in str(caught.value)
+
+
+def test_a_reward_that_is_there_is_not_imported_when_the_env_is_made(tmp_path):
+    (tmp_path / "made.py").write_text(
+        "import sys, gymnasium as gym, envs\n"
+        "for reward in ('bundled', 'rewards.bundled:hh', [{'reward': 'rewards.functions:contains', 'words': 'a'}]):\n"
+        "    gym.make('perlhf/HH-v0', reward=reward)\n"
+        "assert not {'torch', 'rewards'} & set(sys.modules)\n"
+    )
+    subprocess.run(
+        [sys.executable, tmp_path / "made.py"], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+
+@pytest.mark.parametrize("count", [2.0, True, "2", float("nan"), None, -1])
+def test_a_number_of_envs_is_a_whole_number(count):
+    with pytest.raises(UserError, match="num_envs must be at least 1, a whole number, got "):
+        gym.make_vec(HH, num_envs=count, reward="gold")
+
+
+@pytest.mark.parametrize("steps", [0, -2, 2.5, True, "2", float("nan")])
+def test_a_time_limit_is_a_whole_number(steps):
+    with pytest.raises(UserError, match="max_episode_steps must be at least 1, a whole number, or -1 for no limit"):
+        gym.make_vec(HH, num_envs=1, max_episode_steps=steps, reward="gold")
+
+
+def test_minus_one_is_no_time_limit_as_for_a_single_env():
+    assert gym.make_vec(HH, num_envs=1, max_episode_steps=-1, reward="gold").unwrapped.max_episode_steps is None
 
 
 def test_an_import_error_inside_a_reward_module_is_not_hidden(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def test_the_four_names_are_those_of_their_packages():
 def test_the_check_knows_every_top_level_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = {name.split(".")[0] for name in project["tool"]["setuptools"]["packages"]}
-    assert set(FLOORS) == listed
+    assert {*FLOORS, "recipes"} == listed  # which is data: nothing imports it
 
 
 def test_a_distribution_that_comes_first_is_named(tmp_path):
@@ -171,6 +171,10 @@ print("imported")
                                       "another folder.")  # fmt: skip
     assert python("-c", editable, path=())[0] == "imported\n"
     assert python("-c", "import perlhf; print('imported')", cwd=tmp_path)[0] == "imported\n"
+
+    (tmp_path / "envs").rename(tmp_path / "recipes")  # as a task of one's own may have beside it
+    found = editable + "from agents.setup import RECIPES\nprint(RECIPES)\n"
+    assert python("-c", found, path=(), cwd=tmp_path)[0] == f"imported\n{ROOT}/recipes\n"
 
 
 def test_an_import_may_be_tried(tmp_path):

@@ -5,8 +5,10 @@ import errno
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -196,7 +198,7 @@ def test_a_file_of_defaults_is_chosen_by_what_was_given_and_loses_to_it(tmp_path
 
 
 def test_reading_options_imports_nothing_heavy():
-    code = "import sys, perlhf.options; print([n for n in ('torch', 'transformers', 'numpy') if n in sys.modules])"
+    code = "import sys, perlhf.options; print([n for n in ('torch', 'transformers') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
 
@@ -537,6 +539,31 @@ def test_the_nearest_name_or_all_names_are_given():
     assert did_you_mean("tain", ["train", "test"]) == " Did you mean 'train'?"
     assert did_you_mean("zzz", ["train", "test"]) == " Known: test, train."
     assert did_you_mean("zzz", []) == ""
+
+
+# CONTRIBUTING.md
+
+
+def test_a_hyperparameter_is_the_two_place_diff_of_contributing():
+    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.S)
+    changed = {}
+    for part in re.split(r"^--- a/", diff, flags=re.M)[1:]:
+        name, _, *lines = part.splitlines()
+        old, new = ("".join(f"{ln[1:]}\n" for ln in lines if ln[0] in signs) for signs in (" -", " +"))
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        changed[name] = text.replace(old, new)
+        assert compile(changed[name], name, "exec")
+    assert set(changed) == {"agents/hyperparameters.py", "agents/ppo.py"}
+    module = types.ModuleType("hyperparameters")
+    sys.modules[module.__name__] = module  # where dataclasses look for the module of a class
+    try:
+        exec(changed["agents/hyperparameters.py"], vars(module))
+        assert parse_options(module.Hyperparameters, ["--advantage-floor", "1e-3"]).advantage_floor == 1e-3
+        with pytest.raises(UserError, match="advantage_floor must be > 0, got 0"):
+            module.Hyperparameters(advantage_floor=0.0)
+    finally:
+        del sys.modules[module.__name__]
 
 
 # The folder of a run

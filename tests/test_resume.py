@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 from tiny_models import gemma
+from toy_tasks import TwoTurns
 
 import agents.train_ppo as command
 from agents import PPO, make_vec_env
@@ -38,8 +39,10 @@ from agents.checkpoint import (
 from agents.train_ppo import Options, read_options, train
 from backbones.backbone import Backbone
 from backbones.roles import LoRASettings
+from envs import register_task
 from perlhf.errors import UserError
-from perlhf.sealed_folder import SealError
+from perlhf.run_folder import update_summary, write_json
+from perlhf.sealed_folder import SealError, sealed
 from rewards.reward_model import RewardModel
 
 LETTER = "toy_tasks:starts_with_i"
@@ -48,6 +51,16 @@ LETTER = "toy_tasks:starts_with_i"
 def share_of_i(turns):
     """The share of letters that are an i: no round number, as most rewards."""
     return [turn.response.lower().count("i") / 7 + 0.1 for turn in turns]
+
+
+class TwoTurnsOfData(TwoTurns):
+    """With the two options that commands give."""
+
+    def __init__(self, data="miniature", split="train"):
+        pass
+
+
+register_task("test/TwoTurnsOfData-v0", "test_resume:TwoTurnsOfData")
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +290,31 @@ def test_costs_add_up_over_resumes(path, tmp_path, monkeypatch):
     resume(run, "--total-timesteps", "8")
     summary = summary_of(run)
     assert (summary["seconds"], summary["cpu_seconds"], summary["samples_per_cpu_second"]) == (10.0, 4.0, 2.0)
+
+
+def test_turns_and_episodes_are_counted_over_resumes(path, tmp_path):
+    # Two turns an episode, on 4 envs: 3 turns of each end one episode in every env, 5 end two.
+    run = tmp_path / "run"
+    train(options_for(path, run, env="test/TwoTurnsOfData-v0", reward="gold", total_timesteps=12))
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (12, 4)
+    resume(run, "--total-timesteps", "20")
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (20, 8)
+
+
+def test_a_run_of_before_episodes_were_counted_goes_on_and_says_none(path, tmp_path):
+    run = tmp_path / "run"
+    train(options_for(path, run))
+    before = shutil.copytree(checkpoints_of(run)[0], tmp_path / "before")
+    state = json.loads((before / "state.json").read_text())
+    assert state["cost"].pop("episodes") == 4
+    write_json(before / "state.json", state)
+    with sealed(checkpoints_of(run)[0], FORMAT, "checkpoint") as part:
+        shutil.copytree(before, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+    update_summary(run, ("turns",), episodes=4)  # as it was called
+    with pytest.raises(UserError, match=r"is finished: 4 turns"):
+        resume(run)
+    resume(run, "--total-timesteps", "8")
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (8, None)
 
 
 @pytest.mark.parametrize(

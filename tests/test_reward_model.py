@@ -31,7 +31,7 @@ from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError
 from rewards.preferences import Labels, Pairs, drawn, sampled
 from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, pointwise_loss, score
-from rewards.train_reward_model import Options, centre, preference_loss, train
+from rewards.train_reward_model import Options, centre, describe_failure, is_below_baselines, preference_loss, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
 
@@ -413,6 +413,53 @@ def test_bad_arguments_are_one_line_and_exit_2(arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_model_below_a_baseline_warns_and_says_why(tmp_path, capsys):
+    long, lines = "I would be glad to help you with all of that today, step by step.", []
+    for record in HH().records[:300]:
+        lines.append(json.dumps({"chosen": f"{record.prompt} {long}", "rejected": f"{record.prompt} No."}) + "\n")
+    (tmp_path / "pairs.jsonl").write_text("".join(lines))
+
+    def held_out(name, **options):
+        train(Options(data=str(tmp_path / "pairs.jsonl"), output_dir=str(tmp_path / name), **options))
+        return json.loads((tmp_path / name / "summary.json").read_text())["accuracy"]["mean"], capsys.readouterr().err
+
+    accuracy, said = held_out("default")  # as a newcomer runs it: log p of the longer response is far below
+    assert accuracy == 0.0
+    (line,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert line.startswith(
+        "warning: held-out accuracy 0.000 is below the baseline 'length', 1.000; the head alone has "
+    )
+    assert "so --log-prob-weight 0.1 outweighs what was learned: try 0; " in line
+    assert line.endswith(" optimizer steps are few: raise --epochs, or lower --batch-size.")
+    accuracy, said = held_out("as it says", log_prob_weight=0.0, epochs=2)
+    assert accuracy == 1.0
+    assert "warning: " not in said
+
+
+@pytest.mark.parametrize(
+    ("figures", "below"),
+    [
+        ({"accuracy": {"high": 0.7}, "baselines": {"random": 0.5, "length": 0.71}}, True),
+        ({"accuracy": {"high": 0.71}, "baselines": {"random": 0.5, "length": 0.71}}, False),
+        ({"accuracy": {"high": 0.49}, "baselines": {"random": 0.5, "length": 0.4}}, True),
+        # An AUC is not compared with the accuracy of the majority class.
+        ({"auc": {"high": 0.8}, "accuracy": {"high": 0.1}, "baselines": {"majority_accuracy": 0.9}}, False),
+        ({"auc": {"high": 0.6}, "baselines": {"length": 0.61, "majority_accuracy": 0.9}}, True),
+    ],
+)
+def test_below_a_baseline_is_by_more_than_chance(figures, below):
+    figures["baselines"].setdefault("random", 0.5)
+    assert is_below_baselines(figures) is below
+
+
+def test_where_nothing_measured_explains_a_failure_the_labels_are_named():
+    report = {"accuracy": {"mean": 0.4, "low": 0.3, "high": 0.45}, "baselines": {"random": 0.5}}
+    assert describe_failure(report, report, 0.0, 400) == (
+        "warning: held-out accuracy 0.400 is below the baseline 'random', 0.500; it learned nothing that holds for "
+        "other prompts: see --learning-rate and the labels."
+    )
 
 
 def test_real_format_files_train_without_an_annotator(tmp_path):

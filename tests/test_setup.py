@@ -52,7 +52,7 @@ def test_the_options_of_the_env_reach_the_task_and_a_wrong_one_is_one_line():
     task = setup.task("validation")
     assert isinstance(task, Taskmaster)
     assert (task.domain, task.split) == ("ticketing", "validation")
-    assert [t.split for t in setup.text_tasks("train", "test")] == ["train", "test"]
+    assert [len(found.records) for found in setup.feedback("train", "test")] == [20_000, 2_000]
     with pytest.raises(UserError, match=r"Taskmaster has no option 'domains'\. Did you mean 'domain'\?"):
         Setup.of("Taskmaster-v0", "domains=ticketing")
 

@@ -5,10 +5,18 @@ import json
 import pickle
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 from gymnasium.vector import AsyncVectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import (
+    batch_differing_spaces,
+    batch_space,
+    concatenate,
+    create_empty_array,
+    iterate,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,19 +130,75 @@ def test_samples_survive_json(texts):
     assert space.from_jsonable(json.loads(json.dumps(space.to_jsonable(texts)))) == texts
 
 
-def test_shared_memory_is_refused_in_words():
-    with pytest.raises(ValueError, match="shared_memory") as caught:
-        AsyncVectorEnv([EchoEnv, EchoEnv])
-    reasons = f"{caught.value} {caught.value.__cause__}"
-    assert "shared_memory=False" in reasons
-
-
-def test_async_without_shared_memory_carries_text_both_ways():
-    vector = AsyncVectorEnv([EchoEnv, EchoEnv], shared_memory=False)
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_an_async_vector_env_carries_text_both_ways(shared_memory):
+    vector = AsyncVectorEnv([EchoEnv, EchoEnv], shared_memory=shared_memory)
     try:
         first, _ = vector.reset(seed=0)
-        then, *_ = vector.step(("", "né 漢🙂\n"))
+        then, *_ = vector.step(("", "né 漢🙂\n" + "x" * 43))
+        last, *_ = vector.step(("short", ""))
     finally:
         vector.close()
-    assert first["text"] == ("première 🙂", "première 🙂")
-    assert then["text"] == ("", "né 漢🙂\n")
+    assert first["text"] == ("première 🙂", "première 🙂")  # what was given stays as it was
+    assert then["text"] == ("", "né 漢🙂\n" + "x" * 43)
+    assert last["text"] == ("short", "")
+    assert last["count"].tolist() == [1, 1]
+
+
+def test_without_copies_an_async_vector_env_shows_what_is_in_memory_now():
+    vector = AsyncVectorEnv([EchoEnv, EchoEnv], copy=False)
+    try:
+        shown, _ = vector.reset(seed=0)
+        vector.step(("a", "b"))
+        assert (len(shown["text"]), *shown["text"], shown["text"][:1]) == (2, "a", "b", ("a",))
+        assert repr(shown["text"]) == "('a', 'b')"
+    finally:
+        vector.close()
+
+
+# Gymnasium's functions on spaces
+
+
+def test_a_flat_text_is_the_numbers_of_its_characters():
+    space = Unicode(6)
+    flat = spaces.flatten(space, "é🙂a")
+    assert flat.tolist() == [0xE9, 0x1F642, 97, 0x110000, 0x110000, 0x110000]
+    assert spaces.flatten_space(space).contains(flat)
+    assert spaces.flatdim(space) == 6
+
+
+@given(st.text(max_size=12))
+def test_flat_text_is_read_back(text):
+    space = Unicode(12)
+    assert spaces.unflatten(space, spaces.flatten(space, text)) == text
+
+
+def test_any_sample_of_a_flat_space_is_some_text():
+    space = Unicode(50)
+    flat_space = spaces.flatten_space(space)
+    flat_space.seed(0)
+    for _ in range(50):
+        assert space.contains(spaces.unflatten(space, flat_space.sample()))
+    assert space.contains(spaces.unflatten(space, np.full(50, 0xD800, np.int32)))  # a surrogate
+
+
+def test_text_beside_pixels_is_flattened_and_read_back():
+    space = spaces.Dict({"image": spaces.Box(0, 255, (2, 2), np.uint8), "prompt": Unicode(4)})
+    shown = {"image": np.arange(4, dtype=np.uint8).reshape(2, 2), "prompt": "né?"}
+    flat = spaces.flatten(space, shown)
+    assert flat.shape == (8,)
+    assert spaces.flatten_space(space).contains(flat)
+    found = spaces.unflatten(space, flat)
+    assert (found["prompt"], found["image"].tolist()) == ("né?", [[0, 1], [2, 3]])
+
+
+def test_the_other_functions_of_gymnasium_take_the_space():
+    space = Unicode(5, seed=0)
+    assert create_empty_array(space, 2) == ("", "")
+    assert concatenate(space, ["é", "b"], create_empty_array(space, 2)) == ("é", "b")
+    assert list(iterate(batch_space(space, 2), ("é", "b"))) == ["é", "b"]
+    assert space.sample(mask=(3, None)) in space
+    assert space.is_np_flattenable
+    assert is_space_dtype_shape_equiv(space, Unicode(5))
+    assert not is_space_dtype_shape_equiv(space, Unicode(6))
+    assert batch_differing_spaces([space, Unicode(5)]) == spaces.Tuple([space, space])

@@ -134,11 +134,17 @@ def test_an_episode_word_for_word(path):
     assert env.unwrapped.oracle() == "type(1, Bob Smith)"
     observation, reward, terminated, truncated, info = env.step("type(1, Bob Smith)")
     assert observation["prompt"] == f"GOAL Log in as Bob Smith\nDID type Name\n{screen}"
-    assert (reward, terminated, truncated, info) == (0.0, False, False, {})
+    assert (reward, terminated, truncated) == (0.0, False, False)
+    assert info == {"gold": 1 / 3, "is_success": False, "template": "toy"}  # if it were cut off here
     assert env.step("click(4)")[0]["prompt"] == f"GOAL Log in as Bob Smith\nDID type Name; click Star\n{screen}"
     assert env.unwrapped.oracle() == "done(3 apples)"
     _, reward, terminated, truncated, info = env.step("done(Three apples)")
-    assert (reward, terminated, truncated, info) == (1.0, True, False, {"gold": 1.0, "is_success": True})
+    assert (reward, terminated, truncated, info) == (
+        1.0,
+        True,
+        False,
+        {"gold": 1.0, "is_success": True, "template": "toy"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,10 +166,10 @@ def test_an_episode_word_for_word(path):
 def test_an_episode_ends_at_its_end_or_off_the_path(path, index, actions, gold):
     env, _, _ = began(path, index)
     for action in actions[:-1]:
-        assert env.step(action)[1:] == (0.0, False, False, {})
+        assert env.step(action)[1:4] == (0.0, False, False)
     _, reward, terminated, truncated, info = env.step(actions[-1])
     assert (reward, terminated, truncated) == (gold, True, False)
-    assert info == {"gold": gold, "is_success": gold == 1}
+    assert info == {"gold": gold, "is_success": gold == 1, "template": info["template"]}
 
 
 def test_after_the_last_step_the_last_screen_is_shown(path):
@@ -197,7 +203,12 @@ def test_what_does_nothing_anywhere_costs_a_step(path, action, why):
     assert env.step("type(1, Bob Smith)")[2:4] == (False, False)
     env.step("wat")
     _, reward, terminated, truncated, info = env.step("wat")
-    assert (reward, terminated, truncated, info) == (1 / 3, False, True, {"gold": 1 / 3, "is_success": False})
+    assert (reward, terminated, truncated, info) == (
+        1 / 3,
+        False,
+        True,
+        {"gold": 1 / 3, "is_success": False, "template": "toy"},
+    )
 
 
 def test_a_turn_says_whether_its_step_matched(path):

@@ -80,7 +80,7 @@ def test_an_episode_word_for_word():
     assert "\nSCREEN Mail: Inbox\nNOTE Sent\n" in prompt
     _, reward, terminated, truncated, info = env.step("done()")
     assert (reward, terminated, truncated) == (1.0, True, False)
-    assert info == {"gold": 1.0, "is_success": True}
+    assert info == {"gold": 1.0, "is_success": True, "template": "send_email"}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_problem_is_told_once():
 def test_ending_without_the_goal_reached_gives_nothing():
     env, _, _ = started()
     _, reward, terminated, _, info = env.step("done()")
-    assert (reward, terminated, info) == (0.0, True, {"gold": 0.0, "is_success": False})
+    assert (reward, terminated, info) == (0.0, True, {"gold": 0.0, "is_success": False, "template": "send_email"})
 
 
 def test_too_many_steps_truncate_and_say_so():
@@ -123,7 +123,12 @@ def test_too_many_steps_truncate_and_say_so():
     for _ in range(2):
         assert env.step("wait()")[3] is False
     _, reward, terminated, truncated, info = env.step("wait()")
-    assert (reward, terminated, truncated, info) == (0.0, False, True, {"gold": 0.0, "is_success": False})
+    assert (reward, terminated, truncated, info) == (
+        0.0,
+        False,
+        True,
+        {"gold": 0.0, "is_success": False, "template": "send_email"},
+    )
 
 
 def test_the_last_allowed_step_may_reach_the_goal():

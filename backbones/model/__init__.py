@@ -1,1 +1,1 @@
-"""A model by itself, with no role on it: how it is loaded and built, and which tokens and pixels it reads."""
+"""Loads a model, and knows how it is built and what it reads; nothing here knows of roles."""

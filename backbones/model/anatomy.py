@@ -1,4 +1,4 @@
-"""Anatomy: what is read off a loaded model, of any architecture: its layers, projections, token ids and weights."""
+"""Anatomy: finds layers, projections, token ids and weights in a loaded model, of any architecture."""
 
 import hashlib
 import inspect
@@ -25,7 +25,7 @@ _NOT_LANGUAGE = f"{_VISION}|audio|multi_modal|projector"
 
 
 def cache_argument(model: PreTrainedModel) -> str:
-    """Return what the model's forward calls its KV cache: "cache" since transformers 5.24, "past_key_values" before.
+    """Returns what a forward calls its KV cache: "cache" since transformers 5.24, "past_key_values" before.
 
     The old name works in newer versions too, with a warning at every call.
     """
@@ -33,13 +33,13 @@ def cache_argument(model: PreTrainedModel) -> str:
 
 
 def image_token_of(model: PreTrainedModel) -> int | None:
-    """The token that stands for a part of an image; None of a model that sees none."""
+    """Returns the token that stands for a part of an image; None of a model that sees none."""
     token: int | None = getattr(model.config, "image_token_id", None)
     return token
 
 
 def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token that ends a response; some models have several. Ids without an embedding do not count."""
+    """Lists the tokens that end a response; some models have several. Ids without an embedding do not count."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ids = [configured] if isinstance(configured, int) else list(configured or [])
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ids:
@@ -51,19 +51,19 @@ def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> li
 
 
 def pad_id_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_ids: list[int]) -> int:
-    """The padding token, or an end token where there is none or it was added after the embeddings were made."""
+    """Returns the padding token, or an end token where there is none or it has no embedding."""
     pad_id: int | None = tokenizer.pad_token_id
     return end_ids[0] if pad_id is None or pad_id >= embedding_count(model) else pad_id
 
 
 def embedding_count(model: PreTrainedModel) -> int:
-    """How many token ids the model can read."""
+    """Counts the token ids that the model can read."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 
 @torch.no_grad()
 def hash_base(model: PreTrainedModel) -> str:
-    """sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
+    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
     digest = hashlib.sha256()
     for name, tensor in sorted(base_weights(model).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -72,7 +72,7 @@ def hash_base(model: PreTrainedModel) -> str:
 
 
 def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights of the plain model by their plain names, whatever adapters are in it."""
+    """Returns the weights of the plain model by their plain names, whatever adapters are in it."""
     return {
         name.replace(".base_layer.", "."): parameter
         for name, parameter in model.named_parameters()
@@ -81,12 +81,12 @@ def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """How many layers the language model has."""
+    """Counts the layers of the language model."""
     return int(model.config.get_text_config().num_hidden_layers)
 
 
 def top_layers(text: str, model: PreTrainedModel) -> int | None:
-    """What `--lora-layers` says: "all" (None), "half" or "quarter" (of them, at the top), or how many at the top.
+    """Reads `--lora-layers`: "all" (None), "half" or "quarter" (of them, at the top), or how many at the top.
 
     Raises:
         UserError: it says none of them, or more layers than there are.
@@ -100,7 +100,7 @@ def top_layers(text: str, model: PreTrainedModel) -> int | None:
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
-    """The layers of the language model, the lowest first; None where it does not keep them in one list."""
+    """Finds the layers of the language model, the lowest first; None where it does not keep them in one list."""
     lists = (
         module
         for name, module in model.named_modules()
@@ -112,7 +112,7 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
 
 
 def attention_pattern(model: PreTrainedModel, vision: bool = False, layers: int | None = None) -> str:
-    """A regular expression for the attention projections of the language model, whole names.
+    """Makes a regular expression for the attention projections of the language model, whole names.
 
     Args:
         model: the model.
@@ -133,7 +133,7 @@ def attention_pattern(model: PreTrainedModel, vision: bool = False, layers: int 
 
 
 def _projections(model: PreTrainedModel, where: str, layers: int, top: int | None = None) -> str:
-    """A regular expression for the attention projections among the names that begin `where`, of the `top` layers."""
+    """Makes one for the attention projections among the names that begin `where`, of the `top` layers."""
     names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
     names = [n for n in dict.fromkeys(names) if re.match(where, n) and ".lora_" not in n]
     for parent, projections in _ATTENTION:

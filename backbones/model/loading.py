@@ -1,4 +1,4 @@
-"""Loading: from a name to a model, a tokenizer and a processor in memory, without running foreign code."""
+"""Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ from transformers import (
 
 from perlhf.errors import UserError, did_you_mean, one_line
 
-SMALL = 20_000_000  # parameters, below which one thread is best
+SMALL = 20_000_000  # parameters, below which one thread is best: starting others costs more than they save
 SHIPPED = {folder.name: folder for folder in sorted(Path(__file__).parents[1].glob("tiny*"))}
 Stamps = dict[str, tuple[int, int, int]]  # of files by name: inode, size and time of the last change
 
@@ -34,11 +34,11 @@ _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
 class BackboneError(UserError):
-    """A backbone or adapter that cannot be loaded, or that do not belong together."""
+    """Says that a backbone or adapter cannot be loaded, or that they do not belong together."""
 
 
 def resolve_path(name: str) -> str:
-    """The folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
+    """Finds the folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
 
     Raises:
         BackboneError: a name that is neither and could not be a hub id.
@@ -53,7 +53,7 @@ def resolve_path(name: str) -> str:
 
 
 def file_stamps(folder: str | Path, patterns: Iterable[str] = _MODEL_FILES) -> Stamps:
-    """Which files of these patterns a folder holds and when they were written, to see that it was written anew.
+    """Notes which files of these patterns a folder holds and when they were written, to see a change.
 
     Nothing of a hub id: what was downloaded stays as it is.
     """
@@ -62,7 +62,7 @@ def file_stamps(folder: str | Path, patterns: Iterable[str] = _MODEL_FILES) -> S
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
+    """Returns the device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
 
     "auto" is a GPU of CUDA where there is one, else the CPU, as for Stable-Baselines3.
 
@@ -78,7 +78,7 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def load_model(path: str) -> PreTrainedModel:
-    """A causal language model in float32, dropout off; one that sees where its config has a part for vision."""
+    """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
     try:
         auto = auto_class(read_config(path))
         model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
@@ -89,17 +89,17 @@ def load_model(path: str) -> PreTrainedModel:
 
 
 def read_config(path: str) -> PreTrainedConfig:
-    """The config of a model; no code from beside it is run."""
+    """Reads the config of a model; no code from beside it is run."""
     return AutoConfig.from_pretrained(path, **_safe_config(path))
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
-    """The class of transformers that makes a model of a config: one that sees where it has a part for vision."""
+    """Returns the class of transformers for a config: one that sees where it has a part for vision."""
     return AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
 
 
 def sees(config: PreTrainedConfig) -> bool:
-    """Whether a model takes images."""
+    """Tells whether a model takes images."""
     return getattr(config, "vision_config", None) is not None
 
 
@@ -108,6 +108,7 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     """Refuses a model whose output at a token depends on the tokens after it, such as BERT."""
     rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
     first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
         raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
 
@@ -124,7 +125,7 @@ def use_threads(requested: int, parameters: int) -> None:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer beside a model.
+    """Reads the tokenizer beside a model.
 
     Raises:
         BackboneError: there is none, or one that cannot say simple words.
@@ -145,7 +146,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def load_processor(path: str) -> ProcessorMixin:
-    """What makes pixels of images beside a model that sees; with Pillow, no torchvision needed.
+    """Reads what makes pixels of images beside a model that sees; with Pillow, no torchvision needed.
 
     Raises:
         BackboneError: there is none, or one that needs what is not installed.
@@ -165,7 +166,7 @@ def _safe_loading(path: str) -> dict[str, Any]:
 
 
 def base_path_for(folder: Path, path: str) -> str:
-    """How an adapter in `folder` names its base at `path` to plain peft: by its full path.
+    """Returns how an adapter in `folder` names its base at `path` to plain peft: by its full path.
 
     Adapters that are shipped in a package name a shipped base by its place in the repository: where the packages
     will be installed is not known, and a full path of this machine says nothing elsewhere.
@@ -177,5 +178,5 @@ def base_path_for(folder: Path, path: str) -> str:
 
 
 def short_name(path: str) -> str:
-    """The name of a shipped backbone, anything else as it stands."""
+    """Returns the name of a shipped backbone, anything else as it stands."""
     return next((name for name, folder in SHIPPED.items() if str(folder) == path), path)

@@ -1,4 +1,4 @@
-"""Tokens: rows of token ids as padded tensors, with masks and positions. Shapes in comments."""
+"""Tokens: pads rows of token ids and makes their masks and positions. Shapes in comments."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +17,7 @@ Where = tuple[slice | Tensor, slice | Tensor]
 
 
 class Piece(NamedTuple):
-    """A row of token ids, or its end, and where it stands in a padded batch."""
+    """Says where a row of token ids, or its end, stands in a padded batch."""
 
     row: Sequence[int]  # without padding
     line: int  # of the batch
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 class TokenBatch(NamedTuple):
-    """Prompts padded on the left and responses on the right, so that all responses begin in one column.
+    """Holds prompts padded on the left and responses on the right: all responses begin in one column.
 
     Masks come from lengths, never from comparing ids with the padding id, which may be a real token.
     """
@@ -66,39 +66,39 @@ class TokenBatch(NamedTuple):
 
     @property
     def length(self) -> int:
-        """T, tokens of the longest response."""
+        """Counts T, the tokens of the longest response."""
         return self.response_ids.shape[1]
 
     @property
     def read(self) -> Where:
-        """Where states are read: from the last prompt token on."""
+        """Says where states are read: from the last prompt token on."""
         return slice(None), slice(-self.length - 1, None)
 
     @property
     def before(self) -> Tensor:
-        """The columns before each response token, (T,)."""
+        """Returns the columns before each response token, (T,)."""
         last = self.input_ids.shape[1] - 1
         return torch.arange(last - self.length, last, device=self.input_ids.device)
 
     def above_frozen_layers(self) -> AbstractContextManager[None]:
-        """Inside, a forward of this batch begins above the frozen layers, where their states are kept."""
+        """Lets a forward of this batch begin above the frozen layers, inside, where their states are kept."""
         if self.frozen_states is None:
             return nullcontext()
         return self.frozen_states.replayed(self.pieces, tuple(self.input_ids.shape))
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Position of each token among the real ones of its row, (B, L); padding gets 0."""
+    """Counts the position of each token among the real ones of its row, (B, L); padding gets 0."""
     return (attention_mask.cumsum(1) - 1).clamp(min=0)
 
 
 def length_mask(rows: Sequence[Sequence[int]]) -> Tensor:
-    """(N, T) True on the tokens of each row; from lengths, since the padding id may be a real token."""
+    """Makes (N, T) True on the tokens of each row; from lengths, since the padding id may be a real token."""
     lengths = torch.tensor([len(row) for row in rows])
     return torch.arange(max(1, int(lengths.max()))) < lengths[:, None]
 
 
 def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Row numbers in batches of like lengths, so that little of a batch is padding."""
+    """Puts row numbers in batches of like lengths, so that little of a batch is padding."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

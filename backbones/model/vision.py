@@ -23,7 +23,7 @@ _IMPOSSIBLE = -1e9  # a logit; -inf would make an entropy of 0 * -inf
 
 
 class ImagePrompt(list[int]):
-    """Token ids of a prompt that shows an image, and the image.
+    """Holds the token ids of a prompt that shows an image, and the image.
 
     Attributes:
         image: (height, width, 3) uint8.
@@ -35,7 +35,7 @@ class ImagePrompt(list[int]):
         self.image, self.vision = image, vision
 
     def __add__(self, ids: Iterable[int]) -> "ImagePrompt":  # type: ignore[override]
-        """The same image, and these ids behind the prompt's."""
+        """Appends ids to the prompt's; the image stays."""
         return ImagePrompt([*self, *ids], self.image, self.vision)
 
 
@@ -56,7 +56,7 @@ class Vision:
         self._ids: dict[tuple[int, ...], list[int]] = {}
 
     def ids(self, image: np.ndarray) -> list[int]:
-        """The tokens that stand for an image in a prompt; they depend on its shape alone.
+        """Returns the tokens that stand for an image in a prompt; they depend on its shape alone.
 
         Raises:
             BackboneError: the processor cannot take it.
@@ -77,7 +77,7 @@ class Vision:
         return ids
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
-        """What the model takes beside `input_ids` (B, L), for the images of its rows in order: pixels, sizes, types."""
+        """Makes what the model takes beside `input_ids` (B, L), for its rows' images in order: pixels, sizes, types."""
         read = self.processor.image_processor([[image] for image in images], return_tensors="pt", **_HOW)
         found = {name: value.to(input_ids.device) for name, value in read.items() if name in self._taken}
         if "token_type_ids" in self._taken:  # the tokens of an image see one another, whichever comes first
@@ -89,13 +89,13 @@ _HOW: dict[str, Any] = {"input_data_format": "channels_last"}
 
 
 def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[str, Tensor]:
-    """What a model takes beside `input_ids` (B, L) for the images that rows begin with; nothing for text alone."""
+    """Makes what a model takes beside `input_ids` (B, L) for the images that rows begin with, if any."""
     shown = [prompt for prompt in prompts if isinstance(prompt, ImagePrompt)]
     return shown[0].vision.inputs([prompt.image for prompt in shown], input_ids) if shown else {}
 
 
 def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """Logits (..., vocabulary) without the image token: in a response it would ask for pixels that are not there.
+    """Rules the image token out of logits (..., vocabulary): in a response it would ask for absent pixels.
 
     Where responses are sampled and where they are scored alike, so that both know the same distribution.
     """

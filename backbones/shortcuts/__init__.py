@@ -1,4 +1,4 @@
-"""Everything that hooks into torch, peft or transformers, or stands in for their classes, and nothing else does.
+"""Hooks into torch, peft and transformers, and stands in for their classes; nothing outside this folder does.
 
 Most of it saves time or memory, and each is held against the plain path by tests/test_shortcuts.py. After an upgrade of
 one of these libraries run tests/test_patches.py first: it goes through every patch in seconds. The first lines of each

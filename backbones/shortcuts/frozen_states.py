@@ -68,7 +68,7 @@ class FrozenStates:
 
     @contextmanager
     def kept(self, depth: int) -> Iterator[None]:
-        """Open inside, and as it was before after it."""
+        """Opens it inside the block, and leaves it as it was before after it."""
         before = self.depth, self.bytes, self._rows
         self.open(depth)
         try:
@@ -77,12 +77,12 @@ class FrozenStates:
             self.depth, self.bytes, self._rows = before
 
     def serves(self, frozen_layers: int) -> bool:
-        """Whether it is open, and stands for no more than these lowest layers."""
+        """Tells whether it is open, and stands for no more than these lowest layers."""
         return 0 < self.depth <= frozen_layers
 
     @contextmanager
     def replayed(self, pieces: Sequence[Piece], shape: tuple[int, ...]) -> Iterator[None]:
-        """Inside, a forward of the backbone begins above the frozen layers, where the active role allows it.
+        """Lets a forward of the backbone begin above the frozen layers, inside, where the active role allows it.
 
         Args:
             pieces: what stands where in the forward; the rest is padding.
@@ -101,7 +101,7 @@ class FrozenStates:
             yield
 
     def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
-        """What the frozen layers give for each row, (tokens, hidden)."""
+        """Returns what the frozen layers give for each row, (tokens, hidden)."""
         keys = [tuple(row) for row in rows]
         missing = list(dict.fromkeys(key for key in keys if key not in self._rows))
         fresh: dict[tuple[int, ...], Tensor] = {}
@@ -126,12 +126,12 @@ class FrozenStates:
 
     @property
     def full(self) -> bool:
-        """Whether it keeps nothing more."""
+        """Tells whether it keeps nothing more."""
         return self.bytes >= self.limit
 
     @contextmanager
     def caught(self) -> Iterator[list[Tensor]]:
-        """Inside, what the frozen layers give in each forward of the backbone is added to the list, (B, L, hidden)."""
+        """Adds to the list, inside, what the frozen layers give in each forward of the backbone, (B, L, hidden)."""
         assert self._layers is not None
         states: list[Tensor] = []
 
@@ -158,7 +158,7 @@ class FrozenStates:
 
     @contextmanager
     def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
-        """Inside, these layers hand on what they are given, and the last of them `result` where there is one."""
+        """Lets these layers hand on what they are given, inside, and the last of them `result` where there is one."""
         before = [vars(layer).get("forward") for layer in layers]  # a layer may have one of its own, as of a hook
         for number, layer in enumerate(layers, start=1):
             layer.forward = self._handing_on(result if number == len(layers) else None)
@@ -171,7 +171,7 @@ class FrozenStates:
                     layer.forward = forward
 
     def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
-        """A layer's forward that computes nothing."""
+        """Makes a layer's forward that computes nothing."""
 
         def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
             given = hidden_states if result is None else result

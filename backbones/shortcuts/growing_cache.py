@@ -12,14 +12,14 @@ from transformers.cache_utils import DynamicLayer
 
 
 def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
-    """A cache for up to `length` tokens a row; layers with a window of attention are as in transformers."""
+    """Makes a cache for up to `length` tokens a row; layers with a window of attention are as in transformers."""
     cache = DynamicCache(config=config)
     cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 class _Growing(DynamicLayer):
-    """A layer whose `keys` and `values` (rows, heads, tokens so far, width) are the beginning of larger tensors."""
+    """Keeps `keys` and `values` (rows, heads, tokens so far, width) as the beginning of larger tensors."""
 
     def __init__(self, length: int) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 @contextmanager
 def states_at_the_head(model: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """Inside, what the LM head reads in each forward is added to the list, (B, columns, hidden)."""
+    """Adds to the list, inside, what the LM head reads in each forward, (B, columns, hidden)."""
     caught: list[Tensor] = []
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     try:

@@ -36,7 +36,7 @@ class _Up(Function):
 
 
 class UpProjection(nn.Linear):
-    """B of an adapter without a bias: rank -> out."""
+    """Computes B of an adapter without a bias: rank -> out."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.in_features >= THIN or input.device.type != "cpu":

@@ -24,7 +24,7 @@ _CLOSE = 1e-3  # between hidden states of one response, packed and alone; wrong 
 
 
 class Packed(NamedTuple):
-    """B rows, each a prompt and one response in each of S slots. W + T columns: of the prompts, and of all slots."""
+    """Holds B rows, each a prompt and a response in each of S slots; W + T columns, of prompts and of all slots."""
 
     batch: TokenBatch  # its `response_ids` (B, T) are those of all slots; its attention mask is (B, 1, W + T, W + T)
     firsts: Tensor  # (S,) first column of each slot, counted from W
@@ -56,19 +56,19 @@ class Packed(NamedTuple):
 
     @property
     def last(self) -> tuple[Tensor, Tensor]:
-        """Rows (B, 1) and columns (B, S) of each response's last token, counted from the last prompt token on."""
+        """Finds the rows (B, 1) and columns (B, S) of each response's end, counted from the last prompt token on."""
         columns = self.firsts + self.lengths
         return torch.arange(len(columns), device=columns.device)[:, None], columns
 
     @property
     def ends(self) -> tuple[Tensor, Tensor]:
-        """The same places, columns counted from the first of the batch on."""
+        """Finds the same places, columns counted from the first of the batch on."""
         rows, columns = self.last
         return rows, columns + self.batch.input_ids.shape[1] - self.batch.length - 1
 
 
 def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
-    """(B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response."""
+    """Makes (B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response."""
     width = batch.input_ids.shape[1] - batch.length
     prompt = batch.attention_mask[:, :width].bool()
     seen = torch.cat([prompt, real.to(prompt.device)], dim=1)
@@ -80,14 +80,14 @@ def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
 
 
 def _positions(batch: TokenBatch, offsets: Tensor) -> Tensor:
-    """(B, W + T): every response counts on from its prompt."""
+    """Makes (B, W + T): every response counts on from its prompt."""
     width = batch.input_ids.shape[1] - batch.length
     of_prompt = positions(batch.attention_mask[:, :width])
     return torch.cat([of_prompt, of_prompt[:, -1:] + 1 + offsets.to(of_prompt.device)], dim=1)
 
 
 def _pieces(groups: Sequence[Sequence[Row]], firsts: Sequence[int], width: int) -> list[Piece]:
-    """Where the states of each prompt and response stand."""
+    """Says where the states of each prompt and response stand."""
     pieces = []
     for i, group in enumerate(groups):
         for (prompt, response), first in zip(group, firsts, strict=True):
@@ -97,7 +97,7 @@ def _pieces(groups: Sequence[Sequence[Row]], firsts: Sequence[int], width: int) 
 
 
 def one_prompt_each(rows: Sequence[Row], count: int) -> bool:
-    """Whether each `count` rows have one prompt, without an image."""
+    """Tells whether each `count` rows have one prompt, without an image."""
     groups = (rows[i : i + count] for i in range(0, len(rows), count))
     return len(rows) % count == 0 and all(
         not isinstance(prompt, ImagePrompt) and prompt == group[0][0] for group in groups for prompt, _ in group
@@ -106,7 +106,7 @@ def one_prompt_each(rows: Sequence[Row], count: int) -> bool:
 
 @torch.no_grad()
 def packs(backbone: "Backbone") -> bool:
-    """Whether the model takes masks and positions as they are here: seen on a few tokens, packed and alone."""
+    """Tells whether the model takes masks and positions as they are here: seen on a few tokens, packed and alone."""
     if backbone.vision is not None or backbone.model.config._attn_implementation != "sdpa":
         return False
     rows: list[Row] = [([3, 4, 5, 6], [7, 8]), ([3, 4, 5, 6], [9, 10, 11]), ([5, 3], [8, 7, 6]), ([5, 3], [12])]
@@ -126,11 +126,11 @@ def packs(backbone: "Backbone") -> bool:
 
 
 def packable(backbone: "Backbone", rows: Sequence[Row], count: int) -> bool:
-    """Whether each `count` of the rows can share a packed row, and there is something to share."""
+    """Tells whether each `count` of the rows can share a packed row, and there is something to share."""
     return count > 1 and backbone.packs and one_prompt_each(rows, count) and fits(backbone, rows)
 
 
 def fits(backbone: "Backbone", rows: Sequence[Row]) -> bool:
-    """Whether no row is longer than a window of attention, which a packed row would not keep."""
+    """Tells whether no row is longer than a window of attention, which a packed row would not keep."""
     window = getattr(backbone.model.config.get_text_config(), "sliding_window", None)
     return window is None or max(len(prompt) + len(response) for prompt, response in rows) <= window

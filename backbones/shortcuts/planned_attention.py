@@ -32,5 +32,5 @@ class _Attention(torch.autograd.Function):
 
 
 def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
-    """Attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
+    """Returns attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
     return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None

@@ -20,7 +20,7 @@ Precision = Literal["fp32", "mixed", "bf16"]
 
 
 class HalfLinear(nn.Linear):
-    """A frozen linear map with bf16 weights, from and to the type of its input."""
+    """Applies a frozen linear map with bf16 weights, from and to the type of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input.to(self.weight.dtype), self.weight, self.bias).to(input.dtype)
@@ -46,7 +46,7 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
 
 
 def _read_in_float32(model: PreTrainedModel) -> None:
-    """Embeddings that share their weight with the LM head are bf16 now; what they give shall not be."""
+    """Widens what embeddings give that share their weight with the LM head, and so are bf16 now."""
     embeddings = model.get_input_embeddings()
     if embeddings.weight.dtype == torch.bfloat16:
         embeddings.register_forward_hook(_widened)

@@ -34,7 +34,7 @@ class SampledStates:
 
     @contextmanager
     def reading(self, rows: Sequence[int]) -> Iterator[None]:
-        """Inside, one forward of these rows reads the next tokens; what the frozen layers give for them is kept."""
+        """Keeps what the frozen layers give in one forward, inside, of these rows' next tokens."""
         with self.frozen_states.caught() as caught:
             yield
         new = caught[0]

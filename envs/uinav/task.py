@@ -62,8 +62,8 @@ class UINav(Task):
     that fails truncates it, and the step that it failed at is no fault of the policy.
 
     ## Information
-    At reset `template`, `goal`, `feasible`, `episode_seed`. At the end `gold` (in [0, 1]) and `is_success`, or
-    `failed` where the device failed.
+    At reset `template`, `goal`, `feasible`, `episode_seed`. At each step `template`, and `gold` (in [0, 1]) and
+    `is_success` as if the episode ended there, or `failed` where the device failed.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
@@ -108,10 +108,11 @@ class UINav(Task):
         for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal}.items():
             if not isinstance(value, bool):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
-        if not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
+        if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        for option, number in {"max_steps": max_steps, "max_elements": max_elements}.items():
-            if number is not None and (type(number) is not int or number < 1):
+        counts = {"max_steps": _MAX_STEPS if max_steps is None else max_steps, "max_elements": max_elements}
+        for option, number in counts.items():
+            if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
@@ -221,6 +222,7 @@ class UINav(Task):
             "problem": after.problem,
             "success": credit == 1,
             "credit": credit if ended or truncated else 0.0,
+            "credit_if_cut": credit,
             "failed": failed,
             "before": state,
             "after": after,
@@ -267,6 +269,12 @@ class UINav(Task):
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
+
+    def judge_cut(self, turn: Turn) -> float:
+        return float(turn.reference.get("credit_if_cut", 0.0))
+
+    def final_info(self, turn: Turn) -> dict[str, Any]:
+        return {"template": turn.reference["template"]}
 
     def oracle(self, state: Episode) -> str:
         return self.said(self.device.oracle(state.state, state.goal), state)

@@ -192,7 +192,7 @@ def real_table(options: Options) -> Table:
     if not options.real:
         raise UserError("the table 'real' needs --real PATH, HH-RLHF's jsonl(.gz) file or folder.")
     data = ("--env", "HH-v0", "--data", options.real)
-    sft = command(options, "real-sft", "agents.train_sft", *data, "--epochs", 3)
+    sft = command(options, "real-sft", "agents.train_sft", *data, "--config", "recipes/sft/HH-v0-real.yaml")
     finish(sft)
     backbone, words = ("--backbone", sft.folder / "backbone"), ("--log-prob-weight", 0, "--epochs", 2)
     reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, *words)

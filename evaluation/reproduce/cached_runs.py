@@ -18,6 +18,7 @@ import yaml
 from agents.setup import Setup, recipe_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
+from perlhf.options import config_file
 from perlhf.run_folder import read_summary, write_json
 
 MARKER = "reproduce.json"
@@ -81,8 +82,8 @@ def defaults_of(words: list[str]) -> dict[str, Any]:
         env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
         backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
     )  # fmt: skip
-    files = (recipe_of(stage, choices), given.get("--config"))
-    settings = [yaml.safe_load(Path(file).read_text(encoding="utf-8")) for file in files if file]
+    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
+    settings = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
     return {"training": settings, **({"reward": setup.reward} if stage == "ppo" else {})}
 
 

@@ -100,13 +100,12 @@ def miniwob_table(options: Choices) -> Table:
     if not options.miniwob:
         raise UserError("the table 'miniwob' needs --miniwob FILE; docs/tasks/uinav.md says how it is made.")
     data = (*ENV, "--data", options.miniwob)
-    sft = command(options, "miniwob-sft", "agents.train_sft", *data, "--lora-rank", 32, "--epochs", 2)
+    sft = command(options, "miniwob-sft", "agents.train_sft", *data, "--config", "recipes/sft/UINav-v0-miniwob.yaml")
     finish(sft)
     backbone = ("--backbone", sft.folder / "backbone")
     reward = command(options, "miniwob-reward", "rewards.train_reward_model", *data, *backbone, *AMOUNTS)
     finish(reward)
-    # A web page takes longer to read than a phone's screen: half of the phone's turns, at twice the rate.
-    settings = ("--total-timesteps", 15_360, "--learning-rate", 3e-3, "--gae-lambda", 0.99)
+    settings = ("--config", "recipes/ppo/UINav-v0-miniwob.yaml")
     ppo = command(options, "miniwob-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, *settings)
     return Table("People's demonstrations of MiniWoB++", {"sft": sft, "reward": reward, "ppo": ppo}, recorded_rows)
 

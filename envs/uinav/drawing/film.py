@@ -1,7 +1,7 @@
 """Makes pictures of episodes: the screens of a phone side by side, or one after another."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,8 @@ def film_kind(path: str | Path) -> str:
 
 def _save_animation(path: str | Path, frames: Sequence[np.ndarray], captions: Sequence[str], seconds: float) -> None:
     _check(frames, captions)
-    if not seconds > 0:
-        raise UserError(f"seconds must be above 0, got {seconds!r}.")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < inf:
+        raise UserError(f"seconds must be a number above 0, got {seconds!r}.")
     scenes = [_scene(i, len(frames), *both) for i, both in enumerate(zip(frames, captions, strict=True))]
     durations = [round(1000 * seconds)] * len(scenes)
     durations[-1] = round(1000 * seconds * _LAST)

@@ -19,6 +19,7 @@ from envs.uinav.interface.screen import Screen
 from envs.uinav.numeric.actions import SHAPE, NotInNumbersError, from_numbers, masks, to_numbers
 from envs.uinav.numeric.features import features, observation_space, ranked, read_goal
 from envs.uinav.phone.app import app_of
+from envs.uinav.phone.apps.setup import listed
 from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
@@ -61,7 +62,8 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
     It terminates with `done` or `infeasible`, and truncates after `max_steps` actions.
 
     ## Information
-    At reset `template`, `goal`, `values`, `feasible`, `episode_seed`. At the end `gold` (0 or 1) and `is_success`.
+    At reset `template`, `goal`, `values`, `feasible`, `episode_seed`. At each step `template`, and
+    `gold` (0 or 1) and `is_success` as if the episode ended there.
 
     ## Arguments
     `templates`: names joined by "+", or a list; default those of the split that these actions can do (not those where
@@ -84,8 +86,9 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         render_mode: str | None = None,
         progress: float = 0.0,
     ) -> None:
-        listed = apps.split("+") if isinstance(apps, str) else list(apps)
-        chosen = templates or expressible_templates(tuple(filter(None, listed)), split)
+        if isinstance(progress, bool) or not isinstance(progress, (int, float)) or not 0 <= progress < float("inf"):
+            raise UserError(f"progress must be a number from 0, what a step nearer to the goal adds, got {progress!r}.")
+        chosen = listed(templates) or expressible_templates(tuple(listed(apps)), str(split))
         self._inner = TaskEnv(_TASK, reward, render_mode, templates=chosen, apps=apps, split=split, max_steps=max_steps)
         self.render_mode = render_mode
         self.progress, self._nearest = progress, 0

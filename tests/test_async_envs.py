@@ -1,0 +1,64 @@
+"""`gym.make_vec(..., "async")`: episodes in worker processes, with text in shared memory and learned rewards."""
+
+import os
+import subprocess
+import sys
+
+import gymnasium as gym
+import pytest
+from test_architecture import ROOT
+
+import envs  # noqa: F401 - registers perlhf/*
+
+IDS = sorted(i for i, spec in gym.registry.items() if i.startswith("perlhf/") and "task" in spec.kwargs)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_episodes_in_workers_are_those_of_single_envs(env_id):
+    singles = [gym.make(env_id, reward="gold") for _ in range(2)]
+    vector = gym.make_vec(env_id, 2, "async", reward="gold")
+    try:
+        shown, _ = vector.reset(seed=3)
+        alone = [env.reset(seed=3 + i)[0] for i, env in enumerate(singles)]
+        assert shown["prompt"] == tuple(each["prompt"] for each in alone)
+        responses = tuple(env.unwrapped.oracle() for env in singles)
+        shown, rewards, terminated, _, infos = vector.step(responses)
+        steps = [env.step(response) for env, response in zip(singles, responses, strict=True)]
+        assert shown["prompt"] == tuple(step[0]["prompt"] for step in steps)
+        assert rewards.tolist() == [step[1] for step in steps]
+        assert terminated.tolist() == [step[2] for step in steps]
+        assert infos["gold"].tolist() == [step[4]["gold"] for step in steps]
+        if "image" in shown:
+            assert (shown["image"] == [step[0]["image"] for step in steps]).all()
+    finally:
+        vector.close()
+
+
+AFTER_THREADS = """
+import torch, gymnasium as gym
+import envs
+{imported}
+if __name__ == "__main__":
+    torch.set_num_threads(4)
+    large = torch.ones(1500, 1500)
+    assert (large @ large)[0, 0] == 1500  # the threads of this process, which no forked one has
+    responses = ("I can't help with that.", "First, yes.")
+    vector = gym.make_vec("perlhf/HH-v0", 2, "async")
+    vector.reset(seed=0)
+    scores = vector.step(responses)[1].tolist()
+    vector.close()
+    alone = gym.make_vec("perlhf/HH-v0", 2)
+    alone.reset(seed=0)
+    print(max(abs(a - b) for a, b in zip(scores, alone.step(responses)[1].tolist())) < 1e-4)
+"""
+
+
+@pytest.mark.parametrize("imported", ["", "import rewards.reward_model"])
+def test_workers_score_with_a_learned_reward_after_torch_used_its_threads(tmp_path, imported):
+    """They hung for good: torch's threads do not survive the fork."""
+    (tmp_path / "workers.py").write_text(AFTER_THREADS.format(imported=imported))
+    words = [sys.executable, str(tmp_path / "workers.py")]
+    found = subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert found.stdout == "True\n", found.stderr
