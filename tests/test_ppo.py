@@ -26,6 +26,7 @@ from agents.hyperparameters import Hyperparameters
 from agents.rollout import Step, score_rollout
 from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
+from agents.setup import Setup
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
@@ -221,7 +222,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(path):
 
 def test_seeds_share_no_episodes(path):
     def prompts(seed):
-        algorithm = make_algorithm(Options(backbone=path, reward=LETTER, n_envs=8, seed=seed))
+        options = Options(backbone=path, reward=LETTER, n_envs=8, seed=seed)
+        algorithm = make_algorithm(options, Setup.of_options(options, options.reward))
         return algorithm.env.reset()["prompt"]
 
     assert prompts(0) == make_vec_env("HH-v0", 8, seed=0).reset()["prompt"]
