@@ -61,6 +61,15 @@ def test_defaults_that_commands_would_override_are_not_registered(given):
         register_task("toys/Never-v0", "envs.hh.task:HH", **given)
 
 
+def test_an_env_of_numbers_is_for_the_algorithms_of_stable_baselines3():
+    with pytest.raises(UserError) as caught:
+        env_id("UINavNumeric-v0")
+    assert str(caught.value) == (
+        "env 'UINavNumeric-v0' takes no text, so no command can use it: train on it with an algorithm of "
+        "Stable-Baselines3 itself. Envs of text are registered with envs.register_task."
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_text_task_has_two_splits(name):
     train, test = feedback_of(env_id(name), {}, ("train", "test"))

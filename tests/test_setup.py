@@ -1,14 +1,23 @@
 """What a command runs on: the setup that its options stand for, and the recipes that it takes by itself."""
 
+import gc
+from pathlib import Path
+
 import gymnasium as gym
 import pytest
 import yaml
 from command_modules import command_module
 from tiny_models import save_gemma
 
+import agents.setup
+import backbones.backbone
 import envs
+import rewards.bundled
+from agents import train_ppo
 from agents.setup import RECIPES, Setup, TaskOptions, device_of, recipe_of
 from backbones.backbone import Backbone
+from backbones.model.loading import load_model
+from envs.registry import env_id
 from envs.taskmaster.task import Taskmaster
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
@@ -22,6 +31,7 @@ COMMANDS = {
     "sft": "agents.train_sft",
     "pretrain": "agents.pretrain",
 }
+BUNDLED = sorted(path.parent for path in Path(rewards.bundled.__file__).parent.glob("*/config.yaml"))
 FILES = sorted(path.relative_to(RECIPES) for path in RECIPES.rglob("*.yaml"))
 
 
@@ -67,6 +77,28 @@ def test_the_backbone_is_one_object_while_the_setup_is_held(tmp_path):
     save_gemma(tmp_path / "model")
     setup = Setup.of("HH-v0", backbone=str(tmp_path / "model"), device="cpu")
     assert setup.backbone is setup.backbone is Backbone.load(str(tmp_path / "model"), "cpu")
+
+
+def test_a_run_looks_its_env_up_once_and_loads_its_backbone_once(tmp_path, monkeypatch):
+    save_gemma(tmp_path / "model")
+    asked, loaded = [], []
+    monkeypatch.setattr(agents.setup, "env_id", lambda name: asked.append(name) or env_id(name))
+    monkeypatch.setattr(backbones.backbone, "load_model", lambda path: loaded.append(path) or load_model(path))
+    load = Backbone.load
+
+    def load_after_collecting(*arguments):  # what nobody holds is gone then
+        gc.collect()
+        return load(*arguments)
+
+    monkeypatch.setattr(Backbone, "load", load_after_collecting)
+    train_ppo.train(
+        train_ppo.Options(
+            backbone=str(tmp_path / "model"), reward="toy_tasks:starts_with_i", output_dir=str(tmp_path / "run"),
+            total_timesteps=4, n_envs=4, batch_size=4, max_new_tokens=4, eval_prompts=4,
+        )
+    )  # fmt: skip
+    assert asked == ["HH-v0"]
+    assert loaded == [str(tmp_path / "model")]
 
 
 @pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
@@ -129,6 +161,18 @@ def test_a_reward_model_is_by_itself_the_bundled_one(name, values):
     found = parse_options(command.Options, [name], defaults=lambda options: recipe_of("reward", options))
     names = "pairs policy_pairs log_prob_weight learning_rate score_limit".split()
     assert tuple(getattr(found, name) for name in names) == values
+
+
+@pytest.mark.parametrize("folder", BUNDLED, ids=lambda folder: folder.name)
+def test_the_bundled_reward_models_were_made_by_their_recipes(folder):
+    made = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    words = [made["env"], "--env-options", made.get("env_options", "")]
+    command = command_module(COMMANDS["reward"])
+    found = parse_options(command.Options, words, defaults=lambda options: recipe_of("reward", options))
+    assert made.pop("policy_pairs") == (found.policy_pairs or found.pairs // 2)
+    places = ("device", "output_dir", "threads")
+    values = {name: value for name, value in made.items() if name not in places}
+    assert values == {name: getattr(found, name) for name in values}
 
 
 @pytest.mark.parametrize(
