@@ -141,7 +141,7 @@ class LoRAPolicy(BasePolicy):
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
         with self.policy_role.active() as model:
             logits = response_logits(model, batch, self.temperature)
-        return _said(logits, batch, with_entropy)
+        return _log_probs_and_entropy(logits, batch, with_entropy)
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
@@ -155,7 +155,7 @@ class LoRAPolicy(BasePolicy):
         with self.value_role.active() as model:
             logits, states = response_logits_and_states(model, batch, self.temperature)
             values = self._read_values(states)
-        return *_said(logits, batch, with_entropy), values
+        return *_log_probs_and_entropy(logits, batch, with_entropy), values
 
     @property
     def trained_roles(self) -> list[Role]:
@@ -211,7 +211,7 @@ class LoRAPolicy(BasePolicy):
         self.training = mode
 
 
-def _said(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
+def _log_probs_and_entropy(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
     """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
     of_all = logits.log_softmax(-1)
     log_probs = chosen(of_all, batch.response_ids)

@@ -3,8 +3,10 @@
 import dataclasses
 import gc
 import importlib.util
+import inspect
 import math
 import random
+import re
 from pathlib import Path
 
 import gymnasium as gym
@@ -26,6 +28,7 @@ from agents.hyperparameters import Hyperparameters
 from agents.rollout import Step, score_rollout
 from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
+from agents.setup import Setup
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
@@ -221,7 +224,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(path):
 
 def test_seeds_share_no_episodes(path):
     def prompts(seed):
-        algorithm = make_algorithm(Options(backbone=path, reward=LETTER, n_envs=8, seed=seed))
+        options = Options(backbone=path, reward=LETTER, n_envs=8, seed=seed)
+        algorithm = make_algorithm(options, Setup.of_options(options, options.reward))
         return algorithm.env.reset()["prompt"]
 
     assert prompts(0) == make_vec_env("HH-v0", 8, seed=0).reset()["prompt"]
@@ -348,6 +352,12 @@ def test_hyperparameters_are_attributes_by_their_names(path):
     found = algorithm.hyperparameters
     assert (found.vf_coef, found.clip_range_vf, found.kl_coef, found.learning_rate) == (0.25, None, 0.5, 0.8 / 32)
     assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
+
+
+def test_every_hyperparameter_is_used():
+    source = inspect.getsource(PPO)
+    unused = [f.name for f in dataclasses.fields(Hyperparameters) if not re.search(rf"\b(h|self)\.{f.name}\b", source)]
+    assert not unused
 
 
 # Episodes of several turns.
