@@ -193,10 +193,19 @@ def recipe_of(stage: str, options: Any) -> Path | None:
     """
     for path in _places(stage, env_id(options.env)):
         if path.is_file():
-            named = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            named = _settings_of(path)
             fits = all(getattr(options, name) == named[name] for name in _TUNED_FOR if name in named)
             return path if fits else None
     return None
+
+
+def _settings_of(path: Path) -> Mapping[str, Any]:
+    """What a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _places(stage: str, full_id: str) -> list[Path]:

@@ -86,23 +86,17 @@ def task_of(full_id: str, **options: Any) -> Task:
     return make_task(task, {**kwargs, **options})
 
 
-def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[Feedback]:
-    """What SFT and reward models learn from over each of some splits, as the options of a command describe it.
+def feedback_of(full_id: str, options: Mapping[str, Any], splits: Sequence[str]) -> list[Feedback]:
+    """What SFT and reward models learn from, over each of some splits.
 
     Args:
         full_id: of a registered env.
-        env_options_text: its other arguments, see `env_options`.
-        data: its data.
+        options: of its task, `data` among them.
         splits: "train", "validation", "test".
 
     Raises:
         UserError: the task has no feedback.
     """
-    return feedback_of(full_id, {**env_options(full_id, env_options_text), "data": data}, splits)
-
-
-def feedback_of(full_id: str, options: Mapping[str, Any], splits: Sequence[str]) -> list[Feedback]:
-    """What is learned from, over each of some splits; `options` are the task's own. Else as `text_tasks`."""
     found = [task_of(full_id, **options, split=split).feedback() for split in splits]
     feedback = [each for each in found if each is not None]
     if len(feedback) < len(found):

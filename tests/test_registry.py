@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.setup import Setup
 from envs import register_task
-from envs.registry import env_id, env_options, parse_env_options, task_of, text_tasks
+from envs.registry import env_id, env_options, feedback_of, parse_env_options, task_of
 from envs.taskmaster.task import Taskmaster
 from perlhf.errors import UserError
 
@@ -62,13 +63,13 @@ def test_defaults_that_commands_would_override_are_not_registered(given):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_text_task_has_two_splits(name):
-    train, test = text_tasks(env_id(name), "", "miniature", ("train", "test"))
+    train, test = feedback_of(env_id(name), {}, ("train", "test"))
     assert (train.split, test.split) == ("train", "test")
     assert (len(train.records), len(test.records)) == (20_000, 2_000)
 
 
 def test_the_options_reach_the_task():
-    (task,) = text_tasks(env_id("Taskmaster-v0"), "domain=ticketing", "miniature", ["validation"])
+    (task,) = Setup.of("Taskmaster-v0", "domain=ticketing").feedback("validation")
     assert isinstance(task, Taskmaster)
     assert (task.domain, task.split) == ("ticketing", "validation")
     assert task.default_reward == "rewards.bundled:taskmaster_ticketing"
@@ -86,6 +87,6 @@ def test_the_options_reach_the_task():
 )
 def test_a_wrong_option_of_a_task_is_one_line(options, message):
     with pytest.raises(UserError) as caught:
-        text_tasks(env_id("Taskmaster-v0"), options, "miniature", ["train"])
+        Setup.of("Taskmaster-v0", options).feedback("train")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -160,6 +160,9 @@ def test_recipes_of_a_task_of_ones_own_stand_beside_its_module(tmp_path, monkeyp
     assert recipe_of("ppo", options) == tmp_path / "recipes" / "ppo" / "Lights-v0.yaml"
     found = command_module("agents.train_ppo").read_options(["my_lights:me/Lights-v0", "--kl-coef", "0.2"])
     assert (found.n_envs, found.kl_coef) == (3, 0.2)
+    (tmp_path / "recipes" / "ppo" / "Lights-v0.yaml").write_text("n_envs: 3\nkl_coef: [\n")
+    with pytest.raises(UserError, match=r"Lights-v0.yaml:3: not valid YAML"):
+        command_module("agents.train_ppo").read_options(["my_lights:me/Lights-v0"])
 
 
 def test_an_env_of_a_shipped_task_under_another_name_takes_the_recipe_of_that_task():

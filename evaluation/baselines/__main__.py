@@ -11,10 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from agents.setup import TaskOptions
+from agents.setup import Setup, TaskOptions
 from envs.corpora.records import AnyRecord, LabelledRecord, Record
 from envs.feedback import Feedback, Trick
-from envs.registry import env_id, env_options, task_of
 from envs.task import Task
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
@@ -38,10 +37,8 @@ class Options(TaskOptions):
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    full_id = env_id(options.env)
-    given = {**env_options(full_id, options.env_options), "data": options.data}
-    train, test = (task_of(full_id, **given, split=split) for split in ("train", "test"))
-    print_tables(train, test, options)
+    setup = Setup.of(options.env, options.env_options, options.data)
+    print_tables(setup.task("train"), setup.task("test"), options)
 
 
 def print_tables(train: Task, test: Task, options: Options) -> None:

@@ -17,7 +17,7 @@ that of one process.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envs.registry import env_id, text_tasks
+from agents.setup import Setup
 from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
 from evaluation.reproduce.tables import (
     Summary,
@@ -127,7 +127,7 @@ def bundled_summaries() -> dict[str, Summary]:
 
 def summary_on_bolt() -> Summary:
     """TL;DR's reward model on pairs of BOLT, of which it has seen none."""
-    train, test = text_tasks(env_id("BOLT-v0"), "", "miniature", ("train", "test"))
+    train, test = Setup.of("BOLT-v0").feedback("train", "test")
     model = RewardModel.load(ROOT / "rewards" / "bundled" / "tldr")
     report = evaluate_reward_model(model, Pairs(), test, train.records[:4000], test.records[:2000])
     return {**report, "log_prob_weight": model.log_prob_weight}
