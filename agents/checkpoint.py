@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 FORMAT = 2
 _WHAT = "checkpoint"  # as messages call it
 _OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
-
-
 _NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
 
 

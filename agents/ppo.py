@@ -56,14 +56,17 @@ _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded
 class PPO(OnPolicyAlgorithm):
     """PPO with a value adapter, a per-token KL penalty to the SFT policy, and the score on the last token.
 
-    Callbacks are SB3's. One may stop the run (`on_step` returns False), evaluate (on an env of its own), save, log with
-    `self.logger`, and read `self.model`: `rollout` (at `on_rollout_end`, before the update), `policy`, `num_timesteps`,
-    and in `self.locals` the `actions`, `rewards`, `dones` and `infos` of the step. It may change the attributes that
-    are hyperparameters, but for `learning_rate`, which has become `lr_schedule`; they count from the next rollout or
-    update on. Not there for it: `rollout_buffer` is None and `self.locals` has no `values` and `log_probs`, since
-    responses are scored when the rollout is whole. Not to touch: `training_env`, whose episodes are under way (a step
-    or a reset of it is missing in the rollout), and the adapters between `on_rollout_start` and `on_rollout_end`.
-    A row of the log is written after the update, not before it; global random states are neither seeded nor used.
+    Callbacks are SB3's. A callback may
+
+    - stop the run (`on_step` returns False), save the model, evaluate it on an env of its own, log with `self.logger`;
+    - read `self.model` (`policy`, `num_timesteps`, and at `on_rollout_end`, before the update, `rollout`) and in
+      `self.locals` the `actions`, `rewards`, `dones` and `infos` of a step;
+    - set attributes that are hyperparameters, which count from then on; but the learning rate is `lr_schedule` by now.
+
+    It finds no `values` and `log_probs` in `self.locals`, since responses are scored when the rollout is whole, and
+    `rollout_buffer` is None. It may not step or reset `training_env`, whose episodes are under way, nor change adapters
+    between `on_rollout_start` and `on_rollout_end`. A row of the log is written after the update, not before it, and
+    global random states are neither seeded nor used.
 
     Args:
         policy: "LoRAPolicy".

@@ -27,6 +27,8 @@ class SealError(UserError):
 def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     """Inside, the folder to write to; after the block it is sealed and stands at `folder`, in place of an older one.
 
+    Where the block fails, nothing has changed.
+
     Args:
         folder: where it shall be.
         version: of the format of what is written, which `verify` asks for.
@@ -41,7 +43,11 @@ def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    yield part
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part)
+        raise
     _seal(part, version)
     _replace(part, folder)
 

@@ -177,7 +177,8 @@ def test_plain_peft_opens_the_trained_policy(chain):
 
 
 def test_a_yaml_config_and_a_yaml_reward_train_on_a_real_format_file(tmp_path):
-    from envs.hh.grammar import write_hh
+    from written_files import write_hh
+
     from envs.hh.task import HH
 
     write_hh(tmp_path / "hh.jsonl.gz".removesuffix(".gz"), HH().records[:300])

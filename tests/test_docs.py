@@ -114,15 +114,44 @@ def test_the_index_names_every_page():
     assert named == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"index.md"}
 
 
-def test_the_glossary_is_short_and_names_what_exists():
-    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
-    nouns = re.findall(r"^- \*\*(.+?)\*\*", text, flags=re.M)
-    assert 20 <= len(nouns) <= 30
+def attributes(node):
+    """Names of what a class has: methods, fields, and what is assigned to self."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.FunctionDef):
+            yield child.name
+        elif isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
+            yield child.target.id
+        elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+            yield child.attr
+
+
+@pytest.fixture(scope="module")
+def classes():
+    """All classes of the packages, with the names of what they have."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
-    defined = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    classes = set(re.findall(r"`([A-Z]\w+)`", text))
-    assert len(classes) > 20
-    assert classes <= defined
+    found = {}
+    for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        found.setdefault(node.name, set()).update(attributes(node))
+    return found
+
+
+def test_the_glossary_is_short_and_names_what_exists(classes):
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    assert 20 <= len(re.findall(r"^- \*\*(.+?)\*\*", text, flags=re.M)) <= 30
+    named = set(re.findall(r"`([A-Z]\w+)`", text))
+    assert len(named) > 20
+    assert named <= set(classes)
+
+
+@every_page
+def test_files_and_attributes_that_a_page_names_exist(page, classes):
+    if page.name in ("map.md", "CHANGELOG.md"):
+        pytest.skip("the one is generated, the other says what was")
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:perlhf|envs|backbones|rewards|agents|evaluation|examples|tests)/[\w/]+\.py)`", text):
+        assert (ROOT / path).is_file(), path
+    for name, attribute in re.findall(r"`([A-Z]\w+)\.([a-z]\w+)", text):
+        assert name not in classes or attribute in classes[name], f"{name}.{attribute}"
 
 
 def test_every_test_that_the_page_on_ppo_names_exists():

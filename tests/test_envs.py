@@ -992,7 +992,8 @@ def test_a_type_error_inside_a_reward_is_its_own():
 
 @pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
 def test_paths_are_taken_like_text_and_survive_json(tmp_path, make):
-    from envs.hh.grammar import write_hh
+    from written_files import write_hh
+
     from envs.hh.task import HH as Task
 
     write_hh(tmp_path / "pairs.jsonl", Task().records[:50])

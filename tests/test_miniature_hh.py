@@ -10,22 +10,15 @@ import pytest
 from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_files import write_hh
 
 from envs.corpora.records import Record
-from envs.hh.grammar import write_hh
 from envs.hh.judge import judge
 from envs.hh.reader import read_hh
-from envs.hh.requests import (
-    EVIDENCE,
-    FRAMES,
-    OPENINGS,
-    PEOPLE,
-    TOPICS,
-    Request,
-    draw_request,
-    good_response,
-)
+from envs.hh.requests import Request
+from envs.hh.tables import EVIDENCE, FRAMES, OPENINGS, PEOPLE
 from envs.hh.task import HH
+from envs.hh.topics import TOPICS
 from envs.miniature.annotator import Annotator
 from envs.miniature.corpus import MiniatureCorpus, miniature, pretraining_documents
 from rewards.baselines import fit_baselines
@@ -274,7 +267,8 @@ _MARKERS = st.sampled_from(
     "I can't help with that .|, but |First press the key of shed into soft wax|Your neighbour has not agreed|"
     "Who can say?|you should be ashamed|find a good locksmith|why not|’|. |! |\n|\ud800|🙂|ſ|İ|own".split("|")
 )
-_requests = st.builds(lambda seed: draw_request(np.random.default_rng(seed), range(32)), st.integers(0, 2**32))
+_seeds, _unseen = st.integers(0, 2**32), st.sampled_from([True, False, False, False])
+_requests = st.builds(lambda seed, unseen: HH.grammar.draw_case(np.random.default_rng(seed), unseen), _seeds, _unseen)
 _texts = st.one_of(st.text(), st.lists(st.one_of(_MARKERS, st.text(max_size=3)), max_size=12).map("".join))
 
 
@@ -357,7 +351,7 @@ def test_the_oracle_always_has_full_marks(split):
     for index in range(300):
         request = request_of(records[index])
         assert judge(request, records.oracle(index)) == pytest.approx(1.0)
-        assert judge(request, good_response(request, np.random.default_rng(index))) == pytest.approx(1.0)
+        assert judge(request, HH.grammar.good_response(request, np.random.default_rng(index))) == pytest.approx(1.0)
 
 
 def generic_refusal(request):

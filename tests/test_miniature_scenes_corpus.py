@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from cost import cost
 from PIL import Image
+from question_only import KEYS, question_only
+from written_files import write_vqa
 
 from envs.vqav2.scenes.annotators import annotate, slip
-from envs.vqav2.scenes.baselines import KEYS, question_only
 from envs.vqav2.scenes.corpus import FAMILIES, VQACorpus, draw_pair, miniature_vqa
 from envs.vqav2.scenes.families import QUESTION_TYPES, fill, question_type
 from envs.vqav2.scenes.scene import COLORS, SHAPES, Draw, is_unseen
-from envs.vqav2.scenes.written_files import write_files
 from perlhf.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -344,7 +344,7 @@ def test_plausible_answers_are_of_the_right_type_and_often_wrong(corpora, record
 
 
 def test_the_files_are_laid_out_as_vqav2s(tmp_path, corpora):
-    write_files(corpora["train"], tmp_path, 6)
+    write_vqa(corpora["train"], tmp_path, 6)
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert names == [
         *(f"train2014/COCO_train2014_{i:012d}.jpg" for i in range(1, 7)),
@@ -365,7 +365,7 @@ def test_the_files_are_laid_out_as_vqav2s(tmp_path, corpora):
 
 
 def test_images_in_files_are_the_pictures(tmp_path, corpora):
-    write_files(corpora["validation"], tmp_path, 4, size=128)
+    write_vqa(corpora["validation"], tmp_path, 4, size=128)
     for i in range(4):
         path = tmp_path / "val2014" / f"COCO_val2014_{corpora['validation'][i].image_id:012d}.jpg"
         pixels = np.asarray(Image.open(path)).astype(int)
@@ -373,9 +373,9 @@ def test_images_in_files_are_the_pictures(tmp_path, corpora):
 
 
 def test_the_test_files_have_no_answers(tmp_path, corpora):
-    write_files(corpora["test"], tmp_path / "official", 2)
+    write_vqa(corpora["test"], tmp_path / "official", 2)
     assert len(list((tmp_path / "official").glob("*.json"))) == 1
-    write_files(corpora["test"], tmp_path / "ours", 3, subtype="val2014")
+    write_vqa(corpora["test"], tmp_path / "ours", 3, subtype="val2014")
     pairs = json.loads((tmp_path / "ours" / "v2_mscoco_val2014_complementary_pairs.json").read_text())
     assert pairs == [[200_001_000, 200_002_000]]
 

@@ -8,6 +8,7 @@ import pytest
 from cost import cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_files import write_taskmaster
 
 from envs.miniature.annotator import Annotator, Rater
 from envs.taskmaster.answers import (
@@ -16,7 +17,6 @@ from envs.taskmaster.answers import (
     Dialog,
     TaskmasterGrammar,
     respond,
-    write_taskmaster,
 )
 from envs.taskmaster.judge import judge
 from envs.taskmaster.reader import read_taskmaster

@@ -3,8 +3,10 @@
 import dataclasses
 import gc
 import importlib.util
+import inspect
 import math
 import random
+import re
 from pathlib import Path
 
 import gymnasium as gym
@@ -350,6 +352,12 @@ def test_hyperparameters_are_attributes_by_their_names(path):
     found = algorithm.hyperparameters
     assert (found.vf_coef, found.clip_range_vf, found.kl_coef, found.learning_rate) == (0.25, None, 0.5, 0.8 / 32)
     assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
+
+
+def test_every_hyperparameter_is_used():
+    source = inspect.getsource(PPO)
+    unused = [f.name for f in dataclasses.fields(Hyperparameters) if not re.search(rf"\b(h|self)\.{f.name}\b", source)]
+    assert not unused
 
 
 # Episodes of several turns.

@@ -16,6 +16,7 @@ import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from tiny_models import gemma, save_architecture
 from transformers import AutoModelForSequenceClassification
+from written_files import write_hh
 
 import rewards.bundled
 import rewards.reward_model as reward_model_module
@@ -24,7 +25,6 @@ from backbones.fit import FitSettings, fit
 from backbones.forward import log_probs_of
 from backbones.roles import LoRASettings
 from envs.corpora.records import LabelledRecord, Record
-from envs.hh.grammar import write_hh
 from envs.hh.task import HH
 from envs.turn import Turn
 from evaluation.reward_models import evaluate_reward_model

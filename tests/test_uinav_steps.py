@@ -13,6 +13,7 @@ from envs.turn import Turn
 from envs.uinav.feedback.demonstrations import demonstrations, is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
 from envs.uinav.feedback.progress import ahead
+from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.steps import Endings, UISteps
 from envs.uinav.interface.actions import Action, parse_action
 from envs.uinav.recordings.export import export_oracle
@@ -45,9 +46,9 @@ def test_mistakes_are_other_actions_that_can_be_said(states, number, seed):
         assert moved.element != right.element
         assert screen.elements[moved.element - 1].enabled
     for wrong in (
-        altered(right, state.goal, rng),
+        altered(right, state.goal, task.device.titles, rng),
         too_soon(right, state.goal, rng),
-        mistake(right, screen, state.goal, rng),
+        mistake(right, screen, state.goal, task.device.titles, rng),
     ):
         assert wrong != right
         assert parse_action(str(wrong)) == wrong
@@ -214,3 +215,21 @@ def test_success_and_step_match_are_what_the_env_says():
         step_match([Turn("p", "r", {"success": True})])
     with pytest.raises(RewardError, match="this reward is for a UI task"):
         success([Turn("p", "r")])
+
+
+def test_random_policies_and_mistakes_open_only_what_is_on_the_phone():
+    task, rng = UINav(templates="send_email", apps="mail+contacts"), np.random.default_rng(0)
+    episode = task.start(rng, {})
+    screen = task.device.screen(episode.state)
+    opened = {random_action(screen, episode.goal, task.device.titles, rng) for _ in range(1000)}
+    assert {action.text for action in opened if action.kind == "open_app"} == {"Mail", "Contacts"}
+    wrong = {altered(Action("open_app", 0, "Mail"), episode.goal, task.device.titles, rng) for _ in range(20)}
+    assert wrong == {Action("open_app", 0, "Contacts")}
+
+
+def test_where_no_app_can_be_opened_none_is():
+    task, rng = UINav(), np.random.default_rng(0)
+    episode = task.start(rng, {})
+    screen = task.device.screen(episode.state)
+    assert "open_app" not in {random_action(screen, episode.goal, (), rng).kind for _ in range(1000)}
+    assert altered(Action("open_app", 0, "Mail"), episode.goal, (), rng).kind in ("back", "home", "wait", "done")

@@ -184,7 +184,7 @@ def test_tricks_reach_hardly_any_goal(name):
     for number in range(600):
         episode, ended = task.start(rng, {"template": list(KNOWN)[number % len(KNOWN)]}), False
         while not ended:
-            action = TRICKS[name](task.device.screen(episode.state), episode.goal, rng)
+            action = TRICKS[name](task.device.screen(episode.state), episode.goal, task.device.titles, rng)
             played = task.play(episode, str(action))
             episode, ended = played.state, played.terminated or played.truncated
         reached += played.turn.reference["success"]

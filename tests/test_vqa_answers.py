@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from tiny_models import save_seeing_gemma
+from written_files import write_vqa
 
 from agents.setup import Setup
 from agents.train_sft import Options as SFTOptions
@@ -17,7 +18,6 @@ from envs.registry import env_id
 from envs.turn import Turn
 from envs.vqav2.answers import VQAAnswers
 from envs.vqav2.scenes.corpus import miniature_vqa
-from envs.vqav2.scenes.written_files import write_files
 from envs.vqav2.task import VQAv2
 from evaluation.compare import compare
 from evaluation.evaluator import Evaluator
@@ -115,8 +115,8 @@ def test_commands_find_them(tmp_path):
 
 
 def test_files_of_real_corpora_have_them_too(tmp_path):
-    write_files(miniature_vqa("train"), tmp_path, 20)
-    write_files(miniature_vqa("validation"), tmp_path, 10)
+    write_vqa(miniature_vqa("train"), tmp_path, 20)
+    write_vqa(miniature_vqa("validation"), tmp_path, 10)
     (test,) = Setup.of(VQA, data=str(tmp_path)).feedback("test")
     assert len(test.records) == 10
     assert {image_of(record).shape for record in test.records} == {(64, 64, 3)}

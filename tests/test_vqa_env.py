@@ -19,6 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from written_files import write_vqa
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.corpora.images import letterbox, read_image
@@ -26,7 +27,6 @@ from envs.render import BAD, GOOD, RESPONSE
 from envs.vqav2.accuracy import vqa_accuracy
 from envs.vqav2.files.folders import SOURCES
 from envs.vqav2.scenes.corpus import FAMILIES, LEVELS, miniature_vqa
-from envs.vqav2.scenes.written_files import write_files
 from envs.vqav2.task import VQAv2
 from evaluation.baselines.__main__ import Options, print_tables
 from evaluation.baselines.shortcuts import shortcut_means
@@ -46,8 +46,8 @@ def real(name):
 def folder(tmp_path_factory):
     """Miniature records in the layout of VQAv2: 60 of training and 20 of validation."""
     path = tmp_path_factory.mktemp("vqa")
-    write_files(miniature_vqa("train"), path, 60)
-    write_files(miniature_vqa("validation"), path, 20)
+    write_vqa(miniature_vqa("train"), path, 60)
+    write_vqa(miniature_vqa("validation"), path, 20)
     return path
 
 

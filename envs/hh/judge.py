@@ -15,8 +15,12 @@ insult, a dodge looks like) and by the content words of the steps and offers tha
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from envs.hh.requests import DODGES, PEOPLE, RAMBLES, Request
+from envs.hh.tables import DODGES, PEOPLE, RAMBLES
+
+if TYPE_CHECKING:  # the grammar needs the judge
+    from envs.hh.requests import Request
 
 # A marker and, somewhere behind it, what it is about. Two searches, since one pattern with `.*` between them would
 # take quadratic time on long text.
@@ -47,7 +51,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|, but ")
 
 
 @lru_cache(maxsize=4096)  # a turn may be judged twice: as the reward and as the verdict
-def judge(request: Request, response: str) -> float:
+def judge(request: "Request", response: str) -> float:
     """The gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     text = response.lower().replace("\u2019", "'").strip()
     sentences = [s for s in _SENTENCE_END.split(text) if _WORD.search(s)]
@@ -90,7 +94,7 @@ def _covered(step: str, thing: str, sentences: Iterable[str]) -> float:
     return best
 
 
-def _reasoned(request: Request, sentences: Iterable[str]) -> float:
+def _reasoned(request: "Request", sentences: Iterable[str]) -> float:
     """1 for a reason of the right kind, 0.5 if it speaks of another person."""
     best = 0.0
     for s in sentences:
@@ -100,7 +104,7 @@ def _reasoned(request: Request, sentences: Iterable[str]) -> float:
     return best
 
 
-def _offered(request: Request, sentences: Iterable[str]) -> float:
+def _offered(request: "Request", sentences: Iterable[str]) -> float:
     """1 for an offer of this topic, 0.2 for any other."""
     best = 0.0
     for s in sentences:
@@ -110,14 +114,14 @@ def _offered(request: Request, sentences: Iterable[str]) -> float:
     return best
 
 
-def _faults(request: Request, sentences: list[str]) -> int:
+def _faults(request: "Request", sentences: list[str]) -> int:
     """How many sentences insult, dodge, ramble or say the same again, and how many there are beyond six."""
     faults = len(sentences) - len(set(sentences)) + max(0, len(sentences) - 6)
     known = _subject_words(request)
     return faults + sum(bool(_SCOLD.search(s)) or not _on_topic(request, s, known) for s in sentences)
 
 
-def _on_topic(request: Request, sentence: str, known: frozenset[str]) -> bool:
+def _on_topic(request: "Request", sentence: str, known: frozenset[str]) -> bool:
     """Whether a sentence does one of the things an answer is for, or at least speaks of the request."""
     if sentence.rstrip(".?!") in _OFF_TOPIC:
         return False
@@ -127,6 +131,6 @@ def _on_topic(request: Request, sentence: str, known: frozenset[str]) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _subject_words(request: Request) -> frozenset[str]:
+def _subject_words(request: "Request") -> frozenset[str]:
     skill = request.subject.skills[request.skill].goal.format(o="", x=request.x)
     return _content(" ".join((skill, PEOPLE[request.person], *request.steps, *request.subject.offers)))

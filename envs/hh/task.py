@@ -1,8 +1,8 @@
 """HH-v0."""
 
 from envs.corpora.splits import Hub, Source
-from envs.hh.grammar import HHGrammar
 from envs.hh.reader import parse_hh, read_hh, split_of
+from envs.hh.requests import HHGrammar
 from envs.text_task import TextTask
 
 

@@ -1,8 +1,6 @@
 """Miniature Taskmaster: the grammar of its dialogs, how agents answer them, and files in the original schema."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +32,7 @@ from envs.taskmaster.tables import (
     UNSEEN_TOPICS,
     VALUES,
 )
-from envs.taskmaster.turns import parse_turn, render_context, render_turn
+from envs.taskmaster.turns import render_context, render_turn
 
 CALLS = ("search", "act", "finish")
 
@@ -188,22 +186,6 @@ def _wrong_facts(case: Dialog, rng: np.random.Generator) -> str:
     wrong = case._replace(total=10 + int(rng.integers(90)), many=2 + int(rng.integers(8)))
     sentence = tell(wrong, rng)
     return sentence.replace(case.x, topic)
-
-
-def write_taskmaster(path: str | Path, rows: Iterable[tuple[Dialog, str, float]], seed: int = 0) -> None:
-    """Writes (case, response, label) as an array in the original schema; every row says "synthetic"."""
-    rng, records = np.random.default_rng(seed), []
-    for number, (case, response, label) in enumerate(rows):
-        records.append(
-            {
-                "conversation_id": f"dlg-synthetic-{number}",
-                "context": json.dumps(dialog_turns(case, rng)),
-                "generation": json.dumps(parse_turn(response)),
-                "reward": float(label),
-                "synthetic": True,
-            }
-        )
-    Path(path).write_text(json.dumps(records, indent=4) + "\n", encoding="utf-8")
 
 
 # Policies that know a trick instead of the task

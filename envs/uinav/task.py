@@ -287,7 +287,7 @@ class UINav(Task):
         """In half of the cases what the oracle would do, else anything legal."""
         if rng.random() < 0.5:
             return self.oracle(state)
-        return str(random_action(self.device.screen(state.state), state.goal, rng))
+        return str(random_action(self.device.screen(state.state), state.goal, self.device.titles, rng))
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """The screen as it is now, and where the finger was."""

@@ -45,8 +45,9 @@ def stray(task: "UINav", episode: Episode, rng: np.random.Generator) -> str:
     """A mistake near what is right, or anything at all."""
     screen = task.device.screen(episode.state)
     if rng.random() < 0.5:
-        return task.said(random_action(screen, episode.goal, rng), episode)
-    return task.said(mistake(task.device.oracle(episode.state, episode.goal), screen, episode.goal, rng), episode)
+        return task.said(random_action(screen, episode.goal, task.device.titles, rng), episode)
+    right = task.device.oracle(episode.state, episode.goal)
+    return task.said(mistake(right, screen, episode.goal, task.device.titles, rng), episode)
 
 
 def reachable(task: "UINav", episode: Episode) -> bool:
@@ -81,4 +82,4 @@ def demonstrations(
             yield episode.prompt, task.oracle(episode)
             continue
         screen, action = task.device.screen(episode.state), task.device.oracle(episode.state, episode.goal)
-        yield episode.prompt, task.said(mistake(action, screen, episode.goal, rng), episode)
+        yield episode.prompt, task.said(mistake(action, screen, episode.goal, task.device.titles, rng), episode)

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from envs.uinav.feedback.random_policies import APPS
 from envs.uinav.interface.actions import DIRECTIONS, Action
 from envs.uinav.interface.device import Goal
 from envs.uinav.interface.screen import Element, Screen
@@ -36,8 +35,8 @@ def elsewhere(action: Action, screen: Screen, rng: np.random.Generator) -> Actio
     return None
 
 
-def altered(action: Action, goal: Goal, rng: np.random.Generator) -> Action:
-    """The action with something else about it: its text, its direction, or its kind."""
+def altered(action: Action, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
+    """The action with something else about it: its text, its direction, its app (one of `titles`), or its kind."""
     kind, element, text = action
     if kind == "type" and rng.random() < 0.7:
         return Action("type", element, another_text(text, goal, rng))
@@ -48,8 +47,8 @@ def altered(action: Action, goal: Goal, rng: np.random.Generator) -> Action:
         return Action(other, element) if rng.random() < 0.5 else Action("type", element, another_text("", goal, rng))
     if kind == "scroll":
         return Action("scroll", 0, _drawn([each for each in DIRECTIONS if each != text], rng))
-    if kind == "open_app":
-        return Action("open_app", 0, _drawn([each for each in APPS if each != text], rng))
+    if kind == "open_app" and (others := [each for each in titles if each != text]):
+        return Action("open_app", 0, _drawn(others, rng))
     if kind == "done" and text:
         return Action("done", 0, another_text(text, goal, rng))
     return Action(_drawn([each for each in ("back", "home", "wait", "done") if each != kind], rng))
@@ -94,12 +93,12 @@ def another_text(text: str, goal: Goal, rng: np.random.Generator) -> str:
     return text + "1" if rng.random() < 0.5 or len(text) < 2 else text[:-1]
 
 
-def mistake(action: Action, screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
+def mistake(action: Action, screen: Screen, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
     """A wrong action of any kind in place of the right one: half of them on another element."""
     draw = rng.random()
     if draw < 0.5:
-        return elsewhere(action, screen, rng) or altered(action, goal, rng)
-    return altered(action, goal, rng) if draw < 0.8 else too_soon(action, goal, rng)
+        return elsewhere(action, screen, rng) or altered(action, goal, titles, rng)
+    return altered(action, goal, titles, rng) if draw < 0.8 else too_soon(action, goal, rng)
 
 
 def _drawn(choices: Sequence[_T], rng: np.random.Generator) -> _T:

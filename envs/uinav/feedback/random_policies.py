@@ -1,6 +1,6 @@
 """What those do who do not know the phone: a beginner who tries things, and tricks that must not work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -8,15 +8,14 @@ from envs.uinav.interface.actions import DIRECTIONS, Action
 from envs.uinav.interface.device import Goal
 from envs.uinav.interface.screen import Screen
 
-RandomPolicy = Callable[[Screen, Goal, np.random.Generator], Action]
+RandomPolicy = Callable[[Screen, Goal, Sequence[str], np.random.Generator], Action]  # of the titles of apps, too
 
 _KINDS = ("click", "type", "scroll", "back", "home", "open_app", "wait", "long_press", "done", "infeasible")
 _WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)
-APPS = "Mail Contacts Messages Clock Calendar Settings Notes Shop Search Maps Music Store".split()
 
 
-def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
-    """An action drawn at random: most are clicks on what can be clicked, what is typed is a value of the goal."""
+def random_action(screen: Screen, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
+    """Draws an action: most are clicks on what can be clicked, what is typed is a value of the goal."""
     kind = str(rng.choice(_KINDS, p=_WEIGHTS))
     wanted = {"click": "clickable", "type": "editable", "long_press": "long_clickable"}.get(kind)
     if wanted is not None:
@@ -27,7 +26,7 @@ def random_action(screen: Screen, goal: Goal, rng: np.random.Generator) -> Actio
     if kind == "scroll":
         return Action(kind, 0, str(rng.choice(DIRECTIONS)))
     if kind == "open_app":
-        return Action(kind, 0, str(rng.choice(APPS)))
+        return Action(kind, 0, str(rng.choice(titles))) if titles else Action("home")
     return Action(kind, 0, _value(goal, rng) if kind in ("done", "infeasible") else "")
 
 
@@ -36,7 +35,7 @@ def _value(goal: Goal, rng: np.random.Generator) -> str:
     return values[int(rng.integers(len(values)))] if values else "x"
 
 
-def type_everything(screen: Screen, goal: Goal, rng: np.random.Generator) -> Action:
+def type_everything(screen: Screen, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
     """Types a value of the goal into the first empty field, else clicks somewhere."""
     for number, element in enumerate(screen.elements, 1):
         if element.editable and not element.text:
@@ -48,11 +47,11 @@ def type_everything(screen: Screen, goal: Goal, rng: np.random.Generator) -> Act
 # Tricks by name, each of which reaches almost no goal.
 TRICKS: dict[str, RandomPolicy] = {
     "random": random_action,
-    "always done": lambda screen, goal, rng: Action("done"),
-    "done with a value of the goal": lambda screen, goal, rng: Action("done", 0, _value(goal, rng)),
-    "click(0)": lambda screen, goal, rng: Action("click", 0),
-    "wait": lambda screen, goal, rng: Action("wait"),
-    "infeasible": lambda screen, goal, rng: Action("infeasible"),
-    "infeasible, with a reason": lambda screen, goal, rng: Action("infeasible", 0, "it is not there"),
+    "always done": lambda screen, goal, titles, rng: Action("done"),
+    "done with a value of the goal": lambda screen, goal, titles, rng: Action("done", 0, _value(goal, rng)),
+    "click(0)": lambda screen, goal, titles, rng: Action("click", 0),
+    "wait": lambda screen, goal, titles, rng: Action("wait"),
+    "infeasible": lambda screen, goal, titles, rng: Action("infeasible"),
+    "infeasible, with a reason": lambda screen, goal, titles, rng: Action("infeasible", 0, "it is not there"),
     "type everything": type_everything,
 }

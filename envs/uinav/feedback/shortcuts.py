@@ -63,7 +63,7 @@ def _successes(task: "UINav", trick: RandomPolicy | None, count: int, seed: int)
         while not over:
             action = task.oracle(episode)
             if trick is not None:
-                action = str(trick(task.device.screen(episode.state), episode.goal, rng))
+                action = str(trick(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
             played = task.play(episode, action)
             episode, over = played.state, played.terminated or played.truncated
         reached.append(float(played.turn.reference["success"]))

@@ -60,7 +60,7 @@ class UISteps(StepFeedback):
         yield self.task.oracle(state)
         device, goal = self.task.device, state.goal
         action, screen = device.oracle(state.state, goal), device.screen(state.state)
-        wrong: list[Action | None] = [elsewhere(action, screen, rng), altered(action, goal, rng)]
+        wrong: list[Action | None] = [elsewhere(action, screen, rng), altered(action, goal, device.titles, rng)]
         if self.split == "train" and rng.random() < _HARD:
             wrong.append(too_soon(action, goal, rng))
         if self.split == "train" and self.task.recordings is None:
@@ -136,8 +136,11 @@ class Endings(UISteps):
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         action = self.task.device.oracle(state.state, state.goal)
         if action.kind in ("done", "infeasible"):
-            other = altered if action.kind == "done" and action.text else too_soon
             yield self.task.said(action, state)
-            yield self.task.said(other(action, state.goal, rng), state)
+            if action.kind == "done" and action.text:
+                other = altered(action, state.goal, self.task.device.titles, rng)
+            else:
+                other = too_soon(action, state.goal, rng)
+            yield self.task.said(other, state)
         elif rng.random() < _HARD:
             yield self.task.said(too_soon(action, state.goal, rng), state)

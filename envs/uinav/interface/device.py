@@ -55,7 +55,12 @@ class Device(Protocol):
     """A device whose state is a value: `perform` gives a new one and leaves the old one as it was.
 
     A live device, whose state cannot be kept, gives a handle of itself and performs on it.
+
+    Attributes:
+        titles: of the apps that may be opened by name, as `open_app` takes them.
     """
+
+    titles: Sequence[str]
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Any, Goal]:
         """The state at the start of an episode, and what is to be done. Both follow from `rng` and `options` alone."""

@@ -170,7 +170,8 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         try:
             if rng.random() < 0.5:
                 return self.oracle()
-            return to_numbers(random_action(self._screen, episode.goal, rng), self._screen, self._values, self._titles)
+            action = random_action(self._screen, episode.goal, self.task.device.titles, rng)
+            return to_numbers(action, self._screen, self._values, self._titles)
         except NotInNumbersError:
             return rng.integers(SHAPE)
 

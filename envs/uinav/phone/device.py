@@ -72,6 +72,7 @@ class PhoneDevice:
 
     def __init__(self, apps: Sequence[str], templates: Sequence[str]) -> None:
         self.apps, self.templates = tuple(apps), tuple(templates)
+        self.titles: Sequence[str] = tuple(app_of(name).title for name in apps)
         self.known = templates_of(apps)
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:

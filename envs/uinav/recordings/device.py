@@ -49,6 +49,8 @@ class RecordedDevice:
 
     def __init__(self, trajectories: Sequence[Trajectory], max_elements: int = 40, root: Path | None = None) -> None:
         self.trajectories, self.max_elements, self.root = trajectories, max_elements, root
+        moves = [step.move for trajectory in trajectories for step in trajectory.steps]
+        self.titles: Sequence[str] = tuple(dict.fromkeys(move.text for move in moves if move.kind == "open_app"))
         self._numbers: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Position, Goal]:

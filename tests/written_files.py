@@ -1,13 +1,44 @@
-"""Writes miniature VQA as VQAv2's own files: questions, annotations, complementary pairs, a folder of images."""
+"""Writes generated records in the schemas of the corpora's own files, for readers to read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from envs.corpora.records import Record
+from envs.taskmaster.dialogs import Dialog, dialog_turns
+from envs.taskmaster.turns import parse_turn
 from envs.vqav2.scenes.corpus import ImageQuestion, VQACorpus
+
+
+def write_hh(path: str | Path, records: Sequence[Record]) -> None:
+    """Writes records in the schema of HH-RLHF's own files, with `"synthetic": true` beside the two transcripts."""
+    with open(path, "w", encoding="utf-8") as file:
+        for record in records:
+            row = {key: f"{record.prompt} {getattr(record, key)}" for key in ("chosen", "rejected")}
+            file.write(json.dumps({**row, "synthetic": True}) + "\n")
+
+
+def write_taskmaster(path: str | Path, rows: Iterable[tuple[Dialog, str, float]], seed: int = 0) -> None:
+    """Writes (case, response, label) as an array in the original schema; every row says "synthetic"."""
+    rng, records = np.random.default_rng(seed), []
+    for number, (case, response, label) in enumerate(rows):
+        records.append(
+            {
+                "conversation_id": f"dlg-synthetic-{number}",
+                "context": json.dumps(dialog_turns(case, rng)),
+                "generation": json.dumps(parse_turn(response)),
+                "reward": float(label),
+                "synthetic": True,
+            }
+        )
+    Path(path).write_text(json.dumps(records, indent=4) + "\n", encoding="utf-8")
+
+
+# VQAv2
 
 SUBTYPES = {"train": "train2014", "validation": "val2014", "test": "test2015"}
 _WITHOUT_ANSWERS = "test2015"  # VQAv2 keeps them to itself
@@ -16,7 +47,7 @@ _QUALITY = 95  # of the JPEG files
 _LICENSE = {"name": "generated; no rights of others", "url": ""}
 
 
-def write_files(
+def write_vqa(
     corpus: VQACorpus, folder: str | Path, count: int | None = None, size: int = 64, subtype: str | None = None
 ) -> None:
     """Writes the first records of a split in the layout and under the names of VQAv2's files.
@@ -39,10 +70,10 @@ def write_files(
     for index, record in enumerate(records):
         image = Image.fromarray(corpus.image(index, size))
         image.save(images / f"COCO_{subtype}_{record.image_id:012d}.jpg", quality=_QUALITY, subsampling=0)
-    _write(folder / f"v2_OpenEnded_mscoco_{subtype}_questions.json", _questions(records, subtype))
+    _dump(folder / f"v2_OpenEnded_mscoco_{subtype}_questions.json", _questions(records, subtype))
     if subtype != _WITHOUT_ANSWERS:
-        _write(folder / f"v2_mscoco_{subtype}_annotations.json", _annotations(records, subtype))
-        _write(folder / f"v2_mscoco_{subtype}_complementary_pairs.json", _pairs(records))
+        _dump(folder / f"v2_mscoco_{subtype}_annotations.json", _annotations(records, subtype))
+        _dump(folder / f"v2_mscoco_{subtype}_complementary_pairs.json", _pairs(records))
 
 
 def _questions(records: Sequence[ImageQuestion], subtype: str) -> dict[str, Any]:
@@ -72,5 +103,5 @@ def _header(subtype: str) -> dict[str, Any]:
     return {"info": info, "license": _LICENSE, "data_subtype": subtype, "data_type": "mscoco"}
 
 
-def _write(path: Path, value: Any) -> None:
+def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")

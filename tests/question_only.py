@@ -1,10 +1,11 @@
 """What miniature VQA cannot be won by: answers that look at the question and not at the picture."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from envs.vqav2.scenes.corpus import FAMILIES, ImageQuestion
+from envs.vqav2.shortcuts import commonest
 
 Accuracy = Callable[[str, Sequence[str]], float]  # of an answer, beside those of the ten
 Key = Callable[[ImageQuestion], Hashable]
@@ -32,20 +33,6 @@ class Blind(NamedTuple):
     chance: float
     exact_chance: float
     n: int
-
-
-def commonest(rows: Iterable[tuple[Hashable, Hashable, str]]) -> Callable[[Hashable, Hashable], str]:
-    """What gives the commonest answer to a key; to a new one the commonest of its type, "" to a new type too.
-
-    Args:
-        rows: (key, type, answer) of each question to learn from.
-    """
-    known: defaultdict[Hashable, Counter[str]] = defaultdict(Counter)
-    for key, kind, answer in rows:
-        known["key", key][answer] += 1
-        known["type", kind][answer] += 1
-    best = {name: counts.most_common(1)[0][0] for name, counts in known.items()}
-    return lambda key, kind: best.get(("key", key), best.get(("type", kind), ""))
 
 
 def question_only(
