@@ -133,7 +133,7 @@ class TaskVecEnv(VecEnv):
 
     def render(self, mode: str | None = None) -> np.ndarray | None:
         """SB3's: all pictures in one; None before the first reset."""
-        return super().render(mode) if self.task_env._shown else None
+        return super().render(mode) if self.task_env.shown else None
 
 
 def _row(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         self.observation_space, self.action_space = self._spaces()
         self._state: Any = None
         self._ended = False
-        self._shown: Shown | None = None
+        self.shown: Shown | None = None  # what `render` draws; kept only where something is rendered
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -186,7 +186,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
             RewardError: the reward returned something other than one finite number; the episode stays where it was.
             ResetNeeded: there was no reset yet, or the episode is over.
         """
-        self._need_reset("step")
+        self.need_reset("step")
         if self._ended:
             raise ResetNeeded("the episode is over; call reset before step.")
         _check_action(self.action_space, action)
@@ -204,27 +204,28 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         return self._state
 
     def _show(self, turn: Turn, score: float | None = None, gold: float | None = None) -> None:
-        self._shown = (turn, score, gold)
+        self.shown = (turn, score, gold)
         if self.render_mode == "human":
             self.render()
 
-    def _need_reset(self, what: str) -> None:
+    def need_reset(self, what: str) -> None:
+        """Raises ResetNeeded before the first reset."""
         if self._state is None:
             raise ResetNeeded(f"call reset before {what}.")
 
     def oracle(self) -> str:
         """A right response to the prompt now shown."""
-        self._need_reset("oracle")
+        self.need_reset("oracle")
         return self.task.oracle(self._state)
 
     def plausible_action(self, rng: np.random.Generator) -> str:
         """A response that a beginner might give, good or bad."""
-        self._need_reset("plausible_action")
+        self.need_reset("plausible_action")
         return self.task.plausible_action(self._state, rng)
 
     def render(self) -> np.ndarray | str | None:
         """What is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
-        return self._rendered(self._shown)
+        return self._rendered(self.shown)
 
 
 class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.ndarray]):
@@ -233,6 +234,11 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     The `vector_entry_point` of every perlhf id: `gym.make_vec("perlhf/HH-v0", num_envs=64)`. Episode i is the one
     that a `TaskEnv` seeded with `seed + i` plays. Autoreset is SAME_STEP: a finished episode's `info` is in
     `infos["final_info"]`, its last observation in `infos["final_obs"]`.
+
+    `gym.make_vec(id, 64, "async")` plays single envs in worker processes instead, for tasks or rewards that are slow in
+    Python. A learned reward then takes a copy of its model and one thread in each worker. Workers are forked where the
+    system forks by default; a reward of one's own that cannot be forked, since it has threads, needs
+    `vector_kwargs={"context": "spawn"}`, and then the script an `if __name__ == "__main__":`.
     """
 
     metadata: dict[str, Any] = {**_TaskEnvBase.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
@@ -257,7 +263,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * num_envs
         self._steps = [0] * num_envs
-        self._shown: list[Shown | None] = []  # None where nothing is rendered, as in `TaskEnv._show`
+        self.shown: list[Shown | None] = []  # what `render` draws of each episode; None where nothing is rendered
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -296,7 +302,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             UserError: an action is outside the action space; it says which.
             ResetNeeded: there was no reset yet.
         """
-        self._need_reset("step")
+        self.need_reset("step")
         if len(actions) != self.num_envs:
             raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
         for i, action in enumerate(actions):
@@ -311,7 +317,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
             over = row.terminated or cut
             final = self._verdict(row.turn, row.terminated or row.truncated) if over else {}
-            self._shown[i] = self._kept(row.turn, score, final.get("gold"))
+            self.shown[i] = self._kept(row.turn, score, final.get("gold"))
             if over:
                 truncated[i] = cut
                 ended = {"final_obs": self.task.observe(row.state), "final_info": final}
@@ -319,7 +325,8 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         terminated = np.array([row.terminated for row in rows])
         return self._observations(), scores, terminated, truncated, stacked_infos(infos, self.num_envs)
 
-    def _need_reset(self, what: str) -> None:
+    def need_reset(self, what: str) -> None:
+        """Raises ResetNeeded before the first reset."""
         if not self._rngs:
             raise ResetNeeded(f"call reset before {what}.")
 
@@ -329,7 +336,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def _show_states(self) -> None:
         """Notes for `render` that the prompts were shown and not answered yet."""
         kept = self.render_mode is not None
-        self._shown = [(self.task.turn(state), None, None) if kept else None for state in self._states]
+        self.shown = [(self.task.turn(state), None, None) if kept else None for state in self._states]
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
         self._states[i] = self.task.start(self._rngs[i], options)
@@ -348,19 +355,19 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     def oracle(self) -> tuple[str, ...]:
         """A right response to each prompt now shown."""
-        self._need_reset("oracle")
+        self.need_reset("oracle")
         return tuple(self.task.oracle(state) for state in self._states)
 
     def plausible_action(self, rng: np.random.Generator) -> tuple[str, ...]:
         """A beginner's response to each prompt now shown."""
-        self._need_reset("plausible_action")
+        self.need_reset("plausible_action")
         return tuple(self.task.plausible_action(state, rng) for state in self._states)
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture or text for each env; in "human" mode they are printed."""
         if self.render_mode is None:
             return None
-        return tuple(self._rendered(shown) for shown in self._shown)
+        return tuple(self._rendered(shown) for shown in self.shown)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that decides the episodes to come, as JSON: generators, states, step counts."""

@@ -251,7 +251,7 @@ def test_what_is_shown_of_pictures_goes_with_a_twin_and_the_task_does_not(twin_o
     env.step("home()")
     twin = twin_of(env)
     assert np.array_equal(twin.render(), env.render())
-    (turn, *_) = twin.unwrapped._shown
+    (turn, *_) = twin.unwrapped.shown
     assert isinstance(turn.picture, np.ndarray)
     assert np.array_equal(twin.step("wait()")[0]["image"], env.step("wait()")[0]["image"])
 
@@ -437,9 +437,9 @@ def test_no_turn_is_kept_where_nothing_is_rendered():
     env, vector = gym.make(HH).unwrapped, gym.make_vec(HH, num_envs=2).unwrapped
     env.reset(seed=0), vector.reset(seed=0)
     env.step("a"), vector.step(("a", "b"))
-    assert env._shown is None
+    assert env.shown is None
     assert env.render() is None
-    assert vector._shown == [None, None]
+    assert vector.shown == [None, None]
     assert vector.render() is None
 
 

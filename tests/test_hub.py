@@ -50,7 +50,7 @@ def fresh(monkeypatch, tmp_path):
 def forget():
     """As in a new process."""
     hub.read_hub.cache_clear()
-    hub._streamed.cache_clear()
+    hub.streamed.cache_clear()
 
 
 class FakeHub:
@@ -536,7 +536,7 @@ def test_two_at_once_do_not_clash(fake, tmp_path, monkeypatch):
 
     def read():
         # Past the cache of this process, as two processes are.
-        found.append(list(DiskRecords(hub._streamed.__wrapped__(HH.source, "hub") / "train.jsonl")))
+        found.append(list(DiskRecords(hub.streamed.__wrapped__(HH.source, "hub") / "train.jsonl")))
 
     monkeypatch.setattr(hub, "open_streams", streams(slow))
     threads = [threading.Thread(target=read) for _ in range(2)]
@@ -563,10 +563,10 @@ def test_what_is_kept_depends_on_the_code_of_the_readers(fake, tmp_path, monkeyp
 
 
 def test_without_hf_home_the_cache_is_in_the_home_folder(monkeypatch, tmp_path):
-    assert hub._cache() == tmp_path / "hf_home/perlhf"
+    assert hub.cache_folder() == tmp_path / "hf_home/perlhf"
     monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert hub._cache() == tmp_path / ".cache/perlhf"
+    assert hub.cache_folder() == tmp_path / ".cache/perlhf"
 
 
 # The sequence
@@ -705,4 +705,4 @@ def test_the_lazy_stream_of_the_library_is_what_is_iterated(fake, tmp_path):
     fake.files = {"train": write(tmp_path / "x.jsonl", *[talk(str(i)) for i in range(5)])}
     rows = fake.open_streams(HH.source.hub, COMMIT)["train"]
     assert not hasattr(rows, "__len__")
-    assert [row for row, _ in islice(hub._rows(rows, "p"), 2)] == [talk("0"), talk("1")]
+    assert [row for row, _ in islice(hub.numbered_rows(rows, "p"), 2)] == [talk("0"), talk("1")]

@@ -262,7 +262,7 @@ def test_what_is_allowed_to_be_clicked_is_there():
         assert kinds.any()
         assert elements.any()
         assert values.any()
-        shown = env.task.device.screen(env._episode("step").state).elements
+        shown = env.task.device.screen(env.state.state).elements
         if kinds[NUMBER["click"]]:
             assert elements.sum() == min(16, len(shown))
             assert elements[: len(shown)].all()

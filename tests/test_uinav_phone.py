@@ -212,7 +212,7 @@ def test_what_is_shown_is_made_again_after_an_action_and_kept_where_nothing_chan
     assert state.page is page
     after = DEVICE.perform(state, Action("open_app", 0, "Settings")).state
     assert after != state
-    assert state._page is None
+    assert state.page is not page
     assert (state.text, state.page) == (text, page)
 
 

@@ -343,7 +343,7 @@ def test_all_are_drawn_and_an_index_draws_one(path):
     goals = {env.reset()[1]["goal"] for _ in range(60)}
     assert goals == {"Log in as Bob Smith", "Open Mail", "Fly"}
     assert env.reset(options={"index": np.int64(1)})[1]["goal"] == "Open Mail"
-    assert json.dumps(env.unwrapped.task.state_to_json(env.unwrapped._state))
+    assert json.dumps(env.unwrapped.task.state_to_json(env.unwrapped.state))
 
 
 def test_recordings_longer_than_twenty_steps_can_be_played(tmp_path):

@@ -403,7 +403,7 @@ def test_a_replayed_episode_of_the_phone_shows_the_same_prompts(tmp_path):
         path = tmp_path / f"{trajectory.episode_id}.jsonl"
         write_trajectories(path, [trajectory])
         replay = UINav(str(path), split=hashed_split(trajectory.group))
-        one = phone._begin(trajectory.episode_id, {})
+        one = phone.start(np.random.default_rng(0), {"seed": trajectory.episode_id})
         other = replay.start(np.random.default_rng(0), {"index": 0})
         for _ in trajectory.steps:
             assert one.prompt == other.prompt

@@ -57,7 +57,7 @@ def number_of(prompt, line):
 
 def test_an_episode_word_for_word():
     env, prompt, info = started(seed=3)
-    to, subject, body = env.unwrapped._state.goal.values.values()
+    to, subject, body = env.unwrapped.state.goal.values.values()
     assert info["template"] == "send_email"
     assert prompt.startswith(f"GOAL {info['goal']}\nSCREEN Home\n1 app ")
     assert prompt.endswith("\nACTION:")
@@ -153,13 +153,13 @@ def test_images_are_screens():
     same = started()[1]
     assert prompt == same
     assert env.observation_space["image"].shape == (512, 288, 3)
-    image = env.unwrapped.task.observe(env.unwrapped._state)["image"]
+    image = env.unwrapped.task.observe(env.unwrapped.state)["image"]
     assert image.dtype == np.uint8
     assert env.observation_space.contains({"prompt": prompt, "image": image})
     after = env.step("open_app(Mail)")[0]["image"]
     assert (after != image).any()
     marked, _, _ = started(image=True, marks=True)
-    assert (marked.unwrapped.task.observe(marked.unwrapped._state)["image"] != image).any()
+    assert (marked.unwrapped.task.observe(marked.unwrapped.state)["image"] != image).any()
     many = gym.make_vec(UINAV, num_envs=3, image=True)
     assert many.reset(seed=0)[0]["image"].shape == (3, 512, 288, 3)
 
@@ -292,7 +292,7 @@ def test_infeasible_goals_end_with_a_reason():
 def test_masked_goals_name_the_values_and_take_their_names():
     env, prompt, info = started(mask_goal=True, seed=3)
     plain, _, _ = started(seed=3)
-    values = plain.unwrapped._state.goal.values
+    values = plain.unwrapped.state.goal.values
     assert set(values) == {"to", "subject", "body"}
     assert all(f"<{name}>" in prompt and value not in prompt for name, value in values.items())
     shown = play_oracle(env)
@@ -303,7 +303,7 @@ def test_masked_goals_name_the_values_and_take_their_names():
     ]
     assert shown[-1][2] == 1.0
     assert "field Subject: <subject>" in shown[-2][1] or "NOTE Sent" in shown[-2][1]
-    assert info["goal"] == plain.unwrapped._state.goal.text
+    assert info["goal"] == plain.unwrapped.state.goal.text
 
 
 def test_masked_goals_are_reached_on_every_template():
@@ -320,8 +320,8 @@ def test_augmentation_changes_what_does_not_matter():
     while True:
         action = plain.unwrapped.oracle()
         assert env.unwrapped.oracle() == action
-        before = plain.unwrapped.task.observe(plain.unwrapped._state)["prompt"].split("\n")
-        after = env.unwrapped.task.observe(env.unwrapped._state)["prompt"].split("\n")
+        before = plain.unwrapped.task.observe(plain.unwrapped.state)["prompt"].split("\n")
+        after = env.unwrapped.task.observe(env.unwrapped.state)["prompt"].split("\n")
         assert len(before) == len(after)
         changed += sum(one != other for one, other in zip(before, after, strict=True))
         number = parse_action(action).element

@@ -140,10 +140,10 @@ def test_what_a_policy_does_to_its_picture_stays_with_it():
 
 def test_few_pictures_are_kept_in_memory():
     task = VQAv2(image_size=512)
-    assert task._shown.cache_info().maxsize == 85  # 64 MiB of 512 x 512 x 3 bytes
+    assert task.shown.cache_info().maxsize == 85  # 64 MiB of 512 x 512 x 3 bytes
     task.observe(0), task.turn(0), task.info(0)
-    assert task._shown.cache_info().misses == 1
-    assert VQAv2(image_size=1024)._shown.cache_info().maxsize == 64
+    assert task.shown.cache_info().misses == 1
+    assert VQAv2(image_size=1024).shown.cache_info().maxsize == 64
 
 
 def test_any_text_is_an_answer_with_a_reward_from_0_to_1():

@@ -93,14 +93,14 @@ def read_hub(source: Source, data: str, split: str) -> DiskRecords:
         UserError: `data` is not of the form above, `datasets` is not installed, or the hub does not give the rows.
         DataError: a row that is not of the format, as hub:ORG/NAME/SPLIT:ROW, or no record in this split.
     """
-    records = DiskRecords(_streamed(source, data) / f"{split}.jsonl")
+    records = DiskRecords(streamed(source, data) / f"{split}.jsonl")
     if not records:
         raise DataError(f"{_place(_named(source, data))}: no records in split {split!r}.")
     return records
 
 
 @lru_cache(maxsize=8)
-def _streamed(source: Source, data: str) -> Path:
+def streamed(source: Source, data: str) -> Path:
     """The folder of a corpus, whole; what was not used is reported once."""
     hub = _named(source, data)
     if find_spec("datasets") is None:
@@ -138,7 +138,7 @@ def _folder(hub: Hub) -> Path:
     """Where the records at the newest commit belong; if the hub does not answer, the newest that are there."""
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    home, key, place = _cache() / hub.repository.replace("/", "--"), _key(hub), _place(hub)
+    home, key, place = cache_folder() / hub.repository.replace("/", "--"), _key(hub), _place(hub)
     try:
         return home / commit_of(hub) / key
     except GatedRepoError:
@@ -159,7 +159,8 @@ def _folder(hub: Hub) -> Path:
         return kept[-1]
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where all that was streamed is kept."""
     home = os.environ.get("HF_HOME")
     return (Path(home).expanduser() if home else Path.home() / ".cache") / "perlhf"
 
@@ -195,7 +196,7 @@ def open_streams(hub: Hub, commit: str) -> Mapping[str, Iterable[dict[str, Any]]
     return load_dataset(hub.repository, data_dir=hub.folder, revision=commit, streaming=True)
 
 
-def _rows(rows: Iterable[dict[str, Any]], place: str) -> Iterator[tuple[dict[str, Any], str]]:
+def numbered_rows(rows: Iterable[dict[str, Any]], place: str) -> Iterator[tuple[dict[str, Any], str]]:
     """Yields (row, "PLACE:NUMBER" from 1)."""
     number = 0
     try:
@@ -234,7 +235,7 @@ def _write(source: Source, hub: Hub, part: Path, commit: str) -> None:
     place = _place(hub)
     try:
         streams = open_streams(hub, commit)
-    except Exception as error:  # as in `_rows`
+    except Exception as error:  # as in `numbered_rows`
         raise UserError(f"{place}: the hub does not give its rows ({_said(error)}).") from None
     sides = {side for side in SPLITS if side in streams}
     if not sides:
@@ -244,7 +245,7 @@ def _write(source: Source, hub: Hub, part: Path, commit: str) -> None:
         writers = {split: stack.enter_context(_Writer(part / f"{split}.jsonl")) for split in SPLITS}
         for side in sorted(sides):
             not_used = NotUsed()
-            for split, item in _items(source, hub, _rows(streams[side], f"{place}/{side}"), side, sides):
+            for split, item in _items(source, hub, numbered_rows(streams[side], f"{place}/{side}"), side, sides):
                 if isinstance(item, Skipped):
                     not_used.add(item)
                 else:

@@ -24,7 +24,7 @@ from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
-from envs.uinav.phone.app import find_template
+from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
 from perlhf.errors import UserError, did_you_mean
@@ -117,7 +117,7 @@ class UINav(Task):
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
-        self.known: Mapping[str, Any] = {}
+        self.known: Mapping[str, Known] = {}
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
             phone = make_phone(templates, apps, split)
@@ -147,7 +147,7 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             name = find_template(options["template"], self.known)
-            if not feasible and self.known[name][1].absent is None:
+            if not feasible and self.known[name].template.absent is None:
                 raise UserError(f"template {name!r} can always be done; leave out the option 'feasible'.")
         if self.recordings is not None:
             self.recordings.check(options)
@@ -324,7 +324,7 @@ class UINav(Task):
         name = state.goal.template
         if self.recordings is not None:
             return (name,)
-        return (name, "unseen templates" if self.known[name][1].held_out else "seen templates")
+        return (name, "unseen templates" if self.known[name].template.held_out else "seen templates")
 
     def feedback(self) -> UISteps:
         return UISteps(self)

@@ -94,7 +94,7 @@ class VQAv2(Task):
         self.feedback_kind, self.image_shape = feedback, (self.image_size, self.image_size, 3)
         self.records = self._questions(levels)
         fitting = _CACHED_BYTES // (3 * self.image_size**2)
-        self._shown = lru_cache(maxsize=max(_CACHED, fitting))(self._read)
+        self.shown = lru_cache(maxsize=max(_CACHED, fitting))(self._read)
 
     def _questions(self, levels: str | int | Sequence[int]) -> PictureQuestions:
         if self.data == "miniature":
@@ -117,12 +117,12 @@ class VQAv2(Task):
         return drawn_index(rng, options, len(self.records))
 
     def turn(self, state: int, response: str = "") -> Turn:
-        record, square, _ = self._shown(state)
+        record, square, _ = self.shown(state)
         reference = {"index": state, "question": record.question, "answers": record.answers, **record.meta}
         return Turn(prompt_of(record.question), response, reference, square.copy())
 
     def observe(self, state: int) -> dict[str, Any]:
-        record, square, _ = self._shown(state)
+        record, square, _ = self.shown(state)
         return {"prompt": prompt_of(record.question), "image": square.copy()}
 
     def advance(self, state: int, response: str) -> tuple[int, bool]:
@@ -143,7 +143,7 @@ class VQAv2(Task):
         return self.records.plausible_answer(state, rng)
 
     def info(self, state: int) -> dict[str, Any]:
-        record, _, size = self._shown(state)
+        record, _, size = self.shown(state)
         named = {key: record.meta[key] for key in ("question_id", "answer_type", "question_type")}
         return {"index": state, **named, "image_size": size}
 

@@ -83,15 +83,14 @@ class Element(NamedTuple):
 
 def line_of(element: Element) -> str:
     """The element as a policy reads it, without its number: `toggle Dark mode off`."""
-    kind, text, description, _, _, _, editable, _, focused, checked, enabled, _, _ = element
-    line = f"{kind} {description or text}"
-    if editable and text:
-        line += f": {text}"
-    if checked is not None:
-        line += " on" if checked else " off"
-    if focused:
+    line = f"{element.kind} {element.label}"
+    if element.editable and element.text:
+        line += f": {element.text}"
+    if element.checked is not None:
+        line += " on" if element.checked else " off"
+    if element.focused:
         line += " *"
-    return line if enabled else line + " disabled"
+    return line if element.enabled else line + " disabled"
 
 
 class Screen(NamedTuple):

@@ -107,6 +107,11 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         self._inner.spec = spec
 
     @property
+    def state(self) -> Episode | None:
+        """The episode as its task keeps it; None before the first reset."""
+        return cast("Episode | None", self._inner.state)
+
+    @property
     def task(self) -> UINav:
         """The task, as in `perlhf/UINav-v0`."""
         return cast(UINav, self._inner.task)
@@ -180,7 +185,7 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         return self._inner.render()
 
     def _episode(self, what: str) -> Episode:
-        self._inner._need_reset(what)
+        self._inner.need_reset(what)
         return cast(Episode, self._inner.state)
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.entry_points import load_module
 from envs.uinav.phone.words import seeded
@@ -125,11 +125,18 @@ def apps_of_module(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def templates_of(apps: Iterable[str]) -> dict[str, tuple[str, Template]]:
-    """Name of the app, and template, by the template's name: those that can be done with these apps."""
+class Known(NamedTuple):
+    """A template and the name of the app that it belongs to."""
+
+    app: str
+    template: Template
+
+
+def templates_of(apps: Iterable[str]) -> dict[str, Known]:
+    """The templates that can be done with these apps, by name."""
     there = tuple(apps)
     return {
-        template.name: (name, template)
+        template.name: Known(name, template)
         for name in there
         for template in _APPS[name].templates
         if set(template.needs) <= set(there)

@@ -79,7 +79,7 @@ class PhoneDevice:
         """Options: "template", to be the one drawn; "feasible", a bool."""
         name = options.get("template") or self._draw(rng, options)
         phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
-        template = self.known[name][1]
+        template = self.known[name].template
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
         values = template.draw(rng, phone)
         if not feasible and template.absent is not None:
@@ -94,12 +94,12 @@ class PhoneDevice:
         """A template; one that can be infeasible where that is asked for."""
         names: Sequence[str] = self.templates
         if options.get("feasible") is False:
-            names = [name for name in names if self.known[name][1].absent is not None] or names
+            names = [name for name in names if self.known[name].template.absent is not None] or names
         return names[int(rng.random() * len(names))]
 
     def needed(self, state: State, goal: Goal) -> tuple[str, ...]:
         """Texts on the screen that are still needed: what the task is about, and its answer."""
-        answer = self.known[goal.template][1].answer
+        answer = self.known[goal.template].template.answer
         said = () if answer is None or not goal.feasible else (answer(state.phone, state.values),)
         return (*said, *(value for value in state.values.values() if isinstance(value, str)))
 
@@ -133,7 +133,7 @@ class PhoneDevice:
 
     def success(self, state: State, goal: Goal, ending: Ending) -> bool:
         """Whether the goal is reached."""
-        return reaches(state.phone, self.known[goal.template][1], goal, state.values, ending)
+        return reaches(state.phone, self.known[goal.template].template, goal, state.values, ending)
 
     def credit(self, state: State, goal: Goal, ending: Ending | None) -> float:
         """1 for a goal that is reached, else 0."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from envs.uinav.interface.screen import WIDTH, Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
-from envs.uinav.phone.widgets import Named, Widget, button, icon, key, text
+from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
 
 
 def hide_keyboard(phone: Phone) -> Phone:
@@ -34,6 +34,8 @@ HEIGHTS = {
 }
 LETTERS, LINE = 38, 16  # of a line of text, and pixels from one to the next
 Row = tuple[Widget, int, int, int, int]  # with left, top, right and bottom
+_TOP: Final = 2  # positions in a row
+_BOTTOM: Final = 4
 _HIDE = key("Enter", hide_keyboard, name="enter")
 _UP = icon("Back", back, name="up")
 _WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on them
@@ -82,7 +84,8 @@ def arrange(phone: Phone) -> Arranged:
     seen, height, offset = bottom - top, height_of(body), 0
     if height > seen:
         offset = min(phone.stack[-1].scroll, height - seen)
-        body = [row[0] for row in stacked(body)[0] if row[2] >= offset and row[4] - offset <= seen]
+        rows, _ = stacked(body)
+        body = [widget for widget, _, upper, _, lower in rows if upper >= offset and lower - offset <= seen]
     if phone.focus:
         foot = []
     if phone.dialog is not None:
@@ -96,10 +99,10 @@ def arrange(phone: Phone) -> Arranged:
 def describe(phone: Phone, page: Arranged) -> str:
     """The screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
     place = phone.stack[-1]
-    said = [widget[10] for widget in page.front]
+    read = [widget[READ] for widget in page.front]
     if place.fields or phone.focus:
-        said = [_line(phone, widget) if widget[0] == "field" else widget[10] for widget in page.front]
-    lines = [f"{number} {line}" for number, line in enumerate(said, 1)]
+        read = [_line(phone, widget) if widget[KIND] == "field" else widget[READ] for widget in page.front]
+    lines = [f"{number} {line}" for number, line in enumerate(read, 1)]
     return framed(app_of(place.app).title, page.heading, phone.notice, page.above, page.below, lines)
 
 
@@ -129,7 +132,7 @@ def _parts(phone: Phone, page: Arranged) -> list[Part]:
     _, _, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     rows, height = stacked(body)
-    rows = [row for row in rows if row[2] >= page.offset and row[4] - page.offset <= bottom - top]
+    rows = [row for row in rows if row[_TOP] >= page.offset and row[_BOTTOM] - page.offset <= bottom - top]
     parts = [
         Part("bar", BAR, _bar(page.bar)),
         Part("list", Box(0, top, WIDTH, bottom), rows, top - page.offset, height > bottom - top),
@@ -164,9 +167,9 @@ def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget],
     heading = ""
     bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
-        place = widget[3]
-        if widget[0] == "title":
-            heading = widget[1]
+        place = widget[PLACE]
+        if widget[KIND] == "title":
+            heading = widget[LABEL]
         elif place == "body":
             body.append(widget)
         elif place == "bar":
@@ -187,8 +190,8 @@ def height_of(body: Iterable[Widget]) -> int:
     """The height of a body, the same that `stacked` gives, without its boxes."""
     top, column, row_height = 4, 0, 0
     for widget in body:
-        share = widget[9]
-        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
+        share = widget[SHARE]
+        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -208,8 +211,8 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     rows: list[Row] = []
     top, column, row_height = 4, 0, 0
     for widget in body:
-        share = widget[9]
-        height = HEIGHTS.get(widget[0]) or _text_height(widget[1])
+        share = widget[SHARE]
+        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -239,8 +242,9 @@ def _bar(icons: list[Widget]) -> list[Row]:
 
 def _foot(foot: list[Widget]) -> list[Row]:
     """Buttons side by side, or one round icon at the right."""
-    if foot[0][0] == "icon":
-        return [(foot[0], WIDTH - 60, FOOT.top + 4, WIDTH - 12, FOOT.top + 52)]
+    round_one = foot[0]
+    if round_one[KIND] == "icon":
+        return [(round_one, WIDTH - 60, FOOT.top + 4, WIDTH - 12, FOOT.top + 52)]
     width = (WIDTH - 2 * MARGIN) // len(foot)
     return [
         (widget, MARGIN + i * width, FOOT.top + 8, MARGIN + (i + 1) * width - 4, FOOT.top + 48)

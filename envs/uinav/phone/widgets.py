@@ -4,10 +4,12 @@ A page is a function of the phone that yields widgets from top to bottom; `envs.
 What a widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card",
 3)` calls `go(phone, "card", 3)`, which returns the phone as it is then.
 
-Pages are made anew at every step, so widgets are bare tuples; `Named` says what is in them.
+Pages are made anew at every step, so widgets are bare tuples: a `Named` takes 2.6 times as long to make (0.74
+instead of 0.28 microseconds), and a page has some ten. `Named` says what is in them, and the constants below are the
+positions of what layout reads.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Named(NamedTuple):
@@ -38,6 +40,13 @@ class Named(NamedTuple):
     share: int = 1
     line: str = ""
 
+
+# Positions in a widget, by the names of `Named`; READ is that of `line`.
+KIND: Final = 0
+LABEL: Final = 1
+PLACE: Final = 3
+SHARE: Final = 9
+READ: Final = 10
 
 Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool | None, bool, int, str]
 

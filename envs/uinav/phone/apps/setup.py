@@ -23,7 +23,7 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     installed = installed_apps(listed(apps))
     known = templates_of(installed)
     drawn = [find_template(name, known) for name in listed(templates)]
-    by_default = [name for name, (_, template) in known.items() if split == "test" or not template.held_out]
+    by_default = [name for name, each in known.items() if split == "test" or not each.template.held_out]
     if not drawn and not by_default:
         raise UserError(f"there is no template in apps {'+'.join(installed)!r} for split {split!r}.")
     return PhoneDevice(installed, drawn or by_default)
