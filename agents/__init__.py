@@ -1,4 +1,4 @@
-"""How a policy learns: the LoRA policy, PPO, supervised fine-tuning."""
+"""Train policies: the LoRA policy, PPO, supervised fine-tuning."""
 
 import perlhf  # noqa: F401  # says first whose file is in the way, where one is
 from agents.policy import LoRAPolicy

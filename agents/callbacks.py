@@ -1,4 +1,4 @@
-"""What a training run does beside learning: a progress bar, checkpoints, and the logs."""
+"""Show progress, save checkpoints and write logs while a run learns."""
 
 import json
 import math
@@ -98,7 +98,7 @@ class MetricsFile(KVWriter):
 
 
 def log_formats(text: str) -> list[str]:
-    """The names in "csv,tensorboard,stdout".
+    """Returns the names in "csv,tensorboard,stdout".
 
     Raises:
         UserError: a format that there is not, or one whose package is not installed.
@@ -127,7 +127,7 @@ def run_logger(run: Path, formats: str) -> Logger:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where there is no such file."""
+    """Returns the rows of metrics.jsonl; none where there is no such file."""
     path = run / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 

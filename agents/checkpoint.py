@@ -67,7 +67,7 @@ def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The folder that `save` wrote: at `path`, or with ".zip" put to its end or taken off, as SB3 spells its files.
+    """Finds the folder that `save` wrote, with or without ".zip" at its end, as SB3 spells it.
 
     Raises:
         CheckpointError: there is none, or a file, as SB3's own algorithms write it.
@@ -180,13 +180,13 @@ def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[s
 
 
 def saved_arguments(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments of a checkpoint, but for the env and the device."""
+    """Returns the constructor's arguments of a checkpoint, but for the env and the device."""
     arguments = {name: _schedule_from_json(value) for name, value in state["arguments"].items()}
     return arguments | {"n_envs": state["spaces"]["n_envs"]}
 
 
 def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
-    """The observation space and the action space of a checkpoint, and how many envs it had."""
+    """Returns the observation space and the action space of a checkpoint, and how many envs it had."""
     sizes = state["spaces"]
     observation: dict[str, spaces.Space[Any]] = {"prompt": Unicode(sizes["prompt"])}
     if sizes["image"] is not None:
@@ -195,13 +195,13 @@ def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
 
 
 def saved_value_settings(folder: Path) -> LoRASettings | None:
-    """Those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
+    """Returns those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
     lora = read_provenance(folder / "value")["lora"]
     return None if lora is None else LoRASettings(**lora)
 
 
 def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
-    """The constructor's arguments as JSON, but for the env and the device."""
+    """Returns the constructor's arguments as JSON, but for the env and the device."""
     arguments = values_of(Hyperparameters, algorithm) | {name: getattr(algorithm, name) for name in _OTHER_ARGUMENTS}
     arguments["kl_coef"] = algorithm.initial_kl_coef
     if algorithm.policy_kwargs.get("backbone", "tiny") == "tiny":  # which one that is, the env said
@@ -306,7 +306,7 @@ def _numpy_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON of a checkpoint, after verifying all its files.
+    """Returns the tensors and the JSON of a checkpoint, after verifying all its files.
 
     Raises:
         SealError: no checkpoint there, another format, or a file that is missing or altered; it is named.
@@ -323,7 +323,7 @@ def verify(folder: Path) -> None:
 
 
 def checkpoints_of(run: Path) -> list[Path]:
-    """The checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
+    """Returns the checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
     found = [p for p in (run / "checkpoints").glob("step-*") if p.is_dir() and re.fullmatch(r"step-\d+", p.name)]
     return sorted(found, key=_step, reverse=True)
 
@@ -333,7 +333,7 @@ def _step(folder: Path) -> int:
 
 
 def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies (None if there is none), and what was wrong with newer ones."""
+    """Returns the newest checkpoint that verifies (None if there is none), and what was wrong with newer ones."""
     problems: list[str] = []
     for folder in checkpoints_of(run):
         try:
@@ -345,7 +345,7 @@ def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a checkpoint verifies."""
+    """Returns whether a checkpoint verifies."""
     try:
         verify(folder)
     except SealError:

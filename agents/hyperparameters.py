@@ -102,5 +102,5 @@ def from_keywords(settings: type[Settings], given: Mapping[str, Any], taker: str
 
 
 def values_of(settings: type[Settings], options: Any) -> dict[str, Any]:
-    """The fields of `settings` as `options` has them, which extends it or has attributes of these names."""
+    """Returns the fields of `settings` as `options` has them, which extends it or has attributes of these names."""
     return {field.name: getattr(options, field.name) for field in fields(settings)}

@@ -16,7 +16,7 @@ from rewards.reward_model import RewardModel
 
 
 def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward: str, backbone: str) -> MemoryPlan:
-    """What a run will hold at most, with prompts as long as they may be.
+    """Returns what a run will hold at most, with prompts as long as they may be.
 
     A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
     """
@@ -35,7 +35,7 @@ def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
-    """What the roles hold now, the gradients and moments of their last update included."""
+    """Returns what the roles hold now, the gradients and moments of their last update included."""
     base = sum(weight.nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
     for role in (policy.policy_role, policy.value_role):
@@ -53,7 +53,7 @@ def _held(role: Role, optimizer: torch.optim.Optimizer) -> Held:
 
 
 def describe_plan(plan: MemoryPlan) -> str:
-    """The plan as a table for the terminal, in MB."""
+    """Returns the plan as a table for the terminal, in MB."""
     lines = [f"{'planned, MB':12} {'weights':>9} {'gradients':>9} {'Adam':>9}"]
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))

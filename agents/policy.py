@@ -87,7 +87,7 @@ class LoRAPolicy(BasePolicy):
     def _make_value_role(
         self, adapter: LoRASettings | None, start: RewardModel | None, seed: int
     ) -> tuple[Role, float]:
-        """A value role that begins as the reward model where there is one of its kind on this backbone.
+        """Makes a value role that begins as the reward model where there is one of its kind on this backbone.
 
         What the reward model takes off every score (its centre) is the offset. The start is a good guess, not the
         score: V reads the state before each token, the end token too, and the reward model the state after the end
@@ -149,7 +149,7 @@ class LoRAPolicy(BasePolicy):
             return self._read_values(response_states(model, batch))
 
     def log_probs_and_values(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """The same and what V expects, (B, T); in one forward where they share their states."""
+        """Returns the same and what V expects, (B, T); in one forward where they share their states."""
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:
@@ -163,7 +163,7 @@ class LoRAPolicy(BasePolicy):
         return [self.value_role] if self.shares_states else [self.policy_role, self.value_role]
 
     def outputs(self, role: Role, batch: TokenBatch, with_entropy: bool = True) -> Outputs:
-        """What one of `trained_roles` gives for a batch, in one forward."""
+        """Returns what one of `trained_roles` gives for a batch, in one forward."""
         if self.shares_states:
             log_probs, entropies, values = self.log_probs_and_values(batch, with_entropy)
             return Outputs((log_probs, entropies), values)
@@ -219,5 +219,5 @@ def _log_probs_and_entropy(logits: Tensor, batch: TokenBatch, with_entropy: bool
 
 
 def _registered(role: Role) -> nn.ParameterDict:
-    """The role's parameters where torch finds them; the frozen backbone stays out of the module."""
+    """Returns the role's parameters where torch finds them; the frozen backbone stays out of the module."""
     return nn.ParameterDict({name.replace(".", "|"): p for name, p in role.parameters().items()})

@@ -405,5 +405,5 @@ class PPO(OnPolicyAlgorithm):
 
 
 def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
-    """An env for training; a vector env has its own number of episodes."""
+    """Makes an env for training; a vector env has its own number of episodes."""
     return make_vec_env(env) if isinstance(env, (gym.vector.VectorEnv, VecEnv)) else make_vec_env(env, n_envs)

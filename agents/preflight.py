@@ -36,18 +36,18 @@ class PreflightError(UserError):
 
 
 def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, fresh: bool) -> list[Check]:
-    """The checks on the first rollout. `fresh`: the adapters have not been trained yet."""
+    """Returns the checks on the first rollout. `fresh`: the adapters have not been trained yet."""
     checks = [_ratio(policy, rollout), _mask(policy, rollout), _score_position(rollout, settings)]
     return [*_start(rollout), *checks] if fresh else checks
 
 
 def snapshot(policy: LoRAPolicy) -> tuple[str, list[Tensor]]:
-    """The hash of the base and a copy of the adapters, as `after_update` compares them."""
+    """Returns the hash of the base and a copy of the adapters, as `after_update` compares them."""
     return hash_base(policy.backbone.model), [p.detach().clone() for p in policy.parameters()]
 
 
 def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
-    """The checks after the first update: adapters moved, base did not."""
+    """Returns the checks after the first update: adapters moved, base did not."""
     moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
     same = hash_base(policy.backbone.model) == base_hash
     return [

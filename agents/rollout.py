@@ -86,7 +86,7 @@ class Rollout:
 
 
 class ScoreSettings(NamedTuple):
-    """How rewards and advantages are made of what was rolled out."""
+    """Say how rewards and advantages are computed from a rollout."""
 
     kl_coef: float
     missing_eos_penalty: float
@@ -154,5 +154,5 @@ def chain_gae(
 
 
 def one_row(observation: Observation) -> Observation:
-    """A single observation as a batch of one."""
+    """Returns a single observation as a batch of one."""
     return {key: [value] for key, value in observation.items()}

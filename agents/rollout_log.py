@@ -12,7 +12,7 @@ NEGATIVE_KL = 3  # rollouts in a row with a KL far below 0, after which a warnin
 
 
 def sound_scores(steps: Sequence[Step]) -> np.ndarray:
-    """The env's rewards of all steps that it did not fail at."""
+    """Returns the env's rewards of all steps that it did not fail at."""
     return np.array([score for step in steps for env, score in enumerate(step.scores) if env not in step.failed])
 
 
@@ -36,7 +36,7 @@ def rollout_figures(rollout: Rollout, steps: Sequence[Step], golds: Sequence[flo
 
 
 def is_far_below_zero(kl: Tensor) -> bool:
-    """Whether the mean of KL estimates, (responses,), is more than three standard errors below 0.
+    """Returns whether the mean of KL estimates, (responses,), is more than three standard errors below 0.
 
     An estimate may be below 0 by chance; `NEGATIVE_KL` rollouts in a row far below 0 are a mistake somewhere.
     """

@@ -132,7 +132,7 @@ class Setup:
         return cls.of(*of_task, options.backbone, reward, options.device, options.precision)
 
     def task(self, split: str, **more: Any) -> Task:
-        """The task over a split of its data; `more` are other options of it."""
+        """Returns the task over a split of its data; `more` are other options of it."""
         return task_of(self.env_id, **{**self.task_options, **more, "split": split})
 
     def feedback(self, *splits: str) -> list[Feedback]:
@@ -159,14 +159,14 @@ class Setup:
 def add_role(
     backbone: Backbone, options: BackboneOptions, name: str, seed: int, head: bool = False, dropout: float = 0.0
 ) -> Role:
-    """A new role to fit: an adapter as the options describe it, or with --full all weights."""
+    """Adds a new role to fit: an adapter as the options describe it, or with --full all weights."""
     layers = top_layers(options.lora_layers, backbone.model)
     lora = LoRASettings(options.lora_rank, options.lora_alpha, dropout, options.lora_vision, layers)
     return backbone.add_role(name, None if options.full else lora, head=head, seed=seed)
 
 
 def identity(options: Any) -> dict[str, Any]:
-    """What every training command says of itself in summary.json."""
+    """Returns what every training command says of itself in summary.json."""
     return {
         "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
         "mode": "full" if options.full else "lora", "lora_rank": None if options.full else options.lora_rank,
@@ -175,14 +175,14 @@ def identity(options: Any) -> dict[str, Any]:
 
 
 def device_of(name: str) -> str:
-    """The device that "auto" stands for: a GPU where there is one, else the CPU; other names stay."""
+    """Returns the device that "auto" stands for: a GPU where there is one, else the CPU; other names stay."""
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def recipe_of(stage: str, options: Any) -> Path | None:
-    """The recipe that a command takes by itself; see the package `recipes`.
+    """Returns the recipe that a command takes by itself; see the package `recipes`.
 
     Args:
         stage: "ppo", "reward" or "sft".
@@ -200,7 +200,7 @@ def recipe_of(stage: str, options: Any) -> Path | None:
 
 
 def _settings_of(path: Path) -> Mapping[str, Any]:
-    """What a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
+    """Returns what a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -209,7 +209,7 @@ def _settings_of(path: Path) -> Mapping[str, Any]:
 
 
 def _places(stage: str, full_id: str) -> list[Path]:
-    """Where the recipe of an environment may be: its own, then that of a perlhf id with the same task."""
+    """Returns where the recipe of an environment may be: its own, then that of a perlhf id with the same task."""
     task = class_of(full_id)
     beside = Path(getattr(sys.modules[task.__module__], "__file__", None) or ".").parent / "recipes" / stage
     ours = [i for i in gym.registry if i.startswith("perlhf/") and "task" in gym.spec(i).kwargs]

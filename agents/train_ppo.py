@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
+    """Returns the options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
 
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
@@ -94,7 +94,7 @@ def read_options(arguments: Sequence[str]) -> Options:
 
 
 def defaults_of(options: Options) -> Path | None:
-    """The file of what was not given: the options of the run that is resumed, else the recipe of the env.
+    """Returns the file of what was not given: the options of the run that is resumed, else the recipe of the env.
 
     Raises:
         UserError: a folder without a run of this command.
@@ -169,7 +169,7 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
 
 
 def make_algorithm(options: Options, setup: Setup) -> PPO:
-    """The env and PPO that the options describe."""
+    """Makes the env and PPO that the options describe."""
     env = gym.make_vec(setup.env_id, num_envs=options.n_envs, reward=setup.reward, **setup.task_options)
     rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
@@ -184,13 +184,13 @@ def make_algorithm(options: Options, setup: Setup) -> PPO:
 
 
 def reward_model_of(algorithm: PPO) -> RewardModel | None:
-    """The reward model that the env's reward is made of, where there is one."""
+    """Returns the reward model that the env's reward is made of, where there is one."""
     assert algorithm.env is not None
     return learned_model(algorithm.env.get_attr("reward_function")[0])
 
 
 def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path:
-    """A new run folder, or the old one with the state of its newest sound checkpoint put back.
+    """Makes a new run folder, or returns the old one with the state of its newest sound checkpoint put back.
 
     Raises:
         UserError: the run is finished, evaluation included where there is `to_evaluate`; none of its checkpoints is
@@ -222,20 +222,20 @@ def restore(algorithm: PPO, folder: Path) -> None:
 
 
 def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
-    """Whether the folder holds all that a run of so many turns leaves."""
+    """Returns whether the folder holds all that a run of so many turns leaves."""
     summary = read_summary(folder)
     saved = all((folder / role).is_dir() for role in ("policy", "value"))
     return saved and turns_of(summary) == steps and ("policy" in summary or not to_evaluate)
 
 
 def progress(options: Options, algorithm: PPO) -> dict[str, Any]:
-    """How far the run is, for summary.json; its episodes are counted with its cost."""
+    """Returns how far the run is, for summary.json; its episodes are counted with its cost."""
     iterations = algorithm.n_updates // options.n_epochs
     return {"reward": options.reward, "iterations": iterations, "turns": algorithm.num_timesteps}
 
 
 def cost_of(algorithm: PPO) -> dict[str, float]:
-    """What the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
+    """Returns what the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
     rate = algorithm.num_timesteps / algorithm.cost["cpu_seconds"]
     return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
 

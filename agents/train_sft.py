@@ -109,7 +109,7 @@ def encode(backbone: Backbone, texts: Sequence[tuple[Any, ...]]) -> Rows:
 
 
 def token_loss(role: Role, rows: Rows) -> Loss:
-    """The loss to fit: mean negative log-likelihood over all response tokens of a batch."""
+    """Returns the loss function to fit: mean negative log-likelihood over all response tokens of a batch."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         tokens = sum(len(rows[i][1]) for i in batch)
@@ -128,14 +128,14 @@ def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
 
 
 def losses_of(role: Role, rows: Rows) -> list[float]:
-    """The mean loss per response token of each row."""
+    """Returns the mean loss per response token of each row."""
     log_probs = log_probs_of(role, [p for p, _ in rows], [r for _, r in rows])
     return [-total / len(response) for total, (_, response) in zip(log_probs.sum(1).tolist(), rows, strict=True)]
 
 
 @torch.no_grad()
 def merged(role: Role) -> PreTrainedModel:
-    """A plain model with the role's training in its weights: W + alpha / rank * B @ A."""
+    """Makes a plain model with the role's training in its weights: W + alpha / rank * B @ A."""
     if isinstance(role, FullRole):
         return role.model
     assert isinstance(role, LoRARole)

@@ -108,7 +108,7 @@ def difference(words: TfidfVectorizer, records: Sequence[Any]) -> csr_matrix:
 
 
 def labels_of(records: Sequence[Any]) -> np.ndarray:
-    """The labels, (n,)."""
+    """Returns the labels, (n,)."""
     return np.array([record.label for record in records])
 
 

@@ -1,4 +1,4 @@
-"""How well it did: metrics, judges, the evaluation of runs."""
+"""Measure how well a policy did: metrics, comparisons with SFT, tables of runs."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a finished run of agents.train_ppo left: its options, its task and its policy."""
+"""Load what a finished run of agents.train_ppo left: its options, its task and its policy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from perlhf.run_folder import read_run_config
 
 
 def ppo_config(folder: Path) -> dict[str, Any]:
-    """The options of a run of agents.train_ppo.
+    """Returns the options of a run of agents.train_ppo.
 
     Raises:
         UserError: the folder holds no run, or another command's.
@@ -32,13 +32,13 @@ _KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a r
 def setup_of_run(
     config: Mapping[str, Any], reward: str | None = None, backbone: str | None = None, device: str = "auto"
 ) -> Setup:
-    """What a run was on; `reward` and `backbone` where the run's own paths no longer lead to them."""
+    """Returns what a run was on; `reward` and `backbone` where the run's own paths no longer lead to them."""
     of_task = config["env"], config["env_options"], config["data"]
     return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device)
 
 
 def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
-    """The trained policy of a run folder.
+    """Returns the trained policy of a run folder.
 
     Args:
         folder: of the run.

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def chosen(samples: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
-    """The sample of that number; -1 is the one that improved most.
+    """Returns the sample of that number; -1 is the one that improved most.
 
     Raises:
         UserError: there are not so many.
@@ -62,13 +62,13 @@ def chosen(samples: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
 
 
 def gain(sample: dict[str, Any]) -> float:
-    """How much better the policy's sampled answer is than SFT's."""
+    """Returns how much better the policy's sampled answer is than SFT's."""
     key = "score" if sample["policy_sampled"]["gold"] is None else "gold"
     return float(sample["policy_sampled"][key] - sample["sft_sampled"][key])
 
 
 def draw(sample: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """The two cards side by side, without the empty space above them, over the curves."""
+    """Draws the two cards side by side, without the empty space above them, over the curves."""
     answers = {"before: SFT": sample["sft_sampled"], "after PPO": sample["policy_sampled"]}
     cards = [draw_card(Turn(sample["prompt"], a["text"]), a["score"], a["gold"]) for a in answers.values()]
     empty = min(int(np.flatnonzero((card != card[0, 0]).any(axis=(1, 2)))[0]) for card in cards)
@@ -109,7 +109,7 @@ def _draw_curves(pen: ImageDraw.ImageDraw, rows: Sequence[dict[str, Any]], box: 
 
 
 def smoothed(values: Sequence[float], window: int = 5) -> list[float]:
-    """The mean of each value and up to `window - 1` before it."""
+    """Returns the mean of each value and up to `window - 1` before it."""
     return [
         sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
         for i in range(len(values))

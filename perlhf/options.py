@@ -41,7 +41,7 @@ def option(
     group: str | None = None,
     positional: bool = False,
 ) -> Any:
-    """A field of an options dataclass, with its help text and the bounds of its value beside it.
+    """Makes a field of an options dataclass, with its help text and the bounds of its value beside it.
 
     Args:
         default: the value where none is given; it is not held against the bounds.
@@ -124,7 +124,7 @@ class _Help(argparse.HelpFormatter):
 
 
 def _groups(options_class: Any) -> dict[str, str]:
-    """The heading of each field: its own, or that of the dataclass that it stands in."""
+    """Returns the heading of each field: its own, or that of the dataclass that it stands in."""
     found = {}
     for field in dataclasses.fields(options_class):
         home = next(c for c in options_class.__mro__ if field.name in vars(c).get("__annotations__", {}))
@@ -212,7 +212,7 @@ def parse_options(
 
 
 def config_file(name: str) -> Path:
-    """The file that `--config` means: "recipes/..." is also found where perlhf is installed."""
+    """Returns the file that `--config` means: "recipes/..." is also found where perlhf is installed."""
     installed = Path(__file__).parents[1] / name
     return installed if name.startswith("recipes/") and installed.is_file() and not Path(name).exists() else Path(name)
 
@@ -222,7 +222,7 @@ def _made(options_class: type[Options], found: argparse.Namespace) -> Options:
 
 
 def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
-    """The command line with hyphens in option names, and with its option's name before a word that stands alone.
+    """Returns the command line with hyphens in option names, and a lone word behind its option's name.
 
     Raises:
         UserError: an unknown option, a word that belongs to none, or one that is given by name too.
@@ -264,7 +264,7 @@ def _hyphens(word: str) -> str:
 
 
 def read_config(path: Path, parser: _Parser) -> list[str]:
-    """The keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
+    """Returns the keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
     known = set(parser.fields)
     words: list[str] = []
     seen: set[str] = set()
@@ -317,5 +317,5 @@ def _mapping(path: Path) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
 
 
 def to_yaml(options: Any) -> str:
-    """The options as a YAML file that `--config` reads back to the same values."""
+    """Returns the options as a YAML file that `--config` reads back to the same values."""
     return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)

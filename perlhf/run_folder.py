@@ -75,7 +75,7 @@ def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: b
 
 
 def _holds_a_run(folder: Path) -> bool:
-    """Whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
+    """Returns whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
     if not (folder / "config.yaml").exists():
         return False
     others = (path for path in folder.iterdir() if path.name != "config.yaml")
@@ -91,7 +91,7 @@ def _first_free(folder: Path) -> Path:
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml of a run folder.
+    """Returns the config.yaml of a run folder.
 
     Raises:
         UserError: the folder does not exist or holds no run, or its config.yaml is not one.
@@ -109,13 +109,13 @@ def read_run_config(folder: Path) -> dict[str, Any]:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """What summary.json says; nothing where there is none yet."""
+    """Returns what summary.json says; nothing where there is none yet."""
     path = folder / "summary.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def turns_of(summary: Mapping[str, Any]) -> int | None:
-    """The turns that a run of agents.train_ppo has trained on; summaries without `turns` called them episodes."""
+    """Returns how many turns a run of agents.train_ppo has trained on; old summaries called them episodes."""
     return summary.get("turns", summary.get("episodes"))
 
 

@@ -1,4 +1,4 @@
-"""How good a response is: reward functions and LoRA reward models."""
+"""Score responses: reward functions and LoRA reward models."""
 
 from typing import TYPE_CHECKING
 

@@ -108,7 +108,7 @@ class RewardModel:
         self.role.backbone.attached.pop(_key(folder), None)  # whoever asks from now on gets the new weights
 
     def __call__(self, turns: Sequence[Turn]) -> list[float]:
-        """The score of each turn."""
+        """Scores each turn."""
         images = [t.image for t in turns]
         return self.score_texts([t.prompt for t in turns], [t.response for t in turns], images).tolist()
 
@@ -128,7 +128,7 @@ class RewardModel:
         images: Sequence[np.ndarray | None] | None = None,
         batch_size: int = 16,
     ) -> Tensor:
-        """What was trained, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
+        """Computes the raw scores, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         shown = [None] * len(prompts) if images is None else images
         rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
         scores = torch.empty(len(rows))
@@ -181,7 +181,7 @@ def _key(folder: str | Path) -> str:
 
 
 def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
-    """The backbone that a reward model was trained on: one in memory with its weights, or from where it was then."""
+    """Returns the backbone of a reward model: one in memory with its weights, or loaded from where it was then."""
     path = provenance["backbone"]
     try:
         return Backbone.of_hash(provenance["base_sha256"], path) or Backbone.load(path)
@@ -209,13 +209,13 @@ def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float,
 
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:
-    """The reward function of a saved model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
+    """Scores turns with a saved reward model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
     one_thread_in_workers()
     return RewardModel.load(path)(turns)
 
 
 def learned_model(function: RewardFunction) -> RewardModel | None:
-    """The reward model behind a reward function; None where it is not one model alone."""
+    """Returns the reward model behind a reward function; None where it is not one model alone."""
     if isinstance(function, RewardModel):
         return function
     if isinstance(function, partial) and function.func is score:
@@ -224,7 +224,7 @@ def learned_model(function: RewardFunction) -> RewardModel | None:
 
 
 def encode(backbone: Backbone, prompt: str, response: str, image: np.ndarray | None = None) -> Row:
-    """What is scored, in training and under PPO alike."""
+    """Returns the tokens that are scored, in training and under PPO alike."""
     return backbone.encode_prompt(prompt, image), [*backbone.encode_response(response), backbone.end_ids[0]]
 
 

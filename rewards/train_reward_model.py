@@ -126,7 +126,7 @@ def train(options: Options) -> RewardModel:
 
 
 def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
-    """What to learn from and what to measure on.
+    """Returns what to learn from and what to measure on.
 
     Raises:
         UserError: a referee for a task that has no ends to judge.
@@ -141,7 +141,7 @@ def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
 
 
 def samples_to_add(options: Options, task: Feedback, pairs: int) -> int:
-    """How many of the SFT policy's samples join `pairs` records of the data.
+    """Returns how many of the SFT policy's samples join `pairs` records of the data.
 
     Without any, PPO soon finds what the model has never seen and overrates.
     """
@@ -163,7 +163,7 @@ def samples(
 def preference_loss(
     model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[Row]]
 ) -> Loss:
-    """The loss to fit: of the scores of all rows of the records of a chunk, in one forward."""
+    """Returns the loss function to fit: of the scores of all rows of the records of a chunk, in one forward."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         scores = model.score_rows([row for i in chunk for row in rows[i]], per_prompt=preferences.samples)
@@ -174,7 +174,7 @@ def preference_loss(
 
 
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
-    """The mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
+    """Returns the mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
     good = [(record, text) for record in records if (text := preferences.good(record)) is not None]
     liked = [(record.prompt, text, image_of(record)) for record, text in good[:500]]
     if not liked:
@@ -184,24 +184,24 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
 
 
 def figure_of(report: Mapping[str, Any]) -> tuple[str, Interval]:
-    """What baselines are compared with: of labelled responses the AUC, of pairs the accuracy."""
+    """Returns what baselines are compared with: of labelled responses the AUC, of pairs the accuracy."""
     name = "auc" if "auc" in report else "accuracy"
     return name, report[name]
 
 
 def best_baseline(report: Mapping[str, Any]) -> tuple[str, float]:
-    """The best of what needs no model, by the same figure."""
+    """Returns the best of what needs no model, by the same figure."""
     baselines = {name: value for name, value in report["baselines"].items() if name != "majority_accuracy"}
     return max(baselines.items(), key=lambda named: named[1])
 
 
 def is_below_baselines(report: Mapping[str, Any]) -> bool:
-    """Whether a model is worse than what needs none, by more than chance."""
+    """Returns whether a model is worse than what needs none, by more than chance."""
     return bool(figure_of(report)[1]["high"] < best_baseline(report)[1])
 
 
 def describe_failure(report: Mapping[str, Any], alone: Mapping[str, Any], weight: float, steps: int) -> str:
-    """A line that warns of a model below a baseline, and says why as far as that can be measured.
+    """Returns a line that warns of a model below a baseline, and says why as far as that can be measured.
 
     Args:
         report: of the model.
@@ -231,7 +231,7 @@ def print_figures(where: str, figures: dict[str, Any]) -> None:
 
 
 def print_report(report: dict[str, Any], folder: Path) -> None:
-    """The report in a few lines for the terminal."""
+    """Prints the report in a few lines for the terminal."""
     print_figures("held-out", report)
     print_figures("in SFT's own episodes,", report.get("sft_episodes", {}))
     if report["ceiling"] is not None:

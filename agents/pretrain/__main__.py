@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options, over the recipe of the backbone.
+    """Returns the options, over the recipe of the backbone.
 
     Raises:
         UserError: none of the shipped backbones.
@@ -83,7 +83,7 @@ def read_options(arguments: Sequence[str]) -> Options:
 
 
 def recipe_of_backbone(options: Options) -> Path:
-    """The file that says what a shipped backbone is made with."""
+    """Returns the file that says what a shipped backbone is made with."""
     if options.backbone not in BACKBONES:
         raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, BACKBONES)}")
     return RECIPES / "pretrain" / f"{options.backbone}.yaml"
@@ -140,7 +140,7 @@ def write_record(
 
 
 def target(options: Options) -> Path:
-    """The folder to write to.
+    """Returns the folder to write to.
 
     Raises:
         UserError: it holds a model already, and nobody said that it may be written over.

@@ -1,4 +1,4 @@
-"""What `agents.pretrain` does for the backbone that sees: lessons as batches, Muon, and what was learned.
+"""Pretrain the backbone that sees: lessons as batches, Muon, and measures of what was learned.
 
 All texts of a picture stand behind it in one row, and each sees the picture and itself alone, so that the picture is
 read once for five texts. Muon for the matrices, as it makes the picture used several times sooner than AdamW.
@@ -69,7 +69,7 @@ class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
 
 
 def visible(parts: Tensor, is_image: Tensor) -> Tensor:
-    """Which token (rows) sees which (columns), (B, 1, L, L) bool, from the part that each is of, (B, L).
+    """Returns which token (rows) sees which (columns), (B, 1, L, L) bool, from the part that each is of, (B, L).
 
     A token sees the picture and its own part up to itself, and tokens of the image see one another.
     """

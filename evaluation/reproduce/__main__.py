@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def ppo_table(options: Options) -> Table:
-    """The demo, with several seeds."""
+    """Defines the table of the demo, with several seeds."""
     runs = {
         f"seed {seed}": command(options, f"ppo-{seed}", "agents.train_ppo", "--env", "HH-v0", "--seed", seed)
         for seed in options.seeds.split(",")
@@ -83,7 +83,7 @@ def ppo_table(options: Options) -> Table:
 
 
 def long_table(options: Options) -> Table:
-    """The demo with three times its updates: does the reward model hold?"""
+    """Defines the table of the demo with three times its updates: does the reward model hold?"""
     words = ("agents.train_ppo", "--env", "HH-v0", "--total-timesteps", 3 * 3072)
     runs = {
         f"seed {seed}": command(options, f"long-{seed}", *words, "--seed", seed) for seed in options.seeds.split(",")
@@ -101,7 +101,7 @@ TEXT_TASKS: dict[str, tuple[str, ...]] = {
 
 
 def tasks_table(options: Options) -> Table:
-    """The other text tasks, each with several seeds."""
+    """Defines the table of the other text tasks, each with several seeds."""
     runs = {
         f"{task}, seed {seed}": command(
             options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
@@ -114,13 +114,13 @@ def tasks_table(options: Options) -> Table:
 
 
 def bundled_table(options: Options) -> Table:
-    """The bundled reward models, from the summaries that were written when they were trained; TL;DR's on BOLT too."""
+    """Defines the table of the bundled reward models, from the summaries of their training; TL;DR's on BOLT too."""
     title = "The bundled reward models on held-out records"
     return Table(title, {}, lambda _: bundled_rows({**bundled_summaries(), "tldr, on BOLT-v0": summary_on_bolt()}))
 
 
 def bundled_summaries() -> dict[str, Summary]:
-    """What summary.json of every bundled reward model says, by name."""
+    """Returns what summary.json of every bundled reward model says, by name."""
     files = sorted((ROOT / "rewards" / "bundled").glob("*/summary.json"))
     return {file.parent.name: read_summary(file.parent) for file in files}
 
@@ -143,7 +143,7 @@ def reward_table(options: Options) -> Table:
 
 
 def head_table(options: Options) -> Table:
-    """What the response's log-probability adds to the head."""
+    """Defines the table of what the response's log-probability adds to the head."""
     module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
     runs = {
         f"w = {weight}": command(
@@ -155,7 +155,7 @@ def head_table(options: Options) -> Table:
 
 
 def full_table(options: Options) -> Table:
-    """The demo with LoRA and with full tuning."""
+    """Defines the table of the demo with LoRA and with full tuning."""
     runs = {
         name: command(options, f"cost-{name}", "agents.train_ppo", "--env", "HH-v0", *words)
         for name, words in {"LoRA 8": (), "full": ("--full",)}.items()
@@ -174,7 +174,7 @@ CHEAPER: dict[str, tuple[str, ...]] = {
 
 
 def cheaper_table(options: Options) -> Table:
-    """The demo with what saves time and memory, each with several seeds: does it still learn?"""
+    """Defines the table of the demo with what saves time and memory: does it still learn?"""
     runs = {
         f"{name}, seed {seed}": command(
             options,
@@ -188,7 +188,7 @@ def cheaper_table(options: Options) -> Table:
 
 
 def real_table(options: Options) -> Table:
-    """The whole chain on the real corpus."""
+    """Defines the table of the whole chain on the real corpus."""
     if not options.real:
         raise UserError("the table 'real' needs --real PATH, HH-RLHF's jsonl(.gz) file or folder.")
     data = ("--env", "HH-v0", "--data", options.real)

@@ -55,7 +55,7 @@ def finish(run: Run) -> Summary:
 
 
 def setup_of(words: list[str]) -> Setup:
-    """What a command runs on."""
+    """Returns what a command runs on."""
     given = dict(itertools.pairwise(words))
     return Setup.of(given["--env"], given.get("--env-options", ""), reward=given.get("--reward", "bundled"))
 
@@ -75,7 +75,7 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
-    """What a command takes that is not among its words: its recipe, and of PPO the reward that it names."""
+    """Returns what a command takes that is not among its words: its recipe, and of PPO the reward that it names."""
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
     stage = STAGES[words[0]]
     choices = SimpleNamespace(
@@ -88,7 +88,7 @@ def defaults_of(words: list[str]) -> dict[str, Any]:
 
 
 def bundled(setup: Setup) -> Iterator[Path]:
-    """The folders of the bundled reward models that a task is trained with."""
+    """Yields the folders of the bundled reward models that a task is trained with."""
     spec = setup.reward
     if isinstance(spec, str):
         names = [setup.task("train").default_reward if spec == "bundled" else spec]
@@ -132,7 +132,7 @@ class Where(Protocol):
 
 
 def command(options: Where, name: str, *words: object) -> Run:
-    """A command that writes to its own folder; made small by `options.quick`."""
+    """Returns a command that writes to its own folder; made small by `options.quick`."""
     folder = Path(options.output_dir, "quick" if options.quick else "", name)
     module = str(words[0])
     small = {

@@ -41,7 +41,7 @@ def ui_table(options: Choices) -> Table:
 
 
 def success_rows(summaries: dict[str, Summary]) -> list[str]:
-    """The share of goals that were reached, before and after; and of single steps that are right, greedy."""
+    """Returns rows with the share of goals that were reached, before and after, and of single steps that are right."""
     names = (
         "success, sampled", "success, greedy", "gain greedy, episode by episode", "right steps, greedy",
         *(f"{kind}, sampled" for kind in KINDS),
@@ -96,7 +96,7 @@ def step_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def miniwob_table(options: Choices) -> Table:
-    """The whole chain on people's demonstrations in web pages."""
+    """Defines the table of the whole chain on people's demonstrations in web pages."""
     if not options.miniwob:
         raise UserError("the table 'miniwob' needs --miniwob FILE; docs/tasks/uinav.md says how it is made.")
     data = (*ENV, "--data", options.miniwob)
@@ -111,7 +111,7 @@ def miniwob_table(options: Choices) -> Table:
 
 
 def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What SFT, reward model and PPO make of recordings."""
+    """Returns rows that say what SFT, reward model and PPO make of recordings."""
     ppo = summaries["ppo"]
     steps = (interval(ppo[side]["step_accuracy"]) for side in ("sft", "policy"))
     rows = table_head("stage", "figure", "value")

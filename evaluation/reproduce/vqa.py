@@ -66,7 +66,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def question_rows(summary: Summary) -> list[str]:
-    """What guesses without the picture score on the questions of a run, over all and by kind."""
+    """Returns rows with what guesses without the picture score on the questions of a run, over all and by kind."""
     columns = ["all", *summary["sft"]["groups"]["sampled"]]
     rows = table_head("without the picture", *columns)
     train, test = (task_of(env_id("VQAv2-v0"), split=split) for split in ("train", "test"))
@@ -101,7 +101,7 @@ def feedback_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def nlvr_table(options: Choices) -> Table:
-    """The whole chain on people's statements about drawings."""
+    """Defines the table of the whole chain on people's statements about drawings."""
     if not options.nlvr:
         raise UserError("the table 'nlvr' needs --nlvr PATH, the folder of NLVR's files.")
     data = (*ENV, "--data", options.nlvr)
@@ -114,7 +114,7 @@ def nlvr_table(options: Choices) -> Table:
 
 
 def statement_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What SFT and PPO make of NLVR."""
+    """Returns rows that say what SFT and PPO make of NLVR."""
     ppo = summaries["ppo"]
     rows = table_head("stage", "figure", "value")
     rows.append(loss_row(summaries["sft"]))
