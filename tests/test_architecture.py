@@ -137,7 +137,7 @@ def test_the_commands_are_known():
 
 
 def folders_below(folder):
-    """The other folders whose modules the files of a folder import; a command stands on the roof and counts for none."""
+    """The other folders that the files of a folder import from; commands stand on the roof and count for none."""
     modules = {module_name(path) for path in FILES}
     found = set()
     for path in FILES:
