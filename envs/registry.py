@@ -95,7 +95,7 @@ def task_of(full_id: str, **options: Any) -> Task:
 
 
 def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[Feedback]:
-    """What SFT and reward models learn from over each of some splits, as the options of a command describe it.
+    """Returns what SFT and reward models learn from over each of some splits, as the options of a command describe it.
 
     Args:
         full_id: of a registered env.
