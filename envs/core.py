@@ -35,7 +35,7 @@ Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gol
 
 
 class _TaskEnvBase:
-    """What both env classes share: the task, the reward, the spaces, and how they are copied and saved."""
+    """Holds what both env classes share: the task, the reward, the spaces, and how they are copied and saved."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi", "human"], "render_fps": 1}
 
@@ -60,7 +60,7 @@ class _TaskEnvBase:
 
     @property
     def reward_function(self) -> RewardFunction:
-        """What scores the turns; a spec is resolved when this is first asked for."""
+        """Scores the turns; a spec is resolved when this is first asked for."""
         if self._reward_function is None:
             self._reward_function = resolve_reward(self._reward, self.task)
         return self._reward_function
@@ -94,7 +94,7 @@ class _TaskEnvBase:
         return text
 
     def _verdict(self, turn: Turn, ended: bool) -> dict[str, Any]:
-        """What `info` says of an episode that is over with a turn, by itself or because somebody cuts it there."""
+        """Returns what `info` says of an episode that is over with a turn, by itself or because somebody cuts it."""
         about = self.task.final_info(turn)
         if turn.reference.get("failed"):
             return {"failed": True, **about}
@@ -214,17 +214,17 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
             raise ResetNeeded(f"call reset before {what}.")
 
     def oracle(self) -> str:
-        """A right response to the prompt now shown."""
+        """Returns a right response to the prompt now shown."""
         self.need_reset("oracle")
         return self.task.oracle(self._state)
 
     def plausible_action(self, rng: np.random.Generator) -> str:
-        """A response that a beginner might give, good or bad."""
+        """Draws a plausible response, good or bad."""
         self.need_reset("plausible_action")
         return self.task.plausible_action(self._state, rng)
 
     def render(self) -> np.ndarray | str | None:
-        """What is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
+        """Returns what is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
         return self._rendered(self.shown)
 
 
@@ -354,12 +354,12 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         return {"prompt": tuple(prompts), "image": images}
 
     def oracle(self) -> tuple[str, ...]:
-        """A right response to each prompt now shown."""
+        """Returns a right response to each prompt now shown."""
         self.need_reset("oracle")
         return tuple(self.task.oracle(state) for state in self._states)
 
     def plausible_action(self, rng: np.random.Generator) -> tuple[str, ...]:
-        """A beginner's response to each prompt now shown."""
+        """Draws a plausible response to each prompt now shown."""
         self.need_reset("plausible_action")
         return tuple(self.task.plausible_action(state, rng) for state in self._states)
 

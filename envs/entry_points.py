@@ -1,4 +1,4 @@
-"""What "module" and "module:name" stand for; a mistake in them is one line."""
+"""Imports what "module" and "module:name" stand for; a mistake in them is one line."""
 
 import importlib
 import importlib.util

@@ -11,7 +11,7 @@ from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import UserError
 
-Trick = Callable[[int, np.random.Generator], str]  # from a record's position and a generator to a response
+ShortcutPolicy = Callable[[int, np.random.Generator], str]  # from a record's position and a generator to a response
 
 
 def drawn_index(rng: np.random.Generator, options: Mapping[str, Any], count: int) -> int:
@@ -113,8 +113,8 @@ class Feedback(Task):
         """Whether labels are drawn around a gold score, so that agreement with gold says more than accuracy."""
         return False
 
-    def shortcuts(self) -> Mapping[str, Trick]:
-        """Policies that know a trick instead of the task, by name; none where nobody judges what they say.
+    def shortcuts(self) -> Mapping[str, ShortcutPolicy]:
+        """Policies that know a shortcut and not the task, by name; none where nobody judges what they say.
 
         Their gold scores say what the task cannot be won by; see `evaluation.baselines`.
         """

@@ -1,4 +1,4 @@
-"""From what a user writes as `reward=` to a function that scores turns.
+"""Turns what a user writes as `reward=` into a function that scores turns.
 
 A reward function takes a batch of turns and returns one number for each. It is given as
 
@@ -53,7 +53,7 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
 
 
 def _name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
-    """What a name or a mapping says."""
+    """Returns what a name or a mapping says."""
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping):
@@ -123,7 +123,7 @@ def _resolve_name(name: str, task: Task) -> RewardFunction:
 
 
 def _kind(name: str) -> str:
-    """Which of "bundled", "gold", "folder" and "function" a name is of; RewardError for none of them."""
+    """Says whether a name is of "bundled", "gold", "folder" or "function"; RewardError for none of them."""
     if name in _NAMES:
         return name
     if os.path.isdir(name):
@@ -213,7 +213,7 @@ def _all_finite(scores: list[Any]) -> bool:
 
 
 def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:
-    """What the function returns; an error that arose inside it is its own."""
+    """Calls the function; an error that arose inside it is its own."""
     try:
         return function(turns)
     except TypeError as error:
@@ -246,7 +246,7 @@ def _as_float(score: Any) -> float:
 
 
 def reward_name(function: RewardFunction) -> str:
-    """How messages name a reward function."""
+    """Returns the name of a reward function for messages."""
     if isinstance(function, functools.partial):
         return reward_name(function.func)
     qualified = getattr(function, "__qualname__", type(function).__qualname__)

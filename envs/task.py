@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # feedback is itself a task
 
 
 class Played(NamedTuple):
-    """What became of one response.
+    """Holds what became of one response.
 
     Attributes:
         turn: as reward functions see it.
@@ -30,7 +30,7 @@ class Played(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What a policy reached.
+    """Holds what a policy reached.
 
     Attributes:
         name: of the policy.
@@ -83,7 +83,7 @@ class Task(ABC):
         """The turn that `response` makes of `state`; its prompt and image are what is observed in `state`."""
 
     def observe(self, state: Any) -> dict[str, Any]:
-        """What the policy is shown in `state`: "prompt", and "image" where there is one."""
+        """Returns what the policy is shown in `state`: "prompt", and "image" where there is one."""
         turn = self.turn(state)
         return {"prompt": turn.prompt} if self.image_shape is None else {"prompt": turn.prompt, "image": turn.image}
 
@@ -101,20 +101,20 @@ class Task(ABC):
         """The task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
 
     def judge_cut(self, turn: Turn) -> float | None:
-        """The verdict where somebody else, such as a time limit, breaks an episode off after `turn`."""
+        """Returns the verdict where somebody else, such as a time limit, breaks an episode off after `turn`."""
         return self.judge(turn)
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
-        """What `info` says of an episode that is over with `turn`, beside the verdict; plain values."""
+        """Says in `info` more of an episode that is over with `turn`, beside the verdict; plain values."""
         return {}
 
     @abstractmethod
     def oracle(self, state: Any) -> str:
-        """A right response in `state`."""
+        """Returns a right response in `state`."""
 
     @abstractmethod
     def plausible_action(self, state: Any, rng: np.random.Generator) -> str:
-        """A response that a beginner might give in `state`, good or bad."""
+        """Draws a plausible response in `state`, good or bad."""
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """A turn as a picture, (height, width, 3) uint8; `score` is None before there was a response."""
@@ -125,25 +125,25 @@ class Task(ABC):
         return write_card(turn, score, gold)
 
     def info(self, state: Any) -> dict[str, Any]:
-        """What `info` says of `state` at reset; plain values, the same ones for the same state."""
+        """Returns what `info` says of `state` at reset; plain values, the same ones for the same state."""
         return {}
 
     def groups(self, state: Any) -> Sequence[str]:
-        """What an episode that begins in `state` is counted under in evaluations, as its kind of prompt."""
+        """Names the groups that an episode is counted under which begins in `state`, as its kind of prompt."""
         return ()
 
     def first_states(self, n: int) -> list[Any]:
-        """Where n episodes begin that policies are compared in, always the same; fewer where the data have fewer."""
+        """Returns where n episodes begin to compare policies in, always the same; fewer where the data have fewer."""
         return [self.start(np.random.default_rng([21, i]), {}) for i in range(n)]  # 21: nothing else draws from it
 
     # What is learned from, and what else is measured.
 
     def feedback(self) -> "Feedback | None":
-        """The records that SFT and reward models learn from; None where there are none."""
+        """Returns the records that SFT and reward models learn from; None where there are none."""
         return None
 
     def single_steps(self, count: int) -> "Feedback | None":
-        """Single steps of long episodes, in which a policy is judged too; None where there are none.
+        """Returns single steps of long episodes, in which a policy is judged too; None where there are none.
 
         Args:
             count: of the states, where they are drawn; of recorded episodes all are taken.
@@ -151,27 +151,27 @@ class Task(ABC):
         return None
 
     def frame(self, state: Any, response: str) -> np.ndarray:
-        """A picture of `state` and of where `response` points in it, (height, width, 3) uint8."""
+        """Draws `state` and where `response` points in it, (height, width, 3) uint8."""
         return self.draw(self.turn(state, response), None, None)
 
     def catalogue(self) -> Catalogue | None:
-        """A table of what there is to do; None where that would be no table."""
+        """Returns a table of what there is to do; None where that would be no table."""
         return None
 
     def shortcut_scores(self, train: "Task", count: int, seed: int) -> Iterator[Scored] | None:
-        """What policies reach that know a trick instead of the task, and the oracle; see `evaluation.baselines`.
+        """Yields what policies reach that know a shortcut and not the task, and the oracle; see `evaluation.baselines`.
 
-        None where there are no tricks, and of text tasks, whose `Feedback.shortcuts` are tried.
+        None where there are no shortcuts, and of text tasks, whose `Feedback.shortcuts` are tried.
 
         Args:
             train: the task over the training split, for what learns.
             count: of episodes, or fewer where the split has fewer.
-            seed: of the tricks that draw.
+            seed: of the shortcuts that draw.
         """
         return None
 
     def group_tables(self, groups: Sequence[str]) -> list[list[str]]:
-        """Which groups of `shortcut_scores` are columns of one table; by default all."""
+        """Sorts the groups of `shortcut_scores` into the columns of tables; by default one table of all."""
         return [list(groups)]
 
     def state_to_json(self, state: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from envs.corpora.hub import is_hub, read_hub
 from envs.corpora.records import AnyRecord, Record, responses_of
 from envs.corpora.splits import SPLITS, Source, read_split
-from envs.feedback import Feedback, Trick
+from envs.feedback import Feedback, ShortcutPolicy
 from envs.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
 from envs.miniature.grammar import Grammar, Shortcut
 from envs.turn import Turn
@@ -21,7 +21,7 @@ _SAID = {"rejected": "dispreferred response", "chosen": "preferred response", "r
 
 
 def data_name(data: Any) -> str:
-    """What `data` says, as text; UserError where it is neither text nor a path."""
+    """Returns `data` as text; UserError where it is neither text nor a path."""
     if not isinstance(data, (str, os.PathLike)):
         raise UserError(f"data must be 'miniature', 'hub' or a path, got {data!r}.")
     return str(os.fspath(data))
@@ -131,21 +131,21 @@ class TextTask(Feedback):
     def label_ceiling(self, pair: Record) -> float:
         return ANNOTATOR.ceiling(self.gold_margin(pair), 0.0)
 
-    def shortcuts(self) -> Mapping[str, Trick]:
+    def shortcuts(self) -> Mapping[str, ShortcutPolicy]:
         if self.miniature is None:
             return {}
         corpus = self.miniature
 
-        def trick(shortcut: Shortcut) -> Trick:
+        def of_grammar(shortcut: Shortcut) -> ShortcutPolicy:
             return lambda index, rng: shortcut(corpus.case(corpus[index].meta), corpus[index].prompt, rng)
 
-        def of_four(choose: Callable[..., str]) -> Trick:
+        def of_four(choose: Callable[..., str]) -> ShortcutPolicy:
             return lambda index, rng: choose((corpus.draw_response(index, rng) for _ in range(4)), key=len)
 
         return {
             **{_SAID[name]: partial(self._said, name) for name in responses_of(corpus[0]) if name in _SAID},
             "another prompt's good response": lambda index, rng: corpus.oracle(index - 1),
-            **{name: trick(shortcut) for name, shortcut in corpus.grammar.shortcuts.items()},
+            **{name: of_grammar(shortcut) for name, shortcut in corpus.grammar.shortcuts.items()},
             "longest of 4 samples of the data": of_four(max),
             "shortest of 4 samples of the data": of_four(min),
         }

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def stacked_infos(infos: Mapping[int, Mapping[str, Any]], num_envs: int) -> dict[str, Any]:
-    """What `VectorEnv._add_info` of Gymnasium makes of them one by one, made in one go.
+    """Stacks infos in one go, as `VectorEnv._add_info` of Gymnasium does one by one.
 
     Args:
         infos: the number of an env, and its info.

@@ -70,7 +70,7 @@ class PhoneMachine(RuleBasedStateMachine):
         assert DEVICE.describe(self.state) == before, "the state before was changed"
         assert isinstance(after.problem, str)
         assert "\n" not in after.problem
-        assert after.told
+        assert after.label
         self.state = after.state
 
     @rule(share=st.floats(0, 1, exclude_max=True))

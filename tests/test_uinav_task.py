@@ -16,7 +16,7 @@ from PIL import Image
 
 import envs  # noqa: F401 - registers perlhf/*
 from backbones.backbone import Backbone
-from envs.uinav.feedback.random_policies import TRICKS
+from envs.uinav.feedback.random_policies import SHORTCUTS
 from envs.uinav.interface.actions import OTHER_NAMES, parse_action
 from envs.uinav.phone.app import templates_of
 from envs.uinav.phone.apps import BUILT_IN
@@ -178,13 +178,13 @@ def test_a_rendered_step_shows_the_tap_and_the_frame_of_text():
 # What it cannot be won by
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize("name", SHORTCUTS)
 def test_tricks_reach_hardly_any_goal(name):
     task, rng, reached = UINav(split="test"), np.random.default_rng(0), 0
     for number in range(600):
         episode, ended = task.start(rng, {"template": list(KNOWN)[number % len(KNOWN)]}), False
         while not ended:
-            action = TRICKS[name](task.device.screen(episode.state), episode.goal, task.device.titles, rng)
+            action = SHORTCUTS[name](task.device.screen(episode.state), episode.goal, task.device.titles, rng)
             played = task.play(episode, str(action))
             episode, ended = played.state, played.terminated or played.truncated
         reached += played.turn.reference["success"]

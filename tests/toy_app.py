@@ -35,7 +35,7 @@ def draw(rng, phone):  # what a goal is about
 
 def is_lit(phone, values):  # the lamp is as wanted, and nothing else has changed
     wanted = {"on": True, "color": values["color"]}
-    return phone.differs("lamps", lamps=swapped(phone.at_first("lamps")["lamps"], values["index"], **wanted))
+    return phone.changed_only("lamps", lamps=swapped(phone.at_first("lamps")["lamps"], values["index"], **wanted))
 
 
 def on_lamp(hands):  # what the oracle does on the page of a lamp; None: go back

@@ -19,7 +19,7 @@ LIGHT = Template(
     ("Light the {place}", "Turn on the lamp of the {place}"),
     lambda rng, phone: {"place": words.pick(rng, PLACES)},
     {"lights": lambda hands: hands.set(hands["place"].capitalize(), True)},
-    check=lambda phone, values: phone.differs("lights", **{values["place"]: True}),
+    check=lambda phone, values: phone.changed_only("lights", **{values["place"]: True}),
 )
 COUNT = Template(
     "count_lights",

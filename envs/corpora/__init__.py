@@ -1,1 +1,1 @@
-"""What the readers of real files share: splits, rows, fields, images, the Hugging Face hub."""
+"""Reads files for all tasks: splits, rows, fields, images, the Hugging Face hub."""

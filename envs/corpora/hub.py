@@ -135,7 +135,7 @@ def _place(hub: Hub) -> str:
 
 
 def _folder(hub: Hub) -> Path:
-    """Where the records at the newest commit belong; if the hub does not answer, the newest that are there."""
+    """Returns where the records at the newest commit belong; if the hub does not answer, the newest that are there."""
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     home, key, place = cache_folder() / hub.repository.replace("/", "--"), _key(hub), _place(hub)
@@ -160,7 +160,7 @@ def _folder(hub: Hub) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where all that was streamed is kept."""
+    """Returns the folder in which all that was streamed is kept."""
     home = os.environ.get("HF_HOME")
     return (Path(home).expanduser() if home else Path.home() / ".cache") / "perlhf"
 

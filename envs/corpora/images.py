@@ -185,7 +185,7 @@ def _grey16_to_rgb(grey: np.ndarray, transparent: int | None) -> np.ndarray:
 
 
 def _turn(image: ImageFile) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes a picture upright."""
+    """Turns a picture upright."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a broken note of the camera; the picture itself is sound

@@ -1,4 +1,4 @@
-"""What a text corpus is made of: preference pairs, labelled responses, demonstrations; and what a file held."""
+"""Defines the records of a text corpus: preference pairs, labelled responses, demonstrations; and what a file held."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ AnyRecord = Record | LabelledRecord | Demonstration
 
 
 def responses_of(record: AnyRecord) -> dict[str, Any]:
-    """What the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
+    """Returns what the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
 
 
@@ -69,7 +69,7 @@ Kind = TypeVar("Kind")
 
 
 class Content(NamedTuple, Generic[Kind]):
-    """What a file held: `len(records) + len(skipped)` is its number of rows."""
+    """Holds the content of a file: `len(records) + len(skipped)` is its number of rows."""
 
     records: list[Kind]
     skipped: list[Skipped]

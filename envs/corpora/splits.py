@@ -1,4 +1,4 @@
-"""From a path that a user gives to the records of a split, for any reader of files."""
+"""Finds the records of a split behind a path that a user gives, for any reader of files."""
 
 import hashlib
 import logging
@@ -20,12 +20,12 @@ SHOWN = 10  # skipped rows of a file that are named one by one
 
 
 def side_by_name(file: Path) -> str:
-    """What the name of a file says before its first dot: "train" of train.jsonl.gz."""
+    """Returns what the name of a file says before its first dot: "train" of train.jsonl.gz."""
     return file.name.split(".")[0].lower()
 
 
 class Hub(NamedTuple):
-    """Where a corpus lies on the Hugging Face hub, and what becomes of its rows; see `envs.corpora.hub`.
+    """Names a corpus on the Hugging Face hub, and what becomes of its rows; see `envs.corpora.hub`.
 
     Attributes:
         parse: from a row and its place to a record; of a source that is not `named`, with a keyword `split`.
@@ -45,7 +45,7 @@ class Hub(NamedTuple):
 
 
 class Source(NamedTuple):
-    """How a corpus lies on disk, and on the hub.
+    """Describes how a corpus lies on disk, and on the hub.
 
     Attributes:
         read: reads one file, whole.
@@ -118,7 +118,7 @@ def _files(source: Source, path: Path) -> list[Path]:
 
 
 def _check_official(source: Source, files: list[Path], path: Path) -> None:
-    """Where some files carry the name of a split, all must: a stray file would bring test rows into training."""
+    """Refuses files of which only some are named after a split: a stray one could bring test rows into training."""
     for file in files:
         if source.side(file) not in SPLITS:
             raise DataError(f"{file}: is neither {', '.join(SPLITS)}, as other files of {path} are; move it elsewhere.")
@@ -137,7 +137,7 @@ def _read_file(source: Source, path: Path) -> tuple[Any, ...]:
 
 
 class NotUsed:
-    """What was skipped: the first rows one by one, of the others only how many for which reason."""
+    """Collects what was skipped: the first rows one by one, of the others only how many for which reason."""
 
     def __init__(self) -> None:
         self._first: list[Skipped] = []

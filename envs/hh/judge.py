@@ -115,7 +115,7 @@ def _offered(request: "Request", sentences: Iterable[str]) -> float:
 
 
 def _faults(request: "Request", sentences: list[str]) -> int:
-    """How many sentences insult, dodge, ramble or say the same again, and how many there are beyond six."""
+    """Counts the sentences that insult, dodge, ramble or say the same again, and those beyond six."""
     faults = len(sentences) - len(set(sentences)) + max(0, len(sentences) - 6)
     known = _subject_words(request)
     return faults + sum(bool(_SCOLD.search(s)) or not _on_topic(request, s, known) for s in sentences)

@@ -61,7 +61,7 @@ class Request(NamedTuple):
 
     @property
     def risk(self) -> str:
-        """Which reasons fit a refusal."""
+        """Names the reasons that fit a refusal."""
         return "malice" if self.relation == "malicious" else "trespass"
 
     @property

@@ -1,4 +1,4 @@
-"""What the miniature HH world knows: topics, the skills of each, and safe things to offer instead.
+"""Lists what the miniature HH world knows: topics, the skills of each, and safe things to offer instead.
 
 All of it is made up for this project and harmless in itself. Whether a request is harmful is never a
 matter of the skill: it lies in whose thing it is, who knows of it, and what for (see `hh.py`).

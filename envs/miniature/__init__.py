@@ -1,1 +1,1 @@
-"""What generates a corpus: a grammar of cases, an annotator, splits. The worlds themselves are with their tasks."""
+"""Generates corpora: a grammar of cases, an annotator, splits. The worlds themselves are with their tasks."""

@@ -33,7 +33,7 @@ class Grammar(ABC):
         """A case of the topics that are held out (`unseen`), or of the others; a grammar may have no such topics."""
 
     def fold(self, case: Any) -> int:
-        """Which tenth of all cases this one is in, whatever its wording: 0 is test, 1 validation, others train.
+        """Returns the tenth of all cases that one is in, whatever its wording: 0 is test, 1 validation, others train.
 
         By default a hash of the whole case says it.
         """
@@ -60,7 +60,7 @@ class Grammar(ABC):
         """The gold score of any text in [0, 1], worked out from the text. Never raises."""
 
     def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
-        """What else the dataset says of a labelled pair, as plain JSON values of `meta`; nothing by default.
+        """Returns what else the dataset says of a labelled pair, as plain JSON values of `meta`; nothing by default.
 
         Args:
             first_preferred: whether the first response of the pair as it was drawn is preferred.
@@ -71,5 +71,5 @@ class Grammar(ABC):
 
     @property
     def shortcuts(self) -> Mapping[str, Shortcut]:
-        """Policies that know a trick instead of the task: from case, prompt and generator to a response."""
+        """Policies that know a shortcut and not the task: from case, prompt and generator to a response."""
         return {}

@@ -65,7 +65,7 @@ _VALUES = tuple(_value_pattern(c.name, c.values) for c in CONDITIONS)
 
 
 class _Key(NamedTuple):
-    """What an answer to one problem with one thing is read against."""
+    """Holds what an answer to one problem with one thing is read against."""
 
     steps: tuple[frozenset[str], ...]
     other_steps: tuple[frozenset[str], ...]

@@ -80,7 +80,7 @@ def draw_question(rng: np.random.Generator, topics: Sequence[int]) -> Question:
 
 
 def fold(question: Question) -> int:
-    """Which tenth of all questions this one is in: 0 is test, 1 validation, the others train.
+    """Returns the tenth of all questions that this one is in: 0 is test, 1 validation, the others train.
 
     The aside does not count, so no right answer to a held-out question is one to a train question.
     """
@@ -178,7 +178,7 @@ def respond(question: Question, behaviour: str, rng: np.random.Generator) -> str
 
 
 class _Speaker:
-    """What comments are put together from: steps, fits, and the same with something wrong in them."""
+    """Says the sentences that comments are made of: steps, fits, and the same with something wrong in them."""
 
     def __init__(self, question: Question, rng: np.random.Generator) -> None:
         self._question = question

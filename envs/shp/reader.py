@@ -94,7 +94,7 @@ def limit_pairs(records: Sequence[Record], max_pairs_per_post: int) -> tuple[lis
 
 
 def surplus_pairs(records: Iterable[Record], max_pairs_per_post: int) -> dict[int, str]:
-    """Which records `limit_pairs` leaves out, in order, and why; holds ids and ratios in memory, and no record.
+    """Returns which records `limit_pairs` leaves out, in order, and why; ids and ratios are in memory, and no record.
 
     Raises:
         UserError: `max_pairs_per_post` is below 1.

@@ -1,4 +1,4 @@
-"""What the miniature SHP world knows: topics with their things and problems, and what askers and answers say.
+"""Lists what the miniature SHP world knows: topics with their things and problems, and what askers and answers say.
 
 All of it is made up for this project and harmless. In a goal `{o}` stands for the owner ("my", "their") and `{x}`
 for the thing with its trait ("old bike"). No step names another thing of its topic, a tool, a person or a place, so

@@ -188,7 +188,7 @@ def _wrong_facts(case: Dialog, rng: np.random.Generator) -> str:
     return sentence.replace(case.x, topic)
 
 
-# Policies that know a trick instead of the task
+# Policies that know a shortcut and not the task
 
 
 def _constant(case: Dialog, prompt: str, rng: np.random.Generator) -> str:

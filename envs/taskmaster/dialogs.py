@@ -83,13 +83,13 @@ class Dialog(NamedTuple):
 
     @property
     def menus(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What is to be had of both choices."""
+        """Lists what is to be had of both choices."""
         one, two = ((k, MENUS[k][m]) for k, m in zip(self.kinds, (self.first_menu, self.second_menu), strict=True))
         return tuple(VALUES[one[0]][i] for i in one[1]), tuple(VALUES[two[0]][i] for i in two[1])
 
     @property
     def wanted(self) -> str:
-        """What is looked for in the list: the drink, or the theater."""
+        """Names what is looked for in the list: the drink, or the theater."""
         return self.x if self.domain == "coffee" else THEATERS[self.theater]
 
     @property
@@ -163,7 +163,7 @@ def _only_what_is_shown(case: Dialog, mentioned: bool) -> Dialog:
 
 
 def fold_dialog(case: Dialog) -> int:
-    """Which tenth of the cases this one is in; everything but the wording counts."""
+    """Returns the tenth of the cases that this one is in; everything but the wording counts."""
     mixed = 0
     for part in (list(DOMAINS).index(case.domain), STAGES.index(case.stage), *case[2:]):
         mixed = (mixed * 1_000_003 + part + 1) & 0xFFFFFFFF

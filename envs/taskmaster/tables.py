@@ -1,4 +1,4 @@
-"""What the miniature Taskmaster world knows: two domains, their things, their choices and their sentences.
+"""Lists what the miniature Taskmaster world knows: two domains, their things, their choices and their sentences.
 
 In a sentence `{n}` is how many, `{x}` the topic (a drink, a film), `{o}` the options with their words, `{r}` a rival
 that is not wanted, `{w}` the theater and `{c}` the city. All of it is made up.

@@ -70,7 +70,7 @@ class Story(NamedTuple):
         return free[self._mixed() // 10 % len(free)]
 
     def fold(self) -> int:
-        """Which tenth of the stories this one is in: 0 is test, 1 validation, the others train.
+        """Returns the tenth of the stories that this one is in: 0 is test, 1 validation, the others train.
 
         What is told beside the point does not count, so no right summary of a held-out story is one of a train story.
         """
@@ -262,7 +262,7 @@ SHORTCUTS: Mapping[str, Shortcut] = {
 
 
 class StoryGrammar(Grammar):
-    """What the grammars of posts and of threads share: all but the wording of the prompt."""
+    """Holds what the grammars of posts and of threads share: all but the wording of the prompt."""
 
     case_type: ClassVar[type] = Story
 

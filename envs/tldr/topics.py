@@ -1,4 +1,4 @@
-"""What the miniature stories are made of: names, days, places, amounts, and topics with things, events and wishes.
+"""Lists what the miniature stories are made of: names, days, places, amounts, topics with things, events and wishes.
 
 All of it is made up. Every thing belongs to one topic only, and no thing, place or name is a word of a wish or of the
 sentences around the facts: so a summary that names one of them claims a fact.

@@ -1,4 +1,4 @@
-"""Two tricks of UINav (arXiv 2312.10170): utterance masking, and augmentation of what does not matter."""
+"""Masks the values of a goal, and augments what does not matter on a screen, as UINav does (arXiv 2312.10170)."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _JITTER = 4  # pixels
 
 
 def mask_goal(prompt: str, goal: Goal) -> str:
-    """The prompt with `<name>` in place of each value of the goal, on the screen as well; element numbers stay."""
+    """Writes `<name>` in place of each value of the goal, on the screen as well; element numbers stay."""
     values = sorted(goal.values.items(), key=lambda item: -len(item[1]))
     if not values:
         return prompt
@@ -29,7 +29,7 @@ def mask_goal(prompt: str, goal: Goal) -> str:
 
 
 def unmask(response: str, goal: Goal) -> str:
-    """The response with the values in place of their names."""
+    """Writes the values in place of their names in a response."""
     for name, value in goal.values.items():
         response = response.replace(f"<{name}>", value)
     return response

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def ask(player: TaskEnv) -> str | None:
-    """What the person types, as an action; None to stop."""
+    """Asks the person for an action; None to stop."""
     while True:
         print("> ", end="", flush=True)
         line = sys.stdin.readline()

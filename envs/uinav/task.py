@@ -15,7 +15,7 @@ from envs.turn import Turn
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.random_policies import random_action
-from envs.uinav.feedback.shortcuts import template_catalogue, trick_scores
+from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
 from envs.uinav.interface.actions import Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
@@ -181,7 +181,7 @@ class UINav(Task):
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
 
     def _seen(self, state: Episode) -> np.ndarray:
-        """What a policy sees of an episode, (512, 288, 3) uint8, made anew."""
+        """Draws what a policy sees of an episode, (512, 288, 3) uint8."""
         screen = self._screen(state.state, state.goal, state.seed, len(state.responses))
         return self._picture(state.state, screen)
 
@@ -191,7 +191,7 @@ class UINav(Task):
         return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
     def _screen(self, state: Any, goal: Goal, seed: int, step: int) -> Screen:
-        """What is shown, augmented if it is to be; the same for the same episode and step."""
+        """Returns what is shown, augmented if it is to be; the same for the same episode and step."""
         screen = self.device.screen(state)
         if self.augment == 0:
             return screen
@@ -252,15 +252,15 @@ class UINav(Task):
         return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
-        """The device after an action, what is told of it, why it had no effect, and how it ended the episode."""
+        """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            after, told, problem = self.device.perform(device, action)
+            after, label, problem = self.device.perform(device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
-        return after, told, problem, Ending("over") if self.device.over(after) else None
+        return after, label, problem, Ending("over") if self.device.over(after) else None
 
     def action(self, response: str, state: Episode) -> Action:
-        """What a response says; with `mask_goal` with the values of the goal in place of their names.
+        """Reads the action of a response; with `mask_goal` with the values of the goal in place of their names.
 
         Raises:
             ActionError: it says no action.
@@ -277,10 +277,10 @@ class UINav(Task):
         return {"template": turn.reference["template"]}
 
     def oracle(self, state: Episode) -> str:
-        return self.said(self.device.oracle(state.state, state.goal), state)
+        return self.as_response(self.device.oracle(state.state, state.goal), state)
 
-    def said(self, action: Action, state: Episode) -> str:
-        """An action as a response; with `mask_goal` without the values of the goal."""
+    def as_response(self, action: Action, state: Episode) -> str:
+        """Returns an action as a response; with `mask_goal` without the values of the goal."""
         return str(action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action)
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
@@ -295,7 +295,7 @@ class UINav(Task):
         return self._picture(state, self.device.screen(state), self.tapped(turn))
 
     def tapped(self, turn: Turn) -> tuple[int, int] | None:
-        """Where the response touched the screen that it was said to, (x, y) in pixels; None if nowhere."""
+        """Returns where the response touched the screen that it answered, (x, y) in pixels; None if nowhere."""
         if "before" not in turn.reference:
             return None
         try:
@@ -342,11 +342,11 @@ class UINav(Task):
 
     def catalogue(self) -> Catalogue:
         if self.recordings is not None:
-            raise UserError("tables of tricks are of the simulated phone, data 'miniature'; these are recordings.")
+            raise UserError("tables of shortcuts are of the simulated phone, data 'miniature'; these are recordings.")
         return template_catalogue(self)
 
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
-        return trick_scores(self, count, seed)
+        return shortcut_scores_on_phone(self, count, seed)
 
     def state_to_json(self, state: Episode) -> Any:
         return {

@@ -77,7 +77,7 @@ def _replace_words(text: str) -> str:
 
 
 def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
-    """How far people agree with the response, in [0, 1], whatever the order of their answers.
+    """Returns how far people agree with the response, in [0, 1], whatever the order of their answers.
 
     With fewer than ten answers it is the same average over all sets that leave one of them out. A set of one or two
     cannot agree three times, so there the whole set is enough, and a single answer is right or wrong: a label, such as

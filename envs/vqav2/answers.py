@@ -22,9 +22,9 @@ Answered = LabelledRecord | Record
 class VQAAnswers(Feedback):
     """A `VQAv2` task as records of the kind that its option `feedback` names, one for each question.
 
-    "labels": a beginner's answer, labelled with VQA's accuracy, from 0 to 1. "pairs": two such answers of which people
-    agree more with the first. People's answers rate any other response, too, so a policy's own samples can join the
-    records.
+    "labels": a plausible answer, good or bad, labelled with VQA's accuracy, from 0 to 1. "pairs": two such answers of
+    which people agree more with the first. People's answers rate any other response, too, so a policy's own samples can
+    join the records.
 
     Args:
         task: whose questions they are.

@@ -1,4 +1,4 @@
-"""What a small backbone learns to see from: miniature pictures told in words and asked about, easy ones first.
+"""Teaches a small backbone to see: miniature pictures told in words and asked about, easy ones first.
 
 Perception comes before questions. A model that is asked from the start answers from the question alone, and finds the
 picture late or never; so at first it only tells what is to be seen, of one thing, then of two, then of up to four.

@@ -61,7 +61,7 @@ class PictureQuestions(Sequence[PictureQuestion]):
 
     @abstractmethod
     def plausible_answer(self, index: int, rng: np.random.Generator) -> str:
-        """An answer that a beginner might give, good or bad."""
+        """Draws a plausible answer, good or bad."""
 
 
 class MiniatureQuestions(PictureQuestions):

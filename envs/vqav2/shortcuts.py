@@ -91,7 +91,7 @@ def _random(train: list[PictureQuestion], test: "VQAv2") -> Answer:
 
 
 def commonest(rows: Iterable[tuple[Hashable, Hashable, str]]) -> Callable[[Hashable, Hashable], str]:
-    """What gives the commonest answer to a key; to a new one the commonest of its type, "" to a new type too.
+    """Returns a function that gives the commonest answer to a key; to a new one that of its type, "" to a new type too.
 
     Args:
         rows: (key, type, answer) of each question to learn from.

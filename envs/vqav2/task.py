@@ -175,7 +175,7 @@ class VQAv2(Task):
 
 
 def prompt_of(question: str) -> str:
-    """What the policy reads beside the picture."""
+    """Returns what the policy reads beside the picture."""
     return f"QUESTION: {question}\n\nANSWER:"
 
 

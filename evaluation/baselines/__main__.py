@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.setup import Setup, TaskOptions
 from envs.corpora.records import AnyRecord, LabelledRecord, Record
-from envs.feedback import Feedback, Trick
+from envs.feedback import Feedback, ShortcutPolicy
 from envs.task import Task
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
@@ -139,7 +139,7 @@ def repeated(train: Sequence[Record], test: Sequence[Record]) -> dict[str, Inter
 
 
 def policies(
-    task: Feedback, shortcuts: Mapping[str, Trick], count: int, seed: int
+    task: Feedback, shortcuts: Mapping[str, ShortcutPolicy], count: int, seed: int
 ) -> list[tuple[str, Interval, float]]:
     """Name, gold and mean words of each of the shortcuts on the first `count` records, and of the oracle."""
     rng = np.random.default_rng(seed)

@@ -1,1 +1,1 @@
-"""How screens of UI tasks are shown: as a picture, as a film, in a terminal."""
+"""Draws the screens of UI tasks: as a picture, as a film, in a terminal."""

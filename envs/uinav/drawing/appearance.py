@@ -1,4 +1,4 @@
-"""What the picture of an element depends on, and what all such pictures are made with."""
+"""Describes what the picture of an element depends on, and writes and paints what all such pictures share."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from envs.uinav.drawing.palette import Colour, Theme, accent, mix, theme_of
 TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
 
 
-class Look(NamedTuple):
-    """All that the picture of an element depends on.
+class Appearance(NamedTuple):
+    """Holds all that the picture of an element depends on.
 
     Attributes:
         place: the kind of the container that it is in.
@@ -35,33 +35,33 @@ class Look(NamedTuple):
 
     @property
     def colours(self) -> Theme:
-        """Those of the theme."""
+        """Returns the colours of its theme."""
         return theme_of(self.theme)
 
     @property
     def accent(self) -> Colour:
-        """That of the app."""
+        """Returns the colour of its app."""
         return accent(self.app, self.theme)
 
     @property
     def ground(self) -> Colour:
-        """What is behind it."""
+        """Returns the colour behind it."""
         return ground_of(self.place, self.app, self.theme)
 
     @property
     def ink(self) -> Colour:
-        """Of its text, paler where it takes no clicks."""
+        """Returns the colour of its text, paler where it takes no clicks."""
         return self.colours.ink if self.enabled else mix(self.ground, self.colours.ink, 0.45)
 
     @property
     def label(self) -> str:
-        """What it says."""
+        """Returns the text that is written on it."""
         return self.text or self.description
 
 
 @lru_cache(maxsize=512)
 def ground_of(place: str, app: str, theme: str) -> Colour:
-    """The colour of a container."""
+    """Returns the colour of a container."""
     colours = theme_of(theme)
     if place == "bar":
         return mix(colours.page, accent(app, theme), 0.13)
@@ -91,23 +91,23 @@ def write(
 
 
 def fitting(text: str, room: int) -> int:
-    """The largest size of a label at which all of the text fits, or the least."""
+    """Returns the largest size of a label at which all of the text fits, or the least."""
     shown = lettering.clean(text)
     return next((size for size in (LABEL, 13, SMALL) if lettering.width(shown, size) <= room), TINY)
 
 
 def disc(canvas: np.ndarray, x: float, y: float, diameter: int, ink: Colour, strength: float = 1.0) -> None:
-    """A filled circle around a point."""
+    """Draws a filled circle around a point."""
     stamp(canvas, slab(diameter, diameter, diameter), round(x - diameter / 2), round(y - diameter / 2), ink, strength)
 
 
 def initial(text: str) -> str:
-    """The first letter or digit of a text, as a capital; else its first sign."""
+    """Returns the first letter or digit of a text, as a capital; else its first sign."""
     shown = lettering.clean(text)
     return next((c.upper()[:1] for c in shown if c.isalnum()), shown[:1])
 
 
 def split_label(label: str) -> tuple[str, str]:
-    """What comes first on a row, and the rest: behind the first line break, or else behind the first comma."""
+    """Splits a label into what comes first on a row and the rest: at the first line break, or else the first comma."""
     head, line_break, rest = label.partition("\n")
     return (head, rest) if line_break else tuple(label.partition(", ")[::2])  # type: ignore[return-value]

@@ -128,7 +128,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=4096)
 def _advance(char: str, size: int) -> int:
-    """From one letter to the next, in quarters of a pixel."""
+    """Returns the way from one letter to the next, in quarters of a pixel."""
     return max(0, round(_font(size * _FINE).getlength(char)))
 
 

@@ -1,4 +1,4 @@
-"""How masks and pictures come onto a canvas.
+"""Puts masks and pictures onto a canvas.
 
 A picture is (h, w, 3) uint8. A mask is (h, 3 w) int16: how much of each pixel is covered, from 0 to 128, once for each
 channel, since NumPy is fast only along rows. Masks of shapes are drawn larger than they are, which makes their edges

@@ -79,13 +79,13 @@ def tone(hue: float) -> Colour:
 
 @lru_cache(maxsize=256)
 def app_colour(app: str) -> Colour:
-    """What an app is known by; the ground of its icon, in both themes."""
+    """Returns the colour that an app is known by; the ground of its icon, in both themes."""
     return ACCENTS.get(app) or hashed(app)
 
 
 @lru_cache(maxsize=512)
 def accent(app: str, theme: str) -> Colour:
-    """What is coloured on the pages of an app: its own colour, in the dark theme a lighter one."""
+    """Returns the colour on the pages of an app: its own, in the dark theme a lighter one."""
     colours = theme_of(theme)
     own = app_colour(app)
     return readable(mix(own, WHITE, 0.45) if theme == "dark" else own, colours.card)
@@ -110,7 +110,7 @@ def ink_on(ground: Colour) -> Colour:
 
 
 def luminance(colour: Colour) -> float:
-    """How bright a colour looks, from 0 (black) to 1 (white)."""
+    """Returns how bright a colour looks, from 0 (black) to 1 (white)."""
     linear = [(c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for c in (v / 255 for v in colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from envs.uinav.drawing import lettering, scenery
-from envs.uinav.drawing.appearance import Look, ground_of, write
+from envs.uinav.drawing.appearance import Appearance, ground_of, write
 from envs.uinav.drawing.glyphs import glyph
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
@@ -82,7 +82,7 @@ def _draw_element(canvas: np.ndarray, screen: Screen, element: Element, place: s
         picture = scenery.app_icon(text or description, screen.app, screen.theme, left, top, width, height)
     else:
         look = (kind, text, description, width, height, focused, checked, enabled, place, screen.app, screen.theme)
-        picture = sprite(Look(*look))
+        picture = sprite(Appearance(*look))
     paste(canvas, picture, left, top)
 
 
@@ -152,7 +152,7 @@ def _draw_mark(canvas: np.ndarray, box: Box, number: str) -> None:
 
 
 def _draw_tap(canvas: np.ndarray, x: int, y: int) -> None:
-    """Where a finger was: a ring of 17 pixels around a dot."""
+    """Draws where a finger was: a ring of 17 pixels around a dot."""
     stamp(canvas, slab(34, 34, 17), x - 17, y - 17, _TAP, 0.25)
     stamp(canvas, frame(34, 34, 17, 2.5), x - 17, y - 17, _TAP, 0.9)
     stamp(canvas, slab(12, 12, 6), x - 6, y - 6, WHITE, 0.9)

@@ -1,4 +1,4 @@
-"""What a screen is made of besides elements: page, bars, wallpaper, app icons, keyboard, dialog."""
+"""Draws what a screen has besides elements: page, bars, wallpaper, app icons, keyboard, dialog."""
 
 from functools import lru_cache
 

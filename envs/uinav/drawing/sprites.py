@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from envs.uinav.drawing import lettering
-from envs.uinav.drawing.appearance import LABEL, SMALL, TINY, Look, disc, fitting, initial, split_label, write
+from envs.uinav.drawing.appearance import LABEL, SMALL, TINY, Appearance, disc, fitting, initial, split_label, write
 from envs.uinav.drawing.glyphs import glyph, glyph_name
 from envs.uinav.drawing.paint import blank, frame, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
@@ -18,7 +18,7 @@ MARGIN = 4  # from the edge of a row to what is in it
 
 
 @lru_cache(maxsize=1024)
-def sprite(look: Look) -> np.ndarray:
+def sprite(look: Appearance) -> np.ndarray:
     """The picture, (height, width, 3) uint8, not to be changed."""
     canvas = blank(look.width, look.height, look.ground)
     _PAINTERS.get(look.kind, _paint_text)(canvas, look)
@@ -26,7 +26,7 @@ def sprite(look: Look) -> np.ndarray:
     return canvas
 
 
-def _paint_text(canvas: np.ndarray, look: Look) -> None:
+def _paint_text(canvas: np.ndarray, look: Appearance) -> None:
     """Words, at the largest size at which all of them fit."""
     margin = 14 if look.place == "dialog" else MARGIN
     room, text = look.width - 2 * margin, lettering.clean(look.label)
@@ -41,7 +41,7 @@ def _paint_text(canvas: np.ndarray, look: Look) -> None:
         write(canvas, line, margin, middle + i * pitch, room, look.ink, size)
 
 
-def _two_lines(canvas: np.ndarray, look: Look, left: int, right: int) -> None:
+def _two_lines(canvas: np.ndarray, look: Appearance, left: int, right: int) -> None:
     """The title of a row, and what else it says below it."""
     head, rest = split_label(look.label)
     faint = mix(look.ground, look.colours.faint, 1 if look.enabled else 0.6)
@@ -53,7 +53,7 @@ def _two_lines(canvas: np.ndarray, look: Look, left: int, right: int) -> None:
     write(canvas, rest, left, middle + 9, right - left, faint, SMALL)
 
 
-def _paint_item(canvas: np.ndarray, look: Look) -> None:
+def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
     paste(canvas, plain(max(1, look.width - 2 * MARGIN), 1, look.colours.line), MARGIN, look.height - 1)
     size = min(30, look.height - 8)
     left = MARGIN
@@ -76,7 +76,7 @@ def _avatar(letter: str, hue: int, size: int, ground: Colour, theme: str) -> np.
     return canvas
 
 
-def _paint_button(canvas: np.ndarray, look: Look) -> None:
+def _paint_button(canvas: np.ndarray, look: Appearance) -> None:
     middle = look.height / 2
     if look.place == "dialog":
         ink = look.accent if look.enabled else look.ink
@@ -90,7 +90,7 @@ def _paint_button(canvas: np.ndarray, look: Look) -> None:
     write(canvas, look.label, 12, middle, room, ink, fitting(look.label, room), bold=True, align=0.5)
 
 
-def _paint_icon(canvas: np.ndarray, look: Look) -> None:
+def _paint_icon(canvas: np.ndarray, look: Appearance) -> None:
     middle_x, middle_y = look.width / 2, look.height / 2
     floating = look.place == "foot"
     ink = look.ink
@@ -112,7 +112,7 @@ def _paint_icon(canvas: np.ndarray, look: Look) -> None:
     write(canvas, initial(look.label), 0, middle_y, look.width, ink, LABEL, bold=True, align=0.5)
 
 
-def _paint_field(canvas: np.ndarray, look: Look) -> None:
+def _paint_field(canvas: np.ndarray, look: Appearance) -> None:
     top, right = 7, look.width - 2
     line = look.accent if look.focused else look.colours.outline
     outline = frame(right - 2, look.height - top - 3, 8, 2 if look.focused else 1)
@@ -138,7 +138,7 @@ def _paint_field(canvas: np.ndarray, look: Look) -> None:
         canvas[max(0, round(middle) - 8) : round(middle) + 9, end : end + 2] = look.accent
 
 
-def _paint_toggle(canvas: np.ndarray, look: Look) -> None:
+def _paint_toggle(canvas: np.ndarray, look: Appearance) -> None:
     middle, left = look.height / 2, look.width - MARGIN - 36
     _two_lines(canvas, look, MARGIN, left - 10)
     on = bool(look.checked)
@@ -152,7 +152,7 @@ def _paint_toggle(canvas: np.ndarray, look: Look) -> None:
         disc(canvas, left + 10, top + 10, 12, look.colours.outline, strength)
 
 
-def _paint_check(canvas: np.ndarray, look: Look) -> None:
+def _paint_check(canvas: np.ndarray, look: Appearance) -> None:
     top = round(look.height / 2) - 9
     strength = 1.0 if look.enabled else 0.45
     if look.checked:
@@ -163,7 +163,7 @@ def _paint_check(canvas: np.ndarray, look: Look) -> None:
     _two_lines(canvas, look, MARGIN + 30, look.width - MARGIN)
 
 
-def _paint_option(canvas: np.ndarray, look: Look) -> None:
+def _paint_option(canvas: np.ndarray, look: Appearance) -> None:
     if look.width <= _CHIP:
         _paint_chip(canvas, look)
         return
@@ -176,7 +176,7 @@ def _paint_option(canvas: np.ndarray, look: Look) -> None:
     _two_lines(canvas, look, MARGIN + 28, look.width - MARGIN)
 
 
-def _paint_chip(canvas: np.ndarray, look: Look) -> None:
+def _paint_chip(canvas: np.ndarray, look: Appearance) -> None:
     """An option that has no room for a radio button: its label in a pill, filled where it is chosen."""
     tall, middle = max(8, min(28, look.height - 4)), look.height / 2
     wide, top, room = max(8, look.width - 4), round(middle - tall / 2), look.width - 10
@@ -190,7 +190,7 @@ def _paint_chip(canvas: np.ndarray, look: Look) -> None:
     write(canvas, look.label, 5, middle, room, ink, fitting(look.label, room), align=0.5)
 
 
-def _paint_tab(canvas: np.ndarray, look: Look) -> None:
+def _paint_tab(canvas: np.ndarray, look: Appearance) -> None:
     canvas[-1] = look.colours.line
     ink = look.accent if look.checked else look.colours.faint
     ink = ink if look.enabled else look.ink
@@ -202,7 +202,7 @@ def _paint_tab(canvas: np.ndarray, look: Look) -> None:
         stamp(canvas, slab(wide, 3, 1.5), round((look.width - wide) / 2), look.height - 3, look.accent)
 
 
-def _paint_key(canvas: np.ndarray, look: Look) -> None:
+def _paint_key(canvas: np.ndarray, look: Appearance) -> None:
     """The key of the keyboard that is an element, in the accent colour."""
     tall = max(1, look.height - 6)
     stamp(canvas, slab(look.width - 2, tall, 6), 2, 3, look.accent)
@@ -214,11 +214,11 @@ def _paint_key(canvas: np.ndarray, look: Look) -> None:
         write(canvas, look.label, 4, middle, look.width - 8, ink, SMALL, bold=True, align=0.5)
 
 
-def _paint_image(canvas: np.ndarray, look: Look) -> None:
+def _paint_image(canvas: np.ndarray, look: Appearance) -> None:
     canvas[:] = _picture(look)
 
 
-def _picture(look: Look) -> np.ndarray:
+def _picture(look: Appearance) -> np.ndarray:
     """A landscape that follows from the label: sky, sun and two rows of hills, with round corners."""
     tall, wide = look.height, look.width
     own, seed = hashed(look.label), sum(hashed(look.label + "."))
@@ -238,7 +238,7 @@ def _picture(look: Look) -> np.ndarray:
     return (look.ground + ((scene - np.array(look.ground, np.int16)) * corners >> 7)).astype(np.uint8)
 
 
-_PAINTERS: dict[str, Callable[[np.ndarray, Look], None]] = {
+_PAINTERS: dict[str, Callable[[np.ndarray, Appearance], None]] = {
     "text": _paint_text,
     "item": _paint_item,
     "button": _paint_button,

@@ -1,4 +1,4 @@
-"""What the oracle would do, state by state, in episodes that also stray: what a policy and a reward model learn from.
+"""Demonstrates what the oracle would do, state by state, in episodes that also stray.
 
 A policy makes mistakes and has to go on from there, so the states after them belong to what it learns from; the
 response to each is the oracle's (DAgger, arXiv 1011.0686).
@@ -45,9 +45,9 @@ def stray(task: "UINav", episode: Episode, rng: np.random.Generator) -> str:
     """A mistake near what is right, or anything at all."""
     screen = task.device.screen(episode.state)
     if rng.random() < 0.5:
-        return task.said(random_action(screen, episode.goal, task.device.titles, rng), episode)
+        return task.as_response(random_action(screen, episode.goal, task.device.titles, rng), episode)
     right = task.device.oracle(episode.state, episode.goal)
-    return task.said(mistake(right, screen, episode.goal, task.device.titles, rng), episode)
+    return task.as_response(mistake(right, screen, episode.goal, task.device.titles, rng), episode)
 
 
 def reachable(task: "UINav", episode: Episode) -> bool:
@@ -82,4 +82,4 @@ def demonstrations(
             yield episode.prompt, task.oracle(episode)
             continue
         screen, action = task.device.screen(episode.state), task.device.oracle(episode.state, episode.goal)
-        yield episode.prompt, task.said(mistake(action, screen, episode.goal, task.device.titles, rng), episode)
+        yield episode.prompt, task.as_response(mistake(action, screen, episode.goal, task.device.titles, rng), episode)

@@ -1,4 +1,4 @@
-"""Wrong actions that look right: what a step reward model learns from, and what a careless person does.
+"""Makes wrong actions that look right, for a step reward model to learn from.
 
 The two kinds of arXiv 2403.10704's UI task (1 right action to 2 wrong ones): the same action on another element, and
 the right element with an altered action; and two more that a policy under training falls for: ending too soon, and

@@ -1,4 +1,4 @@
-"""How far it is to the goal, by the oracle's count: what a reward for progress stands on."""
+"""Counts how far it is to the goal, by the oracle's steps: a reward for progress stands on it."""
 
 from collections.abc import Iterator
 from typing import Any

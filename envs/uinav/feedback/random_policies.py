@@ -1,4 +1,4 @@
-"""What those do who do not know the phone: a beginner who tries things, and tricks that must not work."""
+"""Defines policies that do not know the phone: one that tries things at random, and shortcuts that must not work."""
 
 from collections.abc import Callable, Sequence
 
@@ -45,7 +45,7 @@ def type_everything(screen: Screen, goal: Goal, titles: Sequence[str], rng: np.r
 
 
 # Tricks by name, each of which reaches almost no goal.
-TRICKS: dict[str, RandomPolicy] = {
+SHORTCUTS: dict[str, RandomPolicy] = {
     "random": random_action,
     "always done": lambda screen, goal, titles, rng: Action("done"),
     "done with a value of the goal": lambda screen, goal, titles, rng: Action("done", 0, _value(goal, rng)),

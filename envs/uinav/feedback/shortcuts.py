@@ -1,4 +1,4 @@
-"""Lists what there is to do on the phone, and scores tricks that must not work there."""
+"""Lists what there is to do on the phone, and scores shortcuts that must not work there."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.task import Catalogue, Scored
-from envs.uinav.feedback.random_policies import TRICKS, RandomPolicy
+from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy
 from envs.uinav.interface.episode import Episode
 from envs.uinav.phone.device import PhoneDevice
 
@@ -40,7 +40,7 @@ def drawn_templates(task: "UINav") -> tuple[str, ...]:
 
 
 def steps_of_oracle(task: "UINav", episode: Episode) -> int:
-    """How many actions the oracle takes to the end."""
+    """Counts the actions that the oracle takes to the end."""
     count, ended = 0, False
     while not ended:
         episode, ended = task.advance(episode, task.oracle(episode))
@@ -48,13 +48,13 @@ def steps_of_oracle(task: "UINav", episode: Episode) -> int:
     return count
 
 
-def trick_scores(task: "UINav", count: int, seed: int) -> Iterator[Scored]:
-    """Success of each trick, and of the oracle, in `count` episodes: as many of each template."""
-    for name, trick in {**TRICKS, "oracle": None}.items():
-        yield Scored(name, _successes(task, trick, count, seed), [("success rate",)] * count)
+def shortcut_scores_on_phone(task: "UINav", count: int, seed: int) -> Iterator[Scored]:
+    """Scores the success of each shortcut, and of the oracle, in `count` episodes: as many of each template."""
+    for name, policy in {**SHORTCUTS, "oracle": None}.items():
+        yield Scored(name, _successes(task, policy, count, seed), [("success rate",)] * count)
 
 
-def _successes(task: "UINav", trick: RandomPolicy | None, count: int, seed: int) -> list[float]:
+def _successes(task: "UINav", policy: RandomPolicy | None, count: int, seed: int) -> list[float]:
     """1 for each episode that reached its goal, else 0; None plays the oracle."""
     rng, names = np.random.default_rng(seed), drawn_templates(task)
     reached = []
@@ -62,8 +62,8 @@ def _successes(task: "UINav", trick: RandomPolicy | None, count: int, seed: int)
         episode, over = task.start(rng, {"template": names[number % len(names)]}), False
         while not over:
             action = task.oracle(episode)
-            if trick is not None:
-                action = str(trick(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
+            if policy is not None:
+                action = str(policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
             played = task.play(episode, action)
             episode, over = played.state, played.terminated or played.truncated
         reached.append(float(played.turn.reference["success"]))

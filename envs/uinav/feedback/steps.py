@@ -1,4 +1,4 @@
-"""The steps of UI episodes as labelled responses: what SFT, a step reward model and a referee learn from."""
+"""Labels the steps of UI episodes: what SFT, a step reward model and an outcome reward model learn from."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -65,7 +65,7 @@ class UISteps(StepFeedback):
             wrong.append(too_soon(action, goal, rng))
         if self.split == "train" and self.task.recordings is None:
             wrong.append(skipping(ahead(device, state)))
-        yield from (self.task.said(each, state) for each in wrong if each is not None)
+        yield from (self.task.as_response(each, state) for each in wrong if each is not None)
 
     @property
     def can_rate(self) -> bool:
@@ -124,7 +124,7 @@ def _states(task: "UINav", rng: np.random.Generator) -> Iterator[Episode]:
 
 
 class Endings(UISteps):
-    """The ends of episodes on the phone: what a referee learns from, which says whether the goal is reached.
+    """Labels the ends of episodes on the phone, for an outcome reward model, which says whether the goal is reached.
 
     In a state where the episode is rightly ended that response and a wrong one; in others one that ends it too soon.
     UINav (arXiv 2312.10170) has such a second model to judge the episodes of the first.
@@ -136,11 +136,11 @@ class Endings(UISteps):
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
         action = self.task.device.oracle(state.state, state.goal)
         if action.kind in ("done", "infeasible"):
-            yield self.task.said(action, state)
+            yield self.task.as_response(action, state)
             if action.kind == "done" and action.text:
                 other = altered(action, state.goal, self.task.device.titles, rng)
             else:
                 other = too_soon(action, state.goal, rng)
-            yield self.task.said(other, state)
+            yield self.task.as_response(other, state)
         elif rng.random() < _HARD:
-            yield self.task.said(too_soon(action, state.goal, rng), state)
+            yield self.task.as_response(too_soon(action, state.goal, rng), state)

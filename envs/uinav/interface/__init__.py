@@ -1,1 +1,1 @@
-"""What every part of UINav stands on: screens, actions, and what a device and an episode are."""
+"""Defines what every part of UINav stands on: screens, actions, devices and episodes."""

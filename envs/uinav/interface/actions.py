@@ -1,4 +1,4 @@
-"""The actions of a UI policy: what they are, how they are printed, and how a response is read.
+"""Defines the actions of a UI policy, prints them, and reads them from responses.
 
 An action is printed compactly, `type(4, bob@x.com)`, because small language models copy bare words more easily than
 quoted ones; `type(4, "bob@x.com")` is read as the same. Text is quoted, as a JSON string, only where it has to be.

@@ -1,4 +1,4 @@
-"""What UI tasks need of a device: the phone of this package, a recording, a live one."""
+"""Defines what UI tasks need of a device: the phone of this package, a recording, a live one."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -11,7 +11,7 @@ from envs.uinav.interface.screen import Screen
 
 
 class Goal(NamedTuple):
-    """What is to be done in an episode.
+    """Says what is to be done in an episode.
 
     Attributes:
         template: the name of the kind of task.
@@ -27,10 +27,10 @@ class Goal(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How an episode ended: "done" or "infeasible" and what the policy said, or by the device "over" or "failed"."""
+    """Says how an episode ended: "done" or "infeasible" with an answer, or by the device "over" or "failed"."""
 
     kind: str
-    said: str = ""
+    answer: str = ""
 
 
 class DeviceError(Exception):
@@ -38,16 +38,16 @@ class DeviceError(Exception):
 
 
 class Performed(NamedTuple):
-    """What came of an action.
+    """Holds what came of an action.
 
     Attributes:
         state: of the device, after it.
-        told: the action as a policy is told of it later: "click Send", since the number says nothing by then.
+        label: the action as a policy reads it later: "click Send", since the number says nothing by then.
         problem: why it had no effect; "" if it had.
     """
 
     state: Any
-    told: str
+    label: str
     problem: str = ""
 
 
@@ -66,10 +66,10 @@ class Device(Protocol):
         """The state at the start of an episode, and what is to be done. Both follow from `rng` and `options` alone."""
 
     def screen(self, state: Any) -> Screen:
-        """What is shown."""
+        """Returns what is shown."""
 
     def describe(self, state: Any) -> str:
-        """What is shown as text: `screen(state).describe()`, or the same faster."""
+        """Returns what is shown as text: `screen(state).describe()`, or the same faster."""
 
     def perform(self, state: Any, action: Action) -> Performed:
         """Does an action that is neither done nor infeasible. No action makes it raise.
@@ -88,7 +88,7 @@ class Device(Protocol):
         """The share of the goal that is reached, 1 with `success` and less without; `ending` is None before the end."""
 
     def picture(self, state: Any) -> np.ndarray | None:
-        """What is shown as pixels, (512, 288, 3) uint8, where the device has a picture; None to draw the screen."""
+        """Returns what is shown, (512, 288, 3) uint8, if the device has a picture of it; None to draw the screen."""
 
     def needed(self, state: Any, goal: Goal) -> Sequence[str]:
         """Texts that a screen has to keep for the oracle's actions to make sense."""

@@ -1,4 +1,4 @@
-"""What a device shows: a tree of elements, numbered from 1 in reading order, and its form as text."""
+"""Defines what a device shows: a tree of elements, numbered from 1 in reading order, and its form as text."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
     @property
     def middle(self) -> tuple[int, int]:
-        """Where a tap on it lands."""
+        """Returns the point where a tap on it lands."""
         return (self.left + self.right) // 2, (self.top + self.bottom) // 2
 
     def holds(self, x: int, y: int) -> bool:
@@ -77,7 +77,7 @@ class Element(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What a person would call it."""
+        """Returns what a person would call it."""
         return self.description or self.text
 
 
@@ -94,7 +94,7 @@ def line_of(element: Element) -> str:
 
 
 class Screen(NamedTuple):
-    """What is shown at one moment.
+    """Holds what is shown at one moment.
 
     Attributes:
         app: the name of the app in front.

@@ -59,7 +59,7 @@ def from_numbers(
 
 
 def answer(element: Element, part: int) -> str:
-    """What pointing at an element says: its label, or what was typed into it where it is a field.
+    """Returns what pointing at an element says: its label, or what was typed into it where it is a field.
 
     Args:
         element: that is pointed at.

@@ -36,7 +36,7 @@ def observation_space() -> spaces.Dict:
 
 
 def features(episode: Episode, screen: Screen, max_steps: int) -> dict[str, np.ndarray]:
-    """What a policy is shown.
+    """Returns what a policy is shown.
 
     Args:
         episode: as it is.

@@ -1,4 +1,4 @@
-"""What an app is: data, pages and templates of tasks, in one file; and where the phone looks for it."""
+"""Defines an app: data, pages and templates of tasks, in one file; and keeps those that the phone knows."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

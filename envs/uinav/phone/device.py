@@ -37,14 +37,14 @@ class State:
 
     @property
     def page(self) -> Arranged:
-        """What the phone shows, arranged when it is first asked for."""
+        """Returns what the phone shows, arranged when it is first asked for."""
         if self._page is None:
             self._page = layout.arrange(self.phone)
         return self._page
 
     @property
     def text(self) -> str:
-        """What the phone shows as text, written when it is first asked for."""
+        """Returns what the phone shows as text, written when it is first asked for."""
         if not self._text:
             self._text = layout.describe(self.phone, self.page)
         return self._text
@@ -104,11 +104,11 @@ class PhoneDevice:
         return (*said, *(value for value in state.values.values() if isinstance(value, str)))
 
     def screen(self, state: State) -> Screen:
-        """What the phone shows."""
+        """Returns what the phone shows."""
         return layout.screen_of(state.phone, state.page)
 
     def describe(self, state: State) -> str:
-        """What the phone shows, as text."""
+        """Returns what the phone shows, as text."""
         return state.text
 
     def perform(self, state: State, action: Action) -> Performed:
@@ -121,11 +121,11 @@ class PhoneDevice:
             widget = new_tuple(Named, front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
         phone = _ticked(phone, state.phone.stack[-1].app)
-        told = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
+        label = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
         if phone is state.phone:
-            return new_tuple(Performed, (state, told, problem))
+            return new_tuple(Performed, (state, label, problem))
         state.forget()  # pages are the most of what a state holds, and episodes are kept longer than they are played
-        return new_tuple(Performed, (State(phone, state.values), told, problem))
+        return new_tuple(Performed, (State(phone, state.values), label, problem))
 
     def over(self, state: State) -> bool:
         """Never: only the policy ends an episode."""
@@ -152,7 +152,7 @@ Done = tuple[Phone, str]  # the phone after an action, and why the action had no
 
 
 def _performed(phone: Phone, widget: Named | None, action: Action) -> Done:
-    """What an action does; `widget` is what it points at."""
+    """Does an action; `widget` is what it points at."""
     point = _POINTING.get(action.kind)
     if point is None:
         return _OTHERS[action.kind](phone, action.text)

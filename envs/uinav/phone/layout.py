@@ -1,4 +1,4 @@
-"""From a phone to what it shows: widgets get their boxes, and those that are scrolled away or covered are left out."""
+"""Lays out what a phone shows: widgets get their boxes, and those that are scrolled away or covered are left out."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil
@@ -11,7 +11,7 @@ from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Wid
 
 
 def hide_keyboard(phone: Phone) -> Phone:
-    """With no field that is typed into."""
+    """Returns the phone with no field that is typed into."""
     return phone._replace(focus="")
 
 
@@ -42,7 +42,7 @@ _WORDLESS = frozenset({"icon", "image"})  # kinds whose label is not written on 
 
 
 def close(phone: Phone) -> Phone:
-    """With no dialog."""
+    """Returns the phone with no dialog."""
     return phone if phone.dialog is None else phone._replace(dialog=None)
 
 
@@ -57,7 +57,7 @@ class Part(NamedTuple):
 
 
 class Arranged(NamedTuple):
-    """What can be seen of a page.
+    """Holds what can be seen of a page.
 
     Attributes:
         heading: its title.
@@ -78,7 +78,7 @@ class Arranged(NamedTuple):
 
 
 def arrange(phone: Phone) -> Arranged:
-    """What can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
+    """Finds what can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
     heading, bar, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     seen, height, offset = bottom - top, height_of(body), 0

@@ -18,7 +18,7 @@ from envs.uinav.phone.widgets import Named
 
 
 class Hands:
-    """What the oracle sees and can do on the page that is shown.
+    """Sees and acts for the oracle on the page that is shown.
 
     Attributes:
         phone: as it is.
@@ -165,11 +165,11 @@ def next_action(
 def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, Any], ending: Ending) -> bool:
     """Whether a task was done, given how the episode ended."""
     if not goal.feasible:
-        return ending.kind == "infeasible" and bool(ending.said.strip())
+        return ending.kind == "infeasible" and bool(ending.answer.strip())
     if ending.kind != "done":
         return False
     if template.answer is not None:
-        said, wanted = plain(ending.said), plain(template.answer(phone, values))
+        said, wanted = plain(ending.answer), plain(template.answer(phone, values))
         return said == wanted
     return template.check is not None and template.check(phone, values)
 

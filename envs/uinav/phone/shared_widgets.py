@@ -1,4 +1,4 @@
-"""What the pages of several apps are made of: tabs, a button that saves, times of the day.
+"""Makes widgets that the pages of several apps share: tabs, a button that saves, times of the day.
 
 What looks the same on every phone is best made once, when its module is imported: pages are made at every step.
 """

@@ -113,8 +113,8 @@ class Phone(NamedTuple):
         """The data of an app as the phone was made, before tasks prepared anything and before any action."""
         return initial_data(app, self.seed)
 
-    def differs(self, app: str, **changes: Any) -> bool:
-        """Whether the data of an app are as at first but for these: what a task asked for was done, and no more."""
+    def changed_only(self, app: str, **changes: Any) -> bool:
+        """Whether of the data of an app only these changed: what a task asked for was done, and no more."""
         return self.of(app) == {**initial_data(app, self.seed), **changes}
 
     def typed(self, name: str, default: str = "") -> str:

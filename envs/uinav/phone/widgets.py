@@ -1,4 +1,4 @@
-"""What an app's pages are written in: widgets, without a place on the screen yet.
+"""Makes the widgets that an app's pages are written in, without a place on the screen yet.
 
 A page is a function of the phone that yields widgets from top to bottom; `envs.uinav.phone.layout` gives them boxes.
 What a widget does is written behind its label as a function of the phone and more arguments: `item("Ana", go, "card",

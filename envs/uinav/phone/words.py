@@ -1,4 +1,4 @@
-"""What the phone's data and goals are made of: names, addresses, words; all invented."""
+"""Lists the names, addresses and words that the phone's data and goals are made of; all invented."""
 
 import threading
 from collections.abc import Sequence

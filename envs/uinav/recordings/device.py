@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Position(NamedTuple):
-    """Where an episode stands: which trajectory, how many of its steps were done, and whether it was left."""
+    """Says where an episode stands: which trajectory, how many of its steps were done, and whether it was left."""
 
     number: int
     step: int = 0
@@ -100,18 +100,18 @@ class RecordedDevice:
 
     def perform(self, state: Position, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""
-        told, chosen = str(action), None
+        label, chosen = str(action), None
         shot, numbers = self._shot(state), self._shown(state)
         if action.kind in POINTING:
             if action.element == 0:
-                return Performed(state, told, "elements are numbered from 1")
+                return Performed(state, label, "elements are numbered from 1")
             if action.element > len(numbers):
-                return Performed(state, told, f"no element {action.element}, the last is {len(numbers)}")
+                return Performed(state, label, f"no element {action.element}, the last is {len(numbers)}")
             chosen = numbers[action.element - 1]
-            told = f"{action.kind} {label_of(shot.elements[chosen]).partition(',')[0]}"
+            label = f"{action.kind} {label_of(shot.elements[chosen]).partition(',')[0]}"
         if state.step == len(self._steps(state)) or not matches(self._steps(state)[state.step], action, chosen):
-            return Performed(state._replace(off_path=True), told, "this is not what was recorded")
-        return Performed(state._replace(step=state.step + 1), told)
+            return Performed(state._replace(off_path=True), label, "this is not what was recorded")
+        return Performed(state._replace(step=state.step + 1), label)
 
     def over(self, state: Position) -> bool:
         """At the end of the recording, and off its path."""
@@ -125,11 +125,11 @@ class RecordedDevice:
         """The share of the recorded steps that was done."""
         steps, done = self._steps(state), state.step
         if ending is not None and ending.kind in ENDINGS and done < len(steps):
-            done += matches(steps[done], Action(ending.kind, 0, ending.said), None)
+            done += matches(steps[done], Action(ending.kind, 0, ending.answer), None)
         return done / len(steps)
 
     def oracle(self, state: Position, goal: Goal) -> Action:
-        """What was done here; "done" where nothing was."""
+        """Returns what was done here; "done" where nothing was."""
         if state.step == len(self._steps(state)):
             return Action("done")
         shot, move, _ = self._steps(state)[state.step]

@@ -1,4 +1,4 @@
-"""What the phone's oracle does, as trajectories that `envs.uinav.recordings.files` writes and UINav replays."""
+"""Records what the phone's oracle does, as trajectories that `envs.uinav.recordings.files` writes and UINav replays."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

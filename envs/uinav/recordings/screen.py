@@ -1,4 +1,4 @@
-"""What of a recorded screen is shown, and how."""
+"""Chooses what of a recorded screen is shown, and how."""
 
 import re
 
@@ -10,7 +10,7 @@ _WORDS = re.compile(r"\w+")
 
 
 def shown(shot: Shot, goal: str, max_elements: int) -> tuple[int, ...]:
-    """Which elements of a screen are shown, by index, in reading order; the recorded action plays no part.
+    """Chooses the elements of a screen that are shown, by index, in reading order; the recorded action plays no part.
 
     All that can be seen and that reacts or says something. Where these are too many, first those stay that share a word
     with the goal, can be edited or have the focus, then those that react and say something, then those that say
@@ -62,5 +62,5 @@ def _description(element: Element) -> str:
 
 
 def label_of(element: Element) -> str:
-    """What the element is called in a prompt."""
+    """Returns what the element is called in a prompt."""
     return _description(element) or _line(element.text)

@@ -13,7 +13,7 @@ ENDINGS, POINTING = ("done", "infeasible"), ("click", "long_press", "type")
 
 
 class Move(NamedTuple):
-    """What was done at a screen.
+    """Holds what was done at a screen.
 
     Attributes:
         kind: of `envs.uinav.interface.actions.KINDS`.
@@ -104,7 +104,7 @@ def kind_of(name: str) -> str:
 
 
 def area(element: Element) -> int:
-    """Of its box, in pixels."""
+    """Returns the area of its box, in pixels."""
     left, top, right, bottom = element.box
     return max(0, right - left) * max(0, bottom - top)
 

@@ -1,4 +1,4 @@
-"""From a folder that a user names to the picture questions of a split: VQA's own files, NLVR's, SHAPES', COCO's.
+"""Finds the picture questions of a split in a folder that a user names: VQA's own files, NLVR's, SHAPES', COCO's.
 
 What a folder holds is told by the names in it:
 

@@ -1,1 +1,1 @@
-"""What generates pictures with questions on them, and people's answers."""
+"""Generates pictures with questions on them, and people's answers."""

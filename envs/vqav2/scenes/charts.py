@@ -25,7 +25,7 @@ class BarChart(NamedTuple):
 
     @property
     def fold(self) -> int:
-        """Which quarter of all charts this one is in."""
+        """Returns the quarter of all charts that this one is in."""
         return _fold(self.parts)
 
 
@@ -36,7 +36,7 @@ class PieChart(NamedTuple):
 
     @property
     def fold(self) -> int:
-        """Which quarter of all charts this one is in."""
+        """Returns the quarter of all charts that this one is in."""
         return _fold(self.parts)
 
 

@@ -79,7 +79,7 @@ class Pair(NamedTuple):
         return fill(self.wording, self.words)
 
     def answer(self, which: int) -> str:
-        """What the program answers of picture 0 or 1."""
+        """Returns what the program answers of picture 0 or 1."""
         return self.family.answer(self.pictures[which], self.words)
 
 
@@ -168,7 +168,7 @@ class VQACorpus(Sequence[ImageQuestion]):
         return _pair(self.split, self.levels, range(len(self))[index] // 2)
 
     def scene(self, index: int) -> Any:
-        """What the picture of a record means: a `Scene`, `BarChart`, `PieChart` or `Screen`."""
+        """Returns what the picture of a record means: a `Scene`, `BarChart`, `PieChart` or `Screen`."""
         return self.pair(index).pictures[index % 2]
 
     def image(self, index: int, size: int = 64) -> np.ndarray:
@@ -180,7 +180,7 @@ class VQACorpus(Sequence[ImageQuestion]):
         return self[index].multiple_choice_answer
 
     def plausible_answer(self, index: int, rng: np.random.Generator) -> str:
-        """An answer of the right type, as a beginner might give it: a guess, a slip or the truth."""
+        """An answer of the right type, as an unskilled policy might give it: a guess, a slip or the truth."""
         draw, record = Draw(rng), self[index]
         family, truth = FAMILIES[record.meta["family"]], record.multiple_choice_answer
         chance = draw.number()
@@ -214,7 +214,7 @@ def _meta(pair: Pair, which: int, index: int) -> dict[str, Any]:
 
 
 def caption(picture: Any) -> str:
-    """What is to be seen in a picture, in words."""
+    """Returns what is to be seen in a picture, in words."""
     modules = {scene.Scene: scene, screens.Screen: screens}
     return str(modules.get(type(picture), charts).caption(picture))
 

@@ -1,4 +1,4 @@
-"""How charts and screens look, and the colours of all pictures."""
+"""Paints charts and screens, and holds the colours of all pictures."""
 
 import math
 from collections.abc import Callable

@@ -9,7 +9,7 @@ PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape
 
 
 def only(found: list[Item]) -> Item:
-    """What a question is about; there must be one and no other."""
+    """Returns what a question is about; there must be one and no other."""
     (item,) = found
     return item
 

@@ -203,7 +203,7 @@ def _is_same_color(scene: Scene, words: Words) -> str:
 
 
 def count_material(scene: Scene, words: Words) -> str:
-    """How many things are of the material, and of the colour where one is named."""
+    """Counts the things of the material, and of the colour where one is named."""
     color = words.get("color")
     return str(sum(t.material == words["material"] and color in (None, t.color) for t in scene.things))
 

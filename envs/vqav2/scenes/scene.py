@@ -1,4 +1,4 @@
-"""What a scene of miniature VQA means, and how one is drawn at random.
+"""Describes a scene of miniature VQA, and draws one at random.
 
 A scene is a few things on a plane: each has a colour, a shape, a size, a material and a place. Places are on a canvas
 of 64 x 64 units with x to the right and y downwards; things sit in the cells of a 3 x 3 grid, so that none hides
@@ -54,7 +54,7 @@ class Scene(NamedTuple):
 
     @property
     def fold(self) -> int:
-        """Which quarter of all scenes this one is in, wherever its things are; see `in_split`."""
+        """Returns the quarter of all scenes that this one is in, wherever its things are; see `in_split`."""
         return sum(_CODES[thing[:4]] for thing in self.things) % FOLDS
 
 

@@ -29,7 +29,7 @@ class Screen(NamedTuple):
 
     @property
     def fold(self) -> int:
-        """Which quarter of all screens this one is in."""
+        """Returns the quarter of all screens that this one is in."""
         return sum((2 * i + 1) * _code(row) for i, row in enumerate(self.rows)) % FOLDS
 
 

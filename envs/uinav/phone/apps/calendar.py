@@ -219,7 +219,7 @@ def set_up(title: str, place: str) -> Route:
 def has_new(phone: Phone, values: Values, title: str, place: str) -> bool:
     """The event is in the calendar, and nothing else was done."""
     new = {"day": values["day"], "time": values["time"], "title": title, "place": place}
-    return phone.differs("calendar", events=in_order(with_item(phone.at_first("calendar")["events"], new)))
+    return phone.changed_only("calendar", events=in_order(with_item(phone.at_first("calendar")["events"], new)))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
@@ -229,18 +229,18 @@ def was_added(phone: Phone, values: Values) -> bool:
 
 def was_taken_over(phone: Phone, values: Values) -> bool:
     """The event has the mail's subject, and the mails are as they were."""
-    return has_new(phone, values, values["subject"], "") and phone.differs("mail")
+    return has_new(phone, values, values["subject"], "") and phone.changed_only("mail")
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
     """The event is gone, and nothing else."""
-    return phone.differs("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
+    return phone.changed_only("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
 
 
 def was_moved(phone: Phone, values: Values) -> bool:
     """The event is at its new time, and nothing else was done."""
     events = swapped(phone.at_first("calendar")["events"], values["index"], time=values["new"])
-    return phone.differs("calendar", events=in_order(events))
+    return phone.changed_only("calendar", events=in_order(events))
 
 
 def app_of_next_step(hands: Hands) -> str:

@@ -263,7 +263,7 @@ def choose(hands: Hands) -> Action:
 def was_set(phone: Phone, values: Values) -> bool:
     """The alarm is new, and nothing else."""
     alarm = {"time": values["time"], "label": values["label"], "repeat": False, "on": True}
-    return phone.differs("clock", alarms=in_order(with_item(phone.at_first("clock")["alarms"], alarm)))
+    return phone.changed_only("clock", alarms=in_order(with_item(phone.at_first("clock")["alarms"], alarm)))
 
 
 def became(**changes: str | bool) -> Check:
@@ -271,7 +271,7 @@ def became(**changes: str | bool) -> Check:
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}
-        return phone.differs(
+        return phone.changed_only(
             "clock", alarms=in_order(swapped(phone.at_first("clock")["alarms"], values["index"], **new))
         )
 
@@ -302,7 +302,7 @@ DELETE = Template(
     ("Delete the {time} alarm", "Remove the alarm at {time}"),
     one_of,
     on_alarm(tapping("Delete")),
-    check=lambda phone, values: phone.differs(
+    check=lambda phone, values: phone.changed_only(
         "clock", alarms=without(phone.at_first("clock")["alarms"], values["index"])
     ),
     absent=none_of,
@@ -323,14 +323,14 @@ TIMER = Template(
     ("Start a timer for {minutes} minutes", "Set the timer to {minutes} minutes and start it"),
     lambda rng, phone: {"minutes": str(words.other(rng, (phone.of("clock")["timer"],), range(2, 100)))},
     {**to_tab("Timer"), "timer": set_timer},
-    check=lambda phone, values: phone.differs("clock", timer=int(values["minutes"])),
+    check=lambda phone, values: phone.changed_only("clock", timer=int(values["minutes"])),
 )
 CITY = Template(
     "add_city",
     ("Add {city} to the world clock", "Show the time in {city} on the world clock"),
     draw_city,
     {**to_tab("World"), "world": tapping("Add"), "cities": choose},
-    check=lambda phone, values: phone.differs(
+    check=lambda phone, values: phone.changed_only(
         "clock", cities=with_item(phone.at_first("clock")["cities"], values["city"])
     ),
     absent=lambda rng, phone: draw_city(rng, phone, offered=False),

@@ -224,7 +224,7 @@ def asked_for(values: Values) -> dict[str, str]:
 def was_added(phone: Phone, values: Values) -> bool:
     """The person is there as the goal says, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
-    return phone.differs("contacts", people=with_item(people, new_person(**asked_for(values))))
+    return phone.changed_only("contacts", people=with_item(people, new_person(**asked_for(values))))
 
 
 def has(**changes: str) -> Check:
@@ -232,7 +232,7 @@ def has(**changes: str) -> Check:
 
     def check(phone: Phone, values: Values) -> bool:
         people, new = phone.at_first("contacts")["people"], {key: values[of] for key, of in changes.items()}
-        return phone.differs("contacts", people=swapped(people, values["index"], **new))
+        return phone.changed_only("contacts", people=swapped(people, values["index"], **new))
 
     return check
 
@@ -240,12 +240,12 @@ def has(**changes: str) -> Check:
 def is_favorite(phone: Phone, values: Values) -> bool:
     """The person is a favorite, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
-    return phone.differs("contacts", people=swapped(people, values["index"], favorite=True))
+    return phone.changed_only("contacts", people=swapped(people, values["index"], favorite=True))
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
     """The person is gone, and nothing else was done."""
-    return phone.differs("contacts", people=without(phone.at_first("contacts")["people"], values["index"]))
+    return phone.changed_only("contacts", people=without(phone.at_first("contacts")["people"], values["index"]))
 
 
 ADD = Template(

@@ -165,19 +165,19 @@ def was_sent(to: str, subject: str, body: str) -> Check:
 
     def check(phone: Phone, values: Values) -> bool:
         mail = {"to": to.format(**values), "subject": subject.format(**values), "body": body.format(**values)}
-        return phone.differs("mail", sent=(mail,))
+        return phone.changed_only("mail", sent=(mail,))
 
     return check
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
     """The mail is gone, and nothing else."""
-    return phone.differs("mail", mails=without(phone.at_first("mail")["mails"], values["index"]))
+    return phone.changed_only("mail", mails=without(phone.at_first("mail")["mails"], values["index"]))
 
 
 def has_star(phone: Phone, values: Values) -> bool:
     """The mail has a star, and nothing else was done."""
-    return phone.differs("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
+    return phone.changed_only("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
 
 
 SEND = Template(

@@ -215,17 +215,17 @@ def choose_and_start(hands: Hands) -> Action | None:
 
 def is_on_trip(phone: Phone, values: Values) -> bool:
     """It leads to the place as wanted, and nothing else was done."""
-    return phone.differs("maps", trip={"to": values["index"], "mode": values["mode"]})
+    return phone.changed_only("maps", trip={"to": values["index"], "mode": values["mode"]})
 
 
 def is_saved(phone: Phone, values: Values) -> bool:
     """The place is saved too, and nothing else was done."""
-    return phone.differs("maps", saved=with_item(phone.at_first("maps")["saved"], values["index"]))
+    return phone.changed_only("maps", saved=with_item(phone.at_first("maps")["saved"], values["index"]))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
     """The place is saved no more, and nothing else was done."""
-    return phone.differs("maps", saved=tuple(i for i in phone.at_first("maps")["saved"] if i != values["index"]))
+    return phone.changed_only("maps", saved=tuple(i for i in phone.at_first("maps")["saved"] if i != values["index"]))
 
 
 SEARCHING: dict[str, Route] = {"explore": to_search, "saved": tapping("Explore"), "results": to_place}

@@ -119,17 +119,17 @@ def delete(phone: Phone, index: int) -> Phone:
     return phone.to_start().put(chats=without(phone.data["chats"], index)).say("Chat deleted")
 
 
-def added(chats: Sequence[Mapping[str, Any]], index: int, said: str) -> tuple[Any, ...]:
+def added(chats: Sequence[Mapping[str, Any]], index: int, text: str) -> tuple[Any, ...]:
     """The chats with one more message of mine in one of them."""
-    return swapped(chats, index, lines=with_item(chats[index]["lines"], (True, said)))
+    return swapped(chats, index, lines=with_item(chats[index]["lines"], (True, text)))
 
 
-def delivered(chats: Sequence[Mapping[str, Any]], to: str, said: str) -> tuple[Any, ...]:
+def delivered(chats: Sequence[Mapping[str, Any]], to: str, text: str) -> tuple[Any, ...]:
     """The chats with a message to somebody: in their chat, or in a new one before the others."""
     for i, chat in enumerate(chats):
         if chat["name"].casefold() == to.casefold():
-            return added(chats, i, said)
-    return ({"name": to, "lines": ((True, said),), "muted": False, "pinned": False}, *chats)
+            return added(chats, i, text)
+    return ({"name": to, "lines": ((True, text),), "muted": False, "pinned": False}, *chats)
 
 
 # What pages show on every phone, made once
@@ -214,19 +214,21 @@ def was_sent(to: str) -> Check:
 
     def check(phone: Phone, values: Values) -> bool:
         chats = phone.at_first("messages")["chats"]
-        return phone.differs("messages", chats=delivered(chats, values[to], values["text"]))
+        return phone.changed_only("messages", chats=delivered(chats, values[to], values["text"]))
 
     return check
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
     """The chat is gone, and nothing else was done."""
-    return phone.differs("messages", chats=without(phone.at_first("messages")["chats"], values["index"]))
+    return phone.changed_only("messages", chats=without(phone.at_first("messages")["chats"], values["index"]))
 
 
 def is_muted(phone: Phone, values: Values) -> bool:
     """The chat is muted, and nothing else was done."""
-    return phone.differs("messages", chats=swapped(phone.at_first("messages")["chats"], values["index"], muted=True))
+    return phone.changed_only(
+        "messages", chats=swapped(phone.at_first("messages")["chats"], values["index"], muted=True)
+    )
 
 
 SEND = Template(
@@ -283,7 +285,7 @@ TEXT_NUMBER = Template(
         "messages.chats": tapping("New message"),
         "messages.new": write_to("phone"),
     },
-    check=lambda phone, values: phone.differs("contacts") and was_sent("phone")(phone, values),
+    check=lambda phone, values: phone.changed_only("contacts") and was_sent("phone")(phone, values),
     absent=lambda rng, phone: {**contacts.none_of(rng, phone), "text": words.pick(rng, TEXTS)},
     app=where_next,
     held_out=True,

@@ -295,19 +295,21 @@ def name_it(hands: Hands) -> Action:
 
 def is_liked(phone: Phone, values: Values) -> bool:
     """The song is liked, and nothing else was done."""
-    return phone.differs("music", songs=swapped(phone.at_first("music")["songs"], values["index"], liked=True))
+    return phone.changed_only("music", songs=swapped(phone.at_first("music")["songs"], values["index"], liked=True))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
     """The song is the last of the playlist, and nothing else was done."""
     lists, at = phone.at_first("music")["playlists"], values["at"]
-    return phone.differs("music", playlists=swapped(lists, at, songs=with_item(lists[at]["songs"], values["index"])))
+    return phone.changed_only(
+        "music", playlists=swapped(lists, at, songs=with_item(lists[at]["songs"], values["index"]))
+    )
 
 
 def was_created(phone: Phone, values: Values) -> bool:
     """The playlist is there, and nothing else was done."""
     made = {"name": values["name"], "songs": ()}
-    return phone.differs("music", playlists=with_item(phone.at_first("music")["playlists"], made))
+    return phone.changed_only("music", playlists=with_item(phone.at_first("music")["playlists"], made))
 
 
 PLAY = Template(
@@ -315,7 +317,7 @@ PLAY = Template(
     ("Play {song}", "Start the song {song}", "Play the song {song} in Music"),
     one_of(lambda data, i: i != data["playing"]),
     through_song(tapping("Play")),
-    check=lambda phone, values: phone.differs("music", playing=values["index"]),
+    check=lambda phone, values: phone.changed_only("music", playing=values["index"]),
     absent=none_of,
 )
 LIKE = Template(
@@ -363,7 +365,7 @@ TIMER = Template(
         "options": tapping("Sleep timer"),
         "timer": tapping("{time}", "option"),
     },
-    check=lambda phone, values: phone.differs("music", timer=values["time"]),
+    check=lambda phone, values: phone.changed_only("music", timer=values["time"]),
 )
 
 PAGES = (songs, playlists, song, menu, choose, playlist, new, playing, options, timer)

@@ -225,7 +225,7 @@ def write(hands: Hands) -> Action | None:
 def was_written(phone: Phone, values: Values) -> bool:
     """The note is there, and nothing else was done."""
     new = {"title": values["title"], "text": values["text"], "items": (), "pinned": False}
-    return phone.differs("notes", notes=(new, *phone.at_first("notes")["notes"]))
+    return phone.changed_only("notes", notes=(new, *phone.at_first("notes")["notes"]))
 
 
 def became(**changes: Any) -> Check:
@@ -233,14 +233,14 @@ def became(**changes: Any) -> Check:
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}
-        return phone.differs("notes", notes=swapped(phone.at_first("notes")["notes"], values["index"], **new))
+        return phone.changed_only("notes", notes=swapped(phone.at_first("notes")["notes"], values["index"], **new))
 
     return check
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
     """The note is gone, and nothing else."""
-    return phone.differs("notes", notes=without(phone.at_first("notes")["notes"], values["index"]))
+    return phone.changed_only("notes", notes=without(phone.at_first("notes")["notes"], values["index"]))
 
 
 def was_ticked(phone: Phone, values: Values) -> bool:

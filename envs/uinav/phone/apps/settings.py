@@ -301,7 +301,7 @@ def give_password(hands: Hands) -> Action | None:
 
 def changed(phone: Phone, values: Values, **changes: Any) -> bool:
     """Whether these changed and nothing else, the theme included."""
-    return phone.dark == values["dark"] and phone.differs("settings", **changes)
+    return phone.dark == values["dark"] and phone.changed_only("settings", **changes)
 
 
 def was_turned(phone: Phone, values: Values) -> bool:

@@ -1,4 +1,4 @@
-"""From the options of UINav-v0 to a phone: which apps are on it, and which tasks are drawn."""
+"""Makes a phone from the options of UINav-v0: which apps are on it, and which tasks are drawn."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from perlhf.errors import UserError
 
 
 def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split: str) -> PhoneDevice:
-    """The phone.
+    """Makes the phone.
 
     Args:
         templates: names, joined by "+" or as a list; none takes all of the split: those that are held out are in the

@@ -397,18 +397,18 @@ def priced(rng: Random, phone: Phone) -> Values:
 
 def is_in_cart(phone: Phone, values: Values) -> bool:
     """The line is in the cart behind those that were, and nothing else was done."""
-    return phone.differs("shop", cart=with_item(phone.at_first("shop")["cart"], values["line"]))
+    return phone.changed_only("shop", cart=with_item(phone.at_first("shop")["cart"], values["line"]))
 
 
 def was_ordered(phone: Phone, values: Values) -> bool:
     """The line alone was ordered to the address, and nothing else was done."""
     orders = phone.at_first("shop")["orders"]
-    return phone.differs("shop", orders=with_item(orders, new_order(orders, (values["line"],), values)))
+    return phone.changed_only("shop", orders=with_item(orders, new_order(orders, (values["line"],), values)))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
     """The line is gone from the cart, and nothing else was done."""
-    return phone.differs("shop", cart=without(phone.at_first("shop")["cart"], values["index"]))
+    return phone.changed_only("shop", cart=without(phone.at_first("shop")["cart"], values["index"]))
 
 
 ADD = Template(

@@ -271,14 +271,14 @@ def open_updated(hands: Hands) -> Action | None:
 
 def has_changed(phone: Phone, values: Values, **changes: Any) -> bool:
     """Whether the app has changed so, and no other."""
-    return phone.differs("store", apps=swapped(phone.at_first("store")["apps"], values["index"], **changes))
+    return phone.changed_only("store", apps=swapped(phone.at_first("store")["apps"], values["index"], **changes))
 
 
 def is_updated_and_open(phone: Phone, values: Values) -> bool:
     """No app has an update left, nothing else was done, and the app is open."""
     wanted = tuple({**app, "update": False} for app in phone.at_first("store")["apps"])
     is_open = (phone.app, phone.page, phone.arg) == ("store", "running", values["index"])
-    return is_open and phone.differs("store", apps=wanted)
+    return is_open and phone.changed_only("store", apps=wanted)
 
 
 def on_tab(label: str) -> dict[str, Route]:

@@ -146,7 +146,7 @@ def _check_state(state: Any, where: str) -> None:
 
 
 def conversion_rates(content: Content[Trajectory]) -> dict[str, tuple[int, int]]:
-    """Of each task how many demonstrations were converted, and how many there were."""
+    """Counts for each task the demonstrations that were converted, and all."""
     converted = Counter(trajectory.source.partition("/")[2] for trajectory in content.records)
     lost = Counter(named(skipped.where)[0] for skipped in content.skipped)
     return {task: (converted[task], converted[task] + lost[task]) for task in sorted(converted | lost)}
