@@ -21,7 +21,7 @@ from envs.vqav2.task import VQAv2
 
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
-_MEASURED = 300  # questions
+MEASURED = 300  # questions
 
 
 class _Row(NamedTuple):
@@ -93,7 +93,7 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
     grey = np.full((task.image_size, task.image_size, 3), 128, np.uint8)
     found = {}
     for name, temperature, blind in (("sampled", 1.0, False), ("greedy", 0.0, False), ("greedy_blind", 0.0, True)):
-        turns = [task.turn(i) for i in range(_MEASURED)]
+        turns = [task.turn(i) for i in range(MEASURED)]
         prompts = [backbone.encode_prompt(turn.prompt, grey if blind else turn.image) for turn in turns]
         ids = generate(backbone.reference, prompts, 16, temperature, torch.Generator().manual_seed(0))
         golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]

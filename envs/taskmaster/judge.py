@@ -18,8 +18,6 @@ from envs.taskmaster.dialogs import Dialog, right_call
 from envs.taskmaster.tables import RAMBLES, THEATERS, VALUES
 from envs.taskmaster.turns import parse_turn
 
-SHARPNESS = 8.0
-LAPSE = 0.06
 LONGEST = 40  # words; longer answers lose in proportion
 
 _WORD = re.compile(r"\d+(?::\d+)?|[a-z]+(?:'[a-z]+)?")

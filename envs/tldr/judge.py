@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from envs.tldr.story import Story  # which itself needs the judge
 
 ENOUGH, TOO_LONG = 22, 45  # words
-_INVENTED, _MISTAKEN = 0.20, 0.15
+_INVENTED, _MISTAKEN = 0.20, 0.15  # what each thing costs that the story has not, or has of something else
 _TOKEN = re.compile(r"[a-z]+|[0-9]+|[.!?;$\n]")
 _BREAKS = frozenset(".!?;\n")
 _SIGNS = _BREAKS | {"$"}

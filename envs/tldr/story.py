@@ -20,7 +20,7 @@ from envs.tldr.judge import judge
 from envs.tldr.topics import DETAILS, NAMES, TOPICS, UNSEEN_TOPICS, Topic
 
 KINDS = tuple(DETAILS)
-_KIND_WEIGHTS = (0.4, 0.35, 0.25)
+_KIND_WEIGHTS = (0.4, 0.35, 0.25)  # how often a detail is of each kind
 
 
 class Story(NamedTuple):

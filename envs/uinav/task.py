@@ -29,7 +29,7 @@ from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
 from perlhf.errors import UserError, did_you_mean
 
-_MAX_STEPS = 20
+_MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 

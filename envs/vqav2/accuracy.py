@@ -28,7 +28,7 @@ ENOUGH = 3  # people of the same answer make it right
 _MARKS = ';/[]"{}()=+\\_-><@`,?!'  # not the apostrophe (girl's) and not the colon (2:50)
 _DIGITS_COMMA = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
-_MOST_PERIODS = 32
+_MOST_PERIODS = 32  # re.UNICODE, which the script hands to `re.sub` as the count
 _ARTICLES = frozenset(("a", "an", "the"))
 _NUMBERS = {"none": "0"} | {
     word: str(number) for number, word in enumerate("zero one two three four five six seven eight nine ten".split())

@@ -14,7 +14,7 @@ from perlhf.errors import UserError
 if TYPE_CHECKING:  # the task makes its feedback
     from envs.vqav2.task import VQAv2
 
-_SEED = 20150503
+_SEED = 20150503  # any; another makes other records than the bundled reward model learned from
 _TRIES = 100  # of two answers that differ in accuracy
 Answered = LabelledRecord | Record
 

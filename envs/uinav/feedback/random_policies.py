@@ -11,7 +11,7 @@ from envs.uinav.interface.screen import Screen
 RandomPolicy = Callable[[Screen, Goal, Sequence[str], np.random.Generator], Action]  # of the titles of apps, too
 
 _KINDS = ("click", "type", "scroll", "back", "home", "open_app", "wait", "long_press", "done", "infeasible")
-_WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)
+_WEIGHTS = (0.5, 0.15, 0.08, 0.06, 0.02, 0.04, 0.02, 0.03, 0.08, 0.02)  # most of what a phone needs is clicks
 
 
 def random_action(screen: Screen, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:

@@ -11,7 +11,10 @@ from envs.uinav.phone.app import HOME, app_of
 from envs.uinav.phone.oracle import plain
 from perlhf.errors import UserError
 
-MAX_ELEMENTS, MAX_VALUES = 16, 4
+MAX_ELEMENTS, MAX_VALUES = (
+    16,
+    4,
+)  # fixed sizes, as a small network wants; few goals have more values
 KINDS = (
     "click", "long_press", "type", "scroll up", "scroll down", "scroll left", "scroll right", "back", "home",
     "open_app", "wait", "done", "infeasible",

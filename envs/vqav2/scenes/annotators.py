@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from envs.vqav2.scenes.scene import Draw
 
-ANNOTATORS = 10
+ANNOTATORS = 10  # people asked, as in VQA v2.0
 AGREEING = 6  # at least so many say the truth
 SLIPS: Mapping[str, float] = {"yes/no": 0.06, "number": 0.16, "other": 0.22}  # the mean share of slips
 _BY_LEVEL = (0.7, 0.9, 1.1, 1.3)  # harder questions have more of them

@@ -21,7 +21,7 @@ _STEP, _FIRST = 21, 11  # of the grid's cells: from centre to centre, and the fi
 _JITTER = {"small": 3, "large": 1}  # units by which a thing may be off the centre of its cell
 _MARGIN = 2  # units between a thing and the border
 _BLOCK = 64  # random numbers asked for at a time
-FOLDS = 4
+FOLDS = 4  # of all combinations: two for training, so that half of them are never seen there
 _FOLDS_OF_SPLIT = {"test": (0,), "validation": (1,), "train": (2, 3)}
 
 Item = TypeVar("Item")

@@ -42,10 +42,10 @@ _FLAGS = {
     21: "scrollable",
     23: "visible",
 }
-_ID, _BOUNDS, _CHILDREN = 1, 2, 25
+_ID, _BOUNDS, _CHILDREN = 1, 2, 25  # of AndroidAccessibilityNodeInfo, beside the flags above
 _SIDES = {1: 0, 2: 1, 3: 2, 4: 3}  # of ProtoRect: left, top, right, bottom
 _LAYER, _TITLE, _KIND, _TREE = 4, 5, 6, 11  # of AndroidAccessibilityWindowInfo
-_APPLICATION = 1
+_APPLICATION = 1  # the kind of a window that is an app, and not a status bar or a keyboard
 
 
 def read_android_control(path: str | Path, screenshots: str | Path | None = None) -> Content[Trajectory]:
