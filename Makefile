@@ -16,7 +16,7 @@ install: .venv/installed
 
 # PPO on HH-v0 with the bundled backbone and reward model, then SFT beside the policy on held-out prompts.
 demo: install
-	$(BIN)/python -m agents.train_ppo --env HH-v0
+	$(BIN)/python -m agents.train_ppo HH-v0
 
 test: install
 	$(TEST) -n 2 --durations=15
@@ -34,29 +34,29 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# docs/map.md, every file with what it says of itself.
+.PHONY: map
+map: install
+	$(BIN)/python docs/make_map.py
+
 # Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
 # on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
 .PHONY: bench
 bench: install
 	$(BIN)/python -m benchmarks.performance $(BENCH)
 
-# Makes the shipped backbones and reward models again, from seeds: about four hours.
+# Makes the shipped backbones and reward models again, from seeds and by recipes/: about four hours.
 BACKBONES := tiny tiny-tldr tiny-shp tiny-taskmaster tiny-uinav tiny-vqav2
-MODELS := hh tldr shp taskmaster_coffee taskmaster_ticketing uinav vqav2
-REWARD := $(BIN)/python -m rewards.train_reward_model --pairs 8000 --policy-pairs 4000
+MODELS := hh=HH-v0 tldr=TLDR-v0 shp=SHP-v0 uinav=UINav-v0 vqav2=VQAv2-v0
+DOMAINS := coffee ticketing
+REWARD := $(BIN)/python -m rewards.train_reward_model
 
 models: install
-	for name in $(BACKBONES); do $(BIN)/python -m agents.pretrain --backbone $$name --overwrite || exit 1; done
-	rm -rf $(MODELS:%=rewards/bundled/%)
-	$(REWARD) --env HH-v0 --log-prob-weight 0 --output-dir rewards/bundled/hh
-	$(REWARD) --env TLDR-v0 --output-dir rewards/bundled/tldr
-	$(REWARD) --env SHP-v0 --output-dir rewards/bundled/shp
-	for domain in coffee ticketing; do $(REWARD) --env Taskmaster-v0 --env-options domain=$$domain \
-	  --log-prob-weight 0.3 --score-limit 3 --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
-	$(BIN)/python -m rewards.train_reward_model --env UINav-v0 --pairs 12000 --policy-pairs 24000 \
-	  --log-prob-weight 1 --learning-rate 3e-3 --score-limit 5 --output-dir rewards/bundled/uinav
-	$(BIN)/python -m rewards.train_reward_model --env VQAv2-v0 --pairs 16000 --policy-pairs 16000 \
-	  --log-prob-weight 1 --learning-rate 2e-3 --score-limit 5 --output-dir rewards/bundled/vqav2
+	for name in $(BACKBONES); do $(BIN)/python -m agents.pretrain $$name --overwrite || exit 1; done
+	for model in $(MODELS); do rm -rf rewards/bundled/$${model%=*}; \
+	  $(REWARD) $${model#*=} --output-dir rewards/bundled/$${model%=*} || exit 1; done
+	for domain in $(DOMAINS); do rm -rf rewards/bundled/taskmaster_$$domain; \
+	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

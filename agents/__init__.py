@@ -1,5 +1,6 @@
-"""How a policy learns: the LoRA policy, PPO, supervised fine-tuning."""
+"""Train policies: the LoRA policy, PPO, supervised fine-tuning."""
 
+import perlhf  # noqa: F401  # says first whose file is in the way, where one is
 from agents.policy import LoRAPolicy
 from agents.ppo import PPO
 from agents.vec_env import TaskVecEnv, make_vec_env

@@ -1,4 +1,4 @@
-"""What a training run does beside learning: a progress bar, checkpoints, and the logs."""
+"""Show progress, save checkpoints and write logs while a run learns."""
 
 import json
 import math
@@ -47,8 +47,8 @@ class ProgressBar(BaseCallback):
 class Checkpoints(BaseCallback):
     """Saves the whole state to RUN/checkpoints/step-N after every `every` updates, and at the end.
 
-    Saving happens at the start of a rollout: only there is nothing under way. What the run has cost so far, earlier
-    parts included, is in the state.
+    Saving happens at the start of a rollout: only there is nothing under way. What the run has cost so far, and how
+    many episodes it has ended, earlier parts included, is in the state.
     """
 
     def __init__(self, run: Path, every: int, keep: int = 2) -> None:
@@ -58,8 +58,12 @@ class Checkpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._clock, self._before = Stopwatch(), dict(self.model.cost)  # type: ignore[attr-defined]
+        # None in a run that began when episodes were not counted yet.
+        self._episodes = self._before.pop("episodes", None if self.num_timesteps else 0)
 
     def _on_step(self) -> bool:
+        if self._episodes is not None:
+            self._episodes += int(self.locals["dones"].sum())
         return True
 
     def _on_rollout_start(self) -> None:
@@ -72,7 +76,7 @@ class Checkpoints(BaseCallback):
 
     def _save(self) -> None:
         cost = {name: before + getattr(self._clock, name) for name, before in self._before.items()}
-        self.model.cost = cost  # type: ignore[attr-defined]
+        self.model.cost = {**cost, "episodes": self._episodes}  # type: ignore[attr-defined]
         folder = self._run / "checkpoints" / f"step-{self.num_timesteps}"
         self.model.save(folder)
         keep_newest(folder, self._keep)
@@ -94,7 +98,7 @@ class MetricsFile(KVWriter):
 
 
 def log_formats(text: str) -> list[str]:
-    """The names in "csv,tensorboard,stdout".
+    """Returns the names in "csv,tensorboard,stdout".
 
     Raises:
         UserError: a format that there is not, or one whose package is not installed.
@@ -123,7 +127,7 @@ def run_logger(run: Path, formats: str) -> Logger:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where there is no such file."""
+    """Returns the rows of metrics.jsonl; none where there is no such file."""
     path = run / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 

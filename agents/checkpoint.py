@@ -1,12 +1,10 @@
-"""Checkpoints: everything that decides how a run goes on, whole or not at all, in safetensors and JSON.
+"""Checkpoints: everything that decides how a run goes on, in safetensors and JSON, in a sealed folder.
 
-A checkpoint is a folder. It is written under another name beside its place: every file with fsync, the manifest with
-the sha256 of each file last, then the folder is renamed. So a folder with a checkpoint's name is complete, and a
-kill at any moment leaves the checkpoint before. Loading verifies every hash.
+`perlhf.sealed_folder` says how it is whole or not there at all, and how damage is noticed. What is written are the
+adapters as `Role.save` has them, their values again with the optimizer's and the generators' (state.safetensors), and
+the rest as JSON (state.json).
 """
 
-import hashlib
-import inspect
 import json
 import os
 import random
@@ -25,64 +23,71 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, Line
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
+from agents.hyperparameters import Hyperparameters, values_of
 from agents.vec_env import TaskVecEnv
-from backbones.loading import short_name
+from backbones.model.loading import short_name
 from backbones.role_files import read_provenance
 from backbones.roles import LoRASettings
+from envs.core import TaskVectorEnv
 from envs.spaces import Unicode
-from perlhf.errors import UserError
-from perlhf.run_folder import sync_folder, write_json
+from perlhf import sealed_folder
+from perlhf.errors import UserError, one_line
+from perlhf.run_folder import write_json
+from perlhf.sealed_folder import SealError
 
 if TYPE_CHECKING:
     from agents.ppo import PPO
 
 FORMAT = 2
-_MANIFEST = "manifest.json"
+_WHAT = "checkpoint"  # as messages call it
+_OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
+_NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
 
 
 class CheckpointError(UserError):
-    """A checkpoint that cannot be written, or that is not what was written."""
+    """A checkpoint that cannot be made, or that does not fit what it shall go on with."""
 
 
 # What is in it.
 
 
 def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
-    """Writes the whole state of `algorithm` to `folder`, replacing a checkpoint that is already there."""
-    _put_back(folder)
-    if folder.exists() and not (folder / _MANIFEST).exists():
-        raise CheckpointError(f"{folder} exists and is no checkpoint; give another path.")
-    tensors, state = get_state(algorithm)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_file(tensors, part / "state.safetensors")
-    write_json(part / "state.json", {**state, "arguments": constructor_arguments(algorithm)})
-    algorithm.policy.policy_role.save(part / "policy")
-    algorithm.policy.value_role.save(part / "value", {"offset": algorithm.policy.value_offset})
-    _seal(part)
-    _replace(part, folder)
+    """Writes the whole state of `algorithm` to `folder`, replacing a checkpoint that is already there.
+
+    Raises:
+        CheckpointError: a schedule or an env that cannot be written down.
+        SealError: `folder` is there and no checkpoint.
+    """
+    with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
+        tensors, state = get_state(algorithm)
+        save_file(tensors, part / "state.safetensors")
+        write_json(part / "state.json", {**state, "arguments": constructor_arguments(algorithm)})
+        algorithm.policy.policy_role.save(part / "policy")
+        algorithm.policy.value_role.save(part / "value", {"offset": algorithm.policy.value_offset})
 
 
-def _replace(part: Path, folder: Path) -> None:
-    """Gives a finished checkpoint its name; the one that had it stays beside it until then."""
-    old = _old(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(part, folder)
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+def find_checkpoint(path: str | Path) -> Path:
+    """Finds the folder that `save` wrote, with or without ".zip" at its end, as SB3 spells it.
 
-
-def _put_back(folder: Path) -> None:
-    """Gives its name back to a checkpoint whose replacement was cut short."""
-    if not folder.exists() and _old(folder).exists():
-        os.rename(_old(folder), folder)
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    Raises:
+        CheckpointError: there is none, or a file, as SB3's own algorithms write it.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise CheckpointError(f"expected the path of a checkpoint's folder, got {type(path).__name__}.")
+    given = Path(path)
+    spellings = [
+        given,
+        given.with_name(f"{given.name}.zip"),
+        *([given.with_suffix("")] if given.suffix == ".zip" else []),
+    ]
+    for folder in spellings:
+        sealed_folder.put_back(folder)
+        if folder.is_dir():
+            return folder
+    for file in spellings:
+        if file.exists():
+            raise CheckpointError(f"{file} is a file; agents.PPO saves folders, and reads no model of SB3's own PPO.")
+    raise CheckpointError(f"{given} holds no checkpoint: there is no such folder.")
 
 
 def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -95,7 +100,7 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors["rng.torch"] = torch.get_rng_state()
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
-        "n_updates": algorithm._n_updates,
+        "n_updates": algorithm.n_updates,
         "base_sha256": policy.backbone.hash,
         "kl_coef": algorithm.kl_coef,
         "initial_kl_coef": algorithm.initial_kl_coef,
@@ -111,21 +116,31 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
             "numpy": np.random.get_state(legacy=False),
         },
     }
-    if algorithm.env is not None and algorithm._last_obs is not None:
+    if algorithm.env is not None and algorithm.last_observation is not None:
         state["env"] = _env_state(algorithm.env)
     return tensors, json.loads(json.dumps(state, default=_plain))
 
 
-def set_state(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Puts back what `get_state` gave; the env too where the algorithm has one.
+def set_state(
+    algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any], with_episodes: bool = True
+) -> None:
+    """Puts back what `get_state` gave; the episodes under way too, where the algorithm has an env.
 
     A `kl_coef` other than the one that the saved run was given stands, and so do all other hyperparameters.
 
+    Args:
+        algorithm: made as the saved one was.
+        tensors, state: what `read_checkpoint` gives.
+        with_episodes: whether the episodes that were under way go on; else the next rollout begins new ones.
+
     Raises:
-        CheckpointError: another base, adapters of another shape, or another number of envs; nothing is changed.
+        CheckpointError: another base, adapters of another shape, or an env of another number or kind of episodes;
+            nothing is changed then.
     """
     policy = algorithm.policy
     _check_fit(algorithm, tensors, state)
+    env_state = state.get("env") if with_episodes and algorithm.env is not None else None
+    algorithm.last_observation = None if env_state is None else _restore_env(algorithm, env_state)
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             parameter.copy_(tensors[f"parameters.{name}"])
@@ -134,22 +149,19 @@ def set_state(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[st
     policy.evaluation_generator.set_state(tensors["rng.evaluation"])
     torch.set_rng_state(tensors["rng.torch"])
     policy.value_offset = state["value_offset"]
-    algorithm.num_timesteps, algorithm._n_updates = state["num_timesteps"], state["n_updates"]
+    algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
     if algorithm.initial_kl_coef == state["initial_kl_coef"]:
         algorithm.kl_coef = state["kl_coef"]
     algorithm.cost, algorithm.negative_kl_rollouts = dict(state["cost"]), state["negative_kl_rollouts"]
     vars(algorithm.score_scale).update(state["score_scale"])
     infos, successes = state["episodes"]
     infos = [{**info, "r": np.float32(info["r"])} for info in infos]  # as VecMonitor counts: means depend on it
-    window = algorithm._stats_window_size
+    window = algorithm.stats_window_size
     algorithm.ep_info_buffer, algorithm.ep_success_buffer = deque(infos, maxlen=window), deque(successes, maxlen=window)
     algorithm.order_generator.bit_generator.state = state["rng"]["order"]
     version, internal, gauss = state["rng"]["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(_numpy_state(state["rng"]["numpy"]))
-    if algorithm.env is not None and "env" in state:
-        algorithm._last_obs = _restore_env(algorithm.env, state["env"])
-        algorithm._last_episode_starts = np.ones(algorithm.env.num_envs, dtype=bool)
 
 
 def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -165,39 +177,32 @@ def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[s
         if saved is None or saved.shape != parameter.shape:
             got = "none" if saved is None else tuple(saved.shape)
             raise CheckpointError(f"the checkpoint has {got} for {name}, this policy {tuple(parameter.shape)}.")
-    n_envs = state["spaces"]["n_envs"]
-    if algorithm.env is not None and "env" in state and algorithm.env.num_envs != n_envs:
-        raise CheckpointError(f"the checkpoint is of {n_envs} envs side by side, got {algorithm.env.num_envs}.")
 
 
-def load_checkpoint(cls: "type[PPO]", folder: Path, env: Any, device: Any, changes: Mapping[str, Any]) -> "PPO":
-    """Makes an algorithm of class `cls` from a checkpoint; `changes` override the saved constructor arguments."""
-    tensors, state = read_checkpoint(folder)
+def saved_arguments(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the constructor's arguments of a checkpoint, but for the env and the device."""
     arguments = {name: _schedule_from_json(value) for name, value in state["arguments"].items()}
-    arguments |= {"n_envs": state["spaces"]["n_envs"], **changes}
-    algorithm = cls(env=env, device=device, _init_setup_model=False, **arguments)
-    if env is None:
-        algorithm.observation_space, algorithm.action_space = _spaces_from_json(state["spaces"])
-        algorithm.n_envs = state["spaces"]["n_envs"]
-    algorithm.value_settings = _value_settings(folder)
-    algorithm._setup_model()
-    set_state(algorithm, tensors, state)
-    algorithm.kl_coef = changes.get("kl_coef", algorithm.kl_coef)
-    return algorithm
+    return arguments | {"n_envs": state["spaces"]["n_envs"]}
 
 
-def _value_settings(folder: Path) -> LoRASettings | None:
-    """Those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
+def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
+    """Returns the observation space and the action space of a checkpoint, and how many envs it had."""
+    sizes = state["spaces"]
+    observation: dict[str, spaces.Space[Any]] = {"prompt": Unicode(sizes["prompt"])}
+    if sizes["image"] is not None:
+        observation["image"] = spaces.Box(0, 255, tuple(sizes["image"]), np.uint8)
+    return spaces.Dict(observation), Unicode(sizes["response"]), sizes["n_envs"]
+
+
+def saved_value_settings(folder: Path) -> LoRASettings | None:
+    """Returns those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
     lora = read_provenance(folder / "value")["lora"]
     return None if lora is None else LoRASettings(**lora)
 
 
 def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
-    """The constructor's arguments as JSON, but for the env and the device."""
-    names = set(inspect.signature(type(algorithm).__init__).parameters)
-    names -= {"self", "policy", "env", "n_envs", "device", "stats_window_size", "_init_setup_model"}
-    arguments = {name: getattr(algorithm, name) for name in sorted(names)}
-    arguments["stats_window_size"] = algorithm._stats_window_size
+    """Returns the constructor's arguments as JSON, but for the env and the device."""
+    arguments = values_of(Hyperparameters, algorithm) | {name: getattr(algorithm, name) for name in _OTHER_ARGUMENTS}
     arguments["kl_coef"] = algorithm.initial_kl_coef
     if algorithm.policy_kwargs.get("backbone", "tiny") == "tiny":  # which one that is, the env said
         backbone = short_name(algorithm.policy.backbone.path)
@@ -235,13 +240,6 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
     }
 
 
-def _spaces_from_json(lengths: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode]:
-    observation: dict[str, spaces.Space[Any]] = {"prompt": Unicode(lengths["prompt"])}
-    if lengths["image"] is not None:
-        observation["image"] = spaces.Box(0, 255, tuple(lengths["image"]), np.uint8)
-    return spaces.Dict(observation), Unicode(lengths["response"])
-
-
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimizer.state_dict()["state"]
     return {f"optimizer.{i}.{key}": value.cpu() for i, slots in state.items() for key, value in slots.items()}
@@ -266,11 +264,27 @@ def _env_state(env: Any) -> dict[str, Any]:
     return state
 
 
-def _restore_env(env: Any, state: Mapping[str, Any]) -> Any:
+def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
+    """Puts the episodes back that were under way; returns the observations."""
+    env = algorithm.env
+    assert env is not None
+    saved, number = state["task"], len(state["task"]["states"])
+    if env.num_envs != number:
+        raise CheckpointError(f"the checkpoint is of {number} envs side by side, got {env.num_envs}.{_NEW_EPISODES}")
+    task_env: TaskVectorEnv = env.unwrapped.task_env  # type: ignore[attr-defined]
+    task = task_env.task
+    try:
+        for value in saved["states"]:  # seen to be sound before the env is touched
+            task.observe(task.state_from_json(value))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"the episodes under way in the checkpoint do not fit this env of task {type(task).__name__} "
+            f"({one_line(error)}): another task, split or data.{_NEW_EPISODES}"
+        ) from None
     if isinstance(env, VecMonitor):
         env.episode_returns = np.array(state["returns"], dtype=np.float32)
         env.episode_lengths = np.array(state["lengths"], dtype=np.int32)
-    return env.unwrapped.task_env.set_state(state["task"])
+    return task_env.set_state(saved)
 
 
 def _plain(value: Any) -> Any:
@@ -288,55 +302,28 @@ def _numpy_state(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**state, "state": {**inner, "key": key}}
 
 
-# Folders, manifests, hashes.
-
-
-def _seal(folder: Path) -> None:
-    """Makes every file durable and writes the manifest last."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    for path in files:
-        _sync_file(path)
-    for inner in {p.parent for p in files}:
-        sync_folder(inner)
-    hashes = {str(p.relative_to(folder)): _sha256(p) for p in files}
-    write_json(folder / _MANIFEST, {"format": FORMAT, "files": hashes})
+# Folders of checkpoints.
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON of a checkpoint, after verifying all its files.
+    """Returns the tensors and the JSON of a checkpoint, after verifying all its files.
 
     Raises:
-        CheckpointError: no checkpoint there, another format, or a file that is missing or altered; it is named.
+        SealError: no checkpoint there, another format, or a file that is missing or altered; it is named.
     """
-    _put_back(folder)
+    sealed_folder.put_back(folder)
     verify(folder)
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     return load_file(folder / "state.safetensors"), state
 
 
 def verify(folder: Path) -> None:
-    """Checks every file of a checkpoint against the manifest.
-
-    Raises:
-        CheckpointError: as `read_checkpoint`.
-    """
-    path = folder / _MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        files, version = manifest["files"], manifest["format"]
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no checkpoint (no {_MANIFEST}).") from None
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} is damaged; take an earlier checkpoint.") from None
-    if version != FORMAT:
-        raise CheckpointError(f"{folder} is a checkpoint of format {version}; this version reads format {FORMAT}.")
-    for name, digest in files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != digest:
-            raise CheckpointError(f"{folder / name} is missing or altered; take an earlier checkpoint.")
+    """Checks every file of a checkpoint; raises as `read_checkpoint`."""
+    sealed_folder.verify(folder, FORMAT, _WHAT)
 
 
 def checkpoints_of(run: Path) -> list[Path]:
-    """The checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
+    """Returns the checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
     found = [p for p in (run / "checkpoints").glob("step-*") if p.is_dir() and re.fullmatch(r"step-\d+", p.name)]
     return sorted(found, key=_step, reverse=True)
 
@@ -346,22 +333,22 @@ def _step(folder: Path) -> int:
 
 
 def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies (None if there is none), and what was wrong with newer ones."""
+    """Returns the newest checkpoint that verifies (None if there is none), and what was wrong with newer ones."""
     problems: list[str] = []
     for folder in checkpoints_of(run):
         try:
             verify(folder)
             return folder, problems
-        except CheckpointError as error:
+        except SealError as error:
             problems.append(str(error))
     return None, problems
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a checkpoint verifies."""
+    """Returns whether a checkpoint verifies."""
     try:
         verify(folder)
-    except CheckpointError:
+    except SealError:
         return False
     return True
 
@@ -379,7 +366,7 @@ def keep_newest(saved: Path, count: int) -> None:
     """Deletes the checkpoints that are older than the newest `count` sound ones, `saved` being the first of these.
 
     Raises:
-        CheckpointError: `saved` is not sound; nothing is deleted.
+        SealError: `saved` is not sound; nothing is deleted.
     """
     verify(saved)
     kept = 1
@@ -389,16 +376,3 @@ def keep_newest(saved: Path, count: int) -> None:
                 shutil.rmtree(folder)
             elif is_sound(folder):
                 kept += 1
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

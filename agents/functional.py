@@ -42,7 +42,7 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> T
 
 
 class Carry(NamedTuple):
-    """What GAE hands from the row after to the row before in the same episode."""
+    """Carry value and advantage from the row after to the row before in the same episode."""
 
     value: Tensor  # (B,) value of the first state of the row after
     advantage: Tensor  # (B,) advantage of its first token
@@ -117,13 +117,15 @@ def approx_kl(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor) -> Tensor:
 
 
 def adapt_kl_coef(kl_coef: float, kl: float, target: float, episodes: int, horizon: int) -> float:
-    """The KL coefficient after `episodes` episodes whose mean KL per response was `kl` (arXiv 1909.08593, 2.2)."""
+    """Returns the KL coefficient after `episodes` episodes of mean KL `kl` per response (arXiv 1909.08593, 2.2)."""
     error = min(max(kl / target - 1.0, -0.2), 0.2)
     return kl_coef * (1.0 + error * episodes / horizon)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary."""
+    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary, or are none."""
     returns, values = returns[mask], values[mask]
+    if len(returns) == 0:
+        return float("nan")
     variance = returns.var(unbiased=False)
     return float(1 - (returns - values).var(unbiased=False) / variance) if variance > 0 else float("nan")

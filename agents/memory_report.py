@@ -1,59 +1,42 @@
 """`--memory-report`: what a run will hold by role, before anything is loaded, and what it did hold."""
 
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
 
+from agents.hyperparameters import PolicySettings
 from agents.policy import LoRAPolicy
 from backbones.backbone import MAX_PROMPT_TOKENS
 from backbones.generate import ROWS
-from backbones.loading import top_layers
-from backbones.memory import Adapters, Held, MemoryPlan, Shape, plan_memory, skeleton
-from backbones.precision import Precision
+from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
+from backbones.model.anatomy import base_weights, top_layers
 from backbones.roles import LoRASettings, Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
 
 
-class Choices(Protocol):
-    """The options of agents.train_ppo that memory depends on."""
-
-    n_envs: int
-    micro_batch_size: int
-    max_new_tokens: int
-    lora_rank: int
-    lora_vision: bool
-    lora_layers: str
-    value_adapter: Literal["own", "shared"]
-    precision: Precision
-    value_rank: int
-    full: bool
-    reward: str
-
-
-def plan_of(options: Choices, backbone: str) -> MemoryPlan:
-    """What a run will hold at most, with prompts as long as they may be.
+def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward: str, backbone: str) -> MemoryPlan:
+    """Returns what a run will hold at most, with prompts as long as they may be.
 
     A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
     """
-    rows = min(ROWS, options.n_envs)
-    shape = Shape(MAX_PROMPT_TOKENS, options.max_new_tokens, rows, options.micro_batch_size)
-    layers = top_layers(options.lora_layers, skeleton(backbone))
+    rows = min(ROWS, n_envs)
+    shape = Shape(MAX_PROMPT_TOKENS, settings.max_new_tokens, rows, micro_batch_size)
+    layers = top_layers(settings.lora_layers, skeleton(backbone))
     policy, value = (
-        LoRASettings(rank, vision=options.lora_vision, layers=layers)
-        for rank in (options.lora_rank, options.value_rank)
+        LoRASettings(rank, vision=settings.lora_vision, layers=layers)
+        for rank in (settings.lora_rank, settings.value_rank)
     )
-    reward = None if options.reward == "gold" else value
-    if options.full:
-        return plan_memory(backbone, Adapters(None, None, reward), shape)
-    adapters = Adapters(policy, value, reward, options.value_adapter == "shared")
-    return plan_memory(backbone, adapters, shape, options.precision)
+    reward_adapter = None if reward == "gold" else value
+    if settings.full:
+        return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
+    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")
+    return plan_memory(backbone, adapters, shape, settings.precision)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
-    """What the roles hold now, the gradients and moments of their last update included."""
-    base = sum(parameter.nbytes for parameter in policy.backbone.model.parameters())
-    base -= sum(p.nbytes for role in policy.backbone.lora_roles for p in role.body_parameters().values())
+    """Returns what the roles hold now, the gradients and moments of their last update included."""
+    base = sum(weight.nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
     for role in (policy.policy_role, policy.value_role):
         roles[role.name] = _held(role, policy.optimizer)
@@ -70,12 +53,12 @@ def _held(role: Role, optimizer: torch.optim.Optimizer) -> Held:
 
 
 def describe_plan(plan: MemoryPlan) -> str:
-    """The plan as a table for the terminal, in MB."""
+    """Returns the plan as a table for the terminal, in MB."""
     lines = [f"{'planned, MB':12} {'weights':>9} {'gradients':>9} {'Adam':>9}"]
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
     lines.append(
-        f"while sampling: keys and values {_mb(plan.cache):.0f}, folded weights {_mb(plan.folded):.0f}; "
+        f"while sampling: keys and values {_mb(plan.cache):.0f}, merged weights {_mb(plan.merged):.0f}; "
         f"while training: activations {_mb(plan.activations):.0f}"
     )
     share = plan.total / plan.four_models
@@ -91,7 +74,7 @@ def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> 
     return {
         "planned": {name: held._asdict() for name, held in plan.roles.items()},
         "planned_cache": plan.cache,
-        "planned_folded": plan.folded,
+        "planned_merged": plan.merged,
         "planned_activations": plan.activations,
         "planned_total": plan.total,
         "planned_four_models": plan.four_models,

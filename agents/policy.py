@@ -1,7 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,23 +11,25 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.functional import entropy
+from agents.hyperparameters import PolicySettings, from_keywords
 from backbones.backbone import Backbone
-from backbones.forward import (
-    TokenBatch,
-    chosen,
-    response_logits,
-    response_logits_and_states,
-    response_states,
-)
+from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
 from backbones.full_role import FullRole
 from backbones.generate import generate
-from backbones.loading import top_layers
-from backbones.precision import Precision
+from backbones.model.anatomy import top_layers
+from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]
 Tokens = Sequence[Sequence[int]]
+
+
+class Outputs(NamedTuple):
+    """What a forward of the policy, of the value function or of both gives, (B, T) each."""
+
+    spoken: tuple[Tensor, Tensor] | None  # log p of the response tokens, and the entropy at each of them
+    values: Tensor | None
 
 
 class LoRAPolicy(BasePolicy):
@@ -36,20 +38,14 @@ class LoRAPolicy(BasePolicy):
     Args:
         observation_space, action_space: the env's.
         lr_schedule: learning rate by the share of training that is left.
-        backbone: "tiny", a folder or a hub id.
-        lora_rank, lora_alpha: of the policy's adapter on q, k, v, o; alpha is twice the rank by default.
-        lora_vision: adapters on the vision tower's projections too.
-        lora_layers: which have adapters: "all", "half" or "quarter" (of them, at the top), or how many at the top.
-        value_adapter: "own", or "shared" for a value head on the policy's own hidden states, which starts at 0.
-        value_rank: of a value adapter of its own; the rank of the reward adapter where it starts from one.
-        full: train all weights of policy and value, on copies of their own, instead of adapters.
-        max_new_tokens: where a response is cut.
-        temperature: of sampling, and of every log-probability in training.
         seed: of the adapters and of sampling.
         device: where the backbone lives.
-        precision: of the backbone's weights, see `backbones.precision`.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
+        settings: the fields of `agents.hyperparameters.PolicySettings`: backbone, adapters, sampling.
+
+    Raises:
+        UserError: a setting that there is not, or one out of its bounds.
     """
 
     def __init__(
@@ -58,34 +54,26 @@ class LoRAPolicy(BasePolicy):
         action_space: spaces.Space,
         lr_schedule: Schedule,
         *,
-        backbone: str = "tiny",
-        lora_rank: int = 8,
-        lora_alpha: float | None = None,
-        lora_vision: bool = False,
-        lora_layers: str = "all",
-        value_adapter: Literal["own", "shared"] = "own",
-        value_rank: int = 4,
-        full: bool = False,
-        max_new_tokens: int = 64,
-        temperature: float = 1.0,
         seed: int = 0,
         device: str | torch.device = "cpu",
-        precision: Precision = "fp32",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
-        self.backbone = Backbone.load(backbone, device, precision)
-        self.max_new_tokens = min(max_new_tokens, self.backbone.max_response_tokens)
-        self.temperature = temperature
-        layers = top_layers(lora_layers, self.backbone.model)
-        settings = None if full else LoRASettings(lora_rank, lora_alpha, vision=lora_vision, layers=layers)
-        self.policy_role = self.backbone.add_role("policy", settings, seed=seed)
+        own = ("seed", "device", "value_start", "value_settings")
+        s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
+        self.backbone = Backbone.load(s.backbone, device, s.precision)
+        self.max_new_tokens = min(s.max_new_tokens, self.backbone.max_response_tokens)
+        self.temperature = s.temperature
+        where: dict[str, Any] = {"vision": s.lora_vision, "layers": top_layers(s.lora_layers, self.backbone.model)}
+        adapter = None if s.full else LoRASettings(s.lora_rank, s.lora_alpha, **where)
+        self.policy_role = self.backbone.add_role("policy", adapter, seed=seed)
         if value_settings is not None:
             value_start = None
-        adapter = None if full else value_settings or LoRASettings(value_rank, vision=lora_vision, layers=layers)
+        adapter = None if s.full else value_settings or LoRASettings(s.value_rank, **where)
         self.value_role: Role
-        if value_adapter == "shared":
+        if s.value_adapter == "shared":
             self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0
         else:
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
@@ -99,7 +87,7 @@ class LoRAPolicy(BasePolicy):
     def _make_value_role(
         self, adapter: LoRASettings | None, start: RewardModel | None, seed: int
     ) -> tuple[Role, float]:
-        """A value role that begins as the reward model where there is one of its kind on this backbone.
+        """Makes a value role that begins as the reward model where there is one of its kind on this backbone.
 
         What the reward model takes off every score (its centre) is the offset. The start is a good guess, not the
         score: V reads the state before each token, the end token too, and the reward model the state after the end
@@ -111,7 +99,7 @@ class LoRAPolicy(BasePolicy):
             and start.role.backbone is self.backbone
             and isinstance(start.role, FullRole) == full
             and start.log_prob_weight == 0  # else the head is not the whole score
-            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else the trunk would not be one for both
+            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else frozen states would not be both's
         )
         if not usable or start is None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
@@ -153,7 +141,7 @@ class LoRAPolicy(BasePolicy):
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
         with self.policy_role.active() as model:
             logits = response_logits(model, batch, self.temperature)
-        return _said(logits, batch, with_entropy)
+        return _log_probs_and_entropy(logits, batch, with_entropy)
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
@@ -161,13 +149,27 @@ class LoRAPolicy(BasePolicy):
             return self._read_values(response_states(model, batch))
 
     def log_probs_and_values(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """The same and what V expects, (B, T); in one forward where they share their states."""
+        """Returns the same and what V expects, (B, T); in one forward where they share their states."""
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:
             logits, states = response_logits_and_states(model, batch, self.temperature)
             values = self._read_values(states)
-        return *_said(logits, batch, with_entropy), values
+        return *_log_probs_and_entropy(logits, batch, with_entropy), values
+
+    @property
+    def trained_roles(self) -> list[Role]:
+        """The roles that an update goes through: policy and value, or one where V reads the policy's states."""
+        return [self.value_role] if self.shares_states else [self.policy_role, self.value_role]
+
+    def outputs(self, role: Role, batch: TokenBatch, with_entropy: bool = True) -> Outputs:
+        """Returns what one of `trained_roles` gives for a batch, in one forward."""
+        if self.shares_states:
+            log_probs, entropies, values = self.log_probs_and_values(batch, with_entropy)
+            return Outputs((log_probs, entropies), values)
+        if role is self.policy_role:
+            return Outputs(self.log_probs_and_entropy(batch, with_entropy), None)
+        return Outputs(None, self.values(batch))
 
     def _read_values(self, states: Tensor) -> Tensor:
         assert self.value_role.head is not None
@@ -209,7 +211,7 @@ class LoRAPolicy(BasePolicy):
         self.training = mode
 
 
-def _said(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
+def _log_probs_and_entropy(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
     """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
     of_all = logits.log_softmax(-1)
     log_probs = chosen(of_all, batch.response_ids)
@@ -217,5 +219,5 @@ def _said(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor
 
 
 def _registered(role: Role) -> nn.ParameterDict:
-    """The role's parameters where torch finds them; the frozen backbone stays out of the module."""
+    """Returns the role's parameters where torch finds them; the frozen backbone stays out of the module."""
     return nn.ParameterDict({name.replace(".", "|"): p for name, p in role.parameters().items()})

@@ -4,11 +4,14 @@
     PPO("LoRAPolicy", "HH-v0").learn(4096, progress_bar=True)
 
 SB3 keeps the learn loop, callbacks, logger and episode statistics. What is replaced: how a rollout is collected
-(`agents.rollout`), the loss (`agents.functional`), and saving (`agents.checkpoint`: safetensors and JSON, no pickle).
+(`PPO.collect_rollouts`, `agents.rollout`), the update (`PPO.train`, `agents.functional`), and saving
+(`agents.checkpoint`: safetensors and JSON, no pickle). `examples/ppo_in_one_file.py` does the same straight down.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import asdict, replace
+from inspect import signature
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,53 +23,70 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
-from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.utils import FloatSchedule, get_system_info
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
 from tqdm import tqdm
 
 from agents import functional as F
 from agents import preflight
-from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.policy import LoRAPolicy
+from agents.checkpoint import (
+    find_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    saved_arguments,
+    saved_spaces,
+    saved_value_settings,
+    set_state,
+)
+from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
+from agents.policy import LoRAPolicy, Observation
 from agents.rollout import Rollout, ScoreSettings, Step, score_rollout
+from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, update_figures
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, like_lengths
-from backbones.loading import hash_base
-from backbones.roles import LoRASettings, Role
+from backbones.roles import LoRASettings
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
 
 LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.learning_rate`
-Loss = tuple[Tensor, dict[str, float]]  # summed over tokens, and figures to log, summed alike
-LossOf = Callable[[Rollout, Tensor, list[int], TokenBatch], Loss]
 _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
 
 
 class PPO(OnPolicyAlgorithm):
     """PPO with a value adapter, a per-token KL penalty to the SFT policy, and the score on the last token.
 
+    Callbacks are SB3's. A callback may
+
+    - stop the run (`on_step` returns False), save the model, evaluate it on an env of its own, log with `self.logger`;
+    - read `self.model` (`policy`, `num_timesteps`, and at `on_rollout_end`, before the update, `rollout`) and in
+      `self.locals` the `actions`, `rewards`, `dones` and `infos` of a step;
+    - set attributes that are hyperparameters, which count from then on; but the learning rate is `lr_schedule` by now.
+
+    It finds no `values` and `log_probs` in `self.locals`, since responses are scored when the rollout is whole, and
+    `rollout_buffer` is None. It may not step or reset `training_env`, whose episodes are under way, nor change adapters
+    between `on_rollout_start` and `on_rollout_end`. A row of the log is written after the update, not before it, and
+    global random states are neither seeded nor used.
+
     Args:
         policy: "LoRAPolicy".
         env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
         learning_rate: of Adam, a number or a schedule; None takes `Backbone.learning_rate` of `LEARNING_RATE`.
         n_envs: episodes side by side, where `env` is an id or a single env.
-        n_steps: turns per env in a rollout.
-        batch_size: turns in an optimizer step.
-        n_epochs: passes over a rollout.
-        gamma, gae_lambda: of GAE, per response token.
-        clip_range, clip_range_vf: of the ratio; of the value (None for no clipping).
-        ent_coef, vf_coef, max_grad_norm, target_kl: as in SB3's PPO.
-        kl_coef: of the KL penalty in the reward.
-        kl_target: nats per response to steer `kl_coef` to; None keeps it fixed.
-        kl_horizon: episodes over which it is steered.
-        missing_eos_penalty: taken off the score of a response that was cut before it ended.
-        normalize_scores: divide scores by their running standard deviation.
-        micro_batch_size: turns in one forward of training; changes memory, not results.
         seed: of the adapters, the samples and the episodes; two seeds share no episodes.
-        stats_window_size, tensorboard_log, policy_kwargs, verbose, device: as in SB3's PPO.
+        policy_kwargs: the fields of `agents.hyperparameters.PolicySettings`.
+        stats_window_size, tensorboard_log, verbose, device: as in SB3's PPO.
+        hyperparameters: the other fields of `agents.hyperparameters.Hyperparameters`, which says what each does;
+            `clip_range` may be a schedule too. Each is an attribute of the model by its name.
+
+    Attributes:
+        rollout: the last one.
+        preflight_checks: what the run found out about itself before and after its first update.
+        score_scale: the running scale of scores, with `normalize_scores`.
+        cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
+
+    Raises:
+        UserError: an argument that there is not, or a value out of its bounds.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LoRAPolicy": LoRAPolicy}
@@ -78,23 +98,7 @@ class PPO(OnPolicyAlgorithm):
         env: str | gym.Env | gym.vector.VectorEnv | VecEnv | None = None,
         learning_rate: float | Schedule | None = None,
         n_envs: int = 64,
-        n_steps: int = 1,
-        batch_size: int = 16,
-        n_epochs: int = 1,
-        gamma: float = 1.0,
-        gae_lambda: float = 0.95,
-        clip_range: float | Schedule = 0.2,
-        clip_range_vf: float | None = 0.2,
-        ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
-        max_grad_norm: float = 1.0,
-        target_kl: float | None = None,
-        kl_coef: float = 0.1,
-        kl_target: float | None = None,
-        kl_horizon: int = 10_000,
-        missing_eos_penalty: float = 1.0,
-        normalize_scores: bool = False,
-        micro_batch_size: int = 16,
+        *,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -102,17 +106,20 @@ class PPO(OnPolicyAlgorithm):
         seed: int | None = None,
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
+        **hyperparameters: Any,
     ) -> None:
+        others = signature(PPO).parameters.keys() - {"hyperparameters", "_init_setup_model"}
+        h = from_keywords(Hyperparameters, {"learning_rate": learning_rate, **hyperparameters}, "PPO", others)
         super().__init__(
             policy,  # type: ignore[arg-type]
             None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
             learning_rate,  # type: ignore[arg-type]
-            n_steps,
-            gamma,
-            gae_lambda,
-            ent_coef,
-            vf_coef,
-            max_grad_norm,
+            h.n_steps,
+            h.gamma,
+            h.gae_lambda,
+            h.ent_coef,
+            h.vf_coef,
+            h.max_grad_norm,
             use_sde=False,
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
@@ -124,14 +131,13 @@ class PPO(OnPolicyAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
-        self.batch_size, self.n_epochs, self.micro_batch_size = batch_size, n_epochs, micro_batch_size
-        self.clip_range, self.clip_range_vf, self.target_kl = clip_range, clip_range_vf, target_kl
-        self.kl_coef, self.kl_target, self.kl_horizon = kl_coef, kl_target, kl_horizon
-        self.initial_kl_coef = kl_coef
-        self.missing_eos_penalty, self.normalize_scores = missing_eos_penalty, normalize_scores
+        for name, value in vars(h).items():
+            setattr(self, name, value)
+        self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
+        self.stats_window_size = stats_window_size
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
-        self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}  # of learning so far; agents.callbacks.Checkpoints counts
+        self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
         self.rollout: Rollout | None = None
@@ -139,196 +145,144 @@ class PPO(OnPolicyAlgorithm):
         if _init_setup_model:
             self._setup_model()
 
-    @staticmethod
-    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        # SB3's own would transpose images and wrap text in arrays.
-        return make_vec_env(env)
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """The hyperparameters as they stand now: a callback may have changed the attributes of these names."""
+        return Hyperparameters(**values_of(Hyperparameters, self))
 
-    def set_random_seed(self, seed: int | None = None) -> None:
-        # SB3 seeds the global generators here; ours are our own, and those of others are left alone.
-        if seed is not None and self.env is not None:
-            self.env.seed(_EPISODES_APART * seed)
+    @property
+    def score_settings(self) -> ScoreSettings:
+        """How the next rollout is scored."""
+        h = self.hyperparameters
+        scale = self.score_scale.std if h.normalize_scores else 1.0
+        return ScoreSettings(h.kl_coef, h.missing_eos_penalty, h.gamma, h.gae_lambda, scale)
 
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
-        start = None
-        settings = {"seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
-        if self.env is not None:
-            if settings.get("backbone", "tiny") == "tiny":
-                settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
-            # Loaded before the env's reward model is, and held till then: that one finds this copy by its weights.
-            found = (settings["backbone"], settings["device"], settings.get("precision", "fp32"))
-            backbone = Backbone.load(*found)  # noqa: F841
-            start = learned_model(self.env.get_attr("reward_function")[0])
+        settings = {**asdict(PolicySettings()), "seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
+        if self.env is not None and settings["backbone"] == "tiny":
+            settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
+        # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
+        backbone = Backbone.load(settings["backbone"], settings["device"], settings["precision"])
+        start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, schedule, value_start=start,
             value_settings=self.value_settings, **settings,
         )  # fmt: skip
         if self.learning_rate is None:
-            self.learning_rate = self.policy.backbone.learning_rate(None, LEARNING_RATE, bool(settings.get("full")))
+            self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()
-        self.clip_range = FloatSchedule(self.clip_range)
         self.order_generator = np.random.default_rng(self.seed or 0)
-        self.rollout_buffer = None  # type: ignore[assignment]
-
-    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
-        super()._update_current_progress_remaining(num_timesteps - self.n_envs * self.n_steps, total_timesteps)
+        self.rollout_buffer = None  # type: ignore[assignment]  # `rollout` is in its place
 
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
-        try:
+        with self.policy.backbone.frozen_states.kept(self.policy.frozen_layers):
             return super().learn(*args, **kwargs)
-        finally:
-            self.policy.backbone.trunk.close()
 
     # 1. Collect: sample responses, step the env, score what was said.
 
     def collect_rollouts(  # type: ignore[override]
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int
     ) -> bool:
-        self.policy.set_training_mode(False)
-        self.policy.backbone.trunk.open(self.policy.frozen_layers)  # closed after the updates on this rollout
+        """Plays `n_rollout_steps` turns of each env and leaves them in `self.rollout`; False where a callback stops."""
+        policy = self.policy
+        policy.set_training_mode(False)
+        policy.backbone.frozen_states.open(policy.frozen_layers)  # forgets the tokens of the rollout before
         callback.on_rollout_start()
         steps: list[Step] = []
         golds: list[float] = []
         for _ in range(n_rollout_steps):
-            prompts = self.policy.encode(self._last_obs)  # type: ignore[arg-type]
-            responses = self.policy.sample(prompts)
-            actions = [self.policy.backbone.decode(row) for row in responses]
-            observation, scores, dones, infos = env.step(actions)  # type: ignore[arg-type]
+            assert self.last_observation is not None
+            prompts = policy.encode(self.last_observation)  # token ids of the states s_t
+            responses = policy.sample(prompts)  # a_t ~ pi_old, token by token
+            actions = [policy.backbone.decode(row) for row in responses]
+            self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
             self.num_timesteps += env.num_envs
-            self._last_obs = observation  # type: ignore[assignment]
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
             failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
-            steps.append(Step(prompts, responses, scores, dones, cut, failed))
+            steps.append(Step(prompts, responses, rewards, dones, cut, failed))
             golds += [info["gold"] for info in infos if "gold" in info]
-        if self.normalize_scores:
-            self.score_scale.update(_sound_scores(steps))
-        self.rollout = score_rollout(self.policy, steps, self._last_obs, self.score_settings)  # type: ignore[arg-type]
+        if self.hyperparameters.normalize_scores:
+            self.score_scale.update(sound_scores(steps))
+        self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings)  # type: ignore[arg-type]
         self._log_rollout(self.rollout, steps, golds)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
-    @property
-    def score_settings(self) -> ScoreSettings:
-        """How the next rollout is scored."""
-        scale = self.score_scale.std if self.normalize_scores else 1.0
-        return ScoreSettings(self.kl_coef, self.missing_eos_penalty, self.gamma, self.gae_lambda, scale)
-
-    # 2. Train: clipped policy and value losses over minibatches of the rollout.
+    # 2. Update: clipped policy and value losses over minibatches of the rollout.
 
     def train(self) -> None:
-        rollout = self.rollout
+        """Updates policy and value on the rollout: `n_epochs` times over its turns, `batch_size` turns a step.
+
+        A step minimises the mean over its response tokens t of (arXiv 1707.06347, eq. 9, with the sign turned)
+
+            -min(r_t A_t, clip(r_t, 1 - eps, 1 + eps) A_t)  +  c1/2 max((V_t - R_t)^2, (V_t^clip - R_t)^2)  -  c2 S_t
+
+        with the ratio r_t of the new policy's probability to the old one's, the advantage A_t, the return R_t, the
+        value V_t and the entropy S_t; eps is `clip_range`, c1 `vf_coef`, c2 `ent_coef`.
+        """
+        policy, rollout, h = self.policy, self.rollout, self.hyperparameters
         assert rollout is not None
-        first = not self.preflight_checks
-        if first:
-            fresh = self._n_updates == 0
-            self._check(preflight.before_update(self.policy, rollout, self.score_settings, fresh))
-            weights = [p.detach().clone() for p in self.policy.parameters()]
-            base = hash_base(self.policy.backbone.model)
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
-        advantages = F.normalize(rollout.advantages, rollout.response_mask)
+        first_update = not self.preflight_checks
+        if first_update:
+            self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
+            before = preflight.snapshot(policy)
+        policy.set_training_mode(True)
+        self._update_learning_rate(policy.optimizer)
+        eps = FloatSchedule(h.clip_range)(self._current_progress_remaining)
+        normalized = replace(rollout, advantages=F.normalize(rollout.advantages, rollout.response_mask))
         stats: dict[str, list[float]] = defaultdict(list)
-        for rows in self._minibatches(len(rollout)):
-            update = self._accumulate(rollout, advantages, rows)
-            for name, value in update.items():
-                stats[name].append(value)
-            if self.target_kl is not None and update["approx_kl"] > 1.5 * self.target_kl:
-                break
-            self._apply_gradients(stats)
-        self._n_updates += self.n_epochs
-        self.policy.backbone.trunk.close()
-        if first:
-            self._check(preflight.after_update(self.policy, base, weights))
-        self._adapt_kl(rollout)
-        self._log_training(rollout, stats)
-
-    def _minibatches(self, count: int) -> list[list[int]]:
-        """Row numbers of each optimizer step of the rollout, every row once an epoch."""
-        orders = [self.order_generator.permutation(count).tolist() for _ in range(self.n_epochs)]
-        return [order[i : i + self.batch_size] for order in orders for i in range(0, count, self.batch_size)]
-
-    def _accumulate(self, rollout: Rollout, advantages: Tensor, rows: list[int]) -> dict[str, float]:
-        """Adds up the gradients of one minibatch in micro-batches of like lengths; means over its tokens."""
-        policy = self.policy
-        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows]
-        chunks = [[rows[k] for k in chunk] for chunk in like_lengths(lengths, self.micro_batch_size)]
-        tokens = max(1, int(rollout.response_mask[rows].sum()))
-        sums: dict[str, float] = defaultdict(float)
-        policy.optimizer.zero_grad(set_to_none=True)
-        for role, loss_of in self._losses():
-            with role.active():
-                for chunk in chunks:
-                    batch = policy.batch([rollout.prompts[i] for i in chunk], [rollout.responses[i] for i in chunk])
-                    loss, figures = loss_of(rollout, advantages, chunk, batch)
+        for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
+            parts = [normalized.part(chunk, policy) for chunk in rollout.chunks(rows, h.micro_batch_size)]
+            tokens = max(1, int(rollout.response_mask[rows].sum()))
+            sums: dict[str, float] = defaultdict(float)
+            policy.optimizer.zero_grad(set_to_none=True)
+            for role, part in product(policy.trained_roles, parts):
+                loss = torch.zeros((), device=part.mask.device)
+                with role.active():  # only here do its parameters take gradients
+                    spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
+                    if spoken is not None:
+                        log_probs, entropies = spoken
+                        losses, clipped = F.policy_loss(log_probs, part.old_log_probs, part.advantages, part.mask, eps)
+                        surrogate, entropy = losses.sum(), (entropies * part.mask).sum()
+                        loss = loss + surrogate - h.ent_coef * entropy  # -L^CLIP - c2 S
+                        sums["policy_loss"] += surrogate.item()
+                        sums["clip_fraction"] += clipped.sum().item()
+                        sums["approx_kl"] += F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask).item()
+                        sums["entropy"] += entropy.item()
+                    if values is not None:
+                        errors = F.value_loss(values, part.old_values, part.returns, part.mask, h.clip_range_vf)
+                        loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
+                        sums["value_loss"] += errors.sum().item()
                     (loss / tokens).backward()
-                    for name, figure in figures.items():
-                        sums[name] += figure
-        return {name: value / tokens for name, value in sums.items()}
-
-    def _losses(self) -> list[tuple[Role, LossOf]]:
-        """Which role to activate for which loss: two forwards, or one where V reads the policy's states."""
-        policy = self.policy
-        if policy.shares_states:
-            return [(policy.value_role, self._joint_loss)]
-        return [(policy.policy_role, self._policy_loss), (policy.value_role, self._value_loss)]
-
-    def _policy_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
-        log_probs, entropies = self.policy.log_probs_and_entropy(batch, self.ent_coef != 0)
-        return self._surrogate(rollout, advantages, rows, log_probs, entropies)
-
-    def _value_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
-        return self._value_error(rollout, rows, self.policy.values(batch))
-
-    def _joint_loss(self, rollout: Rollout, advantages: Tensor, rows: list[int], batch: TokenBatch) -> Loss:
-        log_probs, entropies, values = self.policy.log_probs_and_values(batch, self.ent_coef != 0)
-        loss, figures = self._surrogate(rollout, advantages, rows, log_probs, entropies)
-        value_loss, of_value = self._value_error(rollout, rows, values)
-        return loss + value_loss, figures | of_value
-
-    def _surrogate(
-        self, rollout: Rollout, advantages: Tensor, rows: list[int], log_probs: Tensor, entropies: Tensor
-    ) -> Loss:
-        """The clipped surrogate of some rows, summed over their tokens, and what is logged of it."""
-        clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
-        taken = (rollout.response_mask, rollout.old_log_probs, advantages)
-        mask, old, advantage = (_part(tensor, rows, log_probs) for tensor in taken)
-        loss, clipped = F.policy_loss(log_probs, old, advantage, mask, clip_range)
-        loss, entropy = loss.sum(), (entropies * mask).sum()
-        figures = {"policy_loss": loss.item(), "clip_fraction": clipped.sum().item()}
-        figures["approx_kl"] = F.approx_kl(log_probs.detach(), old, mask).item()
-        if self.ent_coef:  # else it is not computed; rollout/entropy says what it is before the update
-            figures["entropy"] = entropy.item()
-        return loss - self.ent_coef * entropy, figures
-
-    def _value_error(self, rollout: Rollout, rows: list[int], values: Tensor) -> Loss:
-        """The clipped squared error of some rows, summed over their tokens, and what is logged of it."""
-        taken = (rollout.response_mask, rollout.values, rollout.returns)
-        mask, old, returns = (_part(tensor, rows, values) for tensor in taken)
-        loss = F.value_loss(values, old, returns, mask, self.clip_range_vf).sum()
-        return self.vf_coef * loss, {"value_loss": loss.item()}
-
-    def _apply_gradients(self, stats: dict[str, list[float]]) -> None:
-        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
-        if not np.isfinite(norm):
-            losses = {name: values[-1] for name, values in stats.items() if name.endswith("loss")}
-            raise UserError(f"the gradient is not finite at step {self.num_timesteps}: {losses}; lower learning_rate.")
-        stats["grad_norm"].append(norm)
-        self.policy.optimizer.step()
-
-    def _adapt_kl(self, rollout: Rollout) -> None:
-        if self.kl_target is not None:
-            kl = rollout.kl.sum(1)[~rollout.failed]
-            if len(kl):
-                self.kl_coef = F.adapt_kl_coef(self.kl_coef, float(kl.mean()), self.kl_target, len(kl), self.kl_horizon)
+            if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
+                del sums["entropy"]
+            for name, value in sums.items():
+                stats[name].append(value / tokens)
+            if h.target_kl is not None and stats["approx_kl"][-1] > 1.5 * h.target_kl:
+                break
+            norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), h.max_grad_norm))
+            if not np.isfinite(norm):
+                found = {name: stats[name][-1] for name in ("policy_loss", "value_loss")}
+                raise UserError(
+                    f"the gradient is not finite at step {self.num_timesteps}: {found}; lower learning_rate."
+                )
+            stats["grad_norm"].append(norm)
+            policy.optimizer.step()
+        self.n_updates += h.n_epochs
+        if first_update:
+            self._check(preflight.after_update(policy, *before))
+        kl = rollout.response_kl
+        if h.kl_target is not None and len(kl):
+            self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
+        self._log_update(rollout, stats)
 
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks
@@ -339,78 +293,117 @@ class PPO(OnPolicyAlgorithm):
     # 3. Log. SB3 would write a row between collecting and training; ours is written after both.
 
     def dump_logs(self, iteration: int = 0) -> None:
+        """Notes that a row is due; `train` writes it."""
         self._log_due = True
 
     def _log_rollout(self, rollout: Rollout, steps: list[Step], golds: list[float]) -> None:
-        sound = ~rollout.failed  # a row that the env failed at says nothing of the policy
-        if not sound.any():
+        if rollout.failed.all():
             self.logger.warn("the env failed at every step of this rollout: nothing is learned from it.")
             return
-        mask = rollout.response_mask
-        k3 = F.kl_k3(rollout.old_log_probs, rollout.reference_log_probs) * mask
-        per_response = rollout.kl.sum(1)[sound]
-        self._watch_kl(per_response)
-        record = self.logger.record
-        record("rollout/score", float(_sound_scores(steps).mean()))
-        if golds:
-            record("rollout/gold", float(np.mean(golds)))
-        record("rollout/kl_to_reference", per_response.mean().item())
-        record("rollout/kl_k3", k3.sum(1)[sound].mean().item())
-        record("rollout/entropy", F.masked_mean(rollout.entropy, mask).item())
-        record("rollout/response_length", mask.sum(1)[sound].float().mean().item())
-        record("rollout/ended", rollout.ended[sound].float().mean().item())
-
-    def _watch_kl(self, kl: Tensor) -> None:
-        """A KL estimate may be below 0 by chance; three rollouts in a row far below 0 are a mistake somewhere."""
-        error = kl.std(unbiased=False) / len(kl) ** 0.5
-        negative = kl.mean() < -3 * error
-        self.negative_kl_rollouts = self.negative_kl_rollouts + 1 if negative else 0
-        if self.negative_kl_rollouts == 3:
+        below = is_far_below_zero(rollout.response_kl)
+        self.negative_kl_rollouts = self.negative_kl_rollouts + 1 if below else 0
+        if self.negative_kl_rollouts == NEGATIVE_KL:
             self.logger.warn(
                 "the KL to the reference has been negative for three rollouts: sampling and scoring disagree "
                 "(temperature, top-k, padding, dropout), or the reference is not where the policy started."
             )
+        for name, value in rollout_figures(rollout, steps, golds).items():
+            self.logger.record(name, value)
 
-    def _log_training(self, rollout: Rollout, stats: dict[str, list[float]]) -> None:
-        for name, values in stats.items():
-            self.logger.record(f"train/{name}", float(np.mean(values)))
-        explained = F.explained_variance(rollout.values, rollout.returns, rollout.response_mask)
-        self.logger.record("train/explained_variance", explained)
+    def _log_update(self, rollout: Rollout, stats: dict[str, list[float]]) -> None:
+        for name, value in update_figures(rollout, stats).items():
+            self.logger.record(name, value)
         self.logger.record("train/kl_coef", self.kl_coef)
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/n_updates", self.n_updates, exclude="tensorboard")
         if self._log_due:
             self._log_due = False
-            super().dump_logs(self._n_updates // self.n_epochs)
+            super().dump_logs(self.n_updates // self.hyperparameters.n_epochs)
 
     # 4. Save and load.
 
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
-        """Writes a folder at `path`: everything that `load` and an exact resume need, safetensors and JSON only."""
+        """Writes a folder at `path`: everything that `load` and an exact resume need, safetensors and JSON only.
+
+        `exclude` and `include` are SB3's and have no effect: a checkpoint is whole.
+        """
         save_checkpoint(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, env: Any = None, device: torch.device | str = "auto", **kwargs: Any) -> "PPO":  # type: ignore[override]
+    def load(  # type: ignore[override]
+        cls,
+        path: str | Path,
+        env: Any = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = False,
+        **kwargs: Any,
+    ) -> "PPO":
         """Makes the algorithm that `save` wrote.
 
         Args:
-            path: the folder.
+            path: the folder; ".zip" at its end may be there or not, as with SB3.
             env: as for the constructor; the saved env is not made again by itself.
             device: where to put it.
-            kwargs: constructor arguments to change.
+            custom_objects: constructor arguments in place of saved ones, as SB3 calls it; others are ignored.
+            print_system_info: print the versions of what is installed.
+            force_reset: begin new episodes. By default those that were under way go on, bit for bit, which needs an
+                env of the same task and number.
+            kwargs: constructor arguments to change; an unknown one is an error.
+
+        Raises:
+            CheckpointError: no sound checkpoint there, or one that does not fit the env, the backbone or the arguments.
         """
-        return load_checkpoint(cls, Path(path), env, device, kwargs)
+        if print_system_info:
+            get_system_info()
+        folder = find_checkpoint(path)
+        tensors, state = read_checkpoint(folder)
+        arguments = saved_arguments(state)
+        arguments |= {name: value for name, value in (custom_objects or {}).items() if name in arguments} | kwargs
+        model = cls(env=env, device=device, _init_setup_model=False, **arguments)
+        if env is None:
+            model.observation_space, model.action_space, model.n_envs = saved_spaces(state)
+        model.value_settings = saved_value_settings(folder)
+        model._setup_model()
+        set_state(model, tensors, state, with_episodes=not force_reset)
+        model.kl_coef = kwargs.get("kl_coef", model.kl_coef)
+        return model
 
+    # 5. What SB3 keeps under private names, or does in another way.
 
-def _sound_scores(steps: list[Step]) -> np.ndarray:
-    """The env's rewards of all steps that it did not fail at."""
-    return np.array([score for step in steps for env, score in enumerate(step.scores) if env not in step.failed])
+    @property
+    def n_updates(self) -> int:
+        """Passes over rollouts so far, as SB3 counts updates."""
+        return self._n_updates
 
+    @n_updates.setter
+    def n_updates(self, count: int) -> None:
+        self._n_updates = count
 
-def _part(tensor: Tensor, rows: list[int], like: Tensor) -> Tensor:
-    """Rows of a (N, T) tensor of the rollout, as wide as another one and where it is."""
-    return tensor[rows, : like.shape[1]].to(like.device)
+    @property
+    def last_observation(self) -> Observation | None:
+        """What the envs show now; None before the first reset."""
+        return self._last_obs  # type: ignore[return-value]
+
+    @last_observation.setter
+    def last_observation(self, observation: Observation | None) -> None:
+        self._last_obs = observation  # type: ignore[assignment]
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        # SB3's own would transpose images and wrap text in arrays.
+        return make_vec_env(env)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seeds the env. SB3 seeds the global generators here; ours are our own, and those of others are left alone."""
+        if seed is not None and self.env is not None:
+            self.env.seed(_EPISODES_APART * seed)
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
+        super()._update_current_progress_remaining(num_timesteps - self.n_envs * self.n_steps, total_timesteps)
 
 
 def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
-    """An env for training; a vector env has its own number of episodes."""
+    """Makes an env for training; a vector env has its own number of episodes."""
     return make_vec_env(env) if isinstance(env, (gym.vector.VectorEnv, VecEnv)) else make_vec_env(env, n_envs)

@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.functional import token_rewards
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings
-from backbones.loading import hash_base
+from backbones.model.anatomy import hash_base
 from perlhf.errors import UserError
 
 _TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1}  # of |ratio - 1| across batch shapes
@@ -36,13 +36,18 @@ class PreflightError(UserError):
 
 
 def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, fresh: bool) -> list[Check]:
-    """The checks on the first rollout. `fresh`: the adapters have not been trained yet."""
+    """Returns the checks on the first rollout. `fresh`: the adapters have not been trained yet."""
     checks = [_ratio(policy, rollout), _mask(policy, rollout), _score_position(rollout, settings)]
     return [*_start(rollout), *checks] if fresh else checks
 
 
+def snapshot(policy: LoRAPolicy) -> tuple[str, list[Tensor]]:
+    """Returns the hash of the base and a copy of the adapters, as `after_update` compares them."""
+    return hash_base(policy.backbone.model), [p.detach().clone() for p in policy.parameters()]
+
+
 def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
-    """The checks after the first update: adapters moved, base did not."""
+    """Returns the checks after the first update: adapters moved, base did not."""
     moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
     same = hash_base(policy.backbone.model) == base_hash
     return [

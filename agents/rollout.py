@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agents.functional import Carry, gae, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
-from backbones.forward import length_mask, log_probs_of, map_batches
+from backbones.forward import log_probs_of, map_batches
+from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 
 
 class Step(NamedTuple):
@@ -22,6 +23,17 @@ class Step(NamedTuple):
     dones: np.ndarray  # (n_envs,) bool
     cut_at: dict[int, Observation]  # env -> last observation, where the episode was truncated
     failed: frozenset[int] = frozenset()  # envs that failed at this step, whose rows are not learned from
+
+
+class Part(NamedTuple):
+    """Some rows of a rollout as an update reads them: (B, T) tensors where the policy is."""
+
+    batch: TokenBatch
+    mask: Tensor  # True on the tokens that are learned from
+    old_log_probs: Tensor
+    old_values: Tensor
+    advantages: Tensor
+    returns: Tensor
 
 
 @dataclass
@@ -50,9 +62,31 @@ class Rollout:
         """k1 per token, (N, T)."""
         return kl_k1(self.old_log_probs, self.reference_log_probs) * self.response_mask
 
+    @property
+    def response_kl(self) -> Tensor:
+        """k1 of each response that the env did not fail at, in nats, (responses,)."""
+        return self.kl.sum(1)[~self.failed]
+
+    def minibatches(self, epochs: int, size: int, rng: np.random.Generator) -> list[list[int]]:
+        """Row numbers of each optimizer step: every row once an epoch, in an order that `rng` draws."""
+        orders = [rng.permutation(len(self)).tolist() for _ in range(epochs)]
+        return [order[i : i + size] for order in orders for i in range(0, len(self), size)]
+
+    def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
+        """These rows in parts of like lengths, at most `size` in each, so that little of a forward is padding."""
+        lengths = [len(self.prompts[i]) + len(self.responses[i]) for i in rows]
+        return [[rows[k] for k in chunk] for chunk in like_lengths(lengths, size)]
+
+    def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
+        """Some rows, with their tokens as `policy` takes them."""
+        batch = policy.batch([self.prompts[i] for i in rows], [self.responses[i] for i in rows])
+        tensors = (self.response_mask, self.old_log_probs, self.values, self.advantages, self.returns)
+        # As wide as these rows need: the rollout is as wide as its longest response.
+        return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
+
 
 class ScoreSettings(NamedTuple):
-    """How rewards and advantages are made of what was rolled out."""
+    """Say how rewards and advantages are computed from a rollout."""
 
     kl_coef: float
     missing_eos_penalty: float
@@ -120,5 +154,5 @@ def chain_gae(
 
 
 def one_row(observation: Observation) -> Observation:
-    """A single observation as a batch of one."""
+    """Returns a single observation as a batch of one."""
     return {key: [value] for key, value in observation.items()}

@@ -1,7 +1,7 @@
 """Trains a policy with PPO against a reward.
 
-    python -m agents.train_ppo --env HH-v0
-    python -m agents.train_ppo --env HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
+    python -m agents.train_ppo HH-v0
+    python -m agents.train_ppo HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
 
 Writes a run folder: `policy/` and `value/` (adapters that plain peft opens, or with --full whole models; a shared value
@@ -11,10 +11,11 @@ prompts.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import gymnasium as gym
 from stable_baselines3.common.utils import LinearSchedule
 from transformers.utils import logging as transformers_logging
 
@@ -26,20 +27,19 @@ from agents.checkpoint import (
     set_aside_damaged,
     set_state,
 )
+from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
+from agents.setup import RunOptions, Setup, TaskOptions, device_of, identity, recipe_of
 from agents.vec_env import make_vec_env
-from backbones.backbone import Backbone
-from backbones.loading import use_threads
-from envs.registry import backbone_name, class_of, env_id, env_options, reward_spec, task_of
+from backbones.model.loading import use_threads
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator
 from perlhf.errors import UserError, run_command
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
-from perlhf.run_folder import new_run_folder, read_run_config, read_summary, write_json, write_text
-from rewards.functions import reward_from_text
+from perlhf.run_folder import new_run_folder, read_run_config, read_summary, turns_of, write_json, write_text
 from rewards.reward_model import RewardModel, learned_model
 
 PROG = "python -m agents.train_ppo"
@@ -53,56 +53,27 @@ MAY_CHANGE = {
 }  # fmt: skip
 
 
+# The last base comes first, among the fields and in --help.
 @dataclass
-class Options:
-    """Trains a LoRA policy, or with --full all weights, with PPO."""
+class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
+    """Trains a LoRA policy, or with --full all weights, with PPO against a reward."""
 
-    env: str = option("HH-v0", "the environment")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
-    backbone: str = option("tiny", "'tiny', a folder or a hub id")
+    group: ClassVar[str] = RunOptions.group
+    reward: str = option(
+        "bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file", group=TaskOptions.group
+    )
+    total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
+    n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)
+    schedule: Literal["constant", "linear"] = option(
+        "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
+    )
     output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
-    total_timesteps: int = option(3072, "turns to train on", low=1)
-    n_envs: int = option(64, "episodes side by side", low=1)
-    n_steps: int = option(1, "turns per env in a rollout", low=1)
-    batch_size: int = option(16, "turns in an optimizer step", low=1)
-    micro_batch_size: int = option(16, "turns in one forward of training; changes memory, not results", low=1)
-    n_epochs: int = option(1, "passes over a rollout", low=1)
-    learning_rate: float | None = option(None, "of Adam; by default 0.8/width, with --full 0.08/width", above=0)
-    schedule: Literal["constant", "linear"] = option("linear", "of the learning rate: constant, or linear to 0")
-    kl_coef: float = option(0.1, "of the KL penalty to SFT", low=0)
-    kl_target: float | None = option(None, "nats per response to steer kl_coef to; fixed by default", above=0)
-    clip_range: float = option(0.2, "of the ratio", above=0)
-    clip_range_vf: float = option(0.2, "of the value", above=0)
-    gae_lambda: float = option(0.95, "of GAE over response tokens", low=0, high=1)
-    vf_coef: float = option(0.5, "of the value loss", low=0)
-    ent_coef: float = option(0.0, "of the entropy bonus", low=0)
-    max_grad_norm: float = option(1.0, "where the gradient is clipped", above=0)
-    target_kl: float | None = option(None, "stops the epochs of a rollout beyond 1.5 times this KL per token", above=0)
-    missing_eos_penalty: float = option(1.0, "taken off the score of a response that was cut", low=0)
-    normalize_scores: bool = option(False, "divide scores by their running standard deviation")
-    lora_rank: int = option(8, "rank of the policy's adapter", low=1)
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_layers: str = option("all", "which layers have adapters: all, half, quarter or so many at the top")
-    value_adapter: Literal["own", "shared"] = option(
-        "own", "V from an adapter of its own, or from a head on the policy's states, which saves a forward"
-    )
-    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
-    full: bool = option(False, "train all weights instead of adapters")
-    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
-    max_new_tokens: int = option(64, "where a response is cut", low=1)
-    temperature: float = option(1.0, "of sampling", above=0)
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
-    eval_split: str = option("test", "of the data; choose settings on 'validation'")
+    eval_split: str = option("test", "split of the data to compare on; choose settings on 'validation'")
     memory_report: bool = option(False, "say before loading what each role will hold, and in summary.json what it did")
     log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
-    seed: int = option(0, "of the adapters, the episodes and the samples", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    device: str = option("cpu", "where to run")
 
 
 def main() -> None:
@@ -111,39 +82,37 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """The options of a new run, over its task's defaults; with `--resume` those of that run; the command line wins.
+    """Returns the options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
 
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
-    options = parse_options(Options, arguments, prog=PROG)
+    options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
+    if options.resume is not None:
+        refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
+    return options
+
+
+def defaults_of(options: Options) -> Path | None:
+    """Returns the file of what was not given: the options of the run that is resumed, else the recipe of the env.
+
+    Raises:
+        UserError: a folder without a run of this command.
+    """
     if options.resume is None:
-        of_task = replace(Options(), **class_of(env_id(options.env)).training)
-        return parse_options(with_defaults(of_task), arguments, prog=PROG)
-    before = options_of(Path(options.resume))
-    after = parse_options(with_defaults(before), arguments, prog=PROG)
-    refuse_changes(before, after)
-    return after
-
-
-def options_of(folder: Path) -> Options:
-    """The options of a run, as they stand in its folder."""
+        return recipe_of("ppo", options)
+    folder = Path(options.resume)
     config = read_run_config(folder)
     if "total_timesteps" not in config:
         others = {"pairs": "rewards.train_reward_model", "records": "agents.train_sft"}
         command = next((name for key, name in others.items() if key in config), "another command")
         raise UserError(f"{folder} is a run of {command}; --resume takes the folder of an agents.train_ppo run.")
-    return parse_options(Options, ["--config", str(folder / "config.yaml")], prog=PROG)
-
-
-def with_defaults(options: Options) -> type[Options]:
-    """`Options` with these values in place of the defaults."""
-    named = [(f.name, f.type, field(default=getattr(options, f.name), metadata=f.metadata)) for f in fields(Options)]
-    return make_dataclass("Options", named, bases=(Options,))
+    return folder / "config.yaml"
 
 
 def refuse_changes(before: Options, after: Options) -> None:
     """Refuses another value of an option that a run cannot change on the way."""
+    before, after = (replace(options, device=device_of(options.device)) for options in (before, after))
     values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
     changed = [
         f"{name} is {old!r}, got {new!r}"
@@ -157,19 +126,22 @@ def refuse_changes(before: Options, after: Options) -> None:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
-    plan = plan_of(options, backbone_name(options.backbone, env_id(options.env))) if options.memory_report else None
-    if plan is not None:
+    setup = Setup.of_options(options, options.reward)
+    options = replace(options, device=setup.device)  # as the run's config.yaml says it
+    plan = None
+    if options.memory_report:
+        plan = plan_of(options, options.micro_batch_size, options.n_envs, options.reward, setup.backbone_name)
         print(describe_plan(plan), flush=True)
-    use_threads(options.threads, backbone_of(options).parameter_count)
+    use_threads(options.threads, setup.backbone.parameter_count)
     log_formats(options.log_formats)
-    task = held_out_task(options)
-    algorithm = make_algorithm(options)
+    task = setup.task(options.eval_split) if options.eval_prompts else None
+    algorithm = make_algorithm(options, setup)
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
     if algorithm.num_timesteps < options.total_timesteps:
         learn(algorithm, options, folder)
     for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
         role.save(folder / role.name)
-    summary = {**identity(options, algorithm), **cost_of(algorithm)}
+    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm)}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
     write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
@@ -196,21 +168,14 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
         algorithm.logger.close()
 
 
-def make_algorithm(options: Options) -> PPO:
-    """The env and PPO that the options describe."""
-    env = make_vec_env(
-        options.env, options.n_envs, data=options.data,
-        reward=reward_spec(reward_from_text(options.reward), env_id(options.env)),
-        **env_options(env_id(options.env), options.env_options),
-    )  # fmt: skip
+def make_algorithm(options: Options, setup: Setup) -> PPO:
+    """Makes the env and PPO that the options describe."""
+    env = gym.make_vec(setup.env_id, num_envs=options.n_envs, reward=setup.reward, **setup.task_options)
+    rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
+    schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(
-        "LoRAPolicy", env, learning_rate=learning_rate(options), n_steps=options.n_steps,
-        batch_size=options.batch_size, n_epochs=options.n_epochs, gae_lambda=options.gae_lambda,
-        clip_range=options.clip_range, clip_range_vf=options.clip_range_vf, ent_coef=options.ent_coef,
-        vf_coef=options.vf_coef, max_grad_norm=options.max_grad_norm, target_kl=options.target_kl,
-        kl_coef=options.kl_coef, kl_target=options.kl_target, missing_eos_penalty=options.missing_eos_penalty,
-        normalize_scores=options.normalize_scores, micro_batch_size=options.micro_batch_size,
-        policy_kwargs=policy_kwargs(options), verbose=1, seed=options.seed, device=options.device,
+        "LoRAPolicy", make_vec_env(env), **{**values_of(Hyperparameters, options), "learning_rate": schedule},
+        policy_kwargs=values_of(PolicySettings, options), verbose=1, seed=options.seed, device=options.device,
     )  # fmt: skip
     reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
@@ -219,40 +184,20 @@ def make_algorithm(options: Options) -> PPO:
 
 
 def reward_model_of(algorithm: PPO) -> RewardModel | None:
-    """The reward model that the env's reward is made of, where there is one."""
+    """Returns the reward model that the env's reward is made of, where there is one."""
     assert algorithm.env is not None
     return learned_model(algorithm.env.get_attr("reward_function")[0])
 
 
-def policy_kwargs(options: Options) -> dict[str, Any]:
-    """The options that are the policy's."""
-    names = (
-        "backbone", "lora_rank", "lora_alpha", "lora_vision", "lora_layers", "value_adapter", "value_rank", "full",
-        "precision", "max_new_tokens", "temperature",
-    )  # fmt: skip
-    return {name: getattr(options, name) for name in names}
-
-
-def backbone_of(options: Options) -> Backbone:
-    """The backbone of the run."""
-    return Backbone.load(backbone_name(options.backbone, env_id(options.env)), options.device, options.precision)
-
-
-def learning_rate(options: Options) -> Any:
-    """A number or a schedule."""
-    peak = backbone_of(options).learning_rate(options.learning_rate, LEARNING_RATE, options.full)
-    return LinearSchedule(peak, 0.0, 1.0) if options.schedule == "linear" else peak
-
-
 def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path:
-    """A new run folder, or the old one with the state of its newest sound checkpoint put back.
+    """Makes a new run folder, or returns the old one with the state of its newest sound checkpoint put back.
 
     Raises:
         UserError: the run is finished, evaluation included where there is `to_evaluate`; none of its checkpoints is
             sound; they were made on another base.
     """
     if options.resume is None:
-        return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options)
+        return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options, resumable=True)
     folder = Path(options.resume)
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
@@ -277,35 +222,22 @@ def restore(algorithm: PPO, folder: Path) -> None:
 
 
 def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
-    """Whether the folder holds all that a run of so many turns leaves."""
+    """Returns whether the folder holds all that a run of so many turns leaves."""
     summary = read_summary(folder)
     saved = all((folder / role).is_dir() for role in ("policy", "value"))
-    return saved and summary.get("episodes") == steps and ("policy" in summary or not to_evaluate)
+    return saved and turns_of(summary) == steps and ("policy" in summary or not to_evaluate)
 
 
-def identity(options: Options, algorithm: PPO) -> dict[str, Any]:
-    """What run it was, for summary.json."""
-    return {
-        "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
-        "mode": "full" if options.full else "lora",
-        "lora_rank": None if options.full else options.lora_rank, "seed": options.seed, "data": options.data,
-        "reward": options.reward, "iterations": algorithm._n_updates // algorithm.n_epochs,
-        "episodes": algorithm.num_timesteps,
-    }  # fmt: skip
+def progress(options: Options, algorithm: PPO) -> dict[str, Any]:
+    """Returns how far the run is, for summary.json; its episodes are counted with its cost."""
+    iterations = algorithm.n_updates // options.n_epochs
+    return {"reward": options.reward, "iterations": iterations, "turns": algorithm.num_timesteps}
 
 
 def cost_of(algorithm: PPO) -> dict[str, float]:
-    """What the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
+    """Returns what the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
     rate = algorithm.num_timesteps / algorithm.cost["cpu_seconds"]
     return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
-
-
-def held_out_task(options: Options) -> Task | None:
-    """What to evaluate on in the end; None for no evaluation."""
-    if not options.eval_prompts:
-        return None
-    name = env_id(options.env)
-    return task_of(name, **env_options(name, options.env_options), data=options.data, split=options.eval_split)
 
 
 def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:

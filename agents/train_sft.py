@@ -9,23 +9,24 @@ one already.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import chosen_log_probs, log_probs_of, response_logits
 from backbones.full_role import FullRole
-from backbones.loading import load_model, top_layers, use_threads
-from backbones.roles import LoRARole, LoRASettings, Role
+from backbones.model.loading import load_model, use_threads
+from backbones.roles import LoRARole, Role
 from envs.corpora.records import AnyRecord, good_response, image_of
-from envs.registry import backbone_name, env_id, text_tasks
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -37,49 +38,37 @@ Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with t
 
 
 @dataclass
-class Options:
+class Options(RunOptions, BackboneOptions):
     """Fine-tunes a backbone on the chosen responses of a task, with LoRA or with --full all weights."""
 
-    env: str = option("HH-v0", "whose task the responses are of")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    backbone: str = option("tiny", "'tiny', a folder or a hub id")
+    group: ClassVar[str] = RunOptions.group
+    records: int | None = option(None, "how many records to learn from; all by default", low=1, group=TaskOptions.group)
+    learning_rate: float | None = option(
+        None, "peak learning rate; 0.6 / width of the backbone by default, a tenth of that with --full", above=0,
+        group="how it learns",
+    )  # fmt: skip
     output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
-    lora_rank: int = option(16, "rank of the adapter that is merged in the end", low=1)
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_layers: str = option("all", "which layers the adapter is on: all, half, quarter or so many at the top")
-    full: bool = option(False, "train all weights instead of an adapter")
-    records: int | None = option(None, "how many records to learn from; all by default", low=1)
-    epochs: int = option(1, "passes over the records", low=1)
-    batch_size: int = option(32, "responses in an optimizer step", low=1)
-    learning_rate: float | None = option(None, "peak; by default 0.6/width, with --full 0.06/width", above=0)
     eval_records: int = option(500, "held-out responses to measure the loss on", low=1)
-    seed: int = option(0, "of the adapter and of the order of the records", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
-    device: str = option("cpu", "where to run")
 
 
 def main() -> None:
     """Runs the command."""
-    train(parse_options(Options, prog="python -m agents.train_sft"))
+    train(parse_options(Options, prog="python -m agents.train_sft", defaults=partial(recipe_of, "sft")))
 
 
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
-    name = env_id(options.env)
-    task, held_out = text_tasks(name, options.env_options, options.data, ("train", "test"))
-    backbone = Backbone.load(backbone_name(options.backbone, name), options.device, options.precision)
+    setup = Setup.of_options(options)
+    options = replace(options, device=setup.device)
+    task, held_out = setup.feedback("train", "test")
+    backbone = setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
 
-    layers = top_layers(options.lora_layers, backbone.model)
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, vision=options.lora_vision, layers=layers)
-    role = backbone.add_role("policy", None if options.full else lora, seed=options.seed)
+    role = add_role(backbone, options, "policy", options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
     how = FitSettings(options.epochs, options.batch_size, rate)
@@ -90,11 +79,8 @@ def train(options: Options) -> Path:
     merged(role).save_pretrained(folder / "backbone")
     backbone.save_processor(folder / "backbone")
     update_summary(
-        folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
-        mode="full" if options.full else "lora",
-        lora_rank=None if options.full else options.lora_rank, seed=options.seed, data=options.data,
-        records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
-    )  # fmt: skip
+        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost
+    )
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
     return folder / "backbone"
@@ -123,7 +109,7 @@ def encode(backbone: Backbone, texts: Sequence[tuple[Any, ...]]) -> Rows:
 
 
 def token_loss(role: Role, rows: Rows) -> Loss:
-    """The loss to fit: mean negative log-likelihood over all response tokens of a batch."""
+    """Returns the loss function to fit: mean negative log-likelihood over all response tokens of a batch."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         tokens = sum(len(rows[i][1]) for i in batch)
@@ -142,14 +128,14 @@ def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
 
 
 def losses_of(role: Role, rows: Rows) -> list[float]:
-    """The mean loss per response token of each row."""
+    """Returns the mean loss per response token of each row."""
     log_probs = log_probs_of(role, [p for p, _ in rows], [r for _, r in rows])
     return [-total / len(response) for total, (_, response) in zip(log_probs.sum(1).tolist(), rows, strict=True)]
 
 
 @torch.no_grad()
 def merged(role: Role) -> PreTrainedModel:
-    """A plain model with the role's training in its weights: W + alpha / rank * B @ A."""
+    """Makes a plain model with the role's training in its weights: W + alpha / rank * B @ A."""
     if isinstance(role, FullRole):
         return role.model
     assert isinstance(role, LoRARole)

@@ -22,7 +22,9 @@ _ANSWERS_FOR_EACH = ("oracle", "plausible_action", "render")
 def make_vec_env(
     env: str | gym.Env | VectorEnv | VecEnv, n_envs: int | None = None, seed: int | None = None, **kwargs: Any
 ) -> VecEnv:
-    """What `PPO`, `EvalCallback` and `evaluate_policy` take: text and images pass unchanged, episodes are monitored.
+    """Makes the envs that `PPO`, `EvalCallback` and `evaluate_policy` take.
+
+    Text and images pass unchanged, and episodes are monitored.
 
     Args:
         env: an id such as "HH-v0" or "perlhf/HH-v0", an env made by `gym.make`, a vector env by `gym.make_vec`,
@@ -137,7 +139,7 @@ class TaskVecEnv(VecEnv):
 
 
 def _row(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:
-    """What Gymnasium's batched infos say of env i, as plain Python values."""
+    """Returns what Gymnasium's batched infos say of env i, as plain Python values."""
     row: dict[str, Any] = {}
     for key, values in infos.items():
         mask = infos.get(f"_{key}")

@@ -1,61 +1,60 @@
-"""`Backbone`: a frozen causal language model with its tokenizer, loaded once in a process."""
+"""`Backbone`: holds a frozen language model and its tokenizer, loaded once in a process, until it is released."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from weakref import WeakSet, WeakValueDictionary
+from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraModel
-from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-from backbones.forward import TokenBatch
+from backbones.adapters import Adapters
 from backbones.full_role import FullRole
-from backbones.loading import (
+from backbones.model.anatomy import base_weights, decoder_layers, end_ids_of, hash_base, pad_id_of
+from backbones.model.loading import (
     SHIPPED,
     BackboneError,
-    base_weights,
     check_causal,
-    end_ids_of,
+    file_stamps,
     find_device,
-    hash_base,
     load_model,
     load_processor,
     load_tokenizer,
-    pad_id_of,
     resolve_path,
     sees,
     short_name,
 )
-from backbones.precision import Precision, reduce_precision
+from backbones.model.tokens import TokenBatch
+from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
-from backbones.shortcuts.frozen_states import Trunk
+from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
-from backbones.vision import ImagePrompt, Vision
+from backbones.shortcuts.precision import Precision, reduce_precision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
-MAX_RESPONSE_TOKENS = 512
+MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
+LONGEST = 1 << 20  # tokens, of a model whose config has no limit: more than any row here
 
-_loaded: WeakValueDictionary[tuple[str, torch.device, Precision], "Backbone"] = WeakValueDictionary()
-_last_device = torch.device("cpu")  # the one that was asked for last
+_loaded: "list[Backbone]" = []  # held until they are released; the one that was asked for last at the end
 
 
 class Backbone:
-    """A frozen model and its tokenizer, with roles on it.
+    """Holds a frozen model and its tokenizer, and makes roles on it.
 
     Use `Backbone.load`: whoever asks for the same path in the same process gets the same object, which is how
-    the policy, the value function, the env's reward model and the evaluation come to share one copy.
+    the policy, the value function, the env's reward model and the evaluation come to share one copy. It stays in
+    memory until `release`.
 
     Attributes:
         path: the folder or hub id it was loaded from.
         model: the transformers model; call it through a role, never directly.
         tokenizer: its tokenizer.
         vision: how it sees; None of a model for text alone.
-        reference: the role with no adapter at all.
-        trunk: what its lower layers give, kept while it is open.
+        adapters: the LoRA adapters on it.
+        frozen_states: what its lower layers give, kept while they are open.
         precision: of its weights; adapters are float32 always.
+        attached: what others keep in memory for as long as this backbone is, by a name of their own.
     """
 
     def __init__(
@@ -70,19 +69,18 @@ class Backbone:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.vision = None if processor is None else Vision(processor, model)
-        self.reference = ReferenceRole(self)
-        self.lora_roles: WeakSet[LoRARole] = WeakSet()  # those whose adapters are in the model now
-        self.dead_adapters: list[str] = []  # of roles that nobody holds any more
-        self.tuner: LoraModel | None = None  # what peft keeps of them
-        self.lora_layers: dict[str, LoraLayer] = {}  # the adapted projections, by their plain names
-        self.active_role: Role | None = None
-        self.folded_role: Role | None = None  # whose adapter is in the weights now
-        self.trunk = Trunk(self)
         self.end_ids = end_ids_of(model, tokenizer)
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
+        self.adapters = adapters = Adapters(model)
+        # Not of a model that sees: a row of tokens does not say which image they stand for.
+        layers = decoder_layers(model) if self.vision is None else None
+        bare = partial(adapters.active, None)
+        self.frozen_states = FrozenStates(layers, self.pad_id, bare, lambda: adapters.frozen_layers)
+        self.attached: dict[str, Any] = {}
         self._prefix_ids, self._suffix_ids = _added_ids(tokenizer)
         self._space = _space_before_response(tokenizer)
         self._hash: str | None = None
+        self._stamps = file_stamps(path)
         if precision != "fp32":
             self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
             reduce_precision(model, precision)
@@ -94,40 +92,63 @@ class Backbone:
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 
         A model whose config has a part for vision takes images with its prompts. Only safetensors weights are read
-        and no code from the folder or hub is ever run.
+        and no code from the folder or hub is ever run. A folder that was written anew since is loaded anew; whoever
+        holds the backbone of before keeps that one.
 
         Args:
             name: "tiny", a folder or a hub id.
-            device: where it shall be. None takes it where it is, or puts it on the device that was asked for last
-                (the CPU at first), so that whoever knows of no device shares the copy of those who do.
+            device: where it shall be; "auto" is a GPU where there is one. None takes the copy in memory, the one that
+                was asked for last if there are several, so that whoever knows of no device shares the copy of those
+                who do. Where there is no copy, it goes where the backbone that was asked for last is, or to the CPU.
             precision: of its weights; None takes the copy in memory as it is, or float32.
 
         Raises:
             BackboneError: nothing by that name, no causal language model in it, or no such device.
         """
-        global _last_device
-        path = resolve_path(name)
-        if device is not None:
-            _last_device = find_device(device)
-        known = (b for b in _live() if b.path == path and precision in (None, b.precision))
-        backbone = next((b for b in known if device is None or b.device == _last_device), None)
-        if backbone is None:
-            model, tokenizer = load_model(path), load_tokenizer(path)
-            check_causal(path, model)
-            processor = load_processor(path) if sees(model.config) else None
-            backbone = cls(path, model.to(_last_device), tokenizer, processor, precision or "fp32")
-            _loaded[path, _last_device, backbone.precision] = backbone
-        return backbone
+        path, wanted = resolve_path(name), None if device is None else find_device(device)
+        others = cls.in_memory()
+        for backbone in others:
+            if backbone.path == path and backbone.is_stale:
+                backbone.release()
+            elif (
+                backbone.path == path and wanted in (None, backbone.device) and precision in (None, backbone.precision)
+            ):
+                return backbone if device is None else _held(backbone)
+        place = wanted or (others[0].device if others else torch.device("cpu"))
+        model, tokenizer = load_model(path), load_tokenizer(path)
+        check_causal(path, model)
+        processor = load_processor(path) if sees(model.config) else None
+        return _held(cls(path, model.to(place), tokenizer, processor, precision or "fp32"))
 
     @classmethod
     def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
-        """A backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
+        """Finds a backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
         path = str(SHIPPED.get(name, name))
-        found = sorted(_live(), key=lambda backbone: backbone.path != path)
+        found = sorted(cls.in_memory(), key=lambda backbone: backbone.path != path)
         return next((backbone for backbone in found if backbone.hash == sha256), None)
 
+    @classmethod
+    def in_memory(cls) -> "list[Backbone]":
+        """Returns what was loaded and not released, the one that was asked for last first."""
+        return _loaded[::-1]
+
+    @classmethod
+    def release_all(cls) -> None:
+        """Releases every backbone in memory."""
+        for backbone in cls.in_memory():
+            backbone.release()
+
+    def release(self) -> None:
+        """Lets go of this backbone and of what is attached to it, so that the next `load` reads the folder anew.
+
+        Whoever still holds it or a role on it can go on using it; the memory is free when nobody does.
+        """
+        self.attached.clear()
+        if self in _loaded:
+            _loaded.remove(self)
+
     def add_role(self, name: str, settings: "LoRASettings | None", head: bool = False, seed: int = 0) -> Role:
-        """A new trainable role.
+        """Makes a new trainable role.
 
         Args:
             name: "policy", "value" or "reward".
@@ -136,6 +157,17 @@ class Backbone:
             seed: of the initial weights; the global random state is left alone.
         """
         return FullRole(self, name, head, seed) if settings is None else LoRARole(self, name, settings, head, seed)
+
+    @property
+    def is_stale(self) -> bool:
+        """Tells whether the folder that it was loaded from holds another model now."""
+        stamps = file_stamps(self.path)
+        return bool(stamps) and stamps != self._stamps  # a folder that is gone holds no other
+
+    @property
+    def reference(self) -> ReferenceRole:
+        """Returns the role with no adapter at all."""
+        return ReferenceRole(self)  # not kept: a cycle would leave the backbone in memory until garbage is collected
 
     @property
     def parameter_count(self) -> int:
@@ -150,18 +182,18 @@ class Backbone:
         return int(self.model.config.get_text_config().hidden_size)
 
     def learning_rate(self, given: float | None, by_width: float, full: bool) -> float:
-        """The one given, else one that falls with the width; full tuning takes a tenth of it."""
+        """Returns the rate given, else one that falls with the width; full tuning takes a tenth of it."""
         return by_width * (0.1 if full else 1.0) / self.hidden_size if given is None else given
 
     @property
     def state_size(self) -> int:
-        """Width of the last hidden states, which heads read; OPT projects them down from `hidden_size`."""
+        """Returns the width of the last hidden states, which heads read; OPT projects them down from `hidden_size`."""
         return int(self.model.get_output_embeddings().weight.shape[-1])
 
     @property
     def max_length(self) -> int:
-        """Tokens of prompt and response together that the model was made for."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 20))
+        """Counts the tokens of prompt and response together that the model was made for."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", LONGEST))
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -172,7 +204,7 @@ class Backbone:
         return min(MAX_RESPONSE_TOKENS, self.max_length - self.max_prompt_tokens)
 
     def encode_prompt(self, text: str, image: np.ndarray | None = None) -> list[int]:
-        """Token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
+        """Returns token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
 
         The oldest ids of the text are cut beyond `max_prompt_tokens`. Text never becomes a special token.
 
@@ -200,26 +232,26 @@ class Backbone:
         return self.vision.ids(image)
 
     def encode_response(self, text: str) -> list[int]:
-        """Token ids of a response as it follows a prompt, without an end token, cut to `max_response_tokens - 1`."""
+        """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""
         text = text.strip()
         if not text:
             return []
         return _plain_ids(self.tokenizer, self._space + text)[: self.max_response_tokens - 1]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of response tokens, without end tokens, special tokens and outer white space."""
+        """Returns the text of response tokens, without end tokens, special tokens and outer white space."""
         said = list(ids)
         while said and said[-1] in self.end_ids:  # one that is not special would be text
             said.pop()
         return self.tokenizer.decode(said, skip_special_tokens=True).strip()
 
     def batch(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> TokenBatch:
-        """Rows as padded tensors."""
-        return TokenBatch.of(prompts, responses, self.pad_id, self.device, self.trunk)
+        """Makes padded tensors of rows."""
+        return TokenBatch.of(prompts, responses, self.pad_id, self.device, self.frozen_states)
 
     @cached_property
     def packs(self) -> bool:
-        """Whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
+        """Tells whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
         return packs(self)
 
     def save_processor(self, folder: str | Path) -> None:
@@ -230,24 +262,27 @@ class Backbone:
 
     @property
     def hash(self) -> str:
-        """sha256 of the base weights as they were loaded, before any loss of precision; adapters record it."""
+        """Returns the sha256 of the base weights as loaded, before any loss of precision; adapters record it."""
         if self._hash is None:
             self._hash = hash_base(self.model)
         return self._hash
 
 
-def _live() -> list[Backbone]:
-    """The backbones in memory, those on the device that was asked for last first."""
-    return sorted(_loaded.values(), key=lambda backbone: backbone.device != _last_device)
+def _held(backbone: Backbone) -> Backbone:
+    """Holds a backbone, as the one that was asked for last."""
+    if backbone in _loaded:
+        _loaded.remove(backbone)
+    _loaded.append(backbone)
+    return backbone
 
 
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
+    """Returns token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """What a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
+    """Finds what a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
     plain = _plain_ids(tokenizer, "yes")
     whole = list(tokenizer("yes", split_special_tokens=True)["input_ids"])
     starts = [i for i in range(len(whole) - len(plain) + 1) if whole[i : i + len(plain)] == plain]
@@ -255,7 +290,7 @@ def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]
 
 
 def _space_before_response(tokenizer: PreTrainedTokenizerBase) -> str:
-    """ " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
+    """Returns " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
     prompt, whole = _plain_ids(tokenizer, "yes"), _plain_ids(tokenizer, "yes no")
     following = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
     alone, spaced = _plain_ids(tokenizer, "no"), _plain_ids(tokenizer, " no")

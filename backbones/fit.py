@@ -1,4 +1,4 @@
-"""Supervised training of a role: the loop that reward models and SFT share."""
+"""Trains a role on examples: the loop that reward models and SFT share."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.forward import like_lengths
+from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
@@ -21,7 +21,7 @@ Loss = Callable[[list[int], list[int]], tuple[Tensor, dict[str, float]]]
 
 
 class FitSettings(NamedTuple):
-    """How long and how fast."""
+    """Says how long and how fast to train."""
 
     epochs: int
     batch_size: int
@@ -54,8 +54,8 @@ def fit(
     )
     batches = shuffled_batches(len(lengths), settings.epochs, settings.batch_size, rng)
     # What the frozen layers give is worth keeping where it is asked for again.
-    trunk = role.backbone.trunk.kept(role.frozen_layers if settings.epochs > 1 else 0)
-    with role.active() as model, trunk, open(log, "w", encoding="utf-8") as file:
+    frozen_states = role.backbone.frozen_states.kept(role.frozen_layers if settings.epochs > 1 else 0)
+    with role.active() as model, frozen_states, open(log, "w", encoding="utf-8") as file:
         model.train()  # adapters may have dropout
         for step, batch in enumerate(progress_bar(batches, total=steps, desc=role.name, leave=False), start=1):
             figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)
@@ -81,7 +81,7 @@ def _accumulate(batch: list[int], lengths: Sequence[int], loss: Loss, micro_batc
 
 
 def shuffled_batches(count: int, epochs: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """Row numbers of each step; every row once an epoch."""
+    """Yields the row numbers of each step; every row once an epoch."""
     for _ in range(epochs):
         order = rng.permutation(count).tolist()
         yield from (order[i : i + size] for i in range(0, count, size))

@@ -1,4 +1,4 @@
-"""The paper's baseline: all weights are trained, on a copy of the model."""
+"""`FullRole`: trains all weights, on a copy of the model: the paper's baseline."""
 
 import copy
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from backbones.loading import load_model
+from backbones.model.loading import load_model
 from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
 from backbones.roles import Role
 from perlhf.errors import UserError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FullRole(Role):
-    """All weights, on a copy of the model of its own: the paper's baseline."""
+    """Trains all weights, on a copy of the model of its own."""
 
     def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
@@ -68,7 +68,7 @@ class FullRole(Role):
 
 
 def _empty_classifier(backbone: "Backbone") -> PreTrainedModel:
-    """A sequence classifier of the backbone's architecture that holds no weights yet, and draws no random ones.
+    """Makes a sequence classifier of the backbone's architecture without weights, and draws no random ones.
 
     Raises:
         UserError: transformers has none with a linear `score`, so a full model with a head could not be saved.

@@ -1,6 +1,6 @@
-"""Generation: KV cache, its own random generator, rows that leave the batch when they have ended.
+"""Samples responses: with a KV cache and its own random generator; rows that have ended leave the batch.
 
-While the trunk is open (`backbones.shortcuts.frozen_states`), what it gives for the sampled rows is handed to it.
+While frozen states are kept (`backbones.shortcuts.frozen_states`), those of the sampled rows are handed over to them.
 
 transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
 """
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from backbones.forward import like_lengths, positions
+from backbones.model.anatomy import cache_argument
+from backbones.model.tokens import like_lengths, positions
+from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
 from backbones.shortcuts.growing_cache import growing_cache
-from backbones.shortcuts.sampled_states import Overheard
-from backbones.vision import image_inputs, sayable
+from backbones.shortcuts.sampled_states import SampledStates
 
-ROWS = 64  # that share a cache, at most
+ROWS = 64  # that share a cache, at most; it bounds the memory of keys and values
 # From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
 Allowed = Callable[[Sequence[int]], Tensor]
 
@@ -49,7 +50,7 @@ def generate(
         Token ids of each response, its end token included; without one where it was cut.
     """
     responses: list[list[int]] = [[] for _ in prompts]
-    with role.folded() as model:
+    with role.merged() as model:
         for rows in like_lengths([len(p) for p in prompts], batch_size):
             batch = _Batch(model, role, [prompts[i] for i in rows], max_new_tokens, allowed)
             for i, response in zip(rows, batch.run(temperature, generator), strict=True):
@@ -58,7 +59,7 @@ def generate(
 
 
 class _Batch:
-    """Rows that are being written side by side."""
+    """Writes rows side by side."""
 
     def __init__(
         self,
@@ -76,13 +77,15 @@ class _Batch:
         self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         self.position_ids = positions(self.mask)
         self.image_inputs = image_inputs(prompts, self.input_ids)
+        # One more: a response that was cut is read on to an end token, see `_read_to_the_end`.
         self.cache = growing_cache(model.config, width + max_new_tokens + 1)
+        self.cache_argument = cache_argument(model)
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
         self.ended = [False] * len(prompts)  # of those rows
         self.written: list[list[int]] = [[] for _ in prompts]
-        trunk, end_ids = role.backbone.trunk, role.backbone.end_ids
-        overhears = trunk.serves(role) and not trunk.full
-        self.overheard = Overheard(trunk, prompts, max_new_tokens, end_ids) if overhears else None
+        frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
+        kept = frozen.serves(role.frozen_layers) and not frozen.full
+        self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids) if kept else None
         self.room = role.backbone.max_response_tokens
 
     def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
@@ -90,15 +93,15 @@ class _Batch:
             self._write(_sample(self._next_logits(), temperature, generator))
             if all(self.ended):
                 break
-            if self.overheard is None:
+            if self.sampled_states is None:
                 self._drop_ended()
-        if self.overheard is not None:
-            self._read_to_the_end(self.overheard)
+        if self.sampled_states is not None:
+            self._read_to_the_end(self.sampled_states)
         return self.written
 
     def _next_logits(self) -> Tensor:  # (rows, vocabulary)
         logits = self._read()
-        if self.overheard is not None:  # who had ended was there to be read to the end
+        if self.sampled_states is not None:  # who had ended was there to be read to the end
             logits = logits[self._drop_ended()]
         if self.allowed is not None:
             may = torch.stack([self.allowed(self.written[row]) for row in self.rows]).to(logits.device)
@@ -106,15 +109,15 @@ class _Batch:
         return logits
 
     def _read(self) -> Tensor:  # (rows, vocabulary)
-        """What may follow the tokens that were not read yet."""
-        with nullcontext() if self.overheard is None else self.overheard.reading(self.rows):
+        """Reads the tokens that were not read yet; logits of what may follow."""
+        with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows):
             output = self.model(
                 input_ids=self.input_ids,
                 attention_mask=self.mask,
                 position_ids=self.position_ids,
-                past_key_values=self.cache,
                 logits_to_keep=1,
                 use_cache=True,
+                **{self.cache_argument: self.cache},
                 **self.image_inputs,
             )
         self.image_inputs = {}  # the cache has seen them
@@ -126,14 +129,14 @@ class _Batch:
             self.written[row].append(token)
         self._follow_with(tokens)
 
-    def _read_to_the_end(self, overheard: Overheard) -> None:
+    def _read_to_the_end(self, sampled_states: SampledStates) -> None:
         """Reads the last tokens, and where a row was cut the end token that a reward model puts there, if it fits."""
         self._read()
         if not all(self.ended) and self.max_new_tokens < self.room:
             self._drop_ended()
-            self._follow_with(self.input_ids.new_full((len(self.rows),), overheard.end_ids[0]))
+            self._follow_with(self.input_ids.new_full((len(self.rows),), sampled_states.end_ids[0]))
             self._read()
-        overheard.hand_over(self.written)
+        sampled_states.hand_over(self.written)
 
     def _follow_with(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]
@@ -141,7 +144,7 @@ class _Batch:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
 
     def _drop_ended(self) -> Tensor | slice:
-        """Takes rows that have ended out of the batch; which rows stay."""
+        """Takes rows that have ended out of the batch; returns which rows stay."""
         if not any(self.ended):
             return slice(None)
         going_on = [i for i, ended in enumerate(self.ended) if not ended]

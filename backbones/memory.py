@@ -1,4 +1,4 @@
-"""What PPO's four roles hold in memory: planned from a model's config alone, before anything is loaded.
+"""Plans what PPO's four roles will hold in memory, from a model's config alone, before anything is loaded.
 
 The model is made on torch's "meta" device, where tensors have shapes and no values. A forward there says what autograd
 would keep, of any architecture, without a formula for each.
@@ -12,23 +12,24 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft import LoraConfig, LoraModel
 from torch import Tensor
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
-from backbones.loading import BackboneError, attention_pattern, auto_class, read_config, resolve_path
-from backbones.precision import Precision, reduce_precision
+from backbones.model.anatomy import attention_pattern, cache_argument
+from backbones.model.loading import BackboneError, auto_class, read_config, resolve_path
 from backbones.roles import LoRASettings
+from backbones.shortcuts.planned_attention import planned_attention
+from backbones.shortcuts.precision import Precision, reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
-_ATTENTION = "perlhf_planned"  # by this name transformers finds `_attend`
 _ADAM = 2  # moments of a parameter, each as large as it
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 
 
 class Held(NamedTuple):
-    """Bytes of one role."""
+    """Counts the bytes of one role."""
 
     weights: int
     gradients: int = 0
@@ -40,42 +41,42 @@ class Held(NamedTuple):
 
     @classmethod
     def trained(cls, weights: int) -> "Held":
-        """With a gradient for each weight, and Adam's two moments."""
+        """Counts weights with a gradient for each, and Adam's two moments."""
         return cls(weights, weights, _ADAM * weights)
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes that training will hold at most, beside the libraries themselves.
+    """Counts the bytes that training will hold at most, beside the libraries themselves.
 
     Attributes:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
         plain: of the weights in float32, as models of their own would hold them.
         cache: keys and values of the rows that are sampled side by side.
-        folded: the weights that the policy's adapter is folded into meanwhile.
+        merged: the weights that the policy's adapter is merged into meanwhile.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
     """
 
     roles: Mapping[str, Held]
     plain: int
     cache: int
-    folded: int
+    merged: int
     activations: int
 
     @property
     def total(self) -> int:
-        """Of the roles, and of sampling or training, which are never at once."""
-        return sum(held.total for held in self.roles.values()) + max(self.cache + self.folded, self.activations)
+        """Sums up the roles, and sampling or training, which are never at once."""
+        return sum(held.total for held in self.roles.values()) + max(self.cache + self.merged, self.activations)
 
     @property
     def four_models(self) -> int:
-        """The same with policy, reference, value and reward as models of their own, the two trained ones in full."""
+        """Sums up policy, reference, value and reward as models of their own, the two trained ones in full."""
         trained, frozen = Held.trained(self.plain).total, self.plain
         return _TRAINED * trained + (_MODELS - _TRAINED) * frozen + max(self.cache, self.activations)
 
 
 class Shape(NamedTuple):
-    """How many tokens are in memory at once."""
+    """Says how many tokens are in memory at once."""
 
     prompt: int  # tokens of the longest prompt
     response: int  # tokens of the longest response
@@ -83,8 +84,8 @@ class Shape(NamedTuple):
     micro_batch: int  # in one forward of training
 
 
-class Adapters(NamedTuple):
-    """What is on the backbone: settings of LoRA, or None."""
+class RoleSettings(NamedTuple):
+    """Says how each role is adapted: settings of LoRA, or None."""
 
     policy: LoRASettings | None  # None where all weights are trained, on a copy
     value: LoRASettings | None  # likewise; its head is not in it
@@ -92,8 +93,8 @@ class Adapters(NamedTuple):
     value_is_shared: bool = False  # V has nothing but its head
 
 
-def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
-    """What the roles of PPO will hold on a backbone.
+def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
+    """Plans what the roles of PPO will hold on a backbone.
 
     Args:
         name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read.
@@ -117,12 +118,12 @@ def plan_memory(name: str, adapters: Adapters, shape: Shape, precision: Precisio
     if adapters.reward is not None:
         roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-    folded = _folded_bytes(model, adapters.policy)
-    return MemoryPlan(roles, plain, cache, folded, _activation_bytes(model, adapters.policy, shape))
+    merged = _merged_bytes(model, adapters.policy)
+    return MemoryPlan(roles, plain, cache, merged, _activation_bytes(model, adapters.policy, shape))
 
 
 def skeleton(name: str) -> PreTrainedModel:
-    """The model of a backbone without its weights, on the meta device.
+    """Makes the model of a backbone without its weights, on the meta device.
 
     Raises:
         BackboneError: there is no config that a model could be made of.
@@ -133,7 +134,7 @@ def skeleton(name: str) -> PreTrainedModel:
         config.get_text_config().pad_token_id = None  # else some models look for it in ids that have no values
         with torch.device("meta"):
             model: PreTrainedModel = auto_class(config).from_config(
-                config, dtype=torch.float32, attn_implementation=_ATTENTION
+                config, dtype=torch.float32, attn_implementation=planned_attention()
             )
     except Exception as error:  # what damaged files raise is any of a dozen types
         raise BackboneError(f"backbone {name!r} has no config to plan with: {one_line(error)}") from None
@@ -145,32 +146,33 @@ def _bytes(tensors: Any) -> int:
 
 
 def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Of A and B of every projection that is adapted, rank * (in + out) numbers each; of all weights for None."""
+    """Counts A and B of every adapted projection, rank * (in + out) numbers each; all weights for None."""
     if lora is None:
         return _bytes(model.parameters())
     return 4 * lora.rank * sum(sum(weight.shape) for weight in _adapted(model, lora))
 
 
-def _folded_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Of the float32 weights that have an adapter; those in bf16 are not folded into."""
+def _merged_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
+    """Counts the float32 weights that have an adapter; nothing is merged into those in bf16."""
     adapted = [] if lora is None else _adapted(model, lora)
     return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
 
 
 def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[Tensor]:
-    """The weights of the projections that have an adapter."""
+    """Lists the weights of the projections that have an adapter."""
     pattern = attention_pattern(model, lora.vision, lora.layers)
     return [cast(Tensor, module.weight) for name, module in model.named_modules() if re.fullmatch(pattern, name)]
 
 
 def _cache_bytes(model: PreTrainedModel) -> int:
-    """Of the keys and values of one token, in all layers."""
-    cache = model(input_ids=_tokens(1, 1), use_cache=True).past_key_values
+    """Counts the keys and values of one token, in all layers."""
+    cache = DynamicCache(config=model.config)
+    model(input_ids=_tokens(1, 1), use_cache=True, **{cache_argument(model): cache})
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
 def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape: Shape) -> int:
-    """What autograd keeps of the policy's forward over a micro-batch, weights left out."""
+    """Counts what autograd keeps of the policy's forward over a micro-batch, weights left out."""
     if policy is None:
         model.requires_grad_(True)
     else:
@@ -195,26 +197,8 @@ def _tokens(rows: int, length: int) -> Tensor:
     return torch.zeros(rows, length, dtype=torch.long, device="meta")
 
 
-class _Attention(torch.autograd.Function):
-    """Keeps what a fused attention keeps: queries, keys, values and the result, and no matrix of all pairs."""
-
-    @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        result = torch.empty_like(query)
-        context.save_for_backward(query, key, value, result)
-        return result
-
-
-def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
-    """Attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
-    return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None
-
-
-AttentionInterface.register(_ATTENTION, _attend)
-
-
 def saved_bytes(forward: Callable[[], Any], but: Collection[int] = ()) -> int:
-    """Bytes that autograd keeps for the backward pass of a forward, each storage once.
+    """Counts the bytes that autograd keeps for the backward pass of a forward, each storage once.
 
     Args:
         forward: the forward.

@@ -1,4 +1,4 @@
-"""The files of a saved role: its weights, and beside them what they belong to."""
+"""Reads the files of a saved role: its weights, and beside them what they belong to."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from backbones.model.loading import Stamps, file_stamps
 from perlhf.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 PROVENANCE = "perlhf.json"
+_FILES = (PROVENANCE, "*.safetensors")
 
 
 def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
-    """What was recorded beside an adapter: "base_sha256", "lora" and the keys in `more`, at least.
+    """Reads what was recorded beside an adapter: "base_sha256", "lora" and the keys in `more`, at least.
 
     Raises:
         UserError: the folder holds none, or a damaged one.
@@ -36,8 +38,13 @@ def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
     return held
 
 
+def role_stamps(folder: Path) -> Stamps:
+    """Notes when the files of a saved role were written, to see that it was saved anew."""
+    return file_stamps(folder, _FILES)
+
+
 def read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
-    """The tensors of a folder's files by that pattern.
+    """Reads the tensors of a folder's files by that pattern.
 
     Raises:
         UserError: there are no such files, or they are damaged.

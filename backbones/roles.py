@@ -1,24 +1,26 @@
-"""Roles: who is speaking through the backbone. A LoRA adapter, a full copy, or the bare model."""
+"""Roles: say who speaks through the backbone: a LoRA adapter, a head on another role's states, or the bare model.
+
+A full copy of the model is in `backbones.full_role`. What roles do to the shared model, `backbones.adapters` does.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from weakref import finalize
 
 import torch
-from peft import LoraConfig, LoraModel
+from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.loading import attention_pattern, base_path_for, layer_count
+from backbones.model.anatomy import attention_pattern, layer_count
+from backbones.model.loading import base_path_for
 from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
-from backbones.shortcuts.low_rank import UpProjection
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
@@ -30,7 +32,7 @@ _HEAD = "head.safetensors"
 
 @dataclass(frozen=True)
 class LoRASettings:
-    """A LoRA adapter on every attention projection (q, k, v, o) of the language model, as in arXiv 2403.10704.
+    """Puts a LoRA adapter on every attention projection (q, k, v, o) of the language model, as arXiv 2403.10704.
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
     on those of the vision tower too. `layers` says how many layers of the language model have it, counted from the top.
@@ -48,16 +50,18 @@ class LoRASettings:
 
 
 class Role(ABC):
-    """A way to run the backbone. Inside `with role.active() as model:` the model speaks as this role.
+    """Runs the backbone in one way. Inside `with role.active() as model:` the model speaks as this role.
 
     Its parameters take gradients only there, so a backward pass belongs inside too. The blocks nest.
 
     Attributes:
+        adapter: the name of its adapter on the shared model, or None.
         head: the scalar head on the last hidden states, (hidden,) -> (1,), or None.
         trainable: whether its parameters take gradients while it is active.
         frozen_layers: how many of the language model's lowest layers are as in the bare backbone.
     """
 
+    adapter: str | None = None
     frozen_layers = 0
 
     def __init__(self, backbone: "Backbone", name: str, head: bool, seed: int) -> None:
@@ -67,16 +71,16 @@ class Role(ABC):
         self._taking = False
 
     @abstractmethod
-    def active(self) -> Any:
-        """A context manager that gives the model in this role and restores the one before, also after errors."""
+    def active(self) -> AbstractContextManager[PreTrainedModel]:
+        """Puts the model in this role inside the block, and in the one before after it, also after errors."""
 
-    def folded(self) -> Any:
-        """`active`, in the form that samples fastest; nothing may be learned inside, and no other role be active."""
+    def merged(self) -> AbstractContextManager[PreTrainedModel]:
+        """As `active`, in the form that samples fastest: nothing may be learned inside, and no other role be active."""
         return self.active()
 
     @abstractmethod
     def body_parameters(self) -> dict[str, nn.Parameter]:
-        """What this role trains in the model, by name, in a fixed order."""
+        """Returns what this role trains in the model, by name, in a fixed order."""
 
     @abstractmethod
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
@@ -87,7 +91,7 @@ class Role(ABC):
         """Reads what `save` wrote and returns its provenance."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Everything this role trains, the head last."""
+        """Returns everything this role trains, the head last."""
         found = self.body_parameters()
         if self.head is not None:
             found["score.weight"] = cast(nn.Parameter, self.head.weight)
@@ -112,31 +116,31 @@ class Role(ABC):
 
     @contextmanager
     def _taking_gradients(self) -> Iterator[None]:
-        """Inside, this role's parameters take gradients, whatever role the shared model is in; blocks nest."""
+        """Lets this role's parameters take gradients inside, whatever role the shared model is in; blocks nest."""
         before, self._taking = self._taking, True
-        self._set_trainable(True)
+        self.set_trainable(True)
         try:
             yield
         finally:
             self._taking = before
-            self._set_trainable(before)
+            self.set_trainable(before)
 
-    def _set_trainable(self, on: bool) -> None:
+    def set_trainable(self, on: bool) -> None:
+        """Says whether its parameters take gradients now; those of a role that is not `trainable` never do."""
         for parameter in self.parameters().values():
             parameter.requires_grad_(on and self.trainable)
 
 
 class LoRARole(Role):
-    """A small adapter on the shared model."""
+    """Trains a small adapter on the shared model."""
+
+    adapter: str  # given by `Adapters.add`
 
     def __init__(self, backbone: "Backbone", name: str, settings: LoRASettings, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
         self.settings = settings
         if settings.layers is not None and not settings.vision:
             self.frozen_layers = layer_count(backbone.model) - settings.layers
-        # Two PPO runs in one process may each have a policy on the same backbone.
-        taken = {role.adapter for role in backbone.lora_roles} | set(backbone.dead_adapters)
-        self.adapter: str = next(n for n in (name, *(f"{name}_{i}" for i in range(2, 1000))) if n not in taken)
         self.config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.scaled_alpha,
@@ -147,55 +151,21 @@ class LoRARole(Role):
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in backbone.model.modules()),
         )
         injected = LoraConfig(**{**self.config.to_dict(), "modules_to_save": None, "task_type": None})
-        _remove_dead(backbone)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            _inject(backbone, injected, self.adapter)
-        backbone.lora_roles.add(self)
-        _switch(backbone, backbone.active_role)
-        # Only noted here: the garbage collector may run while the model is being walked.
-        finalize(self, backbone.dead_adapters.append, self.adapter)
+        backbone.adapters.add(self, injected, seed)
 
-    @contextmanager
-    def active(self) -> Iterator[PreTrainedModel]:
-        before = self.backbone.active_role
-        _switch(self.backbone, self)
-        try:
-            yield self.backbone.model
-        finally:
-            _switch(self.backbone, before)
+    def active(self) -> AbstractContextManager[PreTrainedModel]:
+        return self.backbone.adapters.active(self)
 
-    @contextmanager
-    def folded(self) -> Iterator[PreTrainedModel]:
-        """`active`, with the adapter added into the weights, so that a forward has nothing more to do than the base.
-
-        The weights' own tensors are set aside and come back, bit for bit: subtracting the update again would not give
-        them. bf16 weights stay as they are, since an update of a few optimizer steps is lost in their rounding.
-        """
-        with self.active() as model:
-            layers = [layer for layer in self.layers.values() if layer.get_base_layer().weight.dtype == torch.float32]
-            plain = [layer.get_base_layer().weight for layer in layers]
-            try:
-                self.backbone.folded_role = self
-                for layer in layers:
-                    _fold(layer, self.adapter)
-                yield model
-            finally:
-                self.backbone.folded_role = None
-                for layer, weight in zip(layers, plain, strict=True):
-                    layer.get_base_layer().weight = weight
+    def merged(self) -> AbstractContextManager[PreTrainedModel]:
+        return self.backbone.adapters.merged(self)
 
     @property
     def layers(self) -> dict[str, LoraLayer]:
-        """The projections that this role adapts, by their plain names; another role may adapt more."""
-        return {name: layer for name, layer in self.backbone.lora_layers.items() if self.adapter in layer.lora_A}
+        """Returns the projections that this role adapts, by their plain names; another role may adapt more."""
+        return self.backbone.adapters.layers_of(self.adapter)
 
     def body_parameters(self) -> dict[str, nn.Parameter]:
-        found: dict[str, nn.Parameter] = {}
-        for name, layer in self.layers.items():
-            found[f"{name}.lora_A.weight"] = layer.lora_A[self.adapter].weight
-            found[f"{name}.lora_B.weight"] = layer.lora_B[self.adapter].weight
-        return found
+        return self.backbone.adapters.parameters_of(self.adapter)
 
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +189,7 @@ class LoRARole(Role):
 
 
 class HeadRole(Role):
-    """A head on the hidden states of another role, and nothing else of its own. It says 0 at the start."""
+    """Trains a head on the hidden states of another role, and nothing else of its own. It says 0 at the start."""
 
     def __init__(self, backbone: "Backbone", name: str, host: Role) -> None:
         super().__init__(backbone, name, head=True, seed=0)
@@ -256,20 +226,14 @@ class HeadRole(Role):
 
 
 class ReferenceRole(Role):
-    """The bare model: adapters off. It trains nothing and has no head."""
+    """Runs the bare model, adapters off. It trains nothing and has no head."""
 
     def __init__(self, backbone: "Backbone") -> None:
         super().__init__(backbone, "reference", head=False, seed=0)
         self.frozen_layers = layer_count(backbone.model)
 
-    @contextmanager
-    def active(self) -> Iterator[PreTrainedModel]:
-        before = self.backbone.active_role
-        _switch(self.backbone, self)
-        try:
-            yield self.backbone.model
-        finally:
-            _switch(self.backbone, before)
+    def active(self) -> AbstractContextManager[PreTrainedModel]:
+        return self.backbone.adapters.active(self)
 
     def body_parameters(self) -> dict[str, nn.Parameter]:
         return {}
@@ -282,7 +246,7 @@ class ReferenceRole(Role):
 
 
 def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
-    """N(0, 1/(hidden + 1)), no bias, which plain sequence classifiers have no place for."""
+    """Draws a head from N(0, 1/(hidden + 1)), with no bias, for which plain sequence classifiers have no place."""
     size = backbone.state_size
     head = torch.nn.utils.skip_init(nn.Linear, size, 1, bias=False, device=backbone.device)
     generator = torch.Generator().manual_seed(seed)
@@ -291,56 +255,8 @@ def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:
     return head.requires_grad_(False)
 
 
-def _inject(backbone: "Backbone", config: LoraConfig, adapter: str) -> None:
-    if backbone.tuner is None:
-        backbone.tuner = LoraModel(backbone.model, config, adapter)
-    else:
-        backbone.tuner.peft_config[adapter] = config
-        backbone.tuner.inject_adapter(backbone.model, adapter)
-    backbone.lora_layers = {n: m for n, m in backbone.model.named_modules() if isinstance(m, LoraLayer)}
-    for layer in backbone.lora_layers.values():
-        if adapter in layer.lora_B:
-            layer.lora_A[adapter].float()  # peft takes over the type of the weights, which may be bf16
-            layer.lora_B[adapter].float().__class__ = UpProjection
-
-
-@torch.no_grad()
-def _fold(layer: LoraLayer, adapter: str) -> None:
-    """Gives a projection a weight of its own, W + alpha / rank * B @ A, and takes the adapter off."""
-    base = layer.get_base_layer()
-    base.weight = nn.Parameter(base.weight + layer.get_delta_weight(adapter), requires_grad=False)
-    layer.set_adapter([])
-
-
-def _switch(backbone: "Backbone", role: Role | None) -> None:
-    """Puts the shared model in `role`, and asserts that exactly the role's own parameters take gradients.
-
-    Raises:
-        RuntimeError: an adapter is folded into the weights, which all roles share.
-    """
-    if backbone.folded_role is not None:
-        raise RuntimeError(f"role {backbone.folded_role.name} is folded into the weights; leave that block first")
-    for layer in backbone.lora_layers.values():
-        layer.set_adapter([role.adapter] if isinstance(role, LoRARole) else [])
-    for other in backbone.lora_roles:
-        other._set_trainable(other is role)
-    backbone.active_role = role
-    _remove_dead(backbone)
-    trained = role.body_parameters() if isinstance(role, LoRARole) and role.trainable else {}
-    wanted = {id(p) for p in trained.values()}
-    actual = {id(p) for p in backbone.model.parameters() if p.requires_grad}
-    assert actual == wanted, f"{len(actual)} parameters take gradients in role {role and role.name}"
-
-
-def _remove_dead(backbone: "Backbone") -> None:
-    """Frees the weights of roles that nobody holds any more."""
-    while backbone.dead_adapters:
-        assert backbone.tuner is not None
-        backbone.tuner.delete_adapter(backbone.dead_adapters.pop())
-
-
 def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tuple[Role, dict[str, Any]]:
-    """A saved role on `backbone`, frozen, and its provenance.
+    """Opens a saved role on `backbone`, frozen; returns it and its provenance.
 
     Raises:
         UserError: the folder holds no role, or one that was trained on another base.

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.setup import Setup
 from envs.corpora.splits import SPLITS
-from envs.registry import env_id, text_tasks
 from evaluation.metrics import bootstrap_auc, bootstrap_mean, pair_accuracy
 from perlhf.errors import run_command
 from perlhf.options import option, parse_options
@@ -49,7 +49,7 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python benchmarks/tfidf.py")
-    train, *others = text_tasks(env_id(options.env), options.env_options, options.data, SPLITS)
+    train, *others = Setup.of(options.env, options.env_options, options.data).feedback(*SPLITS)
     rng = np.random.default_rng(options.seed)
     records = drawn(train, options.pairs, rng)
     held_out = [task.records[: options.eval_pairs] for task in others]
@@ -108,7 +108,7 @@ def difference(words: TfidfVectorizer, records: Sequence[Any]) -> csr_matrix:
 
 
 def labels_of(records: Sequence[Any]) -> np.ndarray:
-    """The labels, (n,)."""
+    """Returns the labels, (n,)."""
     return np.array([record.label for record in records])
 
 

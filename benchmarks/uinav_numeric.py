@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def make_model(algorithm: str, templates: str, seed: int) -> BaseAlgorithm:
-    """An untrained PPO, or MaskablePPO, with `NUM_ENVS` envs of the train split."""
+    """Returns an untrained PPO, or MaskablePPO, with `NUM_ENVS` envs of the train split."""
     many = DummyVecEnv([partial(one_env, templates)] * NUM_ENVS)
     if algorithm == "ppo":
         return PPO("MultiInputPolicy", many, seed=seed, device="cpu", **SETTINGS)
@@ -80,7 +80,7 @@ def success(model: BaseAlgorithm, templates: str) -> float:
 
 
 def choose(model: BaseAlgorithm, observation: dict[str, np.ndarray], masks: np.ndarray) -> np.ndarray:
-    """The model's action; only MaskablePPO takes the masks."""
+    """Returns the model's action; only MaskablePPO takes the masks."""
     options = {} if isinstance(model, PPO) else {"action_masks": masks}
     return model.predict(observation, deterministic=True, **options)[0]
 

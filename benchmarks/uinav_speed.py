@@ -54,7 +54,7 @@ def report(name: str, rates: list[float]) -> float:
 
 
 def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
-    """The median rate of one env, and the median ratio of many to one, measured in turns."""
+    """Returns the median rate of one env, and the median ratio of many to one, measured in turns."""
     rate(alone), rate(together)  # warms up
     pairs = [(rate(alone), rate(together)) for _ in range(REPEATS)]
     median = report(f"{name}, one env", [single for single, _ in pairs])
@@ -63,7 +63,7 @@ def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
 
 
 def one(options: dict, episodes: int) -> Play:
-    """The next episodes of one env, one after the other; no repeat plays an episode that another played."""
+    """Returns the next episodes of one env, one after the other; no repeat plays an episode that another played."""
     env = gym.make(UINAV, disable_env_checker=True, **options)
     rounds = []
     env.reset(seed=0)
@@ -86,7 +86,7 @@ def one(options: dict, episodes: int) -> Play:
 
 
 def plan_of(env: gym.Env) -> list[str]:
-    """What the oracle does in the episode that has begun; another one is begun."""
+    """Returns what the oracle does in the episode that has begun; another one is begun."""
     plan, over = [], False
     while not over:
         plan.append(env.unwrapped.oracle())
@@ -96,7 +96,7 @@ def plan_of(env: gym.Env) -> list[str]:
 
 
 def many(options: dict, steps: int) -> Play:
-    """The next steps of a vector env."""
+    """Returns the next steps of a vector env."""
     env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
     env.reset(seed=0)
     plans = []

@@ -1,8 +1,30 @@
 """Importing `envs` registers every perlhf/* environment with Gymnasium."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymnasium import register
+
+import perlhf  # noqa: F401  # says first whose file is in the way, where one is
+from perlhf.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from envs.core import TaskEnv, TaskVectorEnv
+    from envs.task import Task
+    from envs.text_task import TextTask
+    from envs.turn import Turn
+else:  # imported when they are first used
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Task": "envs.task",
+            "TaskEnv": "envs.core",
+            "TaskVectorEnv": "envs.core",
+            "TextTask": "envs.text_task",
+            "Turn": "envs.turn",
+        },
+    )
+
+__all__ = ["Task", "TaskEnv", "TaskVectorEnv", "TextTask", "Turn", "register_task"]
 
 
 def register_task(env_id: str, task: str, **options: Any) -> None:

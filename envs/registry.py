@@ -1,6 +1,6 @@
 """Environment ids as commands take them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -32,7 +32,10 @@ def env_id(name: str) -> str:
     if full not in gym.registry:
         raise UserError(f"unknown env {name!r}.{did_you_mean(short.removeprefix('perlhf/'), known)}")
     if "task" not in gym.spec(full).kwargs:
-        raise UserError(f"env {name!r} takes no text, so no command can use it; register one with envs.register_task.")
+        raise UserError(
+            f"env {name!r} takes no text, so no command can use it: train on it with an algorithm of Stable-Baselines3 "
+            "itself. Envs of text are registered with envs.register_task."
+        )
     return full
 
 
@@ -76,17 +79,6 @@ def class_of(full_id: str) -> type[Task]:
     return task_class(gym.spec(full_id).kwargs["task"])
 
 
-def backbone_name(name: str, full_id: str) -> str:
-    """The backbone that a command means: "tiny" is the shipped one of the env's task, all else stays."""
-    return class_of(full_id).shipped_backbone if name == "tiny" else name
-
-
-def reward_spec(text: Any, full_id: str) -> Any:
-    """The reward that a command means: "bundled" is the learned one of the env's task, all else stays."""
-    learned = class_of(full_id).trained_reward
-    return learned if text == "bundled" and learned is not None else text
-
-
 def task_of(full_id: str, **options: Any) -> Task:
     """The task of a registered env, made with `options` (data, split...)."""
     kwargs = {k: v for k, v in gym.spec(full_id).kwargs.items() if k not in ("reward", "render_mode")}
@@ -94,19 +86,17 @@ def task_of(full_id: str, **options: Any) -> Task:
     return make_task(task, {**kwargs, **options})
 
 
-def text_tasks(full_id: str, env_options_text: str, data: str, splits: Sequence[str]) -> list[Feedback]:
-    """Returns what SFT and reward models learn from over each of some splits, as the options of a command describe it.
+def feedback_of(full_id: str, options: Mapping[str, Any], splits: Sequence[str]) -> list[Feedback]:
+    """Returns what SFT and reward models learn from, over each of some splits.
 
     Args:
         full_id: of a registered env.
-        env_options_text: its other arguments, see `env_options`.
-        data: its data.
+        options: of its task, `data` among them.
         splits: "train", "validation", "test".
 
     Raises:
         UserError: the task has no feedback.
     """
-    options = {**env_options(full_id, env_options_text), "data": data}
     found = [task_of(full_id, **options, split=split).feedback() for split in splits]
     feedback = [each for each in found if each is not None]
     if len(feedback) < len(found):

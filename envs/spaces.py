@@ -31,6 +31,8 @@ class Unicode(spaces.Text):
 
     def __init__(self, max_length: int, seed: int | np.random.Generator | None = None) -> None:
         super().__init__(max_length, min_length=0, charset=_SAMPLED, seed=seed)
+        # One object: Stable-Baselines3 puts what a single env shows into arrays of this shape and type. Text has none.
+        self._shape, self.dtype = (), np.dtype(object)
 
     def contains(self, x: Any) -> bool:
         return isinstance(x, str) and len(x) <= self.max_length and (x.isascii() or not has_lone_surrogate(x))

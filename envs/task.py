@@ -65,7 +65,6 @@ class Task(ABC):
 
     default_reward: str = "gold"
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
-    training: ClassVar[Mapping[str, Any]] = {}  # options of `train_ppo` whose defaults are others for this task
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
     max_prompt_length: ClassVar[int] = 100_000
     max_response_length: ClassVar[int] = 20_000

@@ -55,7 +55,7 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
 
 
 def step_evaluator(evaluator: Evaluator) -> Evaluator | None:
-    """What judges single steps of long episodes, in `STEPS` states or all that there are; None for other tasks."""
+    """Returns the judge of single steps of long episodes, in `STEPS` states or fewer; None for other tasks."""
     steps = evaluator.task.single_steps(STEPS)
     if steps is None:
         return None
@@ -108,7 +108,7 @@ def mean_kl(policy: Role, answers: Answers) -> float:
 def side_by_side(
     evaluator: Evaluator, sampled: dict[str, Answers], greedy: dict[str, Answers], count: int = 20
 ) -> list[dict[str, Any]]:
-    """The first episodes with every answer to their prompts."""
+    """Returns the first episodes with every answer to their prompts."""
     rows = []
     for k, state in enumerate(evaluator.states[:count]):
         row: dict[str, Any] = {"prompt": evaluator.task.observe(state)["prompt"]}
@@ -121,7 +121,7 @@ def side_by_side(
 
 
 def describe(report: dict[str, Any]) -> str:
-    """The report in a few lines for the terminal."""
+    """Writes the report in a few lines for the terminal."""
     sides = {name: report[name] for name in ("sft", "policy")}
     lines = [f"held-out episodes: {sides['sft']['n']}"]
     for key, title in (("", "sampled at temperature 1"), ("_greedy", "greedy")):
@@ -147,7 +147,7 @@ def describe(report: dict[str, Any]) -> str:
 
 
 def show_answers(report: dict[str, Any], count: int) -> str:
-    """The first prompts with SFT's and the policy's sampled answers."""
+    """Returns the first prompts with SFT's and the policy's sampled answers."""
     lines = []
     for row in report["samples"][:count]:
         lines.append(row["prompt"].strip())

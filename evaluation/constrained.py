@@ -10,7 +10,7 @@ from envs.uinav.interface.actions import ActionError, is_beginning, parse_action
 
 
 class ActionsOnly:
-    """What may follow in a response so that it is an action in the end: `allowed` of `backbones.generate.generate`.
+    """Allow only tokens with which a response can still become an action: `allowed` of `backbones.generate.generate`.
 
     A model that knows the actions says hardly anything else, and then this changes nothing; one that does not is kept
     from responses that cost a step. It does not help to choose the right action.
@@ -27,7 +27,7 @@ class ActionsOnly:
         self._ends[backbone.end_ids] = True
 
     def __call__(self, written: Sequence[int]) -> Tensor:
-        """Which tokens may follow, (vocabulary,) bool: such that an action may begin so, or the end after an action."""
+        """Returns which tokens may follow, (vocabulary,) bool: an action can begin so, or ends after an action."""
         said = self._text(written)
         may = torch.tensor([bool(text) and is_beginning(said + text) for text in self._texts])
         may &= ~self._ends

@@ -8,51 +8,47 @@ on more prompts is not there already.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from envs.registry import env_id, reward_spec
+from agents.setup import RunOptions
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.evaluator import Evaluator
-from evaluation.finished_run import load_policy, ppo_config, task_of_run
+from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
-from rewards.functions import reward_from_text
 
 
 @dataclass
-class Options:
+class Options(RunOptions):
     """Compares the policy of a training run with SFT: proxy and gold scores, sampled and greedy, with intervals.
 
     Replaces the figures in the run's summary.json and evaluation.json, unless those are of more prompts than now, or
     --split is not 'test'.
     """
 
-    run: str = option("", "the run folder of agents.train_ppo")
+    group: ClassVar[str] = "what to compare"
+    run: str = option("", "the run folder of agents.train_ppo", positional=True)
     reward: str | None = option(None, "the reward, where the run's own path no longer leads to it")
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     prompts: int = option(500, "held-out prompts", low=1)
-    split: str = option("test", "of the data; choose settings on 'validation'")
+    split: str = option("test", "split of the data; choose settings on 'validation'")
     best_of: int = option(16, "samples of SFT's best-of-n yardstick; 0 leaves it out", low=0)
     show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
-    seed: int = option(0, "of the samples", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    device: str = option("cpu", "where to run")
 
 
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.evaluate")
     if not options.run:
-        raise UserError("give the run folder: --run DIR.")
+        raise UserError("give the run folder: evaluate DIR, or --run DIR.")
     folder = Path(options.run)
     config = ppo_config(folder)
-    task = task_of_run(config, options.split)
-    policy = load_policy(folder, config, options.backbone, options.device, options.threads)
-    reward = resolve_reward(
-        reward_spec(reward_from_text(options.reward or config["reward"]), env_id(config["env"])), task
-    )
+    setup = setup_of_run(config, options.reward, options.backbone, options.device)
+    task = setup.task(options.split)
+    policy = load_policy(folder, setup, options.threads)
+    reward = resolve_reward(setup.reward, task)
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
     report = compare(evaluator, policy, options.best_of)
     print(describe(report))

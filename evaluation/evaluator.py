@@ -20,7 +20,7 @@ Speak = Callable[[list[Any]], tuple[list[str], list[Row]]]  # from states to res
 
 @dataclass
 class Answers:
-    """What was said in each of n episodes, and what it was worth."""
+    """Hold the responses of n episodes and their scores."""
 
     texts: list[str]  # (n,) the responses of an episode, "; " between turns
     rows: list[list[Row]]  # (n,) of each of its turns
@@ -70,7 +70,7 @@ class Evaluator:
         return self.play(speak)
 
     def oracle(self) -> Answers:
-        """The task's own right responses."""
+        """Returns the task's own right responses."""
         return self.play(lambda states: ([self.task.oracle(state) for state in states], [([], []) for _ in states]))
 
     def play(self, speak: Speak) -> Answers:
@@ -110,7 +110,7 @@ class Evaluator:
         return best
 
     def groups(self, values: np.ndarray) -> dict[str, Any]:
-        """The mean of `values` over each group of episodes that the task names, with intervals."""
+        """Returns the mean of `values` over each group of episodes that the task names, with intervals."""
         return group_means(values, [self.task.groups(state) for state in self.states])
 
 

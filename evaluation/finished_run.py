@@ -1,20 +1,18 @@
-"""What a finished run of agents.train_ppo left: its options, its task and its policy."""
+"""Load what a finished run of agents.train_ppo left: its options, its task and its policy."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from agents.setup import Setup
+from backbones.model.loading import use_threads
 from backbones.roles import Role, load_role
-from envs.registry import backbone_name, env_id, env_options, task_of
-from envs.task import Task
 from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config
 
 
 def ppo_config(folder: Path) -> dict[str, Any]:
-    """The options of a run of agents.train_ppo.
+    """Returns the options of a run of agents.train_ppo.
 
     Raises:
         UserError: the folder holds no run, or another command's.
@@ -31,28 +29,26 @@ _USED = ("reward", "env", "env_options", "data", "backbone", "max_new_tokens")
 _KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a run of agents.train_sft"}
 
 
-def task_of_run(config: Mapping[str, Any], split: str, **more: Any) -> Task:
-    """The task of a run, over a split of its data; `more` are other options of it."""
-    name = env_id(config["env"])
-    return task_of(name, **{**env_options(name, config["env_options"]), "data": config["data"], **more}, split=split)
+def setup_of_run(
+    config: Mapping[str, Any], reward: str | None = None, backbone: str | None = None, device: str = "auto"
+) -> Setup:
+    """Returns what a run was on; `reward` and `backbone` where the run's own paths no longer lead to them."""
+    of_task = config["env"], config["env_options"], config["data"]
+    return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device)
 
 
-def load_policy(
-    folder: Path, config: Mapping[str, Any], backbone: str | None = None, device: str = "cpu", threads: int = 0
-) -> Role:
-    """The trained policy of a run folder.
+def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
+    """Returns the trained policy of a run folder.
 
     Args:
         folder: of the run.
-        config: its options, see `ppo_config`.
-        backbone: the backbone, where the run's own path no longer leads to it.
-        device, threads: where it runs, see `backbones.loading.use_threads`.
+        setup: what it was on, see `setup_of_run`.
+        threads: of torch, see `backbones.model.loading.use_threads`.
 
     Raises:
         UserError: the run is not finished.
     """
     if not (folder / "policy").is_dir():
         raise UserError(f"{folder} has no trained policy yet; finish it with --resume {folder}.")
-    base = Backbone.load(backbone_name(backbone or config["backbone"], env_id(config["env"])), device)
-    use_threads(threads, base.parameter_count)
-    return load_role(folder / "policy", "policy", False, base)[0]
+    use_threads(threads, setup.backbone.parameter_count)
+    return load_role(folder / "policy", "policy", False, setup.backbone)[0]

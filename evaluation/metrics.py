@@ -18,7 +18,7 @@ class Interval(TypedDict):
 
 
 def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The mean of `values` (n,) with its 95% percentile-bootstrap interval.
+    """Returns the mean of `values` (n,) with its 95% percentile-bootstrap interval.
 
     Raises:
         ValueError: no values, or one that is not finite.
@@ -32,20 +32,20 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> I
 
 
 def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
-    """The mean of `values` (n,) over each group of items; an item may be in several, named in a fixed order."""
+    """Returns the mean of `values` (n,) over each group of items; an item may be in several, named in a fixed order."""
     array = np.asarray(values, dtype=np.float64)
     return {name: bootstrap_mean(array[members]) for name, members in members_of(groups).items()}
 
 
 def group_aucs(scores: ArrayLike, labels: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
-    """The AUC over each group of items that has both labels, as `group_means`."""
+    """Returns the AUC over each group of items that has both labels, as `group_means`."""
     array, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     both = {n: members for n, members in members_of(groups).items() if len(set(truth[members] > 0.5)) == 2}
     return {name: bootstrap_auc(array[members], truth[members]) for name, members in both.items()}
 
 
 def members_of(groups: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """Which of the items (n,) are in each group, from the groups of each item."""
+    """Returns which of the items (n,) are in each group, from the groups of each item."""
     names = dict.fromkeys(name for position in zip_longest(*groups) for name in position if name is not None)
     return {name: np.array([name in of_item for of_item in groups]) for name in names}
 
@@ -57,7 +57,10 @@ def pair_accuracy(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
 
 def auc(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The share of (label 1, label 0) couples whose first scores higher, ties half; 1/2 where a side is missing."""
+    """Returns the AUC: the share of (label 1, label 0) couples whose first scores higher, ties half.
+
+    1/2 where one of the labels is missing.
+    """
     array, positive = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64) > 0.5
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if n_positive == 0 or n_negative == 0:
@@ -68,7 +71,7 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def bootstrap_auc(scores: ArrayLike, labels: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
-    """The AUC with its 95% percentile-bootstrap interval over items."""
+    """Returns the AUC with its 95% percentile-bootstrap interval over items."""
     array, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     draws = np.random.default_rng(seed).integers(array.size, size=(resamples, array.size))
     low, high = np.quantile([auc(array[draw], truth[draw]) for draw in draws], [0.025, 0.975])
@@ -76,7 +79,7 @@ def bootstrap_auc(scores: ArrayLike, labels: ArrayLike, resamples: int = 1000, s
 
 
 def distinct_n(texts: Sequence[str], n: int = 2) -> float:
-    """The share of word n-grams of all texts together that are distinct (arXiv 1510.03055); 0 without any."""
+    """Returns the share of word n-grams of all texts together that are distinct (arXiv 1510.03055); 0 without any."""
     grams = [tuple(words[i : i + n]) for t in texts for words in [t.split()] for i in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 

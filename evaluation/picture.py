@@ -26,7 +26,7 @@ _LINES = {"rollout/gold": ((62, 142, 90), "gold"), "rollout/score": ((47, 93, 16
 class Options:
     """Draws a finished and evaluated run."""
 
-    run: str = option("", "the run folder")
+    run: str = option("", "the run folder", positional=True)
     output: str = option("run.png", "the PNG file to write")
     sample: int = option(-1, "which prompt of evaluation.json; the one that improved most by default", low=-1)
 
@@ -34,10 +34,12 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.picture")
+    if not options.run:
+        raise UserError("give the folder of a finished, evaluated run: picture DIR, or --run DIR.")
     folder = Path(options.run)
     for name in ("evaluation.json", "metrics.jsonl"):
-        if not options.run or not (folder / name).is_file():
-            raise UserError(f"{folder} has no {name}; give --run with the folder of a finished, evaluated run.")
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}; give the folder of a finished, evaluated run.")
     samples = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["samples"]
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     output = Path(options.output)
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 def chosen(samples: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
-    """The sample of that number; -1 is the one that improved most.
+    """Returns the sample of that number; -1 is the one that improved most.
 
     Raises:
         UserError: there are not so many.
@@ -60,13 +62,13 @@ def chosen(samples: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
 
 
 def gain(sample: dict[str, Any]) -> float:
-    """How much better the policy's sampled answer is than SFT's."""
+    """Returns how much better the policy's sampled answer is than SFT's."""
     key = "score" if sample["policy_sampled"]["gold"] is None else "gold"
     return float(sample["policy_sampled"][key] - sample["sft_sampled"][key])
 
 
 def draw(sample: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """The two cards side by side, without the empty space above them, over the curves."""
+    """Draws the two cards side by side, without the empty space above them, over the curves."""
     answers = {"before: SFT": sample["sft_sampled"], "after PPO": sample["policy_sampled"]}
     cards = [draw_card(Turn(sample["prompt"], a["text"]), a["score"], a["gold"]) for a in answers.values()]
     empty = min(int(np.flatnonzero((card != card[0, 0]).any(axis=(1, 2)))[0]) for card in cards)
@@ -107,7 +109,7 @@ def _draw_curves(pen: ImageDraw.ImageDraw, rows: Sequence[dict[str, Any]], box: 
 
 
 def smoothed(values: Sequence[float], window: int = 5) -> list[float]:
-    """The mean of each value and up to `window - 1` before it."""
+    """Returns the mean of each value and up to `window - 1` before it."""
     return [
         sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
         for i in range(len(values))

@@ -1,4 +1,4 @@
-"""How good a reward model is on held-out records, beside what needs no model and beside what the labels allow."""
+"""Measure a reward model on held-out records, beside baselines without a model and beside the label ceiling."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from rewards.reward_model import RewardModel
 def evaluate_reward_model(
     model: RewardModel, preferences: Preferences, task: Feedback, train: Sequence[Any], held_out: Sequence[Any]
 ) -> dict[str, Any]:
-    """What summary.json says of a reward model.
+    """Returns what summary.json says of a reward model.
 
     Pairs: `accuracy` with its interval, by group of prompts too, and `gold_agreement` where there is a judge.
     Labels: `auc` with its interval, by group too, beside `accuracy` of the sign of the logit.
@@ -83,7 +83,10 @@ def _scored(model: RewardModel, records: Sequence[LabelledRecord]) -> tuple[np.n
 
 
 def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]) -> dict[str, Interval]:
-    """The AUC on held-out labels of scores that see the response alone, by name; `train` says which way they count."""
+    """Returns the AUC on held-out labels of scores that see the response alone, by name.
+
+    `train` says which way they count.
+    """
     scores: dict[str, Baseline] = {"length": lambda response: len(response.split()), "keyword": fit_keyword(train)}
     report = {}
     for name, score in scores.items():
@@ -94,13 +97,13 @@ def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[Labelled
 
 
 def majority_accuracy(held_out: Sequence[LabelledRecord]) -> float:
-    """The accuracy of saying the more frequent label every time."""
+    """Returns the accuracy of saying the more frequent label every time."""
     share = float(np.mean([r.label > 0.5 for r in held_out]))
     return max(share, 1 - share)
 
 
 def label_ceiling(task: Feedback, records: Sequence[AnyRecord]) -> float | None:
-    """The best expected accuracy on labels of pairs, or the AUC of gold itself on labels of responses."""
+    """Returns the best expected accuracy on labels of pairs, or the AUC of gold itself on labels of responses."""
     if not task.can_rate:
         return None
     if isinstance(records[0], LabelledRecord):

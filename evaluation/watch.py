@@ -13,11 +13,10 @@ import torch
 
 from backbones.generate import generate
 from backbones.roles import Role
-from envs.registry import class_of, env_id
 from envs.task import Task
 from envs.uinav.drawing.film import Film, check_film_path, save_film
 from evaluation.constrained import ActionsOnly
-from evaluation.finished_run import load_policy, ppo_config, task_of_run
+from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 
@@ -26,10 +25,10 @@ from perlhf.options import option, parse_options
 class Options:
     """Watches a trained policy act on the phone."""
 
-    run: str = option("", "the run folder of agents.train_ppo")
+    run: str = option("", "the run folder of agents.train_ppo", positional=True)
     task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
-    seed: int = option(0, "of the episode, and of the samples", low=0)
-    temperature: float = option(0.0, "of the samples; 0 is greedy", low=0)
+    seed: int = option(0, "decides the episode and the samples", low=0)
+    temperature: float = option(0.0, "temperature of the samples; 0 is greedy", low=0)
     constrained: bool = option(False, "let it say nothing but actions")
     sft: bool = option(False, "let SFT play instead of the policy")
     film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")
@@ -39,14 +38,15 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.watch")
     if not options.run:
-        raise UserError("give the run folder: --run DIR.")
+        raise UserError("give the run folder: watch DIR, or --run DIR.")
     if options.film:
         check_film_path(options.film)
     config = ppo_config(Path(options.run))
-    if not class_of(env_id(config["env"])).on_screen:
+    setup = setup_of_run(config)
+    if not setup.task_class.on_screen:
         raise UserError(f"{options.run} is a run on {config['env']}; only policies on the phone can be watched.")
-    task = task_of_run(config, "test", templates=options.task)
-    policy = load_policy(Path(options.run), config)
+    task = setup.task("test", templates=options.task)
+    policy = load_policy(Path(options.run), setup)
     film = Film(task)
     reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)
     print("The goal was reached." if reached else "The goal was not reached.")

@@ -40,7 +40,7 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message; its type where it has none."""
+    """Returns the first line of an error's message; its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -1,4 +1,4 @@
-"""What a piece of work cost (seconds, CPU seconds, peak resident memory), and how far it is."""
+"""Measure what a piece of work cost (seconds, CPU seconds, peak resident memory), and show how far it is."""
 
 import resource
 import sys
@@ -30,6 +30,6 @@ def progress_bar(items: Iterable[Any] | None = None, **settings: Any) -> tqdm:
 
 
 def peak_rss_mb() -> float:
-    """The most memory this process has ever held, in MiB."""
+    """Returns the most memory this process has ever held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 if sys.platform != "darwin" else peak / 2**20

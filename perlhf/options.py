@@ -1,20 +1,23 @@
-"""Options of a command: the fields of one dataclass, read from the command line and from `--config FILE.yaml`.
+"""Options of a command: the fields of one dataclass, read from the command line and from YAML files.
 
-The parser is transformers' `HfArgumentParser` (argparse made from a dataclass). What is added here: the file
-goes through the same parser as the command line, which wins over it, and every mistake is one line with the
-nearest valid name.
+The parser is argparse, made from `dataclasses.fields`. A file goes through the same parser as the command line, so
+every mistake is one line with the nearest valid name, and FILE:LINE where it stands in a file. What is said twice is
+taken from the command line first, then from `--config FILE.yaml`, then from the file that a command has by itself (a
+recipe, or the run that is resumed), then from the dataclass.
 """
 
 import argparse
 import dataclasses
 import math
+import numbers
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from types import NoneType
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from transformers import HfArgumentParser
 
 from perlhf.errors import UserError, did_you_mean
 
@@ -23,6 +26,8 @@ Options = TypeVar("Options")
 Bounds = Sequence[tuple[str, float]]  # (sign, bound), as in (">=", 1)
 
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_TRUTHS = {**dict.fromkeys("true yes t y 1".split(), True), **dict.fromkeys("false no f n 0".split(), False)}
+_METAVARS = {int: "N", float: "X"}
 
 
 def option(
@@ -33,42 +38,137 @@ def option(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    group: str | None = None,
+    positional: bool = False,
 ) -> Any:
-    """A field of an options dataclass, with its help text and the bounds of its value beside it.
+    """Makes a field of an options dataclass, with its help text and the bounds of its value beside it.
 
     Args:
         default: the value where none is given; it is not held against the bounds.
         help: what the option is, for `--help`.
         low, high: the least and the greatest number allowed.
         above, below: the same, themselves not allowed.
+        group: the heading in `--help`; by default the attribute `group` of the dataclass that the field stands in.
+        positional: whether a word without an option's name is this one's value; of one field at most.
     """
     bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
-    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
+    metadata = {"help": help, "bounds": bounds, "group": group, "positional": positional}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-class _Parser(HfArgumentParser):
-    def __init__(self, options_class: type, **kwargs: Any) -> None:
-        super().__init__(options_class, allow_abbrev=False, usage="%(prog)s [--OPTION VALUE ...]", **kwargs)
-        self.add_argument("--config", help="a YAML file of these options; the command line wins over it")
+def check_bounds(settings: Any) -> None:
+    """Holds every field of a dataclass that was made with `option` to its type and bounds, as the command line does.
+
+    What is called, such as a schedule, gives its numbers later and is not checked; nor is None where it is allowed.
+
+    Raises:
+        UserError: a value of the wrong type, not finite or out of bounds, or not one of a `Literal`'s choices.
+    """
+    for field in dataclasses.fields(settings):
+        value: Any = getattr(settings, field.name)
+        kinds = get_args(field.type) or (field.type,)
+        if get_origin(field.type) is Literal:
+            if value not in kinds:
+                choices = ", ".join(map(str, kinds))
+                raise UserError(f"{field.name} must be one of {choices}, got {value!r}.")
+            continue
+        number = int if int in kinds else float if float in kinds else None
+        optional = field.default is None or type(None) in kinds
+        if number is None or callable(value) or (value is None and optional):
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral if number is int else numbers.Real):
+            raise UserError(f"{field.name} must be {'a whole number' if number is int else 'a number'}, got {value!r}.")
+        if value != value or value in (math.inf, -math.inf):
+            raise UserError(f"{field.name} must be a finite number, got {value}.")
+        bounds = field.metadata.get("bounds", ())
+        if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
+            expected = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
+            raise UserError(f"{field.name} must be {expected}, got {value}.")
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, options_class: Any, prog: str | None) -> None:
+        self.fields = {field.name: field for field in dataclasses.fields(options_class)}
+        self.positional = next((f.name for f in self.fields.values() if f.metadata.get("positional")), None)
+        word = f"[{self.positional.upper()}] " if self.positional else ""
+        super().__init__(
+            prog=prog, usage=f"%(prog)s {word}[--OPTION VALUE ...]", description=_escaped(options_class.__doc__ or ""),
+            allow_abbrev=False, add_help=False, formatter_class=_Help,
+        )  # fmt: skip
+        types, groups = get_type_hints(options_class), _groups(options_class)
+        self.numbers_or_none = {
+            n for n, kind in types.items() if NoneType in get_args(kind) and str not in get_args(kind)
+        }
+        for title in dict.fromkeys(groups.values()):
+            group = self.add_argument_group(title)
+            for field in (f for f in self.fields.values() if groups[f.name] == title):
+                _add(group, field, types[field.name])
+        group = self.add_argument_group("help and settings from a file")
+        group.add_argument(
+            "--config", metavar="FILE", help="a YAML file of these options; the command line wins over it"
+        )
+        group.add_argument("-h", "--help", action="help", help="show this text")
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
-    def add_argument(self, *names: Any, bounds: Bounds = (), **settings: Any) -> argparse.Action:
-        if settings.get("type") in (int, float):
-            settings["type"] = _number(settings["type"], bounds)
-        return super().add_argument(*names, **settings)
 
-    def names(self) -> dict[str, str]:
-        """Every way to spell an option, with the field it sets."""
-        actions = [a for a in self._actions if a.dest != "help"]
-        return {s.lstrip("-").replace("-", "_"): a.dest for a in actions for s in a.option_strings}
+class _Help(argparse.HelpFormatter):
+    """Shows a switch without the value that it may be given, and leaves long names a line with their text."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return action.option_strings[0] if action.type is _truth else super()._format_action_invocation(action)
 
 
-def _number(kind: type, bounds: Bounds) -> Callable[[str], float]:
+def _groups(options_class: Any) -> dict[str, str]:
+    """Returns the heading of each field: its own, or that of the dataclass that it stands in."""
+    found = {}
+    for field in dataclasses.fields(options_class):
+        home = next(c for c in options_class.__mro__ if field.name in vars(c).get("__annotations__", {}))
+        found[field.name] = field.metadata.get("group") or vars(home).get("group", "options")
+    return found
+
+
+def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
+    """Adds the argument of one field; a switch is also taken with a value, and as `--no-NAME`."""
+    flag = f"--{field.name.replace('_', '-')}"
+    said = _escaped(field.metadata.get("help", ""))
+    if not (field.default is None or field.default is False or field.default == ""):
+        said += f" (default: {_escaped(str(field.default))})"
+    settings: dict[str, Any] = {"dest": field.name, "default": field.default, "help": said}
+    (of_value,) = [k for k in get_args(kind) if k is not NoneType] if NoneType in get_args(kind) else [kind]
+    if of_value is bool:
+        group.add_argument(flag, nargs="?", const=True, type=_truth, **settings)
+        group.add_argument(f"--no-{flag[2:]}", dest=field.name, action="store_false", default=field.default,
+                           help=argparse.SUPPRESS)  # fmt: skip
+    elif get_origin(of_value) is Literal:
+        group.add_argument(flag, choices=get_args(of_value), **settings)
+    elif of_value is str:
+        group.add_argument(flag, metavar="TEXT", **settings)
+    else:
+        read = _number(of_value, field.metadata.get("bounds", ()), may_be_none=of_value is not kind)
+        group.add_argument(flag, type=read, metavar=_METAVARS[of_value], **settings)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")  # argparse formats help texts with %
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in _TRUTHS:
+        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+    return _TRUTHS[text.lower()]
+
+
+def _number(kind: type, bounds: Bounds, may_be_none: bool) -> Callable[[str], float | None]:
     """`kind`, int or float, as argparse calls it: it refuses what is not finite or out of bounds."""
 
-    def read(text: str) -> float:
+    def read(text: str) -> float | None:
+        if may_be_none and text.lower() == "none":  # takes back what a recipe sets
+            return None
         value = kind(text)
         if not abs(value) < math.inf:
             raise argparse.ArgumentTypeError(f"must be a finite number, got {value}")
@@ -81,51 +181,108 @@ def _number(kind: type, bounds: Bounds) -> Callable[[str], float]:
     return read
 
 
-def parse_options(options_class: type[Options], arguments: Sequence[str] | None = None, prog: str = "") -> Options:
+def parse_options(
+    options_class: type[Options],
+    arguments: Sequence[str] | None = None,
+    prog: str = "",
+    defaults: Callable[[Options], Path | None] | None = None,
+) -> Options:
     """Reads the options of a command.
 
     Args:
         options_class: a dataclass whose fields are made with `option`.
         arguments: the command line, `sys.argv[1:]` by default.
         prog: how the command is called, for its help.
+        defaults: from the options as they were given to the YAML file of what was not given; None for no file.
 
     Raises:
         UserError: an unknown option or key, a value of the wrong type or out of bounds, a file that is not a YAML
             mapping.
     """
-    parser = _Parser(options_class, prog=prog or None, description=options_class.__doc__)
-    given, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        known = ["--help", *("--" + name.replace("_", "-") for name in parser.names())]
-        hint = did_you_mean(flag.replace("_", "-"), known)
-        raise UserError(f"unknown option {flag}.{hint}")
-    if given.config:
-        from_file = read_config(Path(given.config), parser)
-        given = parser.parse_args([*from_file, *(arguments if arguments is not None else _command_line())])
-    values = vars(given)
-    values.pop("config")
-    return options_class(**values)
+    parser = _Parser(options_class, prog or None)
+    given = _words(parser, sys.argv[1:] if arguments is None else arguments)
+    found = parser.parse_args(given)
+    if found.config:
+        given = [*read_config(config_file(found.config), parser), *given]
+        found = parser.parse_args(given)
+    path = None if defaults is None else defaults(_made(options_class, found))
+    if path is not None:
+        found = parser.parse_args([*read_config(path, parser), *given])
+    return _made(options_class, found)
+
+
+def config_file(name: str) -> Path:
+    """Returns the file that `--config` means: "recipes/..." is also found where perlhf is installed."""
+    installed = Path(__file__).parents[1] / name
+    return installed if name.startswith("recipes/") and installed.is_file() and not Path(name).exists() else Path(name)
+
+
+def _made(options_class: type[Options], found: argparse.Namespace) -> Options:
+    return options_class(**{name: value for name, value in vars(found).items() if name != "config"})
+
+
+def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
+    """Returns the command line with hyphens in option names, and a lone word behind its option's name.
+
+    Raises:
+        UserError: an unknown option, a word that belongs to none, or one that is given by name too.
+    """
+    words = [_hyphens(word) for word in arguments]
+    found, unknown = parser.parse_known_args(words)
+    for word in unknown:
+        if word.startswith("-"):
+            flag = word.split("=")[0]
+            known = ["--help", "--config", *(f"--{name.replace('_', '-')}" for name in parser.fields)]
+            raise UserError(f"unknown option {flag}.{did_you_mean(flag, known)}")
+    if not unknown:
+        return words
+    name = parser.positional
+    if name is None or len(unknown) > 1:
+        expected = (
+            "every value stands behind its option, as in --OPTION VALUE" if name is None else f"one {name} at most"
+        )
+        raise UserError(f"unexpected word {unknown[-1]!r}: {expected}; see --help.")
+    flag = f"--{name.replace('_', '-')}"
+    if any(word == flag or word.startswith(f"{flag}=") for word in words):
+        raise UserError(f"{unknown[0]!r} and {flag} {getattr(found, name)!r} are both given; keep one of them.")
+    without = ([*words[:i], *words[i + 1 :]] for i, word in enumerate(words) if word == unknown[0])
+    rest = next(others for others in without if _is_all_known(parser, others))  # it may be an option's value as well
+    return [f"{flag}={unknown[0]}", *rest]
+
+
+def _is_all_known(parser: _Parser, words: list[str]) -> bool:
+    try:
+        return not parser.parse_known_args(words)[1]
+    except UserError:
+        return False
+
+
+def _hyphens(word: str) -> str:
+    """`--kl_coef=x_y` as `--kl-coef=x_y`."""
+    name, sign, value = word.partition("=")
+    return name.replace("_", "-") + sign + value if word.startswith("--") else word
 
 
 def read_config(path: Path, parser: _Parser) -> list[str]:
-    """The keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
-    known = parser.names()
+    """Returns the keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
+    known = set(parser.fields)
     words: list[str] = []
     seen: set[str] = set()
     for key, value in _mapping(path):
         where = f"{path}:{key.start_mark.line + 1}"
         name = str(key.value).replace("-", "_")
-        if name not in known or name == "config":
-            raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, set(known) - {'config'})}")
+        if name not in known:
+            raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, known)}")
         if name in seen:
             raise UserError(f"{where}: key {key.value!r} is given twice; keep one of them.")
         seen.add(name)
         if not isinstance(value, yaml.ScalarNode):
             raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
         if value.tag.endswith(":null"):
+            if name in parser.numbers_or_none:
+                words.append(f"--{name.replace('_', '-')}=none")  # takes back what a recipe sets
             continue
-        word = f"--{name}={value.value}"
+        word = f"--{name.replace('_', '-')}={value.value}"
         try:
             parser.parse_args([word])
         except UserError as error:
@@ -159,12 +316,6 @@ def _mapping(path: Path) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
     return node.value
 
 
-def _command_line() -> list[str]:
-    import sys
-
-    return sys.argv[1:]
-
-
 def to_yaml(options: Any) -> str:
-    """The options as a YAML file that `--config` reads back to the same values."""
+    """Returns the options as a YAML file that `--config` reads back to the same values."""
     return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)

@@ -31,12 +31,12 @@ def write_text(path: Path, text: str) -> None:
         if isinstance(error, OSError):  # a full disk does not say which file it was
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames within `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file durable, or the renames within a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -48,13 +48,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
+def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: bool = False) -> Path:
     """Makes the folder of a new run and writes its config.yaml.
 
     Args:
         output_dir: the folder itself; None takes `runs/NAME`, with a number behind it where that is taken.
         name: what to call a run that was given no folder.
         options: the options dataclass of the command.
+        resumable: whether the command has an option --resume.
 
     Raises:
         UserError: the given folder already holds a run, or is a file.
@@ -66,14 +67,15 @@ def new_run_folder(output_dir: str | None, name: str, options: Any) -> Path:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder as --output-dir.")
         if _holds_a_run(folder):
-            raise UserError(f"{folder} already holds a run; give another --output-dir, or --resume {folder}.")
+            hint = f"--resume {folder}" if resumable else "remove that folder"
+            raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
 
 
 def _holds_a_run(folder: Path) -> bool:
-    """Whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
+    """Returns whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
     if not (folder / "config.yaml").exists():
         return False
     others = (path for path in folder.iterdir() if path.name != "config.yaml")
@@ -89,7 +91,7 @@ def _first_free(folder: Path) -> Path:
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml of a run folder.
+    """Returns the config.yaml of a run folder.
 
     Raises:
         UserError: the folder does not exist or holds no run, or its config.yaml is not one.
@@ -107,9 +109,14 @@ def read_run_config(folder: Path) -> dict[str, Any]:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """What summary.json says; nothing where there is none yet."""
+    """Returns what summary.json says; nothing where there is none yet."""
     path = folder / "summary.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def turns_of(summary: Mapping[str, Any]) -> int | None:
+    """Returns how many turns a run of agents.train_ppo has trained on; old summaries called them episodes."""
+    return summary.get("turns", summary.get("episodes"))
 
 
 def update_summary(folder: Path, dropped: Collection[str] = (), /, **values: Any) -> None:

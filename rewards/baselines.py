@@ -46,7 +46,7 @@ def refuses(response: str) -> float:
 
 
 def _sides(records: Sequence[Record] | Sequence[LabelledRecord]) -> tuple[list[str], list[str]]:
-    """The responses that were liked, and those that were not."""
+    """Splits responses into those that were liked and those that were not."""
     good, bad = [], []
     for record in records:
         if isinstance(record, Record):

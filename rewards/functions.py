@@ -59,7 +59,7 @@ def _said_by_env(turn: Turn, key: str, of_what: str) -> bool:
 
 
 def reward_from_text(text: str) -> Any:
-    """What `gym.make(reward=...)` takes, from what a command line takes: a YAML file is read, a name stays."""
+    """Returns what `gym.make(reward=...)` takes, from what a command line takes: a YAML file is read, a name stays."""
     return load_reward_yaml(text) if text.endswith((".yaml", ".yml")) else text
 
 
@@ -69,7 +69,7 @@ def _repeated_share(words: list[str], n: int) -> float:
 
 
 def load_reward_yaml(path: str | Path) -> Any:
-    """A reward spec (mapping or list of mappings) from a YAML file, to pass as `reward=`.
+    """Returns a reward spec (mapping or list of mappings) from a YAML file, to pass as `reward=`.
 
     Raises:
         RewardError: the file cannot be read, or is neither.

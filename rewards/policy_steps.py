@@ -55,7 +55,7 @@ def policy_steps(
 
 
 def _after(steps: StepFeedback, state: Any, text: str) -> Any | None:
-    """The state that a response leads to; None where the episode is over or its goal out of reach."""
+    """Returns the state that a response leads to; None where the episode is over or its goal out of reach."""
     played = steps.task.play(state, text)
     over = played.terminated or played.truncated
     return None if over or not steps.goes_on(played.state) else played.state

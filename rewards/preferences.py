@@ -1,4 +1,4 @@
-"""What a reward model learns from: preference pairs or labelled responses, of the data and of a policy's samples.
+"""Prepare what a reward model learns from: preference pairs or labelled responses, of the data and of samples.
 
 Samples matter: a model that has never seen what the policy says scores it by adding up familiar parts, and PPO
 finds out. They need a labeller, which the miniature data have (the noisy annotator).
@@ -35,19 +35,19 @@ class Preferences(ABC):
 
     @abstractmethod
     def label(self, task: Feedback, index: int, texts: Sequence[str], rng: np.random.Generator) -> AnyRecord | None:
-        """A record of a policy's responses to one prompt, labelled by the task's annotator; None for no record."""
+        """Returns a record of a policy's responses to one prompt, labelled by the annotator; None for no record."""
 
     @abstractmethod
     def rows(self, backbone: Backbone, record: Any) -> list[Row]:
-        """The token rows of a record that are scored."""
+        """Returns the token rows of a record that are scored."""
 
     @abstractmethod
     def loss(self, scores: Tensor, records: Sequence[Any]) -> tuple[Tensor, float]:
-        """The mean loss of the rows' scores, (n * rows of a record,), and how many records are scored rightly."""
+        """Returns the mean loss of scores, (n * rows of a record,), and how many records are scored rightly."""
 
     @abstractmethod
     def good(self, record: Any) -> str | None:
-        """The response that was liked."""
+        """Returns the response that was liked."""
 
 
 class Pairs(Preferences):
@@ -99,12 +99,12 @@ class Labels(Preferences):
 
 
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What is true of the prompt whatever the responses; such as votes are not."""
+    """Returns what is true of the prompt whatever the responses; such as votes are not."""
     return {key: meta[key] for key in (*PROMPT_META, "state", "image") if key in meta}
 
 
 def preferences_of(task: Feedback) -> Preferences:
-    """The kind of feedback that a task's records are.
+    """Returns the kind of feedback that a task's records are.
 
     Raises:
         UserError: they are neither pairs nor labelled responses.

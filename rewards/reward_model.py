@@ -9,10 +9,9 @@ arXiv 2305.18290, reads the whole reward off log-probabilities). No plain sequen
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -20,18 +19,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from backbones.forward import end_states_and_log_probs, last_token_scores, like_lengths
-from backbones.loading import BackboneError, short_name
-from backbones.role_files import read_provenance
+from backbones.forward import (
+    end_states_and_log_probs,
+    last_token_scores,
+    packed_end_states,
+    packed_end_states_and_sums,
+)
+from backbones.model.loading import BackboneError, short_name
+from backbones.model.tokens import like_lengths
+from backbones.role_files import read_provenance, role_stamps
 from backbones.roles import Role, load_role
-from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums, packable
+from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError
 from rewards.workers import one_thread_in_workers
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
-_loaded: WeakValueDictionary[str, "RewardModel"] = WeakValueDictionary()
 
 
 class RewardModel:
@@ -66,7 +70,9 @@ class RewardModel:
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
-        """Opens what `save` wrote, frozen, once in a process for each folder.
+        """Opens what `save` wrote, frozen, once for each folder and backbone in memory.
+
+        It stays in memory with its backbone, until `Backbone.release`. A folder that was written anew is opened anew.
 
         Args:
             folder: of the reward model.
@@ -75,14 +81,17 @@ class RewardModel:
         Raises:
             UserError: no reward model there, or one that was trained on another base.
         """
-        key = str(Path(folder).resolve())
-        model = _loaded.get(key)
-        if model is None or (backbone is not None and model.role.backbone is not backbone):
-            provenance = read_provenance(Path(folder), "backbone", "centre")
-            backbone = backbone or _base_of(Path(folder), provenance)
-            role, _ = load_role(Path(folder), "reward", True, backbone)
-            bounded = provenance.get("log_sigmoid", False) is True
-            model = _loaded[key] = cls(role, *_numbers_of(Path(folder), provenance), bounded, Path(folder))
+        folder, key = Path(folder), _key(folder)
+        for host in Backbone.in_memory() if backbone is None else [backbone]:
+            model, stamps = host.attached.get(key, (None, None))
+            if model is not None and role_stamps(folder) in ({}, stamps):  # a folder that is gone holds no other
+                return model
+        stamps, provenance = role_stamps(folder), read_provenance(folder, "backbone", "centre")
+        backbone = backbone or _base_of(folder, provenance)
+        role, _ = load_role(folder, "reward", True, backbone)
+        bounded = provenance.get("log_sigmoid", False) is True
+        model = cls(role, *_numbers_of(folder, provenance), bounded, folder)
+        backbone.attached[key] = model, stamps
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
@@ -96,11 +105,10 @@ class RewardModel:
         }
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
-        _loaded.pop(str(self.folder.resolve()), None)  # whoever asks from now on gets the new weights
-        _keep.cache_clear()
+        self.role.backbone.attached.pop(_key(folder), None)  # whoever asks from now on gets the new weights
 
     def __call__(self, turns: Sequence[Turn]) -> list[float]:
-        """The score of each turn."""
+        """Scores each turn."""
         images = [t.image for t in turns]
         return self.score_texts([t.prompt for t in turns], [t.response for t in turns], images).tolist()
 
@@ -120,7 +128,7 @@ class RewardModel:
         images: Sequence[np.ndarray | None] | None = None,
         batch_size: int = 16,
     ) -> Tensor:
-        """What was trained, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
+        """Computes the raw scores, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         shown = [None] * len(prompts) if images is None else images
         rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
         scores = torch.empty(len(rows))
@@ -141,11 +149,11 @@ class RewardModel:
             if packable(backbone, rows, per_prompt):
                 packed = Packed.of(rows, per_prompt, backbone)
                 if self.log_prob_weight == 0:
-                    return self._read(end_states(model, packed))
-                return self._read(*end_states_and_sums(model, packed))
+                    return self._read(packed_end_states(model, packed))
+                return self._read(*packed_end_states_and_sums(model, packed))
             if self.log_prob_weight == 0:
                 whole = [prompt + response for prompt, response in rows]
-                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.trunk)
+                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.frozen_states)
             prompts, responses = [p for p, _ in rows], [r for _, r in rows]
             batch = backbone.batch(prompts, responses)
             states, log_probs = end_states_and_log_probs(model, batch)
@@ -167,8 +175,13 @@ class RewardModel:
         return RewardModel.load, (str(self.folder),)
 
 
+def _key(folder: str | Path) -> str:
+    """By which name a backbone keeps the reward model of a folder."""
+    return f"reward model {Path(folder).resolve()}"
+
+
 def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
-    """The backbone that a reward model was trained on: one in memory with its weights, or from where it was then."""
+    """Returns the backbone of a reward model: one in memory with its weights, or loaded from where it was then."""
     path = provenance["backbone"]
     try:
         return Backbone.of_hash(provenance["base_sha256"], path) or Backbone.load(path)
@@ -180,7 +193,7 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
 
 
 def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float, float | None]:
-    """Centre, weight and limit; the last two are absent in what 0.1.0 wrote.
+    """Centre, weight and limit; the last two are absent in what was written before they existed.
 
     Raises:
         UserError: they are no numbers that `save` could have written.
@@ -196,28 +209,22 @@ def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float,
 
 
 def score(turns: Sequence[Turn], path: str) -> list[float]:
-    """The reward function of a saved model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
-    return _keep(path)(turns)
-
-
-@lru_cache(maxsize=4)
-def _keep(path: str) -> RewardModel:
-    """The last few models that `score` was asked for stay loaded between the steps of an env."""
+    """Scores turns with a saved reward model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
     one_thread_in_workers()
-    return RewardModel.load(path)
+    return RewardModel.load(path)(turns)
 
 
 def learned_model(function: RewardFunction) -> RewardModel | None:
-    """The reward model behind a reward function; None where it is not one model alone."""
+    """Returns the reward model behind a reward function; None where it is not one model alone."""
     if isinstance(function, RewardModel):
         return function
     if isinstance(function, partial) and function.func is score:
-        return _keep(function.keywords["path"])
+        return RewardModel.load(function.keywords["path"])
     return None
 
 
 def encode(backbone: Backbone, prompt: str, response: str, image: np.ndarray | None = None) -> Row:
-    """What is scored, in training and under PPO alike."""
+    """Returns the tokens that are scored, in training and under PPO alike."""
     return backbone.encode_prompt(prompt, image), [*backbone.encode_response(response), backbone.end_ids[0]]
 
 

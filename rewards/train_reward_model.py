@@ -1,26 +1,29 @@
 """Trains a reward model on preference pairs, or on labelled responses.
 
-    python -m rewards.train_reward_model --env HH-v0 [--lora-rank 4 | --full]
+    python -m rewards.train_reward_model HH-v0 [--lora-rank 4 | --full]
 
 Writes a run folder: the model (open it with `--reward DIR`, or with plain peft and transformers), config.yaml,
 metrics.jsonl and summary.json with held-out accuracy beside what needs no model at all.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from backbones.backbone import Backbone
+from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.fit import FitSettings, Loss, fit
-from backbones.loading import top_layers, use_threads
-from backbones.roles import LoRASettings, Role
+from backbones.model.loading import use_threads
+from backbones.roles import Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
-from envs.registry import backbone_name, env_id, text_tasks
+from evaluation.metrics import Interval
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
@@ -30,55 +33,56 @@ from rewards.policy_steps import policy_steps
 from rewards.preferences import Preferences, drawn, preferences_of, sampled
 from rewards.reward_model import RewardModel, Row
 
+FEW_STEPS = 100  # five times those in which the learning rate is warmed up; the bundled models took 375 and more
+
 
 @dataclass
-class Options:
+class Options(RunOptions, BackboneOptions):
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
-    env: str = option("HH-v0", "whose task the pairs are of")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
-    backbone: str = option("tiny", "'tiny', a folder or a hub id")
-    output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default")
-    lora_rank: int = option(4, "rank of the LoRA adapter on q, k, v, o", low=1)
-    lora_alpha: float | None = option(None, "its scale; twice the rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, of a backbone that has one")
-    lora_dropout: float = option(0.0, "dropout before the adapter while training", low=0, below=1)
-    lora_layers: str = option("all", "which layers the adapter is on: all, half, quarter or so many at the top")
-    full: bool = option(False, "train all weights instead of an adapter")
-    pairs: int | None = option(None, "pairs (or labelled responses) of the data to learn from; all by default", low=1)
+    group: ClassVar[str] = "how it learns"
+    lora_rank: int = option(4, "rank of the adapter", low=1, group=BackboneOptions.group)
+    lora_dropout: float = option(
+        0.0, "dropout before the adapter while training", low=0, below=1, group=BackboneOptions.group
+    )
+    pairs: int | None = option(
+        None, "pairs, or labelled responses, of the data to learn from; all by default", low=1, group=TaskOptions.group
+    )
     policy_pairs: int | None = option(
         None,
-        "pairs, or single ones, of SFT's samples (UI: episodes) to add; by default half as many, real data: 0",
+        "pairs, or labelled responses, of the SFT policy's samples to add; half as many by default, none to real data",
         low=0,
+        group=TaskOptions.group,
     )
-    epochs: int = option(1, "passes over the pairs", low=1)
-    batch_size: int = option(32, "pairs in an optimizer step", low=1)
-    learning_rate: float | None = option(None, "peak; by default 1.3/width, with --full 0.13/width", above=0)
+    referee: bool = option(
+        False, "learn whether an episode of a UI task is rightly ended, instead of every step", group=TaskOptions.group
+    )
+    learning_rate: float | None = option(
+        None, "peak learning rate; 1.3 / width of the backbone by default, a tenth of that with --full", above=0
+    )
     log_prob_weight: float = option(
-        0.1, "of the response's log-probability in the score, per nat; 0 reads the head alone", low=0
+        0.1, "weight of the response's log-probability in the score; 0 reads the head alone", low=0
     )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
-    referee: bool = option(False, "of a UI task: learn whether an episode is rightly ended, instead of every step")
-    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1)
-    eval_split: str = option("test", "of the data; choose settings on 'validation'")
-    seed: int = option(0, "of the weights and of the order of the pairs", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    precision: Literal["fp32", "mixed", "bf16"] = option("fp32", "of frozen weights: fp32, mixed (bf16 products), bf16")
-    device: str = option("cpu", "where to run")
+    output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
+    eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
+    eval_split: str = option(
+        "test", "split of the data to measure on; choose settings on 'validation'", group=RunOptions.group
+    )
 
 
 def main() -> None:
     """Runs the command."""
-    train(parse_options(Options, prog="python -m rewards.train_reward_model"))
+    train(parse_options(Options, prog="python -m rewards.train_reward_model", defaults=partial(recipe_of, "reward")))
 
 
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
-    name = env_id(options.env)
-    task, held_out = tasks_of(options)
+    setup = Setup.of_options(options)
+    options = replace(options, device=setup.device)
+    task, held_out = tasks_of(options, setup)
     preferences = preferences_of(task)
-    backbone = Backbone.load(backbone_name(options.backbone, name), options.device, options.precision)
+    backbone = setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
@@ -87,9 +91,7 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
 
-    layers = top_layers(options.lora_layers, backbone.model)
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_vision, layers)
-    role = backbone.add_role("reward", None if options.full else lora, head=True, seed=options.seed)
+    role = add_role(backbone, options, "reward", options.seed, head=True, dropout=options.lora_dropout)
     model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=task.of_steps)
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
@@ -103,30 +105,33 @@ def train(options: Options) -> RewardModel:
     if not model.log_sigmoid:
         model.centre = centre(model, preferences, records)
     model.save(folder, env=options.env, data=options.data)
-    report = evaluate_reward_model(model, preferences, held_out, records, held_out.records[: options.eval_pairs])
+    evaluate = partial(evaluate_reward_model, model, preferences, held_out, records)
+    report = evaluate(held_out.records[: options.eval_pairs])
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
-        folder, env=options.env, env_options=options.env_options, backbone=options.backbone,
-        mode="full" if options.full else "lora",
-        lora_rank=None if options.full else options.lora_rank, log_prob_weight=options.log_prob_weight,
-        score_limit=options.score_limit, seed=options.seed, data=options.data,
+        folder, **identity(options), log_prob_weight=options.log_prob_weight, score_limit=options.score_limit,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(),
     )  # fmt: skip
     print_report(report, folder)
+    if is_below_baselines(report):
+        model.log_prob_weight = 0.0  # for this one question
+        alone = evaluate(held_out.records[: options.eval_pairs]) if options.log_prob_weight else report
+        model.log_prob_weight = options.log_prob_weight
+        steps = options.epochs * math.ceil(len(records) / options.batch_size)
+        print(describe_failure(report, alone, options.log_prob_weight, steps), file=sys.stderr)
     return model
 
 
-def tasks_of(options: Options) -> list[Feedback]:
-    """What to learn from and what to measure on.
+def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
+    """Returns what to learn from and what to measure on.
 
     Raises:
         UserError: a referee for a task that has no ends to judge.
     """
-    splits = ("train", options.eval_split)
-    tasks = text_tasks(env_id(options.env), options.env_options, options.data, splits)
+    tasks = setup.feedback("train", options.eval_split)
     if not options.referee:
         return tasks
     endings = [ends for task in tasks if (ends := task.endings()) is not None]
@@ -136,7 +141,7 @@ def tasks_of(options: Options) -> list[Feedback]:
 
 
 def samples_to_add(options: Options, task: Feedback, pairs: int) -> int:
-    """How many of the SFT policy's samples join `pairs` records of the data.
+    """Returns how many of the SFT policy's samples join `pairs` records of the data.
 
     Without any, PPO soon finds what the model has never seen and overrates.
     """
@@ -158,7 +163,7 @@ def samples(
 def preference_loss(
     model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[Row]]
 ) -> Loss:
-    """The loss to fit: of the scores of all rows of the records of a chunk, in one forward."""
+    """Returns the loss function to fit: of the scores of all rows of the records of a chunk, in one forward."""
 
     def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         scores = model.score_rows([row for i in chunk for row in rows[i]], per_prompt=preferences.samples)
@@ -169,13 +174,52 @@ def preference_loss(
 
 
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
-    """The mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
+    """Returns the mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
     good = [(record, text) for record in records if (text := preferences.good(record)) is not None]
     liked = [(record.prompt, text, image_of(record)) for record, text in good[:500]]
     if not liked:
         return 0.0
     prompts, texts, images = zip(*liked, strict=True)
     return float(model.raw_scores(prompts, texts, images).mean())
+
+
+def figure_of(report: Mapping[str, Any]) -> tuple[str, Interval]:
+    """Returns what baselines are compared with: of labelled responses the AUC, of pairs the accuracy."""
+    name = "auc" if "auc" in report else "accuracy"
+    return name, report[name]
+
+
+def best_baseline(report: Mapping[str, Any]) -> tuple[str, float]:
+    """Returns the best of what needs no model, by the same figure."""
+    baselines = {name: value for name, value in report["baselines"].items() if name != "majority_accuracy"}
+    return max(baselines.items(), key=lambda named: named[1])
+
+
+def is_below_baselines(report: Mapping[str, Any]) -> bool:
+    """Returns whether a model is worse than what needs none, by more than chance."""
+    return bool(figure_of(report)[1]["high"] < best_baseline(report)[1])
+
+
+def describe_failure(report: Mapping[str, Any], alone: Mapping[str, Any], weight: float, steps: int) -> str:
+    """Returns a line that warns of a model below a baseline, and says why as far as that can be measured.
+
+    Args:
+        report: of the model.
+        alone: the same without the log-probability term.
+        weight: of that term.
+        steps: optimizer steps that the model was trained for.
+    """
+    (name, figure), (baseline, best) = figure_of(report), best_baseline(report)
+    reasons = []
+    if figure_of(alone)[1]["mean"] > figure["high"]:
+        reasons.append(
+            f"the head alone has {figure_of(alone)[1]['mean']:.3f}, so --log-prob-weight {weight:g} outweighs what was "
+            "learned: try 0"
+        )
+    if steps < FEW_STEPS:
+        reasons.append(f"{steps} optimizer steps are few: raise --epochs, or lower --batch-size")
+    why = "; ".join(reasons) or "it learned nothing that holds for other prompts: see --learning-rate and the labels"
+    return f"warning: held-out {name} {figure['mean']:.3f} is below the baseline {baseline!r}, {best:.3f}; {why}."
 
 
 def print_figures(where: str, figures: dict[str, Any]) -> None:
@@ -187,7 +231,7 @@ def print_figures(where: str, figures: dict[str, Any]) -> None:
 
 
 def print_report(report: dict[str, Any], folder: Path) -> None:
-    """The report in a few lines for the terminal."""
+    """Prints the report in a few lines for the terminal."""
     print_figures("held-out", report)
     print_figures("in SFT's own episodes,", report.get("sft_episodes", {}))
     if report["ceiling"] is not None:

@@ -1,5 +1,8 @@
-"""Settings of all tests: repeatable hypothesis examples, one torch thread."""
+"""Settings of all tests: repeatable hypothesis examples, one torch thread, no model that outlives its tests."""
 
+import sys
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("perlhf", derandomize=True, deadline=None)
@@ -11,3 +14,12 @@ except ImportError:
     pass
 else:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_backbone_stays_in_memory():
+    """Releases what a module of tests loaded. Backbones are held until then, and the suite makes hundreds."""
+    yield
+    module = sys.modules.get("backbones.backbone")  # not imported here: many tests need no torch
+    if module is not None:
+        module.Backbone.release_all()

@@ -9,12 +9,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "perlhf": set(),
+    "recipes": set(),  # data; nothing imports it
     "envs": {"perlhf"},
     "backbones": {"perlhf"},
     "rewards": {"perlhf", "envs", "backbones"},
     "agents": {"perlhf", "envs", "backbones", "rewards"},
     "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
 }
+FRONT_DOOR = ROOT / "perlhf" / "__init__.py"  # registers the envs: the one file that imports from a floor above it
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -116,8 +118,9 @@ def ours(tree, package):
 @every_library_file
 def test_a_module_imports_only_the_floors_below_it(path):
     floor = path.relative_to(ROOT).parts[0]
+    above = {"envs"} if path == FRONT_DOOR else set()
     imported = {name.split(".")[0] for name in ours(parse(path), package_name(path))}
-    assert not imported - ALLOWED[floor] - {floor}
+    assert not imported - ALLOWED[floor] - {floor} - above
 
 
 @every_file
@@ -127,7 +130,34 @@ def test_no_module_imports_a_command(path):
 
 def test_the_commands_are_known():
     assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
-    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {"envs.uinav.play"}
+    assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {
+        "envs.uinav.play",
+        "perlhf.__main__",
+    }
+
+
+def folders_below(folder):
+    """The other folders that the files of a folder import from; commands stand on the roof and count for none."""
+    modules = {module_name(path) for path in FILES}
+    found = set()
+    for path in FILES:
+        if package_name(path) != folder or module_name(path) in COMMANDS or path == FRONT_DOOR:
+            continue
+        for name in ours(parse(path), package_name(path)):
+            while name not in modules:
+                name = name.rpartition(".")[0]
+            found.add(name if (ROOT / Path(*name.split("."))).is_dir() else name.rpartition(".")[0])
+    return found - {folder}
+
+
+def test_folders_import_each_other_in_no_circle():
+    left = {folder: folders_below(folder) for folder in {package_name(path) for path in FILES}}
+    assert left["backbones.shortcuts"] == {"backbones.model", "perlhf"}  # so that the rule sees what there is
+    while left:
+        ground = [folder for folder, below in left.items() if not below & set(left)]
+        assert ground, f"a circle among {sorted(left)}"
+        for folder in ground:
+            del left[folder]
 
 
 @every_file
@@ -181,3 +211,75 @@ def test_the_tests_are_flat_and_no_package():
     tests = ROOT / "tests"
     assert not (tests / "__init__.py").exists()
     assert {path.parent for path in tests.rglob("test_*.py")} == {tests}
+
+
+# The algorithm is short enough to be read in one sitting.
+
+# A turn's way from the prompt to the gradient: whole files, and of others the definitions on that way.
+PATH_OF_A_TURN = {
+    "agents/rollout.py": None,
+    "agents/functional.py": None,
+    "agents/ppo.py": {"score_settings", "collect_rollouts", "train"},
+    "agents/policy.py": {
+        "encode", "sample", "batch", "shares_states", "log_probs_and_entropy", "values", "log_probs_and_values",
+        "trained_roles", "outputs", "_read_values", "predict_values", "_log_probs_and_entropy",
+    },
+}  # fmt: skip
+
+
+def test_the_path_from_collecting_to_the_loss_is_read_in_one_sitting():
+    lines = 0
+    for name, wanted in PATH_OF_A_TURN.items():
+        if wanted is None:
+            lines += len((ROOT / name).read_text(encoding="utf-8").splitlines())
+            continue
+        found = [n for n in ast.walk(parse(ROOT / name)) if isinstance(n, ast.FunctionDef) and n.name in wanted]
+        assert {node.name for node in found} == wanted
+        lines += sum(node.end_lineno - node.lineno + 1 for node in found)
+    assert len(PATH_OF_A_TURN) <= 4
+    assert lines < 500
+
+
+# Tests use public names, so that what is inside can be rewritten without them.
+
+# Private to look at, public by what their owners document.
+NOT_OURS = {
+    "_replace", "_asdict", "_fields", "_make",  # of every NamedTuple
+    "_exit",  # os._exit, a kill without goodbye
+    "_cdata",  # of a storage of torch: the only name of one piece of memory
+    "_add_info",  # of Gymnasium's vector envs, which ours stands for
+    "_forward_hooks", "_forward_pre_hooks",  # of a torch module: what was left hanging on it
+}  # fmt: skip
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in NOT_OURS
+
+
+def private_names(tree):
+    """Private names that are imported, read off anything but `self`, or given as a word to setattr and its like."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and dotted(node.value) not in ("self", "cls") and is_private(node.attr):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from filter(is_private, [*(node.module or "").split("."), *(alias.name for alias in node.names)])
+        elif isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] in ("setattr", "delattr", "getattr"):
+            words = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            yield from filter(is_private, [part for word in words[:1] for part in word.split(".")])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=relative)
+def test_no_test_uses_a_private_name(path):
+    found = set(private_names(parse(path)))
+    assert not found
+
+
+def test_private_names_are_seen():
+    def found(line):
+        return list(private_names(ast.parse(line)))
+
+    assert found("from agents.ppo import PPO, _vectorized") == ["_vectorized"]
+    assert found("model._update(1)") == ["_update"]
+    assert found("monkeypatch.setattr(model, '_update', None)") == ["_update"]
+    assert found("monkeypatch.setattr('agents.ppo._vectorized', None)") == ["_vectorized"]
+    assert found("for _, x in pairs: self._x = x.__class__; row._replace(a='_b')") == []

@@ -5,8 +5,8 @@ import hashlib
 import os
 import shutil
 import struct
+import weakref
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import pytest
 import torch
@@ -17,18 +17,19 @@ from safetensors.torch import load_file, save_file
 from tiny_models import gemma, llama_like, llama_tokenizer, save_architecture, save_gemma
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-import backbones.backbone
+import backbones.backbone as backbone_module
+from agents import train_ppo
 from backbones.backbone import Backbone
 from backbones.forward import (
-    TokenBatch,
     chosen_log_probs,
     end_states_and_log_probs,
     last_token_scores,
-    length_mask,
     log_probs_of,
     response_logits,
 )
-from backbones.loading import BackboneError, attention_pattern, base_path_for, hash_base
+from backbones.model.anatomy import attention_pattern, hash_base
+from backbones.model.loading import BackboneError, base_path_for, find_device
+from backbones.model.tokens import TokenBatch, length_mask
 from backbones.roles import LoRASettings, load_role
 from perlhf.errors import UserError
 
@@ -38,6 +39,10 @@ PROMPTS, RESPONSES = [[5, 6, 7], [8, 9, 10, 11, 12]], [[20, 21, 1], [22, 1]]
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     return gemma(tmp_path_factory.mktemp("gemma"))
+
+
+def gemma_in(folder):
+    return Backbone.load(str(folder))
 
 
 def perturb(role, seed=0):
@@ -115,8 +120,8 @@ def test_the_role_before_is_restored_after_an_error(backbone):
     with policy.active():
         with pytest.raises(RuntimeError, match="planted"), value.active():
             raise RuntimeError("planted")
-        assert backbone.active_role is policy
-    assert backbone.active_role is None
+        assert backbone.adapters.active_role is policy
+    assert backbone.adapters.active_role is None
 
 
 def test_gradients_of_idle_roles_stay_none_and_the_base_does_not_change(backbone):
@@ -293,16 +298,93 @@ def test_a_device_that_is_not_there_is_one_clear_line(backbone, device):
     assert "\n" not in str(error.value)
 
 
-def test_who_knows_of_no_device_shares_the_copy_of_who_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones.backbone, "_last_device", torch.device("cpu"))
-    monkeypatch.setattr(backbones.backbone, "_loaded", WeakValueDictionary())
+def test_who_knows_of_no_device_shares_the_copy_of_who_does(tmp_path):
     path = str(save_gemma(tmp_path / "one"))
     elsewhere = Backbone.load(path, "meta")
     assert Backbone.load(path) is elsewhere
-    assert Backbone.load(str(save_gemma(tmp_path / "two"))).device == torch.device("meta")
+    beside = Backbone.load(str(save_gemma(tmp_path / "two")))
+    assert beside.device == torch.device("meta")
     here = Backbone.load(path, "cpu")
     assert here is not elsewhere
-    assert Backbone.load(path) is here  # both are in memory: the device that was asked for last
+    assert Backbone.load(path) is here  # both are in memory: the one that was asked for last
+    assert Backbone.load(path, "meta") is elsewhere
+    assert Backbone.load(path) is elsewhere
+    for each in (elsewhere, here, beside):
+        each.release()
+    assert Backbone.load(path).device == torch.device("cpu")  # nothing says where
+
+
+def test_auto_is_a_gpu_where_there_is_one_else_the_cpu(backbone, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Backbone.load(backbone.path, "auto") is backbone
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(device) or torch.zeros(0))
+    find_device("auto")
+    assert asked == ["cuda"]
+
+
+# Held until it is released.
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The paths that models are read from, as a list that grows."""
+    paths, plain = [], backbone_module.load_model
+    monkeypatch.setattr(backbone_module, "load_model", lambda path: paths.append(path) or plain(path))
+    return paths
+
+
+def test_one_run_loads_its_backbone_once_whenever_garbage_is_collected(tmp_path, loads, monkeypatch):
+    plain = Backbone.load
+
+    def load_after_collecting(*arguments, **options):
+        gc.collect()
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(Backbone, "load", load_after_collecting)
+    path = str(save_gemma(tmp_path / "backbone"))
+    few = {"total_timesteps": 16, "n_envs": 8, "batch_size": 8, "max_new_tokens": 4, "eval_prompts": 4, "threads": 1}
+    train_ppo.train(train_ppo.Options(backbone=path, reward="gold", output_dir=str(tmp_path / "run"), **few))
+    assert loads == [path]
+
+
+def test_a_released_backbone_is_loaded_anew_and_its_memory_is_free_at_once(tmp_path, loads):
+    backbone = gemma(tmp_path)
+    role = perturb(backbone.add_role("policy", LoRASettings(4)))
+    log_probs_of(role, PROMPTS, RESPONSES)
+    backbone.attached["note"] = role  # which would hold it
+    watched = weakref.ref(backbone.model)
+    backbone.release()
+    assert backbone not in Backbone.in_memory()
+    assert log_probs_of(role, PROMPTS, RESPONSES).shape == (2, 3)  # who holds it goes on
+    again = gemma_in(tmp_path)
+    assert again is not backbone
+    assert len(loads) == 2
+    gc.disable()  # the memory is free without it
+    try:
+        del backbone, role
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_releasing_twice_or_what_was_never_held_does_nothing(tmp_path):
+    backbone = gemma(tmp_path)
+    backbone.release()
+    other = gemma_in(tmp_path)
+    backbone.release()
+    assert Backbone.in_memory()[0] is other
+
+
+def test_a_folder_that_was_written_anew_is_loaded_anew(tmp_path, loads):
+    first, second = gemma(tmp_path, seed=0), gemma(tmp_path, seed=1)
+    assert first is not second
+    assert first.hash != second.hash
+    assert first not in Backbone.in_memory()
+    (tmp_path / "summary.json").write_text("{}")  # nothing that a backbone is made of
+    assert gemma_in(tmp_path) is second
+    assert len(loads) == 2
 
 
 def test_a_backbone_is_found_by_its_weights_wherever_they_lay(tmp_path):
@@ -315,7 +397,7 @@ def test_a_backbone_is_found_by_its_weights_wherever_they_lay(tmp_path):
 
 
 def test_adapters_name_a_shipped_base_by_its_full_path_but_in_the_package():
-    root, tiny = Path(backbones.__file__).parents[1], Backbone.load("tiny").path
+    root, tiny = Path(backbone_module.__file__).parents[1], Backbone.load("tiny").path
     assert base_path_for(root / "rewards" / "bundled" / "hh", tiny) == "backbones/tiny"
     assert base_path_for(root / "runs" / "reward", tiny) == tiny == str(root / "backbones" / "tiny")
     assert base_path_for(root / "rewards" / "bundled" / "hh", "/models/other") == "/models/other"

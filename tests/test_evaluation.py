@@ -1,6 +1,7 @@
 """The evaluation's commands: what they take for done, what they write over, and what they refuse."""
 
 import json
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -9,12 +10,14 @@ import yaml
 from tiny_models import gemma
 
 import agents.pretrain.__main__ as pretrain
+import agents.setup
 import evaluation.baselines.__main__ as baselines
 import evaluation.evaluate
 import evaluation.finished_run
 import evaluation.picture
 import evaluation.reproduce.__main__ as reproduce
 import evaluation.reproduce.cached_runs
+from agents.setup import RECIPES
 from backbones.roles import LoRASettings
 from envs.corpora.records import LabelledRecord, Record
 from envs.hh.task import HH
@@ -90,7 +93,11 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
 def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
     vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0")
     assert finish(vqa) == finish(vqa) == {"number": 0}
-    monkeypatch.setattr(VQAv2, "training", {**VQAv2.training, "kl_coef": 0.05})
+    shutil.copytree(RECIPES, tmp_path / "recipes")
+    monkeypatch.setattr(agents.setup, "RECIPES", tmp_path / "recipes")
+    assert finish(vqa) == {"number": 0}
+    with open(tmp_path / "recipes" / "ppo" / "VQAv2-v0.yaml", "a") as file:
+        file.write("vf_coef: 0.05\n")
     assert finish(vqa) == {"number": 1}
     monkeypatch.setattr(VQAv2, "trained_reward", [{"reward": "rewards.bundled:vqav2", "weight": 0.5}])
     assert finish(vqa) == {"number": 2}

@@ -185,6 +185,7 @@ def test_explained_variance_by_hand():
     # errors 1 - 2 = -1 and 3 - 2 = 1 have the variance of the returns
     assert F.explained_variance(rows([2.0, 2.0, 0.0]), returns, mask) == 0.0
     assert math.isnan(F.explained_variance(returns, rows([4.0, 4.0, 0.0]), mask))
+    assert math.isnan(F.explained_variance(returns, returns, torch.zeros_like(mask)))
 
 
 @settings(max_examples=200)

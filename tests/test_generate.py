@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny_models import gemma
 
-from backbones.forward import TokenBatch, last_token_scores, like_lengths, log_probs_of, map_batches
+from backbones.forward import last_token_scores, log_probs_of, map_batches
 from backbones.generate import generate
+from backbones.model.tokens import TokenBatch, like_lengths
 from backbones.roles import LoRASettings
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15], [30], [40, 41, 42, 43]]

@@ -617,7 +617,7 @@ def test_neither_the_stream_nor_the_sequence_holds_the_records(fake, tmp_path, m
 @settings(max_examples=200)
 def test_any_records_come_back_as_they_were(tmp_path_factory, records):
     path = tmp_path_factory.mktemp("disk") / "records.jsonl"
-    with hub._Writer(path) as writer:
+    with hub.RecordWriter(path) as writer:
         for record in records:
             writer.add(record)
     on_disk = DiskRecords(path)

@@ -7,9 +7,10 @@ from tiny_models import save_architecture, save_gemma, save_seeing_gemma
 from agents import PPO, make_vec_env, train_ppo
 from agents.memory_report import describe_plan, held_by, plan_of
 from backbones.backbone import Backbone
-from backbones.forward import TokenBatch, chosen_log_probs, response_logits
-from backbones.loading import BackboneError
-from backbones.memory import Adapters, Held, MemoryPlan, Shape, plan_memory, saved_bytes, skeleton
+from backbones.forward import chosen_log_probs, response_logits
+from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, saved_bytes, skeleton
+from backbones.model.loading import BackboneError
+from backbones.model.tokens import TokenBatch
 from backbones.roles import LoRASettings
 from perlhf.run_folder import read_summary
 
@@ -23,7 +24,7 @@ def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
     norms = 2 * (4 * 32 + 2 * 8) + 32
     weights = 4 * (vocabulary * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 96) + norms)
     rank_8, rank_4 = (4 * 2 * 4 * rank * (32 + 32) for rank in (8, 4))
-    plan = plan_memory(path, Adapters(LoRASettings(8), LoRASettings(4), LoRASettings(4)), SHAPE)
+    plan = plan_memory(path, RoleSettings(LoRASettings(8), LoRASettings(4), LoRASettings(4)), SHAPE)
     head = 4 * 32
     assert plan.roles == {
         "reference": Held(weights),
@@ -32,8 +33,8 @@ def test_the_plan_of_a_small_gemma_by_hand(tmp_path):
         "reward": Held(rank_4 + head),
     }
     assert plan.cache == 2 * 2 * 32 * 4 * 8 * 40  # keys and values, layers, width, bytes, rows, tokens
-    assert plan.folded == 4 * 2 * 4 * 32 * 32  # bytes, layers, projections
-    more = max(plan.cache + plan.folded, plan.activations)
+    assert plan.merged == 4 * 2 * 4 * 32 * 32  # bytes, layers, projections
+    more = max(plan.cache + plan.merged, plan.activations)
     assert plan.total == weights + 4 * rank_8 + 4 * (rank_4 + head) + rank_4 + head + more
     assert plan.four_models == 10 * weights + max(plan.cache, plan.activations)
 
@@ -44,7 +45,7 @@ def test_the_plan_of_what_saves_most_by_hand(tmp_path):
     vocabulary = len(Backbone.load(path).tokenizer)
     norms, linear = 2 * (4 * 32 + 2 * 8) + 32, vocabulary * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 96)
     settings = LoRASettings(8, layers=1)
-    plan = plan_memory(path, Adapters(settings, settings, None, value_is_shared=True), SHAPE, "mixed")
+    plan = plan_memory(path, RoleSettings(settings, settings, None, value_is_shared=True), SHAPE, "mixed")
     rank_8, head = 4 * 4 * 8 * (32 + 32), 4 * 32
     assert plan.roles == {
         "reference": Held(2 * linear + 4 * norms),
@@ -52,15 +53,15 @@ def test_the_plan_of_what_saves_most_by_hand(tmp_path):
         "value": Held(head, head, 2 * head),
     }
     assert plan.plain == 4 * (linear + norms)
-    assert plan.folded == 0
+    assert plan.merged == 0
     more = max(plan.cache, plan.activations)
     assert plan.four_models == 10 * plan.plain + more
-    everywhere = plan_memory(path, Adapters(LoRASettings(8), settings, None), SHAPE)
+    everywhere = plan_memory(path, RoleSettings(LoRASettings(8), settings, None), SHAPE)
     assert plan.activations < everywhere.activations
 
 
 def test_full_training_copies_the_model_for_policy_and_value(tmp_path):
-    plan = plan_memory(str(save_gemma(tmp_path)), Adapters(None, None, None), SHAPE)
+    plan = plan_memory(str(save_gemma(tmp_path)), RoleSettings(None, None, None), SHAPE)
     base = plan.roles["reference"].weights
     assert plan.roles["policy"] == Held(base, base, 2 * base)
     assert plan.roles["value"].weights == base + 4 * 32
@@ -70,7 +71,7 @@ def test_full_training_copies_the_model_for_policy_and_value(tmp_path):
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "OPT", "Granite", "GPTNeoX", "Phi", "Phi3", "GPT2", "sees"])
 def test_the_plan_is_what_autograd_keeps(name, tmp_path):
     path = str(save_seeing_gemma(tmp_path) if name == "sees" else save_architecture(name, tmp_path))
-    plan = plan_memory(path, Adapters(LoRASettings(8), LoRASettings(4), None), SHAPE)
+    plan = plan_memory(path, RoleSettings(LoRASettings(8), LoRASettings(4), None), SHAPE)
     backbone = Backbone.load(path)
     role = backbone.add_role("policy", LoRASettings(8))
     assert plan.roles["reference"].weights == 4 * backbone.parameter_count
@@ -93,7 +94,7 @@ def test_a_storage_counts_once_and_weights_do_not():
 def test_nothing_is_loaded_for_a_plan(tmp_path):
     path = save_gemma(tmp_path)
     (path / "model.safetensors").unlink()
-    assert plan_memory(str(path), Adapters(LoRASettings(8), LoRASettings(4), None), SHAPE).total > 0
+    assert plan_memory(str(path), RoleSettings(LoRASettings(8), LoRASettings(4), None), SHAPE).total > 0
     assert {p.device.type for p in skeleton(str(path)).parameters()} == {"meta"}
 
 
@@ -110,7 +111,10 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
     algorithm = PPO("LoRAPolicy", env, batch_size=4, policy_kwargs={"backbone": path, "max_new_tokens": 4}, seed=0)
     algorithm.learn(4)
     options = train_ppo.Options(reward="gold", n_envs=4, max_new_tokens=4)
-    assert held_by(algorithm.policy, None) == plan_of(options, path).roles
+    assert (
+        held_by(algorithm.policy, None)
+        == plan_of(options, options.micro_batch_size, options.n_envs, options.reward, path).roles
+    )
 
 
 def test_the_table_says_every_role_and_the_sum():
@@ -120,7 +124,7 @@ def test_the_table_says_every_role_and_the_sum():
         "planned, MB    weights gradients      Adam",
         "reference         10.0       0.0       0.0",
         "policy             1.0       1.0       2.0",
-        "while sampling: keys and values 3, folded weights 2; while training: activations 6",
+        "while sampling: keys and values 3, merged weights 2; while training: activations 6",
         "at most 20 in all beside the libraries; as four models, two of them trained in full, 106 (0.19 of that)",
     ]
 

@@ -5,9 +5,12 @@ import errno
 import json
 import math
 import os
+import re
+import subprocess
 import sys
+import types
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import yaml
@@ -18,6 +21,8 @@ from hypothesis import strategies as st
 from perlhf.errors import DataError, RewardError, UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options, to_yaml
 from perlhf.run_folder import new_run_folder, read_run_config, read_summary, update_summary, write_json, write_text
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclasses.dataclass
@@ -90,16 +95,114 @@ def test_the_command_line_of_the_process_wins_over_the_file(monkeypatch, tmp_pat
         (["--learning-rte", "1"], "unknown option --learning-rte. Did you mean '--learning-rate'?"),
         (["--stepss=1"], "unknown option --stepss. Did you mean '--steps'?"),
         (["--learn", "1"], "unknown option --learn."),  # no abbreviations
-        (["stray"], "unknown option stray."),
+        (["stray"], "unexpected word 'stray': every value stands behind its option, as in --OPTION VALUE; see --help."),
         (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
         (["--steps", "1.5"], "argument --steps: invalid int value: '1.5'"),
         (["--steps"], "argument --steps: expected one argument"),
         (["--schedule", "cosine"], "argument --schedule: invalid choice: 'cosine' (choose from 'constant', 'linear')"),
-        (["--fast", "maybe"], "argument --fast: Truthy value expected: got maybe"),
+        (["--fast", "maybe"], "argument --fast: expected true or false, got 'maybe'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(words, message):
     assert fault(parse_options, Options, words).startswith(message)
+
+
+@dataclasses.dataclass
+class Task:
+    """What to train on."""
+
+    group: ClassVar[str] = "what to train on"
+    env: str = option("HH-v0", "the environment", positional=True)
+
+
+@dataclasses.dataclass
+class Grouped(Task):
+    """Options of two dataclasses."""
+
+    group: ClassVar[str] = "how it learns"
+    steps: int | None = option(5, "optimizer steps, 100% of them", low=1)
+    full: bool = option(False, "train all weights")
+    seed: int = option(0, "of everything", low=0, group="the run")
+
+
+@pytest.mark.parametrize("words", ["Toy-v0", "--env Toy-v0", "--steps 9 Toy-v0", "Toy-v0 --full", "--env=Toy-v0"])
+def test_a_word_that_stands_alone_is_the_positional_option(words):
+    assert parse_options(Grouped, words.split()).env == "Toy-v0"
+
+
+def test_a_word_may_be_the_value_of_an_option_too():
+    assert parse_options(Grouped, ["5", "--steps", "5"]) == Grouped("5", 5)
+    assert parse_options(Grouped, ["--steps", "5", "5"]) == Grouped("5", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("A-v0 B-v0", "unexpected word 'B-v0': one env at most; see --help."),
+        ("A-v0 --env B-v0", "'A-v0' and --env 'B-v0' are both given; keep one of them."),
+        ("A-v0 --stepz 3", "unknown option --stepz. Did you mean '--steps'?"),
+        ("--full A-v0", "argument --full: expected true or false, got 'A-v0'"),
+    ],
+)
+def test_a_word_too_many_is_one_line(words, message):
+    assert fault(parse_options, Grouped, words.split()) == message
+
+
+def test_help_has_a_heading_for_each_dataclass_or_group(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        parse_options(Grouped, ["--help"], prog="train")
+    assert capsys.readouterr().out == (
+        "usage: train [ENV] [--OPTION VALUE ...]\n\nOptions of two dataclasses.\n\n"
+        "what to train on:\n  --env TEXT     the environment (default: HH-v0)\n\n"
+        "how it learns:\n  --steps N      optimizer steps, 100% of them (default: 5)\n"
+        "  --full         train all weights\n\n"
+        "the run:\n  --seed N       of everything (default: 0)\n\n"
+        "help and settings from a file:\n"
+        "  --config FILE  a YAML file of these options; the command line wins over it\n"
+        "  -h, --help     show this text\n"
+    )
+
+
+@pytest.mark.parametrize("word", ["--full", "--full=true", "--full=True", "--full=YES", "--full=1"])
+def test_a_switch_is_turned_on(word):
+    assert parse_options(Grouped, [word]).full is True
+
+
+@pytest.mark.parametrize("word", ["--no-full", "--no_full", "--full=False", "--full=no", "--full=0"])
+def test_a_switch_is_turned_off(word):
+    assert parse_options(Grouped, ["--full", word]).full is False
+
+
+def test_a_file_of_defaults_is_chosen_by_what_was_given_and_loses_to_it(tmp_path):
+    for name in ("A-v0", "B-v0"):
+        (tmp_path / f"{name}.yaml").write_text("steps: 7\nseed: 8\nfull: true\n")
+    (tmp_path / "config.yaml").write_text("env: B-v0\nseed: 3\n")
+    asked = []
+
+    def defaults(options):
+        asked.append(options)
+        return tmp_path / f"{options.env}.yaml" if options.env != "HH-v0" else None
+
+    def read(words):
+        return parse_options(Grouped, words.split(), defaults=defaults)
+
+    assert read("A-v0") == Grouped("A-v0", 7, True, 8)
+    assert read(f"--config {tmp_path}/config.yaml") == Grouped("B-v0", 7, True, 3)
+    assert read(f"--config {tmp_path}/config.yaml A-v0 --seed 4 --no-full") == Grouped("A-v0", 7, False, 4)
+    assert read("A-v0 --steps none") == Grouped("A-v0", None, True, 8)  # back to what no recipe sets
+    (tmp_path / "config.yaml").write_text(to_yaml(Grouped("B-v0", None)))  # as a run writes down that there were none
+    assert read(f"--config {tmp_path}/config.yaml") == Grouped("B-v0", None)
+    assert read("") == Grouped()
+    assert [options.env for options in asked] == ["A-v0", "B-v0", "A-v0", "A-v0", "B-v0", "HH-v0"]
+    (tmp_path / "A-v0.yaml").write_text("steps: 7\nstep: 8\n")
+    assert fault(read, "A-v0") == f"{tmp_path}/A-v0.yaml:2: unknown key 'step'. Did you mean 'steps'?"
+
+
+def test_reading_options_imports_nothing_heavy():
+    code = "import sys, perlhf.options; print([n for n in ('torch', 'transformers') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 def test_help_lists_every_option_with_its_text_and_default(capsys):
@@ -111,7 +214,7 @@ def test_help_lists_every_option_with_its_text_and_default(capsys):
     assert "Trains something." in shown
     assert "--config" in shown
     for field in dataclasses.fields(Options):
-        assert f"--{field.name}" in shown
+        assert shown.count(f"--{field.name.replace('_', '-')} ") == 1
         assert field.metadata["help"] in shown
     assert "size of a step (default: 0.001)" in shown
 
@@ -144,7 +247,7 @@ def test_a_number_in_yaml_is_a_float_however_it_is_written(config, text, value):
 @pytest.mark.parametrize("text", [".inf", "-.inf", ".nan", "inf", "-inf", "nan", "1e999"])
 def test_infinity_and_nan_are_refused_and_named_with_their_line(config, text):
     message = fault(config, f"steps: 1\nlearning_rate: {text}\n")
-    assert message.startswith(f"{config.path}:2: argument --learning_rate/--learning-rate: ")
+    assert message.startswith(f"{config.path}:2: argument --learning-rate: ")
     assert config(f"name: {text}\n").name == text  # a name may be called so
 
 
@@ -180,8 +283,7 @@ class Bounded:
     ],
 )
 def test_a_number_out_of_bounds_is_one_line_with_option_value_and_bound(tmp_path, name, value, bounds):
-    shown = {"n-envs": "--n_envs/--n-envs"}.get(name, f"--{name}")
-    expected = f"argument {shown}: must be {bounds}, got {value}"
+    expected = f"argument --{name}: must be {bounds}, got {value}"
     assert fault(parse_options, Bounded, [f"--{name}={value}"]) == expected
     path = tmp_path / "c.yaml"
     path.write_text(f"# bounds\n{name}: {value}\n")
@@ -304,7 +406,7 @@ def test_keys_may_be_written_with_dashes(config):
         ("learning_rate: 1\nlearning-rate: 2\n", 2, "key 'learning-rate' is given twice; keep one of them."),
         ("\n\nsteps: many\n", 3, "argument --steps: invalid int value: 'many'"),
         ("steps: 1.5\n", 1, "argument --steps: invalid int value: '1.5'"),
-        ("fast: maybe\n", 1, "argument --fast: Truthy value expected: got maybe"),
+        ("fast: maybe\n", 1, "argument --fast: expected true or false, got 'maybe'"),
         ("schedule: cosine\n", 1, "argument --schedule: invalid choice: 'cosine'"),
         ("steps: 'a\n\n  b'\n", 1, r"argument --steps: invalid int value: 'a\nb'"),
         ("steps: [1]\n", 1, "'steps' takes one value, not a seq."),
@@ -441,6 +543,31 @@ def test_the_nearest_name_or_all_names_are_given():
     assert did_you_mean("zzz", []) == ""
 
 
+# CONTRIBUTING.md
+
+
+def test_a_hyperparameter_is_the_two_place_diff_of_contributing():
+    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.S)
+    changed = {}
+    for part in re.split(r"^--- a/", diff, flags=re.M)[1:]:
+        name, _, *lines = part.splitlines()
+        old, new = ("".join(f"{ln[1:]}\n" for ln in lines if ln[0] in signs) for signs in (" -", " +"))
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        changed[name] = text.replace(old, new)
+        assert compile(changed[name], name, "exec")
+    assert set(changed) == {"agents/hyperparameters.py", "agents/ppo.py"}
+    module = types.ModuleType("hyperparameters")
+    sys.modules[module.__name__] = module  # where dataclasses look for the module of a class
+    try:
+        exec(changed["agents/hyperparameters.py"], vars(module))
+        assert parse_options(module.Hyperparameters, ["--advantage-floor", "1e-3"]).advantage_floor == 1e-3
+        with pytest.raises(UserError, match="advantage_floor must be > 0, got 0"):
+            module.Hyperparameters(advantage_floor=0.0)
+    finally:
+        del sys.modules[module.__name__]
+
+
 # The folder of a run
 
 
@@ -456,6 +583,8 @@ def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path):
     new_run_folder(str(tmp_path), "name", Options(steps=1))
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2))
+    assert message == f"{tmp_path} already holds a run; give another --output-dir, or remove that folder."
+    message = fault(new_run_folder, str(tmp_path), "name", Options(steps=2), True)
     assert message == f"{tmp_path} already holds a run; give another --output-dir, or --resume {tmp_path}."
     assert read_run_config(tmp_path)["steps"] == 1
 

@@ -1,8 +1,13 @@
 """PPO: what a rollout holds, that it learns, that it stops when something is wrong, that SB3's habits work."""
 
+import dataclasses
 import gc
+import importlib.util
+import inspect
 import math
 import random
+import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -10,24 +15,30 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_tasks import starts_with_i
 
 import envs  # noqa: F401
 from agents import PPO, make_vec_env, preflight
 from agents.functional import normalize
+from agents.hyperparameters import Hyperparameters
 from agents.rollout import Step, score_rollout
+from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
+from agents.setup import Setup
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
-from backbones.loading import hash_base
+from backbones.model.anatomy import hash_base
 from backbones.roles import LoRASettings
 from perlhf.errors import RewardError, UserError
 from rewards.reward_model import RewardModel, learned_model
 
 LETTER = "toy_tasks:starts_with_i"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "ppo_in_one_file.py"
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +224,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(path):
 
 def test_seeds_share_no_episodes(path):
     def prompts(seed):
-        algorithm = make_algorithm(Options(backbone=path, reward=LETTER, n_envs=8, seed=seed))
+        options = Options(backbone=path, reward=LETTER, n_envs=8, seed=seed)
+        algorithm = make_algorithm(options, Setup.of_options(options, options.reward))
         return algorithm.env.reset()["prompt"]
 
     assert prompts(0) == make_vec_env("HH-v0", 8, seed=0).reset()["prompt"]
@@ -304,6 +316,48 @@ def test_constant_rewards_move_the_policy_not_at_all(path):
     before = [p.detach().clone() for p in algorithm.policy.policy_parameters.parameters()]
     algorithm.learn(8, callback=After(flatten))
     assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.policy_parameters.parameters(), strict=True))
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"clip_rnage": 0.1}, "PPO has no argument 'clip_rnage'. Did you mean 'clip_range'?"),
+        ({"sed": 1}, "PPO has no argument 'sed'. Did you mean 'seed'?"),
+        ({"batch_size": 0}, "batch_size must be >= 1, got 0."),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5."),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan."),
+        ({"clip_range": None}, "clip_range must be a number, got None."),
+        ({"gamma": 1.5}, "gamma must be >= 0 and <= 1, got 1.5."),
+        ({"vf_coef": "half"}, "vf_coef must be a number, got 'half'."),
+        ({"policy_kwargs": {"temperature": 0}}, "temperature must be > 0, got 0."),
+        ({"policy_kwargs": {"temperature": -1.0}}, "temperature must be > 0, got -1.0."),
+        ({"policy_kwargs": {"temperature": float("nan")}}, "temperature must be a finite number, got nan."),
+        ({"policy_kwargs": {"lora_rnk": 4}}, "LoRAPolicy has no argument 'lora_rnk'. Did you mean 'lora_rank'?"),
+        ({"policy_kwargs": {"value_adapter": "its own"}}, "value_adapter must be one of own, shared, got 'its own'."),
+    ],
+)
+def test_settings_are_held_to_their_bounds_from_python_too(path, given, message):
+    with pytest.raises(UserError) as error:
+        small(path, **given)
+    assert str(error.value) == message
+
+
+def test_hyperparameters_are_attributes_by_their_names(path):
+    algorithm = small(path, gamma=0.9, clip_range_vf=None, kl_coef=np.float32(0.5), n_epochs=np.int64(2))
+    assert (algorithm.gamma, algorithm.gae_lambda, algorithm.n_epochs, algorithm.batch_size) == (0.9, 0.95, 2, 4)
+    algorithm.vf_coef = 0.25  # as a callback may
+    found = algorithm.hyperparameters
+    assert (found.vf_coef, found.clip_range_vf, found.kl_coef, found.learning_rate) == (0.25, None, 0.5, 0.8 / 32)
+    assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
+
+
+def test_every_hyperparameter_is_used():
+    source = inspect.getsource(PPO)
+    unused = [f.name for f in dataclasses.fields(Hyperparameters) if not re.search(rf"\b(h|self)\.{f.name}\b", source)]
+    assert not unused
 
 
 # Episodes of several turns.
@@ -411,6 +465,28 @@ def test_values_of_a_constant_reward_become_that_reward(path):
     assert values.mean().item() == pytest.approx(1.0, abs=0.15)
 
 
+def test_the_example_in_one_file_trains_to_the_same_bits(capsys):
+    spec = importlib.util.spec_from_file_location("ppo_in_one_file", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    policy, value = example.main(iterations=2, n_envs=24, epochs=2)  # of two optimizer steps each
+    peak = 0.8 / policy.backbone.hidden_size
+    algorithm = PPO("LoRAPolicy", "HH-v0", lambda left: peak * left, n_envs=24, n_epochs=2, seed=0, device="cpu")
+    algorithm.learn(48)
+    fresh = algorithm.policy.backbone.add_role("policy", LoRASettings(8), seed=0)
+    for mine, theirs, start in (
+        (policy, algorithm.policy.policy_role, fresh), (value, algorithm.policy.value_role, None)
+    ):  # fmt: skip
+        for name, parameter in mine.parameters().items():
+            assert torch.equal(parameter, theirs.parameters()[name]), name
+            assert start is None or not torch.equal(parameter, start.parameters()[name]), f"{name} did not learn"
+    assert capsys.readouterr().out.splitlines()[0].split()[:4] == ["step", "score", "gold", "KL"]
+
+
+def test_the_example_is_short():
+    assert len(EXAMPLE.read_text().splitlines()) <= 350
+
+
 # One copy in memory, and roles on it.
 
 
@@ -488,6 +564,32 @@ def test_evaluate_policy_works_on_the_algorithm(path):
     assert (mean, std) == pytest.approx((np.mean(scores), np.std(scores)))
 
 
+@pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped")  # SB3's, of a plain env
+def test_evaluate_policy_and_its_callback_work_on_a_single_env(path, tmp_path):
+    algorithm = small(path)
+    scores, lengths = evaluate_policy(
+        algorithm, gym.make("perlhf/HH-v0", reward=length), 3, return_episode_rewards=True
+    )  # fmt: skip
+    assert min(scores) > 0
+    assert lengths == [1, 1, 1]
+    alone = Monitor(gym.make("perlhf/HH-v0", reward=LETTER))
+    with pytest.warns(UserWarning, match="Training and eval env are not of the same type"):  # SB3's
+        algorithm.learn(
+            8, callback=EvalCallback(alone, eval_freq=1, n_eval_episodes=2, log_path=str(tmp_path), verbose=0)
+        )
+    assert (tmp_path / "evaluations.npz").exists()
+
+
+def test_evaluate_policy_on_a_single_env_is_that_on_a_vector_env(path):
+    algorithm = small(path)
+    single = DummyVecEnv([lambda: Monitor(gym.make("perlhf/HH-v0", reward=length))])
+    many = make_vec_env("HH-v0", 1, seed=5, reward=length)
+    single.seed(5)
+    found = [evaluate_policy(algorithm, env, 4, return_episode_rewards=True)[0] for env in (single, many)]
+    assert found[0] == pytest.approx(found[1])
+    assert len(set(found[0])) > 1
+
+
 def test_callbacks_evaluate_and_save_while_training(path, tmp_path):
     algorithm = small(path)
     evaluation = EvalCallback(
@@ -529,7 +631,8 @@ def test_a_callback_can_stop_training(path):
     algorithm.learn(80, callback=Stop())
     assert algorithm.num_timesteps == 16
     # and goes on from the prompts that the env shows now
-    assert algorithm._last_obs == algorithm.env.unwrapped.task_env._observations()
+    task_env = algorithm.env.unwrapped.task_env
+    assert algorithm.last_observation == task_env.set_state(task_env.get_state())
 
 
 def test_predict_answers_one_prompt_or_many(path):
@@ -609,17 +712,29 @@ def test_other_envs_are_refused_in_one_line():
         PPO("LoRAPolicy", "HX-v0")
 
 
-def test_negative_kl_is_reported_once_it_is_sustained(path, capsys):
+def test_a_kl_is_far_below_zero_beyond_three_standard_errors():
+    assert is_far_below_zero(torch.full((8,), -1.0))
+    assert not is_far_below_zero(torch.zeros(8))
+    assert is_far_below_zero(torch.tensor([-4.0, -2.0] * 2))  # mean -3, standard error 1 / 2
+    assert not is_far_below_zero(torch.tensor([-2.0, 0.0] * 2))  # mean -1, standard error 1 / 2
+
+
+def test_negative_kl_is_reported_once_it_is_sustained(path, monkeypatch, capsys):
     algorithm = small(path, verbose=1)
     algorithm.learn(8)
     capsys.readouterr()
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    assert algorithm.negative_kl_rollouts == 2
-    algorithm._watch_kl(torch.full((8,), -1.0))
-    assert "negative for three rollouts" in capsys.readouterr().out
-    algorithm._watch_kl(torch.full((8,), 1.0))
-    assert algorithm.negative_kl_rollouts == 0
+    below = [torch.ones, torch.ones, torch.ones, lambda *shape: torch.full(shape, -100.0)]  # log q of the reference
+    monkeypatch.setattr(
+        "agents.rollout.log_probs_of",
+        lambda role, prompts, responses, temperature: below.pop(0)(len(responses), max(map(len, responses))),
+    )
+    found = []
+
+    def watch(model):
+        found.append((model.negative_kl_rollouts, "negative for three rollouts" in capsys.readouterr().out))
+
+    algorithm.learn(4 * 8, callback=After(watch), reset_num_timesteps=False)
+    assert found == [(1, False), (2, False), (3, True), (0, False)]
 
 
 def test_score_rollout_leaves_padding_at_zero(path):

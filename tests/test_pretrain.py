@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.pretrain.__main__ import main, thinned
 from agents.pretrain.curriculum import exercise
 from agents.pretrain.texts import UIDemonstrations
-from backbones.loading import SHIPPED
+from backbones.model.loading import SHIPPED
 from envs.uinav.interface.actions import parse_action
 
 COUNT = 3000

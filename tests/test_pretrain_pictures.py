@@ -172,14 +172,14 @@ def test_every_parameter_is_learned_by_one_optimizer(backbone):
 
 
 def test_golds_of_a_random_model_are_poor(backbone, monkeypatch):
-    monkeypatch.setattr("agents.pretrain.pictures._MEASURED", 8)
+    monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 8)
     found = picture_golds(backbone)
     assert set(found) == {"sampled", "greedy", "greedy_blind"}
     assert all(0 <= gold < 0.5 for gold in found.values())
 
 
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("agents.pretrain.pictures._MEASURED", 4)
+    monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
     arguments = "--backbone tiny-vqav2 --steps 12 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.setup import Setup
 from envs import register_task
-from envs.registry import backbone_name, env_id, env_options, parse_env_options, task_of, text_tasks
+from envs.registry import env_id, env_options, feedback_of, parse_env_options, task_of
 from envs.taskmaster.task import Taskmaster
 from perlhf.errors import UserError
 
@@ -60,17 +61,24 @@ def test_defaults_that_commands_would_override_are_not_registered(given):
         register_task("toys/Never-v0", "envs.hh.task:HH", **given)
 
 
+def test_an_env_of_numbers_is_for_the_algorithms_of_stable_baselines3():
+    with pytest.raises(UserError) as caught:
+        env_id("UINavNumeric-v0")
+    assert str(caught.value) == (
+        "env 'UINavNumeric-v0' takes no text, so no command can use it: train on it with an algorithm of "
+        "Stable-Baselines3 itself. Envs of text are registered with envs.register_task."
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_text_task_has_a_backbone_of_its_own_and_two_splits(name):
-    train, test = text_tasks(env_id(name), "", "miniature", ("train", "test"))
+def test_every_text_task_has_two_splits(name):
+    train, test = feedback_of(env_id(name), {}, ("train", "test"))
     assert (train.split, test.split) == ("train", "test")
     assert (len(train.records), len(test.records)) == (20_000, 2_000)
-    assert backbone_name("tiny", env_id(name)) == train.shipped_backbone
-    assert backbone_name("org/model", env_id(name)) == "org/model"
 
 
 def test_the_options_reach_the_task():
-    (task,) = text_tasks(env_id("Taskmaster-v0"), "domain=ticketing", "miniature", ["validation"])
+    (task,) = Setup.of("Taskmaster-v0", "domain=ticketing").feedback("validation")
     assert isinstance(task, Taskmaster)
     assert (task.domain, task.split) == ("ticketing", "validation")
     assert task.default_reward == "rewards.bundled:taskmaster_ticketing"
@@ -88,6 +96,6 @@ def test_the_options_reach_the_task():
 )
 def test_a_wrong_option_of_a_task_is_one_line(options, message):
     with pytest.raises(UserError) as caught:
-        text_tasks(env_id("Taskmaster-v0"), options, "miniature", ["train"])
+        Setup.of("Taskmaster-v0", options).feedback("train")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Checkpoints: a run that was interrupted goes on as if it had not been, bit for bit; damage is always noticed."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import toy_tasks  # noqa: F401 - registers test/TwoTurns-v0
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from safetensors.torch import load_file
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 from tiny_models import gemma
+from toy_tasks import TwoTurns
 
 import agents.train_ppo as command
 from agents import PPO, make_vec_env
@@ -35,7 +39,10 @@ from agents.checkpoint import (
 from agents.train_ppo import Options, read_options, train
 from backbones.backbone import Backbone
 from backbones.roles import LoRASettings
+from envs import register_task
 from perlhf.errors import UserError
+from perlhf.run_folder import update_summary, write_json
+from perlhf.sealed_folder import SealError, sealed
 from rewards.reward_model import RewardModel
 
 LETTER = "toy_tasks:starts_with_i"
@@ -44,6 +51,16 @@ LETTER = "toy_tasks:starts_with_i"
 def share_of_i(turns):
     """The share of letters that are an i: no round number, as most rewards."""
     return [turn.response.lower().count("i") / 7 + 0.1 for turn in turns]
+
+
+class TwoTurnsOfData(TwoTurns):
+    """With the two options that commands give."""
+
+    def __init__(self, data="miniature", split="train"):
+        pass
+
+
+register_task("test/TwoTurnsOfData-v0", "test_resume:TwoTurnsOfData")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +165,7 @@ def test_a_finished_run_says_so(path, tmp_path):
     with pytest.raises(UserError, match=r"is finished: 4 turns; raise --total-timesteps"):
         train(read_options(["--resume", str(tmp_path / "run")]))
     train(read_options(["--resume", str(tmp_path / "run"), "--total-timesteps", "8"]))
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["episodes"] == 8
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["turns"] == 8
 
 
 def test_a_run_that_stopped_before_its_evaluation_is_finished_by_resuming_it(path, tmp_path, monkeypatch):
@@ -181,7 +198,7 @@ def test_an_evaluation_of_an_earlier_policy_is_none_of_the_later_one(path, tmp_p
     monkeypatch.undo()
     resume(run)
     assert "policy" in summary_of(run)
-    assert summary_of(run)["episodes"] == 8
+    assert summary_of(run)["turns"] == 8
 
 
 def test_what_may_change_on_resume_does_and_stays_changed(path, tmp_path):
@@ -200,7 +217,7 @@ def test_what_may_change_on_resume_does_and_stays_changed(path, tmp_path):
     for folder in (run / "policy", run / "checkpoints" / "step-12"):  # as if it had been killed before its end
         shutil.rmtree(folder)
     resume(run)
-    assert summary_of(run)["episodes"] == 12
+    assert summary_of(run)["turns"] == 12
 
 
 @pytest.mark.parametrize(
@@ -275,6 +292,31 @@ def test_costs_add_up_over_resumes(path, tmp_path, monkeypatch):
     assert (summary["seconds"], summary["cpu_seconds"], summary["samples_per_cpu_second"]) == (10.0, 4.0, 2.0)
 
 
+def test_turns_and_episodes_are_counted_over_resumes(path, tmp_path):
+    # Two turns an episode, on 4 envs: 3 turns of each end one episode in every env, 5 end two.
+    run = tmp_path / "run"
+    train(options_for(path, run, env="test/TwoTurnsOfData-v0", reward="gold", total_timesteps=12))
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (12, 4)
+    resume(run, "--total-timesteps", "20")
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (20, 8)
+
+
+def test_a_run_of_before_episodes_were_counted_goes_on_and_says_none(path, tmp_path):
+    run = tmp_path / "run"
+    train(options_for(path, run))
+    before = shutil.copytree(checkpoints_of(run)[0], tmp_path / "before")
+    state = json.loads((before / "state.json").read_text())
+    assert state["cost"].pop("episodes") == 4
+    write_json(before / "state.json", state)
+    with sealed(checkpoints_of(run)[0], FORMAT, "checkpoint") as part:
+        shutil.copytree(before, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+    update_summary(run, ("turns",), episodes=4)  # as it was called
+    with pytest.raises(UserError, match=r"is finished: 4 turns"):
+        resume(run)
+    resume(run, "--total-timesteps", "8")
+    assert (summary_of(run)["turns"], summary_of(run)["episodes"]) == (8, None)
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
@@ -317,6 +359,72 @@ def test_save_and_load_say_the_same(path, tmp_path):
     assert isinstance(loaded.learning_rate, LinearSchedule)
     assert (loaded.learning_rate.start, loaded.kl_target, loaded.batch_size) == (1e-2, 1.0, 2)
     assert PPO.load(tmp_path / "saved", device="cpu", batch_size=4).batch_size == 4
+
+
+@pytest.mark.parametrize(("saved", "spellings"), [("x", ["x", "x.zip"]), ("y.zip", ["y", "y.zip"])])
+def test_the_ending_of_sb3_may_be_there_or_not(path, tmp_path, saved, spellings):
+    algorithm = algorithm_of(path).learn(4)
+    algorithm.save(str(tmp_path / saved))
+    assert [PPO.load(str(tmp_path / name), device="cpu").num_timesteps for name in spellings] == [4, 4]
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path):
+    (tmp_path / "theirs.zip").write_bytes(b"PK")
+    (tmp_path / "folder").mkdir()
+    for name in ("theirs", "theirs.zip"):
+        with pytest.raises(CheckpointError, match=r"theirs.zip is a file; agents.PPO saves folders"):
+            PPO.load(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"nothing.zip holds no checkpoint: there is no such folder"):
+        PPO.load(tmp_path / "nothing.zip")
+    with pytest.raises(SealError, match=r"folder holds no checkpoint \(no manifest.json\)"):
+        PPO.load(tmp_path / "folder")
+    with pytest.raises(CheckpointError, match="expected the path of a checkpoint's folder, got BytesIO"):
+        PPO.load(io.BytesIO())
+
+
+def test_load_takes_what_sb3_takes(path, tmp_path, capsys):
+    algorithm = algorithm_of(path).learn(8)
+    algorithm.save(tmp_path / "saved")
+    env = make_vec_env("HH-v0", 4, seed=0, reward=LETTER)
+    loaded = PPO.load(
+        tmp_path / "saved", env, "cpu", print_system_info=True, force_reset=False,
+        custom_objects={"learning_rate": 0.5, "clip_range": 0.3, "lr_schedule": lambda _: 0.5},
+    )  # fmt: skip
+    assert "Stable-Baselines3" in capsys.readouterr().out
+    assert (loaded.learning_rate, loaded.clip_range) == (0.5, 0.3)
+    assert loaded.last_observation == algorithm.last_observation
+    with pytest.raises(UserError, match=r"PPO has no argument 'clip_rnage'\. Did you mean 'clip_range'"):
+        PPO.load(tmp_path / "saved", device="cpu", clip_rnage=0.3)
+
+
+def few_prompts(number, tmp_path):
+    """HH-v0 over a file of a few conversations."""
+    asked = [f"\n\nHuman: Question {i}?\n\nAssistant:" for i in range(number)]
+    rows = [{"chosen": f"{prompt} Yes.", "rejected": f"{prompt} No."} for prompt in asked]
+    file = tmp_path / f"{number}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return make_vec_env("HH-v0", 4, seed=0, data=str(file), reward=LETTER)
+
+
+def test_an_env_that_is_another_one_is_an_error_in_one_line_or_begins_anew(path, tmp_path):
+    algorithm_of(path).learn(4).save(tmp_path / "saved")
+    others = {
+        "of task HH .*another task, split or data": few_prompts(3, tmp_path),  # fewer records than the saved indices
+        "of task TwoTurns .*another task, split or data": make_vec_env(
+            gym.make_vec("test/TwoTurns-v0", num_envs=4, reward=LETTER)
+        ),
+        "of 4 envs side by side, got 2": make_vec_env("HH-v0", 2, reward=LETTER),
+    }
+    for message, env in others.items():
+        with pytest.raises(CheckpointError, match=f"{message}.*force_reset=True") as error:
+            PPO.load(tmp_path / "saved", env=env, device="cpu")
+        assert "\n" not in str(error.value)
+        loaded = PPO.load(tmp_path / "saved", env=env, device="cpu", force_reset=True)
+        assert loaded.learn(env.num_envs, reset_num_timesteps=False).num_timesteps == 4 + env.num_envs
+    other_split = PPO.load(
+        tmp_path / "saved", env=make_vec_env("HH-v0", 4, split="test", reward=LETTER), device="cpu", force_reset=True
+    )
+    assert other_split.learn(4, reset_num_timesteps=False).num_timesteps == 8
 
 
 def test_arguments_given_to_load_win(path, tmp_path):
@@ -376,7 +484,7 @@ def test_a_callable_that_cannot_be_saved_is_named(path, tmp_path):
 def test_saving_over_something_else_is_refused(path, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(SealError, match="is no checkpoint"):
         save_checkpoint(algorithm_of(path), tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
@@ -432,7 +540,7 @@ def test_old_checkpoints_go_once_the_newest_is_sound(path, tmp_path):
     keep_newest(tmp_path / "checkpoints" / "step-10", 2)
     assert [p.name for p in checkpoints_of(tmp_path)] == ["step-10", "step-2"]
     (tmp_path / "checkpoints" / "step-10" / "state.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="altered"):
+    with pytest.raises(SealError, match="altered"):
         keep_newest(tmp_path / "checkpoints" / "step-10", 1)
     assert len(checkpoints_of(tmp_path)) == 2
 
@@ -505,7 +613,7 @@ def test_another_format_is_refused(path, tmp_path):
     algorithm_of(path).save(tmp_path / "saved")
     manifest = tmp_path / "saved" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
-    with pytest.raises(CheckpointError, match=f"of format 99; this version reads format {FORMAT}"):
+    with pytest.raises(SealError, match=f"of format 99; this version reads format {FORMAT}"):
         read_checkpoint(tmp_path / "saved")
 
 

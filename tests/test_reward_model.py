@@ -1,7 +1,6 @@
 """Reward models: the loss, what they learn, and that others can open them."""
 
 import copy
-import gc
 import json
 import math
 import pickle
@@ -20,6 +19,7 @@ from transformers import AutoModelForSequenceClassification
 from written_files import write_hh
 
 import rewards.bundled
+import rewards.reward_model as reward_model_module
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.forward import log_probs_of
@@ -31,7 +31,7 @@ from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError
 from rewards.preferences import Labels, Pairs, drawn, sampled
 from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, pointwise_loss, score
-from rewards.train_reward_model import Options, centre, preference_loss, train
+from rewards.train_reward_model import Options, centre, describe_failure, is_below_baselines, preference_loss, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
 
@@ -98,8 +98,6 @@ def test_a_score_with_log_probabilities_is_saved_whole(backbone, tmp_path):
     model.log_prob_weight, model.score_limit = 0.3, 2.5
     model.save(tmp_path)
     before = model(TURNS)
-    del model
-    gc.collect()
     loaded = RewardModel.load(tmp_path, backbone)
     assert (loaded.log_prob_weight, loaded.score_limit) == (0.3, 2.5)
     assert RewardModel.load(tmp_path, backbone)(TURNS) == before
@@ -145,8 +143,6 @@ def test_a_full_model_with_log_probabilities_is_saved_whole(name, tmp_path):
     model.log_prob_weight = 0.2
     before = model(TURNS)
     model.save(tmp_path / "reward")
-    del model
-    gc.collect()
     assert RewardModel.load(tmp_path / "reward", backbone)(TURNS) == pytest.approx(before, abs=1e-5)
 
 
@@ -211,6 +207,39 @@ def test_the_same_folder_is_the_same_model_until_it_is_written_again(backbone, t
     other = fresh(backbone, seed=2)
     other.save(tmp_path)
     assert RewardModel.load(tmp_path)(TURNS) == other(TURNS)
+
+
+def test_a_model_that_another_process_wrote_anew_is_opened_anew(backbone, tmp_path):
+    for name, seed in (("one", 1), ("two", 2)):
+        fresh(backbone, seed=seed).save(tmp_path / name)
+    first = RewardModel.load(tmp_path / "one")
+    before = first(TURNS)
+    shutil.copytree(tmp_path / "two", tmp_path / "one", dirs_exist_ok=True)
+    assert RewardModel.load(tmp_path / "one")(TURNS) != before
+    assert first(TURNS) == before  # who holds it goes on with it
+    shutil.rmtree(tmp_path / "two")
+    assert RewardModel.load(tmp_path / "one") is RewardModel.load(tmp_path / "one")
+
+
+def test_all_models_of_an_env_stay_loaded_however_many(backbone, tmp_path, monkeypatch):
+    folders = [str(tmp_path / str(seed)) for seed in range(6)]
+    for seed, folder in enumerate(folders):
+        fresh(backbone, seed=seed).save(Path(folder))
+    first = [score(TURNS, folder) for folder in folders]
+    monkeypatch.setattr(reward_model_module, "load_role", None)  # nothing is loaded again
+    assert [score(TURNS, folder) for folder in folders] == first
+
+
+def test_a_model_goes_with_its_backbone(tmp_path):
+    backbone = gemma(tmp_path / "base", seed=31)
+    fresh(backbone).save(tmp_path / "reward")
+    model = RewardModel.load(tmp_path / "reward")
+    backbone.release()
+    again = RewardModel.load(tmp_path / "reward")
+    assert again is not model
+    assert again.role.backbone is Backbone.load(backbone.path)
+    assert again.role.backbone is not backbone
+    assert again(TURNS) == model(TURNS)
 
 
 def test_a_loaded_model_is_frozen(backbone, tmp_path):
@@ -386,6 +415,53 @@ def test_bad_arguments_are_one_line_and_exit_2(arguments, message):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_model_below_a_baseline_warns_and_says_why(tmp_path, capsys):
+    long, lines = "I would be glad to help you with all of that today, step by step.", []
+    for record in HH().records[:300]:
+        lines.append(json.dumps({"chosen": f"{record.prompt} {long}", "rejected": f"{record.prompt} No."}) + "\n")
+    (tmp_path / "pairs.jsonl").write_text("".join(lines))
+
+    def held_out(name, **options):
+        train(Options(data=str(tmp_path / "pairs.jsonl"), output_dir=str(tmp_path / name), **options))
+        return json.loads((tmp_path / name / "summary.json").read_text())["accuracy"]["mean"], capsys.readouterr().err
+
+    accuracy, said = held_out("default")  # as a newcomer runs it: log p of the longer response is far below
+    assert accuracy == 0.0
+    (line,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert line.startswith(
+        "warning: held-out accuracy 0.000 is below the baseline 'length', 1.000; the head alone has "
+    )
+    assert "so --log-prob-weight 0.1 outweighs what was learned: try 0; " in line
+    assert line.endswith(" optimizer steps are few: raise --epochs, or lower --batch-size.")
+    accuracy, said = held_out("as it says", log_prob_weight=0.0, epochs=2)
+    assert accuracy == 1.0
+    assert "warning: " not in said
+
+
+@pytest.mark.parametrize(
+    ("figures", "below"),
+    [
+        ({"accuracy": {"high": 0.7}, "baselines": {"random": 0.5, "length": 0.71}}, True),
+        ({"accuracy": {"high": 0.71}, "baselines": {"random": 0.5, "length": 0.71}}, False),
+        ({"accuracy": {"high": 0.49}, "baselines": {"random": 0.5, "length": 0.4}}, True),
+        # An AUC is not compared with the accuracy of the majority class.
+        ({"auc": {"high": 0.8}, "accuracy": {"high": 0.1}, "baselines": {"majority_accuracy": 0.9}}, False),
+        ({"auc": {"high": 0.6}, "baselines": {"length": 0.61, "majority_accuracy": 0.9}}, True),
+    ],
+)
+def test_below_a_baseline_is_by_more_than_chance(figures, below):
+    figures["baselines"].setdefault("random", 0.5)
+    assert is_below_baselines(figures) is below
+
+
+def test_where_nothing_measured_explains_a_failure_the_labels_are_named():
+    report = {"accuracy": {"mean": 0.4, "low": 0.3, "high": 0.45}, "baselines": {"random": 0.5}}
+    assert describe_failure(report, report, 0.0, 400) == (
+        "warning: held-out accuracy 0.400 is below the baseline 'random', 0.500; it learned nothing that holds for "
+        "other prompts: see --learning-rate and the labels."
+    )
+
+
 def test_real_format_files_train_without_an_annotator(tmp_path):
     write_hh(tmp_path / "pairs.jsonl", HH().records[:200])
     options = Options(data=str(tmp_path / "pairs.jsonl"), pairs=32, eval_pairs=50, output_dir=str(tmp_path / "run"))
@@ -424,8 +500,7 @@ def moved_run(tmp_path, seed):
     model = fresh(backbone)
     model.save(tmp_path / "reward")
     scores = model(TURNS)
-    del backbone, model
-    gc.collect()
+    backbone.release()
     shutil.move(tmp_path / "old", tmp_path / "new")
     return scores
 

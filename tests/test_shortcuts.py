@@ -1,9 +1,10 @@
-"""Shortcuts give the plain path's numbers: frozen layers run once, V off the policy's states, folded adapters."""
+"""Shortcuts give the plain path's numbers: frozen layers run once, V off the policy's states, merged adapters."""
 
 import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,24 +16,27 @@ from transformers import DynamicCache, LlamaConfig, MistralConfig
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
-import backbones.shortcuts.packing as packing_module
 from agents import PPO, make_vec_env
+from agents import functional as F
 from backbones.backbone import Backbone
 from backbones.forward import (
     chosen_log_probs,
     hidden_states,
     last_token_scores,
     log_probs_of,
+    packed_end_states,
+    packed_end_states_and_sums,
     response_logits,
     response_states,
 )
 from backbones.generate import generate
-from backbones.loading import decoder_layers, hash_base, load_model, load_tokenizer, top_layers
-from backbones.precision import HalfLinear
+from backbones.model.anatomy import decoder_layers, hash_base, top_layers
+from backbones.model.loading import load_model, load_tokenizer
 from backbones.roles import HeadRole, LoRASettings, load_role
 from backbones.shortcuts.growing_cache import growing_cache
-from backbones.shortcuts.low_rank import UpProjection
-from backbones.shortcuts.packing import Packed, end_states, end_states_and_sums, fits, one_prompt_each
+from backbones.shortcuts.low_rank import UpProjection, use_thin_products
+from backbones.shortcuts.packing import Packed, fits, one_prompt_each
+from backbones.shortcuts.precision import HalfLinear
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
@@ -71,7 +75,7 @@ def figures_and_gradients(backbone, policy, value):
         log_probs.square().sum().backward()
     with value.active() as model:
         values = value.head(response_states(model, batch)).squeeze(-1) * batch.response_mask
-        scores = last_token_scores(model, value.head, rows, backbone.pad_id, backbone.device, backbone.trunk)
+        scores = last_token_scores(model, value.head, rows, backbone.pad_id, backbone.device, backbone.frozen_states)
         (values.square().sum() + scores.square().sum()).backward()
     figures = [log_probs, values, scores, log_probs_of(backbone.reference, PROMPTS, RESPONSES)]
     parameters = [*policy.parameters().values(), *value.parameters().values()]
@@ -86,7 +90,7 @@ def packed_and_gradients(backbone, value):
     rows = [(p, r) for p in PROMPTS for r in (RESPONSES[0], RESPONSES[2])]
     with value.active() as model:
         packed = Packed.of(rows, 2, backbone)
-        figures = [end_states(model, packed), *end_states_and_sums(model, packed)]
+        figures = [packed_end_states(model, packed), *packed_end_states_and_sums(model, packed)]
         sum(figure.square().sum() for figure in figures).backward()
     gradients = [p.grad for p in value.parameters().values() if p.grad is not None]
     for parameter in value.parameters().values():
@@ -94,14 +98,14 @@ def packed_and_gradients(backbone, value):
     return [f.detach() for f in figures] + gradients
 
 
-def test_above_the_trunk_everything_is_as_on_the_plain_path(backbone):
+def test_above_frozen_layers_everything_is_as_on_the_plain_path(backbone):
     policy = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)), 1)
     value = perturb(backbone.add_role("value", LoRASettings(2, layers=1), head=True), 2)
     plain = figures_and_gradients(backbone, policy, value)
-    with backbone.trunk.kept(1):
+    with backbone.frozen_states.kept(1):
         first = figures_and_gradients(backbone, policy, value)
         again = figures_and_gradients(backbone, policy, value)
-        assert backbone.trunk.bytes == 4 * backbone.hidden_size * sum(map(len, PROMPTS + RESPONSES))
+        assert backbone.frozen_states.bytes == 4 * backbone.hidden_size * sum(map(len, PROMPTS + RESPONSES))
     for expected, *others in zip(plain, first, again, strict=True):
         for other in others:
             assert equal(expected, other)
@@ -112,8 +116,7 @@ def test_the_top_mlp_at_some_positions_gives_what_it_gives_at_all(backbone, monk
     value = perturb(backbone.add_role("value", LoRASettings(2), head=True), 2)
     sparse = figures_and_gradients(backbone, policy, value)
     packed = packed_and_gradients(backbone, value) if backbone.packs else []
-    for module in (forward_module, packing_module):
-        monkeypatch.setattr(module, "top_mlp_at", lambda *_: nullcontext())
+    monkeypatch.setattr(forward_module, "top_mlp_at", lambda *_: nullcontext())
     everywhere = figures_and_gradients(backbone, policy, value)
     everywhere += packed_and_gradients(backbone, value) if backbone.packs else []
     sparse += packed
@@ -192,11 +195,11 @@ def small(tmp_path_factory):
     return gemma(tmp_path_factory.mktemp("gemma"))
 
 
-def test_the_trunk_runs_once_for_a_row(small):
+def test_frozen_layers_run_once_for_a_row(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
     log_probs_of(role, PROMPTS, RESPONSES)  # so that the model is known
     calls = counted(decoder_layers(small.model)[0].mlp)
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         for _ in range(3):
             log_probs_of(role, PROMPTS, RESPONSES)
             log_probs_of(small.reference, PROMPTS, RESPONSES)
@@ -206,7 +209,7 @@ def test_the_trunk_runs_once_for_a_row(small):
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_sampling_gives_the_trunk_what_it_would_compute(backbone, temperature, monkeypatch):
+def test_sampling_hands_over_the_frozen_states_that_would_be_computed(backbone, temperature, monkeypatch):
     role = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)))
     sampled = {"temperature": temperature, "max_new_tokens": 6}
     prompts = PROMPTS * 4
@@ -217,30 +220,30 @@ def test_sampling_gives_the_trunk_what_it_would_compute(backbone, temperature, m
     plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
     assert any(row[-1] == end for row in plain)
     assert temperature == 0 or any(row[-1] != end for row in plain)
-    with backbone.trunk.kept(1):
+    with backbone.frozen_states.kept(1):
         open_ = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
         rows = [p + r for p, r in zip(prompts, open_, strict=True)]
         rows += [row + backbone.end_ids for row in rows if row[-1] not in backbone.end_ids]  # as a reward model has it
-        monkeypatch.setattr(backbone.trunk, "_compute", None)  # for there is nothing to compute
-        overheard = backbone.trunk.states(rows)
+        ran = counted(decoder_layers(backbone.model)[0])
+        sampled_states = backbone.frozen_states.states(rows)
+        assert not ran  # for there is nothing to compute
     assert open_ == plain
-    monkeypatch.undo()
-    with backbone.trunk.kept(1):
-        computed = backbone.trunk.states(rows)
-    assert all(equal(one, two) for one, two in zip(overheard, computed, strict=True))
+    with backbone.frozen_states.kept(1):
+        computed = backbone.frozen_states.states(rows)
+    assert all(equal(one, two) for one, two in zip(sampled_states, computed, strict=True))
 
 
-def test_nothing_is_overheard_of_a_role_that_changes_the_lower_layers_or_beyond_the_limit(small, monkeypatch):
+def test_nothing_is_handed_over_of_a_role_that_changes_the_lower_layers_or_beyond_the_limit(small, monkeypatch):
     everywhere, top = (perturb(small.add_role("policy", LoRASettings(4, layers=layers))) for layers in (None, 1))
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         with monkeypatch.context() as patch:
-            patch.setattr(small.trunk, "limit", 0)
+            patch.setattr(small.frozen_states, "limit", 0)
             generate(top, PROMPTS, 4, 0.0)
-        assert small.trunk.bytes == 0
+        assert small.frozen_states.bytes == 0
         generate(everywhere, PROMPTS, 4, 0.0)
-        assert small.trunk.bytes == 0
+        assert small.frozen_states.bytes == 0
         generate(top, PROMPTS, 4, 0.0)
-        assert small.trunk.bytes > 0
+        assert small.frozen_states.bytes > 0
 
 
 def test_a_row_that_fills_the_context_is_read_no_further(tmp_path, monkeypatch):
@@ -250,80 +253,86 @@ def test_a_row_that_fills_the_context_is_read_no_further(tmp_path, monkeypatch):
     monkeypatch.setattr(backbone, "end_ids", [-1])  # nothing ends
     prompt, length = [5] * backbone.max_prompt_tokens, backbone.max_response_tokens
     assert len(prompt) + length == 256
-    with backbone.trunk.kept(1):
+    with backbone.frozen_states.kept(1):
         (row,) = generate(role, [prompt], length, 0.0)
-        monkeypatch.setattr(backbone.trunk, "_compute", None)
-        assert backbone.trunk.states([prompt + row])[0].shape == (256, 32)
+        ran = counted(decoder_layers(backbone.model)[0])
+        assert backbone.frozen_states.states([prompt + row])[0].shape == (256, 32)
+        assert not ran
 
 
 def test_an_error_while_sampling_hands_nothing_over(small):
     role = small.add_role("policy", LoRASettings(4, layers=1))
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         with pytest.raises(ZeroDivisionError):
             generate(role, PROMPTS, 4, 0.0, allowed=lambda said: 1 / 0)
-        assert small.trunk.bytes == 0
+        assert small.frozen_states.bytes == 0
         assert not decoder_layers(small.model)[0]._forward_hooks
 
 
-def test_constrained_responses_are_overheard_too(small, monkeypatch):
+def test_constrained_responses_are_handed_over_too(small, monkeypatch):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
     only = torch.zeros(small.model.config.vocab_size, dtype=torch.bool)
     only[[20, 30]] = True
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         said = generate(role, PROMPTS, 4, 0.0, allowed=lambda _: only)
         assert {token for row in said for token in row} <= {20, 30}
-        overheard = small.trunk.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
-    with small.trunk.kept(1):
-        computed = small.trunk.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
-    assert all(equal(one, two) for one, two in zip(overheard, computed, strict=True))
+        sampled_states = small.frozen_states.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
+    with small.frozen_states.kept(1):
+        computed = small.frozen_states.states([p + r for p, r in zip(PROMPTS, said, strict=True)])
+    assert all(equal(one, two) for one, two in zip(sampled_states, computed, strict=True))
 
 
 def test_rows_beyond_the_limit_are_computed_anew(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
     plain = log_probs_of(role, PROMPTS, RESPONSES)
     of_first_row = 4 * small.hidden_size * (len(PROMPTS[0]) + len(RESPONSES[0]))
-    before, small.trunk.limit = small.trunk.limit, of_first_row
+    before, small.frozen_states.limit = small.frozen_states.limit, of_first_row
     try:
-        with small.trunk.kept(1):
+        with small.frozen_states.kept(1):
             for _ in range(2):
                 assert torch.allclose(log_probs_of(role, PROMPTS, RESPONSES), plain, atol=1e-5)
-            assert small.trunk.bytes <= of_first_row
+            assert small.frozen_states.bytes <= of_first_row
     finally:
-        small.trunk.limit = before
+        small.frozen_states.limit = before
 
 
 def test_a_role_that_changes_the_lower_layers_does_not_begin_above_them(small):
     everywhere = perturb(small.add_role("policy", LoRASettings(4)))
     plain = log_probs_of(everywhere, PROMPTS, RESPONSES)
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         assert torch.equal(log_probs_of(everywhere, PROMPTS, RESPONSES), plain)
 
 
-def test_a_layer_runs_again_after_an_error_above_the_trunk(small):
+def test_a_layer_runs_again_after_an_error_above_it(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
     plain = log_probs_of(role, PROMPTS, RESPONSES)
-    inside = small.batch(PROMPTS, RESPONSES).trunk
-    with small.trunk.kept(1), pytest.raises(RuntimeError, match="planted"), role.active(), inside():
+    batch = small.batch(PROMPTS, RESPONSES)
+    with (
+        small.frozen_states.kept(1),
+        pytest.raises(RuntimeError, match="planted"),
+        role.active(),
+        batch.above_frozen_layers(),
+    ):
         raise RuntimeError("planted")
     assert torch.equal(log_probs_of(role, PROMPTS, RESPONSES), plain)
 
 
-def test_a_trunk_inside_another_leaves_it_as_it_was(small):
+def test_frozen_states_kept_inside_others_leave_those_as_they_were(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         log_probs_of(role, PROMPTS, RESPONSES)
-        held = small.trunk.bytes
-        with small.trunk.kept(0):
+        held = small.frozen_states.bytes
+        with small.frozen_states.kept(0):
             log_probs_of(role, PROMPTS, RESPONSES)
-        assert (small.trunk.depth, small.trunk.bytes) == (1, held)
-    assert (small.trunk.depth, small.trunk.bytes) == (0, 0)
+        assert (small.frozen_states.depth, small.frozen_states.bytes) == (1, held)
+    assert (small.frozen_states.depth, small.frozen_states.bytes) == (0, 0)
 
 
 def test_a_forward_that_a_layer_was_given_comes_back(small, monkeypatch):
     layer = decoder_layers(small.model)[0]
     own = layer.forward
     monkeypatch.setattr(layer, "forward", own)
-    with small.trunk.kept(1):
+    with small.frozen_states.kept(1):
         log_probs_of(small.reference, PROMPTS, RESPONSES)
     assert vars(layer)["forward"] is own
 
@@ -360,9 +369,14 @@ def ppo(path, **policy_kwargs):
 
 
 def gradients(algorithm):
-    """Of one minibatch of the last rollout, and the figures that are logged of it."""
-    rollout = algorithm.rollout
-    figures = algorithm._accumulate(rollout, rollout.advantages, list(range(len(rollout))))
+    """Of one minibatch, which is the whole last rollout, and what is logged of it; weights stay as they are."""
+    algorithm.lr_schedule, algorithm.max_grad_norm = lambda _: 0.0, 1e9
+    algorithm.order_generator = np.random.default_rng(0)  # the same order each time
+    algorithm.logger.name_to_value.clear()
+    algorithm.train()
+    names = ("policy_loss", "value_loss", "clip_fraction", "approx_kl", "entropy", "grad_norm")
+    logged = algorithm.logger.name_to_value
+    figures = {name: logged[f"train/{name}"] for name in names if f"train/{name}" in logged}
     return [p.grad.clone() for p in algorithm.policy.parameters()], figures
 
 
@@ -390,14 +404,20 @@ def agree(one, two):
     assert one[1] == pytest.approx(two[1], rel=1e-4, abs=1e-5)
 
 
-def test_one_forward_for_policy_and_value_gives_the_gradients_of_two(small, monkeypatch):
+def test_one_forward_for_policy_and_value_gives_the_gradients_of_two(small):
     algorithm = ppo(small.path, value_adapter="shared")
-    policy = algorithm.policy
-    together = gradients(algorithm)
-    monkeypatch.setattr(algorithm, "_losses", lambda: [
-        (policy.value_role, algorithm._policy_loss), (policy.value_role, algorithm._value_loss)
-    ])  # fmt: skip
-    agree(together, gradients(algorithm))
+    policy, rollout = algorithm.policy, algorithm.rollout
+    together, _ = gradients(algorithm)
+    policy.optimizer.zero_grad()
+    batch, mask = policy.batch(rollout.prompts, rollout.responses), rollout.response_mask
+    with policy.value_role.active():
+        log_probs, entropies = policy.log_probs_and_entropy(batch)
+        advantages = F.normalize(rollout.advantages, mask)
+        losses, _ = F.policy_loss(log_probs, rollout.old_log_probs, advantages, mask, clip_range=0.2)
+        ((losses.sum() - 0.1 * (entropies * mask).sum()) / mask.sum()).backward()
+        errors = F.value_loss(policy.values(batch), rollout.values, rollout.returns, mask, clip_range_vf=0.2)
+        (0.5 * errors.sum() / mask.sum()).backward()
+    assert all(equal(one, p.grad) for one, p in zip(together, policy.parameters(), strict=True))
 
 
 def test_a_shared_value_says_0_at_first_and_its_loss_does_not_reach_the_policy(small):
@@ -407,7 +427,7 @@ def test_a_shared_value_says_0_at_first_and_its_loss_does_not_reach_the_policy(s
     batch = policy.batch(rollout.prompts[:2], rollout.responses[:2])
     policy.optimizer.zero_grad()
     with policy.value_role.active():
-        algorithm._value_loss(rollout, rollout.advantages, [0, 1], batch)[0].backward()
+        (policy.values(batch) - 1).square().sum().backward()
     assert policy.value_role.head.weight.grad.abs().max() > 0
     assert all(p.grad is None for p in policy.policy_role.parameters().values())
 
@@ -424,17 +444,18 @@ def test_a_shared_value_has_no_adapter_and_one_forward_less(small):
     assert counts == {"own": 2, "shared": 1}
 
 
-def test_above_the_trunk_the_gradients_of_ppo_are_those_of_the_plain_path(small):
+def test_above_frozen_layers_the_gradients_of_ppo_are_those_of_the_plain_path(small):
     algorithm = ppo(small.path, lora_layers="half")
     plain = gradients(algorithm)
-    small.trunk.open(algorithm.policy.frozen_layers)
-    agree(plain, gradients(algorithm))
-    agree(plain, gradients(algorithm))
-    small.trunk.close()
+    calls = counted(decoder_layers(small.model)[0].mlp)
+    for _ in range(2):
+        with small.frozen_states.kept(algorithm.policy.frozen_layers):
+            agree(plain, gradients(algorithm))
+    assert len(calls) == 2  # once for policy and value
 
 
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
-def test_after_sampling_the_trunk_runs_no_more_in_an_iteration_of_all_epochs(tmp_path, monkeypatch, precision):
+def test_after_sampling_frozen_layers_run_no_more_in_an_iteration_of_all_epochs(tmp_path, monkeypatch, precision):
     backbone = Backbone.load(gemma(tmp_path).path, precision=precision)
     reward = RewardModel(backbone.add_role("reward", LoRASettings(4, layers=1), head=True))
     said = []  # for the random words of this model do not come back as the tokens that were sampled
@@ -453,7 +474,7 @@ def test_after_sampling_the_trunk_runs_no_more_in_an_iteration_of_all_epochs(tmp
     assert any(row[-1] not in backbone.end_ids for row in said[8:])  # some were cut, which the reward model ends
     assert sampling[0] > 0
     assert len(calls) == sampling[0]
-    assert backbone.trunk.depth == 0
+    assert backbone.frozen_states.depth == 0
 
 
 @pytest.mark.parametrize("kwargs", [{"value_adapter": "shared"}, {"lora_layers": "1"}])
@@ -472,13 +493,13 @@ def test_such_runs_are_saved_and_loaded(small, tmp_path, kwargs):
 def test_a_run_that_a_callback_stops_leaves_nothing_of_its_rollout(small):
     class Stop(BaseCallback):
         def _on_step(self):
-            assert self.model.policy.backbone.trunk.depth == 1
+            assert self.model.policy.backbone.frozen_states.depth == 1
             return False
 
     env = make_vec_env("HH-v0", 8, seed=0, reward="toy_tasks:starts_with_i")
     settings = {"backbone": small.path, "max_new_tokens": 8, "lora_layers": "half"}
     PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=8, seed=0, device="cpu").learn(8, callback=Stop())
-    assert small.trunk.depth == 0
+    assert small.frozen_states.depth == 0
 
 
 def test_a_head_alone_is_no_reward_model(small, tmp_path):
@@ -495,7 +516,7 @@ def test_a_saved_head_without_its_weights_is_one_clear_line(small, tmp_path):
         role.load(tmp_path)
 
 
-# An adapter added into the weights for sampling.
+# An adapter merged into the weights for sampling.
 
 
 @torch.no_grad()
@@ -505,11 +526,11 @@ def logits(backbone, entered):
 
 
 @pytest.mark.parametrize("settings", [LoRASettings(4), LoRASettings(4, alpha=3.0, layers=1)])
-def test_a_folded_role_says_what_the_role_says(backbone, settings):
+def test_a_merged_role_says_what_the_role_says(backbone, settings):
     role = perturb(backbone.add_role("policy", settings))
     before, weights = hash_base(backbone.model), [p.data_ptr() for p in backbone.model.parameters()]
     plain = logits(backbone, role.active())
-    assert torch.allclose(logits(backbone, role.folded()), plain, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(logits(backbone, role.merged()), plain, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(logits(backbone, backbone.reference.active()), plain, atol=1e-2)
     assert hash_base(backbone.model) == before
     assert [p.data_ptr() for p in backbone.model.parameters()] == weights  # the very tensors, not equal ones
@@ -528,20 +549,20 @@ def test_no_adapter_runs_while_sampling(small):
     assert len(ran) == len(role.layers)
 
 
-def test_another_role_cannot_be_entered_while_one_is_folded(small):
+def test_another_role_cannot_be_entered_while_one_is_merged(small):
     role = perturb(small.add_role("policy", LoRASettings(4)))
     for other in (small.reference, small.add_role("reward", LoRASettings(2), head=True), role):
-        with role.folded(), pytest.raises(RuntimeError, match="role policy is folded into the weights"):
+        with role.merged(), pytest.raises(RuntimeError, match="role policy is merged into the weights"):
             other.active().__enter__()
-    assert small.active_role is None
-    assert small.folded_role is None
+    assert small.adapters.active_role is None
+    assert small.adapters.merged_role is None
 
 
 def test_the_weights_come_back_after_an_error(small):
     role, before = perturb(small.add_role("policy", LoRASettings(4))), hash_base(small.model)
 
     def fail():
-        with role.folded():
+        with role.merged():
             assert hash_base(small.model) != before
             raise KeyError("planted")
 
@@ -550,15 +571,15 @@ def test_the_weights_come_back_after_an_error(small):
     assert hash_base(small.model) == before
 
 
-def test_folding_inside_the_role_leaves_it_trainable(small):
+def test_merging_inside_the_role_leaves_it_trainable(small):
     role = perturb(small.add_role("policy", LoRASettings(4)))
     with role.active():
-        with role.folded():
+        with role.merged():
             assert not any(p.requires_grad for p in role.parameters().values())
         assert all(p.requires_grad for p in role.parameters().values())
 
 
-def test_greedy_samples_are_the_likeliest_tokens_of_the_unfolded_role(small):
+def test_greedy_samples_are_the_likeliest_tokens_of_the_role_as_it_is_trained(small):
     role = perturb(small.add_role("policy", LoRASettings(4)))
     for prompt, said in zip(PROMPTS, generate(role, PROMPTS, 6, 0.0), strict=True):
         with role.active() as model, torch.no_grad():
@@ -592,7 +613,7 @@ def test_a_shared_prompt_gives_scores_and_gradients_of_rows_alone(backbone, weig
         plain = scored(model, 1)
         for one, two in zip(plain, scored(model, 2), strict=True):
             assert equal(one, two)
-        with backbone.trunk.kept(role.frozen_layers):
+        with backbone.frozen_states.kept(role.frozen_layers):
             for one, two in zip(plain, scored(model, 2), strict=True):
                 assert equal(one, two)
 
@@ -604,8 +625,8 @@ def test_any_responses_of_any_prompts_can_share_rows(small, data):
     count = data.draw(st.integers(1, 4))
     rows = [(p, data.draw(tokens)) for p in data.draw(st.lists(tokens, min_size=1, max_size=4)) for _ in range(count)]
     with torch.no_grad(), small.reference.active() as model:
-        states, sums = end_states_and_sums(model, Packed.of(rows, count, small))
-        alone = end_states(model, Packed.of(rows, count, small))
+        states, sums = packed_end_states_and_sums(model, Packed.of(rows, count, small))
+        alone = packed_end_states(model, Packed.of(rows, count, small))
     plain = log_probs_of(small.reference, [p for p, _ in rows], [r for _, r in rows])
     assert equal(plain.sum(1), sums)
     assert equal(alone, states)
@@ -646,7 +667,7 @@ def test_an_up_projection_gives_what_a_linear_map_gives(rank, rows, out, seed):
     plain = torch.nn.Linear(rank, out, bias=False).double()
     thin = torch.nn.Linear(rank, out, bias=False).double()
     thin.load_state_dict(plain.state_dict())
-    thin.__class__ = UpProjection
+    use_thin_products(thin)
     results = []
     for linear in (plain, thin):
         low = torch.randn(rows, 4, rank, generator=generator.manual_seed(seed), dtype=torch.double, requires_grad=True)
@@ -707,10 +728,10 @@ def test_gradients_in_mixed_precision_point_where_those_of_float32_do(small):
     assert torch.cosine_similarity(*found, dim=0) > 0.999
 
 
-def test_adapters_are_not_folded_into_bf16_weights(small):
+def test_adapters_are_not_merged_into_bf16_weights(small):
     half = reduced(small.path, "mixed")
     role = perturb(half.add_role("policy", LoRASettings(4)))
-    assert torch.equal(logits(half, role.folded()), logits(half, role.active()))
+    assert torch.equal(logits(half, role.merged()), logits(half, role.active()))
 
 
 def test_a_model_in_memory_is_shared_with_who_asks_for_no_precision(tmp_path):

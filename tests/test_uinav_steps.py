@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.setup import Setup
 from envs.corpora.records import LabelledRecord
-from envs.registry import env_id, text_tasks
 from envs.turn import Turn
 from envs.uinav.feedback.demonstrations import demonstrations, is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
@@ -177,7 +177,7 @@ def test_groups_say_whether_a_template_was_ever_trained_on(held_out):
 def test_commands_get_the_steps_of_a_ui_task(tmp_path):
     for split in ("train", "test"):
         write_trajectories(tmp_path / f"{split}.jsonl", export_oracle(UINav(), 12, np.random.default_rng(0)))
-    (task,) = text_tasks(env_id("UINav-v0"), "", str(tmp_path), ["test"])
+    (task,) = Setup.of("UINav-v0", data=str(tmp_path)).feedback("test")
     assert isinstance(task, UISteps)
     assert len(task.states) == sum(len(t.steps) for t in task.task.recordings.trajectories)
     assert sum(record.label for record in task.records) >= len(

@@ -10,7 +10,6 @@ from transformers import AutoModelForImageTextToText, AutoModelForSequenceClassi
 
 from backbones.backbone import Backbone
 from backbones.forward import (
-    TokenBatch,
     end_states_and_log_probs,
     last_token_scores,
     log_probs_of,
@@ -18,9 +17,10 @@ from backbones.forward import (
     response_states,
 )
 from backbones.generate import generate
-from backbones.loading import BackboneError
+from backbones.model.loading import BackboneError
+from backbones.model.tokens import TokenBatch
+from backbones.model.vision import ImagePrompt
 from backbones.roles import LoRASettings, load_role
-from backbones.vision import ImagePrompt
 from perlhf.errors import UserError
 
 TEXTS = ["yes", "Human: Hello there. maybe", "no bad good"]

@@ -10,7 +10,8 @@ from tiny_models import gemma, save_seeing_gemma
 from agents import PPO, make_vec_env
 from agents.rollout import ScoreSettings, Step, score_rollout
 from backbones.backbone import Backbone
-from backbones.loading import BackboneError, hash_base
+from backbones.model.anatomy import hash_base
+from backbones.model.loading import BackboneError
 from backbones.roles import LoRASettings
 from rewards.reward_model import RewardModel
 
@@ -43,7 +44,7 @@ def test_it_learns_checkpoints_and_resumes_bit_for_bit(path, tmp_path):
     expected, got = weights(straight), weights(again)
     assert all(torch.equal(expected[name], got[name]) for name in expected)
     assert any((p != 0).any() for name, p in got.items() if "lora_B" in name)
-    assert np.array_equal(straight._last_obs["image"], again._last_obs["image"])
+    assert np.array_equal(straight.last_observation["image"], again.last_observation["image"])
     assert hash_base(again.policy.backbone.model) == again.policy.backbone.hash
     assert PPO.load(tmp_path / "step-16", device="cpu").observation_space["image"].shape == (64, 64, 3)
 

@@ -7,13 +7,14 @@ import pytest
 from tiny_models import save_seeing_gemma
 from written_files import write_vqa
 
+from agents.setup import Setup
 from agents.train_sft import Options as SFTOptions
 from agents.train_sft import demonstrations
 from agents.train_sft import train as train_sft
 from backbones.backbone import Backbone
-from backbones.vision import ImagePrompt
+from backbones.model.vision import ImagePrompt
 from envs.corpora.records import LabelledRecord, Record, image_of
-from envs.registry import env_id, text_tasks
+from envs.registry import env_id
 from envs.turn import Turn
 from envs.vqav2.answers import VQAAnswers
 from envs.vqav2.scenes.corpus import miniature_vqa
@@ -104,31 +105,29 @@ def test_where_all_answers_are_as_good_nothing_is_better_than_the_oracle():
 
 
 def test_commands_find_them(tmp_path):
-    train, test = text_tasks(VQA, "feedback=pairs,levels=1", "miniature", ("train", "test"))
+    train, test = Setup.of(VQA, "feedback=pairs,levels=1").feedback("train", "test")
     assert (len(train.records), len(test.records)) == (20_000, 2_000)
     assert isinstance(preferences_of(train), Pairs)
-    (train,) = text_tasks(VQA, "", "miniature", ["train"])
+    (train,) = Setup.of(VQA).feedback("train")
     assert isinstance(preferences_of(train), Labels)
     with pytest.raises(UserError, match="Did you mean 'pairs'"):
-        text_tasks(VQA, "feedback=pair", "miniature", ["train"])
+        Setup.of(VQA, "feedback=pair").feedback("train")
 
 
 def test_files_of_real_corpora_have_them_too(tmp_path):
     write_vqa(miniature_vqa("train"), tmp_path, 20)
     write_vqa(miniature_vqa("validation"), tmp_path, 10)
-    (test,) = text_tasks(VQA, "", str(tmp_path), ["test"])
+    (test,) = Setup.of(VQA, data=str(tmp_path)).feedback("test")
     assert len(test.records) == 10
     assert {image_of(record).shape for record in test.records} == {(64, 64, 3)}
     assert test.can_rate
 
 
 def test_questions_without_answers_teach_nothing():
-    class Silent(VQAv2):
-        def _questions(self, levels):
-            return [question._replace(answers=()) for question in super()._questions(levels)[:2]]
-
+    silent = VQAv2()
+    silent.records = [question._replace(answers=()) for question in silent.records[:2]]
     with pytest.raises(UserError, match="has no answers, so there is nothing to learn from"):
-        VQAAnswers(Silent())
+        VQAAnswers(silent)
 
 
 def test_a_policys_own_answers_are_rated(path, labels):

@@ -9,7 +9,7 @@ from tiny_models import save_seeing_gemma
 import evaluation.reproduce.vqa as vqa_tables
 from agents import train_ppo
 from backbones.backbone import Backbone
-from backbones.loading import SHIPPED
+from backbones.model.loading import SHIPPED
 from envs.task import Scored
 from envs.vqav2.task import VQAv2
 from evaluation.evaluator import Evaluator

@@ -1,6 +1,6 @@
 """Makes a shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
 
-    python -m agents.pretrain --backbone tiny --overwrite
+    python -m agents.pretrain tiny --overwrite
 
 Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
 supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
@@ -8,12 +8,13 @@ The loss alone does not show whether it copies from the prompt, so the gold scor
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,8 +27,9 @@ from agents.pretrain.build_vision import build_processor, build_vision_model
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import PictureBatches, picture_golds
 from agents.pretrain.texts import CORPORA, Corpus, Document
+from agents.setup import RECIPES
 from backbones.backbone import Backbone
-from backbones.loading import use_threads
+from backbones.model.loading import use_threads
 from envs.vqav2.lessons import lessons
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch
@@ -35,6 +37,7 @@ from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
 PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
+BACKBONES = (*CORPORA, PICTURES)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -42,29 +45,53 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Options:
     """Pretrains a shipped backbone on its miniature corpora."""
 
-    backbone: str = option("tiny", "which of the shipped backbones")
+    group: ClassVar[str] = "what to make"
+    backbone: str = option("tiny", f"which of the shipped backbones: {', '.join(BACKBONES)}", positional=True)
     output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
     overwrite: bool = option(False, "write over the model that is there already")
-    steps: int = option(8000, "optimizer steps", low=1)
-    batch_size: int = option(16, "documents in a step", low=1)
-    learning_rate: float = option(3e-3, "of AdamW; warmed up over 100 steps, decayed to 0 over the last 40%", above=0)
     vocab_size: int = option(2048, "tokens of the tokenizer, at most; 256 are bytes and 2 are special", low=258)
     hidden_size: int = option(128, "width of the model", low=8)
     layers: int = option(4, "decoder layers", low=1)
-    seed: int = option(0, "of the weights and the documents", low=0, high=2**32 - 1)
-    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
+    steps: int = option(8000, "optimizer steps", low=1, group="how it learns")
+    batch_size: int = option(16, "documents in a step", low=1, group="how it learns")
+    learning_rate: float = option(
+        3e-3, "AdamW's peak learning rate; warmed up over 100 steps, decayed to 0 over the last 40%", above=0,
+        group="how it learns",
+    )  # fmt: skip
+    seed: int = option(0, "decides the weights and the documents", low=0, high=2**32 - 1, group="the run")
+    threads: int = option(
+        0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0, group="the run"
+    )
 
 
 def main() -> None:
     """Runs the command."""
-    options = parse_options(Options, prog="python -m agents.pretrain")
+    options = read_options(sys.argv[1:])
     if options.backbone == PICTURES:
         pretrain_on_pictures(options)
-        return
+    else:
+        pretrain_on_texts(options)
+
+
+def read_options(arguments: Sequence[str]) -> Options:
+    """Returns the options, over the recipe of the backbone.
+
+    Raises:
+        UserError: none of the shipped backbones.
+    """
+    return parse_options(Options, arguments, prog="python -m agents.pretrain", defaults=recipe_of_backbone)
+
+
+def recipe_of_backbone(options: Options) -> Path:
+    """Returns the file that says what a shipped backbone is made with."""
+    if options.backbone not in BACKBONES:
+        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, BACKBONES)}")
+    return RECIPES / "pretrain" / f"{options.backbone}.yaml"
+
+
+def pretrain_on_texts(options: Options) -> None:
+    """Makes a backbone that reads."""
     clock = Stopwatch()
-    if options.backbone not in CORPORA:
-        known = (*CORPORA, PICTURES)
-        raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, known)}")
     folder = target(options)
     corpus = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
@@ -113,7 +140,7 @@ def write_record(
 
 
 def target(options: Options) -> Path:
-    """The folder to write to.
+    """Returns the folder to write to.
 
     Raises:
         UserError: it holds a model already, and nobody said that it may be written over.

@@ -18,7 +18,7 @@ PAD, END = "<pad>", "<end>"
 def build_tokenizer(
     texts: Iterable[str], vocab_size: int, special: Mapping[str, str] | None = None
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on `texts`: any string round-trips, digits stand alone, pad is not end.
+    """Trains a byte-level BPE tokenizer on `texts`: any string round-trips, digits stand alone, pad is not end.
 
     `special` are further special tokens, by the name of the attribute that they get.
     """
@@ -49,7 +49,7 @@ def build_model(
     max_length: int = 1024,
     seed: int = 0,
 ) -> Gemma3ForCausalLM:
-    """A randomly initialised Gemma3 for `tokenizer`; matrices start at 1/sqrt(fan_in), not at a fixed 0.02."""
+    """Makes a randomly initialised Gemma3 for `tokenizer`; matrices start at 1/sqrt(fan_in), not at a fixed 0.02."""
     config = text_config(tokenizer, hidden_size, layers, heads, max_length)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -61,7 +61,7 @@ def build_model(
 def text_config(
     tokenizer: PreTrainedTokenizerFast, hidden_size: int, layers: int, heads: int, max_length: int
 ) -> Gemma3TextConfig:
-    """A small Gemma3 in which every layer sees everything."""
+    """Returns the config of a small Gemma3 in which every layer sees everything."""
     rope = {"rope_type": "default", "rope_theta": 10_000.0}
     return Gemma3TextConfig(
         vocab_size=len(tokenizer),

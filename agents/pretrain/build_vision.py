@@ -25,7 +25,7 @@ _SPECIAL = {"boi_token": "<image>", "eoi_token": "</image>", "image_token": "<pa
 
 
 def build_processor(texts: Iterable[str], vocab_size: int, image_size: int = 64) -> Gemma3Processor:
-    """A tokenizer trained on `texts`, and what makes square pixels, -1 to 1, of images of any size."""
+    """Makes a tokenizer trained on `texts`, and what makes square pixels, -1 to 1, of images of any size."""
     tokenizer = build_tokenizer(texts, vocab_size, _SPECIAL)
     half = [0.5, 0.5, 0.5]
     pixels = Gemma3ImageProcessorPil(
@@ -44,7 +44,7 @@ def build_vision_model(
     max_length: int = 1024,
     seed: int = 0,
 ) -> Gemma3ForConditionalGeneration:
-    """A randomly initialised model for `processor`; the tower is as wide as the language model."""
+    """Makes a randomly initialised model for `processor`; the tower is as wide as the language model."""
     tokenizer: PreTrainedTokenizerFast = processor.tokenizer
     vision = SiglipVisionConfig(
         hidden_size=hidden_size,

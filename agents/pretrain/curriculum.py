@@ -18,7 +18,7 @@ _TAILED = 0.4  # share of the harder lists in which more follows each name
 
 
 def exercise(words: Sequence[str], rng: np.random.Generator, hardness: float) -> tuple[str, str]:
-    """A prompt and its response.
+    """Returns a prompt and its response.
 
     Args:
         words: what names are made of, each once, the commonest first.
@@ -37,14 +37,14 @@ def exercise(words: Sequence[str], rng: np.random.Generator, hardness: float) ->
 
 
 def plain_list(words: Sequence[str], rng: np.random.Generator, count: int) -> tuple[str, str]:
-    """A list of names, of which the goal is one, to be clicked."""
+    """Returns a list of names, of which the goal is one, to be clicked."""
     names, _ = _apart(_some(words, rng, 2 * count), rng, count)
     wanted = int(rng.integers(count))
     return _prompt(names[wanted], [f"item {name}" for name in names]), f"click({wanted + 1})"
 
 
 def full_list(words: Sequence[str], rng: np.random.Generator, count: int) -> tuple[str, str]:
-    """A list of names, of which the goal has one among other words, to be clicked or to be typed into."""
+    """Returns a list of names, of which the goal has one among other words, to be clicked or to be typed into."""
     named = _alike if rng.random() < _ALIKE else _apart
     names, rest = named(_some(words, rng, 2 * count + 12), rng, count)
     before, after, tails = rest[:3], rest[3:8], rest[8:12]

@@ -1,4 +1,4 @@
-"""What `agents.pretrain` does for the backbone that sees: lessons as batches, Muon, and what was learned.
+"""Pretrain the backbone that sees: lessons as batches, Muon, and measures of what was learned.
 
 All texts of a picture stand behind it in one row, and each sees the picture and itself alone, so that the picture is
 read once for five texts. Muon for the matrices, as it makes the picture used several times sooner than AdamW.
@@ -15,13 +15,13 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from backbones.backbone import Backbone
 from backbones.generate import generate
-from backbones.vision import Vision
+from backbones.model.vision import Vision
 from envs.vqav2.lessons import Lesson
 from envs.vqav2.task import VQAv2
 
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
-_MEASURED = 300  # questions
+MEASURED = 300  # questions
 
 
 class _Row(NamedTuple):
@@ -69,7 +69,7 @@ class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
 
 
 def visible(parts: Tensor, is_image: Tensor) -> Tensor:
-    """Which token (rows) sees which (columns), (B, 1, L, L) bool, from the part that each is of, (B, L).
+    """Returns which token (rows) sees which (columns), (B, 1, L, L) bool, from the part that each is of, (B, L).
 
     A token sees the picture and its own part up to itself, and tokens of the image see one another.
     """
@@ -93,7 +93,7 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
     grey = np.full((task.image_size, task.image_size, 3), 128, np.uint8)
     found = {}
     for name, temperature, blind in (("sampled", 1.0, False), ("greedy", 0.0, False), ("greedy_blind", 0.0, True)):
-        turns = [task.turn(i) for i in range(_MEASURED)]
+        turns = [task.turn(i) for i in range(MEASURED)]
         prompts = [backbone.encode_prompt(turn.prompt, grey if blind else turn.image) for turn in turns]
         ids = generate(backbone.reference, prompts, 16, temperature, torch.Generator().manual_seed(0))
         golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]

@@ -1,4 +1,4 @@
-"""What the shipped backbones read, and how well what they then say is."""
+"""Make the texts that the shipped backbones read, and measure how well they then answer."""
 
 import re
 from abc import ABC, abstractmethod
@@ -46,12 +46,12 @@ class Corpus(ABC):
         """Endless; `count` says how many will be read, for what comes early and what late."""
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
-        """What the tokenizer is made from: the first of the documents, unless they are unlike the later ones."""
+        """Returns the texts for the tokenizer: the first of the documents, unless they are unlike the later ones."""
         return islice(documents, _TYPICAL)
 
     @abstractmethod
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
-        """The mean gold of responses to 200 validation prompts, by task, "sampled" and "greedy"."""
+        """Returns the mean gold of responses to 200 validation prompts, by task, "sampled" and "greedy"."""
 
 
 class MiniatureTexts(Corpus):

@@ -1,1 +1,19 @@
-"""What hooks into torch, peft or transformers to save time or memory; each is held against the plain path."""
+"""Hooks into torch, peft and transformers, and stands in for their classes; nothing outside this folder does.
+
+Most of it saves time or memory, and each is held against the plain path by tests/test_shortcuts.py. After an upgrade of
+one of these libraries run tests/test_patches.py first: it goes through every patch in seconds. The first lines of each
+file say what it patches, when that is undone and what it relies on. All were tried with transformers 5.23 and 5.24,
+peft 0.21 and torch 2.13.
+
+| file | patches | undone |
+|---|---|---|
+| frozen_states | `forward` of decoder layers; a forward hook on one of them | after each forward |
+| sampled_states | nothing itself, through frozen_states | after each forward |
+| top_mlp | forward hooks on the top layer's MLP | after each forward |
+| head_states | a forward pre-hook on the LM head | after each forward |
+| low_rank | `__class__` of peft's `lora_B` linear maps | never |
+| precision | `__class__` of linear maps, a forward hook on the embedding | never |
+| growing_cache | nothing; a subclass of transformers' `DynamicLayer` | - |
+| packing | nothing; masks and positions that a model must take as they are | - |
+| planned_attention | an entry in transformers' `AttentionInterface` | never |
+"""

@@ -1,51 +1,58 @@
-"""The trunk: the lower layers of a backbone that no adapter changes, run once for a row of tokens.
+"""Frozen states: keeps what the lower layers give, which no adapter changes, so that they run once for a row of tokens.
 
 Where adapters are on the top layers alone, every role gives the same hidden states below them. They are computed when a
 row is first asked for, unless sampling did it, and kept, so that policy, value, reference and reward, in every epoch,
 run on the layers above. Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs.
 Sampling runs the lower layers token by token; what they give is kept then (`backbones.shortcuts.sampled_states`).
+
+Patched, for the length of one forward each:
+    `forward` of the decoder layers that are skipped, as an attribute of the layer; what was there before comes back.
+    A forward hook on the highest frozen layer, to read what it gives.
+It relies on a layer's forward taking hidden states first, and returning them alone or first in a tuple.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from backbones.loading import decoder_layers
-
-if TYPE_CHECKING:
-    from backbones.backbone import Backbone
-    from backbones.roles import Role
+from backbones.model.tokens import Piece
 
 KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
-_ROWS = 16  # in one forward
+_ROWS = 16  # in one forward, as many as log-probabilities and scores are computed of at a time
 
 
-class Piece(NamedTuple):
-    """A row of tokens, or its end, in a forward."""
-
-    row: Sequence[int]  # token ids, without padding
-    line: int  # of the forward
-    column: int  # of its first token there
-    skip: int = 0  # how many of its first tokens are not there
-
-
-class Trunk:
-    """Hidden states below the adapters, by rows of tokens.
+class FrozenStates:
+    """Holds hidden states below the adapters, by rows of tokens.
 
     It keeps nothing while it is closed, and nothing of a backbone that sees: a row of tokens does not say which image
     they stand for.
 
+    Args:
+        layers: of the language model, the lowest first; None where nothing can be kept.
+        pad_id: the padding token.
+        bare: a context manager that gives the model without any adapter.
+        unchanged: says how many of the lowest layers are as in the bare model now.
+        limit: bytes that it keeps.
+
     Attributes:
         depth: how many of the lowest layers it stands for; 0 while it is closed.
-        limit: bytes that it keeps.
+        bytes: that it keeps now.
     """
 
-    def __init__(self, backbone: "Backbone", limit: int = KEPT_BYTES) -> None:
-        self._backbone, self.limit = backbone, limit
-        self._layers = None if backbone.vision is not None else decoder_layers(backbone.model)
+    def __init__(
+        self,
+        layers: nn.ModuleList | None,
+        pad_id: int,
+        bare: Callable[[], AbstractContextManager[PreTrainedModel]],
+        unchanged: Callable[[], int],
+        limit: int = KEPT_BYTES,
+    ) -> None:
+        self._layers, self._pad_id, self._bare, self._unchanged = layers, pad_id, bare, unchanged
+        self.limit = limit
         self._as_tuple = False  # how this model's layers return what they give
         self.close()
 
@@ -61,7 +68,7 @@ class Trunk:
 
     @contextmanager
     def kept(self, depth: int) -> Iterator[None]:
-        """Open inside, and as it was before after it."""
+        """Opens it inside the block, and leaves it as it was before after it."""
         before = self.depth, self.bytes, self._rows
         self.open(depth)
         try:
@@ -69,19 +76,19 @@ class Trunk:
         finally:
             self.depth, self.bytes, self._rows = before
 
-    def serves(self, role: "Role | None") -> bool:
-        """Whether it is open and the layers that it stands for are as in the bare backbone in this role."""
-        return self.depth > 0 and role is not None and role.frozen_layers >= self.depth
+    def serves(self, frozen_layers: int) -> bool:
+        """Tells whether it is open, and stands for no more than these lowest layers."""
+        return 0 < self.depth <= frozen_layers
 
     @contextmanager
-    def replayed(self, pieces: Sequence[Piece], shape: tuple[int, int]) -> Iterator[None]:
-        """Inside, a forward of the backbone begins above the trunk, where the active role allows it.
+    def replayed(self, pieces: Sequence[Piece], shape: tuple[int, ...]) -> Iterator[None]:
+        """Lets a forward of the backbone begin above the frozen layers, inside, where the active role allows it.
 
         Args:
             pieces: what stands where in the forward; the rest is padding.
             shape: rows and columns of the forward.
         """
-        if not self.serves(self._backbone.active_role):
+        if not self.serves(self._unchanged()):
             yield
             return
         found = self.states([piece.row for piece in pieces])
@@ -94,7 +101,7 @@ class Trunk:
             yield
 
     def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
-        """What the trunk gives for each row, (tokens, hidden)."""
+        """Returns what the frozen layers give for each row, (tokens, hidden)."""
         keys = [tuple(row) for row in rows]
         missing = list(dict.fromkeys(key for key in keys if key not in self._rows))
         fresh: dict[tuple[int, ...], Tensor] = {}
@@ -106,7 +113,7 @@ class Trunk:
         return [fresh[key] if key in fresh else self._rows[key] for key in keys]
 
     def keep(self, row: Sequence[int], states: Tensor, without_last: bool = False) -> None:
-        """Keeps a copy of what it gives for a row, (tokens, hidden), as far as the limit allows; only while it is open.
+        """Keeps a copy of the states of a row, (tokens, hidden), as far as the limit allows; only while it is open.
 
         With `without_last` for the row without its last token too, in the same memory.
         """
@@ -119,12 +126,12 @@ class Trunk:
 
     @property
     def full(self) -> bool:
-        """Whether it keeps nothing more."""
+        """Tells whether it keeps nothing more."""
         return self.bytes >= self.limit
 
     @contextmanager
     def caught(self) -> Iterator[list[Tensor]]:
-        """Inside, what it gives in each forward of the backbone is added to the list, (B, L, hidden)."""
+        """Adds to the list, inside, what the frozen layers give in each forward of the backbone, (B, L, hidden)."""
         assert self._layers is not None
         states: list[Tensor] = []
 
@@ -141,17 +148,17 @@ class Trunk:
     @torch.no_grad()
     def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
         assert self._layers is not None
-        backbone, width = self._backbone, max(map(len, rows))
-        ids = torch.tensor([[*row, *[backbone.pad_id] * (width - len(row))] for row in rows], device=backbone.device)
-        lengths = torch.tensor([len(row) for row in rows], device=backbone.device)
-        mask = (torch.arange(width, device=backbone.device) < lengths[:, None]).long()
-        with backbone.reference.active() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
+        width = max(map(len, rows))
+        with self._bare() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
+            ids = torch.tensor([[*row, *[self._pad_id] * (width - len(row))] for row in rows], device=model.device)
+            lengths = torch.tensor([len(row) for row in rows], device=model.device)
+            mask = (torch.arange(width, device=model.device) < lengths[:, None]).long()
             model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         return [row[:length] for row, length in zip(caught[0], lengths.tolist(), strict=True)]
 
     @contextmanager
     def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
-        """Inside, these layers hand on what they are given, and the last of them `result` where there is one."""
+        """Lets these layers hand on what they are given, inside, and the last of them `result` where there is one."""
         before = [vars(layer).get("forward") for layer in layers]  # a layer may have one of its own, as of a hook
         for number, layer in enumerate(layers, start=1):
             layer.forward = self._handing_on(result if number == len(layers) else None)
@@ -164,7 +171,7 @@ class Trunk:
                     layer.forward = forward
 
     def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
-        """A layer's forward that computes nothing."""
+        """Makes a layer's forward that computes nothing."""
 
         def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
             given = hidden_states if result is None else result

@@ -1,6 +1,9 @@
-"""A KV cache that writes each token's keys and values where they belong, instead of copying all before them.
+"""Growing cache: writes each token's keys and values where they belong, instead of copying all before them.
 
 transformers' own joins the old and the new tensor at each token, which is much of what sampling costs a small model.
+
+Patched: `layers` of one `DynamicCache`, which get a subclass of `DynamicLayer`, for as long as that cache lives. It
+relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq_length` of that class.
 """
 
 from torch import Tensor
@@ -9,14 +12,14 @@ from transformers.cache_utils import DynamicLayer
 
 
 def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
-    """A cache for up to `length` tokens a row; layers with a window of attention are as in transformers."""
+    """Makes a cache for up to `length` tokens a row; layers with a window of attention are as in transformers."""
     cache = DynamicCache(config=config)
     cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 class _Growing(DynamicLayer):
-    """A layer whose `keys` and `values` (rows, heads, tokens so far, width) are the beginning of larger tensors."""
+    """Keeps `keys` and `values` (rows, heads, tokens so far, width) as the beginning of larger tensors."""
 
     def __init__(self, length: int) -> None:
         super().__init__()

@@ -1,7 +1,10 @@
-"""The products of a LoRA adapter's second map, B, in the order that is fast for a rank below 16 on a CPU.
+"""Low rank: takes the products of a LoRA adapter's second map, B, in the order that is fast for a small rank on a CPU.
 
 Autograd's own takes dy^T u (out x rank) for B's gradient and dy B for its input's, both with a thin operand on the
 right; the same numbers as u^T dy and dy (B^T)^T take a fraction of the time.
+
+Patched: `__class__` of peft's `lora_B[adapter]`, a plain `nn.Linear` without a bias, for as long as the adapter lives.
+It relies on peft calling the module with the product of A.
 """
 
 from typing import Any
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-THIN = 16  # rank from which both orders cost the same
+THIN = 16  # rank from which both orders cost the same, as measured on a CPU
 
 
 class _Up(Function):
@@ -33,10 +36,15 @@ class _Up(Function):
 
 
 class UpProjection(nn.Linear):
-    """B of an adapter without a bias: rank -> out."""
+    """Computes B of an adapter without a bias: rank -> out."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.in_features >= THIN or input.device.type != "cpu":
             return super().forward(input)
         result: Tensor = _Up.apply(input, self.weight)
         return result
+
+
+def use_thin_products(linear: nn.Linear) -> None:
+    """Turns a linear map without a bias into an `UpProjection`, in place: its parameters stay the very same."""
+    linear.__class__ = UpProjection

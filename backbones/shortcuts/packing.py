@@ -1,31 +1,30 @@
-"""Responses that share a prompt, in one row: the prompt is computed once for all of them.
+"""Packing: puts responses that share a prompt into one row, so that the prompt is computed once for all of them.
 
 A row is [prompt | first response | second response ...], each part padded to the longest of the batch. A mask lets a
 response see its prompt and itself, and positions count on from the prompt, so each is as if it stood there alone.
+
+Patched: nothing. It relies on a model taking a bool mask (B, 1, L, L) and positions that start anew; a model is asked
+once (`packs`). `backbones.forward` runs it.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from backbones.forward import TokenBatch, hidden_states, logits_and_states_to_the_end, positions
-from backbones.shortcuts.frozen_states import Piece
-from backbones.shortcuts.top_mlp import top_mlp_at
-from backbones.vision import ImagePrompt
+from backbones.model.tokens import Piece, TokenBatch, positions
+from backbones.model.vision import ImagePrompt
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 Row = tuple[Sequence[int], Sequence[int]]  # token ids of a prompt and of a response
-_CLOSE = 1e-3  # between hidden states of one response, packed and alone
+_CLOSE = 1e-3  # between hidden states of one response, packed and alone; wrong masks or positions give far more
 
 
 class Packed(NamedTuple):
-    """B rows, each a prompt and one response in each of S slots. W + T columns: of the prompts, and of all slots."""
+    """Holds B rows, each a prompt and a response in each of S slots; W + T columns, of prompts and of all slots."""
 
     batch: TokenBatch  # its `response_ids` (B, T) are those of all slots; its attention mask is (B, 1, W + T, W + T)
     firsts: Tensor  # (S,) first column of each slot, counted from W
@@ -41,30 +40,35 @@ class Packed(NamedTuple):
         prompts = [group[0][0] for group in groups]
         pad, long = backbone.pad_id, widths.tolist()
         joined = [[t for (_, r), n in zip(g, long, strict=True) for t in (*r, *[pad] * (n - len(r)))] for g in groups]
-        plain = TokenBatch.of(prompts, joined, pad, backbone.device)
+        plain = TokenBatch.of(prompts, joined, pad, backbone.device, backbone.frozen_states)
         slots = torch.arange(count).repeat_interleave(widths)  # (T,) of each column
         offsets = torch.arange(len(slots)) - firsts[slots]  # (T,) token of its response
         real = offsets < lengths[:, slots]
         mask, places = _attention(plain, slots, real), _positions(plain, offsets)
         width = plain.input_ids.shape[1] - plain.length
-        pieces = _pieces(groups, firsts.tolist(), width)
         batch = plain._replace(
             attention_mask=mask,
             position_ids=places,
             response_mask=real.to(backbone.device),
-            trunk=partial(backbone.trunk.replayed, pieces, (len(groups), plain.input_ids.shape[1])),
+            pieces=_pieces(groups, firsts.tolist(), width),
         )
         return cls(batch, firsts.to(backbone.device), lengths.to(backbone.device))
 
     @property
     def last(self) -> tuple[Tensor, Tensor]:
-        """Rows (B, 1) and columns (B, S) of each response's last token, counted from the last prompt token on."""
+        """Finds the rows (B, 1) and columns (B, S) of each response's end, counted from the last prompt token on."""
         columns = self.firsts + self.lengths
         return torch.arange(len(columns), device=columns.device)[:, None], columns
 
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Finds the same places, columns counted from the first of the batch on."""
+        rows, columns = self.last
+        return rows, columns + self.batch.input_ids.shape[1] - self.batch.length - 1
+
 
 def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
-    """(B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response."""
+    """Makes (B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response."""
     width = batch.input_ids.shape[1] - batch.length
     prompt = batch.attention_mask[:, :width].bool()
     seen = torch.cat([prompt, real.to(prompt.device)], dim=1)
@@ -76,14 +80,14 @@ def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
 
 
 def _positions(batch: TokenBatch, offsets: Tensor) -> Tensor:
-    """(B, W + T): every response counts on from its prompt."""
+    """Makes (B, W + T): every response counts on from its prompt."""
     width = batch.input_ids.shape[1] - batch.length
     of_prompt = positions(batch.attention_mask[:, :width])
     return torch.cat([of_prompt, of_prompt[:, -1:] + 1 + offsets.to(of_prompt.device)], dim=1)
 
 
 def _pieces(groups: Sequence[Sequence[Row]], firsts: Sequence[int], width: int) -> list[Piece]:
-    """Where the states of each prompt and response stand."""
+    """Says where the states of each prompt and response stand."""
     pieces = []
     for i, group in enumerate(groups):
         for (prompt, response), first in zip(group, firsts, strict=True):
@@ -92,32 +96,8 @@ def _pieces(groups: Sequence[Sequence[Row]], firsts: Sequence[int], width: int) 
     return pieces
 
 
-def end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
-    """Last hidden state at the last token of each response, (B * S, hidden), in the order of the rows."""
-    batch = packed.batch
-    rows, columns = packed.last
-    last = rows, columns + batch.input_ids.shape[1] - batch.length - 1
-    with top_mlp_at(model, last), batch.trunk():
-        states = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, {})
-    return states[last].flatten(0, 1)
-
-
-def end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
-    """The same, and log p of each response, (B * S,), in one forward."""
-    batch = packed.batch
-    logits, states = logits_and_states_to_the_end(model, batch)  # column c says what follows column W - 1 + c
-    columns = torch.arange(batch.length, device=logits.device)
-    columns[packed.firsts] = 0  # first tokens follow the prompt, not the slot before
-    rows = torch.arange(len(logits), device=logits.device)[:, None]
-    chosen = logits[rows, columns, batch.response_ids] - logits.logsumexp(-1)[:, columns]
-    log_probs = torch.where(batch.response_mask, chosen, 0.0)
-    slots = torch.searchsorted(packed.firsts, torch.arange(batch.length, device=logits.device), right=True) - 1
-    sums = log_probs.new_zeros(packed.lengths.shape).index_add(1, slots, log_probs)
-    return states[packed.last].flatten(0, 1), sums.flatten()
-
-
 def one_prompt_each(rows: Sequence[Row], count: int) -> bool:
-    """Whether each `count` rows have one prompt, without an image."""
+    """Tells whether each `count` rows have one prompt, without an image."""
     groups = (rows[i : i + count] for i in range(0, len(rows), count))
     return len(rows) % count == 0 and all(
         not isinstance(prompt, ImagePrompt) and prompt == group[0][0] for group in groups for prompt, _ in group
@@ -126,23 +106,31 @@ def one_prompt_each(rows: Sequence[Row], count: int) -> bool:
 
 @torch.no_grad()
 def packs(backbone: "Backbone") -> bool:
-    """Whether the model takes masks and positions as they are here: seen on a few tokens, packed and alone."""
+    """Tells whether the model takes masks and positions as they are here: seen on a few tokens, packed and alone."""
     if backbone.vision is not None or backbone.model.config._attn_implementation != "sdpa":
         return False
     rows: list[Row] = [([3, 4, 5, 6], [7, 8]), ([3, 4, 5, 6], [9, 10, 11]), ([5, 3], [8, 7, 6]), ([5, 3], [12])]
+    packed = Packed.of(rows, 2, backbone)
+    batch = packed.batch
     with backbone.reference.active() as model:
-        together = end_states(model, Packed.of(rows, 2, backbone))
+        output = model.base_model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        )
+        together = output.last_hidden_state[packed.ends].flatten(0, 1)
         whole = [torch.tensor([[*p, *r]], device=backbone.device) for p, r in rows]
         alone = [model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, -1] for ids in whole]
     return torch.allclose(together, torch.cat(alone), atol=_CLOSE, rtol=_CLOSE)
 
 
 def packable(backbone: "Backbone", rows: Sequence[Row], count: int) -> bool:
-    """Whether each `count` of the rows can share a packed row, and there is something to share."""
+    """Tells whether each `count` of the rows can share a packed row, and there is something to share."""
     return count > 1 and backbone.packs and one_prompt_each(rows, count) and fits(backbone, rows)
 
 
 def fits(backbone: "Backbone", rows: Sequence[Row]) -> bool:
-    """Whether no row is longer than a window of attention, which a packed row would not keep."""
+    """Tells whether no row is longer than a window of attention, which a packed row would not keep."""
     window = getattr(backbone.model.config.get_text_config(), "sliding_window", None)
     return window is None or max(len(prompt) + len(response) for prompt, response in rows) <= window

@@ -1,7 +1,9 @@
-"""What the trunk gives while responses are sampled: kept, so that nobody computes it again for the finished rows.
+"""Sampled states: keeps what frozen layers give while responses are sampled, for the finished rows.
 
 Sampling runs the same frozen lower layers on the same tokens as scoring and training after it. The model reads each
 response to its end for this, the end token included, which sampling alone would not need.
+
+Patched: a forward hook on the highest frozen layer, while a forward runs (`FrozenStates.caught`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,29 +11,31 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from backbones.shortcuts.frozen_states import Trunk
+from backbones.shortcuts.frozen_states import FrozenStates
 
 
-class Overheard:
-    """Hidden states below the adapters of rows that are written side by side, padded on the left.
+class SampledStates:
+    """Collects hidden states below the adapters of rows that are written side by side, padded on the left.
 
     Args:
-        trunk: whose states they are.
+        frozen_states: what they are handed over to in the end.
         prompts: token ids of each row.
         longest: tokens that a response may have.
         end_ids: what ends a response; the first of them follows one that was cut.
     """
 
-    def __init__(self, trunk: Trunk, prompts: Sequence[Sequence[int]], longest: int, end_ids: Sequence[int]) -> None:
-        self.trunk, self.prompts, self.longest, self.end_ids = trunk, prompts, longest, end_ids
+    def __init__(
+        self, frozen_states: FrozenStates, prompts: Sequence[Sequence[int]], longest: int, end_ids: Sequence[int]
+    ) -> None:
+        self.frozen_states, self.prompts, self.longest, self.end_ids = frozen_states, prompts, longest, end_ids
         self.width = max(map(len, prompts))
         self.length = 0  # columns that were read
         self.states: Tensor | None = None  # (rows, columns, hidden)
 
     @contextmanager
     def reading(self, rows: Sequence[int]) -> Iterator[None]:
-        """Inside, one forward of these rows reads the next tokens; what the trunk gives for them is kept."""
-        with self.trunk.caught() as caught:
+        """Keeps what the frozen layers give in one forward, inside, of these rows' next tokens."""
+        with self.frozen_states.caught() as caught:
             yield
         new = caught[0]
         if self.states is None:
@@ -41,11 +45,11 @@ class Overheard:
         self.length = end
 
     def hand_over(self, responses: Sequence[Sequence[int]]) -> None:
-        """Gives the trunk what it would compute for each prompt with its response, ended or cut."""
+        """Gives `frozen_states` what it would compute for each prompt with its response, ended or cut."""
         assert self.states is not None
         for prompt, response, states in zip(self.prompts, responses, self.states, strict=True):
             row, states_of_row = [*prompt, *response], states[self.width - len(prompt) :]
             cut = response[-1] not in self.end_ids
             and_end = cut and self.length > self.width + len(response)  # read on, past the longest response
             row += self.end_ids[:1] if and_end else []
-            self.trunk.keep(row, states_of_row[: len(row)], without_last=and_end)
+            self.frozen_states.keep(row, states_of_row[: len(row)], without_last=and_end)

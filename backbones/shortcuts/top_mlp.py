@@ -1,7 +1,10 @@
-"""The top layer's MLP at the positions that are read, and at no other.
+"""Top MLP: runs the top layer's MLP at the positions that are read, and at no other.
 
 Above the top layer only response positions are read, or the last token of a row. Attention needs the others' keys and
 values, but the MLP takes each position for itself, and is most of a layer. What it would give elsewhere is 0 instead.
+
+Patched: a forward pre-hook and a forward hook on the MLP, for the length of one forward. They rely on the layer calling
+a child `mlp` with one tensor (B, L, hidden) and adding what it returns; a model is asked once whether it does.
 """
 
 from collections.abc import Iterator
@@ -13,16 +16,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.loading import decoder_layers
+from backbones.model.anatomy import decoder_layers
+from backbones.model.tokens import Where
 
-# Of (B, L, ...) tensors, as slices or index tensors: rows and columns.
-Where = tuple[slice | Tensor, slice | Tensor]
+# The MLP of each model that allows it; None of one that does not.
 _known: WeakKeyDictionary[PreTrainedModel, nn.Module | None] = WeakKeyDictionary()
 
 
 @contextmanager
 def top_mlp_at(model: PreTrainedModel, where: Where) -> Iterator[None]:
-    """Inside, last hidden states are right at `where` alone; everywhere, in a model that is not known to allow it."""
+    """Runs the top MLP at `where` alone, inside, in a model that allows it; last hidden states are right there."""
     if model not in _known:
         _known[model] = _position_wise(model)
     mlp = _known[model]
@@ -35,7 +38,7 @@ def top_mlp_at(model: PreTrainedModel, where: Where) -> Iterator[None]:
 
 @contextmanager
 def _restricted(mlp: nn.Module, where: Where) -> Iterator[None]:
-    """Inside, `mlp` runs at `where`."""
+    """Runs `mlp` at `where`, inside."""
     shapes: list[torch.Size] = []
 
     def before(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -56,7 +59,7 @@ def _restricted(mlp: nn.Module, where: Where) -> Iterator[None]:
 
 
 def _position_wise(model: PreTrainedModel) -> nn.Module | None:
-    """The top layer's MLP, if there is one and it gives the same at some positions alone: seen on a few tokens."""
+    """Finds the top layer's MLP, if it gives the same at some positions alone: seen on a few tokens."""
     layers = decoder_layers(model)
     mlp = None if layers is None else getattr(layers[-1], "mlp", None)
     if mlp is None:
@@ -71,7 +74,7 @@ def _position_wise(model: PreTrainedModel) -> nn.Module | None:
 
 @torch.no_grad()
 def _gives_the_same(model: PreTrainedModel, mlp: nn.Module) -> bool:
-    """Whether the last two of four tokens have the states with the MLP on them alone that they have without."""
+    """Tells whether the last two of four tokens have the states with the MLP on them alone that they have without."""
     ids = torch.tensor([[3, 4, 5, 6], [5, 3, 6, 4]], device=model.device)
     whole = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
     try:
@@ -79,4 +82,5 @@ def _gives_the_same(model: PreTrainedModel, mlp: nn.Module) -> bool:
             part = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
     except Exception:  # it takes or gives more than one tensor, as BLOOM's and experts with a router do
         return False
+    # Fewer rows in a matrix product change its rounding. On the meta device (a memory plan) there are no numbers.
     return part.is_meta or torch.allclose(whole, part, rtol=1e-4, atol=1e-5)

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def chosen(text: str, known: Collection[str], what: str) -> list[str]:
-    """The names in a text, with commas between; UserError for an unknown one."""
+    """Returns the names in a text, with commas between; UserError for an unknown one."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in known:
@@ -78,7 +78,7 @@ def measure_all(runner: Runner, store: Store, plan: Plan, parts: Sequence[str], 
 
 
 def named(case: Case) -> str:
-    """A case in a few words."""
+    """Returns a case in a few words."""
     return f"{case.program} {case.setting} {case.work or 'imports'}"
 
 

@@ -33,7 +33,7 @@ def rate(result: Result) -> float:
 
 
 def memory_mb(result: Result, imports: Result) -> float:
-    """What the work added to the memory of the imports at its peak, in MiB."""
+    """Returns what the work added to the memory of the imports at its peak, in MiB."""
     return float(result["peak_mb"]) - float(imports["peak_mb"])
 
 
@@ -51,7 +51,7 @@ def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Spread | N
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """The slope of log cost over log size by least squares: 1 where the cost grows in proportion."""
+    """Returns the slope of log cost over log size by least squares: 1 where the cost grows in proportion."""
     fit = statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs])
     return fit.slope
 

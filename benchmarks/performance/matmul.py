@@ -27,7 +27,7 @@ def shapes_of(size: Size) -> dict[str, tuple[int, int, int]]:
 
 
 def gigaflops(shape: tuple[int, int, int], dtype: torch.dtype) -> float:
-    """The best of a few repeats, in GFLOP per CPU second."""
+    """Returns the best of a few repeats, in GFLOP per CPU second."""
     tokens, inputs, outputs = shape
     states, weight = torch.randn(tokens, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
     once = min(seconds(lambda: linear(states, weight)) for _ in range(2))

@@ -37,7 +37,7 @@ class Task(NamedTuple):
 
 
 def read_task() -> Task:
-    """The task on the command line; leaves here, with the memory of the imports, where there is no work."""
+    """Returns the task on the command line; leaves here, with the memory of the imports, where there is no work."""
     task = Task(**json.loads(sys.argv[1]))
     if task.work is None:
         print_result({})
@@ -51,7 +51,7 @@ def print_result(result: Mapping[str, Any]) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory this process has held, in MiB.
+    """Returns the most memory this process has held, in MiB.
 
     Where the kernel says so of this program: `getrusage` counts what the parent held when it started the process.
     """
@@ -95,5 +95,5 @@ class PhaseClock:
         self._start = now
 
     def result(self, count: int) -> dict[str, Any]:
-        """What to print of iterations of `count` samples each; the first one only warmed up."""
+        """Returns what to print of iterations of `count` samples each; the first one only warmed up."""
         return {"count": count, "iterations": self.iterations[1:]}

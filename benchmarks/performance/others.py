@@ -10,10 +10,10 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
 def lora(rank: int, kind: str, **more: Any) -> LoraConfig:
-    """The adapters that perlhf has too; `kind` is peft's `task_type`."""
+    """Returns the adapters that perlhf has too; `kind` is peft's `task_type`."""
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, task_type=kind, **more)
 
 
 def scorer(folder: str) -> transformers.PreTrainedModel:
-    """A scalar head on a backbone of its own."""
+    """Returns a scalar head on a backbone of its own."""
     return transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)

@@ -56,13 +56,13 @@ would leave: norms, rotations and activations element by element, copies, and Py
 
 
 def page(store: Store, plan: Plan) -> str:
-    """The whole page; what was not measured is left out."""
+    """Returns the whole page; what was not measured is left out."""
     sections = (ppo(store, plan), reward(store, plan), full(store, plan), curves(store, plan), peak(store, plan))
     return "\n".join([_HEAD, machine(), *filter(None, sections)])
 
 
 def machine() -> str:
-    """Where and when, in a line each."""
+    """Returns where and when, in a line each."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -76,7 +76,7 @@ def machine() -> str:
 
 
 def _section(text: str, parts: Iterable[str]) -> str:
-    """A section with its tables; "" where all of them are empty."""
+    """Returns a section with its tables; "" where all of them are empty."""
     found = [part for part in parts if part]
     return "\n".join([text, *found]) if found else ""
 
@@ -125,13 +125,13 @@ def full(store: Store, plan: Plan) -> str:
 
 
 def curves(store: Store, plan: Plan) -> str:
-    """The cost curves."""
+    """Returns the cost curves."""
     name = tables.NAMES[PERLHF_PPO, plan.curve_setting].removeprefix("perlhf, ")
     return _section(_CURVES.format(setting=name), [*tables.curves(store, plan), tables.growth(store, plan)])
 
 
 def peak(store: Store, plan: Plan) -> str:
-    """The matmul peak, and how far it is used."""
+    """Returns the matmul peak, and how far it is used."""
     parts = []
     for work in plan.ppo:
         limits = tables.limits(store, work, plan.settings)

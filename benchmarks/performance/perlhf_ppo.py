@@ -42,7 +42,7 @@ def make_algorithm(task: Task) -> PPO:
 
 
 def policy_kwargs(task: Task) -> dict[str, Any]:
-    """The policy's; the value adapter has the reward adapter's rank, since it starts from it."""
+    """Returns the policy's; the value adapter has the reward adapter's rank, since it starts from it."""
     assert task.work is not None
     return {
         "backbone": task.model, "max_new_tokens": task.work["max_new_tokens"], "lora_rank": task.work["lora_rank"],

@@ -25,7 +25,7 @@ GROUPS = {
 
 
 def group_of(operator: str) -> str:
-    """The group that an operator of torch belongs to, else "other operators"."""
+    """Returns the group that an operator of torch belongs to, else "other operators"."""
     if operator == "aten::exp":  # others begin with it
         return "element by element"
     return next((name for name, parts in GROUPS.items() if any(p in operator for p in parts)), "other operators")

@@ -79,7 +79,7 @@ QUICK = Plan(
 
 
 def restricted(plan: Plan, models: Collection[str]) -> Plan:
-    """The same about these models alone; the curves stay what they are."""
+    """Returns the same about these models alone; the curves stay what they are."""
 
     def kept(works: tuple[Kept, ...]) -> tuple[Kept, ...]:
         return tuple(work for work in works if work.model in models)
@@ -91,7 +91,7 @@ def restricted(plan: Plan, models: Collection[str]) -> Plan:
 
 
 def curves_of(plan: Plan) -> dict[str, dict[str, PPOWork]]:
-    """The work of each curve: by what is varied, then by its value."""
+    """Returns the work of each curve: by what is varied, then by its value."""
     base = plan.curves
     return {
         "LoRA rank": {str(rank): replace(base, lora_rank=rank) for rank in plan.ranks},
@@ -103,7 +103,7 @@ def curves_of(plan: Plan) -> dict[str, dict[str, PPOWork]]:
 
 
 def _of_model(base: PPOWork, model: str) -> PPOWork:
-    """The same on another model, with fewer rollouts on a large one, which would take many minutes."""
+    """Returns the same on another model, with fewer rollouts on a large one, which would take many minutes."""
     large = SIZES[model].parameters > 100_000_000
     return replace(base, model=model, n_envs=8 if large else base.n_envs, batch_size=4 if large else base.batch_size)
 
@@ -143,5 +143,5 @@ def schedule(plan: Plan, parts: Sequence[str], rounds: int) -> Iterator[tuple[in
 
 
 def baselines(cases: Sequence[Case]) -> list[Case]:
-    """The processes that only import what these cases import."""
+    """Returns the processes that only import what these cases import."""
     return list(dict.fromkeys(case.imports for case in cases if case.program not in (MATMUL, PERLHF_PROFILE)))

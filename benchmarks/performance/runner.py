@@ -35,7 +35,7 @@ class Runner:
         write_text(self.folder / ".gitignore", "*\n")
 
     def measure(self, case: Case) -> Result:
-        """What one fresh process says of a case.
+        """Returns what one fresh process says of a case.
 
         Raises:
             MeasurementError: the process failed, or its environment cannot be installed.
@@ -50,7 +50,7 @@ class Runner:
         return result
 
     def task(self, case: Case) -> dict[str, Any]:
-        """The fields of `measure.Task`."""
+        """Returns the fields of `measure.Task`."""
         scratch = self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         setting: Any = case.setting
@@ -64,7 +64,7 @@ class Runner:
         return {"work": work, "setting": setting, **files, "scratch": str(scratch)}
 
     def model(self, name: str) -> Path:
-        """The folder of a random model and its data, made where it is missing."""
+        """Returns the folder of a random model and its data, made where it is missing."""
         folder = self.folder / "models" / name
         if not folder.is_dir():
             part = folder.with_name(f".{name}.part")
@@ -74,7 +74,7 @@ class Runner:
         return folder
 
     def reward(self, case: Case) -> str:
-        """The folder of a reward model trained with a PPO case's setting, made where it is missing; else ""."""
+        """Returns the folder of a reward model trained with a PPO case's setting, made where it is missing; else ""."""
         if case.program not in (PERLHF_PPO, PERLHF_PROFILE) or not isinstance(case.work, PPOWork):
             return ""
         model, rank = self.model(case.work.model), case.work.lora_rank
@@ -94,7 +94,7 @@ class Runner:
 
 
 def run(command: list[str], variables: dict[str, str]) -> str:
-    """The standard output of a command, which runs on one thread.
+    """Returns the standard output of a command, which runs on one thread.
 
     Raises:
         MeasurementError: it failed; the message is the last line of its standard error.

@@ -19,7 +19,7 @@ class Store:
         self._rounds: dict[str, dict[str, Result]] = {} if fresh or not path.is_file() else _read(path)
 
     def get(self, case: Case, number: int) -> Result | None:
-        """The result of one round; None where it has not been measured."""
+        """Returns the result of one round; None where it has not been measured."""
         return self._rounds.get(case.key, {}).get(str(number))
 
     def put(self, case: Case, number: int, result: Result) -> None:

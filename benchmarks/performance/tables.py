@@ -33,13 +33,13 @@ HEAVY = ("matrix products", "attention")  # what no better Python would make les
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, all columns but the first to the right."""
+    """Returns a table, all columns but the first to the right."""
     ruler = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(row(*cells) for cells in (header, ruler, *rows)) + "\n"
 
 
 def shown(value: Spread | None, digits: int = 2) -> str:
-    """The median, with the range where there is one; "-" for nothing."""
+    """Returns the median, with the range where there is one; "-" for nothing."""
     if value is None:
         return "-"
     median, low, high = (f"{number:.{digits}f}" for number in value)
@@ -112,7 +112,7 @@ def _memory(store: Store, case: Case) -> dict[int, float]:
 
 
 def profile(store: Store, cases: Sequence[Case]) -> str:
-    """Where the CPU seconds of an iteration go; "" where nothing was measured."""
+    """Returns where the CPU seconds of an iteration go; "" where nothing was measured."""
     rows = []
     for case in cases:
         if results := list(store.of(case).values()):
@@ -122,7 +122,7 @@ def profile(store: Store, cases: Sequence[Case]) -> str:
 
 
 def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
-    """What the matrix products alone would take at this machine's peak; "" where that was not measured.
+    """Returns what the matrix products alone would take at this machine's peak; "" where that was not measured.
 
     And what they and attention take by the profile, beside what an iteration may take to be as fast as is wanted.
     """
@@ -150,7 +150,7 @@ def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
 
 
 def operators(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
-    """Which operators an iteration spends its time in; "" where that was not recorded."""
+    """Returns which operators an iteration spends its time in; "" where that was not recorded."""
     found = {setting: store.get(Case(PERLHF_PROFILE, setting, work), 0) for setting in settings}
     recorded = {setting: result["shares"] for setting, result in found.items() if result is not None}
     names = list(dict.fromkeys(name for of_setting in recorded.values() for name in of_setting if name != "Python"))
@@ -176,7 +176,7 @@ def curves(store: Store, plan: Plan) -> list[str]:
 
 
 def growth(store: Store, plan: Plan) -> str:
-    """How cost grows with the backbone, in a sentence; "" where fewer than two sizes were measured."""
+    """Returns how cost grows with the backbone, in a sentence; "" where fewer than two sizes were measured."""
     works: list[Work] = list(curves_of(plan)["parameters of the backbone"].values())
     costs = {}
     for work in works:

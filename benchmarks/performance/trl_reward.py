@@ -18,7 +18,7 @@ from envs.hh.reader import read_hh
 
 
 def make_trainer(task: Task, **changed: int) -> RewardTrainer:
-    """A trainer on all pairs, or on so many."""
+    """Returns a trainer on all pairs, or on so many."""
     work: dict[str, Any] = {**(task.work or {}), **changed}
     records = read_hh(Path(task.data) / "train.jsonl").records[: work["pairs"]]
     rows = [{"chosen": f"{r.prompt} {r.chosen}", "rejected": f"{r.prompt} {r.rejected}"} for r in records]

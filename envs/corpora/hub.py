@@ -242,7 +242,7 @@ def _write(source: Source, hub: Hub, part: Path, commit: str) -> None:
         raise DataError(f"{place}: has no split named {', '.join(SPLITS)}; it has {', '.join(streams)}.")
     lines = [f"{place}: split {name!r} not used" for name in streams if name not in SPLITS]
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(_Writer(part / f"{split}.jsonl")) for split in SPLITS}
+        writers = {split: stack.enter_context(RecordWriter(part / f"{split}.jsonl")) for split in SPLITS}
         for side in sorted(sides):
             not_used = NotUsed()
             for split, item in _items(source, hub, numbered_rows(streams[side], f"{place}/{side}"), side, sides):
@@ -280,7 +280,7 @@ def _leave_out(hub: Hub, path: Path, place: str) -> list[str]:
     return not_used.lines(place)
 
 
-class _Writer:
+class RecordWriter:
     """Writes records to a file, and their spans to another when it is closed."""
 
     def __init__(self, path: Path) -> None:
@@ -293,7 +293,7 @@ class _Writer:
         self._spans.extend((self._end, len(line)))
         self._end += len(line)
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "RecordWriter":
         return self
 
     def __exit__(self, *_: object) -> None:

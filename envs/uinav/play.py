@@ -25,7 +25,7 @@ class Options:
     """Plays one episode of UINav-v0 in the terminal."""
 
     task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
-    seed: int = option(0, "of the episode", low=0)
+    seed: int = option(0, "decides the episode", low=0)
     apps: str = option("all", "what is on the phone, joined by '+': 'all', names, modules with apps of your own")
     oracle: bool = option(False, "the oracle plays, and its actions are printed")
     film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")

@@ -82,10 +82,6 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    training: ClassVar[Mapping[str, Any]] = {
-        "n_steps": 8, "total_timesteps": 30_720, "batch_size": 32, "learning_rate": 0.0015,
-        "kl_coef": 1.0, "clip_range_vf": 5.0, "max_new_tokens": 48,
-    }  # fmt: skip
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at: ClassVar[float] = 1.0

@@ -74,9 +74,6 @@ class VQAv2(Task):
 
     default_reward = "gold"
     trained_reward = "rewards.bundled:vqav2"
-    training: ClassVar[Mapping[str, Any]] = {
-        "n_envs": 128, "total_timesteps": 20_480, "batch_size": 64, "kl_coef": 0.5, "max_new_tokens": 16,
-    }  # fmt: skip
     shipped_backbone = "tiny-vqav2"
     success_at: ClassVar[float] = 0.9  # three of ten
     reset_options = frozenset({"index"})

@@ -1,1 +1,1 @@
-"""Says what a task cannot be won by."""
+"""Score shortcuts that must not win a task."""

@@ -1,4 +1,4 @@
-"""What a task cannot be won by: tricks against the gold judge, and against the labels.
+"""Score shortcuts that must not win a task, against the gold judge and against the labels.
 
     python -m evaluation.baselines --env HH-v0
 
@@ -7,12 +7,13 @@ Prints the tables of the task's page in docs/tasks/.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from agents.setup import Setup, TaskOptions
 from envs.corpora.records import AnyRecord, LabelledRecord, Record
 from envs.feedback import Feedback, ShortcutPolicy
-from envs.registry import env_id, env_options, task_of
 from envs.task import Task
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import Interval, bootstrap_mean, group_means, pair_accuracy
@@ -25,27 +26,23 @@ FITTED = 4000  # training records that predictors of labels are fitted on
 
 
 @dataclass
-class Options:
-    """Scores tricks that know nothing of the task: as policies against gold, as predictors against labels."""
+class Options(TaskOptions):
+    """Scores shortcuts that know nothing of the task: as policies against gold, as predictors against labels."""
 
-    env: str = option("HH-v0", "the task")
-    env_options: str = option("", "more arguments of the env, as in 'domain=ticketing'")
-    data: str = option("miniature", "'miniature', or 'hub', or a file or folder of the real corpus")
+    group: ClassVar[str] = TaskOptions.group
     prompts: int = option(2000, "held-out records, or episodes, to score on", low=1)
-    seed: int = option(0, "of the tricks that draw", low=0, high=2**32 - 1)
+    seed: int = option(0, "decides what shortcuts draw", low=0, high=2**32 - 1)
 
 
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    full_id = env_id(options.env)
-    given = {**env_options(full_id, options.env_options), "data": options.data}
-    train, test = (task_of(full_id, **given, split=split) for split in ("train", "test"))
-    print_tables(train, test, options)
+    setup = Setup.of(options.env, options.env_options, options.data)
+    print_tables(setup.task("train"), setup.task("test"), options)
 
 
 def print_tables(train: Task, test: Task, options: Options) -> None:
-    """What there is to do, and what tricks reach of it; of a text task what predicts its labels, too."""
+    """Prints what there is to do, what shortcuts reach of it, and of a text task what predicts its labels."""
     if (catalogue := test.catalogue()) is not None:
         print_head(*catalogue.head)
         for row in catalogue.rows:
@@ -65,21 +62,21 @@ def print_tables(train: Task, test: Task, options: Options) -> None:
 
 
 def print_head(*names: str) -> None:
-    """The head of a table."""
+    """Prints the head of a table."""
     print_row(*names)
     print("|---" * len(names) + "|")
 
 
 def print_row(*cells: str) -> None:
-    """A row of a table."""
+    """Prints a row of a table."""
     print(f"| {' | '.join(cells)} |")
 
 
 def print_text_tables(train_task: Task, test_task: Task, options: Options) -> None:
-    """What tricks reach of gold, and what predicts the labels."""
+    """Prints what shortcuts reach of gold, and what predicts the labels."""
     train, test = train_task.feedback(), test_task.feedback()
     if train is None or test is None:
-        raise UserError(f"{options.env} has no tricks and no records of prompts and responses to compare.")
+        raise UserError(f"{options.env} has no shortcuts and no records of prompts and responses to compare.")
     count = min(options.prompts, len(test.records))
     if shortcuts := test.shortcuts():
         print_head("policy", "gold", "words")
@@ -97,17 +94,17 @@ def print_text_tables(train_task: Task, test_task: Task, options: Options) -> No
 
 
 def pairs_of(records: Sequence[AnyRecord]) -> list[Record]:
-    """Those of the records that are preference pairs."""
+    """Returns those of the records that are preference pairs."""
     return [record for record in records if isinstance(record, Record)]
 
 
 def labelled_of(records: Sequence[AnyRecord]) -> list[LabelledRecord]:
-    """Those of the records that are labelled responses."""
+    """Returns those of the records that are labelled responses."""
     return [record for record in records if isinstance(record, LabelledRecord)]
 
 
 def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: float | None) -> None:
-    """The table of what predicts the labels of pairs."""
+    """Prints the table of what predicts the labels of pairs."""
     print("| predictor of the label | accuracy |\n|---|---|")
     for name, accuracy in predictors(train, test):
         print(f"| {name} | {show(accuracy)} |")
@@ -118,7 +115,7 @@ def print_predictors(train: Sequence[Record], test: Sequence[Record], ceiling: f
 def print_label_predictors(
     train: Sequence[LabelledRecord], test: Sequence[LabelledRecord], ceiling: float | None
 ) -> None:
-    """The table of what predicts the labels of single responses."""
+    """Prints the table of what predicts the labels of single responses."""
     print("| predictor of the label | AUC | accuracy |\n|---|---|---|")
     for name, area in label_baselines(train, test).items():
         print(f"| {name} | {show(area)} | |")
@@ -128,14 +125,14 @@ def print_label_predictors(
 
 
 def print_repeated(train: Sequence[Record], test: Sequence[Record]) -> None:
-    """The table of what could be learned by heart."""
+    """Prints the table of what could be learned by heart."""
     print("\n| prompts | preferred answers that are word for word preferred ones of training |\n|---|---|")
     for name, share in repeated(train, test).items():
         print(f"| {name} | {show(share)} |")
 
 
 def repeated(train: Sequence[Record], test: Sequence[Record]) -> dict[str, Interval]:
-    """The share of preferred test responses that are also preferred in training, of all and by group of prompts."""
+    """Returns the share of preferred test responses that are also preferred in training, by group of prompts too."""
     known = {record.chosen for record in train}
     groups = [["all", *record.meta.get("groups", ())] for record in test]
     return group_means([record.chosen in known for record in test], groups)
@@ -164,7 +161,7 @@ def predictors(train: Sequence[Record], test: Sequence[Record]) -> list[tuple[st
 
 
 def show(interval: Interval) -> str:
-    """A mean with its interval."""
+    """Returns a mean with its interval."""
     return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 

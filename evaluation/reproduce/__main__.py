@@ -17,7 +17,7 @@ that of one process.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envs.registry import env_id, text_tasks
+from agents.setup import Setup
 from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
 from evaluation.reproduce.tables import (
     Summary,
@@ -50,7 +50,7 @@ class Options:
         "vqa, vqa-reward, nlvr, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
-    seeds: str = option("0,1,2", "of the PPO runs")
+    seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
     parallel: int = option(1, "commands at a time, one thread each; with 1 the seconds are comparable", low=1)
     real: str = option("", "HH-RLHF's own file or folder, for the table 'real'")
     taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def ppo_table(options: Options) -> Table:
-    """The demo, with several seeds."""
+    """Defines the table of the demo, with several seeds."""
     runs = {
         f"seed {seed}": command(options, f"ppo-{seed}", "agents.train_ppo", "--env", "HH-v0", "--seed", seed)
         for seed in options.seeds.split(",")
@@ -83,7 +83,7 @@ def ppo_table(options: Options) -> Table:
 
 
 def long_table(options: Options) -> Table:
-    """The demo with three times its updates: does the reward model hold?"""
+    """Defines the table of the demo with three times its updates: does the reward model hold?"""
     words = ("agents.train_ppo", "--env", "HH-v0", "--total-timesteps", 3 * 3072)
     runs = {
         f"seed {seed}": command(options, f"long-{seed}", *words, "--seed", seed) for seed in options.seeds.split(",")
@@ -101,7 +101,7 @@ TEXT_TASKS: dict[str, tuple[str, ...]] = {
 
 
 def tasks_table(options: Options) -> Table:
-    """The other text tasks, each with several seeds."""
+    """Defines the table of the other text tasks, each with several seeds."""
     runs = {
         f"{task}, seed {seed}": command(
             options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
@@ -114,20 +114,20 @@ def tasks_table(options: Options) -> Table:
 
 
 def bundled_table(options: Options) -> Table:
-    """The bundled reward models, from the summaries that were written when they were trained; TL;DR's on BOLT too."""
+    """Defines the table of the bundled reward models, from the summaries of their training; TL;DR's on BOLT too."""
     title = "The bundled reward models on held-out records"
     return Table(title, {}, lambda _: bundled_rows({**bundled_summaries(), "tldr, on BOLT-v0": summary_on_bolt()}))
 
 
 def bundled_summaries() -> dict[str, Summary]:
-    """What summary.json of every bundled reward model says, by name."""
+    """Returns what summary.json of every bundled reward model says, by name."""
     files = sorted((ROOT / "rewards" / "bundled").glob("*/summary.json"))
     return {file.parent.name: read_summary(file.parent) for file in files}
 
 
 def summary_on_bolt() -> Summary:
     """TL;DR's reward model on pairs of BOLT, of which it has seen none."""
-    train, test = text_tasks(env_id("BOLT-v0"), "", "miniature", ("train", "test"))
+    train, test = Setup.of("BOLT-v0").feedback("train", "test")
     model = RewardModel.load(ROOT / "rewards" / "bundled" / "tldr")
     report = evaluate_reward_model(model, Pairs(), test, train.records[:4000], test.records[:2000])
     return {**report, "log_prob_weight": model.log_prob_weight}
@@ -143,7 +143,7 @@ def reward_table(options: Options) -> Table:
 
 
 def head_table(options: Options) -> Table:
-    """What the response's log-probability adds to the head."""
+    """Defines the table of what the response's log-probability adds to the head."""
     module, amounts = "rewards.train_reward_model", ("--pairs", 4000, "--policy-pairs", 2000)
     runs = {
         f"w = {weight}": command(
@@ -155,7 +155,7 @@ def head_table(options: Options) -> Table:
 
 
 def full_table(options: Options) -> Table:
-    """The demo with LoRA and with full tuning."""
+    """Defines the table of the demo with LoRA and with full tuning."""
     runs = {
         name: command(options, f"cost-{name}", "agents.train_ppo", "--env", "HH-v0", *words)
         for name, words in {"LoRA 8": (), "full": ("--full",)}.items()
@@ -174,7 +174,7 @@ CHEAPER: dict[str, tuple[str, ...]] = {
 
 
 def cheaper_table(options: Options) -> Table:
-    """The demo with what saves time and memory, each with several seeds: does it still learn?"""
+    """Defines the table of the demo with what saves time and memory: does it still learn?"""
     runs = {
         f"{name}, seed {seed}": command(
             options,
@@ -188,11 +188,11 @@ def cheaper_table(options: Options) -> Table:
 
 
 def real_table(options: Options) -> Table:
-    """The whole chain on the real corpus."""
+    """Defines the table of the whole chain on the real corpus."""
     if not options.real:
         raise UserError("the table 'real' needs --real PATH, HH-RLHF's jsonl(.gz) file or folder.")
     data = ("--env", "HH-v0", "--data", options.real)
-    sft = command(options, "real-sft", "agents.train_sft", *data, "--epochs", 3)
+    sft = command(options, "real-sft", "agents.train_sft", *data, "--config", "recipes/sft/HH-v0-real.yaml")
     finish(sft)
     backbone, words = ("--backbone", sft.folder / "backbone"), ("--log-prob-weight", 0, "--epochs", 2)
     reward = command(options, "real-reward", "rewards.train_reward_model", *data, *backbone, *words)

@@ -10,17 +10,21 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
-from envs.registry import class_of, env_id, env_options, reward_spec, task_of
-from envs.task import Task
+import yaml
+
+from agents.setup import Setup, recipe_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
+from perlhf.options import config_file
 from perlhf.run_folder import read_summary, write_json
 
 MARKER = "reproduce.json"
 _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
+STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
 
 
 class Run(NamedTuple):
@@ -50,36 +54,44 @@ def finish(run: Run) -> Summary:
     return read_summary(run.folder)
 
 
+def setup_of(words: list[str]) -> Setup:
+    """Returns what a command runs on."""
+    given = dict(itertools.pairwise(words))
+    return Setup.of(given["--env"], given.get("--env-options", ""), reward=given.get("--reward", "bundled"))
+
+
 def weights_of(words: list[str]) -> dict[str, str]:
     """sha256 of what a command starts from, in the folders it names, else the shipped ones.
 
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
-    given = dict(itertools.pairwise(words))
-    name = env_id(given["--env"])
-    task = task_of(name, **env_options(name, given.get("--env-options", "")))
-    folders = [given.get("--backbone", ROOT / "backbones" / task.shipped_backbone)]
+    given, setup = dict(itertools.pairwise(words)), setup_of(words)
+    folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
     if words[0] == "agents.train_ppo":
-        folders += [given["--reward"]] if "--reward" in given else bundled(task, name)
+        folders += [given["--reward"]] if "--reward" in given else bundled(setup)
     kinds = ("*.safetensors", "perlhf.json")
     files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
     return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
-    """What the task has as defaults for PPO, where the command takes them: options, and the reward that it names."""
-    if words[0] != "agents.train_ppo":
-        return {}
-    given = dict(itertools.pairwise(words))
-    name = env_id(given["--env"])
-    return {"training": dict(class_of(name).training), "reward": reward_spec(given.get("--reward", "bundled"), name)}
+    """Returns what a command takes that is not among its words: its recipe, and of PPO the reward that it names."""
+    given, setup = dict(itertools.pairwise(words)), setup_of(words)
+    stage = STAGES[words[0]]
+    choices = SimpleNamespace(
+        env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
+        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
+    )  # fmt: skip
+    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
+    settings = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
+    return {"training": settings, **({"reward": setup.reward} if stage == "ppo" else {})}
 
 
-def bundled(task: Task, full_id: str) -> Iterator[Path]:
-    """The folders of the bundled reward models that a task is trained with."""
-    spec = reward_spec("bundled", full_id)
+def bundled(setup: Setup) -> Iterator[Path]:
+    """Yields the folders of the bundled reward models that a task is trained with."""
+    spec = setup.reward
     if isinstance(spec, str):
-        names = [task.default_reward if spec == "bundled" else spec]
+        names = [setup.task("train").default_reward if spec == "bundled" else spec]
     else:
         names = [part["reward"] for part in spec]
     yield from (ROOT / "rewards" / "bundled" / n.removeprefix(_BUNDLED) for n in names if n.startswith(_BUNDLED))
@@ -120,7 +132,7 @@ class Where(Protocol):
 
 
 def command(options: Where, name: str, *words: object) -> Run:
-    """A command that writes to its own folder; made small by `options.quick`."""
+    """Returns a command that writes to its own folder; made small by `options.quick`."""
     folder = Path(options.output_dir, "quick" if options.quick else "", name)
     module = str(words[0])
     small = {

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from statistics import mean
 from typing import Any
 
+from perlhf.run_folder import turns_of
+
 Summary = dict[str, Any]
 
 
@@ -16,7 +18,7 @@ def policy_rows(summaries: dict[str, Summary]) -> list[str]:
             arrow_interval(s, "gold_greedy"),
             arrow(s["sft"]["score"], s["policy"]["score"]),
         ]
-        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{s['episodes']:,}", f"{s['seconds']:.0f}"]
+        cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{turns_of(s):,}", f"{s['seconds']:.0f}"]
         rows.append(row(name, *cells))
     groups = common(*(s["sft"]["groups"]["sampled"] for s in summaries.values()))
     rows += ["", *table_head("gold by group", *(f"{g}, {how}" for how in ("sampled", "greedy") for g in groups))]
@@ -73,7 +75,7 @@ def mean_arrow(runs: list[Summary], how: str, group: str) -> str:
 
 
 def common(*names: Collection[str]) -> list[str]:
-    """The names that all have, in the order of the first."""
+    """Returns the names that all have, in the order of the first."""
     return [name for name in names[0] if all(name in others for others in names)]
 
 
@@ -94,7 +96,7 @@ def bundled_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def group_mean(summary: Summary, start: str) -> str:
-    """The mean of the group whose name starts so."""
+    """Returns the mean of the group whose name starts so."""
     return next(f"{group['mean']:.3f}" for name, group in summary["groups"].items() if name.startswith(start))
 
 
@@ -137,7 +139,7 @@ def cost_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def real_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What the small backbone makes of real text."""
+    """Returns rows that say what the small backbone makes of real text."""
     reward, ppo = summaries["reward"], summaries["ppo"]
     rows = table_head("stage", "figure", "value")
     rows.append(loss_row(summaries["sft"]))
@@ -151,13 +153,13 @@ def real_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def loss_row(sft: Summary) -> str:
-    """What SFT did to the loss on held-out records."""
+    """Returns a row that says what SFT did to the loss on held-out records."""
     loss = sft["held_out_loss"]
     return row("SFT", "held-out loss, nats a token", f"{interval(loss['before'])} -> {interval(loss['after'])}")
 
 
 def table_head(*names: str) -> list[str]:
-    """The first two lines of a Markdown table."""
+    """Returns the first two lines of a Markdown table."""
     return [row(*names), "|" + "---|" * len(names)]
 
 
@@ -167,12 +169,12 @@ def row(*cells: str) -> str:
 
 
 def interval(value: Summary) -> str:
-    """A mean with its interval."""
+    """Returns a mean with its interval."""
     return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
 def signed(value: Summary) -> str:
-    """A mean difference with its interval."""
+    """Returns a mean difference with its interval."""
     return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 

@@ -15,6 +15,7 @@ from evaluation.reproduce.tables import (
     table_head,
 )
 from perlhf.errors import UserError
+from perlhf.run_folder import turns_of
 
 KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
 ENV = ("--env", "UINav-v0")
@@ -40,7 +41,7 @@ def ui_table(options: Choices) -> Table:
 
 
 def success_rows(summaries: dict[str, Summary]) -> list[str]:
-    """The share of goals that were reached, before and after; and of single steps that are right, greedy."""
+    """Returns rows with the share of goals that were reached, before and after, and of single steps that are right."""
     names = (
         "success, sampled", "success, greedy", "gain greedy, episode by episode", "right steps, greedy",
         *(f"{kind}, sampled" for kind in KINDS),
@@ -51,7 +52,7 @@ def success_rows(summaries: dict[str, Summary]) -> list[str]:
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, arrow(*steps)]
         cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
-        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     return rows
 
 
@@ -95,23 +96,22 @@ def step_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def miniwob_table(options: Choices) -> Table:
-    """The whole chain on people's demonstrations in web pages."""
+    """Defines the table of the whole chain on people's demonstrations in web pages."""
     if not options.miniwob:
         raise UserError("the table 'miniwob' needs --miniwob FILE; docs/tasks/uinav.md says how it is made.")
     data = (*ENV, "--data", options.miniwob)
-    sft = command(options, "miniwob-sft", "agents.train_sft", *data, "--lora-rank", 32, "--epochs", 2)
+    sft = command(options, "miniwob-sft", "agents.train_sft", *data, "--config", "recipes/sft/UINav-v0-miniwob.yaml")
     finish(sft)
     backbone = ("--backbone", sft.folder / "backbone")
     reward = command(options, "miniwob-reward", "rewards.train_reward_model", *data, *backbone, *AMOUNTS)
     finish(reward)
-    # A web page takes longer to read than a phone's screen: half of the phone's turns, at twice the rate.
-    settings = ("--total-timesteps", 15_360, "--learning-rate", 3e-3, "--gae-lambda", 0.99)
+    settings = ("--config", "recipes/ppo/UINav-v0-miniwob.yaml")
     ppo = command(options, "miniwob-ppo", "agents.train_ppo", *data, *backbone, "--reward", reward.folder, *settings)
     return Table("People's demonstrations of MiniWoB++", {"sft": sft, "reward": reward, "ppo": ppo}, recorded_rows)
 
 
 def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What SFT, reward model and PPO make of recordings."""
+    """Returns rows that say what SFT, reward model and PPO make of recordings."""
     ppo = summaries["ppo"]
     steps = (interval(ppo[side]["step_accuracy"]) for side in ("sft", "policy"))
     rows = table_head("stage", "figure", "value")

@@ -17,9 +17,12 @@ from evaluation.reproduce.tables import (
     table_head,
 )
 from perlhf.errors import UserError
+from perlhf.run_folder import turns_of
 
 ENV = ("--env", "VQAv2-v0")
-_AMOUNTS = ("--pairs", 6000, "--policy-pairs", 3000, "--log-prob-weight", 1, "--learning-rate", 2e-3)
+_AMOUNTS = (
+    "--pairs", 6000, "--policy-pairs", 3000, "--log-prob-weight", 1, "--learning-rate", 2e-3, "--score-limit", "none"
+)  # fmt: skip
 
 
 class Choices(Where, Protocol):
@@ -52,7 +55,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
         blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, blind]
-        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{s['episodes']:,}", f"{s['seconds']:.0f}"))
+        rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     runs = list(summaries.values())
     groups = runs[0]["sft"]["groups"]["sampled"]
     rows += ["", *table_head("accuracy by kind of question, mean of the seeds", "questions", "sampled", "greedy")]
@@ -63,7 +66,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def question_rows(summary: Summary) -> list[str]:
-    """What guesses without the picture score on the questions of a run, over all and by kind."""
+    """Returns rows with what guesses without the picture score on the questions of a run, over all and by kind."""
     columns = ["all", *summary["sft"]["groups"]["sampled"]]
     rows = table_head("without the picture", *columns)
     train, test = (task_of(env_id("VQAv2-v0"), split=split) for split in ("train", "test"))
@@ -98,22 +101,20 @@ def feedback_rows(summaries: dict[str, Summary]) -> list[str]:
 
 
 def nlvr_table(options: Choices) -> Table:
-    """The whole chain on people's statements about drawings."""
+    """Defines the table of the whole chain on people's statements about drawings."""
     if not options.nlvr:
         raise UserError("the table 'nlvr' needs --nlvr PATH, the folder of NLVR's files.")
     data = (*ENV, "--data", options.nlvr)
-    # In full: the shipped backbone has never said "true", and adapters on attention cannot teach it new tokens.
-    sft = command(options, "nlvr-sft", "agents.train_sft", *data, "--full", "--epochs", 30)
+    sft = command(options, "nlvr-sft", "agents.train_sft", *data, "--config", "recipes/sft/VQAv2-v0-nlvr.yaml")
     finish(sft)
     backbone = ("--backbone", sft.folder / "backbone")
-    # Labels lie within 1, a tenth of what scores span, and so does what the KL penalty is weighed against.
-    words = ("--reward", "gold", "--kl-coef", 0.05, "--total-timesteps", 5120)
+    words = ("--reward", "gold", "--config", "recipes/ppo/VQAv2-v0-nlvr.yaml")
     ppo = command(options, "nlvr-ppo", "agents.train_ppo", *data, *backbone, *words)
     return Table("NLVR: people's statements, true or false", {"sft": sft, "ppo": ppo}, statement_rows)
 
 
 def statement_rows(summaries: dict[str, Summary]) -> list[str]:
-    """What SFT and PPO make of NLVR."""
+    """Returns rows that say what SFT and PPO make of NLVR."""
     ppo = summaries["ppo"]
     rows = table_head("stage", "figure", "value")
     rows.append(loss_row(summaries["sft"]))

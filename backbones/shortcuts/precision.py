@@ -1,7 +1,10 @@
-"""Numbers of half the size: the frozen weights in bf16, the adapters always in float32.
+"""Precision: holds the frozen weights in numbers of half the size, bf16; adapters are float32 always.
 
 "mixed": linear maps multiply in bf16 (float32 sums inside), and all between them, attention and the log-softmax too, is
 float32. "bf16": everything but adapters and heads. Attention in bf16 is slower than in float32 on a CPU.
+
+Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`, and a forward hook on the embedding
+where it shares its weight with the LM head.
 """
 
 from typing import Any, Literal, get_args
@@ -17,7 +20,7 @@ Precision = Literal["fp32", "mixed", "bf16"]
 
 
 class HalfLinear(nn.Linear):
-    """A frozen linear map with bf16 weights, from and to the type of its input."""
+    """Applies a frozen linear map with bf16 weights, from and to the type of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input.to(self.weight.dtype), self.weight, self.bias).to(input.dtype)
@@ -43,7 +46,7 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
 
 
 def _read_in_float32(model: PreTrainedModel) -> None:
-    """Embeddings that share their weight with the LM head are bf16 now; what they give shall not be."""
+    """Widens what embeddings give that share their weight with the LM head, and so are bf16 now."""
     embeddings = model.get_input_embeddings()
     if embeddings.weight.dtype == torch.bfloat16:
         embeddings.register_forward_hook(_widened)

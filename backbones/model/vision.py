@@ -1,8 +1,9 @@
-"""How a backbone sees: an image is a run of tokens in the prompt, and pixels that travel beside it.
+"""Vision: makes tokens and pixels of images.
 
-A prompt with an image is a list of token ids like any other, so that whatever pads and batches prompts takes both. It
-holds its image as it was shown; pixels are made of it where a batch is made, by the model's own processor, which takes
-a fraction of a forward pass and far less memory than keeping them.
+An image is a run of tokens in the prompt, and pixels that travel beside it. A prompt with an image is a list of token
+ids like any other, so that whatever pads and batches prompts takes both. It holds its image as it was shown; pixels are
+made of it where a batch is made, by the model's own processor, which takes a fraction of a forward pass and far less
+memory than keeping them.
 """
 
 import inspect
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from backbones.loading import BackboneError
+from backbones.model.anatomy import image_token_of
+from backbones.model.loading import BackboneError
 from perlhf.errors import one_line
 
 _IMPOSSIBLE = -1e9  # a logit; -inf would make an entropy of 0 * -inf
 
 
 class ImagePrompt(list[int]):
-    """Token ids of a prompt that shows an image, and the image.
+    """Holds the token ids of a prompt that shows an image, and the image.
 
     Attributes:
         image: (height, width, 3) uint8.
@@ -33,7 +35,7 @@ class ImagePrompt(list[int]):
         self.image, self.vision = image, vision
 
     def __add__(self, ids: Iterable[int]) -> "ImagePrompt":  # type: ignore[override]
-        """The same image, and these ids behind the prompt's."""
+        """Appends ids to the prompt's; the image stays."""
         return ImagePrompt([*self, *ids], self.image, self.vision)
 
 
@@ -54,7 +56,7 @@ class Vision:
         self._ids: dict[tuple[int, ...], list[int]] = {}
 
     def ids(self, image: np.ndarray) -> list[int]:
-        """The tokens that stand for an image in a prompt; they depend on its shape alone.
+        """Returns the tokens that stand for an image in a prompt; they depend on its shape alone.
 
         Raises:
             BackboneError: the processor cannot take it.
@@ -75,7 +77,7 @@ class Vision:
         return ids
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
-        """What the model takes beside `input_ids` (B, L), for the images of its rows in order: pixels, sizes, types."""
+        """Makes what the model takes beside `input_ids` (B, L), for its rows' images in order: pixels, sizes, types."""
         read = self.processor.image_processor([[image] for image in images], return_tensors="pt", **_HOW)
         found = {name: value.to(input_ids.device) for name, value in read.items() if name in self._taken}
         if "token_type_ids" in self._taken:  # the tokens of an image see one another, whichever comes first
@@ -87,19 +89,13 @@ _HOW: dict[str, Any] = {"input_data_format": "channels_last"}
 
 
 def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[str, Tensor]:
-    """What a model takes beside `input_ids` (B, L) for the images that rows begin with; nothing for text alone."""
+    """Makes what a model takes beside `input_ids` (B, L) for the images that rows begin with, if any."""
     shown = [prompt for prompt in prompts if isinstance(prompt, ImagePrompt)]
     return shown[0].vision.inputs([prompt.image for prompt in shown], input_ids) if shown else {}
 
 
-def image_token_of(model: PreTrainedModel) -> int | None:
-    """The token that stands for a part of an image; None of a model that sees none."""
-    token: int | None = getattr(model.config, "image_token_id", None)
-    return token
-
-
 def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """Logits (..., vocabulary) without the image token: in a response it would ask for pixels that are not there.
+    """Rules the image token out of logits (..., vocabulary): in a response it would ask for absent pixels.
 
     Where responses are sampled and where they are scored alike, so that both know the same distribution.
     """

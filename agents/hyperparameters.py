@@ -1,0 +1,106 @@
+"""What PPO learns by, and what its policy is made of: two dataclasses, each setting in one place.
+
+Three readers take the fields from here. The command line (`agents.train_ppo`) makes an option of each, with its help
+and its bounds. `agents.PPO` and `agents.LoRAPolicy` take them as keyword arguments:
+
+    PPO("LoRAPolicy", "HH-v0", gamma=0.99, policy_kwargs={"lora_rank": 16})
+
+Checkpoints (`agents.checkpoint`) and the memory report (`agents.memory_report`) write down and read what stands here.
+So a new setting is one field below, and the line of PPO or of the policy that uses it.
+
+The bounds hold for all three: an object of these classes is checked when it is made.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, TypeVar
+
+from perlhf.errors import UserError, did_you_mean
+from perlhf.options import check_bounds, option
+
+Settings = TypeVar("Settings", bound="Hyperparameters | PolicySettings")
+
+
+@dataclass
+class Hyperparameters:
+    """What PPO learns by. From Python, `learning_rate` and `clip_range` may be SB3's schedules too."""
+
+    group: ClassVar[str] = "how it learns"  # the heading in --help
+    n_steps: int = option(1, "turns of each env in a rollout", low=1)
+    batch_size: int = option(16, "turns in an optimizer step", low=1)
+    micro_batch_size: int = option(16, "turns in one forward pass of training; changes memory, not results", low=1)
+    n_epochs: int = option(1, "passes over a rollout", low=1)
+    learning_rate: float | None = option(
+        None, "Adam's learning rate; 0.8 / width of the backbone by default, a tenth of that with --full", above=0
+    )
+    gamma: float = option(1.0, "discount of rewards, per response token", low=0, high=1)
+    gae_lambda: float = option(0.95, "decay of generalised advantage estimation, per response token", low=0, high=1)
+    clip_range: float = option(0.2, "where the policy ratio is clipped: at 1 minus and 1 plus this", above=0)
+    clip_range_vf: float | None = option(0.2, "how far a value may move from its old one before it is clipped", above=0)
+    vf_coef: float = option(0.5, "weight of the value loss", low=0)
+    ent_coef: float = option(0.0, "weight of the entropy bonus", low=0)
+    max_grad_norm: float = option(1.0, "the largest norm of a gradient; a longer one is scaled down to it", above=0)
+    target_kl: float | None = option(
+        None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
+    )
+    kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy in the reward", low=0)
+    kl_target: float | None = option(
+        None, "KL to the SFT policy, in nats a response, that kl_coef is steered to; it stays fixed by default", above=0
+    )
+    kl_horizon: int = option(10_000, "episodes over which kl_coef is steered to kl_target", low=1)
+    missing_eos_penalty: float = option(
+        1.0, "taken off the score of a response that is cut before its end token", low=0
+    )
+    normalize_scores: bool = option(False, "divide scores by their running standard deviation")
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass
+class PolicySettings:
+    """What the policy is made of, and how it samples."""
+
+    group: ClassVar[str] = "what the policy is made of"
+    backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
+    lora_rank: int = option(8, "rank of the policy's adapter", low=1)
+    lora_alpha: float | None = option(None, "scale of the policy's adapter; twice its rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")
+    lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
+    value_adapter: Literal["own", "shared"] = option(
+        "own", "read values from an adapter of their own, or from a head on the policy's states, which saves a forward"
+    )
+    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
+    full: bool = option(False, "train all weights of policy and value, each on a copy, instead of adapters")
+    precision: Literal["fp32", "mixed", "bf16"] = option(
+        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
+    )
+    max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
+    temperature: float = option(1.0, "temperature of sampling, and of log-probabilities in training", above=0)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+def from_keywords(settings: type[Settings], given: Mapping[str, Any], taker: str, also: Iterable[str] = ()) -> Settings:
+    """Makes an object of `settings` from keyword arguments.
+
+    Args:
+        settings: `Hyperparameters` or `PolicySettings`.
+        given: the keyword arguments.
+        taker: who was given them, for the message.
+        also: further names that `taker` knows, for the hint.
+
+    Raises:
+        UserError: an argument that is no field, with the nearest name, or a value out of bounds.
+    """
+    known = {field.name for field in fields(settings)}
+    for name in given:
+        if name not in known:
+            raise UserError(f"{taker} has no argument {name!r}.{did_you_mean(name, known | set(also))}")
+    return settings(**given)
+
+
+def values_of(settings: type[Settings], options: Any) -> dict[str, Any]:
+    """Returns the fields of `settings` as `options` has them, which extends it or has attributes of these names."""
+    return {field.name: getattr(options, field.name) for field in fields(settings)}

@@ -1,0 +1,218 @@
+"""What a command runs on, looked up once: the task of an environment, backbone, reward, device and recipe."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import gymnasium as gym
+import torch
+import yaml
+
+from backbones.backbone import Backbone
+from backbones.model.anatomy import top_layers
+from backbones.roles import LoRASettings, Role
+from backbones.shortcuts.precision import Precision
+from envs.feedback import Feedback
+from envs.registry import class_of, env_id, env_options, feedback_of, task_of
+from envs.task import Task
+from perlhf.options import option
+from rewards.functions import reward_from_text
+
+RECIPES = Path(__file__).parents[1] / "recipes"  # never imported: a folder of that name may be in the way
+_TUNED_FOR = ("data", "env_options", "backbone", "referee")  # a recipe that names one of these is for that alone
+
+
+# Options that several commands share.
+
+
+@dataclass
+class TaskOptions:
+    """What a command works on."""
+
+    group: ClassVar[str] = "what to work on"
+    env: str = option("HH-v0", "the environment: HH-v0, TLDR-v0 ..., or MODULE:ID for one of your own", positional=True)
+    env_options: str = option("", "further arguments of the environment, such as 'domain=ticketing'")
+    data: str = option("miniature", "'miniature', 'hub', or a file or folder of the real corpus")
+
+
+@dataclass
+class RunOptions:
+    """How a command runs."""
+
+    group: ClassVar[str] = "the run"
+    seed: int = option(0, "decides every random draw", low=0, high=2**32 - 1)
+    threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
+    device: str = option("auto", "where to run: cpu, cuda ...; auto takes a GPU where there is one")
+
+
+@dataclass
+class BackboneOptions(TaskOptions):
+    """What fitting an adapter, or all weights, to records takes."""
+
+    group: ClassVar[str] = "what is trained"
+    backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
+    lora_rank: int = option(16, "rank of the adapter", low=1)
+    lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default", above=0)
+    lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")
+    lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
+    full: bool = option(False, "train all weights instead of an adapter")
+    precision: Literal["fp32", "mixed", "bf16"] = option(
+        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
+    )
+    epochs: int = option(1, "passes over the records", low=1, group="how it learns")
+    batch_size: int = option(32, "records in an optimizer step", low=1, group="how it learns")
+
+
+# What they stand for.
+
+
+class Choices(Protocol):
+    """The options that say what a command runs on."""
+
+    env: str
+    env_options: str
+    data: str
+    backbone: str
+    device: str
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the options of a command stand for.
+
+    Attributes:
+        env_id: the full id of the environment.
+        task_class: the class of its task.
+        task_options: arguments of the task, `data` among them.
+        backbone_name: the folder or hub id, "tiny" resolved to the task's own.
+        reward_text: the reward as a command is given it.
+        device: where to run.
+        precision: of the backbone; None takes a copy in memory as it is.
+    """
+
+    env_id: str
+    task_class: type[Task]
+    task_options: Mapping[str, Any]
+    backbone_name: str
+    reward_text: str
+    device: str
+    precision: Precision | None
+
+    @classmethod
+    def of(
+        cls,
+        env: str,
+        env_options_text: str = "",
+        data: str = "miniature",
+        backbone: str = "tiny",
+        reward: str = "bundled",
+        device: str = "auto",
+        precision: Precision | None = None,
+    ) -> "Setup":
+        """Looks everything up; the arguments are options of a command.
+
+        Raises:
+            UserError: an unknown environment, or an option that its task does not have.
+        """
+        full_id = env_id(env)
+        task_class = class_of(full_id)
+        return cls(
+            full_id, task_class, {**env_options(full_id, env_options_text), "data": data},
+            task_class.shipped_backbone if backbone == "tiny" else backbone, reward, device_of(device), precision,
+        )  # fmt: skip
+
+    @classmethod
+    def of_options(cls, options: Choices, reward: str = "bundled") -> "Setup":
+        """`of`, from the options of a command."""
+        of_task = options.env, options.env_options, options.data
+        return cls.of(*of_task, options.backbone, reward, options.device, options.precision)
+
+    def task(self, split: str, **more: Any) -> Task:
+        """Returns the task over a split of its data; `more` are other options of it."""
+        return task_of(self.env_id, **{**self.task_options, **more, "split": split})
+
+    def feedback(self, *splits: str) -> list[Feedback]:
+        """Returns what is learned from, records of prompts and responses, over each of some splits.
+
+        Raises:
+            UserError: the task has none.
+        """
+        return feedback_of(self.env_id, self.task_options, splits)
+
+    @cached_property
+    def reward(self) -> Any:
+        """The reward spec, see `envs.reward_spec`: "bundled" is the task's learned one, a YAML file what it says."""
+        learned = self.task_class.trained_reward
+        spec = reward_from_text(self.reward_text)
+        return learned if spec == "bundled" and learned is not None else spec
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone, loaded when it is first asked for and held by this object."""
+        return Backbone.load(self.backbone_name, self.device, self.precision)
+
+
+def add_role(
+    backbone: Backbone, options: BackboneOptions, name: str, seed: int, head: bool = False, dropout: float = 0.0
+) -> Role:
+    """Adds a new role to fit: an adapter as the options describe it, or with --full all weights."""
+    layers = top_layers(options.lora_layers, backbone.model)
+    lora = LoRASettings(options.lora_rank, options.lora_alpha, dropout, options.lora_vision, layers)
+    return backbone.add_role(name, None if options.full else lora, head=head, seed=seed)
+
+
+def identity(options: Any) -> dict[str, Any]:
+    """Returns what every training command says of itself in summary.json."""
+    return {
+        "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
+        "mode": "full" if options.full else "lora", "lora_rank": None if options.full else options.lora_rank,
+        "seed": options.seed, "data": options.data,
+    }  # fmt: skip
+
+
+def device_of(name: str) -> str:
+    """Returns the device that "auto" stands for: a GPU where there is one, else the CPU; other names stay."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def recipe_of(stage: str, options: Any) -> Path | None:
+    """Returns the recipe that a command takes by itself; see the package `recipes`.
+
+    Args:
+        stage: "ppo", "reward" or "sft".
+        options: of the command, as far as they were given: a `TaskOptions` with whatever else it has.
+
+    Raises:
+        UserError: an unknown environment.
+    """
+    for path in _places(stage, env_id(options.env)):
+        if path.is_file():
+            named = _settings_of(path)
+            fits = all(getattr(options, name) == named[name] for name in _TUNED_FOR if name in named)
+            return path if fits else None
+    return None
+
+
+def _settings_of(path: Path) -> Mapping[str, Any]:
+    """Returns what a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _places(stage: str, full_id: str) -> list[Path]:
+    """Returns where the recipe of an environment may be: its own, then that of a perlhf id with the same task."""
+    task = class_of(full_id)
+    beside = Path(getattr(sys.modules[task.__module__], "__file__", None) or ".").parent / "recipes" / stage
+    ours = [i for i in gym.registry if i.startswith("perlhf/") and "task" in gym.spec(i).kwargs]
+    alike = [i for i in ours if gym.spec(i).kwargs["task"] == f"{task.__module__}:{task.__qualname__}"]
+    folders = dict.fromkeys(ours, RECIPES / stage)
+    return [folders.get(i, beside) / f"{i.rpartition('/')[2]}.yaml" for i in [full_id, *alike]]

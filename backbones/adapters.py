@@ -1,0 +1,156 @@
+"""`Adapters`: manages the LoRA adapters on a model, of which at most one runs at a time.
+
+peft keeps them side by side in each projection that it wraps. Roles go through this class and touch no layer of peft's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, count
+from typing import TYPE_CHECKING
+from weakref import WeakSet, finalize
+
+import torch
+from peft import LoraConfig, LoraModel
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers import PreTrainedModel
+
+from backbones.shortcuts.low_rank import use_thin_products
+
+if TYPE_CHECKING:
+    from backbones.roles import LoRARole, Role
+
+
+class Adapters:
+    """Adds adapters to a model, switches between them, merges one into the weights, frees those that nobody holds.
+
+    Attributes:
+        active_role: the role that the model is in now; None outside of every `active`.
+        merged_role: the role whose adapter is added into the weights now, or None.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.active_role: Role | None = None
+        self.merged_role: Role | None = None
+        self._model = model
+        self._tuner: LoraModel | None = None  # made with the first adapter
+        self._layers: dict[str, LoraLayer] = {}  # the adapted projections, by their plain names
+        self._roles: WeakSet[LoRARole] = WeakSet()  # whose adapters are in the model
+        self._dead: list[str] = []  # adapters of roles that nobody holds any more
+
+    @property
+    def frozen_layers(self) -> int:
+        """Counts the lowest layers that are as in the bare model in the active role; 0 where there is none."""
+        return 0 if self.active_role is None else self.active_role.frozen_layers
+
+    def add(self, role: "LoRARole", config: LoraConfig, seed: int) -> None:
+        """Puts a new adapter of a role into the model and names it in `role.adapter`.
+
+        Args:
+            role: whose adapter it is; it is freed when nobody holds the role any more.
+            config: peft's, without a head.
+            seed: of the initial weights; the global random state is left alone.
+        """
+        # Two PPO runs in one process may each have a policy on the same backbone.
+        taken = {other.adapter for other in self._roles} | set(self._dead)
+        name = next(n for n in chain([role.name], (f"{role.name}_{i}" for i in count(2))) if n not in taken)
+        self._free_dead()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._inject(name, config)
+        role.adapter = name
+        self._roles.add(role)
+        self._switch(self.active_role)
+        # Only noted here: the garbage collector may run while the model is being walked.
+        finalize(role, self._dead.append, name)
+
+    def layers_of(self, adapter: str) -> dict[str, LoraLayer]:
+        """Returns the projections that an adapter is on, by their plain names; another adapter may be on more."""
+        return {name: layer for name, layer in self._layers.items() if adapter in layer.lora_A}
+
+    def parameters_of(self, adapter: str) -> dict[str, nn.Parameter]:
+        """Returns A (rank, in) and B (out, rank) of each of these projections, by their names in peft's files."""
+        found: dict[str, nn.Parameter] = {}
+        for name, layer in self.layers_of(adapter).items():
+            found[f"{name}.lora_A.weight"] = layer.lora_A[adapter].weight
+            found[f"{name}.lora_B.weight"] = layer.lora_B[adapter].weight
+        return found
+
+    @contextmanager
+    def active(self, role: "Role | None") -> Iterator[PreTrainedModel]:
+        """Puts the model in a role inside the block, and in the one before after it, also after errors.
+
+        Args:
+            role: who speaks; None and a role without an adapter leave the bare model.
+
+        Raises:
+            RuntimeError: an adapter is merged into the weights, which all roles share.
+        """
+        before = self.active_role
+        self._switch(role)
+        try:
+            yield self._model
+        finally:
+            self._switch(before)
+
+    @contextmanager
+    def merged(self, role: "LoRARole") -> Iterator[PreTrainedModel]:
+        """As `active`, and merges the adapter into the weights, so that a forward costs what it costs the base.
+
+        The weights' own tensors are set aside and come back, bit for bit: subtracting the update again, as peft does,
+        would not give them. bf16 weights stay as they are, since an update of a few optimizer steps is lost in their
+        rounding.
+        """
+        with self.active(role) as model:
+            adapted = self.layers_of(role.adapter).values()
+            layers = [layer for layer in adapted if layer.get_base_layer().weight.dtype == torch.float32]
+            plain = [layer.get_base_layer().weight for layer in layers]
+            try:
+                self.merged_role = role
+                for layer in layers:
+                    _merge(layer, role.adapter)
+                yield model
+            finally:
+                self.merged_role = None
+                for layer, weight in zip(layers, plain, strict=True):
+                    layer.get_base_layer().weight = weight
+
+    def _inject(self, name: str, config: LoraConfig) -> None:
+        if self._tuner is None:
+            self._tuner = LoraModel(self._model, config, name)
+        else:
+            self._tuner.peft_config[name] = config
+            self._tuner.inject_adapter(self._model, name)
+        self._layers = {n: m for n, m in self._model.named_modules() if isinstance(m, LoraLayer)}
+        for layer in self.layers_of(name).values():
+            layer.lora_A[name].float()  # peft takes over the type of the weights, which may be bf16
+            use_thin_products(layer.lora_B[name].float())
+
+    def _switch(self, role: "Role | None") -> None:
+        """Puts the model in a role, and asserts that exactly the role's own parameters take gradients."""
+        if self.merged_role is not None:
+            raise RuntimeError(f"role {self.merged_role.name} is merged into the weights; leave that block first")
+        adapter = None if role is None else role.adapter
+        for layer in self._layers.values():
+            layer.set_adapter([] if adapter is None else [adapter])
+        for other in self._roles:
+            other.set_trainable(other is role)
+        self.active_role = role
+        self._free_dead()
+        trained = role.body_parameters() if role is not None and role.trainable else {}
+        wanted = {id(p) for p in trained.values()}
+        actual = {id(p) for p in self._model.parameters() if p.requires_grad}
+        assert actual == wanted, f"{len(actual)} parameters take gradients in role {role and role.name}"
+
+    def _free_dead(self) -> None:
+        while self._dead:
+            assert self._tuner is not None
+            self._tuner.delete_adapter(self._dead.pop())
+
+
+@torch.no_grad()
+def _merge(layer: LoraLayer, adapter: str) -> None:
+    """Gives a projection a weight of its own, W + alpha / rank * B @ A, and takes the adapter off."""
+    base = layer.get_base_layer()
+    base.weight = nn.Parameter(base.weight + layer.get_delta_weight(adapter), requires_grad=False)
+    layer.set_adapter([])

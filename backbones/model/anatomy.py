@@ -1,0 +1,145 @@
+"""Anatomy: finds layers, projections, token ids and weights in a loaded model, of any architecture."""
+
+import hashlib
+import inspect
+import re
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from backbones.model.loading import BackboneError, sees
+from perlhf.errors import UserError
+
+# The attention projections by what model families call them, as (parent of the projection, projections).
+_ATTENTION = (
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "o_proj")),
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "out_proj")),
+    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "dense")),
+    ("self_attn|attention|attn", ("qkv_proj", "o_proj")),
+    ("self_attention|attention|attn", ("query_key_value", "dense")),
+    ("self_attn|attention|attn", ("c_attn", "c_proj")),
+)
+_VISION = "vision|visual|image"
+_NOT_LANGUAGE = f"{_VISION}|audio|multi_modal|projector"
+
+
+def cache_argument(model: PreTrainedModel) -> str:
+    """Returns what a forward calls its KV cache: "cache" since transformers 5.24, "past_key_values" before.
+
+    The old name works in newer versions too, with a warning at every call.
+    """
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def image_token_of(model: PreTrainedModel) -> int | None:
+    """Returns the token that stands for a part of an image; None of a model that sees none."""
+    token: int | None = getattr(model.config, "image_token_id", None)
+    return token
+
+
+def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Lists the tokens that end a response; some models have several. Ids without an embedding do not count."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = [configured] if isinstance(configured, int) else list(configured or [])
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ids:
+        ids.insert(0, tokenizer.eos_token_id)
+    ids = [i for i in ids if i < embedding_count(model)]
+    if not ids:
+        raise BackboneError("this backbone's tokenizer and generation config name no end-of-text token.")
+    return ids
+
+
+def pad_id_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_ids: list[int]) -> int:
+    """Returns the padding token, or an end token where there is none or it has no embedding."""
+    pad_id: int | None = tokenizer.pad_token_id
+    return end_ids[0] if pad_id is None or pad_id >= embedding_count(model) else pad_id
+
+
+def embedding_count(model: PreTrainedModel) -> int:
+    """Counts the token ids that the model can read."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+@torch.no_grad()
+def hash_base(model: PreTrainedModel) -> str:
+    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(base_weights(model).items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Returns the weights of the plain model by their plain names, whatever adapters are in it."""
+    return {
+        name.replace(".base_layer.", "."): parameter
+        for name, parameter in model.named_parameters()
+        if ".lora_" not in name
+    }
+
+
+def layer_count(model: PreTrainedModel) -> int:
+    """Counts the layers of the language model."""
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def top_layers(text: str, model: PreTrainedModel) -> int | None:
+    """Reads `--lora-layers`: "all" (None), "half" or "quarter" (of them, at the top), or how many at the top.
+
+    Raises:
+        UserError: it says none of them, or more layers than there are.
+    """
+    count = layer_count(model)
+    shares = {"all": count, "half": (count + 1) // 2, "quarter": (count + 3) // 4}
+    found = shares.get(text) or (int(text) if text.isdecimal() else 0)
+    if not 1 <= found <= count:
+        raise UserError(f"lora_layers: expected 'all', 'half', 'quarter' or 1 to {count} (at the top), got {text!r}.")
+    return None if found == count else found
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
+    """Finds the layers of the language model, the lowest first; None where it does not keep them in one list."""
+    lists = (
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == layer_count(model)
+        and not re.search(_NOT_LANGUAGE, name)
+    )
+    return next(lists, None)
+
+
+def attention_pattern(model: PreTrainedModel, vision: bool = False, layers: int | None = None) -> str:
+    """Makes a regular expression for the attention projections of the language model, whole names.
+
+    Args:
+        model: the model.
+        vision: those of its vision tower too.
+        layers: those of the top so many layers of the language model; None for all.
+
+    Raises:
+        UserError: the model calls them by names that are not known here; it lists what the model has. Or it has no
+            vision tower.
+    """
+    config = model.config
+    language = _projections(model, rf"(?!.*({_NOT_LANGUAGE}))", layer_count(model), layers)
+    if not vision:
+        return language
+    if not sees(config):
+        raise UserError(f"{type(model).__name__} takes no images, so it has no vision tower to adapt.")
+    return f"{language}|{_projections(model, rf'(?=.*({_VISION}))', config.vision_config.num_hidden_layers)}"
+
+
+def _projections(model: PreTrainedModel, where: str, layers: int, top: int | None = None) -> str:
+    """Makes one for the attention projections among the names that begin `where`, of the `top` layers."""
+    names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
+    names = [n for n in dict.fromkeys(names) if re.match(where, n) and ".lora_" not in n]
+    for parent, projections in _ATTENTION:
+        pattern = rf"{where}.*\.({parent})\.({'|'.join(projections)})"
+        if sum(re.fullmatch(pattern, n) is not None for n in names) == layers * len(projections):
+            numbers = "|".join(map(str, range(layers - (top or layers), layers)))
+            return pattern if top is None else rf"{where}.*\.({numbers})\.(.*\.)?({parent})\.({'|'.join(projections)})"
+    leaves = sorted({n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 1)[-1] for n in names if n.count(".") > 1})
+    raise UserError(f"no known attention projections in {type(model).__name__}; it has {', '.join(leaves)}.")

@@ -1,0 +1,182 @@
+"""Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+
+from perlhf.errors import UserError, did_you_mean, one_line
+
+SMALL = 20_000_000  # parameters, below which one thread is best: starting others costs more than they save
+SHIPPED = {folder.name: folder for folder in sorted(Path(__file__).parents[1].glob("tiny*"))}
+Stamps = dict[str, tuple[int, int, int]]  # of files by name: inode, size and time of the last change
+
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model",
+)  # fmt: skip
+_MODEL_FILES = (
+    "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
+    *_TOKENIZER_FILES,
+)  # fmt: skip
+_PROBE = "yes or no"  # words that any tokenizer of a language model can say
+
+
+class BackboneError(UserError):
+    """Says that a backbone or adapter cannot be loaded, or that they do not belong together."""
+
+
+def resolve_path(name: str) -> str:
+    """Finds the folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
+
+    Raises:
+        BackboneError: a name that is neither and could not be a hub id.
+    """
+    if name in SHIPPED:
+        return str(SHIPPED[name])
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    raise BackboneError(f"no backbone {name!r}: expected 'tiny', a folder or a hub id.{did_you_mean(name, SHIPPED)}")
+
+
+def file_stamps(folder: str | Path, patterns: Iterable[str] = _MODEL_FILES) -> Stamps:
+    """Notes which files of these patterns a folder holds and when they were written, to see a change.
+
+    Nothing of a hub id: what was downloaded stays as it is.
+    """
+    found = {file.name: file.stat() for pattern in patterns for file in Path(folder).glob(pattern)}
+    return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Returns the device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
+
+    "auto" is a GPU of CUDA where there is one, else the CPU, as for Stable-Baselines3.
+
+    Raises:
+        BackboneError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
+        raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)}") from None
+
+
+def load_model(path: str) -> PreTrainedModel:
+    """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
+    try:
+        auto = auto_class(read_config(path))
+        model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
+    except Exception as error:  # what damaged files raise is any of a dozen types
+        missing = "" if Path(path).is_dir() else " (and there is no such folder)"
+        raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
+    return model.eval()
+
+
+def read_config(path: str) -> PreTrainedConfig:
+    """Reads the config of a model; no code from beside it is run."""
+    return AutoConfig.from_pretrained(path, **_safe_config(path))
+
+
+def auto_class(config: PreTrainedConfig) -> Any:
+    """Returns the class of transformers for a config: one that sees where it has a part for vision."""
+    return AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+
+
+def sees(config: PreTrainedConfig) -> bool:
+    """Tells whether a model takes images."""
+    return getattr(config, "vision_config", None) is not None
+
+
+@torch.no_grad()
+def check_causal(path: str, model: PreTrainedModel) -> None:
+    """Refuses a model whose output at a token depends on the tokens after it, such as BERT."""
+    rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
+    first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
+        raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
+
+
+def use_threads(requested: int, parameters: int) -> None:
+    """Sets torch's CPU threads: as many as requested, or for 0 what suits a model of so many parameters.
+
+    A second thread makes small matrices slower as soon as the machine has anything else to do.
+    """
+    if requested > 0:
+        torch.set_num_threads(requested)
+    elif parameters < SMALL:
+        torch.set_num_threads(1)
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """Reads the tokenizer beside a model.
+
+    Raises:
+        BackboneError: there is none, or one that cannot say simple words.
+    """
+    local = Path(path).is_dir()
+    # Without them transformers makes an empty tokenizer and says nothing.
+    if local and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
+        raise BackboneError(f"backbone {path!r} has no tokenizer: save tokenizer.json beside the model.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **_safe_config(path))
+        ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        said = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    except Exception as error:  # as for the model
+        raise BackboneError(f"backbone {path!r} has no tokenizer that loads: {one_line(error)}") from None
+    if said != _PROBE:
+        raise BackboneError(f"backbone {path!r} has a tokenizer that reads {_PROBE!r} as {said!r}; save its own there.")
+    return tokenizer
+
+
+def load_processor(path: str) -> ProcessorMixin:
+    """Reads what makes pixels of images beside a model that sees; with Pillow, no torchvision needed.
+
+    Raises:
+        BackboneError: there is none, or one that needs what is not installed.
+    """
+    try:
+        return AutoProcessor.from_pretrained(path, **_safe_config(path))
+    except Exception as error:  # as for the model
+        raise BackboneError(f"backbone {path!r} has no processor that loads: {one_line(error)}") from None
+
+
+def _safe_config(path: str) -> dict[str, Any]:
+    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
+
+
+def _safe_loading(path: str) -> dict[str, Any]:
+    return {**_safe_config(path), "use_safetensors": True}
+
+
+def base_path_for(folder: Path, path: str) -> str:
+    """Returns how an adapter in `folder` names its base at `path` to plain peft: by its full path.
+
+    Adapters that are shipped in a package name a shipped base by its place in the repository: where the packages
+    will be installed is not known, and a full path of this machine says nothing elsewhere.
+    """
+    root, folder = Path(__file__).parents[2], folder.resolve()
+    packaged = root in folder.parents and (root / folder.relative_to(root).parts[0] / "__init__.py").is_file()
+    shipped = next((f"backbones/{place.name}" for place in SHIPPED.values() if str(place) == path), path)
+    return shipped if packaged else path
+
+
+def short_name(path: str) -> str:
+    """Returns the name of a shipped backbone, anything else as it stands."""
+    return next((name for name, folder in SHIPPED.items() if str(folder) == path), path)

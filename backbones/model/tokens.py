@@ -1,0 +1,104 @@
+"""Tokens: pads rows of token ids and makes their masks and positions. Shapes in comments."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from backbones.model.vision import image_inputs
+
+if TYPE_CHECKING:
+    from backbones.shortcuts.frozen_states import FrozenStates
+
+# Of (B, L, ...) tensors, as slices or index tensors: rows and columns.
+Where = tuple[slice | Tensor, slice | Tensor]
+
+
+class Piece(NamedTuple):
+    """Says where a row of token ids, or its end, stands in a padded batch."""
+
+    row: Sequence[int]  # without padding
+    line: int  # of the batch
+    column: int  # of its first token there
+    skip: int = 0  # how many of its first tokens are not there
+
+
+class TokenBatch(NamedTuple):
+    """Holds prompts padded on the left and responses on the right: all responses begin in one column.
+
+    Masks come from lengths, never from comparing ids with the padding id, which may be a real token.
+    """
+
+    input_ids: Tensor  # (B, P + T)
+    attention_mask: Tensor  # (B, P + T), 1 on real tokens
+    position_ids: Tensor  # (B, P + T), 0 on the first real token
+    response_ids: Tensor  # (B, T)
+    response_mask: Tensor  # (B, T), True on real response tokens
+    image_inputs: dict[str, Tensor]  # pixels of the prompts' images and what goes with them; empty for text alone
+    pieces: Sequence[Piece]  # what stands where; the rest is padding
+    frozen_states: "FrozenStates | None" = None  # of the backbone that the batch is for, see `above_frozen_layers`
+
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        pad_id: int,
+        device: torch.device,
+        frozen_states: "FrozenStates | None" = None,
+    ) -> "TokenBatch":
+        """Pads rows of token ids; T is at least 1."""
+        width, length = max(map(len, prompts)), max(1, *map(len, responses))
+        rows, mask, pieces = [], [], []
+        for line, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+            left, right = width - len(prompt), length - len(response)
+            rows.append([pad_id] * left + list(prompt) + list(response) + [pad_id] * right)
+            mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
+            pieces.append(Piece([*prompt, *response], line, left))
+        input_ids = torch.tensor(rows, device=device)
+        attention_mask = torch.tensor(mask, device=device)
+        response_ids, response_mask = input_ids[:, width:], attention_mask[:, width:].bool()
+        shown = image_inputs(prompts, input_ids)
+        places = positions(attention_mask)
+        return cls(input_ids, attention_mask, places, response_ids, response_mask, shown, pieces, frozen_states)
+
+    @property
+    def length(self) -> int:
+        """Counts T, the tokens of the longest response."""
+        return self.response_ids.shape[1]
+
+    @property
+    def read(self) -> Where:
+        """Says where states are read: from the last prompt token on."""
+        return slice(None), slice(-self.length - 1, None)
+
+    @property
+    def before(self) -> Tensor:
+        """Returns the columns before each response token, (T,)."""
+        last = self.input_ids.shape[1] - 1
+        return torch.arange(last - self.length, last, device=self.input_ids.device)
+
+    def above_frozen_layers(self) -> AbstractContextManager[None]:
+        """Lets a forward of this batch begin above the frozen layers, inside, where their states are kept."""
+        if self.frozen_states is None:
+            return nullcontext()
+        return self.frozen_states.replayed(self.pieces, tuple(self.input_ids.shape))
+
+
+def positions(attention_mask: Tensor) -> Tensor:
+    """Counts the position of each token among the real ones of its row, (B, L); padding gets 0."""
+    return (attention_mask.cumsum(1) - 1).clamp(min=0)
+
+
+def length_mask(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Makes (N, T) True on the tokens of each row; from lengths, since the padding id may be a real token."""
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.arange(max(1, int(lengths.max()))) < lengths[:, None]
+
+
+def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Puts row numbers in batches of like lengths, so that little of a batch is padding."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

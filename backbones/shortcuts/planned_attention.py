@@ -1,0 +1,36 @@
+"""Planned attention: has the shapes of a fused attention and computes nothing, for models on torch's meta device.
+
+Patched: transformers' `AttentionInterface` gets an entry by the name of `planned_attention()`, when it is first asked
+for. No model uses it but one that is made with this name as its `attn_implementation`.
+"""
+
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+_NAME = "perlhf_planned"
+
+
+@cache
+def planned_attention() -> str:
+    """Registers the attention with transformers, and returns its name there."""
+    AttentionInterface.register(_NAME, _attend)
+    return _NAME
+
+
+class _Attention(torch.autograd.Function):
+    """Keeps what a fused attention keeps: queries, keys, values and the result, and no matrix of all pairs."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        result = torch.empty_like(query)
+        context.save_for_backward(query, key, value, result)
+        return result
+
+
+def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+    """Returns attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
+    return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None

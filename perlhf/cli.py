@@ -1,0 +1,59 @@
+"""The console script `perlhf`: lists the commands, or runs one of them.
+
+    perlhf
+    perlhf train-ppo HH-v0        # the same as python -m agents.train_ppo HH-v0
+
+The commands stand on floors above this one, so they are known here by name alone.
+"""
+
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perlhf.errors import UserError, did_you_mean, run_command
+
+COMMANDS = {
+    "train-ppo": ("agents.train_ppo", "train a policy with PPO against a reward"),
+    "train-reward-model": ("rewards.train_reward_model", "train a reward model on preference pairs or labels"),
+    "train-sft": ("agents.train_sft", "fine-tune a backbone on chosen responses"),
+    "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
+    "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),
+    "picture": ("evaluation.picture", "draw a run: answers before and after, and its curves"),
+    "play": ("envs.uinav.play", "do a task on the phone by hand"),
+    "baselines": ("evaluation.baselines", "score what knows nothing of a task: what it cannot be won by"),
+    "pretrain": ("agents.pretrain", "make a shipped backbone again"),
+    "reproduce": ("evaluation.reproduce", "make the tables of docs/results.md again"),
+}
+
+
+def main() -> None:
+    """Runs the console script."""
+    run_command(lambda: run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command that is named first with the arguments behind it; lists all where none is named.
+
+    Raises:
+        UserError: there is no such command.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(listing())
+        return
+    name = arguments[0].replace("_", "-")
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {arguments[0]!r}.{did_you_mean(name, COMMANDS)}")
+    # As with `python -m`, modules of one's own in this folder are found. Behind all others: a folder that is called as
+    # one of our packages does not hide it.
+    sys.path.append(str(Path.cwd()))
+    sys.argv = [name, *arguments[1:]]
+    runpy.run_module(COMMANDS[name][0], run_name="__main__", alter_sys=True)
+
+
+def listing() -> str:
+    """All commands, a line each."""
+    lines = [f"  perlhf {name:20} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: perlhf COMMAND [--OPTION VALUE ...]", "", *lines, "", "perlhf COMMAND --help: its options"]
+    )

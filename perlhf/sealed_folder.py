@@ -1,0 +1,110 @@
+"""Sealed folders: whole or not there at all, and known to be what was written.
+
+A sealed folder is written under another name beside its place: every file with fsync, last a manifest with the sha256
+of each file, then the folder is renamed. So a folder with its final name is complete, and a kill at any moment leaves
+the one before. Reading verifies every hash.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from perlhf.errors import UserError
+from perlhf.run_folder import sync, write_json
+
+MANIFEST = "manifest.json"
+
+
+class SealError(UserError):
+    """A folder that is not sealed, or not what was sealed."""
+
+
+@contextmanager
+def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
+    """Inside, the folder to write to; after the block it is sealed and stands at `folder`, in place of an older one.
+
+    Where the block fails, nothing has changed.
+
+    Args:
+        folder: where it shall be.
+        version: of the format of what is written, which `verify` asks for.
+        what: the files together, as "checkpoint"; for messages.
+
+    Raises:
+        SealError: `folder` is there and was never sealed; it is left alone.
+    """
+    put_back(folder)
+    if folder.exists() and not (folder / MANIFEST).exists():
+        raise SealError(f"{folder} exists and is no {what}; give another path.")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    _seal(part, version)
+    _replace(part, folder)
+
+
+def _seal(folder: Path, version: int) -> None:
+    """Makes every file durable and writes the manifest last."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    for path in files:
+        sync(path)
+    for inner in {p.parent for p in files}:
+        sync(inner)
+    hashes = {str(p.relative_to(folder)): _sha256(p) for p in files}
+    write_json(folder / MANIFEST, {"format": version, "files": hashes})
+
+
+def _replace(part: Path, folder: Path) -> None:
+    """Gives a finished folder its name; the one that had it stays beside it until then."""
+    old = _old(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(part, folder)
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(folder: Path) -> None:
+    """Gives its name back to a sealed folder whose replacement was cut short."""
+    if not folder.exists() and _old(folder).exists():
+        os.rename(_old(folder), folder)
+
+
+def verify(folder: Path, version: int, what: str) -> None:
+    """Checks every file of a sealed folder against its manifest.
+
+    Raises:
+        SealError: no manifest, another format, or a file that is missing or altered; it is named.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files, found = manifest["files"], manifest["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise SealError(f"{folder} holds no {what} (no {MANIFEST}).") from None
+    except (ValueError, KeyError, TypeError):
+        raise SealError(f"{path} is damaged; take an earlier {what}.") from None
+    if found != version:
+        raise SealError(f"{folder} is a {what} of format {found}; this version reads format {version}.")
+    for name, digest in files.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != digest:
+            raise SealError(f"{folder / name} is missing or altered; take an earlier {what}.")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,327 @@
+"""What hooks into torch, peft and transformers stands in one folder, and does on this version what the plain path does.
+
+The first file to run after an upgrade of one of them: a few seconds, one test for each patch.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import save_architecture, save_gemma
+from torch import nn
+from transformers import DynamicCache
+
+from backbones import Backbone, LoRASettings, generate
+from backbones.forward import log_probs_of, packed_end_states, packed_end_states_and_sums, response_states
+from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
+from backbones.model.anatomy import cache_argument, decoder_layers
+from backbones.model.loading import load_model, load_tokenizer
+from backbones.model.tokens import Piece, TokenBatch
+from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.head_states import states_at_the_head
+from backbones.shortcuts.low_rank import UpProjection
+from backbones.shortcuts.packing import Packed
+from backbones.shortcuts.precision import HalfLinear
+from backbones.shortcuts.sampled_states import SampledStates
+from backbones.shortcuts.top_mlp import top_mlp_at
+
+ROOT = Path(__file__).parents[1]
+SHORTCUTS = ROOT / "backbones" / "shortcuts"
+FILES = [p for package in ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation")
+         for p in sorted((ROOT / package).rglob("*.py"))]  # fmt: skip
+PATCHED = {"torch", "peft", "transformers", "tokenizers", "safetensors"}
+IDS = torch.tensor([[3, 4, 5, 6], [5, 3, 6, 4]])
+ROWS = IDS.tolist()
+
+
+# Where patches may stand.
+
+
+def roots(tree):
+    """Which library each name of a module is of: {"LlamaModel": "transformers"}."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {(alias.asname or alias.name.split(".")[0]): alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {(alias.asname or alias.name): node.module.split(".")[0] for alias in node.names}
+    return found
+
+
+def first_name(node):
+    """ "a" of a.b[0].c."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def targets(node):
+    """What a statement assigns or deletes."""
+    given = getattr(node, "targets", [])  # of an assignment or a deletion
+    if isinstance(node, ast.AnnAssign | ast.AugAssign | ast.For):
+        given = [node.target]
+    every = [each for target in given for each in ast.walk(target)]
+    return [each for each in every if isinstance(getattr(each, "ctx", None), ast.Store | ast.Del)]
+
+
+def patches(tree):
+    """Descriptions of all in a module that changes what is torch's, peft's or transformers' own."""
+    libraries = roots(tree)
+
+    def foreign(node):
+        return libraries.get(first_name(node)) in PATCHED
+
+    for node in ast.walk(tree):
+        for target in targets(node):
+            if isinstance(target, ast.Attribute) and target.attr in ("__class__", "forward"):
+                yield f".{target.attr} ="
+            elif isinstance(target, ast.Attribute | ast.Subscript) and foreign(target):
+                yield ast.unparse(target)
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else first_name(node.func)
+            if re.fullmatch(r"register_(\w+_)?hook", name):
+                yield name
+            elif name == "register" and isinstance(node.func, ast.Attribute) and foreign(node.func):
+                yield ast.unparse(node.func)
+            elif name in ("setattr", "delattr", "__setattr__") and node.args:
+                about = [ast.literal_eval(arg) for arg in node.args if isinstance(arg, ast.Constant)]
+                if foreign(node.args[0]) or {"__class__", "forward"} & set(map(str, about)):
+                    yield name
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_shortcuts_patch_other_libraries(path):
+    if SHORTCUTS not in path.parents:
+        assert not list(patches(parse(path)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "module.__class__ = Half",
+        "a, layer.forward = 1, f",
+        "del layer.forward",
+        "model.get_input_embeddings().register_forward_hook(f)",
+        "tensor.register_hook(f)",
+        "module.register_full_backward_hook(f)",
+        "register_module_forward_hook(f)",
+        "from transformers import AttentionInterface\nAttentionInterface.register('x', f)",
+        "import transformers\ntransformers.AutoModel.register(C, M)",
+        "from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS as A\nA['x'] = f",
+        "import torch\ntorch.nn.Linear.extra_repr = f",
+        "import torch.nn.functional as F\nF.linear = f",
+        "from peft import LoraModel\nsetattr(LoraModel, 'delete_adapter', f)",
+        "setattr(layer, 'forward', f)",
+        "object.__setattr__(layer, '__class__', C)",
+    ],
+)
+def test_the_rule_sees_what_it_forbids(code):
+    assert list(patches(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "self.weight = w",
+        "import gymnasium\ngymnasium.register(id='x')",
+        "import torch\nx[torch.arange(2)] = torch.zeros(1)",
+    ],
+)
+def test_the_rule_leaves_other_code_alone(code):
+    assert not list(patches(ast.parse(code)))
+
+
+def test_every_shortcut_says_what_it_patches_and_is_in_the_list():
+    files = {path.stem for path in SHORTCUTS.glob("*.py")} - {"__init__"}
+    overview = ast.get_docstring(parse(SHORTCUTS / "__init__.py"))
+    assert set(re.findall(r"^\| (\w+) \|", overview, re.MULTILINE)) - {"file"} == files
+    for name in files:
+        assert "\nPatched" in ast.get_docstring(parse(SHORTCUTS / f"{name}.py"))
+        assert f"def test_{name}" in Path(__file__).read_text(encoding="utf-8")
+
+
+# What each of them does on the versions that are installed.
+
+
+@pytest.fixture(scope="module", params=["Gemma3", "Llama"])
+def backbone(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    return Backbone.load(str(save_gemma(folder) if request.param == "Gemma3" else save_architecture("Llama", folder)))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request):
+    """Afterwards no module of the backbone has a hook or a forward of its own."""
+    yield
+    if "backbone" in request.fixturenames:
+        for module in request.getfixturevalue("backbone").model.modules():
+            assert "forward" not in vars(module)
+            assert not module._forward_hooks
+            assert not module._forward_pre_hooks
+
+
+def perturbed(backbone, **settings):
+    role = backbone.add_role("reward", LoRASettings(4, **settings), head=True)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in role.parameters().values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return role
+
+
+def close(one, other, tolerance=1e-5):
+    torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
+
+
+@torch.no_grad()
+def plain_states(backbone):
+    with backbone.reference.active() as model:
+        return model.base_model(input_ids=IDS, use_cache=False).last_hidden_state
+
+
+def ran(module, forwards):
+    """How often a module runs in there."""
+    calls = []
+    hook = module.register_forward_hook(lambda *_: calls.append(1))
+    forwards()
+    hook.remove()
+    return len(calls)
+
+
+@torch.no_grad()
+def test_frozen_states(backbone):
+    plain, lowest = plain_states(backbone), decoder_layers(backbone.model)[0].mlp
+    with backbone.frozen_states.kept(1), backbone.reference.active() as model:
+        backbone.frozen_states.states(ROWS)
+        with backbone.frozen_states.replayed([Piece(row, i, 0) for i, row in enumerate(ROWS)], (2, 4)):
+            above = []
+            assert not ran(lowest, lambda: above.append(model.base_model(input_ids=IDS, use_cache=False)))
+    close(above[0].last_hidden_state, plain)
+
+
+@torch.no_grad()
+def test_sampled_states(backbone):
+    with backbone.frozen_states.kept(1), backbone.reference.active() as model:
+        sampled = SampledStates(backbone.frozen_states, [row[:3] for row in ROWS], 1, backbone.end_ids)
+        cache = {cache_argument(model): DynamicCache(config=model.config)}
+        for columns in (slice(0, 3), slice(3, 4)):
+            with sampled.reading([0, 1]):
+                model(input_ids=IDS[:, columns], use_cache=True, **cache)
+        sampled.hand_over([row[3:] for row in ROWS])
+        lowest = decoder_layers(model)[0].mlp
+        kept = []
+        assert not ran(lowest, lambda: kept.extend(backbone.frozen_states.states(ROWS)))
+    with backbone.frozen_states.kept(1):
+        for one, other in zip(kept, backbone.frozen_states.states(ROWS), strict=True):
+            close(one, other)
+
+
+@torch.no_grad()
+def test_top_mlp(backbone):
+    plain, seen = plain_states(backbone), []
+    with backbone.reference.active() as model:
+        with top_mlp_at(model, (slice(None), slice(-1, None))):
+            pass  # so that the model is known
+        hook = decoder_layers(model)[-1].mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+        with top_mlp_at(model, (slice(None), slice(-1, None))):
+            states = model.base_model(input_ids=IDS, use_cache=False).last_hidden_state
+        hook.remove()
+    assert seen[0][:2] == (2, 1)
+    close(states[:, -1], plain[:, -1])
+
+
+@torch.no_grad()
+def test_head_states(backbone):
+    with backbone.reference.active() as model, states_at_the_head(model) as caught:
+        logits = model(input_ids=IDS, use_cache=False).logits
+    close(model.get_output_embeddings()(caught[0]), logits)
+
+
+def test_low_rank(backbone):
+    role = perturbed(backbone)
+    ups = [layer.lora_B[role.adapter] for layer in role.layers.values()]
+    assert {type(up) for up in ups} == {UpProjection}
+    batch = TokenBatch.of([row[:2] for row in ROWS], [row[2:] for row in ROWS], backbone.pad_id, backbone.device)
+    found = []
+    for kind in (UpProjection, nn.Linear):
+        for up in ups:
+            up.__class__ = kind
+        with role.active() as model:
+            response_states(model, batch).square().sum().backward()
+        found.append([parameter.grad for parameter in role.body_parameters().values()])
+        for parameter in role.parameters().values():
+            parameter.grad = None
+    for thin, plain in zip(*found, strict=True):
+        assert plain.abs().max() > 0
+        close(thin, plain, 1e-4)
+
+
+def test_merging_of_peft_adapters_that_sampling_stands_on(backbone):
+    role = perturbed(backbone)
+    prompts, responses = [row[:2] for row in ROWS], [row[2:] for row in ROWS]
+    plain = log_probs_of(role, prompts, responses)
+    batch = TokenBatch.of(prompts, responses, backbone.pad_id, backbone.device)
+    with torch.no_grad(), role.active() as model:
+        adapted = model(input_ids=IDS).logits
+        with role.merged() as model:
+            close(model(input_ids=IDS).logits, adapted, 1e-4)
+            assert not ran(next(iter(role.layers.values())).lora_A, lambda: model(input_ids=batch.input_ids))
+    assert torch.equal(log_probs_of(role, prompts, responses), plain)
+
+
+def test_precision(backbone):
+    half = Backbone(backbone.path, load_model(backbone.path), load_tokenizer(backbone.path), precision="mixed")
+    kinds = {type(module) for module in half.model.modules() if isinstance(module, nn.Linear)}
+    assert kinds == {HalfLinear}
+    states = plain_states(half)
+    assert states.dtype == torch.float32
+    close(states, plain_states(backbone), 0.1)  # bf16 has three digits
+
+
+@torch.no_grad()
+def test_growing_cache(backbone):
+    with backbone.reference.active() as model:
+        whole = model(input_ids=IDS, use_cache=False).logits
+        cache = growing_cache(model.config, 6)
+        for column in range(4):
+            given = {cache_argument(model): cache}
+            logits = model(input_ids=IDS[:, column : column + 1], use_cache=True, **given).logits
+            close(logits[:, 0], whole[:, column])
+    assert cache.get_seq_length() == 4
+
+
+@torch.no_grad()
+def test_packing(backbone):
+    assert backbone.packs
+    rows = [(row[:2], row[2:]) for row in (ROWS[0], [3, 4, 9])]
+    with backbone.reference.active() as model:
+        packed = Packed.of(rows, 2, backbone)
+        states, sums = packed_end_states_and_sums(model, packed)
+        close(packed_end_states(model, packed), states)
+        for (prompt, response), state in zip(rows, states, strict=True):
+            ids = torch.tensor([[*prompt, *response]])
+            close(model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0, -1], state)
+    close(log_probs_of(backbone.reference, *zip(*rows, strict=True)).sum(1), sums)
+
+
+def test_planned_attention(backbone):
+    with torch.no_grad():
+        logits = skeleton(backbone.path)(input_ids=torch.zeros(2, 5, dtype=torch.long, device="meta")).logits
+    assert logits.shape[:2] == (2, 5)
+    plan = plan_memory(backbone.path, RoleSettings(LoRASettings(4), LoRASettings(4), None), Shape(4, 2, 2, 2))
+    assert plan.roles["reference"].weights == 4 * backbone.parameter_count
+    assert plan.activations > 0
+    assert plan.cache > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_sampling_warns_of_nothing(backbone, caplog):
+    responses = generate(perturbed(backbone), ROWS, 3, 1.0, torch.Generator().manual_seed(0))
+    assert len(responses) == 2
+    assert not caplog.records
