@@ -247,8 +247,8 @@ NOT_OURS = {
     "_replace", "_asdict", "_fields", "_make",  # of every NamedTuple
     "_exit",  # os._exit, a kill without goodbye
     "_cdata",  # of a storage of torch: the only name of one piece of memory
+    "_add_info",  # of Gymnasium's vector envs, which ours stands for
     "_forward_hooks", "_forward_pre_hooks",  # of a torch module: what was left hanging on it
-    "_add_info",  # of Gymnasium's VectorEnv: how it puts the infos of its envs together
 }  # fmt: skip
 
 
