@@ -72,7 +72,7 @@ class _TaskEnvBase:
         return spaces.Dict(observation), Unicode(self.task.max_response_length)
 
     def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The options of a reset, none for None; the task must know all of them."""
+        """Returns the options of a reset, none for None; the task must know all of them."""
         if options is not None and not isinstance(options, Mapping):
             raise UserError(f"the options of a reset are a dict, got {options!r}.")
         for option in options or {}:
@@ -82,7 +82,7 @@ class _TaskEnvBase:
         return options or {}
 
     def _rendered(self, shown: Shown | None) -> np.ndarray | str | None:
-        """A turn in this env's render mode."""
+        """Returns a turn in this env's render mode."""
         if shown is None:
             return None
         if self.render_mode == "rgb_array":
@@ -389,7 +389,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
 
 def _checked_limit(steps: Any) -> int | None:
-    """A time limit; -1 is none, as for `gym.make`."""
+    """Returns a time limit; -1 is none, as for `gym.make`."""
     if steps is None or (type(steps) is int and steps == -1):
         return None
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
@@ -417,7 +417,7 @@ def refuse_unknown(made_of: type[Task], options: Mapping[str, Any], but: frozens
 
 
 def task_class(task: str | type[Task]) -> type[Task]:
-    """The class, from itself or from "module:Class".
+    """Returns the class, from itself or from "module:Class".
 
     Raises:
         UserError: there is no such module, or no such class in it.

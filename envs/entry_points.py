@@ -11,7 +11,7 @@ from perlhf.errors import UserError, did_you_mean
 
 
 def load_module(name: str, asked: str, error: type[UserError] = UserError) -> ModuleType:
-    """The module of this name.
+    """Returns the module of this name.
 
     Args:
         name: as in `import name`.
@@ -43,7 +43,7 @@ def find_package(module: str, asked: str, error: type[UserError] = UserError) ->
 
 
 def load_callable(entry_point: str, asked: str, error: type[UserError] = UserError) -> Callable[..., Any]:
-    """The function or class that "module:name" stands for; the arguments are those of `load_module`.
+    """Returns the function or class that "module:name" stands for; the arguments are those of `load_module`.
 
     Raises:
         UserError: there is no such module, or nothing of this name in it that can be called.
@@ -58,6 +58,6 @@ def load_callable(entry_point: str, asked: str, error: type[UserError] = UserErr
 
 
 def quoted(value: Any) -> str:
-    """The value as messages show it: on one line, and not all of it where it is long."""
+    """Returns the value as messages show it: on one line, and not all of it where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

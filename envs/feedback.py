@@ -15,7 +15,7 @@ ShortcutPolicy = Callable[[int, np.random.Generator], str]  # from a record's po
 
 
 def drawn_index(rng: np.random.Generator, options: Mapping[str, Any], count: int) -> int:
-    """A record of `count`: the one that the reset option "index" names, or any; UserError where there is no such."""
+    """Draws a record of `count`, or takes that of the reset option "index"; UserError where there is none."""
     index = options.get("index")
     if index is None:
         return int(rng.integers(count))
@@ -47,7 +47,7 @@ class Feedback(Task):
         return drawn_index(rng, options, len(self.records))
 
     def first_states(self, n: int) -> list[int]:
-        """The first n records of distinct prompts, or fewer where the split has fewer."""
+        """Returns the first n records of distinct prompts, or fewer where the split has fewer."""
         first: dict[str, int] = {}
         for index, record in enumerate(self.records):
             if len(first) == n:
@@ -90,11 +90,11 @@ class Feedback(Task):
         return False
 
     def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
-        """Whether the annotator prefers `first` as a response to record `index`; None for no preference."""
+        """Returns whether the annotator prefers `first` as a response to record `index`; None for no preference."""
         raise self._unrated()
 
     def rate(self, index: int, response: str, rng: np.random.Generator) -> float:
-        """The annotator's label of one response to record `index`, from 1.0 good to 0.0 bad."""
+        """Returns the annotator's label of one response to record `index`, from 1.0 good to 0.0 bad."""
         raise self._unrated()
 
     def gold_margin(self, pair: Record) -> float:
@@ -102,7 +102,7 @@ class Feedback(Task):
         raise self._unrated()
 
     def label_ceiling(self, pair: Record) -> float:
-        """The best expected accuracy on this pair's label."""
+        """Returns the best expected accuracy on this pair's label."""
         raise self._unrated()
 
     def _unrated(self) -> UserError:
@@ -143,7 +143,7 @@ class StepFeedback(Feedback):
 
     @abstractmethod
     def label(self, state: Any, response: str, image: np.ndarray | None) -> LabelledRecord:
-        """A response in a state of `task` with its label.
+        """Returns a response in a state of `task` with its label.
 
         Args:
             state: what was shown.
@@ -153,4 +153,4 @@ class StepFeedback(Feedback):
 
     @abstractmethod
     def goes_on(self, state: Any) -> bool:
-        """Whether the goal can still be reached from a state of `task`; from others no response is right."""
+        """Returns whether the goal can still be reached from a state of `task`; from others no response is right."""

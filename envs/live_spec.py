@@ -10,12 +10,12 @@ from perlhf.errors import UserError
 
 
 def is_callable(reward: Any) -> bool:
-    """Whether a reward is a live function, and not a spec of one."""
+    """Returns whether a reward is a live function, and not a spec of one."""
     return callable(reward) and not isinstance(reward, str)
 
 
 def not_serialisable(reward: Any) -> str:
-    """Why an env with this reward cannot be saved, and what to do."""
+    """Returns why an env with this reward cannot be saved, and what to do."""
     return (
         f"this env's reward is the live callable {reward_name(reward)}, which cannot be saved; "
         "put the function in a module and pass reward='module:name'."

@@ -15,7 +15,7 @@ from perlhf.errors import UserError, did_you_mean, one_line
 
 
 def env_id(name: str) -> str:
-    """The full id: "HH-v0" becomes "perlhf/HH-v0", and "my_file:me/Toy-v0" becomes "me/Toy-v0".
+    """Returns the full id: "HH-v0" becomes "perlhf/HH-v0", and "my_file:me/Toy-v0" becomes "me/Toy-v0".
 
     As in Gymnasium, a module in front of the id is imported first: it is what registers the env.
 
@@ -40,7 +40,7 @@ def env_id(name: str) -> str:
 
 
 def parse_env_options(text: str) -> dict[str, Any]:
-    """The parts of a command line's "min_score_ratio=2,max_pairs_per_post=5"; values are YAML scalars.
+    """Returns the parts of a command line's "min_score_ratio=2,max_pairs_per_post=5"; values are YAML scalars.
 
     Raises:
         UserError: a part that is not NAME=VALUE, or a name that comes twice.
@@ -75,12 +75,12 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
 
 
 def class_of(full_id: str) -> type[Task]:
-    """The class of the task of a registered env."""
+    """Returns the class of the task of a registered env."""
     return task_class(gym.spec(full_id).kwargs["task"])
 
 
 def task_of(full_id: str, **options: Any) -> Task:
-    """The task of a registered env, made with `options` (data, split...)."""
+    """Returns the task of a registered env, made with `options` (data, split...)."""
     kwargs = {k: v for k, v in gym.spec(full_id).kwargs.items() if k not in ("reward", "render_mode")}
     task = kwargs.pop("task")
     return make_task(task, {**kwargs, **options})

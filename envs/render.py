@@ -35,7 +35,7 @@ def split_transcript(prompt: str) -> list[tuple[str, str]]:
 
 
 def write_card(turn: Turn, score: float | None, gold: float | None) -> str:
-    """The turn as plain text, one line a speaker; `score` and `gold` are left out where they are None."""
+    """Returns the turn as plain text, one line a speaker; `score` and `gold` are left out where they are None."""
     lines = [f"{who}: {text}" for who, text in split_transcript(turn.prompt)]
     if score is not None:
         lines.append(f"> Assistant: {turn.response}")
@@ -44,7 +44,7 @@ def write_card(turn: Turn, score: float | None, gold: float | None) -> str:
 
 
 def draw_card(turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
-    """The turn as a picture, (512, 512, 3) uint8; where it does not fit, the oldest lines run out at the top."""
+    """Draws the turn, (512, 512, 3) uint8; where it does not fit, the oldest lines run out at the top."""
     card = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(card)
     bubbles = [_bubble(who, text) for who, text in split_transcript(turn.prompt)]
@@ -62,7 +62,7 @@ def draw_card(turn: Turn, score: float | None, gold: float | None) -> np.ndarray
 
 @lru_cache(maxsize=8)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of all cards, of `size` pixels."""
+    """Returns the font of all cards, of `size` pixels."""
     return ImageFont.load_default(size=size)
 
 
@@ -97,7 +97,7 @@ def draw_footer(draw: ImageDraw.ImageDraw, score: float, gold: float | None) -> 
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, left: int, name: str, value: str, level: float) -> None:
-    """A bar of `level` in [-1, 1], filled from its left end."""
+    """Draws a bar of `level` in [-1, 1], filled from its left end."""
     top, width = HEIGHT - FOOTER + 14, WIDTH // 2 - 2 * MARGIN
     draw.text((left, top), name, fill=FAINT, font=font(13))
     draw.text((left + width, top), value, fill=INK, font=font(13), anchor="ra")

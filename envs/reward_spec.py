@@ -35,7 +35,7 @@ _LEARNED = "rewards.reward_model:score"  # what scores with the reward model of 
 
 
 def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
-    """The reward function that `spec` stands for.
+    """Returns the reward function that `spec` stands for.
 
     Raises:
         RewardError: a spec of no known form, or a module or name that cannot be imported.
@@ -83,7 +83,7 @@ def check_reward(spec: RewardSpec) -> None:
 
 
 def without_paths(spec: Any) -> Any:
-    """The same with every Path as a str, so that it is JSON; other objects are left as they are."""
+    """Returns the same with every Path as a str, so that it is JSON; other objects are left as they are."""
     if isinstance(spec, os.PathLike):
         return os.fspath(spec)
     if type(spec) is dict:
@@ -175,12 +175,12 @@ def _gold(task: Task, turns: Sequence[Turn]) -> list[float]:
 
 
 def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
-    """The scores of `turns`, (len(turns),) float64; see `checked_scores`."""
+    """Returns the scores of `turns`, (len(turns),) float64; see `checked_scores`."""
     return np.array(checked_scores(function, turns), np.float64)
 
 
 def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[float]:
-    """The scores of `turns`, checked.
+    """Returns the scores of `turns`, checked.
 
     A function may return a list, an array, a tensor of any library that has `tolist`, or a list of 0-d ones.
 
@@ -208,7 +208,7 @@ def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[floa
 
 
 def _all_finite(scores: list[Any]) -> bool:
-    """Whether all are finite numbers of the type float itself."""
+    """Returns whether all are finite numbers of the type float itself."""
     return set(map(type, scores)) == {float} and all(map(isfinite, scores))
 
 
@@ -226,14 +226,14 @@ def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:
 
 
 def _in_order(returned: Any) -> Iterator[Any]:
-    """The items of what has an order: no mapping and no set; a TypeError for these, as for what has no items."""
+    """Returns the items of what has an order; a TypeError for a mapping, a set and what has no items."""
     if isinstance(returned, (Mapping, AbstractSet)):
         raise TypeError
     return iter(returned.tolist() if hasattr(returned, "tolist") else returned)
 
 
 def _plain(score: Any) -> Any:
-    """The number in an array or tensor of no dimension; anything else as it is."""
+    """Returns the number in an array or tensor of no dimension; anything else as it is."""
     return score.item() if getattr(score, "ndim", None) == 0 and hasattr(score, "item") else score
 
 

@@ -80,7 +80,7 @@ class Task(ABC):
 
     @abstractmethod
     def turn(self, state: Any, response: str = "") -> Turn:
-        """The turn that `response` makes of `state`; its prompt and image are what is observed in `state`."""
+        """Returns the turn that `response` makes of `state`; its prompt and image are what is observed in `state`."""
 
     def observe(self, state: Any) -> dict[str, Any]:
         """Returns what the policy is shown in `state`: "prompt", and "image" where there is one."""
@@ -89,7 +89,7 @@ class Task(ABC):
 
     @abstractmethod
     def advance(self, state: Any, response: str) -> tuple[Any, bool]:
-        """The state after `response`, and whether the episode has terminated. Never raises, whatever the text."""
+        """Returns the state after `response`, and whether the episode has terminated. Never raises."""
 
     def play(self, state: Any, response: str) -> Played:
         """`turn` and `advance` in one; a task whose turns say what came of the response has its own. `state` stays."""
@@ -98,7 +98,7 @@ class Task(ABC):
 
     @abstractmethod
     def judge(self, turn: Turn) -> float | None:
-        """The task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
+        """Returns the task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
 
     def judge_cut(self, turn: Turn) -> float | None:
         """Returns the verdict where somebody else, such as a time limit, breaks an episode off after `turn`."""
@@ -117,11 +117,11 @@ class Task(ABC):
         """Draws a plausible response in `state`, good or bad."""
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
-        """A turn as a picture, (height, width, 3) uint8; `score` is None before there was a response."""
+        """Returns a turn as a picture, (height, width, 3) uint8; `score` is None before there was a response."""
         return draw_card(turn, score, gold)
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
-        """A turn as plain text."""
+        """Returns a turn as plain text."""
         return write_card(turn, score, gold)
 
     def info(self, state: Any) -> dict[str, Any]:
@@ -175,9 +175,9 @@ class Task(ABC):
         return [list(groups)]
 
     def state_to_json(self, state: Any) -> Any:
-        """The state as JSON, for exact resumption of a run."""
+        """Returns the state as JSON, for exact resumption of a run."""
         return state
 
     def state_from_json(self, value: Any) -> Any:
-        """The inverse of `state_to_json`."""
+        """Returns the inverse of `state_to_json`."""
         return value

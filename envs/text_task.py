@@ -117,12 +117,12 @@ class TextTask(Feedback):
         return self.miniature
 
     def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
-        """Whether the noisy annotator prefers `first` as a response to record `index`."""
+        """Returns whether the noisy annotator prefers `first` as a response to record `index`."""
         corpus, meta = self.annotated, self.records[index].meta
         return ANNOTATOR.label(corpus.judge(meta, first), corpus.judge(meta, second), rng)
 
     def rate(self, index: int, response: str, rng: np.random.Generator) -> float:
-        """The annotator's label of one response to record `index`, 1.0 good or 0.0 bad, with noise."""
+        """Returns the annotator's label of one response to record `index`, 1.0 good or 0.0 bad, with noise."""
         return RATER.label(self.annotated.judge(self.records[index].meta, response), rng)
 
     def gold_margin(self, pair: Record) -> float:

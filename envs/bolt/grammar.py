@@ -66,7 +66,7 @@ class BOLTGrammar(StoryGrammar):
 
 
 def _report(case: Story, rng: np.random.Generator) -> list[Message]:
-    """The teller complains to the other person about who did it."""
+    """Returns the teller complains to the other person about who did it."""
     teller, friend = case.teller, case.distractors["w"]
     told = [(teller, text.format(**case.facts)) for text in TOLD[rng.integers(len(TOLD))]]
     aside = [(friend, pick(OWN_ASIDES[case.kind], rng).format(**case.distractors))]
@@ -74,7 +74,7 @@ def _report(case: Story, rng: np.random.Generator) -> list[Message]:
 
 
 def _confession(case: Story, rng: np.random.Generator) -> list[Message]:
-    """Who did it tells the teller; the other person is a third speaker, or spoken of."""
+    """Returns who did it tells the teller; the other person is a third speaker, or spoken of."""
     teller, guilty, other = case.teller, case.facts["w"], case.distractors["w"]
     told = [(guilty, text.format(**case.facts)) for text in CONFESSED[rng.integers(len(CONFESSED))]]
     if rng.random() < 0.5:
@@ -87,7 +87,7 @@ def _confession(case: Story, rng: np.random.Generator) -> list[Message]:
 def _around(
     case: Story, told: list[Message], aside: list[Message], listener: str, rng: np.random.Generator
 ) -> list[Message]:
-    """The story and what is beside it, in either order, with a reaction to the story.
+    """Returns the story and what is beside it, in either order, with a reaction to the story.
 
     What is beside it sometimes comes up again, so that neither the first nor the last thing named always counts.
     """
@@ -99,7 +99,7 @@ def _around(
 
 
 def _hello(first: str, second: str, rng: np.random.Generator) -> list[Message]:
-    """How a thread begins: with a greeting, mostly an answer, sometimes something else."""
+    """Returns how a thread begins: with a greeting, mostly an answer, sometimes something else."""
     messages = [(first, _typed(GREETINGS, rng))]
     if rng.random() < 0.6:
         messages.append((second, _typed(ANSWERS, rng)))
@@ -109,7 +109,7 @@ def _hello(first: str, second: str, rng: np.random.Generator) -> list[Message]:
 
 
 def _end(case: Story, listener: str, rng: np.random.Generator) -> list[Message]:
-    """The teller's wish, and mostly how the other one leaves."""
+    """Returns the teller's wish, and mostly how the other one leaves."""
     messages = [(case.teller, pick(WISHES, rng).format(**case.facts))]
     if rng.random() < 0.6:
         messages.append((listener, _typed(DIGRESSIONS + BYES, rng)))

@@ -118,7 +118,7 @@ def _read_utf8(path: str | Path) -> str:
 
 
 def _parse_xml(text: str, path: str | Path) -> tuple[Element, dict[Element, int]]:
-    """The root, and the line of every element, which ElementTree's own parser would not tell."""
+    """Returns the root, and the line of every element, which ElementTree's own parser would not tell."""
     builder, lines = TreeBuilder(), {}
     parser = expat.ParserCreate()
 
@@ -140,7 +140,7 @@ def _parse_xml(text: str, path: str | Path) -> tuple[Element, dict[Element, int]
 
 
 def _row(root: Element, lines: Mapping[Element, int], path: str | Path) -> dict[str, Any]:
-    """A conversation in our own format."""
+    """Returns a conversation in our own format."""
     where = f"{path}:{lines[root]}"
     _expect(root, "conversation", where)
     groups = root.findall("messages")

@@ -19,7 +19,7 @@ def limited_text(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def mapping_field(row: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    """The object under `key`; DataError where there is none."""
+    """Returns the object under `key`; DataError where there is none."""
     value = row.get(key)
     if not isinstance(value, Mapping):
         raise DataError(f"{where}: field {key!r} must be an object, got {shown(value)}.")
@@ -27,7 +27,7 @@ def mapping_field(row: Mapping[str, Any], key: str, where: str) -> Mapping[str, 
 
 
 def list_field(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    """The array under `key`; DataError where there is none."""
+    """Returns the array under `key`; DataError where there is none."""
     value = row.get(key)
     if not isinstance(value, list):
         raise DataError(f"{where}: field {key!r} must be an array, got {shown(value)}.")
@@ -35,7 +35,7 @@ def list_field(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
 
 
 def int_field(row: Mapping[str, Any], key: str, where: str) -> int:
-    """The whole number of at most 64 bits under `key`; DataError where there is none."""
+    """Returns the whole number of at most 64 bits under `key`; DataError where there is none."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise DataError(f"{where}: field {key!r} must be a whole number, got {shown(value)}.")
@@ -43,7 +43,7 @@ def int_field(row: Mapping[str, Any], key: str, where: str) -> int:
 
 
 def shown(value: Any) -> str:
-    """A value as an error names it: short, on one line; what is not a short plain value by its type."""
+    """Returns a value as an error names it: short, on one line; what is not a short plain value by its type."""
     if value is None:
         return "nothing"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:  # Python refuses to print the longest

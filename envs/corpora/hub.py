@@ -81,13 +81,13 @@ class DiskRecords(Sequence[AnyRecord]):
 
 
 def is_hub(data: str) -> bool:
-    """Whether `data` names a corpus on the hub. A file of that name is "./hub"."""
+    """Returns whether `data` names a corpus on the hub. A file of that name is "./hub"."""
     return data == "hub" or data.startswith("hub:")
 
 
 @lru_cache(maxsize=8)
 def read_hub(source: Source, data: str, split: str) -> DiskRecords:
-    """The records of a split, streamed from the hub if they are not on disk yet.
+    """Returns the records of a split, streamed from the hub if they are not on disk yet.
 
     Raises:
         UserError: `data` is not of the form above, `datasets` is not installed, or the hub does not give the rows.
@@ -101,7 +101,7 @@ def read_hub(source: Source, data: str, split: str) -> DiskRecords:
 
 @lru_cache(maxsize=8)
 def streamed(source: Source, data: str) -> Path:
-    """The folder of a corpus, whole; what was not used is reported once."""
+    """Returns the folder of a corpus, whole; what was not used is reported once."""
     hub = _named(source, data)
     if find_spec("datasets") is None:
         raise UserError(f"data {data!r} needs the library datasets: pip install 'perlhf[hub]'.")
@@ -114,7 +114,7 @@ def streamed(source: Source, data: str) -> Path:
 
 
 def _named(source: Source, data: str) -> Hub:
-    """The corpus that `data` names; of the task's own repository the branch, and unless given the folder, are known."""
+    """Returns the corpus that `data` names; of the task's own repository branch and folder are known."""
     assert source.hub is not None
     if data == "hub":
         return source.hub
@@ -166,7 +166,7 @@ def cache_folder() -> Path:
 
 
 def _key(hub: Hub) -> str:
-    """A hash of all but the commit; with the code that reads a row, since one that was changed makes other records."""
+    """Returns a hash of all but the commit; with the reader's code, since another reader makes other records."""
     digest = hashlib.sha256(repr((hub.repository, hub.folder, hub.branch, hub.options)).encode())
     parse = hub.parse.func if isinstance(hub.parse, partial) else hub.parse
     parser = Path(inspect.getfile(parse))
@@ -183,14 +183,14 @@ def _spans(path: Path) -> Path:
 
 
 def commit_of(hub: Hub) -> str:
-    """The newest commit of the branch. Asked first because it fails at once where `datasets` tries again and again."""
+    """Returns the newest commit of the branch; it fails at once where `datasets` tries again and again."""
     from huggingface_hub import dataset_info
 
     return str(dataset_info(hub.repository, revision=hub.branch, timeout=10).sha)
 
 
 def open_streams(hub: Hub, commit: str) -> Mapping[str, Iterable[dict[str, Any]]]:
-    """The rows of each split at a commit; they are fetched as they are iterated."""
+    """Returns the rows of each split at a commit; they are fetched as they are iterated."""
     from datasets import load_dataset
 
     return load_dataset(hub.repository, data_dir=hub.folder, revision=commit, streaming=True)

@@ -45,7 +45,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 def read_image(
     source: str | os.PathLike[str] | bytes, root: str | os.PathLike[str] | None = None, name: str = "image"
 ) -> np.ndarray:
-    """The picture, (height, width, 3) uint8, upright by its EXIF orientation, what is transparent on white.
+    """Returns the picture, (height, width, 3) uint8, upright by its EXIF orientation, what is transparent on white.
 
     Grey, palette and CMYK become RGB; 16 bits become 8 by scaling, not by clipping.
 
@@ -83,7 +83,7 @@ def _check_inside(path: Path, root: Path, name: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A name from a data file, which may hold newlines, as an error names it: on one line."""
+    """Returns a name from a data file, which may hold newlines, as an error names it: on one line."""
     return text if text.isprintable() else ascii(text)
 
 
@@ -114,7 +114,7 @@ def _decode(file: BinaryIO, size: int, name: str) -> np.ndarray:
 
 
 def _opener(head: bytes) -> type[ImageFile] | None:
-    """The plugin for a file of these first bytes; None for another format."""
+    """Returns the plugin for a file of these first bytes; None for another format."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImageFile
     if head.startswith(b"\xff\xd8\xff"):
@@ -148,7 +148,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _scale_transparency(image: ImageFile, head: bytes) -> None:
-    """The transparent colour of a PNG in the 8 bits that its pixels will have, where Pillow leaves the file's own."""
+    """Scales the transparent colour of a PNG to the 8 bits that its pixels will have; Pillow leaves the file's own."""
     if image.format != "PNG" or image.mode == "P":  # of a palette it is a place in it
         return
     colour, depth = image.info.get("transparency"), head[24]
@@ -194,7 +194,7 @@ def _turn(image: ImageFile) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def letterbox(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture on a canvas of a fixed size, (height, width, 3) uint8.
+    """Returns the picture on a canvas of a fixed size, (height, width, 3) uint8.
 
     It is made as large as fits, larger too, with its aspect ratio kept (to a whole pixel, and at least one), and stands
     in the middle, with grey (`PADDING`) on two sides.

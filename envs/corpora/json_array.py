@@ -37,7 +37,7 @@ def read_array(path: str | Path, key: str | None = None) -> Iterator[tuple[str, 
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file, unpacked where its name ends in `.gz`.
+    """Returns the text of a file, unpacked where its name ends in `.gz`.
 
     Raises:
         DataError: it cannot be read or unpacked, is not UTF-8, or begins with a byte-order mark.
@@ -54,7 +54,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_bytes(path: str | Path, most: int = -1) -> bytes:
-    """The first `most` bytes of a file, or all of them, unpacked where its name ends in `.gz`; DataError as above."""
+    """Returns the first `most` bytes of a file, or all, unpacked where its name ends in `.gz`; DataError as above."""
     try:
         with gzip.open(path, "rb") if Path(path).suffix == ".gz" else open(path, "rb") as file:
             return file.read(most)
@@ -73,7 +73,7 @@ class _Scanner:
         self._counted, self._line = 0, 1  # the line of a place that was passed
 
     def object(self, key: str) -> Iterator[tuple[str, Any]]:
-        """The entries of the array under `key`."""
+        """Yields the entries of the array under `key`."""
         names: list[str] = []
         self._expect("{")
         while self._more("}", first=not names):

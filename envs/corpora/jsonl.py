@@ -95,7 +95,7 @@ STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_cons
 
 
 def text_field(row: Mapping[str, Any], key: str, where: str) -> str:
-    """The text under `key`.
+    """Returns the text under `key`.
 
     Raises:
         DataError: the key is missing, is no string, or holds a lone surrogate or NUL.

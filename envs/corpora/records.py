@@ -44,13 +44,13 @@ def responses_of(record: AnyRecord) -> dict[str, Any]:
 
 
 def image_of(record: AnyRecord) -> np.ndarray | None:
-    """The image that the prompt is shown with, (height, width, 3) uint8; None where there is none."""
+    """Returns the image that the prompt is shown with, (height, width, 3) uint8; None where there is none."""
     image: np.ndarray | None = record.meta.get("image")
     return image
 
 
 def good_response(record: AnyRecord) -> str | None:
-    """The response to imitate; None where the dataset has none."""
+    """Returns the response to imitate; None where the dataset has none."""
     if isinstance(record, Record):
         return record.chosen
     if isinstance(record, LabelledRecord):

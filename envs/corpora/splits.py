@@ -67,7 +67,7 @@ class Source(NamedTuple):
 
 
 def recorded_split(record: Record | Demonstration) -> str:
-    """The split that a record's own `meta` names."""
+    """Returns the split that a record's own `meta` names."""
     return str(record.meta["split"])
 
 
@@ -79,7 +79,7 @@ def hashed_split(key: str) -> str:
 
 @lru_cache(maxsize=8)
 def read_split(source: Source, path: Path, split: str) -> tuple[Any, ...]:
-    """The records of a split.
+    """Returns the records of a split.
 
     Raises:
         DataError: nothing there, a row that is not of the format, or no record in this split.
@@ -126,7 +126,7 @@ def _check_official(source: Source, files: list[Path], path: Path) -> None:
 
 @lru_cache(maxsize=16)
 def _read_file(source: Source, path: Path) -> tuple[Any, ...]:
-    """The records of one file; what was not used is reported, once."""
+    """Returns the records of one file; what was not used is reported, once."""
     content = source.read(path)
     not_used = NotUsed()
     for skipped in content.skipped:
@@ -150,7 +150,7 @@ class NotUsed:
             self._others[skipped.reason] += 1
 
     def lines(self, place: str | Path) -> list[str]:
-        """The report; reasons that few rows have in common, such as those that name a number, are summed up."""
+        """Returns the report; reasons that few rows have in common, such as those that name a number, are summed up."""
         lines = [f"{where}: not used: {reason}" for where, reason in self._first]
         common = self._others.most_common(SHOWN)
         lines += [f"{place}: {count} more not used: {reason}" for reason, count in common]
@@ -159,7 +159,7 @@ class NotUsed:
 
 
 def split_of_record(source: Source, record: Any, side: str | None, sides: set[str]) -> str:
-    """The split of a record that a file (or a split of the hub) named `side` holds, None for a name that says nothing.
+    """Returns the split of a record in a file (or split of the hub) named `side`; None for a name that says nothing.
 
     Where only train and test files exist, a part of train is the validation split.
     """

@@ -2,7 +2,7 @@
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether `text` has half of a UTF-16 pair, as broken JSON escapes leave behind."""
+    """Returns whether `text` has half of a UTF-16 pair, as broken JSON escapes leave behind."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -52,7 +52,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|, but ")
 
 @lru_cache(maxsize=4096)  # a turn may be judged twice: as the reward and as the verdict
 def judge(request: "Request", response: str) -> float:
-    """The gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
+    """Returns the gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     text = response.lower().replace("\u2019", "'").strip()
     sentences = [s for s in _SENTENCE_END.split(text) if _WORD.search(s)]
     if not sentences:
@@ -122,7 +122,7 @@ def _faults(request: "Request", sentences: list[str]) -> int:
 
 
 def _on_topic(request: "Request", sentence: str, known: frozenset[str]) -> bool:
-    """Whether a sentence does one of the things an answer is for, or at least speaks of the request."""
+    """Returns whether a sentence does one of the things an answer is for, or at least speaks of the request."""
     if sentence.rstrip(".?!") in _OFF_TOPIC:
         return False
     if _declines(sentence) or _offers(sentence) or _REASON[request.risk].search(sentence) or _COURTESY.search(sentence):

@@ -65,7 +65,7 @@ def _pair(chosen: str, rejected: str, where: str) -> Record | Skipped:
 
 
 def first_turn(prompt: str) -> str:
-    """The first Human turn of a transcript: what a fair split keeps on one side."""
+    """Returns the first Human turn of a transcript: what a fair split keeps on one side."""
     start = prompt.find(_QUESTION)
     text = prompt[start + len(_QUESTION) :] if start >= 0 else prompt
     return text.split(_ANSWER)[0].strip()

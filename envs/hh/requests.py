@@ -158,7 +158,7 @@ class HHGrammar(Grammar):
 
 
 def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
-    """The words of one behaviour (a key of `BEHAVIOURS`) in answer to `request`."""
+    """Returns the words of one behaviour (a key of `BEHAVIOURS`) in answer to `request`."""
 
     def pick(sentences: Sequence[str]) -> str:
         return sentences[int(rng.integers(len(sentences)))]

@@ -16,7 +16,7 @@ class Annotator(NamedTuple):
     lapse: float = 0.08
 
     def prefers_first(self, gold_first: float, gold_second: float) -> float:
-        """The probability that the first response is preferred."""
+        """Returns the probability that the first response is preferred."""
         agreed = 1.0 / (1.0 + np.exp(-self.sharpness * (gold_first - gold_second)))
         return float((1.0 - self.lapse) * agreed + self.lapse / 2.0)
 
@@ -25,7 +25,7 @@ class Annotator(NamedTuple):
         return bool(rng.random() < self.prefers_first(gold_first, gold_second))
 
     def ceiling(self, gold_first: float, gold_second: float) -> float:
-        """The best expected accuracy of any predictor on a label of this pair."""
+        """Returns the best expected accuracy of any predictor on a label of this pair."""
         p = self.prefers_first(gold_first, gold_second)
         return max(p, 1.0 - p)
 
@@ -41,7 +41,7 @@ class Rater(NamedTuple):
     lapse: float = 0.06
 
     def probability(self, gold: float) -> float:
-        """The probability of label 1."""
+        """Returns the probability of label 1."""
         agreed = 1.0 / (1.0 + np.exp(-self.sharpness * (gold - self.cut)))
         return float((1.0 - self.lapse) * agreed + self.lapse / 2.0)
 

@@ -55,31 +55,31 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
         return draw_record(self.grammar, rng, self.split != "train" and index % 2 == 1, self.split)
 
     def case(self, meta: Mapping[str, Any]) -> Any:
-        """The case behind a record, from its `meta`."""
+        """Returns the case behind a record, from its `meta`."""
         return self.grammar.case_type(*meta["case"])
 
     def judge(self, meta: Mapping[str, Any], response: str) -> float:
-        """The gold score of a response to the record that `meta` is of."""
+        """Returns the gold score of a response to the record that `meta` is of."""
         return self.grammar.judge(self.case(meta), response)
 
     def oracle(self, index: int) -> str:
-        """A response with full marks."""
+        """Returns a response with full marks."""
         index = range(len(self))[index]
         return self.grammar.good_response(self.case(self[index].meta), np.random.default_rng([_SEED, index]))
 
     def draw_response(self, index: int, rng: np.random.Generator) -> str:
-        """A response of mixed quality."""
+        """Returns a response of mixed quality."""
         return self.grammar.draw_response(self.case(self[index].meta), rng)
 
 
 @lru_cache(maxsize=32)
 def miniature(grammar: Grammar, split: str) -> MiniatureCorpus:
-    """A split of a generated corpus, shared by all envs of the process."""
+    """Returns a split of a generated corpus, shared by all envs of the process."""
     return MiniatureCorpus(grammar, split)
 
 
 def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split: str) -> MiniatureRecord:
-    """A record whose case belongs to `split`: a pair, or one response where the grammar is pointwise."""
+    """Returns a record whose case belongs to `split`: a pair, or one response where the grammar is pointwise."""
     case = _draw_case(grammar, rng, unseen, split)
     prompt = grammar.word_prompt(case, rng)
     meta = dict(zip(PROMPT_META, (True, grammar.groups(case), list(case)), strict=True))

@@ -30,7 +30,7 @@ class Grammar(ABC):
 
     @abstractmethod
     def draw_case(self, rng: np.random.Generator, unseen: bool) -> Any:
-        """A case of the topics that are held out (`unseen`), or of the others; a grammar may have no such topics."""
+        """Draws a case of the topics that are held out (`unseen`), or of the others; there may be none held out."""
 
     def fold(self, case: Any) -> int:
         """Returns the tenth of all cases that one is in, whatever its wording: 0 is test, 1 validation, others train.
@@ -40,7 +40,7 @@ class Grammar(ABC):
         return hashlib.sha256(repr([str(part) for part in case]).encode("utf-8")).digest()[0] * 10 // 256
 
     def groups(self, case: Any) -> list[str]:
-        """The groups that results are also reported by; by default none."""
+        """Returns the groups that results are also reported by; by default none."""
         return []
 
     @abstractmethod
@@ -49,15 +49,15 @@ class Grammar(ABC):
 
     @abstractmethod
     def draw_response(self, case: Any, rng: np.random.Generator) -> str:
-        """A response of mixed quality, as the people and models that wrote the corpus would give."""
+        """Returns a response of mixed quality, as the people and models that wrote the corpus would give."""
 
     @abstractmethod
     def good_response(self, case: Any, rng: np.random.Generator) -> str:
-        """A response that `judge` gives full marks."""
+        """Returns a response that `judge` gives full marks."""
 
     @abstractmethod
     def judge(self, case: Any, response: str) -> float:
-        """The gold score of any text in [0, 1], worked out from the text. Never raises."""
+        """Returns the gold score of any text in [0, 1], worked out from the text. Never raises."""
 
     def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
         """Returns what else the dataset says of a labelled pair, as plain JSON values of `meta`; nothing by default.

@@ -56,7 +56,7 @@ _TRAITS = frozenset(TRAITS)
 
 
 def _value_pattern(name: str, values: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds the values of a condition: numbers with their unit, or one of the listed words."""
+    """Returns what finds the values of a condition: numbers with their unit, or one of the listed words."""
     patterns = {"time": r"\b(\d+)(?: |-)min(?:ute)?s?\b", "money": r"(?:\$(\d+)|\b(\d+) (?:dollars?|bucks)\b)"}
     return re.compile(patterns.get(name) or rf"\b(?:{'|'.join(v.lower() for v in values)})\b")
 
@@ -75,7 +75,7 @@ class _Key(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What one sentence says."""
+    """Hold the meaning of one sentence."""
 
     steps: tuple[float, ...] = (0.0, 0.0)
     other_step: bool = False
@@ -87,7 +87,7 @@ class _Reading(NamedTuple):
 
 @lru_cache(maxsize=4096)  # words of the grammar are few, and hostile text cannot fill the memory
 def _stem(word: str) -> str:
-    """A word without its ending: "stirring" and "stir" are the same."""
+    """Returns a word without its ending: "stirring" and "stir" are the same."""
     if len(word) < 4:
         return word
     stem = _SUFFIX.sub("", word, count=1)
@@ -112,7 +112,7 @@ def _key(topic: int, problem: int, thing: int) -> _Key:
 
 @lru_cache(maxsize=4096)  # a comment may be judged twice: as the reward and as the verdict
 def judge(question: "Question", response: str) -> float:
-    """The gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
+    """Returns the gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     key = _key(question.topic, question.problem, question.thing)
     text = response[:_READ].lower().replace("\u2019", "'").strip()
     sentences = [s for s in _SENTENCE_END.split(text) if _LETTER.search(s)]
@@ -128,13 +128,13 @@ def judge(question: "Question", response: str) -> float:
 
 
 def _is_soup(text: str) -> bool:
-    """Whether it is a list of key words: English has more small words between them."""
+    """Returns whether it is a list of key words: English has more small words between them."""
     words = _WORD.findall(text)
     return len(words) >= 6 and sum(w in _STOP for w in words) < 0.16 * len(words)
 
 
 def _read(sentence: str, key: _Key, condition: int) -> _Reading:
-    """What a sentence says; a fault if it is no part of an answer."""
+    """Returns what a sentence says; a fault if it is no part of an answer."""
     words = tuple(_WORD.findall(sentence))
     stems = frozenset(map(_stem, words))
     steps: tuple[float, ...] = (0.0, 0.0)
@@ -151,7 +151,7 @@ def _read(sentence: str, key: _Key, condition: int) -> _Reading:
 
 
 def _no_answer(sentence: str) -> bool:
-    """Whether it speaks of the writer, asks back, or puts the asker off."""
+    """Returns whether it speaks of the writer, asks back, or puts the asker off."""
     return sentence in _OFF_TOPIC or bool(_ASKER.search(sentence) or _VAGUE.search(sentence))
 
 
@@ -164,7 +164,7 @@ def _covered(step: frozenset[str], stems: frozenset[str]) -> float:
 
 
 def _helpful(readings: list[_Reading], stuffed: bool, key: _Key, question: "Question") -> float:
-    """The part of the score that is not manners, of the sentences without fault; `stuffed` halves the steps."""
+    """Returns the part of the score that is not manners, of the sentences without fault; `stuffed` halves the steps."""
     if not readings:
         return 0.0
     words = [w for r in readings for w in r.words]

@@ -65,7 +65,7 @@ _ASIDE_WEIGHTS = (0.2, 0.25, 0.2, 0.2, 0.15)
 
 
 def draw_question(rng: np.random.Generator, topics: Sequence[int]) -> Question:
-    """A question about one of `topics`."""
+    """Returns a question about one of `topics`."""
     topic, problem, thing, trait = (int(rng.integers(n)) for n in (len(topics), 3, 4, len(TRAITS)))
     condition = int(rng.integers(len(CONDITIONS)))
     values = len(CONDITIONS[condition].values)
@@ -105,7 +105,7 @@ def _some(sentences: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _word_aside(question: Question, rng: np.random.Generator) -> str:
-    """A sentence about something that was not asked."""
+    """Returns a sentence about something that was not asked."""
     if question.aside == "none":
         return ""
     if question.aside == "value":
@@ -137,7 +137,7 @@ BEHAVIOURS: Mapping[str, float] = {
 
 
 def respond(question: Question, behaviour: str, rng: np.random.Generator) -> str:
-    """The words of one behaviour (a key of `BEHAVIOURS`) in answer to `question`."""
+    """Returns the words of one behaviour (a key of `BEHAVIOURS`) in answer to `question`."""
     say = _Speaker(question, rng)
     match behaviour:
         case "full":
@@ -207,20 +207,20 @@ class _Speaker:
         return self._question._replace(trait=_another(self._question.trait, len(TRAITS), self._rng))
 
     def other_value(self) -> Question:
-        """The question under the value of the aside if it names one, or else under any other."""
+        """Returns the question under the value of the aside if it names one, or else under any other."""
         asked = self._question
         other = _another(asked.value, len(asked.limit.values), self._rng)
         return asked._replace(value=asked.rival_value if asked.aside == "value" else other)
 
     def other_thing(self) -> Question:
-        """The question about the thing of the aside if it names one, or else about any other of the topic."""
+        """Returns the question about the thing of the aside if it names one, or else about any other of the topic."""
         asked = self._question
         if asked.aside in ("thing", "problem"):
             return asked._replace(thing=asked.rival_thing, trait=asked.rival_trait)
         return asked._replace(thing=_another(asked.thing, 4, self._rng))
 
     def other_problem(self) -> Question:
-        """The question about the problem of the aside if it names one, or else about any other of the topic."""
+        """Returns the question about the problem of the aside if it names one, or else about any other of the topic."""
         asked = self._question
         return asked._replace(
             problem=asked.rival_problem if asked.aside == "problem" else _another(asked.problem, 3, self._rng)
@@ -228,12 +228,12 @@ class _Speaker:
 
 
 def draw_response(question: Question, rng: np.random.Generator) -> str:
-    """A comment of mixed quality, drawn from `BEHAVIOURS`."""
+    """Returns a comment of mixed quality, drawn from `BEHAVIOURS`."""
     return respond(question, list(BEHAVIOURS)[rng.choice(len(BEHAVIOURS), p=list(BEHAVIOURS.values()))], rng)
 
 
 def _all_problems(question: Question, prompt: str, rng: np.random.Generator) -> str:
-    """The steps of every problem of the topic, with the right thing and condition."""
+    """Returns the steps of every problem of the topic, with the right thing and condition."""
     say = _Speaker(question, rng)
     steps = [say.steps(question._replace(problem=i), question.x) for i in range(3)]
     return " ".join([*steps, say.fit(question)])
@@ -291,7 +291,7 @@ class SHPGrammar(Grammar):
         return judge(case, response)
 
     def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
-        """The votes on the two comments, under SHP's own names."""
+        """Returns the votes on the two comments, under SHP's own names."""
         return draw_votes(first_preferred, margin, rng)._asdict()
 
     @property

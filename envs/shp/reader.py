@@ -124,7 +124,7 @@ def _meta(row: Mapping[str, Any], where: str, split: str | None) -> dict[str, An
 
 
 def _prefers_a(row: Mapping[str, Any], meta: Mapping[str, Any], where: str) -> bool:
-    """Whether A is preferred, by the label and by the scores, which must agree."""
+    """Returns whether A is preferred, by the label and by the scores, which must agree."""
     label = int_field(row, "labels", where)
     score_a, score_b = meta["score_A"], meta["score_B"]
     if label not in (0, 1):

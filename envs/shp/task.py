@@ -70,7 +70,7 @@ def _check_options(min_score_ratio: Any, max_pairs_per_post: Any) -> None:
 
 @lru_cache(maxsize=8)
 def source_of(min_score_ratio: float, max_pairs_per_post: int | None) -> Source:
-    """The reader of SHP's files and of its rows on the hub, with its two options."""
+    """Returns the reader of SHP's files and of its rows on the hub, with its two options."""
     read = partial(read_shp, min_score_ratio=min_score_ratio, max_pairs_per_post=max_pairs_per_post)
     hub = Hub(
         partial(parse_shp, min_score_ratio=min_score_ratio),

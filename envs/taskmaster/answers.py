@@ -56,13 +56,13 @@ def _pick(rng: np.random.Generator, items: Sequence[str], *but: str) -> str:
 
 
 def draw_response(case: Dialog, rng: np.random.Generator) -> str:
-    """A turn of mixed quality, drawn from `BEHAVIOURS`."""
+    """Returns a turn of mixed quality, drawn from `BEHAVIOURS`."""
     weights = BEHAVIOURS[case.stage in CALLS]
     return respond(case, list(weights)[rng.choice(len(weights), p=list(weights.values()))], rng)
 
 
 def respond(case: Dialog, behaviour: str, rng: np.random.Generator) -> str:
-    """The turn of one behaviour (a key of `BEHAVIOURS`), in words."""
+    """Returns the turn of one behaviour (a key of `BEHAVIOURS`), in words."""
     if behaviour == "stall":
         return _pick(rng, STALLS)
     if case.stage in CALLS:
@@ -122,13 +122,13 @@ def _wrong(case: Dialog, key: str, right: str, rng: np.random.Generator) -> str:
 
 
 def _topics(case: Dialog) -> tuple[str, ...]:
-    """The topics that may be named beside this one: none that is held out, unless this one is."""
+    """Returns the topics that may be named beside this one: none that is held out, unless this one is."""
     seen = len(case.world.topics) - UNSEEN_TOPICS
     return case.world.topics[:seen] if case.topic < seen else case.world.topics
 
 
 def _surplus(case: Dialog, flat: Mapping[str, str], rng: np.random.Generator) -> dict[str, str]:
-    """An argument that the call does not have."""
+    """Returns an argument that the call does not have."""
     surplus = {"notes": "no sugar", "fields": "all", "date": "today", case.world.many: str(case.many)}
     key = _pick(rng, list(surplus), *flat)
     return {key: surplus[key]}
@@ -153,7 +153,7 @@ def _answer_with_words(case: Dialog, behaviour: str, rng: np.random.Generator) -
 
 
 def _half(case: Dialog, rng: np.random.Generator) -> str:
-    """A part of the right words."""
+    """Returns a part of the right words."""
     found = [name for name, _ in case.listed]
     match case.stage:
         case "ask":
@@ -173,7 +173,7 @@ def _half(case: Dialog, rng: np.random.Generator) -> str:
 
 
 def _wrong_facts(case: Dialog, rng: np.random.Generator) -> str:
-    """The right form, with facts of which some are not in the prompt."""
+    """Returns the right form, with facts of which some are not in the prompt."""
     if case.stage == "ask":
         values = rng.permutation(VALUES[case.kinds[case.open]])[:3]
         kept = case.menus[case.open][0]
@@ -196,7 +196,7 @@ def _constant(case: Dialog, prompt: str, rng: np.random.Generator) -> str:
 
 
 def _always_call(case: Dialog, prompt: str, rng: np.random.Generator) -> str:
-    """The call that fits what is known so far, never a word."""
+    """Returns the call that fits what is known so far, never a word."""
     return render_turn(right_call(case, "search" if case.stage == "search" else "act"))
 
 

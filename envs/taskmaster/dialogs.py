@@ -114,7 +114,7 @@ class Dialog(NamedTuple):
 
 
 def draw_dialog(domain: str, rng: np.random.Generator, unseen: bool) -> Dialog:
-    """A dialog of `domain` about a topic that is held out (`unseen`), or another."""
+    """Returns a dialog of `domain` about a topic that is held out (`unseen`), or another."""
 
     def below(n: int) -> int:
         return int(rng.integers(n))
@@ -181,12 +181,12 @@ def options(case: Dialog, without: int = 2) -> str:
 
 
 def call(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """An agent's turn that calls one function."""
+    """Returns an agent's turn that calls one function."""
     return {"role": "agent", "api": {function: dict(arguments)}}
 
 
 def right_call(case: Dialog, stage: str) -> dict[str, Any]:
-    """The call that is right at one of the stages search, act and finish."""
+    """Returns the call that is right at one of the stages search, act and finish."""
     search, act, finish = case.world.functions
     if stage == "search" and case.domain == "coffee":
         return call(search, {"query": case.x})
@@ -237,7 +237,7 @@ def dialog_turns(case: Dialog, rng: np.random.Generator) -> list[dict[str, Any]]
 
 
 def _found(case: Dialog) -> dict[str, Any]:
-    """The answer of the search: two things with ids, and the choices there are."""
+    """Returns the answer of the search: two things with ids, and the choices there are."""
     things = [{case.world.thing_id: id_, "name": name} for name, id_ in case.listed]
     response = {case.world.listed: things} | {k: list(m) for k, m in zip(case.kinds, case.menus, strict=True)}
     return {"role": "api", "response": {case.world.functions[0]: response}}

@@ -46,7 +46,7 @@ _DIGITS = {word: str(i) for i, word in enumerate("zero one two three four five s
 
 @lru_cache(maxsize=4096)  # a turn may be judged twice: as the reward and as the verdict
 def judge(case: Dialog, response: str) -> float:
-    """The gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
+    """Returns the gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     text = response.strip()
     try:
         turn = parse_turn(text)
@@ -102,7 +102,7 @@ def _plain(value: Any) -> str:
 
 
 class _Words:
-    """What is said, as words and sentences, and how well-mannered it is."""
+    """Split a response into words and sentences, and rate its manners."""
 
     def __init__(self, text: str, case: Dialog) -> None:
         self.text = text
@@ -113,7 +113,7 @@ class _Words:
         self.manners = self._manners(case)
 
     def names(self, thing: str) -> bool:
-        """Whether a thing of one or more words is named."""
+        """Returns whether a thing of one or more words is named."""
         return f" {thing} " in self.line
 
     def named(self, things: Iterable[str]) -> list[str]:
@@ -135,7 +135,7 @@ def _on_topic(sentence: str, known: frozenset[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _known(case: Dialog) -> frozenset[str]:
-    """The words that a sentence about this dialog may hold."""
+    """Returns the words that a sentence about this dialog may hold."""
     listed = [name for name, _ in case.listed]
     words = [case.x, case.wanted, *listed, *case.kinds, *case.values, *case.menus[0], *case.menus[1], str(case.many)]
     return frozenset(" ".join(words).split()) | {str(case.total)}

@@ -80,7 +80,7 @@ def _skip(text: str, position: int) -> int:
 
 
 def _read_text(path: Path) -> str:
-    """The whole file as text, without a byte-order mark."""
+    """Returns the whole file as text, without a byte-order mark."""
     data = bytearray()
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
@@ -102,7 +102,7 @@ def _read_text(path: Path) -> str:
 
 
 def _decode(text: str, position: int, where: str) -> tuple[Any, int]:
-    """The JSON value that starts at `position`, and where it ends."""
+    """Returns the JSON value that starts at `position`, and where it ends."""
     with json_faults(where, ", see line {0.lineno} column {0.colno}"):
         return STRICT.raw_decode(text, position)
 
@@ -129,7 +129,7 @@ def _record(row: Mapping[str, Any], where: str) -> LabelledRecord:
 
 
 def _inner(row: Mapping[str, Any], key: str, where: str) -> Any:
-    """The value of a field that holds JSON in a string."""
+    """Returns the value of a field that holds JSON in a string."""
     text, where = text_field(row, key, where), f"{where}: field {key!r}"
     value, end = _decode(text, _skip(text, 0), where)
     if _skip(text, end) < len(text):

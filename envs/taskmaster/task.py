@@ -52,7 +52,7 @@ class Taskmaster(TextTask):
 
 
 def _folder_of(domain: str, data: str) -> str:
-    """The domain's own folder where `data` has both.
+    """Returns the domain's own folder where `data` has both.
 
     Raises:
         UserError: only the other domain's files are there.

@@ -17,7 +17,7 @@ _JSON_SPACE = re.compile(" *")
 
 
 def render_context(turns: Sequence[Turn]) -> str:
-    """The prompt: one line per turn, and a last line "agent:"."""
+    """Returns the prompt: one line per turn, and a last line "agent:"."""
     return "\n".join([*(f"{turn['role']}: {render_turn(turn)}" for turn in turns), "agent:"])
 
 
@@ -48,7 +48,7 @@ def _pairs(arguments: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value in a call: bare text, "text in JSON", #NUMBER (or #true, #null), [list], {object}."""
+    """Returns a value in a call: bare text, "text in JSON", #NUMBER (or #true, #null), [list], {object}."""
     if isinstance(value, dict):
         return "{" + _pairs(value) + "}"
     if isinstance(value, list):
@@ -59,7 +59,7 @@ def _value(value: Any) -> str:
 
 
 def _answer(value: Any) -> str:
-    """A value in a response: lists without brackets, things as "name = id (the rest)"."""
+    """Returns a value in a response: lists without brackets, things as "name = id (the rest)"."""
     if isinstance(value, list):
         return ", ".join(map(_answer, value)) or "none"
     if not isinstance(value, dict):
@@ -76,7 +76,7 @@ def _answer(value: Any) -> str:
 
 
 def parse_turn(text: str) -> dict[str, Any]:
-    """The agent's turn that `render_turn` gave as `text`.
+    """Returns the agent's turn that `render_turn` gave as `text`.
 
     Raises:
         ValueError: `text` begins like a call or like JSON and is none.

@@ -51,7 +51,7 @@ _CLAIMS = (
 
 @lru_cache(maxsize=4096)  # a summary may be judged twice: as the reward and as the verdict
 def judge(story: Story, response: str) -> float:
-    """The gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
+    """Returns the gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     tokens = _TOKEN.findall(response.lower())
     words = [token for token in tokens if token not in _SIGNS]
     if not words:
@@ -68,7 +68,7 @@ def _brevity(length: int) -> float:
 
 
 def _novelty(words: Sequence[str]) -> float:
-    """The share of the runs of three words that were not there before."""
+    """Returns the share of the runs of three words that were not there before."""
     runs = list(zip(words, words[1:], words[2:], strict=False))
     return len(set(runs)) / len(runs) if runs else 1.0
 
@@ -85,7 +85,7 @@ def _positions(words: Sequence[str], wanted: Iterable[str]) -> list[int]:
 
 
 def _says(event: str) -> tuple[str, ...]:
-    """The words that say that an event happened."""
+    """Returns the words that say that an event happened."""
     return (event, *EVENTS[event])
 
 
@@ -104,7 +104,7 @@ def _who(story: Story, words: Sequence[str]) -> float:
 
 
 def _event_and_thing(story: Story, words: Sequence[str]) -> tuple[float, float]:
-    """Whether the event is told; whether the thing is, as what it happened to and with an article or owner."""
+    """Returns whether the event is told; whether the thing is, as what it happened to and with an article or owner."""
     happened = _positions(words, _says(story.facts["v"]))
     places = _positions(words, (story.facts["t"], story.facts["t"] + "s"))
     if not places:
@@ -116,7 +116,7 @@ def _event_and_thing(story: Story, words: Sequence[str]) -> tuple[float, float]:
 
 
 def _happened_to(words: Sequence[str], event: int, places: Sequence[int]) -> bool:
-    """Whether a thing stands soon after the event, or before it in a passive or a clause of its own."""
+    """Returns whether a thing stands soon after the event, or before it in a passive or a clause of its own."""
     if any(event < place <= event + 5 for place in places):
         return True
     before = [place for place in places if place < event]
@@ -175,7 +175,7 @@ def _wished(wish: str, tokens: Sequence[str], stems: Sequence[str]) -> float:
 
 
 def _errors(story: Story, words: Sequence[str]) -> float:
-    """What is lost by names, things, numbers, days and places that the story has not, or has of something else."""
+    """Returns what is lost by names, things, numbers, days and places that the story has not, or has elsewhere."""
     right = story.facts
     told = {*_claimed(right.values()), story.teller.lower(), *right["g"].split()}
     said = {word for word in words if word in _CLAIMS or word.isdigit()} - told
@@ -184,12 +184,12 @@ def _errors(story: Story, words: Sequence[str]) -> float:
 
 
 def _other_claims(story: Story, words: Sequence[str], tokens: Sequence[str], stems: Sequence[str]) -> int:
-    """How many other events and wishes of the topic are told."""
+    """Returns how many other events and wishes of the topic are told."""
     topic, said = story.subject, frozenset(words)
     events = sum(event in said for event in topic.events if event != story.facts["v"])
     return events + sum(_wished(w, tokens, stems) > 0 for w in topic.wishes if w != story.facts["g"])
 
 
 def _claimed(phrases: Iterable[str]) -> set[str]:
-    """The words of phrases that can only be said of a story."""
+    """Returns the words of phrases that can only be said of a story."""
     return {word for phrase in phrases for word in phrase.lower().split() if word in _CLAIMS}

@@ -44,7 +44,7 @@ def read_tldr(path: str | Path) -> Content[Record | Demonstration]:
 
 
 def parse_tldr(row: Mapping[str, Any], where: str, split: str | None = None) -> Record | Demonstration | Skipped:
-    """A comparison where the row has one's fields, else a post, which its file's name gives a split."""
+    """Returns a comparison where the row has one's fields, else a post, which its file's name gives a split."""
     return parse_comparison(row, where) if "info" in row or "summaries" in row else parse_post(row, where, split)
 
 
@@ -94,7 +94,7 @@ def _prompt(post: Mapping[str, Any], where: str) -> str:
 
 
 def _summaries(row: Mapping[str, Any], where: str) -> tuple[list[str], list[str]]:
-    """The two texts and the two policies that wrote them."""
+    """Returns the two texts and the two policies that wrote them."""
     summaries = list_field(row, "summaries", where)
     if len(summaries) != 2:
         raise DataError(f"{where}: field 'summaries' must hold two summaries, got {len(summaries)}.")

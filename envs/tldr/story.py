@@ -85,7 +85,7 @@ class Story(NamedTuple):
 
 
 def draw_story(rng: np.random.Generator, unseen: bool) -> Story:
-    """A story of a topic that is held out (`unseen`), or of another."""
+    """Returns a story of a topic that is held out (`unseen`), or of another."""
     seen = len(TOPICS) - UNSEEN_TOPICS
     topic = int(rng.integers(seen, len(TOPICS)) if unseen else rng.integers(seen))
     kind = KINDS[int(rng.choice(len(KINDS), p=_KIND_WEIGHTS))]
@@ -141,12 +141,12 @@ BEHAVIOURS: Mapping[str, float] = {
 
 
 def draw_summary(story: Story, rng: np.random.Generator) -> str:
-    """A summary of mixed quality, drawn from `BEHAVIOURS`."""
+    """Returns a summary of mixed quality, drawn from `BEHAVIOURS`."""
     return summarise(story, list(BEHAVIOURS)[rng.choice(len(BEHAVIOURS), p=list(BEHAVIOURS.values()))], rng)
 
 
 def summarise(story: Story, behaviour: str, rng: np.random.Generator) -> str:
-    """The words of one behaviour (a key of `BEHAVIOURS`) about `story`."""
+    """Returns the words of one behaviour (a key of `BEHAVIOURS`) about `story`."""
     facts = story.facts
 
     def say(frames: Sequence[str], told: Mapping[str, str] = facts) -> str:
@@ -196,19 +196,19 @@ def _maybe(text: str, sentences: Sequence[str], rng: np.random.Generator) -> str
 
 
 def _mistaken(story: Story, which: str) -> dict[str, str]:
-    """The facts, those in `which` taken from what stands beside them."""
+    """Returns the facts, those in `which` taken from what stands beside them."""
     return {key: story.distractors[key] if key in which else fact for key, fact in story.facts.items()}
 
 
 def _invented(story: Story, rng: np.random.Generator) -> dict[str, str]:
-    """The facts, but for two that are of another story about the same."""
+    """Returns the facts, but for two that are of another story about the same."""
     other = _other(story, rng)
     wrong = rng.choice(list("wvtdg"), size=2, replace=False)
     return {key: other[key] if key in wrong else fact for key, fact in story.facts.items()}
 
 
 def _other(story: Story, rng: np.random.Generator) -> dict[str, str]:
-    """The facts of another story of this topic, all of them different."""
+    """Returns the facts of another story of this topic, all of them different."""
     sizes = {"who": len(NAMES), "event": 4, "thing": 5, "detail": len(DETAILS[story.kind].values), "wish": 4}
     return story._replace(
         **{part: (getattr(story, part) + int(rng.integers(1, n))) % n for part, n in sizes.items()}
@@ -219,7 +219,7 @@ _UNITS = re.compile(r"[^.!?\n]+[.!?]*")
 
 
 def body(prompt: str) -> list[str]:
-    """The sentences of a post, or the messages of a thread without their speakers."""
+    """Returns the sentences of a post, or the messages of a thread without their speakers."""
     text = prompt.partition("POST: ")[2] or prompt.partition("THREAD:\n")[2]
     text = text.partition("\n\nTL;DR:")[0]
     lines = [line.split(": ", 1)[-1] for line in text.split("\n")]
@@ -278,7 +278,7 @@ class StoryGrammar(Grammar):
 
     @abstractmethod
     def word_prompt(self, case: Story, rng: np.random.Generator) -> str:
-        """A post or a thread."""
+        """Returns a post or a thread."""
 
     def draw_response(self, case: Story, rng: np.random.Generator) -> str:
         return draw_summary(case, rng)

@@ -36,7 +36,7 @@ def unmask(response: str, goal: Goal) -> str:
 
 
 def augment(screen: Screen, action: Action, needed: Sequence[str], share: float, rng: Random) -> Screen:
-    """The screen with what does not matter for the next action changed: other words in it, its box moved a little.
+    """Returns the screen with other words and moved boxes where they do not matter for the next action.
 
     Args:
         screen: what is shown.
@@ -55,7 +55,7 @@ def augment(screen: Screen, action: Action, needed: Sequence[str], share: float,
 
 
 def _says(element: Element, texts: Sequence[str]) -> bool:
-    """Whether the element says one of the texts, or a part of one, as a name in a goal may be cut."""
+    """Returns whether the element says one of the texts, or a part of one, as a name in a goal may be cut."""
     said = f"{element.text} {element.description}".strip().casefold()
     return any(text in said or (len(said) > 1 and said in text) for text in texts)
 

@@ -167,7 +167,7 @@ class UINav(Task):
         problem: str,
         ending: Ending | None,
     ) -> Episode:
-        """An episode, with what a policy reads of it."""
+        """Returns an episode, with what a policy reads of it."""
         if self.augment > 0:
             shown = self._screen(state, goal, seed, len(responses)).describe()
         else:
@@ -186,7 +186,7 @@ class UINav(Task):
         return self._picture(state.state, screen)
 
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
-        """The device's own picture of the screen, or else a drawing of it."""
+        """Returns the device's own picture of the screen, or else a drawing of it."""
         own = self.device.picture(state)
         return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
@@ -236,7 +236,7 @@ class UINav(Task):
         return after, after.ending is not None
 
     def _after(self, state: Episode, response: str) -> Episode:
-        """The episode after a response."""
+        """Returns the episode after a response."""
         device, problem, ending, written = state.state, "", None, "?"
         try:
             action = self.action(response, state)
@@ -290,7 +290,7 @@ class UINav(Task):
         return str(random_action(self.device.screen(state.state), state.goal, self.device.titles, rng))
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
-        """The screen as it is now, and where the finger was."""
+        """Returns the screen as it is now, and where the finger was."""
         state = turn.reference["after"].state
         return self._picture(state, self.device.screen(state), self.tapped(turn))
 
@@ -306,7 +306,7 @@ class UINav(Task):
         return elements[action.element - 1].box.middle if 0 < action.element <= len(elements) else None
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
-        """The goal, what was said last, and the screen as it is now in a frame."""
+        """Returns the goal, what was said last, and the screen as it is now in a frame."""
         lines = [f"Goal: {turn.reference['goal']}"]
         if score is not None:
             lines.append(f"> {turn.response}")
@@ -336,7 +336,7 @@ class UINav(Task):
         return UISteps(self, count if self.recordings is None else None)
 
     def frame(self, state: Episode, response: str) -> np.ndarray:
-        """The screen that a response is said to, with where the finger is."""
+        """Returns the screen that a response is said to, with where the finger is."""
         played = self.play(state, response)
         return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
 

@@ -45,7 +45,7 @@ _CONTRACTED = """
 
 
 def _apostrophe_lost(word: str) -> list[str]:
-    """The spellings of a word that lack one of its apostrophes."""
+    """Returns the spellings of a word that lack one of its apostrophes."""
     return [word[:i] + word[i + 1 :] for i, sign in enumerate(word) if sign == "'"]
 
 
@@ -53,7 +53,7 @@ _CONTRACTIONS = {"somebody'd": "somebodyd"} | {lost: word for word in _CONTRACTE
 
 
 def normalise_answer(text: str) -> str:
-    """The answer as it is compared.
+    """Returns the answer as it is compared.
 
     Newlines and tabs become spaces, then marks go, then words are looked up: numbers, articles, contractions.
     "Two of the dogs." is "2 of dogs", "dont" is "don't", "100,978" is "100978", "red/white" is "red white". Of a text

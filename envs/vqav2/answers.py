@@ -81,7 +81,7 @@ class VQAAnswers(Feedback):
         return self.judge(self.turn(index, response))
 
     def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:
-        """Whether people agree more with `first`; None where they agree as much with `second`."""
+        """Returns whether people agree more with `first`; None where they agree as much with `second`."""
         accuracies = [self.rate(index, answer, rng) for answer in (first, second)]
         return None if accuracies[0] == accuracies[1] else accuracies[0] > accuracies[1]
 
@@ -95,7 +95,7 @@ class VQAAnswers(Feedback):
 
 
 def _meta(turn: Turn) -> dict[str, Any]:
-    """What a record says beside its texts: people's answers, groups, and the picture."""
+    """Returns what a record says beside its texts: people's answers, groups, and the picture."""
     return {**turn.reference, "image": turn.image}
 
 

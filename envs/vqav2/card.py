@@ -36,7 +36,7 @@ _LONGEST = 200  # characters of a text that is measured at all
 
 
 def draw_answer(turn: Turn, load: Callable[[int], np.ndarray], score: float | None, gold: float | None) -> np.ndarray:
-    """The card, (512, 512, 3) uint8; `load` gives the picture, as `PictureQuestion.load`."""
+    """Returns the card, (512, 512, 3) uint8; `load` gives the picture, as `PictureQuestion.load`."""
     card = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(card)
     _draw_question(draw, turn.reference["question"])
@@ -51,7 +51,7 @@ def draw_answer(turn: Turn, load: Callable[[int], np.ndarray], score: float | No
 
 
 def write_answer(turn: Turn, score: float | None, gold: float | None) -> str:
-    """The turn as plain text; the last two lines are left out where there is no response yet."""
+    """Returns the turn as plain text; the last two lines are left out where there is no response yet."""
     lines = [f"Question: {turn.reference['question']}"]
     if "caption" in turn.reference:
         lines.append(f"Picture: {turn.reference['caption']}")
@@ -64,7 +64,7 @@ def write_answer(turn: Turn, score: float | None, gold: float | None) -> str:
 
 
 def counted(answers: Sequence[str]) -> list[tuple[str, int]]:
-    """The different answers, as they stand, and how many people gave each; the commonest first."""
+    """Returns the different answers, as they stand, and how many people gave each; the commonest first."""
     return Counter(answers).most_common()
 
 
@@ -91,12 +91,12 @@ def _wrapped(text: str, size: int) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """The beginning of a text, on one line and without signs that cannot be printed."""
+    """Returns the beginning of a text, on one line and without signs that cannot be printed."""
     return "".join(sign if sign.isprintable() else " " for sign in text[:_LONGEST])
 
 
 def _shortened(text: str, size: int, width: int) -> str:
-    """A text that is `width` pixels at most, with dots where its end is missing."""
+    """Returns a text that is `width` pixels at most, with dots where its end is missing."""
     shown = _clean(text)
     cut = len(shown) < len(text)
     while shown and font(size).getlength(shown + "..." * cut) > width:
@@ -105,7 +105,7 @@ def _shortened(text: str, size: int, width: int) -> str:
 
 
 def _enlarged(picture: np.ndarray, side: int) -> Image.Image:
-    """The picture with its proportions as large as fits into a square."""
+    """Returns the picture with its proportions as large as fits into a square."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     how = Image.Resampling.NEAREST if max(height, width) < _SMALL else Image.Resampling.LANCZOS
@@ -146,7 +146,7 @@ def _draw_chip(draw: ImageDraw.ImageDraw, top: int, answer: str, share: float, c
 
 
 def _paste_view(card: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray) -> None:
-    """What the policy is shown, in small."""
+    """Pastes what the policy is shown, in small."""
     top = _TOP + _SIDE - _VIEW
     how = Image.Resampling.LANCZOS if image.shape[0] > _VIEW else Image.Resampling.NEAREST
     card.paste(Image.fromarray(image).resize((_VIEW, _VIEW), how), (_COLUMN, top))
@@ -157,7 +157,7 @@ def _paste_view(card: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray)
 
 
 def _draw_response(draw: ImageDraw.ImageDraw, response: str | None, gold: float | None) -> None:
-    """The policy's answer: green, amber or red by its gold, blue where there is none."""
+    """Draws the policy's answer: green, amber or red by its gold, blue where there is none."""
     box = (MARGIN, _TOP + _SIDE + 28, WIDTH - MARGIN, HEIGHT - FOOTER - 12)
     middle = (box[1] + box[3]) / 2
     draw.text((MARGIN + 4, box[1] - 19), "answer", fill=FAINT, font=font(13))

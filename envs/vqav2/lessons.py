@@ -62,7 +62,7 @@ def _told(draw: Draw, done: float, size: int) -> Lesson:
 
 
 def _asked(draw: Draw, rng: np.random.Generator, done: float, size: int) -> Lesson:
-    """A picture that a question was posed for, what is to be seen, and that question with a few others."""
+    """Returns a picture that a question was posed for, what is to be seen, and that question with a few others."""
     level = 1 + draw.below(_at(_LEVELS, done))
     pair = draw_pair(draw.pick(_OF_LEVEL[level]), rng, "train")
     which = draw.below(2)
@@ -75,7 +75,7 @@ def _asked(draw: Draw, rng: np.random.Generator, done: float, size: int) -> Less
 
 
 def _another(families: Sequence[Family], scene: Scene, draw: Draw) -> tuple[str, str] | None:
-    """A question about a scene that was posed for another; None where none was found."""
+    """Returns a question about a scene that was posed for another; None where none was found."""
     for _ in range(_TRIES):
         family = draw.pick(families)
         if (words := _words(family, scene, draw)) is None:
@@ -89,7 +89,7 @@ def _another(families: Sequence[Family], scene: Scene, draw: Draw) -> tuple[str,
 
 
 def _words(family: Family, scene: Scene, draw: Draw) -> Words | None:
-    """What fills the wordings of a family: things of the scene, or as often what is near to them."""
+    """Returns what fills the wordings of a family: things of the scene, or as often what is near to them."""
     thing, other = draw.some(scene.things, 2)
     color, shape = thing[:2] if draw.coin() else draw.near(*thing[:2])
     material = thing.material if draw.coin() else draw.pick(MATERIALS)
@@ -104,7 +104,7 @@ def _words(family: Family, scene: Scene, draw: Draw) -> Words | None:
 
 
 def _text(question: str, truth: str, family: Family, draw: Draw) -> tuple[str, str]:
-    """A question as the env asks it, with the answer of one of ten people, who may be mistaken."""
+    """Returns a question as the env asks it, with the answer of one of ten people, who may be mistaken."""
     people = annotate(truth, family.answer_type, family.level, family.answers, draw)
     return prompt_of(question), str(draw.pick(people)["answer"])
 

@@ -115,5 +115,5 @@ class FolderQuestions(PictureQuestions):
 
 
 def _load(record: VQARecord, side: int) -> np.ndarray:
-    """The picture as it lies on disk; the side is for drawings alone."""
+    """Returns the picture as it lies on disk; the side is for drawings alone."""
     return load_image(record)

@@ -54,7 +54,7 @@ def tables_by_type(groups: Iterable[str]) -> list[list[str]]:
 
 
 def answers_of(train: "VQAv2", test: "VQAv2") -> dict[str, Answer]:
-    """The policies by name; those that learn learn from all training records."""
+    """Returns the policies by name; those that learn learn from all training records."""
     learned = train.records[:]
     by_family = "family" in learned[0].meta
     keys = {**KEYS, **({_FAMILY: lambda record: record.meta["family"]} if by_family else {})}

@@ -134,7 +134,7 @@ class VQAv2(Task):
         return vqa_accuracy(turn.response, answers) if answers else None
 
     def oracle(self, state: int) -> str:
-        """The answer that most people agree with; "" where nobody answered."""
+        """Returns the answer that most people agree with; "" where nobody answered."""
         record = self.records[state]
         said = dict.fromkeys([record.consensus, *record.answers])
         return max(said, key=lambda answer: vqa_accuracy(answer, record.answers) if record.answers else 0.0)
@@ -152,7 +152,7 @@ class VQAv2(Task):
         return tuple(self.records[state].meta["groups"])
 
     def first_states(self, n: int) -> list[int]:
-        """The first n questions."""
+        """Returns the first n questions."""
         return list(range(min(n, len(self.records))))
 
     def feedback(self) -> VQAAnswers:
@@ -166,11 +166,11 @@ class VQAv2(Task):
         return tables_by_type(groups)
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
-        """The picture as large as fits, the question, people's answers, and the policy's in the colour of its gold."""
+        """Draws the picture, the question, people's answers, and the policy's in the colour of its gold."""
         return draw_answer(turn, self.records[turn.reference["index"]].load, score, gold)
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
-        """The same in words; what is to be seen is told of generated pictures alone."""
+        """Returns the same in words; what is to be seen is told of generated pictures alone."""
         return write_answer(turn, score, gold)
 
 
@@ -186,7 +186,7 @@ def _checked_size(size: int) -> int:
 
 
 def _checked_levels(levels: str | int | Sequence[int]) -> tuple[int, ...]:
-    """The levels in order, from "1+2", 1 or [1, 2]; all for nothing."""
+    """Returns the levels in order, from "1+2", 1 or [1, 2]; all for nothing."""
     if levels == "":
         return LEVELS
     parts = levels.split("+") if isinstance(levels, str) else levels if isinstance(levels, Sequence) else [levels]

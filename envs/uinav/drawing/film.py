@@ -45,7 +45,7 @@ def check_film_path(path: str) -> None:
 
 
 def filmstrip(frames: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Image:
-    """The frames in rows of at most `PER_ROW`, each in a phone with its caption below.
+    """Returns the frames in rows of at most `PER_ROW`, each in a phone with its caption below.
 
     Args:
         frames: (H, W, 3) uint8, all of one size.
@@ -107,7 +107,7 @@ def _check(frames: Sequence[np.ndarray], captions: Sequence[str]) -> None:
 
 
 def _scene(index: int, count: int, frame: np.ndarray, caption: str) -> Image.Image:
-    """A frame of the animation. Its number is on it, so that no two are the same and none is left out."""
+    """Returns a frame of the animation. Its number is on it, so that no two are the same and none is left out."""
     phone = _phone(frame, caption)
     height, width = phone.shape[:2]
     canvas = blank(width + 2 * _GAP, height + 2 * _GAP, _PAPER)
@@ -120,7 +120,7 @@ def _scene(index: int, count: int, frame: np.ndarray, caption: str) -> Image.Ima
 
 
 def _phone(frame: np.ndarray, caption: str) -> np.ndarray:
-    """A frame in its bezel, with the caption below in at most two lines."""
+    """Returns a frame in its bezel, with the caption below in at most two lines."""
     height, width = frame.shape[:2]
     whole = width + 2 * _EDGE
     canvas = blank(whole, height + 2 * _EDGE + _CAPTION, _PAPER)
@@ -133,7 +133,7 @@ def _phone(frame: np.ndarray, caption: str) -> np.ndarray:
 
 
 def _inlay(canvas: np.ndarray, frame: np.ndarray, edge: Colour) -> None:
-    """The frame inside of the bezel, with round corners."""
+    """Draws the frame inside of the bezel, with round corners."""
     paste(canvas, frame, _EDGE, _EDGE)
     height, width = frame.shape[:2]
     corners = 128 - slab(width, height, 13)

@@ -142,7 +142,7 @@ _Numbers = Sequence[float]
 
 @lru_cache(maxsize=1024)
 def glyph_name(description: str) -> str:
-    """The name of the glyph for an icon of this description, "" where there is none: "Add contact" is "add"."""
+    """Returns the name of the glyph for an icon of this description, "" where there is none: "Add contact" is "add"."""
     words = description.casefold().split()
     for word in [description.casefold(), *words]:
         name = word if word in GLYPHS else _NAMES.get(word, "")
@@ -153,7 +153,7 @@ def glyph_name(description: str) -> str:
 
 @lru_cache(maxsize=256)
 def glyph(name: str, size: int) -> np.ndarray:
-    """The mask of a glyph, see `envs.uinav.drawing.paint`."""
+    """Returns the mask of a glyph, see `envs.uinav.drawing.paint`."""
     picture = Image.new("L", (size * _FINE, size * _FINE))
     draw = ImageDraw.Draw(picture)
     unit = size * _FINE / _GRID
@@ -197,7 +197,7 @@ def _slab(draw: ImageDraw.ImageDraw, numbers: _Numbers, unit: float, ink: int) -
 
 
 def _box(draw: ImageDraw.ImageDraw, numbers: _Numbers, unit: float, ink: int) -> None:
-    """The outline, with the middle of its stroke on the rectangle."""
+    """Draws the outline, with the middle of its stroke on the rectangle."""
     left, top, right, bottom, radius = numbers
     half = _STROKE / 2
     bounds = [n * unit for n in (left - half, top - half, right + half, bottom + half)]

@@ -20,7 +20,7 @@ _SAME = str.maketrans("—–−•→←×€£", "---·><xEL")  # signs that t
 
 @lru_cache(maxsize=1024)
 def clean(text: str) -> str:
-    """The text in one line, of letters that the font has if it can be: without accents, line breaks as spaces."""
+    """Returns the text in one line, of letters that the font has where possible: no accents, no line breaks."""
     text = text[:_LONGEST]
     if not (text.isascii() and text.isprintable()):
         apart = unicodedata.normalize("NFKD", text.translate(_SAME).replace(_DOTS, "\0"))
@@ -35,7 +35,7 @@ def width(text: str, size: int) -> int:
 
 
 def elided(text: str, size: int, room: int) -> str:
-    """The text if it fits into `room` pixels, else its beginning and dots; "" where not even these fit."""
+    """Returns the text if it fits into `room` pixels, else its beginning and dots; "" where not even these fit."""
     if width(text, size) <= room:
         return text
     left = (room - 1) * _FINE - _advance(_DOTS, size)
@@ -49,12 +49,12 @@ def elided(text: str, size: int, room: int) -> str:
 
 
 def elided_left(text: str, size: int, room: int) -> str:
-    """The text if it fits, else dots and its end."""
+    """Returns the text if it fits, else dots and its end."""
     return elided(text[::-1], size, room)[::-1]
 
 
 def wrapped(text: str, size: int, room: int, most: int) -> list[str]:
-    """The text in at most `most` lines that fit into `room` pixels, broken between words if it can be."""
+    """Returns the text in at most `most` lines that fit into `room` pixels, broken between words if it can be."""
     lines: list[str] = []
     words = text.split(" ")
     while words and len(lines) < most - 1:
@@ -84,12 +84,12 @@ def baseline(size: int) -> int:
 
 
 def top_for(middle: float, size: int) -> int:
-    """The top of the mask for which capitals are centred around a row of pixels."""
+    """Returns the top of the mask for which capitals are centred around a row of pixels."""
     return round(middle - baseline(size) + size * 0.36)
 
 
 def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
-    """The mask of a cleaned text in one line, `baseline + size // 2` pixels high and a little wider than it.
+    """Returns the mask of a cleaned text in one line, `baseline + size // 2` pixels high and a little wider than it.
 
     Letters reach into the place of the next one, but not of the one after it: so every other letter goes into a layer
     of its own, where they are joined as bytes, column by column. That is several times as fast as adding up arrays.

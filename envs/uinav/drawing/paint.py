@@ -17,13 +17,13 @@ _FINE, _WIDEST = 4, 2048  # pixels that are drawn for one of a mask; and of the 
 
 
 def blank(width: int, height: int, ground: Colour) -> np.ndarray:
-    """A canvas of one colour, (height, width, 3) uint8."""
+    """Returns a canvas of one colour, (height, width, 3) uint8."""
     return plain(width, height, ground).copy()
 
 
 @lru_cache(maxsize=64)
 def plain(width: int, height: int, ground: Colour) -> np.ndarray:
-    """A picture of one colour, not to be changed."""
+    """Returns a picture of one colour, not to be changed."""
     canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = ground
     canvas.flags.writeable = False
@@ -31,7 +31,7 @@ def plain(width: int, height: int, ground: Colour) -> np.ndarray:
 
 
 def mask_of(covered: np.ndarray) -> np.ndarray:
-    """The mask for (h, w) uint8, how much of each pixel is covered, of 255."""
+    """Returns the mask for (h, w) uint8, how much of each pixel is covered, of 255."""
     return np.repeat((covered.astype(np.int16) + 1) >> 1, 3, axis=1)
 
 
@@ -69,7 +69,7 @@ def lay(canvas: np.ndarray, picture: np.ndarray, mask: np.ndarray, left: int, to
 
 
 def _flat(picture: np.ndarray) -> np.ndarray:
-    """The same with the channels along its rows."""
+    """Returns the same with the channels along its rows."""
     return picture.reshape(picture.shape[0], -1)
 
 
@@ -95,25 +95,25 @@ def _overlap(canvas: np.ndarray, other: np.ndarray, left: int, top: int) -> tupl
 
 @lru_cache(maxsize=512)
 def _row(ink: Colour) -> np.ndarray:
-    """The colour over and over."""
+    """Returns the colour over and over."""
     return np.tile(np.array(ink, np.int16), _WIDEST)
 
 
 @lru_cache(maxsize=128)
 def slab(width: int, height: int, radius: float) -> np.ndarray:
-    """The mask of a rectangle with round corners."""
+    """Returns the mask of a rectangle with round corners."""
     return mask_of(np.asarray(_rounded(width, height, radius, 0)))
 
 
 @lru_cache(maxsize=128)
 def frame(width: int, height: int, radius: float, thickness: float) -> np.ndarray:
-    """The mask of the outline of such a rectangle, inside of it."""
+    """Returns the mask of the outline of such a rectangle, inside of it."""
     return mask_of(np.asarray(_rounded(width, height, radius, thickness)))
 
 
 @lru_cache(maxsize=64)
 def shadow(width: int, height: int, radius: float, blur: int) -> np.ndarray:
-    """The mask of its shadow, which begins 2 `blur` to the left of it and above, and ends as far behind it."""
+    """Returns the mask of its shadow, which begins 2 `blur` to the left of it and above, and ends as far behind it."""
     around = Image.new("L", (width + 4 * blur, height + 4 * blur))
     around.paste(_rounded(width, height, radius, 0), (2 * blur, 2 * blur))
     return mask_of(np.asarray(around.filter(ImageFilter.GaussianBlur(blur))))

@@ -54,7 +54,7 @@ THEMES = {
 
 
 def theme_of(name: str) -> Theme:
-    """The theme "dark"; for any other name the light one."""
+    """Returns the theme "dark"; for any other name the light one."""
     return THEMES["dark" if name == "dark" else "light"]
 
 
@@ -66,13 +66,13 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 
 @lru_cache(maxsize=256)
 def hashed(name: str) -> Colour:
-    """A colour for anything with a name, dark enough for white text on it."""
+    """Returns a colour for anything with a name, dark enough for white text on it."""
     return tone(crc32(name.encode("utf-8", "replace")) % 360 / 360)
 
 
 @lru_cache(maxsize=512)
 def tone(hue: float) -> Colour:
-    """A colour of a hue from 0 to 1, dark enough for white text on it."""
+    """Returns a colour of a hue from 0 to 1, dark enough for white text on it."""
     red, green, blue = colorsys.hls_to_rgb(hue, 0.42, 0.55)
     return readable((round(red * 255), round(green * 255), round(blue * 255)), WHITE)
 
@@ -93,7 +93,7 @@ def accent(app: str, theme: str) -> Colour:
 
 @lru_cache(maxsize=1024)
 def readable(ink: Colour, ground: Colour) -> Colour:
-    """The ink, moved away from the ground until text in it can be read."""
+    """Returns the ink, moved away from the ground until text in it can be read."""
     target = BLACK if luminance(ground) > 0.2 else WHITE
     for step in range(11):
         moved = mix(ink, target, step / 10)
@@ -116,6 +116,6 @@ def luminance(colour: Colour) -> float:
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """The ratio of their brightness, from 1 (the same) to 21 (black and white)."""
+    """Returns the ratio of their brightness, from 1 (the same) to 21 (black and white)."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)

@@ -18,7 +18,7 @@ _PLAIN = frozenset({"bar", "dialog", "keyboard", "foot"})  # containers with a l
 
 
 def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool = False) -> np.ndarray:
-    """The screen as a picture, (512, 288, 3) uint8.
+    """Returns the screen as a picture, (512, 288, 3) uint8.
 
     Args:
         screen: what to draw.
@@ -42,7 +42,7 @@ def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool 
 
 
 def _draw_toolbar(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...]) -> None:
-    """The bar with the title between its icons."""
+    """Draws the bar with the title between its icons."""
     left, right = 16, WIDTH - 16
     for icon in next((part.children for part in parts if part.kind == "bar"), ()):
         if icon.box.left < WIDTH // 3:
@@ -54,7 +54,7 @@ def _draw_toolbar(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...]
 
 
 def _draw_part(canvas: np.ndarray, screen: Screen, part: Element) -> None:
-    """A container and what is in it."""
+    """Draws a container and what is in it."""
     box, place = part.box, part.kind
     if place == "dialog":
         _draw_card(canvas, screen, box)
@@ -72,7 +72,7 @@ def _draw_part(canvas: np.ndarray, screen: Screen, part: Element) -> None:
 
 
 def _draw_element(canvas: np.ndarray, screen: Screen, element: Element, place: str) -> None:
-    """An element, unless there is nothing of it on the canvas."""
+    """Draws an element, unless there is nothing of it on the canvas."""
     kind, text, description, _, box, _, _, _, focused, checked, enabled, _, _ = element
     left, top, right, bottom = box
     if right <= 0 or bottom <= 0 or left >= WIDTH or top >= HEIGHT or right <= left or bottom <= top:
@@ -101,7 +101,7 @@ def _draw_card(canvas: np.ndarray, screen: Screen, box: Box) -> None:
 
 
 def _draw_hints(canvas: np.ndarray, screen: Screen, box: Box) -> None:
-    """A thumb in the right margin, and a chevron where there is more."""
+    """Draws a thumb in the right margin, and a chevron where there is more."""
     if screen.above or screen.below:
         _, height = _size(box)
         paste(canvas, _hints(height, screen.above, screen.below, screen.theme), box.right - 11, box.top)
@@ -109,7 +109,7 @@ def _draw_hints(canvas: np.ndarray, screen: Screen, box: Box) -> None:
 
 @lru_cache(maxsize=32)
 def _hints(height: int, above: bool, below: bool, theme: str) -> np.ndarray:
-    """The right margin of a list, (height, 11, 3)."""
+    """Returns the right margin of a list, (height, 11, 3)."""
     canvas, ink = blank(11, height, theme_of(theme).page), theme_of(theme).faint
     tall = max(1, (height - 32) // 3)
     stamp(canvas, slab(3, tall, 1.5), 5, 16 + tall * (int(above) + int(above and not below)), ink, 0.6)
@@ -121,7 +121,7 @@ def _hints(height: int, above: bool, below: bool, theme: str) -> np.ndarray:
 
 
 def _draw_notice(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...]) -> None:
-    """The message, above whatever stands at the bottom."""
+    """Draws the message, above whatever stands at the bottom."""
     covered = [part.box.top for part in parts if part.kind in ("foot", "keyboard")]
     bottom = max(60, min([scenery.NAVIGATION, *covered])) - 8
     lines = lettering.wrapped(lettering.clean(screen.notice), 13, WIDTH - 60, 2)
@@ -135,7 +135,7 @@ def _draw_notice(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...])
 
 @lru_cache(maxsize=128)
 def _mark(number: str) -> tuple[np.ndarray, np.ndarray]:
-    """A tag with a number, (15, w, 3), and its mask."""
+    """Returns a tag with a number, (15, w, 3), and its mask."""
     width = lettering.width(number, 10) + 7
     picture = blank(width, 15, BLACK)
     stamp(picture, slab(width - 2, 13, 3.5), 1, 1, _MARK)
@@ -144,7 +144,7 @@ def _mark(number: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_mark(canvas: np.ndarray, box: Box, number: str) -> None:
-    """A tag at the upper left corner of the box, as far in the margin as it can be."""
+    """Draws a tag at the upper left corner of the box, as far in the margin as it can be."""
     picture, mask = _mark(number)
     left = min(max(0, box.left - 10), WIDTH - picture.shape[1])
     top = min(max(0, box.top - 4), HEIGHT - picture.shape[0])

@@ -18,7 +18,7 @@ _TILE = 48  # of an app icon
 
 @lru_cache(maxsize=32)
 def page(app: str, theme: str) -> np.ndarray:
-    """An empty page of the app, (512, 288, 3) uint8: ground, status bar and navigation bar, or the wallpaper."""
+    """Draws an empty page of the app, (512, 288, 3) uint8: ground, status and navigation bar, or the wallpaper."""
     home = app == "Home"
     canvas = _wallpaper(theme) if home else blank(WIDTH, HEIGHT, theme_of(theme).page)
     ink = WHITE if home else theme_of(theme).ink
@@ -51,7 +51,7 @@ def _wallpaper(theme: str) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def toolbar(app: str, theme: str, title: str, left: int, right: int) -> np.ndarray:
-    """The bar below the status bar, (40, 288, 3), with the title between two columns of pixels."""
+    """Returns the bar below the status bar, (40, 288, 3), with the title between two columns of pixels."""
     canvas = blank(WIDTH, BAR_END - STATUS, ground_of("bar", app, theme))
     write(canvas, title, left, 20, max(0, right - left), theme_of(theme).ink, TITLE, bold=True)
     canvas.flags.writeable = False
@@ -60,7 +60,7 @@ def toolbar(app: str, theme: str, title: str, left: int, right: int) -> np.ndarr
 
 @lru_cache(maxsize=256)
 def app_icon(label: str, app: str, theme: str, left: int, top: int, width: int, height: int) -> np.ndarray:
-    """The icon of an app on a page, (height, width, 3), with as much of the page as is behind it."""
+    """Returns the icon of an app on a page, (height, width, 3), with as much of the page as is behind it."""
     canvas = blank(width, height, theme_of(theme).page)
     paste(canvas, page(app, theme), -left, -top)
     size = max(8, min(_TILE, width, height - 22))
@@ -77,7 +77,7 @@ def app_icon(label: str, app: str, theme: str, left: int, top: int, width: int, 
 
 
 def paint_tile(canvas: np.ndarray, label: str, left: int, top: int, size: int) -> None:
-    """The rounded square of an app with its pictogram, or the initial of its name."""
+    """Paints the rounded square of an app with its pictogram, or the initial of its name."""
     colour = app_colour(label)
     mask = slab(size, size, size * 0.3)
     upper = (mask * np.linspace(0.22, 0, size)[:, None]).astype(np.int16)
@@ -93,7 +93,7 @@ def paint_tile(canvas: np.ndarray, label: str, left: int, top: int, size: int) -
 
 @lru_cache(maxsize=8)
 def keyboard(width: int, height: int, theme: str) -> np.ndarray:
-    """The keyboard, (height, width, 3), but for the key that is an element."""
+    """Returns the keyboard, (height, width, 3), but for the key that is an element."""
     colours = theme_of(theme)
     canvas = blank(width, height, colours.keyboard)
     canvas[:1] = mix(colours.keyboard, colours.ink, 0.12)

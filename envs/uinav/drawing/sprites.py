@@ -19,7 +19,7 @@ MARGIN = 4  # from the edge of a row to what is in it
 
 @lru_cache(maxsize=1024)
 def sprite(look: Appearance) -> np.ndarray:
-    """The picture, (height, width, 3) uint8, not to be changed."""
+    """Returns the picture, (height, width, 3) uint8, not to be changed."""
     canvas = blank(look.width, look.height, look.ground)
     _PAINTERS.get(look.kind, _paint_text)(canvas, look)
     canvas.flags.writeable = False
@@ -42,7 +42,7 @@ def _paint_text(canvas: np.ndarray, look: Appearance) -> None:
 
 
 def _two_lines(canvas: np.ndarray, look: Appearance, left: int, right: int) -> None:
-    """The title of a row, and what else it says below it."""
+    """Writes the title of a row, and what else it says below it."""
     head, rest = split_label(look.label)
     faint = mix(look.ground, look.colours.faint, 1 if look.enabled else 0.6)
     middle = look.height / 2
@@ -68,7 +68,7 @@ def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
 
 @lru_cache(maxsize=512)
 def _avatar(letter: str, hue: int, size: int, ground: Colour, theme: str) -> np.ndarray:
-    """A letter in a circle of one of the colours that names have, (size, size, 3)."""
+    """Returns a letter in a circle of one of the colours that names have, (size, size, 3)."""
     canvas, colour, dark = blank(size, size, ground), tone(hue / _HUES), theme == "dark"
     disc(canvas, size / 2, size / 2, size, mix(ground, colour, 0.42 if dark else 0.2))
     ink = mix(colour, WHITE, 0.65) if dark else mix(colour, BLACK, 0.15)
@@ -177,7 +177,7 @@ def _paint_option(canvas: np.ndarray, look: Appearance) -> None:
 
 
 def _paint_chip(canvas: np.ndarray, look: Appearance) -> None:
-    """An option that has no room for a radio button: its label in a pill, filled where it is chosen."""
+    """Paints an option that has no room for a radio button: its label in a pill, filled where it is chosen."""
     tall, middle = max(8, min(28, look.height - 4)), look.height / 2
     wide, top, room = max(8, look.width - 4), round(middle - tall / 2), look.width - 10
     fill, ink = look.ground, look.ink
@@ -203,7 +203,7 @@ def _paint_tab(canvas: np.ndarray, look: Appearance) -> None:
 
 
 def _paint_key(canvas: np.ndarray, look: Appearance) -> None:
-    """The key of the keyboard that is an element, in the accent colour."""
+    """Paints the key of the keyboard that is an element, in the accent colour."""
     tall = max(1, look.height - 6)
     stamp(canvas, slab(look.width - 2, tall, 6), 2, 3, look.accent)
     name, ink = glyph_name(look.label), ink_on(look.accent)
@@ -219,7 +219,7 @@ def _paint_image(canvas: np.ndarray, look: Appearance) -> None:
 
 
 def _picture(look: Appearance) -> np.ndarray:
-    """A landscape that follows from the label: sky, sun and two rows of hills, with round corners."""
+    """Returns a landscape that follows from the label: sky, sun and two rows of hills, with round corners."""
     tall, wide = look.height, look.width
     own, seed = hashed(look.label), sum(hashed(look.label + "."))
     across, down = np.arange(wide), np.linspace(0, 1, tall)[:, None, None]

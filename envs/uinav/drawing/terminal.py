@@ -11,7 +11,7 @@ _NARROWEST = 24  # columns in which a dialog still fits
 
 
 def write_screen(screen: Screen, width: int = 46) -> str:
-    """The screen in lines of `width` columns, at least 24: a frame, the title, and the elements with their numbers.
+    """Writes the screen in lines of `width` columns, at least 24: a frame, the title, the numbered elements.
 
     Elements that stand side by side are in one line where they fit. Of what is behind a dialog only the title is
     shown. East Asian wide characters take two columns.
@@ -40,7 +40,7 @@ def columns(text: str) -> int:
 
 
 def _part(part: Element, numbers: dict[int, int], room: int) -> list[str]:
-    """The lines of a container, or of an element that stands alone."""
+    """Returns the lines of a container, or of an element that stands alone."""
     rows = list(_rows(part if part.kind in _CONTAINERS else part._replace(kind="list", children=(part,)), numbers))
     if part.kind == "dialog":
         inner = room - 4
@@ -54,7 +54,7 @@ def _part(part: Element, numbers: dict[int, int], room: int) -> list[str]:
 
 
 def _rows(part: Element, numbers: dict[int, int]) -> Iterator[list[str]]:
-    """What is written of the elements in a container; those that begin at the same height together."""
+    """Yields what is written of the elements in a container; those that begin at the same height together."""
     row: list[str] = []
     top: int | None = None
     for element in _leaves(part):
@@ -77,7 +77,7 @@ def _leaves(part: Element) -> Iterator[Element]:
 
 
 def _shown(element: Element) -> str:
-    """An element without its number, in one line."""
+    """Returns an element without its number, in one line."""
     label, text, kind = _plain(element.label), _plain(element.text), element.kind
     on = bool(element.checked)
     if kind == "field":
@@ -97,7 +97,7 @@ def _shown(element: Element) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text in one line of characters of known width."""
+    """Returns the text in one line of characters of known width."""
     kept = (" " if char.isspace() else char for char in unicodedata.normalize("NFC", text))
     return "".join(char for char in kept if unicodedata.category(char)[0] not in "CM")
 
@@ -114,7 +114,7 @@ def _joined(cells: Sequence[str], room: int) -> list[str]:
 
 
 def _folded(line: str, room: int) -> list[str]:
-    """The line, or at most three for one that is too long, of which the others are indented as far as its number."""
+    """Returns the line, or at most three for one that is too long, indented as far as its number."""
     if columns(line) <= room:
         return [line]
     number, rest = line[:3], line[3:]
@@ -131,7 +131,7 @@ def _folded(line: str, room: int) -> list[str]:
 
 
 def _cut(text: str, room: int) -> str:
-    """The text, or its beginning and dots."""
+    """Returns the text, or its beginning and dots."""
     if columns(text) <= room:
         return text
     kept = ""

@@ -33,7 +33,7 @@ def visited(task: "UINav", rng: np.random.Generator, strays: float = STRAYS) -> 
 
 
 def _after(task: "UINav", episode: Episode, rng: np.random.Generator, strays: float) -> Episode | None:
-    """The state after the oracle's action or another; None where the episode is over or the goal out of reach."""
+    """Returns the state after the oracle's action or another; None where the episode is over or out of reach."""
     astray = rng.random() < strays
     after, ended = task.advance(episode, stray(task, episode, rng) if astray else task.oracle(episode))
     if ended or len(after.responses) >= task.max_steps:
@@ -42,7 +42,7 @@ def _after(task: "UINav", episode: Episode, rng: np.random.Generator, strays: fl
 
 
 def stray(task: "UINav", episode: Episode, rng: np.random.Generator) -> str:
-    """A mistake near what is right, or anything at all."""
+    """Returns a mistake near what is right, or anything at all."""
     screen = task.device.screen(episode.state)
     if rng.random() < 0.5:
         return task.as_response(random_action(screen, episode.goal, task.device.titles, rng), episode)
@@ -51,12 +51,12 @@ def stray(task: "UINav", episode: Episode, rng: np.random.Generator) -> str:
 
 
 def reachable(task: "UINav", episode: Episode) -> bool:
-    """Whether the oracle reaches the goal from here."""
+    """Returns whether the oracle reaches the goal from here."""
     return steps_left(task.device, episode, _FAR) < _FAR
 
 
 def is_right(task: "UINav", episode: Episode, response: str) -> bool:
-    """Whether a response is right here: what was recorded, or on the phone what brings the goal nearer or reaches it.
+    """Returns whether a response is right here: the recorded one, or on the phone one that brings the goal nearer.
 
     Nearer is by the oracle's count of the actions that are left.
     """

@@ -19,7 +19,7 @@ _ABLE = {"click": "clickable", "type": "editable", "long_press": "long_clickable
 
 
 def elsewhere(action: Action, screen: Screen, rng: np.random.Generator) -> Action | None:
-    """The same action on another element that takes it, or a click where it points at none; None where there is none.
+    """Returns the action on another element that takes it, or a click where it points at none; None for none.
 
     Where only one element takes the action, another that takes clicks is pointed at.
     """
@@ -36,7 +36,7 @@ def elsewhere(action: Action, screen: Screen, rng: np.random.Generator) -> Actio
 
 
 def altered(action: Action, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
-    """The action with something else about it: its text, its direction, its app (one of `titles`), or its kind."""
+    """Returns the action with another text, direction, app (one of `titles`) or kind."""
     kind, element, text = action
     if kind == "type" and rng.random() < 0.7:
         return Action("type", element, another_text(text, goal, rng))
@@ -55,14 +55,14 @@ def altered(action: Action, goal: Goal, titles: Sequence[str], rng: np.random.Ge
 
 
 def too_soon(action: Action, goal: Goal, rng: np.random.Generator) -> Action:
-    """The end of the episode in place of an action that goes on; of the right end the other one."""
+    """Returns the end of the episode in place of an action that goes on; of the right end the other one."""
     if action.kind == "done" or (action.kind != "infeasible" and rng.random() < 0.3):
         return Action("infeasible", 0, f"no {another_text('', goal, rng)}")
     return Action("done", 0, another_text("", goal, rng) if rng.random() < 0.3 else "")
 
 
 def skipping(ahead: Iterable[tuple[Screen, Action]]) -> Action | None:
-    """The last action of those to come whose element is on the screen by now; None where there is none.
+    """Returns the last action of those to come whose element is on the screen by now; None where there is none.
 
     Args:
         ahead: the right actions from now on with the screen before each.
@@ -77,7 +77,7 @@ def skipping(ahead: Iterable[tuple[Screen, Action]]) -> Action | None:
 
 
 def _same(element: Element) -> tuple[str, ...]:
-    """What an element keeps wherever it is and whatever is typed into it."""
+    """Returns what an element keeps wherever it is and whatever is typed into it."""
     return element.kind, element.description, element.resource_id, "" if element.editable else element.text
 
 
@@ -94,7 +94,7 @@ def another_text(text: str, goal: Goal, rng: np.random.Generator) -> str:
 
 
 def mistake(action: Action, screen: Screen, goal: Goal, titles: Sequence[str], rng: np.random.Generator) -> Action:
-    """A wrong action of any kind in place of the right one: half of them on another element."""
+    """Returns a wrong action of any kind in place of the right one: half of them on another element."""
     draw = rng.random()
     if draw < 0.5:
         return elsewhere(action, screen, rng) or altered(action, goal, titles, rng)

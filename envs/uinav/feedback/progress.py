@@ -20,13 +20,13 @@ def steps_left(device: Device, episode: Episode, longest: int = LONGEST) -> int:
 
 
 def ahead(device: Device, episode: Episode) -> Iterator[tuple[Screen, Action]]:
-    """The oracle's actions from here with the screen before each, up to its last word or `LONGEST` of them."""
+    """Yields the oracle's actions from here with the screen before each, up to its last word or `LONGEST` of them."""
     for state, action in _path(device, episode, LONGEST):
         yield device.screen(state), action
 
 
 def _path(device: Device, episode: Episode, longest: int) -> Iterator[tuple[Any, Action]]:
-    """The same with the device's state before each, up to `longest`."""
+    """Yields the same with the device's state before each, up to `longest`."""
     state, goal = episode.state, episode.goal
     for _ in range(longest):
         action = device.oracle(state, goal)

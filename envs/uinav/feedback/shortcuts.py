@@ -17,7 +17,7 @@ EPISODES = 50  # of each template, to count the oracle's steps
 
 
 def template_catalogue(task: "UINav") -> Catalogue:
-    """A row for each template: its app, an example of its goal, the oracle's steps (median, least to most), notes."""
+    """Returns a row for each template: app, an example of its goal, the oracle's steps (median, range), notes."""
     return Catalogue(("app", "template", "a goal", "oracle's steps", ""), _template_rows(task))
 
 
@@ -34,7 +34,7 @@ def _template_rows(task: "UINav") -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def drawn_templates(task: "UINav") -> tuple[str, ...]:
-    """The templates that the task draws from."""
+    """Returns the templates that the task draws from."""
     assert isinstance(task.device, PhoneDevice)
     return task.device.templates
 

@@ -56,7 +56,7 @@ class UISteps(StepFeedback):
             yield record._replace(meta={**record.meta, "state": number})
 
     def _responses(self, state: Episode, rng: np.random.Generator) -> Iterator[str]:
-        """What is labelled in a state: the right response, and those that are wrong as far as anybody intends."""
+        """Yields what is labelled in a state: the right response, and some that are meant to be wrong."""
         yield self.task.oracle(state)
         device, goal = self.task.device, state.goal
         action, screen = device.oracle(state.state, goal), device.screen(state.state)
@@ -75,7 +75,7 @@ class UISteps(StepFeedback):
         return float(self.right(self.states[turn.reference["state"]], turn.response))
 
     def right(self, state: Episode, response: str) -> bool:
-        """Whether a response is right in a state."""
+        """Returns whether a response is right in a state."""
         return is_right(self.task, state, response)
 
     def rate(self, index: int, response: str, rng: np.random.Generator) -> float:

@@ -61,7 +61,7 @@ class ActionError(ValueError):
 
 @lru_cache(maxsize=256)  # most responses are among a few clicks
 def parse_action(response: str) -> Action:
-    """The action that a response says; the inverse of `str(action)`.
+    """Returns the action that a response says; the inverse of `str(action)`.
 
     Raises:
         ActionError: it says none.
@@ -84,7 +84,7 @@ def parse_action(response: str) -> Action:
 
 
 def is_beginning(text: str) -> bool:
-    """Whether an action may begin so, space before it left aside: what constrained decoding goes by."""
+    """Returns whether an action may begin so, space before it left aside: what constrained decoding goes by."""
     text = text.lstrip(" ")
     kind, bracket, inside = text.partition("(")
     if not bracket:
@@ -121,12 +121,12 @@ def _parse_rest(kind: str, text: str) -> Action:
 
 
 def _written(text: str) -> str:
-    """The text bare, or as a JSON string where it would not be read back bare."""
+    """Returns the text bare, or as a JSON string where it would not be read back bare."""
     return text if _read(text) == text and text.isprintable() and text else json.dumps(text, ensure_ascii=False)
 
 
 def _read(written: str) -> str:
-    """The text of an argument: what a JSON string stands for, and all else as it is, less the space around it."""
+    """Returns the text of an argument: what a JSON string stands for, all else as it is, without outer space."""
     bare = written.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         try:

@@ -63,7 +63,7 @@ class Device(Protocol):
     titles: Sequence[str]
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[Any, Goal]:
-        """The state at the start of an episode, and what is to be done. Both follow from `rng` and `options` alone."""
+        """Draws the first state of an episode and its goal. Both follow from `rng` and `options` alone."""
 
     def screen(self, state: Any) -> Screen:
         """Returns what is shown."""
@@ -79,13 +79,13 @@ class Device(Protocol):
         """
 
     def over(self, state: Any) -> bool:
-        """Whether the device itself ends the episode here, as a recording does at its end or where it cannot go on."""
+        """Returns whether the device itself ends the episode here, as a recording does where it cannot go on."""
 
     def success(self, state: Any, goal: Goal, ending: Ending) -> bool:
-        """Whether the goal is reached in `state`, given how the episode was ended."""
+        """Returns whether the goal is reached in `state`, given how the episode was ended."""
 
     def credit(self, state: Any, goal: Goal, ending: Ending | None) -> float:
-        """The share of the goal that is reached, 1 with `success` and less without; `ending` is None before the end."""
+        """Returns the share of the goal that is reached, 1 with `success`; `ending` is None before the end."""
 
     def picture(self, state: Any) -> np.ndarray | None:
         """Returns what is shown, (512, 288, 3) uint8, if the device has a picture of it; None to draw the screen."""
@@ -94,4 +94,4 @@ class Device(Protocol):
         """Texts that a screen has to keep for the oracle's actions to make sense."""
 
     def oracle(self, state: Any, goal: Goal) -> Action:
-        """A right next action."""
+        """Returns a right next action."""

@@ -42,7 +42,7 @@ class Box(NamedTuple):
         return (self.left + self.right) // 2, (self.top + self.bottom) // 2
 
     def holds(self, x: int, y: int) -> bool:
-        """Whether the point is inside."""
+        """Returns whether the point is inside."""
         return self.left <= x < self.right and self.top <= y < self.bottom
 
 
@@ -82,7 +82,7 @@ class Element(NamedTuple):
 
 
 def line_of(element: Element) -> str:
-    """The element as a policy reads it, without its number: `toggle Dark mode off`."""
+    """Returns the element as a policy reads it, without its number: `toggle Dark mode off`."""
     line = f"{element.kind} {element.label}"
     if element.editable and element.text:
         line += f": {element.text}"
@@ -121,13 +121,13 @@ class Screen(NamedTuple):
         return Element("screen", self.title, "", "", Box(0, 0, WIDTH, HEIGHT), children=self.parts)
 
     def describe(self) -> str:
-        """The screen as a policy reads it: its name, and a numbered line for each element."""
+        """Returns the screen as a policy reads it: its name, and a numbered line for each element."""
         lines = [f"{i} {line_of(element)}" for i, element in enumerate(self.elements, 1)]
         return framed(self.app, self.title, self.notice, self.above, self.below, lines)
 
 
 def framed(app: str, title: str, notice: str, above: bool, below: bool, lines: Iterable[str]) -> str:
-    """The numbered lines of a screen with what stands around them."""
+    """Returns the numbered lines of a screen with what stands around them."""
     head = f"SCREEN {app}: {title}" if title else f"SCREEN {app}"
     if notice:
         head += f"\nNOTE {notice}"
@@ -137,7 +137,7 @@ def framed(app: str, title: str, notice: str, above: bool, below: bool, lines: I
 
 
 def nodes(element: Element) -> Iterator[Element]:
-    """The element and all below it."""
+    """Yields the element and all below it."""
     yield element
     for child in element.children:
         yield from nodes(child)

@@ -30,7 +30,7 @@ class NotInNumbersError(UserError):
 
 
 def kind_number(response: str) -> int | None:
-    """The number of the kind of an action given as text; None for what is no action of `KINDS`."""
+    """Returns the number of the kind of an action given as text; None for what is no action of `KINDS`."""
     kind, _, inside = response.partition("(")
     return NUMBER.get(f"scroll {inside[:-1]}" if kind == "scroll" else kind)
 
@@ -38,7 +38,7 @@ def kind_number(response: str) -> int | None:
 def from_numbers(
     numbers: Sequence[int] | np.ndarray, screen: Screen, values: Sequence[str], titles: Sequence[str]
 ) -> Action:
-    """The action that three numbers stand for.
+    """Returns the action that three numbers stand for.
 
     Args:
         numbers: of the kind, of the element from 0, of the value from 0.
@@ -77,7 +77,7 @@ def answer(element: Element, part: int) -> str:
 
 
 def to_numbers(action: Action, screen: Screen, values: Sequence[str], titles: Sequence[str]) -> np.ndarray:
-    """The inverse of `from_numbers`, (3,) int64; what is not needed is 0, so that a `done` without an answer
+    """Returns the inverse of `from_numbers`, (3,) int64; what is not needed is 0, so that a `done` without an answer
     may come back with one.
 
     Raises:
@@ -107,7 +107,7 @@ def _found(action: Action, known: Sequence[str]) -> int:
 
 
 def _pointing_at(action: Action, screen: Screen) -> tuple[int, int]:
-    """The element and the part of its label that give an answer."""
+    """Returns the element and the part of its label that give an answer."""
     wanted = plain(action.text)
     for part in range(MAX_VALUES):
         for number, element in enumerate(screen.elements[:MAX_ELEMENTS]):
@@ -117,7 +117,7 @@ def _pointing_at(action: Action, screen: Screen) -> tuple[int, int]:
 
 
 def masks(screen: Screen, values: Sequence[str]) -> np.ndarray:
-    """Which numbers may have an effect, (13 + 16 + 4,) bool: of kinds, elements and values, one after the other.
+    """Returns which numbers may have an effect, (13 + 16 + 4,) bool: of kinds, then elements, then values.
 
     Each of the three by itself: a click may still meet an element that takes none. An element is allowed if it is
     there, a value if it is there or is the part of some label.
@@ -133,7 +133,7 @@ def masks(screen: Screen, values: Sequence[str]) -> np.ndarray:
 
 
 def _possible(kind: str, screen: Screen, values: Sequence[str]) -> bool:
-    """Whether an action of this kind may have an effect."""
+    """Returns whether an action of this kind may have an effect."""
     elements = screen.elements[:MAX_ELEMENTS]
     if kind == "click":
         return any(e.clickable for e in elements)

@@ -147,18 +147,18 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
         return before - self._nearest
 
     def response(self, action: np.ndarray) -> str:
-        """The action as `perlhf/UINav-v0` takes it: text, such as "click(3)"."""
+        """Returns the action as `perlhf/UINav-v0` takes it: text, such as "click(3)"."""
         said = from_numbers(_checked(action), self._screen, self._values, self._titles)
         if 0 < said.element <= len(self._order):
             said = said._replace(element=self._order[said.element - 1] + 1)
         return str(said)
 
     def action_masks(self) -> np.ndarray:
-        """Which numbers may have an effect, (33,) bool; see `envs.uinav.numeric.actions.masks`."""
+        """Returns which numbers may have an effect, (33,) bool; see `envs.uinav.numeric.actions.masks`."""
         return masks(self._screen, self._values)
 
     def oracle(self) -> np.ndarray:
-        """A right action, (3,) int64.
+        """Returns a right action, (3,) int64.
 
         Raises:
             NotInNumbersError: it cannot be said in three numbers; this never happens with the default templates.
@@ -212,7 +212,7 @@ class NumericUINav(gym.Env[dict[str, Any], np.ndarray]):
 
 
 def _checked(action: np.ndarray) -> list[int]:
-    """The three numbers; ten times as fast as `MultiDiscrete.contains`."""
+    """Returns the three numbers; ten times as fast as `MultiDiscrete.contains`."""
     numbers = np.asarray(action)
     if numbers.shape == (len(SHAPE),) and numbers.dtype.kind in "iu":
         listed: list[int] = numbers.tolist()
@@ -229,7 +229,7 @@ def app_titles(installed: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache
 def expressible_templates(apps: tuple[str, ...], split: str) -> tuple[str, ...]:
-    """The templates of a split whose oracle never does anything that has no numbers, in the episodes tried."""
+    """Returns the templates of a split whose oracle never does anything that has no numbers, in the episodes tried."""
     device = cast(PhoneDevice, UINav(split=split, apps=apps).device)
     return tuple(name for name in device.templates if _is_expressible(name, apps))
 

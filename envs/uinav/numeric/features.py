@@ -24,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 def observation_space() -> spaces.Dict:
-    """The space of `features`: one flat float32 Box from 0 to 1 for each part."""
+    """Returns the space of `features`: one flat float32 Box from 0 to 1 for each part."""
     sizes = {
         "elements": MAX_ELEMENTS * ROW,
         "mask": MAX_ELEMENTS,
@@ -93,7 +93,7 @@ class ReadGoal(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_goal(text: str, values: tuple[tuple[str, str], ...]) -> ReadGoal:
-    """The goal of an episode from its text and its values by name."""
+    """Returns the goal of an episode from its text and its values by name."""
     values = values[:MAX_VALUES]
     wording = text
     for _, value in sorted(values, key=lambda pair: -len(pair[1])):
@@ -107,7 +107,7 @@ def read_goal(text: str, values: tuple[tuple[str, str], ...]) -> ReadGoal:
 
 
 def ranked(screen: Screen, goal: ReadGoal) -> tuple[int, ...]:
-    """The positions of the elements, those first that match the goal best, in reading order among equals.
+    """Returns the positions of the elements, those first that match the goal best, in reading order among equals.
 
     A network without shared weights learns "the first element" much sooner than "the element that matches".
     """
@@ -193,7 +193,7 @@ def _history(episode: Episode, max_steps: int) -> np.ndarray:
 
 @lru_cache(maxsize=16384)
 def bag(text: str, size: int) -> np.ndarray:
-    """Which of `size` buckets the words of a text fall into, (size,) float32 of 0 and 1; never change it.
+    """Returns which of `size` buckets the words of a text fall into, (size,) float32 of 0 and 1; never change it.
 
     By CRC-32, which is the same in every process, as `hash` is not.
     """
@@ -205,11 +205,11 @@ def bag(text: str, size: int) -> np.ndarray:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, lower case, without punctuation."""
+    """Returns the words of a text, lower case, without punctuation."""
     return _WORD.findall(text.casefold())
 
 
 @lru_cache(maxsize=16384)
 def _spelled(text: str) -> str:
-    """The words between spaces, so that `in` finds whole words alone."""
+    """Returns the words between spaces, so that `in` finds whole words alone."""
     return f" {' '.join(words(text))} "

@@ -108,12 +108,12 @@ def register_app(app: App) -> App:
 
 
 def app_of(name: str) -> App:
-    """The app of this name."""
+    """Returns the app of this name."""
     return _APPS[name]
 
 
 def apps_of_module(name: str) -> tuple[str, ...]:
-    """The names of the apps that a module registers.
+    """Returns the names of the apps that a module registers.
 
     Raises:
         UserError: there is no such module, or it registers no app.
@@ -133,7 +133,7 @@ class Known(NamedTuple):
 
 
 def templates_of(apps: Iterable[str]) -> dict[str, Known]:
-    """The templates that can be done with these apps, by name."""
+    """Returns the templates that can be done with these apps, by name."""
     there = tuple(apps)
     return {
         template.name: Known(name, template)
@@ -144,7 +144,7 @@ def templates_of(apps: Iterable[str]) -> dict[str, Known]:
 
 
 def find_template(name: str, known: Mapping[str, Any]) -> str:
-    """The name, if it is known.
+    """Returns the name, if it is known.
 
     Raises:
         UserError: it is not, with the nearest that is.
@@ -156,5 +156,5 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
-    """The data of an app when a phone is new; shared, and never changed."""
+    """Returns the data of an app when a phone is new; shared, and never changed."""
     return _APPS[app].make(seeded(f"{seed} {app}"))

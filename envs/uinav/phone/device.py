@@ -91,7 +91,7 @@ class PhoneDevice:
         return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
 
     def _draw(self, rng: Random, options: Mapping[str, Any]) -> str:
-        """A template; one that can be infeasible where that is asked for."""
+        """Returns a template; one that can be infeasible where that is asked for."""
         names: Sequence[str] = self.templates
         if options.get("feasible") is False:
             names = [name for name in names if self.known[name].template.absent is not None] or names
@@ -132,7 +132,7 @@ class PhoneDevice:
         return False
 
     def success(self, state: State, goal: Goal, ending: Ending) -> bool:
-        """Whether the goal is reached."""
+        """Returns whether the goal is reached."""
         return reaches(state.phone, self.known[goal.template].template, goal, state.values, ending)
 
     def credit(self, state: State, goal: Goal, ending: Ending | None) -> float:
@@ -143,7 +143,7 @@ class PhoneDevice:
         """None: the phone is drawn."""
 
     def oracle(self, state: State, goal: Goal) -> Action:
-        """A right next action."""
+        """Returns a right next action."""
         app, template = self.known[goal.template]
         return next_action(state.phone, state.page, app, template, goal, state.values)
 
@@ -211,7 +211,7 @@ def _scroll(phone: Phone, direction: str) -> Done:
 
 
 def _next_offset(phone: Phone, down: bool) -> int:
-    """Where the body is scrolled to, so that no widget is skipped: the first one out of sight comes to the edge."""
+    """Returns the scroll position that skips no widget: the first one out of sight comes to the edge."""
     _, _, body, foot = layout.sorted_out(layout.widgets(phone))
     top, bottom = layout.window(phone, bool(foot))
     rows, height = layout.stacked(body)
@@ -260,7 +260,7 @@ def _open_app(phone: Phone, text: str) -> Done:
 
 @lru_cache(maxsize=64)
 def _by_title(apps: tuple[str, ...]) -> dict[str, str]:
-    """The names of apps by their titles; of two with the same title the first."""
+    """Returns the names of apps by their titles; of two with the same title the first."""
     return {app_of(name).title.casefold(): name for name in reversed(apps)}
 
 
@@ -272,7 +272,7 @@ _OTHERS = {"scroll": _scroll, "back": _back, "home": _home, "open_app": _open_ap
 
 
 def open_app(phone: Phone, name: str) -> Phone:
-    """The app at its first page, with what comes up when it is opened."""
+    """Returns the app at its first page, with what comes up when it is opened."""
     app = app_of(name)
     phone = phone.at((Place(HOME, HOME), Place(name, app.start)))
     chance = _chance(phone.seed, name)
@@ -287,7 +287,7 @@ def open_app(phone: Phone, name: str) -> Phone:
 
 @lru_cache(maxsize=4096)
 def _chance(seed: int, app: str) -> float:
-    """What comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
+    """Returns what comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
     return seeded(f"{seed} open {app}").random()
 
 

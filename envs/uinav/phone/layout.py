@@ -97,7 +97,7 @@ def arrange(phone: Phone) -> Arranged:
 
 
 def describe(phone: Phone, page: Arranged) -> str:
-    """The screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
+    """Returns the screen as text; the same as `screen_of(phone, page).describe()`, without making its elements."""
     place = phone.stack[-1]
     read = [widget[READ] for widget in page.front]
     if place.fields or phone.focus:
@@ -107,7 +107,7 @@ def describe(phone: Phone, page: Arranged) -> str:
 
 
 def _line(phone: Phone, field: Widget) -> str:
-    """A field with what is typed into it."""
+    """Returns a field with what is typed into it."""
     _, label, name, _, _, _, value, *_ = field
     typed = phone.stack[-1].fields.get(name, value)
     line = f"field {label}: {typed}" if typed else f"field {label}"
@@ -115,7 +115,7 @@ def _line(phone: Phone, field: Widget) -> str:
 
 
 def screen_of(phone: Phone, page: Arranged) -> Screen:
-    """The screen as a tree of elements."""
+    """Returns the screen as a tree of elements."""
     parts = tuple(
         Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
         for part in _parts(phone, page)
@@ -128,7 +128,7 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
 
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
-    """The containers from back to front."""
+    """Returns the containers from back to front."""
     _, _, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     rows, height = stacked(body)
@@ -154,7 +154,7 @@ def widgets(phone: Phone) -> list[Named]:
 
 
 def _page(phone: Phone) -> list[Widget]:
-    """The same without names: enough to show it."""
+    """Returns the same without names: enough to show it."""
     place = phone.stack[-1]
     found = list(app_of(place.app).pages[place.page](phone))
     if len(phone.stack) > 2:
@@ -163,7 +163,7 @@ def _page(phone: Phone) -> list[Widget]:
 
 
 def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget], list[Widget]]:
-    """The title of a page, and the widgets of its bar, its body and its foot."""
+    """Returns the title of a page, and the widgets of its bar, its body and its foot."""
     heading = ""
     bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
@@ -187,7 +187,7 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
 
 
 def height_of(body: Iterable[Widget]) -> int:
-    """The height of a body, the same that `stacked` gives, without its boxes."""
+    """Returns the height of a body, the same that `stacked` gives, without its boxes."""
     top, column, row_height = 4, 0, 0
     for widget in body:
         share = widget[SHARE]
@@ -228,7 +228,7 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
 
 
 def _bar(icons: list[Widget]) -> list[Row]:
-    """The icons of the bar: back at the left, the others from the right."""
+    """Returns the icons of the bar: back at the left, the others from the right."""
     rows: list[Row] = []
     right, top = WIDTH - 6, BAR.top + 4
     for widget in reversed(icons):
@@ -253,7 +253,7 @@ def _foot(foot: list[Widget]) -> list[Row]:
 
 
 def _key(phone: Phone, body: list[Widget]) -> Widget:
-    """The one key of the keyboard that is a widget: it does what the field says, or hides the keyboard."""
+    """Returns the one key of the keyboard that is a widget: it does what the field says, or hides the keyboard."""
     for kind, _, name, _, tap, *_ in body:
         if name == phone.focus and kind == "field" and tap:
             return key("Enter", *tap, name="enter")
@@ -261,7 +261,7 @@ def _key(phone: Phone, body: list[Widget]) -> Widget:
 
 
 def _dialog(dialog: Dialog) -> list[Widget]:
-    """What a dialog says, and its buttons side by side."""
+    """Returns what a dialog says, and its buttons side by side."""
     share = len(dialog.buttons)
     return [text(dialog.text), *(button(label, answer, *tap, share=share) for label, *tap in dialog.buttons)]
 
@@ -287,6 +287,6 @@ def _element(phone: Phone, widget: Widget, box: Box) -> Element:
 
 
 def answer(phone: Phone, *tap: Any) -> Phone:
-    """The dialog is closed, and what its button does is done."""
+    """Returns the dialog is closed, and what its button does is done."""
     phone = close(phone)
     return tap[0](phone, *tap[1:]) if tap else phone

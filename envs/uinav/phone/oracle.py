@@ -30,7 +30,7 @@ class Hands:
         self._front = [Named(*widget) for widget in page.front]
 
     def __getitem__(self, name: str) -> Any:
-        """A value of the goal."""
+        """Returns a value of the goal."""
         return self.values[name]
 
     @property
@@ -44,7 +44,7 @@ class Hands:
         return self.phone.arg
 
     def tap(self, label: str, name: str = "", hold: bool = False) -> Action:
-        """A click on the widget with this label, or this name; scrolls to it first, and looks for it to the end.
+        """Returns a click on the widget with this label or name; scrolls to it first.
 
         Args:
             label: all that it says, or its beginning up to a comma or colon; "" for any label.
@@ -100,7 +100,7 @@ class Hands:
         return None
 
     def _towards(self, label: str, name: str) -> Action:
-        """What brings a widget into view that is not; infeasible where the whole page has been seen without it."""
+        """Returns what brings a widget into view; infeasible where the whole page has been seen without it."""
         page = widgets(self.phone)
         _, _, body, foot = sorted_out(page)
         top, bottom = window(self.phone, bool(foot))
@@ -121,7 +121,7 @@ class Hands:
 
 
 def tapping(label: str, name: str = "") -> Route:
-    """A route: clicks this; both are formats of the goal's values."""
+    """Returns a route: clicks this; both are formats of the goal's values."""
     return lambda hands: hands.tap(label.format(**hands.values), name)
 
 
@@ -139,7 +139,7 @@ def _is(widget: Named, label: str, name: str) -> bool:
 def next_action(
     phone: Phone, page: Arranged, app: str, template: Template, goal: Goal, values: Mapping[str, Any]
 ) -> Action:
-    """The oracle's next action.
+    """Returns the oracle's next action.
 
     Args:
         phone, page: as they are.
@@ -163,7 +163,7 @@ def next_action(
 
 
 def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, Any], ending: Ending) -> bool:
-    """Whether a task was done, given how the episode ended."""
+    """Returns whether a task was done, given how the episode ended."""
     if not goal.feasible:
         return ending.kind == "infeasible" and bool(ending.answer.strip())
     if ending.kind != "done":
@@ -175,5 +175,5 @@ def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, A
 
 
 def plain(text: str) -> str:
-    """An answer without what does not count: case, space around and between words, a full stop at the end."""
+    """Returns an answer without what does not count: case, space around and between words, a full stop at the end."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".")

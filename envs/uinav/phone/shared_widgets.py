@@ -14,7 +14,7 @@ _TIME = re.compile("([0-9]{1,2}):([0-9]{2})")
 
 
 def tab_rows(pages: Mapping[str, str]) -> dict[str, tuple[Widget, ...]]:
-    """The tabs of an app, by the label of the one that is chosen; `pages` has the page that each label leads to."""
+    """Makes the tabs of an app; `pages` has the page that each label leads to."""
     return {
         chosen: tuple(tab(label, label == chosen, swap, page, share=len(pages)) for label, page in pages.items())
         for chosen in pages
@@ -28,7 +28,7 @@ def save_button(phone: Phone, *tap: Any) -> Widget:
 
 
 def minutes_of(time: str) -> int | None:
-    """The minutes from midnight to a time like 7:30; None where it is no time."""
+    """Returns the minutes from midnight to a time like 7:30; None where it is no time."""
     found = _TIME.fullmatch(time)
     if found is None or int(found[1]) > 23 or int(found[2]) > 59:
         return None
@@ -36,5 +36,5 @@ def minutes_of(time: str) -> int | None:
 
 
 def time_at(minutes: int) -> str:
-    """The time so many minutes after midnight."""
+    """Returns the time so many minutes after midnight."""
     return f"{minutes // 60 % 24}:{minutes % 60:02d}"

@@ -105,32 +105,32 @@ class Phone(NamedTuple):
         return initial_data(app, self.seed) if held is None else held
 
     def of(self, app: str) -> Mapping[str, Any]:
-        """The data of an app."""
+        """Returns the data of an app."""
         held = self.held.get(app)
         return initial_data(app, self.seed) if held is None else held
 
     def at_first(self, app: str) -> Mapping[str, Any]:
-        """The data of an app as the phone was made, before tasks prepared anything and before any action."""
+        """Returns the data of an app as the phone was made, before tasks prepared anything and before any action."""
         return initial_data(app, self.seed)
 
     def changed_only(self, app: str, **changes: Any) -> bool:
-        """Whether of the data of an app only these changed: what a task asked for was done, and no more."""
+        """Returns whether of the data of an app only these changed: what a task asked for was done, and no more."""
         return self.of(app) == {**initial_data(app, self.seed), **changes}
 
     def typed(self, name: str, default: str = "") -> str:
-        """What is in a field of the page, less the space around it; `default` where nothing was typed."""
+        """Returns what is in a field of the page, less the space around it; `default` where nothing was typed."""
         return self.stack[-1].fields.get(name, default).strip()
 
     def rng(self, of: str) -> Random:
-        """A generator for something of this phone that stays the same: the order of a menu, whether a dialog comes."""
+        """Returns a generator for what stays the same on this phone: the order of a menu, whether a dialog comes."""
         return Random(f"{self.seed} {of}")
 
     def shuffled(self, items: Sequence[Item], of: str) -> list[Item]:
-        """The items in an order of this phone's own."""
+        """Returns the items in an order of this phone's own."""
         return [items[i] for i in _order(self.seed, of, len(items))]
 
     def has_seen(self, page: str, arg: Any = None, app: str | None = None) -> bool:
-        """Whether a page was shown in this episode."""
+        """Returns whether a page was shown in this episode."""
         return ((app or self.app), page, arg) in self.trail
 
     # The moves.
@@ -246,22 +246,22 @@ def ask(phone: Phone, question: str, *buttons: tuple[Any, ...]) -> Phone:
 
 
 def swapped(records: Sequence[Any], index: int, **changes: Any) -> tuple[Any, ...]:
-    """The records with entries of one of them, a mapping, replaced."""
+    """Returns the records with entries of one of them, a mapping, replaced."""
     return (*records[:index], {**records[index], **changes}, *records[index + 1 :])
 
 
 def with_item(records: Sequence[Any], *new: Any) -> tuple[Any, ...]:
-    """The records and new ones behind them."""
+    """Returns the records and new ones behind them."""
     return (*records, *new)
 
 
 def without(records: Sequence[Any], index: int) -> tuple[Any, ...]:
-    """The records but one."""
+    """Returns the records but one."""
     return (*records[:index], *records[index + 1 :])
 
 
 def find(records: Sequence[Mapping[str, Any]], **wanted: Any) -> int | None:
-    """The position of the first record with these entries; None where there is none."""
+    """Returns the position of the first record with these entries; None where there is none."""
     for i, record in enumerate(records):
         if all(record[key] == value for key, value in wanted.items()):
             return i
@@ -269,7 +269,7 @@ def find(records: Sequence[Mapping[str, Any]], **wanted: Any) -> int | None:
 
 
 def matching(names: Sequence[str], query: str) -> list[int]:
-    """The positions of the names that share a word with what was searched for, those with all its words first."""
+    """Returns the positions of names that share a word with the search, those with all its words first."""
     wanted = query.casefold().split()
     said = [name.casefold().split() for name in names]
     counts = [sum(word in own for word in wanted) for own in said]

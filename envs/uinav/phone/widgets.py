@@ -52,7 +52,7 @@ Widget = tuple[str, str, str, str, tuple[Any, ...], tuple[Any, ...], str, bool |
 
 
 def title(label: str) -> Widget:
-    """The title of the page; a page yields one."""
+    """Returns the title of the page; a page yields one."""
     return "title", label, "", "body", (), (), "", None, True, 1, ""
 
 
@@ -62,45 +62,45 @@ def text(label: str, name: str = "") -> Widget:
 
 
 def image(label: str, name: str = "") -> Widget:
-    """A picture, of which the policy is told the label."""
+    """Returns a picture, of which the policy is told the label."""
     return "image", label, name, "body", (), (), "", None, True, 1, f"image {label}"
 
 
 def item(label: str, *tap: Any, name: str = "", hold: tuple[Any, ...] = ()) -> Widget:
-    """A row of a list."""
+    """Returns a row of a list."""
     return "item", label, name, "body", tap, hold, "", None, True, 1, f"item {label}"
 
 
 def button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
-    """A button among the rest of the page."""
+    """Returns a button among the rest of the page."""
     line = f"button {label}" if enabled else f"button {label} disabled"
     return "button", label, name, "body", tap, (), "", None, enabled, share, line
 
 
 def foot_button(label: str, *tap: Any, name: str = "", enabled: bool = True, share: int = 1) -> Widget:
-    """A button at the bottom of the screen; the keyboard covers it."""
+    """Returns a button at the bottom of the screen; the keyboard covers it."""
     line = f"button {label}" if enabled else f"button {label} disabled"
     return "button", label, name, "foot", tap, (), "", None, enabled, share, line
 
 
 def icon(label: str, *tap: Any, name: str = "", place: str = "bar") -> Widget:
-    """A button with a picture: in the bar, or with place="foot" the round one at the bottom right."""
+    """Returns a button with a picture: in the bar, or with place="foot" the round one at the bottom right."""
     return "icon", label, name, place, tap, (), "", None, True, 1, f"icon {label}"
 
 
 def field(name: str, label: str, value: str = "", enter: tuple[Any, ...] = ()) -> Widget:
-    """A text field; what is typed is `phone.typed(name)`. `enter`: what the keyboard's key does, else it hides."""
+    """Makes a text field; what is typed is `phone.typed(name)`. `enter`: what the key does, else the keyboard hides."""
     line = f"field {label}: {value}" if value else f"field {label}"
     return "field", label, name, "body", enter, (), value, None, True, 1, line
 
 
 def toggle(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
-    """A switch."""
+    """Returns a switch."""
     return "toggle", label, name, "body", tap, (), "", on, True, 1, f"toggle {label} {'on' if on else 'off'}"
 
 
 def check(label: str, on: bool, *tap: Any, name: str = "") -> Widget:
-    """A box to tick."""
+    """Returns a box to tick."""
     return "check", label, name, "body", tap, (), "", on, True, 1, f"check {label} {'on' if on else 'off'}"
 
 
@@ -115,10 +115,10 @@ def tab(label: str, on: bool, *tap: Any, name: str = "", share: int = 2) -> Widg
 
 
 def app_icon(label: str, *tap: Any, name: str = "") -> Widget:
-    """An app on the home screen."""
+    """Returns an app on the home screen."""
     return "app", label, name, "body", tap, (), "", None, True, 4, f"app {label}"
 
 
 def key(label: str, *tap: Any, name: str = "") -> Widget:
-    """A key of the keyboard."""
+    """Returns a key of the keyboard."""
     return "key", label, name, "body", tap, (), "", None, True, 1, f"key {label}"

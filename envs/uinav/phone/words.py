@@ -78,7 +78,7 @@ def _strides(size: int) -> tuple[int, ...]:
 
 
 def full_name(rng: Random) -> str:
-    """A first and a last name."""
+    """Returns a first and a last name."""
     return f"{pick(rng, FIRST)} {pick(rng, LAST)}"
 
 
@@ -95,23 +95,23 @@ def with_double(rng: Random, pairs: Sequence[str]) -> list[str]:
 
 
 def mixed_up(rng: Random, pairs: Sequence[str]) -> str:
-    """A name whose two words occur in these names of two words, which is none of them."""
+    """Returns a name whose two words occur in these names of two words, which is none of them."""
     return other(rng, pairs, [f"{a.split()[0]} {b.split()[1]}" for a in pairs for b in pairs])
 
 
 def address(rng: Random, name: str) -> str:
-    """An e-mail address of somebody."""
+    """Returns an e-mail address of somebody."""
     first, _, last = name.lower().partition(" ")
     return f"{first}{pick(rng, ('.', '_', ''))}{last}@{pick(rng, HOSTS)}"
 
 
 def phone_number(rng: Random) -> str:
-    """A phone number, such as 555 0142."""
+    """Returns a phone number, such as 555 0142."""
     return f"555 {int(rng.random() * 10_000):04d}"
 
 
 def clock_time(rng: Random, first: int = 6, last: int = 22) -> str:
-    """A time of the day in steps of five minutes, such as 7:05."""
+    """Returns a time of the day in steps of five minutes, such as 7:05."""
     return f"{first + int(rng.random() * (last - first + 1))}:{5 * int(rng.random() * 12):02d}"
 
 

@@ -76,18 +76,18 @@ class RecordedDevice:
         return self._numbers[place]
 
     def screen(self, state: Position) -> Screen:
-        """The recorded elements that are shown, on the canvas of 288 x 512 pixels."""
+        """Returns the recorded elements that are shown, on the canvas of 288 x 512 pixels."""
         shot = self._shot(state)
         elements = tuple(on_canvas(shot.elements[i], shot) for i in self._shown(state))
         page = Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), scrollable=True, children=elements)
         return Screen(shot.app or "Page", shot.title, (page,), elements, shot.above, shot.below, shot.notice)
 
     def describe(self, state: Position) -> str:
-        """The screen as text."""
+        """Returns the screen as text."""
         return self.screen(state).describe()
 
     def picture(self, state: Position) -> np.ndarray | None:
-        """The screenshot on the canvas, each side scaled by itself so that boxes fit; None where there is none.
+        """Returns the screenshot on the canvas, each side scaled by itself so that boxes fit; None where there is none.
 
         Raises:
             DataError: its file cannot be read.
@@ -118,11 +118,11 @@ class RecordedDevice:
         return state.off_path or state.step == len(self._steps(state))
 
     def success(self, state: Position, goal: Goal, ending: Ending) -> bool:
-        """Whether all that was recorded was done."""
+        """Returns whether all that was recorded was done."""
         return self.credit(state, goal, ending) == 1
 
     def credit(self, state: Position, goal: Goal, ending: Ending | None) -> float:
-        """The share of the recorded steps that was done."""
+        """Returns the share of the recorded steps that was done."""
         steps, done = self._steps(state), state.step
         if ending is not None and ending.kind in ENDINGS and done < len(steps):
             done += matches(steps[done], Action(ending.kind, 0, ending.answer), None)
@@ -149,7 +149,7 @@ class RecordedDevice:
 
 
 def matches(step: Step, action: Action, chosen: int | None) -> bool:
-    """Whether an action is the recorded one, by AndroidControl's rule with the typed text.
+    """Returns whether an action is the recorded one, by AndroidControl's rule with the typed text.
 
     The kind must be the same. Of a click, long_press or type the element must be the one that was meant, or its middle
     must lie inside that one's box. A typed text may differ in white space, an app's name and an answer also in case and
@@ -185,7 +185,7 @@ def _says(move: Move, text: str) -> bool:
 
 
 def playable(trajectory: Trajectory, max_elements: int) -> bool:
-    """Whether a policy can do all that was recorded: it reached its goal, and each element that was meant is shown."""
+    """Returns whether a policy can do all that was recorded: the goal is reached, each element meant is shown."""
     return trajectory.success and all(
         step.move.kind not in POINTING
         or meant(step.shot.elements, step.move.point) in shown(step.shot, trajectory.goal, max_elements)
@@ -194,7 +194,7 @@ def playable(trajectory: Trajectory, max_elements: int) -> bool:
 
 
 def _read(path: Path) -> Content[Trajectory]:
-    """A file of trajectories whose screenshots have their whole path."""
+    """Returns a file of trajectories whose screenshots have their whole path."""
     content = read_trajectories(path)
     return Content([_located(trajectory, path.parent) for trajectory in content.records], content.skipped)
 
@@ -218,7 +218,7 @@ RECORDINGS = Source(
 
 
 def load_recordings(path: Path, split: str, max_elements: int, pictures: bool = False) -> RecordedDevice:
-    """The recordings of a split, without those that cannot be played; how many these are is logged.
+    """Returns the recordings of a split, without those that cannot be played; how many these are is logged.
 
     Args:
         path: a file, or a folder of files; where these are called train.jsonl and test.jsonl, that is their split.

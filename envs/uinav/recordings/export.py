@@ -51,14 +51,14 @@ def _played(task: "UINav", state: Any, goal: Goal) -> tuple[list[Step], bool]:
 
 
 def shot_of(screen: Screen) -> Shot:
-    """A screen as a recorded one, of 288 x 512 pixels; its theme and its containers are not kept."""
+    """Returns a screen as a recorded one, of 288 x 512 pixels; its theme and its containers are not kept."""
     elements = tuple(element._replace(children=()) for element in screen.elements)
     about = (screen.app, screen.title, screen.notice, screen.above, screen.below)
     return Shot(elements, WIDTH, HEIGHT, "", *about)
 
 
 def _move(action: Action, shot: Shot) -> Move:
-    """An action as a recorded one, with a point that means its element."""
+    """Returns an action as a recorded one, with a point that means its element."""
     if action.kind not in POINTING:
         return Move(action.kind, None, action.text)
     point = point_on(shot.elements, action.element - 1)

@@ -102,7 +102,7 @@ def _shots(row: Mapping[str, Any], where: str) -> Iterator[Shot]:
 
 
 def _inside(name: str, where: str) -> str:
-    """A file name that leads nowhere else; where it leads is checked again when the picture is read."""
+    """Returns a file name that leads nowhere else; where it leads is checked again when the picture is read."""
     if name.startswith("/") or ".." in name.split("/"):
         raise DataError(f"{where}: screenshot {shown(name)} leads out of the folder of the file.")
     return name
@@ -126,7 +126,7 @@ def _sides(row: Mapping[str, Any], key: str, count: int, where: str) -> list[int
 
 
 def _texts(row: Mapping[str, Any], key: str, count: int, where: str) -> list[str]:
-    """A list of so many texts; [] stands for that many empty ones."""
+    """Returns a list of so many texts; [] stands for that many empty ones."""
     values = list_field(row, key, where)
     if values and len(values) != count:
         raise DataError(f"{where}: field {key!r} has {len(values)}, expected {count} or none.")
@@ -217,7 +217,7 @@ def write_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> 
 
 
 def trajectory_row(trajectory: Trajectory) -> dict[str, Any]:
-    """A trajectory as an object of the format; the inverse of `parse_trajectory`."""
+    """Returns a trajectory as an object of the format; the inverse of `parse_trajectory`."""
     problem = complaint(trajectory)
     if problem or merged(trajectory.steps) != trajectory.steps:
         raise UserError(f"episode {trajectory.episode_id}: {problem or 'a click and a type would be joined'}.")

@@ -40,7 +40,7 @@ def _rank(element: Element, words: set[str]) -> int:
 
 
 def on_canvas(element: Element, shot: Shot) -> Element:
-    """An element with its box on the canvas of 288 x 512 pixels, and its texts on one line each."""
+    """Returns an element with its box on the canvas of 288 x 512 pixels, and its texts on one line each."""
     left, top, right, bottom = element.box
     across, down = WIDTH / shot.width, HEIGHT / shot.height
     left, right = (max(0, min(WIDTH, round(x * across))) for x in (left, right))
@@ -50,13 +50,13 @@ def on_canvas(element: Element, shot: Shot) -> Element:
 
 
 def _line(text: str) -> str:
-    """A text on one line, and not too long for it."""
+    """Returns a text on one line, and not too long for it."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _description(element: Element) -> str:
-    """What the element is for; its name among the page's, "send_button", where nothing else says so."""
+    """Returns what the element is for; its name among the page's, "send_button", where nothing else says so."""
     named = re.split(r"[:/]", element.resource_id)[-1].replace("_", " ")
     return _line(element.description or ("" if element.text else named))
 

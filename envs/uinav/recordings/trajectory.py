@@ -99,7 +99,7 @@ _KINDS = {
 
 
 def kind_of(name: str) -> str:
-    """The kind of an element of an Android class, such as "android.widget.EditText"; "item" for one that is unknown."""
+    """Returns the kind of an element of an Android class, such as "android.widget.EditText"; else "item"."""
     return _KINDS.get(name.rpartition(".")[2], "item")
 
 
@@ -110,13 +110,12 @@ def area(element: Element) -> int:
 
 
 def reacts(element: Element) -> bool:
-    """Whether something can be done with it."""
+    """Returns whether something can be done with it."""
     return element.clickable or element.editable or element.long_clickable or element.checked is not None
 
 
 def meant(elements: Sequence[Element], point: tuple[int, int] | None) -> int | None:
-    """The index of the element that a point means: the smallest around it that reacts, else the smallest that says
-    something; None where there is none."""
+    """Returns the index of the smallest element around a point that reacts, else that says something; or None."""
     if point is None:
         return None
     around = [i for i, element in enumerate(elements) if element.box.holds(*point)]
@@ -128,7 +127,7 @@ def meant(elements: Sequence[Element], point: tuple[int, int] | None) -> int | N
 
 
 def point_on(elements: Sequence[Element], index: int) -> tuple[int, int] | None:
-    """A point that means this element, its middle if that does; None where smaller ones cover all of it."""
+    """Returns a point that means this element, its middle if that does; None where smaller ones cover all of it."""
     left, top, right, bottom = elements[index].box
     across, down = max(1, (right - left) // 20), max(1, (bottom - top) // 20)
     points = ((x, y) for y in range(top, bottom, down) for x in range(left, right, across))
@@ -136,7 +135,7 @@ def point_on(elements: Sequence[Element], index: int) -> tuple[int, int] | None:
 
 
 def complaint(trajectory: Trajectory) -> str:
-    """Why a trajectory cannot be played by the numbers of elements; "" where it can."""
+    """Returns why a trajectory cannot be played by the numbers of elements; "" where it can."""
     if not trajectory.goal.strip():
         return "the goal has no words"
     for number, (shot, move, _) in enumerate(trajectory.steps, 1):

@@ -39,7 +39,7 @@ def _packed_too(*names: str) -> tuple[str, ...]:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The file of that name in the folder of `path`, packed where it is only there so."""
+    """Returns the file of that name in the folder of `path`, packed where it is only there so."""
     plain, packed = path.with_name(name), path.with_name(f"{name}.gz")
     return packed if packed.exists() and not plain.exists() else plain
 
@@ -76,7 +76,7 @@ def _read_coco(path: Path) -> Content[VQARecord]:
 
 
 def _side(path: Path) -> str:
-    """Which split train.jsonl, dev.jsonl or val.input.npy is, beside others."""
+    """Returns which split train.jsonl, dev.jsonl or val.input.npy is, beside others."""
     name = side_by_name(path)
     if name not in ("dev", "val"):
         return name
@@ -99,7 +99,7 @@ SOURCES = {
 
 
 def read_folder(folder: Path, split: str) -> tuple[VQARecord, ...]:
-    """The questions of a split whose picture is there; those without one are reported, not read.
+    """Returns the questions of a split whose picture is there; those without one are reported, not read.
 
     Raises:
         DataError: no such folder, or none of the files above in it; no pictures; no question in this split; a file that

@@ -56,7 +56,7 @@ def split_of(record: VQARecord) -> str:
 
 
 def load_image(record: VQARecord, root: str | Path | None = None) -> np.ndarray:
-    """The record's picture, (height, width, 3) uint8, read now.
+    """Returns the record's picture, (height, width, 3) uint8, read now.
 
     Args:
         record: the record.
@@ -91,7 +91,7 @@ def _read_member(member: TarMember, name: str) -> bytes:
 
 
 def find_images(images: str | Path, name: re.Pattern[str], example: str) -> dict[str, Path | TarMember]:
-    """The pictures of a folder and the folders in it, or of a tar file, by the first group of their name's pattern.
+    """Returns the pictures below a folder, or in a tar file, by the first group of their name's pattern.
 
     No picture is opened. Folders that are symbolic links are not entered. Of two pictures for one key it is the first
     by path.

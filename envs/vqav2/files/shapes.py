@@ -73,7 +73,7 @@ def _records(
 
 
 def _beside(path: Path, end: str) -> Path:
-    """The file of the same NAME with another end, packed or not."""
+    """Returns the file of the same NAME with another end, packed or not."""
     name, found, _ = path.name.rpartition(_ARRAY)
     if not found:
         raise DataError(f"{path}: the array of SHAPES must be named NAME{_ARRAY} or NAME{_ARRAY}.gz.")

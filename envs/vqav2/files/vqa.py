@@ -143,7 +143,7 @@ def _record(
 
 
 def parse_question(row: Any, where: str) -> Question:
-    """A question as all data of VQA's form have it.
+    """Returns a question as all data of VQA's form have it.
 
     Raises:
         DataError: it is not of the format; the message starts with `where`.
@@ -188,7 +188,7 @@ def _parse_answer(answer: Any, where: str) -> tuple[str, str]:
 
 
 def read_pairs(path: str | Path, records: Iterable[VQARecord]) -> Content[tuple[VQARecord, VQARecord]]:
-    """The complementary pairs of a file, as pairs of these records; a pair that lacks a record is in `skipped`.
+    """Returns the complementary pairs of a file, as pairs of these records; a pair that lacks a record is in `skipped`.
 
     Raises:
         DataError: an entry that is not two different question_ids, with FILE:LINE and its index; a file without pairs.

@@ -72,7 +72,7 @@ def annotate(
 
 
 def slip(truth: str, answer_type: str, answers: Sequence[str], draw: Draw) -> str:
-    """An answer that a person might give instead of the truth; never the truth itself."""
+    """Returns an answer that a person might give instead of the truth; never the truth itself."""
     if answer_type == "yes/no":
         return "no" if truth == "yes" else "yes"
     if answer_type == "number":

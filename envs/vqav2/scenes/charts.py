@@ -59,7 +59,7 @@ _MAJORITIES = ((5, 3), (6, 2), (7, 1), (5, 2, 1), (6, 1, 1), (5, 1, 1, 1))
 
 
 def caption(chart: Chart) -> str:
-    """What is to be seen: "bars: red 3, blue 5", "pie: red 5, blue 3"."""
+    """Returns what is to be seen: "bars: red 3, blue 5", "pie: red 5, blue 3"."""
     kind = "bars" if isinstance(chart, BarChart) else "pie"
     return f"{kind}: " + ", ".join(f"{part.color} {part.value}" for part in chart.parts)
 
@@ -83,14 +83,14 @@ def _slices(draw: Draw, shares: tuple[int, ...]) -> list[Part]:
 
 
 def _exchanged(parts: list[Part], one: int, two: int) -> list[Part]:
-    """The parts with the values of two exchanged."""
+    """Returns the parts with the values of two exchanged."""
     new = list(parts)
     new[one], new[two] = parts[one]._replace(value=parts[two].value), parts[two]._replace(value=parts[one].value)
     return new
 
 
 def _repainted(parts: list[Part], draw: Draw, kind: int) -> list[Part]:
-    """The parts with another colour for the last; what is asked about is never last where there are three or more."""
+    """Returns the parts with another colour for the last, which of three or more is never asked about."""
     if len(parts) < 3:
         return parts
     free = [color for color in _PALETTES[kind][0] if color not in {part.color for part in parts[:-1]}]
@@ -98,7 +98,7 @@ def _repainted(parts: list[Part], draw: Draw, kind: int) -> list[Part]:
 
 
 def _posed(words: Words, draw: Draw, kind: int, parts: list[Part], edit: Callable[[Draw], list[Part]]) -> Posed:
-    """A question about the parts in a random order, which the edited parts keep."""
+    """Returns a question about the parts in a random order, which the edited parts keep."""
     order = draw.some(range(len(parts)), len(parts))
     chart = (BarChart, PieChart)[kind]
 
@@ -141,7 +141,7 @@ def _pose_count_taller(draw: Draw) -> Posed:
     parts = _bars(draw, 4)
 
     def ranked(some: list[Part], rank: int) -> list[Part]:
-        """The values exchanged such that the first part is number `rank` from the top."""
+        """Returns the values exchanged such that the first part is number `rank` from the top."""
         value = sorted((part.value for part in some), reverse=True)[rank]
         at = [part.value for part in some].index(value)
         return _exchanged(some, 0, at) if at else some

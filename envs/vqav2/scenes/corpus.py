@@ -84,7 +84,7 @@ class Pair(NamedTuple):
 
 
 def draw_pair(family: Family, rng: np.random.Generator, split: str, unseen: bool = False) -> Pair:
-    """A question of a family with two pictures of `split` that answer it differently.
+    """Returns a question of a family with two pictures of `split` that answer it differently.
 
     Args:
         family: the kind of question.
@@ -164,7 +164,7 @@ class VQACorpus(Sequence[ImageQuestion]):
         return self._make(range(len(self))[index])
 
     def pair(self, index: int) -> Pair:
-        """The question of a record with the two pictures of its pair; its own is `pictures[index % 2]`."""
+        """Returns the question of a record with the two pictures of its pair; its own is `pictures[index % 2]`."""
         return _pair(self.split, self.levels, range(len(self))[index] // 2)
 
     def scene(self, index: int) -> Any:
@@ -172,15 +172,15 @@ class VQACorpus(Sequence[ImageQuestion]):
         return self.pair(index).pictures[index % 2]
 
     def image(self, index: int, size: int = 64) -> np.ndarray:
-        """The picture of a record, (size, size, 3) uint8; sizes that divide or are multiples of 64 are cleanest."""
+        """Draws the picture of a record, (size, size, 3) uint8; divisors and multiples of 64 are cleanest."""
         return draw_picture(self.scene(index), size)
 
     def oracle(self, index: int) -> str:
-        """The right answer, which is the consensus of the ten."""
+        """Returns the right answer, which is the consensus of the ten."""
         return self[index].multiple_choice_answer
 
     def plausible_answer(self, index: int, rng: np.random.Generator) -> str:
-        """An answer of the right type, as an unskilled policy might give it: a guess, a slip or the truth."""
+        """Returns an answer of the right type, as an unskilled policy might give it: a guess, a slip or the truth."""
         draw, record = Draw(rng), self[index]
         family, truth = FAMILIES[record.meta["family"]], record.multiple_choice_answer
         chance = draw.number()
@@ -228,5 +228,5 @@ def _checked(levels: Sequence[int]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=32)
 def miniature_vqa(split: str, levels: tuple[int, ...] = LEVELS) -> VQACorpus:
-    """A split of miniature VQA, shared by all envs of the process."""
+    """Returns a split of miniature VQA, shared by all envs of the process."""
     return VQACorpus(split, levels)

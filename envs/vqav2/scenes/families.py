@@ -68,12 +68,12 @@ def yes(truth: bool) -> str:
 
 
 def numbers(low: int, high: int) -> tuple[str, ...]:
-    """The answers from `low` to `high`, both among them."""
+    """Returns the answers from `low` to `high`, both among them."""
     return tuple(str(n) for n in range(low, high + 1))
 
 
 def fill(wording: str, words: Words) -> str:
-    """The question that a wording makes of `words`: "Is there a {color} star?" -> "Is there an orange star?"."""
+    """Returns a wording with `words` in it: "Is there a {color} star?" -> "Is there an orange star?"."""
     return wording.format_map(words).replace(" a orange", " an orange")
 
 

@@ -32,7 +32,7 @@ _TITLE, _ROW = 11.0, 13.0  # heights on a screen, in units
 
 
 def mix(color: RGB, other: RGB, share: float) -> RGB:
-    """A colour with a share in [0, 1] of another."""
+    """Returns a colour with a share in [0, 1] of another."""
     red, green, blue = (round(a * (1 - share) + b * share) for a, b in zip(color, other, strict=True))
     return red, green, blue
 
@@ -56,7 +56,7 @@ class _Canvas:
         self._draw.ellipse(self._pixels((x - radius, y - radius, x + radius, y + radius)), fill)
 
     def slice(self, x: float, y: float, radius: float, angles: tuple[float, float], fill: RGB) -> None:
-        """A sector between two angles in degrees; as a polygon, which Pillow draws far faster than a slice."""
+        """Draws a sector between two angles in degrees, as a polygon: Pillow draws it far faster than a slice."""
         start, end = angles
         steps = range(math.ceil((end - start) / _ARC) + 1)
         arc = [math.radians(min(start + _ARC * i, end)) for i in steps]
@@ -84,7 +84,7 @@ class _Canvas:
 
 @lru_cache(maxsize=1024)
 def _lettering(text: str, pixels: int, anchor: str) -> tuple[Image.Image, int, int]:
-    """A text as a mask, and where its corner is from the anchor; kept, since drawing letters takes long."""
+    """Returns a text as a mask, and where its corner is from the anchor; kept, since drawing letters takes long."""
     font = ImageFont.load_default(size=pixels)
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font, anchor)
     left, top = math.floor(left), math.floor(top)
@@ -110,7 +110,7 @@ def draw_bars(chart: BarChart, size: int) -> Image.Image:
 
 
 def draw_pie(chart: PieChart, size: int) -> Image.Image:
-    """A round pie; its slices are parted by white lines."""
+    """Returns a round pie; its slices are parted by white lines."""
     canvas = _Canvas(size, _PAPER)
     canvas.disc(_MIDDLE + 0.8, _MIDDLE + 1.4, _PIE, mix(_PAPER, _INK, 0.14))
     start, starts = -90.0, []
@@ -126,7 +126,7 @@ def draw_pie(chart: PieChart, size: int) -> Image.Image:
 
 
 def draw_screen(screen: Screen, size: int) -> Image.Image:
-    """A window with a title bar and one row below another."""
+    """Returns a window with a title bar and one row below another."""
     canvas = _Canvas(size, _WHITE)
     canvas.box((0, 0, UNITS, _TITLE), _BAR)
     for i in range(3):

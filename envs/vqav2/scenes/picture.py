@@ -28,7 +28,7 @@ _GRAIN, _PALE_GRAIN, _SHINE = (84, 52, 24), (206, 144, 86), (255, 255, 255)
 
 
 def draw_picture(picture: Any, size: int = 64) -> np.ndarray:
-    """A `Scene`, `BarChart`, `PieChart` or `Screen` as a square picture.
+    """Returns a `Scene`, `BarChart`, `PieChart` or `Screen` as a square picture.
 
     Args:
         picture: what is to be seen.
@@ -98,7 +98,7 @@ def _mask(shape: str, side: int, radius: float, rim: float) -> Image.Image:
 
 
 def _face(color: str, material: str, side: int, radius: float) -> Image.Image:
-    """The surface of a material over the whole sprite."""
+    """Returns the surface of a material over the whole sprite."""
     base = np.array(PALETTE[color], float)
     y, x = (np.mgrid[0:side, 0:side] + 0.5 - side / 2) / radius
     if material == "metal":

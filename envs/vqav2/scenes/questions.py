@@ -25,7 +25,7 @@ def _pose_lone(draw: Draw, asked: tuple[str, ...], changed: str) -> Posed:
 
 
 def _changed(scene: Scene, what: str, draw: Draw) -> Scene:
-    """The scene with another colour or shape of its first thing."""
+    """Returns the scene with another colour or shape of its first thing."""
     thing = draw.restyled(scene.things[0])
     if what == "color":
         thing = thing._replace(color=draw.color_for(thing.shape, thing.color))
@@ -76,7 +76,7 @@ def _pose_count_all(draw: Draw) -> Posed:
 
 
 def _count_of(draw: Draw, words: Words) -> Posed:
-    """A question of how many of three or four things are of a colour or a shape; zero to three are."""
+    """Returns a question of how many of three or four things are of a colour or a shape; zero to three are."""
 
     def fits(color: str, shape: str) -> bool:
         return words.get("color", color) == color and words.get("shape", shape) == shape
@@ -96,7 +96,7 @@ def _count_of(draw: Draw, words: Words) -> Posed:
 
 
 def _pair(draw: Draw, words: Words) -> tuple[str, str]:
-    """A pair of the colour or the shape that `words` name."""
+    """Returns a pair of the colour or the shape that `words` name."""
     if "color" in words:
         return words["color"], draw.shape_for(words["color"])
     return draw.color_for(words["shape"]), words["shape"]

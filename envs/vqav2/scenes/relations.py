@@ -11,13 +11,13 @@ SIDES = {"to the left of": (0, -1), "to the right of": (0, 1), "above": (1, -1),
 
 
 def is_beside(thing: Thing, side: str, other: Thing) -> bool:
-    """Whether `thing` is to the left of `other`, and so on for the other sides."""
+    """Returns whether `thing` is to the left of `other`, and so on for the other sides."""
     axis, direction = SIDES[side]
     return ((thing.x, thing.y)[axis] - (other.x, other.y)[axis]) * direction > 0
 
 
 def named(scene: Scene, name: str) -> Thing:
-    """The thing of a name such as "red star"."""
+    """Returns the thing of a name such as "red star"."""
     return only([thing for thing in scene.things if thing.name == name])
 
 
@@ -28,13 +28,13 @@ def beside(scene: Scene, words: Words) -> list[Thing]:
 
 
 def _at(side: str, rank: int, draw: Draw, taken: Sequence[tuple[int, int]] = ()) -> tuple[int, int]:
-    """A free cell `rank` steps (-1, 0, 1) towards `side` of the middle."""
+    """Returns a free cell `rank` steps (-1, 0, 1) towards `side` of the middle."""
     axis, direction = SIDES[side]
     return draw.pick([cell for cell in CELLS if cell[axis] == 1 + direction * rank and cell not in taken])
 
 
 def _exchanged(scene: Scene, draw: Draw, one: int = 0, two: int = 1) -> Scene:
-    """The scene with two things in each other's places."""
+    """Returns the scene with two things in each other's places."""
     things = list(scene.things)
     things[one], things[two] = (
         draw.moved(things[one], scene.things[two].cell),
@@ -70,7 +70,7 @@ def _pose_side(draw: Draw) -> Posed:
 
 
 def pose_neighbor(draw: Draw, same: str = "", tell: tuple[str, ...] = ()) -> Posed:
-    """A thing in the middle and one on either side of it, which the other picture exchanges.
+    """Returns a thing in the middle and one on either side of it, which the other picture exchanges.
 
     Args:
         draw: random choices.
@@ -173,7 +173,7 @@ def pose_count_material(draw: Draw, with_color: bool = False) -> Posed:
 
 
 def _of(draw: Draw, cell: tuple[int, int], material: str, color: str, fits: bool) -> Thing:
-    """A thing of the material and the colour (of any where it is ""), or one of which one or both are not so."""
+    """Draws a thing of the material and colour ("" for any), or one of which one or both are not so."""
     misses = draw.below(3)  # material, colour, both
     own_material = material if fits or (color and misses == 1) else draw.other(MATERIALS, material)
     if not color:

@@ -69,12 +69,12 @@ _CODES = {
 
 
 def in_split(fold: int, split: str) -> bool:
-    """Whether pictures of `fold` belong to `split`: half of what can be shown is for training."""
+    """Returns whether pictures of `fold` belong to `split`: half of what can be shown is for training."""
     return fold in _FOLDS_OF_SPLIT[split]
 
 
 def is_unseen(color: str, partner: int) -> bool:
-    """Whether a colour with shape (or label, or kind of chart) number `partner` is held out of training."""
+    """Returns whether a colour with shape (or label, or kind of chart) number `partner` is held out of training."""
     return COLORS.index(color) % 4 == partner % 4
 
 
@@ -122,7 +122,7 @@ class Draw:
     # Combinations of colour and shape
 
     def pair(self) -> tuple[str, str]:
-        """A colour and a shape."""
+        """Returns a colour and a shape."""
         return self.pick(_PAIRS[self.unseen])
 
     def color_for(self, shape: str, *but: str) -> str:
@@ -132,14 +132,14 @@ class Draw:
         return self.other(SHAPES_WITH[self.unseen][color], *but)
 
     def pair_where(self, suits: Callable[[str, str], bool]) -> tuple[str, str]:
-        """A colour and a shape for which `suits(color, shape)`."""
+        """Returns a colour and a shape for which `suits(color, shape)`."""
         while True:
             pair = self.pair()
             if suits(*pair):
                 return pair
 
     def near(self, color: str, shape: str) -> tuple[str, str]:
-        """A pair that shares the colour or the shape, or neither, and is not the same."""
+        """Returns a pair that shares the colour or the shape, or neither, and is not the same."""
         chance = self.number()
         if chance < 0.35:
             return color, self.shape_for(color, shape)
@@ -154,25 +154,25 @@ class Draw:
         return self.some(CELLS, count)
 
     def place(self, cell: tuple[int, int], size: str) -> tuple[int, int]:
-        """A centre in a cell."""
+        """Returns a centre in a cell."""
         off = _JITTER[size]
         x, y = (_FIRST + _STEP * part + self.below(2 * off + 1) - off for part in cell)
         return x, y
 
     def thing(self, cell: tuple[int, int], color: str, shape: str, size: str = "", material: str = "") -> Thing:
-        """A thing in a cell; size and material are drawn where they are not given."""
+        """Returns a thing in a cell; size and material are drawn where they are not given."""
         size = size or self.pick(SIZES)
         return Thing(color, shape, size, material or self.pick(MATERIALS), *self.place(cell, size))
 
     def lone(self, color: str, shape: str) -> Scene:
-        """A scene of one thing, anywhere."""
+        """Returns a scene of one thing, anywhere."""
         size = self.pick(SIZES)
         low = RADIUS[size] + _MARGIN
         x, y = (low + self.below(UNITS - 2 * low) for _ in range(2))
         return Scene((Thing(color, shape, size, self.pick(MATERIALS), x, y),))
 
     def scene(self, pairs: Sequence[tuple[str, str]], material: str = "") -> Scene:
-        """A scene with a thing for each pair of colour and shape."""
+        """Returns a scene with a thing for each pair of colour and shape."""
         cells = self.cells(len(pairs))
         return Scene(tuple(self.thing(c, *pair, material=material) for c, pair in zip(cells, pairs, strict=True)))
 
@@ -181,7 +181,7 @@ class Draw:
         return thing._replace(x=x, y=y)
 
     def restyled(self, thing: Thing) -> Thing:
-        """The same thing of any material. A bystander that may change lets an edit stay in its split."""
+        """Returns the same thing of any material. A bystander that may change lets an edit stay in its split."""
         return thing._replace(material=self.pick(MATERIALS))
 
     def free_cell(self, things: Sequence[Thing]) -> tuple[int, int]:
@@ -192,7 +192,7 @@ _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 
 
 def caption(scene: Scene) -> str:
-    """What is to be seen, by rows: "large red metal star top left, small blue wood ring bottom center"."""
+    """Returns what is to be seen, by rows: "large red metal star top left, small blue wood ring bottom center"."""
     told = []
     for thing in sorted(scene.things, key=lambda t: (t.cell[1], t.cell[0])):
         column, row = thing.cell

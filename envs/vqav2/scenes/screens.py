@@ -40,13 +40,13 @@ def _code(row: Row) -> int:
 
 
 def caption(screen: Screen) -> str:
-    """What is to be seen: "red button Mail, blue box Wifi on, green switch News off"."""
+    """Returns what is to be seen: "red button Mail, blue box Wifi on, green switch News off"."""
     state = {row: "" if row.kind == "button" else " on" if row.on else " off" for row in screen.rows}
     return ", ".join(f"{row.color} {row.kind} {row.label}{state[row]}" for row in screen.rows)
 
 
 def _draw_row(draw: Draw, kind: str, others: Sequence[Row], on: bool | None = None) -> Row:
-    """A row of another colour and label than `others`."""
+    """Returns a row of another colour and label than `others`."""
     while True:
         color, label = draw.pick(_PAIRS[draw.unseen])
         if all(color != row.color and label != row.label for row in others):
@@ -62,19 +62,19 @@ def _draw_rows(draw: Draw, kinds: Sequence[str], ons: Sequence[bool | None] = ()
 
 
 def _repainted(row: Row, others: Sequence[Row], draw: Draw) -> Row:
-    """The row in a colour of its label that no other row has."""
+    """Returns the row in a colour of its label that no other row has."""
     taken = {other.color for other in others}
     colors = [c for c, label in _PAIRS[draw.unseen] if label == row.label and c not in taken]
     return row._replace(color=draw.pick(colors)) if colors else row
 
 
 def _kinds(draw: Draw, first: str) -> list[str]:
-    """The kinds of three or four rows, the first one given."""
+    """Returns the kinds of three or four rows, the first one given."""
     return [first, *(draw.pick(KINDS) for _ in range(2 + draw.below(2)))]
 
 
 def _posed(words: Words, draw: Draw, rows: Sequence[Row], edit: Callable[[Draw], list[Row]]) -> Posed:
-    """A question about the rows in a random order, which the edited rows keep; their last is repainted."""
+    """Returns a question about the rows in a random order, which the edited rows keep; their last is repainted."""
     order = draw.some(range(len(rows)), len(rows))
 
     def changed(d: Draw) -> Screen:
@@ -93,7 +93,7 @@ def _flipped(row: Row) -> Row:
 
 
 def _pose_on(draw: Draw, kind: str) -> Posed:
-    """Whether a box is checked, or a switch on."""
+    """Returns whether a box is checked, or a switch on."""
     rows = _draw_rows(draw, _kinds(draw, kind))
     return _posed({"label": rows[0].label}, draw, rows, lambda d: [_flipped(rows[0]), *rows[1:]])
 
@@ -124,7 +124,7 @@ def _pose_count_buttons(draw: Draw) -> Posed:
 
 
 def _pose_button(draw: Draw, asked: str) -> Posed:
-    """A button whose `asked` is named, "color" or "label"; the other picture changes what is not named."""
+    """Returns a button whose `asked` is named, "color" or "label"; the other picture changes what is not named."""
     color, label = draw.pick(_PAIRS[draw.unseen])
     if asked == "color":
         new = color, draw.pick([w for c, w in _PAIRS[draw.unseen] if c == color and w != label])

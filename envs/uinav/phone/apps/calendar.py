@@ -39,12 +39,12 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def in_order(events: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """The events by day and time."""
+    """Returns the events by day and time."""
     return tuple(sorted(events, key=lambda event: (DAYS.index(event["day"]), minutes_of(event["time"]) or 0)))
 
 
 def shown_day(phone: Phone) -> str:
-    """The day whose events are shown; today's at first."""
+    """Returns the day whose events are shown; today's at first."""
     return str(phone.arg or phone.data["today"])
 
 
@@ -52,7 +52,7 @@ def shown_day(phone: Phone) -> str:
 
 
 def day(phone: Phone) -> Iterator[Widget]:
-    """The events of a day."""
+    """Yields the events of a day."""
     shown = shown_day(phone)
     yield title(words.DAYS[DAYS.index(shown)])
     yield from _TOPS[shown]
@@ -76,7 +76,7 @@ def event(phone: Phone) -> Iterator[Widget]:
 
 
 def form(phone: Phone) -> Iterator[Widget]:
-    """An event being made or changed."""
+    """Yields an event being made or changed."""
     yield title("New event" if phone.arg is None else "Edit event")
     yield save_button(phone, save, phone.arg)
     yield from phone.shuffled(_FIELDS, "event fields")
@@ -87,22 +87,22 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def add(phone: Phone, shown: str) -> Phone:
-    """An empty form, for the day that is shown."""
+    """Returns an empty form, for the day that is shown."""
     return phone.go("form", None, day=shown)
 
 
 def edit(phone: Phone, index: int) -> Phone:
-    """An event in the form."""
+    """Returns an event in the form."""
     return phone.go("form", index, **phone.data["events"][index])
 
 
 def choose_day(phone: Phone, name: str) -> Phone:
-    """The event in the form is on this day."""
+    """Returns the event in the form is on this day."""
     return phone.fill(day=name)
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """The event is in the calendar, if it has a title and a time."""
+    """Returns the event is in the calendar, if it has a title and a time."""
     name, minutes, events = phone.typed("title"), minutes_of(phone.typed("time")), phone.data["events"]
     if not name:
         return phone.say("Enter a title")
@@ -114,7 +114,7 @@ def save(phone: Phone, index: int | None) -> Phone:
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The event is gone, and its day is shown."""
+    """Returns the event is gone, and its day is shown."""
     return phone.back().put(events=without(phone.data["events"], index)).say("Event deleted")
 
 
@@ -135,7 +135,7 @@ _CHOICES = {chosen: tuple(option(name, name == chosen, choose_day, name, share=5
 
 
 def some_event(rng: Random) -> dict[str, str]:
-    """What an event is made of."""
+    """Returns what an event is made of."""
     return {
         "title": words.pick(rng, EVENTS),
         "day": words.pick(rng, DAYS),
@@ -145,7 +145,7 @@ def some_event(rng: Random) -> dict[str, str]:
 
 
 def new_event(rng: Random, phone: Phone) -> Values:
-    """An event that is not in the calendar."""
+    """Returns an event that is not in the calendar."""
     while True:
         event = some_event(rng)
         if not titled(phone, event):
@@ -153,12 +153,12 @@ def new_event(rng: Random, phone: Phone) -> Values:
 
 
 def titled(phone: Phone, event: Mapping[str, str]) -> bool:
-    """Whether there is an event of this title on this day."""
+    """Returns whether there is an event of this title on this day."""
     return any(e["title"] == event["title"] and e["day"] == event["day"] for e in phone.of("calendar")["events"])
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """An event of the calendar, and a time to move it to."""
+    """Returns an event of the calendar, and a time to move it to."""
     events = phone.of("calendar")["events"]
     index = int(rng.random() * len(events))
     new = words.other(rng, (events[index]["time"],), QUARTERS[32:80])
@@ -166,18 +166,18 @@ def one_of(rng: Random, phone: Phone) -> Values:
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A title that is not there on its day, perhaps on another; and a time."""
+    """Returns a title that is not there on its day, perhaps on another; and a time."""
     return {**new_event(rng, phone), "new": words.clock_time(rng, 8, 20)}
 
 
 def from_mail(rng: Random, phone: Phone) -> Values:
-    """A mail, and the day and time of the event it is about."""
+    """Returns a mail, and the day and time of the event it is about."""
     event = some_event(rng)
     return {**mail.one_of(rng, phone), "day": event["day"], "time": event["time"]}
 
 
 def from_no_mail(rng: Random, phone: Phone) -> Values:
-    """A sender who wrote no mail, and a day and a time."""
+    """Returns a sender who wrote no mail, and a day and a time."""
     return {**from_mail(rng, phone), **mail.none_of(rng, phone), "index": -1}
 
 
@@ -189,7 +189,7 @@ def to_event(hands: Hands) -> Action:
 
 
 def is_right(hands: Hands) -> bool:
-    """Whether the page is about the event of the goal."""
+    """Returns whether the page is about the event of the goal."""
     event = hands.data["events"][hands.arg] if hands.arg is not None else {}
     return bool(event) and (event["title"], event["day"]) == (hands["title"], hands["day"])
 
@@ -217,28 +217,28 @@ def set_up(title: str, place: str) -> Route:
 
 
 def has_new(phone: Phone, values: Values, title: str, place: str) -> bool:
-    """The event is in the calendar, and nothing else was done."""
+    """Returns the event is in the calendar, and nothing else was done."""
     new = {"day": values["day"], "time": values["time"], "title": title, "place": place}
     return phone.changed_only("calendar", events=in_order(with_item(phone.at_first("calendar")["events"], new)))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """The event of the goal is in the calendar."""
+    """Returns the event of the goal is in the calendar."""
     return has_new(phone, values, values["title"], values["place"])
 
 
 def was_taken_over(phone: Phone, values: Values) -> bool:
-    """The event has the mail's subject, and the mails are as they were."""
+    """Returns the event has the mail's subject, and the mails are as they were."""
     return has_new(phone, values, values["subject"], "") and phone.changed_only("mail")
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """The event is gone, and nothing else."""
+    """Returns the event is gone, and nothing else."""
     return phone.changed_only("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
 
 
 def was_moved(phone: Phone, values: Values) -> bool:
-    """The event is at its new time, and nothing else was done."""
+    """Returns the event is at its new time, and nothing else was done."""
     events = swapped(phone.at_first("calendar")["events"], values["index"], time=values["new"])
     return phone.changed_only("calendar", events=in_order(events))
 

@@ -44,7 +44,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def in_order(alarms: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """The alarms by their times."""
+    """Returns the alarms by their times."""
     return tuple(sorted(alarms, key=lambda alarm: minutes_of(alarm["time"]) or 0))
 
 
@@ -52,7 +52,7 @@ def in_order(alarms: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ..
 
 
 def alarms(phone: Phone) -> Iterator[Widget]:
-    """The alarms; a long press opens a menu."""
+    """Yields the alarms; a long press opens a menu."""
     yield from _ALARMS
     for i, alarm in enumerate(phone.data["alarms"]):
         name = f"{alarm['time']}, {alarm['label']}"
@@ -73,7 +73,7 @@ def alarm(phone: Phone) -> Iterator[Widget]:
 
 
 def form(phone: Phone) -> Iterator[Widget]:
-    """An alarm being set or changed."""
+    """Yields an alarm being set or changed."""
     yield title("New alarm" if phone.arg is None else "Edit alarm")
     yield save_button(phone, save, phone.arg)
     yield from phone.shuffled(_FIELDS, "alarm fields")
@@ -82,7 +82,7 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def timer(phone: Phone) -> Iterator[Widget]:
-    """The timer, to be started or stopped."""
+    """Yields the timer, to be started or stopped."""
     yield from _TIMER
     left = phone.data["timer"]
     if not left:
@@ -95,7 +95,7 @@ def timer(phone: Phone) -> Iterator[Widget]:
 
 
 def world(phone: Phone) -> Iterator[Widget]:
-    """The time in the cities chosen; a long press removes one."""
+    """Yields the time in the cities chosen; a long press removes one."""
     yield from _WORLD
     for i, city in enumerate(phone.data["cities"]):
         there = time_at(phone.data["now"] + 300 * CITIES.index(city))
@@ -117,7 +117,7 @@ def cities(phone: Phone) -> Iterator[Widget]:
 
 
 def has_search(phone: Phone) -> bool:
-    """Whether the list of cities can be searched on this phone."""
+    """Returns whether the list of cities can be searched on this phone."""
     return phone.shuffled((True, False), "city search")[0]
 
 
@@ -125,18 +125,18 @@ def has_search(phone: Phone) -> bool:
 
 
 def repeat_daily(phone: Phone, on: bool) -> Phone:
-    """The alarm in the form repeats, or not."""
+    """Returns the alarm in the form repeats, or not."""
     return phone.fill(repeat="yes" if on else "")
 
 
 def edit(phone: Phone, index: int) -> Phone:
-    """An alarm in the form."""
+    """Returns an alarm in the form."""
     alarm = phone.data["alarms"][index]
     return phone.go("form", index, time=alarm["time"], label=alarm["label"], repeat="yes" if alarm["repeat"] else "")
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """The alarm is set, if it has a time that no other has."""
+    """Returns the alarm is set, if it has a time that no other has."""
     minutes, known = minutes_of(phone.typed("time")), phone.data["alarms"]
     if minutes is None:
         return phone.say("Enter a time like 7:30")
@@ -149,12 +149,12 @@ def save(phone: Phone, index: int | None) -> Phone:
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The alarm is gone, and the others are shown."""
+    """Returns the alarm is gone, and the others are shown."""
     return phone.to_start().put(alarms=without(phone.data["alarms"], index)).say("Alarm deleted")
 
 
 def start(phone: Phone) -> Phone:
-    """The timer runs, if its minutes are a number."""
+    """Returns the timer runs, if its minutes are a number."""
     minutes = phone.typed("minutes")
     if not re.fullmatch("[1-9][0-9]{0,2}", minutes):
         return phone.say("Enter minutes from 1 to 999")
@@ -162,7 +162,7 @@ def start(phone: Phone) -> Phone:
 
 
 def add(phone: Phone, city: str) -> Phone:
-    """The city is among those chosen."""
+    """Returns the city is among those chosen."""
     known = phone.data["cities"]
     if city in known:
         return phone.say(f"{city} is there already")
@@ -170,7 +170,7 @@ def add(phone: Phone, city: str) -> Phone:
 
 
 def remove(phone: Phone, index: int) -> Phone:
-    """The city is no more among those chosen."""
+    """Returns the city is no more among those chosen."""
     return phone.put(cities=without(phone.data["cities"], index))
 
 
@@ -189,7 +189,7 @@ _WORLD = (title("World clock"), icon("Add", go, "cities", place="foot"), *_TABS[
 
 
 def new_time(rng: Random, phone: Phone) -> str:
-    """A time at which there is no alarm."""
+    """Returns a time at which there is no alarm."""
     taken = [alarm["time"] for alarm in phone.of("clock")["alarms"]]
     while True:
         time = words.clock_time(rng)
@@ -198,31 +198,31 @@ def new_time(rng: Random, phone: Phone) -> str:
 
 
 def draw_alarm(rng: Random, phone: Phone) -> Values:
-    """A time and a label for a new alarm."""
+    """Returns a time and a label for a new alarm."""
     return {"time": new_time(rng, phone), "label": words.pick(rng, LABELS)}
 
 
 def one_of(rng: Random, phone: Phone, on: tuple[bool, ...] = (True, False)) -> Values:
-    """An alarm that is there, and a time to move it to."""
+    """Returns an alarm that is there, and a time to move it to."""
     known = phone.of("clock")["alarms"]
     index = words.pick(rng, [i for i, alarm in enumerate(known) if alarm["on"] in on])
     return {**known[index], "index": index, "new": new_time(rng, phone)}
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A time at which there is no alarm, and another."""
+    """Returns a time at which there is no alarm, and another."""
     return {"time": new_time(rng, phone), "new": new_time(rng, phone)}
 
 
 def draw_city(rng: Random, phone: Phone, offered: bool = True) -> Values:
-    """A city that can be added, or one that the list does not have."""
+    """Returns a city that can be added, or one that the list does not have."""
     data = phone.of("clock")
     pool = [city for city in CITIES if city not in data["cities"] and (city in data["offered"]) == offered]
     return {"city": words.pick(rng, pool)}
 
 
 def is_right(hands: Hands) -> bool:
-    """Whether the page is about the alarm of the goal."""
+    """Returns whether the page is about the alarm of the goal."""
     return hands.arg is not None and hands.data["alarms"][hands.arg]["time"] == hands["time"]
 
 
@@ -261,13 +261,13 @@ def choose(hands: Hands) -> Action:
 
 
 def was_set(phone: Phone, values: Values) -> bool:
-    """The alarm is new, and nothing else."""
+    """Returns the alarm is new, and nothing else."""
     alarm = {"time": values["time"], "label": values["label"], "repeat": False, "on": True}
     return phone.changed_only("clock", alarms=in_order(with_item(phone.at_first("clock")["alarms"], alarm)))
 
 
 def became(**changes: str | bool) -> Check:
-    """The alarm differs in this, texts being names of values, and nothing else was done."""
+    """Returns the alarm differs in this, texts being names of values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}

@@ -47,7 +47,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def everybody(phone: Phone) -> Iterator[Widget]:
-    """The people whose names hold what is searched for, in the order of their names."""
+    """Yields the people whose names hold what is searched for, in the order of their names."""
     yield from _LIST
     wanted = phone.typed("search").casefold()
     found = [(p["name"], i, p) for i, p in enumerate(phone.data["people"]) if wanted in p["name"].casefold()]
@@ -75,7 +75,7 @@ def card(phone: Phone) -> Iterator[Widget]:
 
 
 def form(phone: Phone) -> Iterator[Widget]:
-    """A person being added, or changed."""
+    """Yields a person being added, or changed."""
     person = edited(phone)
     yield title("Edit contact" if person else "New contact")
     yield _SAVE
@@ -84,7 +84,7 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def calling(phone: Phone) -> Iterator[Widget]:
-    """A call that goes on."""
+    """Yields a call that goes on."""
     yield title("Calling")
     yield text(phone.arg)
     yield _HANG_UP
@@ -94,22 +94,22 @@ def calling(phone: Phone) -> Iterator[Widget]:
 
 
 def edited(phone: Phone) -> Mapping[str, Any]:
-    """The person that the form is about; empty for a new one."""
+    """Returns the person that the form is about; empty for a new one."""
     return {} if phone.arg is None else phone.data["people"][phone.arg]
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The person is gone, and the list is shown."""
+    """Returns the person is gone, and the list is shown."""
     return phone.to_start().put(people=without(phone.data["people"], index)).say("Contact deleted")
 
 
 def call(phone: Phone, name: str) -> Phone:
-    """A call begins."""
+    """Returns a call begins."""
     return phone.put(calls=with_item(phone.data["calls"], name)).go("calling", name)
 
 
 def save(phone: Phone) -> Phone:
-    """The person is as the form says, if it may be so, and the card is shown."""
+    """Returns the person is as the form says, if it may be so, and the card is shown."""
     person, people, index = edited(phone), phone.data["people"], phone.arg
     entries = {key: phone.typed(key, person.get(key, "")) for key, _ in FIELDS}
     taken = [p["name"].casefold() for i, p in enumerate(people) if i != index]
@@ -123,7 +123,7 @@ def save(phone: Phone) -> Phone:
 
 
 def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
-    """What is wrong with what the form says; "" if nothing is."""
+    """Returns what is wrong with what the form says; "" if nothing is."""
     if not entries["name"]:
         return "Enter a name"
     if entries["name"].casefold() in taken:
@@ -136,7 +136,7 @@ def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
 
 
 def new_person(name: str, phone: str, email: str) -> dict[str, Any]:
-    """A person as the form adds one."""
+    """Returns a person as the form adds one."""
     return {"name": name, "phone": phone, "email": email, "company": "", "favorite": False}
 
 
@@ -150,21 +150,21 @@ _SAVE, _HANG_UP = icon("Save", save), button("Hang up", back)
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """A person of the list, and a number that is not theirs."""
+    """Returns a person of the list, and a number that is not theirs."""
     people = phone.of("contacts")["people"]
     index = int(rng.random() * len(people))
     return {**people[index], "index": index, "number": new_number(rng, people[index]["phone"])}
 
 
 def plain_one_of(rng: Random, phone: Phone) -> Values:
-    """A person who is no favorite yet."""
+    """Returns a person who is no favorite yet."""
     people = phone.of("contacts")["people"]
     index = words.pick(rng, [i for i, person in enumerate(people) if not person["favorite"]])
     return {**people[index], "index": index}
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A name like those in the list that is not among them."""
+    """Returns a name like those in the list that is not among them."""
     name = words.mixed_up(rng, [person["name"] for person in phone.of("contacts")["people"]])
     return {"name": name, "number": words.phone_number(rng)}
 
@@ -178,7 +178,7 @@ def newcomer(rng: Random, phone: Phone) -> Values:
 
 
 def new_number(rng: Random, old: str) -> str:
-    """A phone number that is not the old one."""
+    """Returns a phone number that is not the old one."""
     number = words.phone_number(rng)
     while number == old:
         number = words.phone_number(rng)
@@ -192,7 +192,7 @@ def to_card(hands: Hands) -> Action:
 
 
 def is_card(hands: Hands) -> bool:
-    """Whether the card or form that is shown is the right one."""
+    """Returns whether the card or form that is shown is the right one."""
     return hands.arg is not None and bool(hands.data["people"][hands.arg]["name"] == hands["name"])
 
 
@@ -217,18 +217,18 @@ def fill_number(hands: Hands) -> Action | None:
 
 
 def asked_for(values: Values) -> dict[str, str]:
-    """What the goal says about a new person."""
+    """Returns what the goal says about a new person."""
     return {key: values[key] if key in values["in_goal"] else "" for key, _ in FIELDS}
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """The person is there as the goal says, and nothing else was done."""
+    """Returns the person is there as the goal says, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
     return phone.changed_only("contacts", people=with_item(people, new_person(**asked_for(values))))
 
 
 def has(**changes: str) -> Check:
-    """The person has these entries, each the name of a value, and nothing else was done."""
+    """Returns the person has these entries, each the name of a value, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         people, new = phone.at_first("contacts")["people"], {key: values[of] for key, of in changes.items()}
@@ -238,13 +238,13 @@ def has(**changes: str) -> Check:
 
 
 def is_favorite(phone: Phone, values: Values) -> bool:
-    """The person is a favorite, and nothing else was done."""
+    """Returns the person is a favorite, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
     return phone.changed_only("contacts", people=swapped(people, values["index"], favorite=True))
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """The person is gone, and nothing else was done."""
+    """Returns the person is gone, and nothing else was done."""
     return phone.changed_only("contacts", people=without(phone.at_first("contacts")["people"], values["index"]))
 
 

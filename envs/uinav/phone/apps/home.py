@@ -9,7 +9,7 @@ from envs.uinav.phone.widgets import Widget, app_icon
 
 
 def home(phone: Phone) -> list[Widget]:
-    """The icons."""
+    """Returns the icons."""
     return phone.shuffled(_icons(phone.installed), "icons")
 
 

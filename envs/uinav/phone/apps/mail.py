@@ -34,14 +34,14 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def inbox(phone: Phone) -> Iterator[Widget]:
-    """The mails, newest first, and the button to write one."""
+    """Yields the mails, newest first, and the button to write one."""
     yield from _INBOX
     for i, mail in enumerate(phone.data["mails"]):
         yield item(f"{mail['sender']}, {mail['subject']}", go, "mail", i, name="mail")
 
 
 def sent(phone: Phone) -> Iterator[Widget]:
-    """What was sent."""
+    """Yields what was sent."""
     yield from _SENT
     for mail in phone.data["sent"]:
         yield text(f"{mail['to']}, {mail['subject']}")
@@ -61,7 +61,7 @@ def read(phone: Phone) -> Iterator[Widget]:
 
 
 def compose(phone: Phone) -> tuple[Widget, ...]:
-    """A mail being written."""
+    """Returns a mail being written."""
     return _FORM
 
 
@@ -69,17 +69,17 @@ def compose(phone: Phone) -> tuple[Widget, ...]:
 
 
 def star(phone: Phone, on: bool) -> Phone:
-    """The mail that is shown is starred, or no more."""
+    """Returns the mail that is shown is starred, or no more."""
     return put_item(phone, "mails", phone.arg, {"starred": on})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The mail is gone, and the inbox is shown."""
+    """Returns the mail is gone, and the inbox is shown."""
     return phone.back().put(mails=without(phone.data["mails"], index)).say("Deleted")
 
 
 def write(phone: Phone, kind: str, index: int) -> Phone:
-    """A mail is begun that answers or forwards one."""
+    """Returns a mail is begun that answers or forwards one."""
     mail = phone.data["mails"][index]
     if kind == "reply":
         return phone.go("compose", to=mail["address"], subject=f"Re: {mail['subject']}")
@@ -87,7 +87,7 @@ def write(phone: Phone, kind: str, index: int) -> Phone:
 
 
 def send(phone: Phone) -> Phone:
-    """The mail is sent, if it has an address and a subject."""
+    """Returns the mail is sent, if it has an address and a subject."""
     to, subject = phone.typed("to"), phone.typed("subject")
     if "@" not in to or " " in to:
         return phone.say("Enter a valid address")
@@ -112,13 +112,13 @@ _FORM = (
 
 
 def draw_mail(rng: Random, phone: Phone) -> Values:
-    """A new mail to somebody."""
+    """Returns a new mail to somebody."""
     to = words.address(rng, words.full_name(rng))
     return {"to": to, "subject": words.pick(rng, words.SUBJECTS), "body": words.pick(rng, words.SENTENCES)}
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """A mail of the inbox, and something to write."""
+    """Returns a mail of the inbox, and something to write."""
     mails = phone.of("mail")["mails"]
     index = int(rng.random() * len(mails))
     mail = mails[index]
@@ -126,7 +126,7 @@ def one_of(rng: Random, phone: Phone) -> Values:
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A mail that is not in the inbox."""
+    """Returns a mail that is not in the inbox."""
     mails = phone.of("mail")["mails"]
     sender = f"{words.other(rng, [m['sender'].split()[0] for m in mails], words.FIRST)} {words.pick(rng, words.LAST)}"
     subject = words.other(rng, [m["subject"] for m in mails], words.SUBJECTS)
@@ -134,7 +134,7 @@ def none_of(rng: Random, phone: Phone) -> Values:
 
 
 def plain_one_of(rng: Random, phone: Phone) -> Values:
-    """A mail that has no star yet."""
+    """Returns a mail that has no star yet."""
     mails = phone.of("mail")["mails"]
     index = words.pick(rng, [i for i, mail in enumerate(mails) if not mail["starred"]])
     return {**mails[index], "index": index}
@@ -161,7 +161,7 @@ def write_and_send(**fields: str) -> Route:
 
 
 def was_sent(to: str, subject: str, body: str) -> Check:
-    """The one mail sent is this, each part a format of the goal's values, and nothing else was done."""
+    """Returns the one mail sent is this, each part a format of the goal's values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         mail = {"to": to.format(**values), "subject": subject.format(**values), "body": body.format(**values)}
@@ -171,12 +171,12 @@ def was_sent(to: str, subject: str, body: str) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """The mail is gone, and nothing else."""
+    """Returns the mail is gone, and nothing else."""
     return phone.changed_only("mail", mails=without(phone.at_first("mail")["mails"], values["index"]))
 
 
 def has_star(phone: Phone, values: Values) -> bool:
-    """The mail has a star, and nothing else was done."""
+    """Returns the mail has a star, and nothing else was done."""
     return phone.changed_only("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
 
 

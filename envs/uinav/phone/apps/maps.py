@@ -45,13 +45,13 @@ def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
 
 
 def explore(phone: Phone) -> Iterator[Widget]:
-    """Where to search, and the places near by."""
+    """Yields where to search, and the places near by."""
     yield from _EXPLORE
     yield from _rows(phone, range(len(phone.data["places"])))
 
 
 def results(phone: Phone) -> Iterator[Widget]:
-    """The places that were searched for."""
+    """Yields the places that were searched for."""
     yield title("Results")
     found = matching([place["name"] for place in phone.data["places"]], phone.arg)
     yield text(f"{len(found)} found" if found else "No such place near you")
@@ -59,7 +59,7 @@ def results(phone: Phone) -> Iterator[Widget]:
 
 
 def saved(phone: Phone) -> Iterator[Widget]:
-    """The places that were saved."""
+    """Yields the places that were saved."""
     yield from _SAVED
     for i in phone.data["saved"]:
         place = phone.data["places"][i]
@@ -112,7 +112,7 @@ def directions(phone: Phone) -> Iterator[Widget]:
 
 
 def trip(phone: Phone) -> Iterator[Widget]:
-    """What to do on the way."""
+    """Yields what to do on the way."""
     to, mode = phone.arg
     yield title(f"To {phone.data['places'][to]['name']}")
     yield text(f"By {mode}")
@@ -126,13 +126,13 @@ def trip(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """The places that match what is typed are listed."""
+    """Returns the places that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type the name of a place")
 
 
 def save(phone: Phone, index: int, on: bool) -> Phone:
-    """A place is saved, or no more."""
+    """Returns a place is saved, or no more."""
     rest = tuple(i for i in phone.data["saved"] if i != index)
     return phone.put(saved=with_item(rest, index) if on else rest).say("Saved" if on else "Removed")
 
@@ -143,7 +143,7 @@ def share(phone: Phone, index: int) -> Phone:
 
 
 def start(phone: Phone, index: int, mode: str) -> Phone:
-    """The phone leads to a place."""
+    """Returns the phone leads to a place."""
     return phone.put(trip={"to": index, "mode": mode}).go("trip", (index, mode))
 
 
@@ -164,7 +164,7 @@ _END = foot_button("End", end)
 
 
 def one_place(rng: Random, phone: Phone) -> Values:
-    """A place, and a way to go there."""
+    """Returns a place, and a way to go there."""
     places = phone.of("maps")["places"]
     index = int(rng.random() * len(places))
     return {**places[index], "index": index, "place": places[index]["name"], "mode": words.pick(rng, tuple(MODES))}
@@ -182,7 +182,7 @@ def of_saved(is_saved: bool) -> Any:
 
 
 def no_place(rng: Random, phone: Phone) -> Values:
-    """A place that is not there, though others have a word of its name."""
+    """Returns a place that is not there, though others have a word of its name."""
     taken = [place["name"].split() for place in phone.of("maps")["places"]]
     first, kind = words.other(rng, [name[0] for name in taken], NAMES), words.pick(rng, taken)[1]
     return {"place": f"{first} {kind}", "index": None, "mode": words.pick(rng, tuple(MODES))}
@@ -219,12 +219,12 @@ def is_on_trip(phone: Phone, values: Values) -> bool:
 
 
 def is_saved(phone: Phone, values: Values) -> bool:
-    """The place is saved too, and nothing else was done."""
+    """Returns the place is saved too, and nothing else was done."""
     return phone.changed_only("maps", saved=with_item(phone.at_first("maps")["saved"], values["index"]))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
-    """The place is saved no more, and nothing else was done."""
+    """Returns the place is saved no more, and nothing else was done."""
     return phone.changed_only("maps", saved=tuple(i for i in phone.at_first("maps")["saved"] if i != values["index"]))
 
 

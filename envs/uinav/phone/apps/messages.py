@@ -48,7 +48,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def chats(phone: Phone) -> Iterator[Widget]:
-    """The chats, those that are pinned first, with the last message of each."""
+    """Yields the chats, those that are pinned first, with the last message of each."""
     yield from _LIST
     listed = sorted(enumerate(phone.data["chats"]), key=lambda row: (not row[1]["pinned"], row[0]))
     for i, chat in listed:
@@ -60,7 +60,7 @@ def chats(phone: Phone) -> Iterator[Widget]:
 
 
 def chat(phone: Phone) -> Iterator[Widget]:
-    """The last messages of one chat, and a field to answer in."""
+    """Yields the last messages of one chat, and a field to answer in."""
     shown = phone.data["chats"][phone.arg]
     first = shown["name"].split()[0]
     yield title(shown["name"])
@@ -71,7 +71,7 @@ def chat(phone: Phone) -> Iterator[Widget]:
 
 
 def menu(phone: Phone) -> Iterator[Widget]:
-    """What can be done with one chat."""
+    """Yields what can be done with one chat."""
     shown = phone.data["chats"][phone.arg]
     yield title(shown["name"])
     question = f"Delete the chat with {shown['name']}?"
@@ -84,7 +84,7 @@ def menu(phone: Phone) -> Iterator[Widget]:
 
 
 def new(phone: Phone) -> Iterator[Widget]:
-    """A message to anybody."""
+    """Yields a message to anybody."""
     yield from _FORM
     yield _SEND_NEW[bool(phone.typed("to") and phone.typed("message"))]
 
@@ -93,7 +93,7 @@ def new(phone: Phone) -> Iterator[Widget]:
 
 
 def reply(phone: Phone) -> Phone:
-    """The message is in the chat, and the field is empty."""
+    """Returns the message is in the chat, and the field is empty."""
     said = phone.typed("message")
     if not said:
         return phone.say("Write a message first")
@@ -101,7 +101,7 @@ def reply(phone: Phone) -> Phone:
 
 
 def send(phone: Phone) -> Phone:
-    """The message is in the chat with whom it is to, and the chat is shown."""
+    """Returns the message is in the chat with whom it is to, and the chat is shown."""
     to = phone.typed("to")
     after = delivered(phone.data["chats"], to, phone.typed("message"))
     at = next(i for i, chat in enumerate(after) if chat["name"].casefold() == to.casefold())
@@ -109,23 +109,23 @@ def send(phone: Phone) -> Phone:
 
 
 def mark(phone: Phone, key: str, on: bool) -> Phone:
-    """The chat is muted or pinned, or no more."""
+    """Returns the chat is muted or pinned, or no more."""
     said = key.capitalize() if on else f"No longer {key}"
     return phone.back().put(chats=swapped(phone.data["chats"], phone.arg, **{key: on})).say(said)
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The chat is gone, and the others are shown."""
+    """Returns the chat is gone, and the others are shown."""
     return phone.to_start().put(chats=without(phone.data["chats"], index)).say("Chat deleted")
 
 
 def added(chats: Sequence[Mapping[str, Any]], index: int, text: str) -> tuple[Any, ...]:
-    """The chats with one more message of mine in one of them."""
+    """Returns the chats with one more message of mine in one of them."""
     return swapped(chats, index, lines=with_item(chats[index]["lines"], (True, text)))
 
 
 def delivered(chats: Sequence[Mapping[str, Any]], to: str, text: str) -> tuple[Any, ...]:
-    """The chats with a message to somebody: in their chat, or in a new one before the others."""
+    """Returns the chats with a message to somebody: in their chat, or in a new one before the others."""
     for i, chat in enumerate(chats):
         if chat["name"].casefold() == to.casefold():
             return added(chats, i, text)
@@ -154,7 +154,7 @@ def draw_message(rng: Random, phone: Phone) -> Values:
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """A chat, what they wrote last, and something to answer."""
+    """Returns a chat, what they wrote last, and something to answer."""
     chats = phone.of("messages")["chats"]
     index = int(rng.random() * len(chats))
     last = [said for mine, said in chats[index]["lines"] if not mine][-1]
@@ -163,30 +163,30 @@ def one_of(rng: Random, phone: Phone) -> Values:
 
 
 def loud_one_of(rng: Random, phone: Phone) -> Values:
-    """A chat that is not muted."""
+    """Returns a chat that is not muted."""
     chats = phone.of("messages")["chats"]
     index = words.pick(rng, [i for i, chat in enumerate(chats) if not chat["muted"]])
     return {"name": chats[index]["name"], "index": index}
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A name like those of the chats that is not among them."""
+    """Returns a name like those of the chats that is not among them."""
     name = words.mixed_up(rng, [chat["name"] for chat in phone.of("messages")["chats"]])
     return {"name": name, "text": words.pick(rng, TEXTS)}
 
 
 def draw_number(rng: Random, phone: Phone) -> Values:
-    """A person of the contacts, and something to write to their number."""
+    """Returns a person of the contacts, and something to write to their number."""
     return {**contacts.one_of(rng, phone), "text": words.pick(rng, TEXTS)}
 
 
 def in_chat(hands: Hands) -> bool:
-    """Whether the chat that is shown is the right one."""
+    """Returns whether the chat that is shown is the right one."""
     return bool(hands.data["chats"][hands.arg]["name"] == hands["name"])
 
 
 def holding(label: str) -> Mapping[str, Route]:
-    """A route: long press on the chat, and this in its menu."""
+    """Returns a route: long press on the chat, and this in its menu."""
     return {
         "chats": lambda hands: hands.tap(hands["name"], "chat", hold=True),
         "menu": lambda hands: hands.tap(label) if in_chat(hands) else None,
@@ -204,13 +204,13 @@ def write_to(name: str) -> Route:
 
 
 def where_next(hands: Hands) -> str:
-    """The contacts until the number was seen, then the messages."""
+    """Returns the contacts until the number was seen, then the messages."""
     index = hands.values.get("index")
     return "messages" if index is not None and hands.phone.has_seen("card", index, "contacts") else "contacts"
 
 
 def was_sent(to: str) -> Check:
-    """The text was sent to whom this value names, and nothing else was done."""
+    """Returns the text was sent to whom this value names, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         chats = phone.at_first("messages")["chats"]
@@ -220,12 +220,12 @@ def was_sent(to: str) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """The chat is gone, and nothing else was done."""
+    """Returns the chat is gone, and nothing else was done."""
     return phone.changed_only("messages", chats=without(phone.at_first("messages")["chats"], values["index"]))
 
 
 def is_muted(phone: Phone, values: Values) -> bool:
-    """The chat is muted, and nothing else was done."""
+    """Returns the chat is muted, and nothing else was done."""
     return phone.changed_only(
         "messages", chats=swapped(phone.at_first("messages")["chats"], values["index"], muted=True)
     )

@@ -59,7 +59,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def length(rng: Random) -> str:
-    """How long a song is."""
+    """Returns how long a song is."""
     seconds = 120 + int(rng.random() * 200)
     return f"{seconds // 60}:{seconds % 60:02d}"
 
@@ -89,7 +89,7 @@ def playlists(phone: Phone) -> Iterator[Widget]:
 
 
 def top(phone: Phone, chosen: str) -> Iterator[Widget]:
-    """What both tabs have."""
+    """Yields what both tabs have."""
     yield from _TOPS[chosen]
     playing = phone.data["playing"]
     if playing is not None:
@@ -113,14 +113,14 @@ def song(phone: Phone) -> Iterator[Widget]:
 
 
 def menu(phone: Phone) -> Iterator[Widget]:
-    """What else can be done with a song."""
+    """Yields what else can be done with a song."""
     yield title(phone.data["songs"][phone.arg]["title"])
     rows = [item("Add to playlist", go, "choose", phone.arg), item("Sleep timer", go, "timer")]
     yield from phone.shuffled(rows, "song menu")
 
 
 def choose(phone: Phone) -> Iterator[Widget]:
-    """The playlists that a song can be added to."""
+    """Yields the playlists that a song can be added to."""
     yield title("Add to playlist")
     for i, playlist in enumerate(phone.data["playlists"]):
         yield item(counted(playlist), add, phone.arg, i, name="playlist")
@@ -141,13 +141,13 @@ def playlist(phone: Phone) -> Iterator[Widget]:
 
 
 def new(phone: Phone) -> Iterator[Widget]:
-    """A playlist to be made."""
+    """Yields a playlist to be made."""
     yield from _FORM
     yield _CREATE[bool(phone.typed("name"))]
 
 
 def playing(phone: Phone) -> Iterator[Widget]:
-    """What plays now."""
+    """Yields what plays now."""
     yield title("Now playing")
     index, all_songs = phone.data["playing"], phone.data["songs"]
     if index is None:
@@ -160,7 +160,7 @@ def playing(phone: Phone) -> Iterator[Widget]:
 
 
 def options(phone: Phone) -> Iterator[Widget]:
-    """How music is played."""
+    """Yields how music is played."""
     yield title("Options")
     data = phone.data
     rows = [
@@ -172,7 +172,7 @@ def options(phone: Phone) -> Iterator[Widget]:
 
 
 def timer(phone: Phone) -> Iterator[Widget]:
-    """When the music stops."""
+    """Yields when the music stops."""
     yield title("Sleep timer")
     for time in (OFF, *TIMES):
         yield option(time, phone.data["timer"] == time, put, "timer", time)
@@ -182,13 +182,13 @@ def timer(phone: Phone) -> Iterator[Widget]:
 
 
 def counted(playlist: dict[str, Any]) -> str:
-    """The name of a playlist, and how many songs it has."""
+    """Returns the name of a playlist, and how many songs it has."""
     count = len(playlist["songs"])
     return f"{playlist['name']}, {count} song{'' if count == 1 else 's'}"
 
 
 def add(phone: Phone, index: int, at: int) -> Phone:
-    """The song is in the playlist, and its page is shown."""
+    """Returns the song is in the playlist, and its page is shown."""
     to = phone.data["playlists"][at]
     if index in to["songs"]:
         return phone.say(f"Already in {to['name']}")
@@ -197,13 +197,13 @@ def add(phone: Phone, index: int, at: int) -> Phone:
 
 
 def take_out(phone: Phone, at: int) -> Phone:
-    """The playlist that is shown is without this song."""
+    """Returns the playlist that is shown is without this song."""
     songs_left = without(phone.data["playlists"][phone.arg]["songs"], at)
     return put_item(phone, "playlists", phone.arg, {"songs": songs_left})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The playlist is gone, and the others are shown."""
+    """Returns the playlist is gone, and the others are shown."""
     return phone.to_start().put(playlists=without(phone.data["playlists"], index)).say("Playlist deleted")
 
 
@@ -239,14 +239,14 @@ def one_of(fits: Callable[[Mapping[str, Any], int], bool]) -> Callable[[Random, 
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A title like those of the songs that is not among them, and a playlist."""
+    """Returns a title like those of the songs that is not among them, and a playlist."""
     data = phone.of("music")
     title = words.mixed_up(rng, [song["title"] for song in data["songs"]])
     return {"song": title, "name": words.pick(rng, data["playlists"])["name"]}
 
 
 def song_and_list(rng: Random, phone: Phone) -> Values:
-    """A playlist, and a song that is not in it."""
+    """Returns a playlist, and a song that is not in it."""
     lists = phone.of("music")["playlists"]
     at = int(rng.random() * len(lists))
     song = one_of(lambda data, i: i not in lists[at]["songs"])(rng, phone)
@@ -254,17 +254,17 @@ def song_and_list(rng: Random, phone: Phone) -> Values:
 
 
 def draw_list(rng: Random, phone: Phone) -> Values:
-    """A name that no playlist has yet."""
+    """Returns a name that no playlist has yet."""
     return {"name": words.other(rng, [p["name"] for p in phone.of("music")["playlists"]], PLAYLISTS)}
 
 
 def draw_time(rng: Random, phone: Phone) -> Values:
-    """A time that the timer is not set to."""
+    """Returns a time that the timer is not set to."""
     return {"time": words.other(rng, (phone.of("music")["timer"],), TIMES)}
 
 
 def in_song(hands: Hands) -> bool:
-    """Whether the song that is shown is the right one."""
+    """Returns whether the song that is shown is the right one."""
     return bool(hands.data["songs"][hands.arg]["title"] == hands["song"])
 
 
@@ -294,12 +294,12 @@ def name_it(hands: Hands) -> Action:
 
 
 def is_liked(phone: Phone, values: Values) -> bool:
-    """The song is liked, and nothing else was done."""
+    """Returns the song is liked, and nothing else was done."""
     return phone.changed_only("music", songs=swapped(phone.at_first("music")["songs"], values["index"], liked=True))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """The song is the last of the playlist, and nothing else was done."""
+    """Returns the song is the last of the playlist, and nothing else was done."""
     lists, at = phone.at_first("music")["playlists"], values["at"]
     return phone.changed_only(
         "music", playlists=swapped(lists, at, songs=with_item(lists[at]["songs"], values["index"]))
@@ -307,7 +307,7 @@ def was_added(phone: Phone, values: Values) -> bool:
 
 
 def was_created(phone: Phone, values: Values) -> bool:
-    """The playlist is there, and nothing else was done."""
+    """Returns the playlist is there, and nothing else was done."""
     made = {"name": values["name"], "songs": ()}
     return phone.changed_only("music", playlists=with_item(phone.at_first("music")["playlists"], made))
 

@@ -53,7 +53,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def some_items(rng: Random) -> tuple[dict[str, Any], ...]:
-    """What a list says, some of it ticked, but not all."""
+    """Returns what a list says, some of it ticked, but not all."""
     names, bits = words.some(rng, ITEMS, 3 + int(rng.random() * 4)), rng.getrandbits(8)
     open_one = int(rng.random() * len(names))
     return tuple({"name": name, "done": i != open_one and bits >> i & 3 == 0} for i, name in enumerate(names))
@@ -63,7 +63,7 @@ def some_items(rng: Random) -> tuple[dict[str, Any], ...]:
 
 
 def notes(phone: Phone) -> Iterator[Widget]:
-    """The notes that match the search, pinned ones first; a long press opens a menu."""
+    """Yields the notes that match the search, pinned ones first; a long press opens a menu."""
     yield from _LIST
     wanted = phone.typed("search").casefold()
     found = [(i, note) for i, note in enumerate(phone.data["notes"]) if wanted in note["title"].casefold()]
@@ -96,7 +96,7 @@ def note(phone: Phone) -> Iterator[Widget]:
 
 
 def form(phone: Phone) -> Iterator[Widget]:
-    """A note being written; a list has no text."""
+    """Yields a note being written; a list has no text."""
     yield title("New note" if phone.arg is None else "Edit note")
     yield save_button(phone, save, phone.arg)
     yield _TITLE_FIELD
@@ -108,23 +108,23 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def pin(phone: Phone, index: int, on: bool) -> Phone:
-    """The note stands above the others, or no more."""
+    """Returns the note stands above the others, or no more."""
     return put_item(phone, "notes", index, {"pinned": on})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """The note is gone, and the others are shown."""
+    """Returns the note is gone, and the others are shown."""
     return phone.to_start().put(notes=without(phone.data["notes"], index)).say("Note deleted")
 
 
 def tick(phone: Phone, index: int, number: int) -> Phone:
-    """An item of a list is ticked, or no more."""
+    """Returns an item of a list is ticked, or no more."""
     items = phone.data["notes"][index]["items"]
     return put_item(phone, "notes", index, {"items": swapped(items, number, done=not items[number]["done"])})
 
 
 def add_entry(phone: Phone, index: int) -> Phone:
-    """The list has one item more, if it says something."""
+    """Returns the list has one item more, if it says something."""
     name = phone.typed("new")
     if not name:
         return phone.say("Enter an item")
@@ -133,7 +133,7 @@ def add_entry(phone: Phone, index: int) -> Phone:
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """The note is saved, a new one before the others, if it has a title."""
+    """Returns the note is saved, a new one before the others, if it has a title."""
     name, body, known = phone.typed("title"), phone.typed("text"), phone.data["notes"]
     if not name:
         return phone.say("Enter a title")
@@ -153,17 +153,17 @@ _TITLE_FIELD, _TEXT_FIELD = field("title", "Title"), field("text", "Text")
 
 
 def other_title(rng: Random, phone: Phone, pool: list[str]) -> str:
-    """A title of the pool that no note has."""
+    """Returns a title of the pool that no note has."""
     return words.other(rng, [note["title"] for note in phone.of("notes")["notes"]], pool)
 
 
 def draw_note(rng: Random, phone: Phone) -> Values:
-    """A note that is not there."""
+    """Returns a note that is not there."""
     return {"title": other_title(rng, phone, TITLES), "text": words.pick(rng, TEXTS)}
 
 
 def one_of(rng: Random, phone: Phone, **wanted: bool) -> Values:
-    """A note with these properties, "items" for lists; and another text."""
+    """Returns a note with these properties, "items" for lists; and another text."""
     known = phone.of("notes")["notes"]
     right = [i for i, note in enumerate(known) if all(bool(note[key]) == is_so for key, is_so in wanted.items())]
     index = words.pick(rng, right)
@@ -171,24 +171,24 @@ def one_of(rng: Random, phone: Phone, **wanted: bool) -> Values:
 
 
 def one_text(rng: Random, phone: Phone) -> Values:
-    """A note that is no list, and another text."""
+    """Returns a note that is no list, and another text."""
     return one_of(rng, phone, items=False)
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
-    """A title that no note has, and a text."""
+    """Returns a title that no note has, and a text."""
     return {**draw_note(rng, phone), "new": words.pick(rng, TEXTS)}
 
 
 def one_item(rng: Random, phone: Phone) -> Values:
-    """A list, and an item on it that is not ticked."""
+    """Returns a list, and an item on it that is not ticked."""
     note = one_of(rng, phone, items=True)
     number = words.pick(rng, [i for i, entry in enumerate(note["items"]) if not entry["done"]])
     return {**note, "number": number, "item": note["items"][number]["name"]}
 
 
 def no_item(rng: Random, phone: Phone) -> Values:
-    """A list and an item that it lacks."""
+    """Returns a list and an item that it lacks."""
     note = one_of(rng, phone, items=True)
     return {**note, "item": words.other(rng, [entry["name"] for entry in note["items"]], ITEMS)}
 
@@ -202,7 +202,7 @@ def to_note(hands: Hands) -> Action:
 
 
 def is_right(hands: Hands) -> bool:
-    """Whether the page is about the note of the goal."""
+    """Returns whether the page is about the note of the goal."""
     return hands.arg is not None and hands.data["notes"][hands.arg]["title"] == hands["title"]
 
 
@@ -223,13 +223,13 @@ def write(hands: Hands) -> Action | None:
 
 
 def was_written(phone: Phone, values: Values) -> bool:
-    """The note is there, and nothing else was done."""
+    """Returns the note is there, and nothing else was done."""
     new = {"title": values["title"], "text": values["text"], "items": (), "pinned": False}
     return phone.changed_only("notes", notes=(new, *phone.at_first("notes")["notes"]))
 
 
 def became(**changes: Any) -> Check:
-    """The note differs in this, texts being names of values, and nothing else was done."""
+    """Returns the note differs in this, texts being names of values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}
@@ -239,12 +239,12 @@ def became(**changes: Any) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """The note is gone, and nothing else."""
+    """Returns the note is gone, and nothing else."""
     return phone.changed_only("notes", notes=without(phone.at_first("notes")["notes"], values["index"]))
 
 
 def was_ticked(phone: Phone, values: Values) -> bool:
-    """The item is ticked, and nothing else was done."""
+    """Returns the item is ticked, and nothing else was done."""
     return became(items="ticked")(phone, {**values, "ticked": swapped(values["items"], values["number"], done=True)})
 
 

@@ -59,14 +59,14 @@ def _entry(kind: str, what: Any, age: int = 0) -> dict[str, Any]:
 
 
 def title_of(visit: Visit) -> str:
-    """The title of a page."""
+    """Returns the title of a page."""
     query, number = visit
     said = PATTERNS[number].format(query)
     return said[:1].upper() + said[1:]
 
 
 def found(phone: Phone, query: str) -> list[Visit]:
-    """The pages that a search finds: the same ones whenever it is made on this phone."""
+    """Returns the pages that a search finds: the same ones whenever it is made on this phone."""
     first = 0 if building_in(query) else len(FACTS)
     numbers = phone.shuffled(range(first, first + 9), f"results for {query}")
     some = numbers[:SHOWN] if first else [i for i in numbers if i < SHOWN]
@@ -74,7 +74,7 @@ def found(phone: Phone, query: str) -> list[Visit]:
 
 
 def building_in(query: str) -> str:
-    """The building of a city that is searched for, such as "tower of Lima"; "" for something else."""
+    """Returns the building of a city that is searched for, such as "tower of Lima"; "" for something else."""
     said = query.casefold().split()
     kind = next((kind for kind in BUILDINGS if kind in said), "")
     city = next((city for city in words.CITIES if city.casefold() in said), "")
@@ -82,7 +82,7 @@ def building_in(query: str) -> str:
 
 
 def facts_of(phone: Phone, building: str) -> dict[str, str]:
-    """What this phone's web says of a building; all invented."""
+    """Returns what this phone's web says of a building; all invented."""
     rng = phone.rng(f"facts of {building}")
     architect, owner, director = words.names(rng, 3)
     return {
@@ -102,7 +102,7 @@ def facts_of(phone: Phone, building: str) -> dict[str, str]:
 
 
 def home(phone: Phone) -> Iterator[Widget]:
-    """Where to search, and what was searched for before."""
+    """Yields where to search, and what was searched for before."""
     yield from _HOME
     recent = [entry["what"] for entry in phone.data["history"] if entry["kind"] == "searches"]
     if recent:
@@ -112,7 +112,7 @@ def home(phone: Phone) -> Iterator[Widget]:
 
 
 def results(phone: Phone) -> Iterator[Widget]:
-    """The pages that were found."""
+    """Yields the pages that were found."""
     yield title("Results")
     yield text(f"Pages about {phone.arg}")
     for visit in found(phone, phone.arg):
@@ -120,7 +120,7 @@ def results(phone: Phone) -> Iterator[Widget]:
 
 
 def page(phone: Phone) -> Iterator[Widget]:
-    """A page of the web."""
+    """Yields a page of the web."""
     visit = phone.arg
     yield title(title_of(visit))
     for line in phone.shuffled(_lines(phone, visit), f"lines of {visit[1]}"):
@@ -134,7 +134,7 @@ def page(phone: Phone) -> Iterator[Widget]:
 
 
 def _lines(phone: Phone, visit: Visit) -> list[str]:
-    """What a page says."""
+    """Returns what a page says."""
     query, number = visit
     if number < len(FACTS):
         facts = facts_of(phone, building_in(query))
@@ -148,7 +148,7 @@ def _lines(phone: Phone, visit: Visit) -> list[str]:
 
 
 def bookmarks(phone: Phone) -> Iterator[Widget]:
-    """The pages that were saved."""
+    """Yields the pages that were saved."""
     yield from _BOOKMARKS
     for visit in phone.data["bookmarks"]:
         question = f"Remove {title_of(visit)}?"
@@ -157,7 +157,7 @@ def bookmarks(phone: Phone) -> Iterator[Widget]:
 
 
 def history(phone: Phone) -> Iterator[Widget]:
-    """What was searched for, visited and downloaded."""
+    """Yields what was searched for, visited and downloaded."""
     yield from _HISTORY
     for entry in phone.data["history"]:
         said = title_of(entry["what"]) if entry["kind"] == "pages" else entry["what"]
@@ -166,7 +166,7 @@ def history(phone: Phone) -> Iterator[Widget]:
 
 
 def clear_page(phone: Phone) -> Iterator[Widget]:
-    """How much of the history to clear, and what of it."""
+    """Yields how much of the history to clear, and what of it."""
     yield title("Clear history")
     chosen = phone.typed("span", SPANS[0])
     for span in SPANS:
@@ -182,18 +182,18 @@ def clear_page(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """What is typed is searched for."""
+    """Returns what is typed is searched for."""
     query = phone.typed("query")[:LONGEST].strip()
     return search_for(phone, query) if query else phone.say("Type what to search for")
 
 
 def search_for(phone: Phone, query: str) -> Phone:
-    """The results are shown, and the history has the search."""
+    """Returns the results are shown, and the history has the search."""
     return _remembered(phone, "searches", query).go("results", query)
 
 
 def visit_page(phone: Phone, visit: Visit) -> Phone:
-    """The page is shown, and the history has it."""
+    """Returns the page is shown, and the history has it."""
     return _remembered(phone, "pages", visit).go("page", visit)
 
 
@@ -204,20 +204,20 @@ def _remembered(phone: Phone, kind: str, what: Any) -> Phone:
 
 
 def again(phone: Phone, kind: str, what: Any) -> Phone:
-    """An entry of the history is opened."""
+    """Returns an entry of the history is opened."""
     if kind == "downloads":
         return phone.say(f"No app opens {what}")
     return search_for(phone, what) if kind == "searches" else visit_page(phone, what)
 
 
 def keep(phone: Phone, visit: Visit, on: bool) -> Phone:
-    """A page is a bookmark, or no more."""
+    """Returns a page is a bookmark, or no more."""
     rest = tuple(other for other in phone.data["bookmarks"] if other != visit)
     return put(phone, "bookmarks", with_item(rest, visit) if on else rest).say("Saved" if on else "Removed")
 
 
 def download(phone: Phone, visit: Visit) -> Phone:
-    """A file is in the history."""
+    """Returns a file is in the history."""
     return _remembered(phone, "downloads", f"{title_of(visit).lower()}.pdf").say("Downloaded")
 
 
@@ -227,7 +227,7 @@ def clear(phone: Phone, span: str, kinds: list[str]) -> Phone:
 
 
 def left_of(entries: tuple[Mapping[str, Any], ...], span: str, kinds: list[str]) -> tuple[Mapping[str, Any], ...]:
-    """The history without entries of some kinds of a span of time."""
+    """Returns the history without entries of some kinds of a span of time."""
     oldest = SPANS.index(span)
     return tuple(entry for entry in entries if entry["kind"] not in kinds or entry["age"] > oldest)
 
@@ -255,14 +255,14 @@ def new_query(rng: Random, phone: Phone) -> Values:
 
 
 def no_page(rng: Random, phone: Phone) -> Values:
-    """A page that is not among those found."""
+    """Returns a page that is not among those found."""
     query = new_query(rng, phone)["query"]
     number = words.other(rng, [visit[1] for visit in found(phone, query)], range(len(FACTS), len(PATTERNS)))
     return {"query": query, "visit": (query, number), "title": title_of((query, number))}
 
 
 def one_fact(rng: Random, phone: Phone) -> Values:
-    """A fact about a building, and the page that tells it."""
+    """Returns a fact about a building, and the page that tells it."""
     building, number = (
         f"{words.pick(rng, BUILDINGS)} of {words.pick(rng, words.CITIES)}",
         int(rng.random() * len(FACTS)),
@@ -301,18 +301,18 @@ def was_searched(phone: Phone, values: Values) -> bool:
 
 
 def was_kept(phone: Phone, values: Values) -> bool:
-    """The page alone is a new bookmark."""
+    """Returns the page alone is a new bookmark."""
     return _has_kept(phone, *phone.at_first("search")["bookmarks"], values["visit"])
 
 
 def _has_kept(phone: Phone, *visits: Visit) -> bool:
-    """Whether these are the bookmarks, and nothing of the history was cleared."""
+    """Returns whether these are the bookmarks, and nothing of the history was cleared."""
     data, first = phone.of("search"), phone.at_first("search")
     return data["bookmarks"] == visits and len(data["history"]) >= len(first["history"])
 
 
 def was_cleared(phone: Phone, values: Values) -> bool:
-    """What was to go is gone from the history and the rest is there; opening pages on the way is no harm."""
+    """Returns what was to go is gone from the history and the rest is there; opening pages on the way is no harm."""
     data, first, due = phone.of("search"), phone.at_first("search"), (values["span"], [values["kind"]])
     there = [(entry["kind"], entry["what"]) for entry in data["history"]]
     rest = ((entry["kind"], entry["what"]) for entry in left_of(first["history"], *due))

@@ -64,7 +64,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def facts(rng: Random) -> dict[str, str]:
-    """What only the page about the phone says."""
+    """Returns what only the page about the phone says."""
     bits = rng.getrandbits(30)
     return {
         "Model": f"{words.pick(rng, ('Nova', 'Orbit', 'Pico', 'Terra'))} {10 + bits % 64}",
@@ -76,12 +76,12 @@ def facts(rng: Random) -> dict[str, str]:
 
 
 def password(rng: Random) -> str:
-    """A password, such as maple4821."""
+    """Returns a password, such as maple4821."""
     return f"{words.pick(rng, WORDS)}{1000 + int(rng.random() * 9000)}"
 
 
 def device_name(rng: Random) -> str:
-    """A name for a phone, such as Blue Falcon."""
+    """Returns a name for a phone, such as Blue Falcon."""
     return f"{words.pick(rng, COLORS)} {words.pick(rng, ANIMALS)}"
 
 
@@ -89,13 +89,13 @@ def device_name(rng: Random) -> str:
 
 
 def settings(phone: Phone) -> Iterator[Widget]:
-    """The sections, in an order of this phone's own."""
+    """Yields the sections, in an order of this phone's own."""
     yield _SETTINGS
     yield from phone.shuffled(_SECTIONS, "sections")
 
 
 def section(phone: Phone) -> Iterator[Widget]:
-    """The rows of a section."""
+    """Yields the rows of a section."""
     yield title(phone.arg)
     for row in phone.shuffled(ROWS[phone.arg], phone.arg):
         if row == "Wi-Fi networks" or has(phone, row):
@@ -103,7 +103,7 @@ def section(phone: Phone) -> Iterator[Widget]:
 
 
 def row_of(phone: Phone, row: str) -> Widget:
-    """A switch, the way to a page, or words."""
+    """Returns a switch, the way to a page, or words."""
     if row in SWITCHES:
         on = is_on(phone, row)
         return toggle(row, on, turn, row, not on)
@@ -116,7 +116,7 @@ def row_of(phone: Phone, row: str) -> Widget:
 
 
 def choice(phone: Phone) -> Iterator[Widget]:
-    """What can be chosen."""
+    """Yields what can be chosen."""
     name = phone.arg
     yield title(name)
     for value in phone.data["tones"] if name == "Ringtone" else CHOICES[name]:
@@ -124,7 +124,7 @@ def choice(phone: Phone) -> Iterator[Widget]:
 
 
 def networks(phone: Phone) -> Iterator[Widget]:
-    """The networks in reach, while Wi-Fi is on."""
+    """Yields the networks in reach, while Wi-Fi is on."""
     data = phone.data
     yield title("Wi-Fi networks")
     yield toggle("Wi-Fi", data["Wi-Fi"], turn, "Wi-Fi", not data["Wi-Fi"])
@@ -141,14 +141,14 @@ def networks(phone: Phone) -> Iterator[Widget]:
 
 
 def enter_password(phone: Phone) -> Iterator[Widget]:
-    """The password of a network."""
+    """Yields the password of a network."""
     yield title(phone.data["networks"][phone.arg]["name"])
     yield field("password", "Password", enter=(connect,))
     yield button("Connect", connect, enabled=len(phone.typed("password")) >= 8)
 
 
 def rename(phone: Phone) -> Iterator[Widget]:
-    """The name of the phone."""
+    """Yields the name of the phone."""
     yield title("Device name")
     yield save_button(phone, save_name)
     yield field("name", "Name")
@@ -158,12 +158,12 @@ def rename(phone: Phone) -> Iterator[Widget]:
 
 
 def is_on(phone: Phone, row: str) -> bool:
-    """Whether a switch is on."""
+    """Returns whether a switch is on."""
     return phone.dark if row == "Dark mode" else phone.data[row]
 
 
 def turn(phone: Phone, row: str, on: bool) -> Phone:
-    """A switch is on, or off; airplane mode asks first."""
+    """Returns a switch is on, or off; airplane mode asks first."""
     if row == "Dark mode":
         return phone._replace(dark=on)
     if row == "Airplane mode" and on:
@@ -174,7 +174,7 @@ def turn(phone: Phone, row: str, on: bool) -> Phone:
 
 
 def join(phone: Phone, index: int) -> Phone:
-    """A network is being joined or left, or its password asked for."""
+    """Returns a network is being joined or left, or its password asked for."""
     network = phone.data["networks"][index]
     name = network["name"]
     if name == phone.data["joined"]:
@@ -183,7 +183,7 @@ def join(phone: Phone, index: int) -> Phone:
 
 
 def connect(phone: Phone) -> Phone:
-    """The network is being joined, if the password is right."""
+    """Returns the network is being joined, if the password is right."""
     network = phone.data["networks"][phone.arg]
     if phone.typed("password") != network["password"]:
         return phone.say("Wrong password")
@@ -201,7 +201,7 @@ def proceed(phone: Phone) -> Phone:
 
 
 def save_name(phone: Phone) -> Phone:
-    """The phone is called so, if it is a name."""
+    """Returns the phone is called so, if it is a name."""
     name = phone.typed("name")
     if not 0 < len(name) <= 24:
         return phone.say("Enter a name of 1 to 24 letters")
@@ -218,43 +218,43 @@ _SECTIONS = tuple(item(name, go, "section", name, name="section") for name in RO
 
 
 def draw_switch(rng: Random, phone: Phone) -> Values:
-    """A switch that is there, and the other state."""
+    """Returns a switch that is there, and the other state."""
     name = words.pick(rng, [row for row in SWITCHES if has(phone, row)])
     on = phone.dark if name == "Dark mode" else phone.of("settings")[name]
     return {**there(phone, name), "state": "off" if on else "on"}
 
 
 def no_switch(rng: Random, phone: Phone) -> Values:
-    """A switch that this phone lacks."""
+    """Returns a switch that this phone lacks."""
     name = words.pick(rng, [row for row in OPTIONAL if not has(phone, row)])
     return {**there(phone, name), "state": words.pick(rng, ("on", "off"))}
 
 
 def has(phone: Phone, row: str) -> bool:
-    """Whether the phone has this switch."""
+    """Returns whether the phone has this switch."""
     return row == "Dark mode" or row in phone.of("settings")
 
 
 def there(phone: Phone, name: str) -> dict[str, Any]:
-    """A row, where it is, and the theme as it was."""
+    """Returns a row, where it is, and the theme as it was."""
     return {"name": name, "section": SECTION_OF[name], "dark": phone.dark}
 
 
 def draw_level(rng: Random, phone: Phone) -> Values:
-    """A level that is not chosen yet."""
+    """Returns a level that is not chosen yet."""
     name = words.pick(rng, LEVELED)
     return {**there(phone, name), "value": words.other(rng, (phone.of("settings")[name],), LEVELS)}
 
 
 def draw_tone(rng: Random, phone: Phone, offered: bool = True) -> Values:
-    """A ringtone that is not chosen yet, or one that is not to be had."""
+    """Returns a ringtone that is not chosen yet, or one that is not to be had."""
     data = phone.of("settings")
     tones = [tone for tone in TONES if (tone in data["tones"]) == offered and tone != data["Ringtone"]]
     return {**there(phone, "Ringtone"), "value": words.pick(rng, tones)}
 
 
 def draw_network(rng: Random, phone: Phone) -> Values:
-    """A network with a password that is not joined yet."""
+    """Returns a network with a password that is not joined yet."""
     data = phone.of("settings")
     known = [n for n in data["networks"] if n["password"] and n["name"] != data["joined"]]
     network = words.pick(rng, known)
@@ -262,7 +262,7 @@ def draw_network(rng: Random, phone: Phone) -> Values:
 
 
 def no_network(rng: Random, phone: Phone) -> Values:
-    """A network that is out of reach."""
+    """Returns a network that is out of reach."""
     name = words.other(rng, [network["name"] for network in phone.of("settings")["networks"]], NETWORKS)
     return {**there(phone, "Wi-Fi networks"), "network": name, "password": password(rng)}
 
@@ -300,12 +300,12 @@ def give_password(hands: Hands) -> Action | None:
 
 
 def changed(phone: Phone, values: Values, **changes: Any) -> bool:
-    """Whether these changed and nothing else, the theme included."""
+    """Returns whether these changed and nothing else, the theme included."""
     return phone.dark == values["dark"] and phone.changed_only("settings", **changes)
 
 
 def was_turned(phone: Phone, values: Values) -> bool:
-    """The switch is as wanted, and nothing else changed."""
+    """Returns the switch is as wanted, and nothing else changed."""
     on = values["state"] == "on"
     if values["name"] == "Dark mode":
         return changed(phone, {"dark": on})
@@ -313,12 +313,12 @@ def was_turned(phone: Phone, values: Values) -> bool:
 
 
 def was_chosen(phone: Phone, values: Values) -> bool:
-    """The value is chosen, and nothing else changed."""
+    """Returns the value is chosen, and nothing else changed."""
     return changed(phone, values, **{values["name"]: values["value"]})
 
 
 def was_joined(phone: Phone, values: Values) -> bool:
-    """The network is joined over Wi-Fi, and nothing else changed."""
+    """Returns the network is joined over Wi-Fi, and nothing else changed."""
     return changed(phone, values, joined=values["network"], **{"Wi-Fi": True})
 
 

@@ -66,19 +66,19 @@ def _address(rng: Random) -> dict[str, str]:
 
 
 def line_of(products: Sequence[Mapping[str, Any]], index: int, count: int = 1, colour: str = "") -> dict[str, Any]:
-    """A product as it lies in a cart, in its first colour and a middle size where nothing else is said."""
+    """Returns a product as it lies in a cart, in its first colour and a middle size where nothing else is said."""
     product = products[index]
     first, size = product["colours"][0] if product["colours"] else "", "M" if product["sizes"] else ""
     return {"product": index, "colour": colour or first, "size": size, "count": count}
 
 
 def money(cents: int) -> str:
-    """A price, such as $24.50."""
+    """Returns a price, such as $24.50."""
     return f"${cents // 100}.{cents % 100:02d}"
 
 
 def total(phone: Phone, lines: Sequence[Mapping[str, Any]]) -> int:
-    """What the lines of a cart cost, in cents."""
+    """Returns what the lines of a cart cost, in cents."""
     return sum(phone.data["products"][line["product"]]["price"] * line["count"] for line in lines)
 
 
@@ -86,7 +86,7 @@ def total(phone: Phone, lines: Sequence[Mapping[str, Any]]) -> int:
 
 
 def home(phone: Phone) -> Iterator[Widget]:
-    """Where to search, the categories, and some products."""
+    """Yields where to search, the categories, and some products."""
     yield _SHOP
     yield from phone.shuffled(_ICONS, "shop bar")
     yield _QUERY
@@ -98,7 +98,7 @@ def home(phone: Phone) -> Iterator[Widget]:
 
 
 def category(phone: Phone) -> Iterator[Widget]:
-    """The products of a category."""
+    """Yields the products of a category."""
     yield title(phone.arg)
     yield _CART
     products = phone.data["products"]
@@ -106,7 +106,7 @@ def category(phone: Phone) -> Iterator[Widget]:
 
 
 def results(phone: Phone) -> Iterator[Widget]:
-    """The products that were searched for."""
+    """Yields the products that were searched for."""
     yield title("Results")
     yield _CART
     found = matching([product["name"] for product in phone.data["products"]], phone.arg)
@@ -137,13 +137,13 @@ def product(phone: Phone) -> Iterator[Widget]:
 
 
 def _chosen(phone: Phone) -> dict[str, Any]:
-    """The product that is shown, as it would go into the cart; no count where what is typed is none."""
+    """Returns the product that is shown, as it would go into the cart; no count where what is typed is none."""
     line = line_of(phone.data["products"], phone.arg, colour=phone.typed("colour"))
     return {**line, "size": phone.typed("size", line["size"]), "count": count_in(phone.typed("quantity", "1"))}
 
 
 def cart(phone: Phone) -> Iterator[Widget]:
-    """What is in the cart."""
+    """Yields what is in the cart."""
     lines = phone.data["cart"]
     yield title("Cart")
     yield foot_button("Check out", go, "checkout", enabled=bool(lines))
@@ -173,7 +173,7 @@ def line(phone: Phone) -> Iterator[Widget]:
 
 
 def checkout(phone: Phone) -> Iterator[Widget]:
-    """The form to order with; its argument has the lines to order, or is None for those of the cart."""
+    """Yields the form to order with; its argument has the lines to order, or is None for those of the cart."""
     yield title("Checkout")
     yield from phone.shuffled(_FIELDS, "checkout fields")
     chosen = phone.typed("delivery", "Standard")
@@ -184,7 +184,7 @@ def checkout(phone: Phone) -> Iterator[Widget]:
 
 
 def orders(phone: Phone) -> Iterator[Widget]:
-    """The orders, newest first."""
+    """Yields the orders, newest first."""
     yield title("Orders")
     for i, order in reversed(list(enumerate(phone.data["orders"]))):
         yield item(f"{_content(phone, order)}, order {order['number']}", go, "order", i, name="order")
@@ -208,13 +208,13 @@ def order(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """The products that match what is typed are listed."""
+    """Returns the products that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type what you are looking for")
 
 
 def count_in(typed: str) -> int | None:
-    """How many of a product a text says; None where it says no number, or more than can be bought."""
+    """Returns how many of a product a text says; None where it says no number, or more than can be bought."""
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 3 and 1 <= int(typed) <= MOST else None
 
 
@@ -223,7 +223,7 @@ def _no_count(phone: Phone) -> Phone:
 
 
 def add(phone: Phone) -> Phone:
-    """The product is in the cart, as chosen."""
+    """Returns the product is in the cart, as chosen."""
     line, lines = _chosen(phone), phone.data["cart"]
     if line["count"] is None:
         return _no_count(phone)
@@ -235,26 +235,26 @@ def add(phone: Phone) -> Phone:
 
 
 def buy(phone: Phone) -> Phone:
-    """The form to order this product alone is shown."""
+    """Returns the form to order this product alone is shown."""
     line = _chosen(phone)
     return _no_count(phone) if line["count"] is None else phone.go("checkout", (line,))
 
 
 def save(phone: Phone) -> Phone:
-    """A line of the cart has another count."""
+    """Returns a line of the cart has another count."""
     line = phone.data["cart"][phone.arg]
     count = count_in(phone.typed("quantity", str(line["count"])))
     return _no_count(phone) if count is None else put_item(phone, "cart", phone.arg, {"count": count}).back()
 
 
 def remove(phone: Phone, index: int) -> Phone:
-    """A line of the cart is gone, and the cart is shown."""
+    """Returns a line of the cart is gone, and the cart is shown."""
     shown = phone.back() if phone.page == "line" else phone
     return shown.put(cart=without(phone.data["cart"], index)).say("Removed")
 
 
 def place_order(phone: Phone) -> Phone:
-    """What the form is about is ordered, if the form is complete."""
+    """Returns what the form is about is ordered, if the form is complete."""
     lines = phone.data["cart"] if phone.arg is None else phone.arg
     typed = {key: phone.typed(key) for key in ("name", "street", "city")}
     for key, value in typed.items():
@@ -270,7 +270,7 @@ def place_order(phone: Phone) -> Phone:
 def new_order(
     orders: Sequence[Mapping[str, Any]], lines: tuple[Any, ...], address: Mapping[str, str], delivery: str = ""
 ) -> dict[str, Any]:
-    """The record of an order after those before it."""
+    """Returns the record of an order after those before it."""
     where = {key: address[key] for key in ("name", "street", "city")}
     number = orders[-1]["number"] + 1
     return {"number": number, "lines": lines, "delivery": delivery or "Standard", **where, "status": "Ordered"}
@@ -294,7 +294,7 @@ _PLACE_ORDER = foot_button("Place order", place_order)
 
 
 def new_line(rng: Random, phone: Phone, colours: bool = False) -> Values:
-    """A product that is not in the cart; with `colours` one of those it comes in, else what is offered first."""
+    """Returns a product that is not in the cart; with `colours` one of its own, else what is offered first."""
     data = phone.of("shop")
     products, taken = data["products"], [line["product"] for line in data["cart"]]
     free = [i for i, p in enumerate(products) if i not in taken and (p["colours"] or not colours)]
@@ -305,39 +305,39 @@ def new_line(rng: Random, phone: Phone, colours: bool = False) -> Values:
 
 
 def no_line(rng: Random, phone: Phone) -> Values:
-    """A product that is not in the shop, though others of its kind are."""
+    """Returns a product that is not in the shop, though others of its kind are."""
     names = [product["name"].split() for product in phone.of("shop")["products"]]
     brand, noun = words.other(rng, [name[0] for name in names], BRANDS), words.pick(rng, names)[1]
     return {"product": f"{brand} {noun}", "colour": words.pick(rng, COLOURS), "line": {"product": None}}
 
 
 def counted(values: Values, rng: Random) -> Values:
-    """The values with a count of more than one."""
+    """Returns the values with a count of more than one."""
     count = 2 + int(rng.random() * 8)
     return {**values, "count": str(count), "line": {**values["line"], "count": count}}
 
 
 def addressed(values: Values, rng: Random) -> Values:
-    """The values with somebody's address."""
+    """Returns the values with somebody's address."""
     return {**values, "name": words.full_name(rng), **_address(rng)}
 
 
 def cart_line(rng: Random, phone: Phone) -> Values:
-    """A product in the cart."""
+    """Returns a product in the cart."""
     data = phone.of("shop")
     index = int(rng.random() * len(data["cart"]))
     return {"product": data["products"][data["cart"][index]["product"]]["name"], "index": index}
 
 
 def one_order(rng: Random, phone: Phone) -> Values:
-    """A product that was ordered."""
+    """Returns a product that was ordered."""
     data = phone.of("shop")
     order = words.pick(rng, data["orders"])
     return {"product": data["products"][order["lines"][0]["product"]]["name"], **order}
 
 
 def no_order(rng: Random, phone: Phone) -> Values:
-    """A product that was not ordered."""
+    """Returns a product that was not ordered."""
     data = phone.of("shop")
     taken = [order["lines"][0]["product"] for order in data["orders"]]
     index = words.other(rng, taken, range(len(data["products"])))
@@ -390,24 +390,24 @@ def on_line(hands: Hands) -> Action | None:
 
 
 def priced(rng: Random, phone: Phone) -> Values:
-    """A product."""
+    """Returns a product."""
     product = words.pick(rng, phone.of("shop")["products"])
     return {"product": product["name"], "line": product}
 
 
 def is_in_cart(phone: Phone, values: Values) -> bool:
-    """The line is in the cart behind those that were, and nothing else was done."""
+    """Returns the line is in the cart behind those that were, and nothing else was done."""
     return phone.changed_only("shop", cart=with_item(phone.at_first("shop")["cart"], values["line"]))
 
 
 def was_ordered(phone: Phone, values: Values) -> bool:
-    """The line alone was ordered to the address, and nothing else was done."""
+    """Returns the line alone was ordered to the address, and nothing else was done."""
     orders = phone.at_first("shop")["orders"]
     return phone.changed_only("shop", orders=with_item(orders, new_order(orders, (values["line"],), values)))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
-    """The line is gone from the cart, and nothing else was done."""
+    """Returns the line is gone from the cart, and nothing else was done."""
     return phone.changed_only("shop", cart=without(phone.at_first("shop")["cart"], values["index"]))
 
 

@@ -45,7 +45,7 @@ def _app(rng: Random, name: str, number: int) -> dict[str, Any]:
 
 
 def tick(phone: Phone) -> Phone:
-    """What is being installed or updated is nearer to its end."""
+    """Returns what is being installed or updated is nearer to its end."""
     if not any(app["left"] for app in phone.data["apps"]):
         return phone
     return phone.put(apps=tuple(_nearer(app) if app["left"] else app for app in phone.data["apps"]))
@@ -61,13 +61,13 @@ def _nearer(app: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def all_apps(phone: Phone) -> Iterator[Widget]:
-    """Where to search, and what there is."""
+    """Yields where to search, and what there is."""
     yield from _APPS
     yield from _rows(phone, phone.shuffled(range(len(phone.data["apps"])), "store list"))
 
 
 def results(phone: Phone) -> Iterator[Widget]:
-    """The apps that were searched for."""
+    """Yields the apps that were searched for."""
     yield title("Results")
     found = matching([app["name"] for app in phone.data["apps"]], phone.arg)
     yield text(f"{len(found)} found" if found else "No app found")
@@ -75,13 +75,13 @@ def results(phone: Phone) -> Iterator[Widget]:
 
 
 def installed(phone: Phone) -> Iterator[Widget]:
-    """The apps that are installed."""
+    """Yields the apps that are installed."""
     yield from _INSTALLED
     yield from _rows(phone, [i for i, app in enumerate(phone.data["apps"]) if app["installed"]], manage=True)
 
 
 def updates(phone: Phone) -> Iterator[Widget]:
-    """The apps that have an update."""
+    """Yields the apps that have an update."""
     yield from _UPDATES
     waiting = [i for i, app in enumerate(phone.data["apps"]) if app["update"]]
     idle = [i for i in waiting if not phone.data["apps"][i]["left"]]
@@ -99,7 +99,7 @@ def _rows(phone: Phone, indices: Sequence[int], manage: bool = False) -> Iterato
 
 
 def _state(app: Mapping[str, Any]) -> str:
-    """How far an app is."""
+    """Returns how far an app is."""
     if app["left"]:
         return f"{100 * (app['wait'] - app['left']) // app['wait']}% done"
     return "update ready" if app["update"] else "installed" if app["installed"] else "not installed"
@@ -123,7 +123,7 @@ def app_page(phone: Phone) -> Iterator[Widget]:
 
 
 def _buttons(phone: Phone, app: Mapping[str, Any]) -> Iterator[Widget]:
-    """What can be done with an app as it is."""
+    """Yields what can be done with an app as it is."""
     index = phone.arg
     if app["left"]:
         yield button("Stop", put_item, "apps", index, {"left": 0})
@@ -141,7 +141,7 @@ def _buttons(phone: Phone, app: Mapping[str, Any]) -> Iterator[Widget]:
 
 
 def running(phone: Phone) -> Iterator[Widget]:
-    """An app that was opened."""
+    """Yields an app that was opened."""
     name = phone.data["apps"][phone.arg]["name"]
     yield title(name)
     yield text(f"Welcome to {name}")
@@ -149,7 +149,7 @@ def running(phone: Phone) -> Iterator[Widget]:
 
 
 def rate(phone: Phone) -> Iterator[Widget]:
-    """How many stars to give an app."""
+    """Yields how many stars to give an app."""
     yield title(f"Rate {phone.data['apps'][phone.arg]['name']}")
     chosen = phone.typed("stars")
     for stars in STARS if phone.shuffled((True, False), "stars rise")[0] else STARS[::-1]:
@@ -161,7 +161,7 @@ def rate(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """The apps that match what is typed are listed."""
+    """Returns the apps that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type the name of an app")
 
@@ -175,12 +175,12 @@ def install(phone: Phone, *indices: int) -> Phone:
 
 
 def uninstall(phone: Phone, index: int) -> Phone:
-    """An app is not installed any more."""
+    """Returns an app is not installed any more."""
     return put_item(phone, "apps", index, {**GONE, "left": 0}).say("Uninstalled")
 
 
 def submit(phone: Phone, index: int, stars: str) -> Phone:
-    """An app has stars."""
+    """Returns an app has stars."""
     return put_item(phone, "apps", index, {"stars": STARS.index(stars) + 1}).back().say("Thank you")
 
 
@@ -213,7 +213,7 @@ def of_state(**wanted: bool) -> Any:
 
 
 def no_app(rng: Random, phone: Phone) -> Values:
-    """An app that is not in the store, though others have a word of its name."""
+    """Returns an app that is not in the store, though others have a word of its name."""
     taken = [app["name"].split() for app in phone.of("store")["apps"]]
     first, second = words.other(rng, [name[0] for name in taken], FIRST), words.pick(rng, taken)[1]
     return {"app": f"{first} {second}", "index": None}
@@ -270,7 +270,7 @@ def open_updated(hands: Hands) -> Action | None:
 
 
 def has_changed(phone: Phone, values: Values, **changes: Any) -> bool:
-    """Whether the app has changed so, and no other."""
+    """Returns whether the app has changed so, and no other."""
     return phone.changed_only("store", apps=swapped(phone.at_first("store")["apps"], values["index"], **changes))
 
 

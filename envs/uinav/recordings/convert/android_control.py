@@ -103,7 +103,7 @@ def _save(example: Example, episode: int, folder: Path, where: str) -> list[str]
 
 
 def _forest(message: bytes, where: str) -> tuple[str, list[dict[str, Any]]]:
-    """The title of the application's window, and the nodes of all windows that are shown, the front ones first."""
+    """Returns the title of the application's window, and the nodes of all shown windows, the front ones first."""
     windows = [_window(window, where) for number, window in nested(message, where) if number == 1]
     windows.sort(key=lambda window: -window[0])
     titles = [title for _, title, kind, _ in windows if kind == _APPLICATION and title]
@@ -125,7 +125,7 @@ def _window(message: Any, where: str) -> tuple[int, str, int, list[dict[str, Any
 
 
 def _tree(message: Any, where: str) -> list[dict[str, Any]]:
-    """The nodes of a tree in reading order."""
+    """Returns the nodes of a tree in reading order."""
     by_id = {}
     for number, value in nested(message, where):
         if number == 1:
@@ -137,7 +137,7 @@ def _tree(message: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _shown(node: dict[str, Any], by_id: dict[int, Any], where: str, depth: int) -> Iterator[dict[str, Any]]:
-    """The nodes from this one on that matter: what reacts, or says something that no other says.
+    """Yields the nodes from this one on that matter: what reacts, or says something that no other says.
 
     What reacts and has no words of its own, as a row of a list, takes those inside, and they are not shown again.
     """
@@ -159,7 +159,7 @@ def _shown(node: dict[str, Any], by_id: dict[int, Any], where: str, depth: int) 
 
 
 def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """A node as `envs.uinav.recordings.files` has it."""
+    """Returns a node as `envs.uinav.recordings.files` has it."""
     flags = ("clickable", "editable", "scrollable", "focused", "enabled", "long_clickable")
     checkable = node.get("checkable") or kind_of(node.get("class", "")) in ("check", "toggle", "option")
     return {

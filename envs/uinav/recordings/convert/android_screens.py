@@ -88,7 +88,7 @@ def _screen(row: list[str], where: str) -> tuple[int, Shot]:
 
 
 def _parts(text: str, at: int, where: str, depth: int) -> tuple[list[Element], int]:
-    """The elements from a place on, up to the end of their list. Of a nest those stay that say something new."""
+    """Returns the elements from a place to the end of their list; of a nest those that say something new."""
     elements: list[Element] = []
     while True:
         found = _PART.match(text, at)
@@ -154,7 +154,7 @@ def _question(row: Any, where: str, screens: Mapping[int, Shot]) -> Trajectory |
 
 
 def _answer(answers: list[str]) -> Move:
-    """What to say: an answer, or that there is none, if no annotator found one."""
+    """Returns what to say: an answer, or that there is none, if no annotator found one."""
     found = [answer for answer in answers if answer != _NONE]
     return (
         Move("done", None, found[0], tuple(dict.fromkeys(found[1:])))
@@ -218,7 +218,7 @@ def _boxes(example: Mapping[str, list[Any]], prefix: str, where: str) -> Iterato
 
 
 def _leaf(box: Box, text: str, description: str, name: str, kind: str) -> Element:
-    """A leaf of the view hierarchy; its classes are called IMAGE_BUTTON, TEXT_VIEW and so on."""
+    """Returns a leaf of the view hierarchy; its classes are called IMAGE_BUTTON, TEXT_VIEW and so on."""
     kinds = {
         "IMAGE_BUTTON": "icon",
         "IMAGE_VIEW": "image",
@@ -230,7 +230,7 @@ def _leaf(box: Box, text: str, description: str, name: str, kind: str) -> Elemen
 
 
 def _candidate(box: Box, leaves: list[Element]) -> Element:
-    """A candidate box with the words of the leaf that it overlaps most; without, an icon that says nothing."""
+    """Returns a candidate box with the words of the leaf that it overlaps most; without, an icon that says nothing."""
     best = max(leaves, key=lambda leaf: _overlap(leaf.box, box), default=None)
     if best is None or _overlap(best.box, box) < 0.2:
         return Element("icon", "", "", "", box, clickable=True)
@@ -238,7 +238,7 @@ def _candidate(box: Box, leaves: list[Element]) -> Element:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """The part of the two boxes' area that they share."""
+    """Returns the part of the two boxes' area that they share."""
     left, top = max(one.left, other.left), max(one.top, other.top)
     right, bottom = min(one.right, other.right), min(one.bottom, other.bottom)
     shared = max(0, right - left) * max(0, bottom - top)

@@ -58,7 +58,7 @@ def read_miniwob(path: str | Path) -> Content[Trajectory]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Where each demonstration is, and its bytes as they are stored."""
+    """Yields where each demonstration is, and its bytes as they are stored."""
     if path.is_dir():
         for file in sorted((*path.rglob("*.json"), *path.rglob("*.json.gz"))):
             yield str(file), file.read_bytes()

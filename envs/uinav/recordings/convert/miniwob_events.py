@@ -15,7 +15,7 @@ _PAGE_IDS = {"wrap", "area"}
 
 
 class ConversionError(Exception):
-    """Why a demonstration cannot be told in UINav's actions."""
+    """Say why a demonstration cannot be written in UINav's actions."""
 
 
 class Act(NamedTuple):
@@ -36,7 +36,7 @@ class Chunk(NamedTuple):
 
 
 def convert_events(states: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    """The steps of a demonstration.
+    """Returns the steps of a demonstration.
 
     Args:
         states: of the file, checked.
@@ -58,7 +58,7 @@ def convert_events(states: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
 
 
 def _chunks(states: Sequence[Mapping[str, Any]]) -> list[Chunk]:
-    """The events before their effect, a mouse button from down to up, keys and scrolls as far as they follow on."""
+    """Returns the events of one effect: a mouse button from down to up, keys and scrolls that follow on."""
     groups: list[tuple[str, list[Page], list[Mapping[str, Any]]]] = []
     for state in states:
         action = state.get("action")
@@ -98,7 +98,7 @@ def _mouse(chunk: Chunk) -> list[Act]:
 
 
 def _uncovered(page: Page, found: Found, target: int, point: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    """The element that was hit and a point that means it, where a menu lies over a smaller element.
+    """Returns the element that was hit and a point that means it, where a menu lies over a smaller element.
 
     Pages do not say what lies on top. The mark of the browser does, `recordingTarget`: it is read here, where the
     answer is written down, and nowhere else.
@@ -132,7 +132,7 @@ def _look(page: Page) -> list[tuple[Any, ...]]:
 
 
 def _beside(chunk: Chunk, x: int, y: int) -> list[Act]:
-    """A click beside all elements: nothing, or one on the nearest element of the container."""
+    """Returns a click beside all elements: nothing, or one on the nearest element of the container."""
     page = chunk.pages[0]
     if _look(page) == _look(chunk.after):
         return []
@@ -151,7 +151,7 @@ def _distance(box: Box, x: int, y: int) -> int:
 
 
 def _scroll(chunk: Chunk) -> list[Act]:
-    """A scroll, if the page moved."""
+    """Returns a scroll, if the page moved."""
     page = chunk.pages[0]
     if all(event["type"] != "scroll" for event in chunk.events):
         return []
@@ -166,7 +166,7 @@ def _scroll(chunk: Chunk) -> list[Act]:
 
 
 def _keys(chunk: Chunk) -> list[Act]:
-    """What each field holds after the keys that did not before, in the order in which they were changed."""
+    """Returns what each field holds after the keys that did not before, in the order in which they were changed."""
     start, end = _fields(chunk.pages[0]), _fields(chunk.after)
     changed = [ref for ref in start if ref in end and end[ref] != start[ref]]
     if not changed:
@@ -186,7 +186,7 @@ def _keys(chunk: Chunk) -> list[Act]:
 
 
 def _fields(page: Page) -> dict[Any, str]:
-    """The text in each field, by the number of its node."""
+    """Returns the text in each field, by the number of its node."""
     return {
         n["ref"]: n["value"] for n in nodes_of(page) if is_field(n) and "ref" in n and isinstance(n.get("value"), str)
     }

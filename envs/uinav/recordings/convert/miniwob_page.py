@@ -73,30 +73,30 @@ def check_node(node: Any, where: str) -> None:
 
 
 def nodes_of(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The node and all below it."""
+    """Yields the node and all below it."""
     yield node
     for child in node["children"]:
         yield from nodes_of(child)
 
 
 def elements_of(page: Mapping[str, Any]) -> tuple[Element, ...]:
-    """The elements of a page in the order of its nodes."""
+    """Returns the elements of a page in the order of its nodes."""
     return tuple(element for element, _ in found_in(page))
 
 
 def found_in(page: Mapping[str, Any]) -> list[tuple[Element, Mapping[str, Any]]]:
-    """The elements of a page, each with its node."""
+    """Returns the elements of a page, each with its node."""
     return list(_walk(page, None, ""))
 
 
 def box_of(node: Mapping[str, Any]) -> Box:
-    """The box of a node, in whole pixels."""
+    """Returns the box of a node, in whole pixels."""
     left, top = node["left"], node["top"]
     return Box(math.floor(left), math.floor(top), math.ceil(left + node["width"]), math.ceil(top + node["height"]))
 
 
 def is_field(node: Mapping[str, Any]) -> bool:
-    """Whether text can be typed into it."""
+    """Returns whether text can be typed into it."""
     tag = node["tag"]
     return tag == "TEXTAREA" or (tag.startswith("INPUT_") and _KINDS.get(tag, "field") == "field")
 
@@ -121,12 +121,12 @@ def _walk(node: Mapping[str, Any], clip: Box | None, label: str) -> Iterator[tup
 
 
 def _is_list(node: Mapping[str, Any]) -> bool:
-    """Whether it is a list whose options reach beyond what is shown of it; those of a closed one are all beside it."""
+    """Returns whether it is a list whose options reach beyond what is shown; those of a closed one do not."""
     return node["tag"] == "SELECT" and any(box_of(node).holds(*box_of(child).middle) for child in node["children"])
 
 
 def _is_inline(node: Mapping[str, Any]) -> bool:
-    """Whether there is nothing but text inside."""
+    """Returns whether there is nothing but text inside."""
     return all(child["tag"] in _INLINE for child in nodes_of(node) if child is not node)
 
 
@@ -135,7 +135,7 @@ def _joined(node: Mapping[str, Any]) -> str:
 
 
 def _string(node: Mapping[str, Any], key: str) -> str:
-    """A text of a node; of SVG an object stands there."""
+    """Returns a text of a node; of SVG an object stands there."""
     value = node.get(key, "")
     return value if isinstance(value, str) else ""
 
@@ -152,7 +152,7 @@ def _within(box: Box, clip: Box) -> Box:
 
 
 def _element(node: Mapping[str, Any], text: str, box: Box, label: str = "") -> Element:
-    """A node as an element.
+    """Returns a node as an element.
 
     Args:
         node: of the page.
@@ -173,7 +173,7 @@ def _element(node: Mapping[str, Any], text: str, box: Box, label: str = "") -> E
 
 
 def _named(node: Mapping[str, Any]) -> str:
-    """What to call a node without text: by its classes, or its name, and its colour."""
+    """Returns what to call a node without text: by its classes, or its name, and its colour."""
     classes = [name for name in _string(node, "classes").split() if not name.startswith(_LOOKS)]
     name = " ".join(classes[:3]) or _string(node, "id")
     if not name and node["tag"].islower() and node["tag"] not in ("t", "svg"):
@@ -183,7 +183,7 @@ def _named(node: Mapping[str, Any]) -> str:
 
 
 def _colour(value: str) -> str:
-    """The nearest name of a colour such as "rgb(0, 128, 0)"; "" for none."""
+    """Returns the nearest name of a colour such as "rgb(0, 128, 0)"; "" for none."""
     parts = value.removeprefix("rgb(").removesuffix(")").split(",")
     if value == _CLEAR or len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
         return ""

@@ -118,19 +118,19 @@ def _varint(message: bytes, at: int, where: str) -> tuple[int, int]:
 
 
 def signed(value: int) -> int:
-    """An int32 or int64 of a protocol buffer, which stores negative ones as their 64-bit complement."""
+    """Returns an int32 or int64 of a protocol buffer, which stores negative ones as their 64-bit complement."""
     return value - 2**64 if value >= 2**63 else value
 
 
 def nested(value: Any, where: str) -> Iterator[tuple[int, Any]]:
-    """The fields of a message inside another."""
+    """Returns the fields of a message inside another."""
     if not isinstance(value, bytes):
         raise DataError(f"{where}: damaged protocol buffer (a number where a message should be).")
     return fields_of(value, where)
 
 
 def parse_example(message: bytes, where: str) -> Example:
-    """A tf.train.Example: the values of its features by name.
+    """Returns a tf.train.Example: the values of its features by name.
 
     Raises:
         DataError: it is none.
@@ -182,7 +182,7 @@ _READERS: dict[int, Callable[[Any, str], list[Any]]] = {1: _bytes, 2: _floats, 3
 
 
 def texts(example: Example, key: str, where: str) -> list[str]:
-    """The values of a feature as texts.
+    """Returns the values of a feature as texts.
 
     Raises:
         DataError: there is no such feature, or one that is no UTF-8.
@@ -201,7 +201,7 @@ def _decoded(value: bytes, key: str, where: str) -> str:
 
 
 def numbers(example: Example, key: str, where: str, kind: type = int) -> list[Any]:
-    """The values of a feature, all of one kind: int, float or bytes; DataError where they are not."""
+    """Returns the values of a feature, all of one kind: int, float or bytes; DataError where they are not."""
     if key not in example:
         raise DataError(f"{where}: no feature {key!r}.")
     values = example[key]
