@@ -207,7 +207,7 @@ class PPO(OnPolicyAlgorithm):
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
             failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
             steps.append(Step(prompts, responses, rewards, dones, cut, failed))
-            golds += [info["gold"] for info in infos if "gold" in info]
+            golds += [info["gold"] for info, done in zip(infos, dones, strict=True) if done and "gold" in info]
         if self.hyperparameters.normalize_scores:
             self.score_scale.update(sound_scores(steps))
         self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings)  # type: ignore[arg-type]
