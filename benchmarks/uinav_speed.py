@@ -86,7 +86,7 @@ def one(options: dict, episodes: int) -> Play:
 
 
 def plan_of(env: gym.Env) -> list[str]:
-    """Returns what the oracle does in the episode that has begun; another one is begun."""
+    """Returns the oracle's actions of the episode that has begun; another one is begun."""
     plan, over = [], False
     while not over:
         plan.append(env.unwrapped.oracle())

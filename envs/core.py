@@ -224,7 +224,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         return self.task.plausible_action(self._state, rng)
 
     def render(self) -> np.ndarray | str | None:
-        """Returns what is shown as a picture (height, width, 3) uint8, or as text; in "human" mode it is printed."""
+        """Draws the screen, (height, width, 3) uint8, or returns it as text; in "human" mode prints it."""
         return self._rendered(self.shown)
 
 

@@ -87,7 +87,7 @@ def task_of(full_id: str, **options: Any) -> Task:
 
 
 def feedback_of(full_id: str, options: Mapping[str, Any], splits: Sequence[str]) -> list[Feedback]:
-    """Returns what SFT and reward models learn from, over each of some splits.
+    """Returns the feedback that SFT and reward models learn from, over each of some splits.
 
     Args:
         full_id: of a registered env.

@@ -53,7 +53,7 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
 
 
 def _name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
-    """Returns what a name or a mapping says."""
+    """Splits a spec into the name of its function and its options."""
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping):

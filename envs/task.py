@@ -83,7 +83,7 @@ class Task(ABC):
         """Returns the turn that `response` makes of `state`; its prompt and image are what is observed in `state`."""
 
     def observe(self, state: Any) -> dict[str, Any]:
-        """Returns what the policy is shown in `state`: "prompt", and "image" where there is one."""
+        """Returns the observation of `state`: "prompt", and "image" where there is one."""
         turn = self.turn(state)
         return {"prompt": turn.prompt} if self.image_shape is None else {"prompt": turn.prompt, "image": turn.image}
 
@@ -125,7 +125,7 @@ class Task(ABC):
         return write_card(turn, score, gold)
 
     def info(self, state: Any) -> dict[str, Any]:
-        """Returns what `info` says of `state` at reset; plain values, the same ones for the same state."""
+        """Returns the info of `state` at reset: plain values, the same ones for the same state."""
         return {}
 
     def groups(self, state: Any) -> Sequence[str]:

@@ -32,7 +32,7 @@ _KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a r
 def setup_of_run(
     config: Mapping[str, Any], reward: str | None = None, backbone: str | None = None, device: str = "auto"
 ) -> Setup:
-    """Returns what a run was on; `reward` and `backbone` where the run's own paths no longer lead to them."""
+    """Returns the setup of a run; `reward` and `backbone` where the run's own paths no longer lead to them."""
     of_task = config["env"], config["env_options"], config["data"]
     return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device)
 

@@ -18,7 +18,7 @@ from rewards.reward_model import RewardModel
 def evaluate_reward_model(
     model: RewardModel, preferences: Preferences, task: Feedback, train: Sequence[Any], held_out: Sequence[Any]
 ) -> dict[str, Any]:
-    """Returns what summary.json says of a reward model.
+    """Returns the report on a reward model for summary.json.
 
     Pairs: `accuracy` with its interval, by group of prompts too, and `gold_agreement` where there is a judge.
     Labels: `auc` with its interval, by group too, beside `accuracy` of the sign of the logit.

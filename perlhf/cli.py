@@ -21,9 +21,9 @@ COMMANDS = {
     "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),
     "picture": ("evaluation.picture", "draw a run: answers before and after, and its curves"),
     "play": ("envs.uinav.play", "do a task on the phone by hand"),
-    "baselines": ("evaluation.baselines", "score what knows nothing of a task: what it cannot be won by"),
-    "pretrain": ("agents.pretrain", "make a shipped backbone again"),
-    "reproduce": ("evaluation.reproduce", "make the tables of docs/results.md again"),
+    "baselines": ("evaluation.baselines", "score shortcuts that ignore the task, which must not win it"),
+    "pretrain": ("agents.pretrain", "make a shipped backbone anew"),
+    "reproduce": ("evaluation.reproduce", "make the tables of docs/results.md anew"),
 }
 
 
@@ -55,5 +55,5 @@ def listing() -> str:
     """All commands, a line each."""
     lines = [f"  perlhf {name:20} {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(
-        ["usage: perlhf COMMAND [--OPTION VALUE ...]", "", *lines, "", "perlhf COMMAND --help: its options"]
+        ["usage: perlhf COMMAND [--OPTION VALUE ...]", "", *lines, "", "perlhf COMMAND --help lists the options of one"]
     )

@@ -33,7 +33,7 @@ def rate(result: Result) -> float:
 
 
 def memory_mb(result: Result, imports: Result) -> float:
-    """Returns what the work added to the memory of the imports at its peak, in MiB."""
+    """Returns the memory of the work at its peak, less that of the imports, in MiB."""
     return float(result["peak_mb"]) - float(imports["peak_mb"])
 
 

@@ -95,5 +95,5 @@ class PhaseClock:
         self._start = now
 
     def result(self, count: int) -> dict[str, Any]:
-        """Returns what to print of iterations of `count` samples each; the first one only warmed up."""
+        """Returns the figures to print of iterations of `count` samples each; the first one only warmed up."""
         return {"count": count, "iterations": self.iterations[1:]}

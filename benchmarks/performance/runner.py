@@ -35,7 +35,7 @@ class Runner:
         write_text(self.folder / ".gitignore", "*\n")
 
     def measure(self, case: Case) -> Result:
-        """Returns what one fresh process says of a case.
+        """Measures a case in one fresh process.
 
         Raises:
             MeasurementError: the process failed, or its environment cannot be installed.

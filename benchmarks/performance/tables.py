@@ -122,7 +122,7 @@ def profile(store: Store, cases: Sequence[Case]) -> str:
 
 
 def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
-    """Returns what the matrix products alone would take at this machine's peak; "" where that was not measured.
+    """Returns a sentence on how long the matrix products alone would take at peak; "" where that was not measured.
 
     And what they and attention take by the profile, beside what an iteration may take to be as fast as is wanted.
     """

@@ -39,7 +39,7 @@ AnyRecord = Record | LabelledRecord | Demonstration
 
 
 def responses_of(record: AnyRecord) -> dict[str, Any]:
-    """Returns what the dataset says in answer to the prompt: all fields but the prompt and `meta`."""
+    """Returns the responses of a record: all fields but the prompt and `meta`."""
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
 
 

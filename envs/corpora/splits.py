@@ -20,7 +20,7 @@ SHOWN = 10  # skipped rows of a file that are named one by one
 
 
 def side_by_name(file: Path) -> str:
-    """Returns what the name of a file says before its first dot: "train" of train.jsonl.gz."""
+    """Returns the name of a file up to its first dot: "train" of train.jsonl.gz."""
     return file.name.split(".")[0].lower()
 
 

@@ -1,4 +1,4 @@
-"""Tells text that no UTF-8 file and no tokenizer can hold."""
+"""Detects lone surrogates: text that no UTF-8 file and no tokenizer can hold."""
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -60,7 +60,7 @@ class Grammar(ABC):
         """Returns the gold score of any text in [0, 1], worked out from the text. Never raises."""
 
     def feedback(self, first_preferred: bool, margin: float, rng: np.random.Generator) -> dict[str, Any]:
-        """Returns what else the dataset says of a labelled pair, as plain JSON values of `meta`; nothing by default.
+        """Returns further facts of a labelled pair, as plain JSON values of `meta`; nothing by default.
 
         Args:
             first_preferred: whether the first response of the pair as it was drawn is preferred.

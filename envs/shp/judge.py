@@ -56,7 +56,7 @@ _TRAITS = frozenset(TRAITS)
 
 
 def _value_pattern(name: str, values: tuple[str, ...]) -> re.Pattern[str]:
-    """Returns what finds the values of a condition: numbers with their unit, or one of the listed words."""
+    """Returns the pattern of the values of a condition: numbers with their unit, or one of the listed words."""
     patterns = {"time": r"\b(\d+)(?: |-)min(?:ute)?s?\b", "money": r"(?:\$(\d+)|\b(\d+) (?:dollars?|bucks)\b)"}
     return re.compile(patterns.get(name) or rf"\b(?:{'|'.join(v.lower() for v in values)})\b")
 
@@ -134,7 +134,7 @@ def _is_soup(text: str) -> bool:
 
 
 def _read(sentence: str, key: _Key, condition: int) -> _Reading:
-    """Returns what a sentence says; a fault if it is no part of an answer."""
+    """Reads a sentence; one that is no part of an answer is a fault."""
     words = tuple(_WORD.findall(sentence))
     stems = frozenset(map(_stem, words))
     steps: tuple[float, ...] = (0.0, 0.0)

@@ -169,7 +169,7 @@ def _check_value(value: Any, where: str, depth: int) -> None:
 
 
 def first_user_turn(prompt: str) -> str:
-    """Returns what the user says first: a fair split keeps it on one side, since dialogs recur step by step."""
+    """Returns the first turn of the user: a fair split keeps it on one side, since dialogs recur step by step."""
     return next((line[6:] for line in prompt.split("\n") if line.startswith("user: ")), prompt)
 
 

@@ -175,7 +175,7 @@ def _wished(wish: str, tokens: Sequence[str], stems: Sequence[str]) -> float:
 
 
 def _errors(story: Story, words: Sequence[str]) -> float:
-    """Returns what is lost by names, things, numbers, days and places that the story has not, or has elsewhere."""
+    """Returns the deduction for names, things, numbers, days and places that the story has not, or has elsewhere."""
     right = story.facts
     told = {*_claimed(right.values()), story.teller.lower(), *right["g"].split()}
     said = {word for word in words if word in _CLAIMS or word.isdigit()} - told

@@ -191,7 +191,7 @@ class UINav(Task):
         return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
 
     def _screen(self, state: Any, goal: Goal, seed: int, step: int) -> Screen:
-        """Returns what is shown, augmented if it is to be; the same for the same episode and step."""
+        """Returns the screen, augmented if it is to be; the same for the same episode and step."""
         screen = self.device.screen(state)
         if self.augment == 0:
             return screen

@@ -95,7 +95,7 @@ class VQAAnswers(Feedback):
 
 
 def _meta(turn: Turn) -> dict[str, Any]:
-    """Returns what a record says beside its texts: people's answers, groups, and the picture."""
+    """Returns the meta of a record: people's answers, groups, and the picture."""
     return {**turn.reference, "image": turn.image}
 
 

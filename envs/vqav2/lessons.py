@@ -89,7 +89,7 @@ def _another(families: Sequence[Family], scene: Scene, draw: Draw) -> tuple[str,
 
 
 def _words(family: Family, scene: Scene, draw: Draw) -> Words | None:
-    """Returns what fills the wordings of a family: things of the scene, or as often what is near to them."""
+    """Draws the words that fill the wordings of a family: things of the scene, or as often what is near to them."""
     thing, other = draw.some(scene.things, 2)
     color, shape = thing[:2] if draw.coin() else draw.near(*thing[:2])
     material = thing.material if draw.coin() else draw.pick(MATERIALS)

@@ -175,7 +175,7 @@ class VQAv2(Task):
 
 
 def prompt_of(question: str) -> str:
-    """Returns what the policy reads beside the picture."""
+    """Returns the text of the prompt, which the policy reads beside the picture."""
     return f"QUESTION: {question}\n\nANSWER:"
 
 

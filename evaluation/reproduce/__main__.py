@@ -120,7 +120,7 @@ def bundled_table(options: Options) -> Table:
 
 
 def bundled_summaries() -> dict[str, Summary]:
-    """Returns what summary.json of every bundled reward model says, by name."""
+    """Returns summary.json of every bundled reward model, by name."""
     files = sorted((ROOT / "rewards" / "bundled").glob("*/summary.json"))
     return {file.parent.name: read_summary(file.parent) for file in files}
 

@@ -55,7 +55,7 @@ def finish(run: Run) -> Summary:
 
 
 def setup_of(words: list[str]) -> Setup:
-    """Returns what a command runs on."""
+    """Returns the setup of a command."""
     given = dict(itertools.pairwise(words))
     return Setup.of(given["--env"], given.get("--env-options", ""), reward=given.get("--reward", "bundled"))
 
@@ -75,7 +75,7 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
-    """Returns what a command takes that is not among its words: its recipe, and of PPO the reward that it names."""
+    """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
     stage = STAGES[words[0]]
     choices = SimpleNamespace(

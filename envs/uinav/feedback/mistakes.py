@@ -77,7 +77,7 @@ def skipping(ahead: Iterable[tuple[Screen, Action]]) -> Action | None:
 
 
 def _same(element: Element) -> tuple[str, ...]:
-    """Returns what an element keeps wherever it is and whatever is typed into it."""
+    """Returns the fields of an element that neither its place nor its text changes."""
     return element.kind, element.description, element.resource_id, "" if element.editable else element.text
 
 

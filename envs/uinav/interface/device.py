@@ -66,10 +66,10 @@ class Device(Protocol):
         """Draws the first state of an episode and its goal. Both follow from `rng` and `options` alone."""
 
     def screen(self, state: Any) -> Screen:
-        """Returns what is shown."""
+        """Returns the screen of a state."""
 
     def describe(self, state: Any) -> str:
-        """Returns what is shown as text: `screen(state).describe()`, or the same faster."""
+        """Returns the screen as text: `screen(state).describe()`, or the same faster."""
 
     def perform(self, state: Any, action: Action) -> Performed:
         """Does an action that is neither done nor infeasible. No action makes it raise.
@@ -88,7 +88,7 @@ class Device(Protocol):
         """Returns the share of the goal that is reached, 1 with `success`; `ending` is None before the end."""
 
     def picture(self, state: Any) -> np.ndarray | None:
-        """Returns what is shown, (512, 288, 3) uint8, if the device has a picture of it; None to draw the screen."""
+        """Returns the device's own picture of the screen, (512, 288, 3) uint8; None where it has to be drawn."""
 
     def needed(self, state: Any, goal: Goal) -> Sequence[str]:
         """Texts that a screen has to keep for the oracle's actions to make sense."""

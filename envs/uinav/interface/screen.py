@@ -77,7 +77,7 @@ class Element(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Returns what a person would call it."""
+        """Returns the element's name as a person would say it."""
         return self.description or self.text
 
 

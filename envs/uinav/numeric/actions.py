@@ -62,7 +62,7 @@ def from_numbers(
 
 
 def answer(element: Element, part: int) -> str:
-    """Returns what pointing at an element says: its label, or what was typed into it where it is a field.
+    """Returns the answer that pointing at an element gives: its label, or what was typed into it where it is a field.
 
     Args:
         element: that is pointed at.

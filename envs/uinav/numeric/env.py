@@ -223,7 +223,7 @@ def _checked(action: np.ndarray) -> list[int]:
 
 @lru_cache
 def app_titles(installed: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns what the apps are called, in the order in which `open_app` counts them."""
+    """Returns the titles of the apps, in the order in which `open_app` counts them."""
     return tuple(app_of(name).title for name in installed)
 
 

@@ -37,14 +37,14 @@ class State:
 
     @property
     def page(self) -> Arranged:
-        """Returns what the phone shows, arranged when it is first asked for."""
+        """The page of the phone, arranged when it is first asked for."""
         if self._page is None:
             self._page = layout.arrange(self.phone)
         return self._page
 
     @property
     def text(self) -> str:
-        """Returns what the phone shows as text, written when it is first asked for."""
+        """The page of the phone as text, written when it is first asked for."""
         if not self._text:
             self._text = layout.describe(self.phone, self.page)
         return self._text
@@ -104,11 +104,11 @@ class PhoneDevice:
         return (*said, *(value for value in state.values.values() if isinstance(value, str)))
 
     def screen(self, state: State) -> Screen:
-        """Returns what the phone shows."""
+        """Returns the screen of the phone."""
         return layout.screen_of(state.phone, state.page)
 
     def describe(self, state: State) -> str:
-        """Returns what the phone shows, as text."""
+        """Returns the screen of the phone as text."""
         return state.text
 
     def perform(self, state: State, action: Action) -> Performed:
@@ -287,7 +287,7 @@ def open_app(phone: Phone, name: str) -> Phone:
 
 @lru_cache(maxsize=4096)
 def _chance(seed: int, app: str) -> float:
-    """Returns what comes up when the app is opened on the phone of this seed, as a number in [0, 1)."""
+    """Draws a number in [0, 1) from the phone's seed that decides what comes up when the app is opened."""
     return seeded(f"{seed} open {app}").random()
 
 

@@ -261,7 +261,7 @@ def _key(phone: Phone, body: list[Widget]) -> Widget:
 
 
 def _dialog(dialog: Dialog) -> list[Widget]:
-    """Returns what a dialog says, and its buttons side by side."""
+    """Returns the widgets of a dialog: its text, and its buttons side by side."""
     share = len(dialog.buttons)
     return [text(dialog.text), *(button(label, answer, *tap, share=share) for label, *tap in dialog.buttons)]
 

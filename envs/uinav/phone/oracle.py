@@ -100,7 +100,7 @@ class Hands:
         return None
 
     def _towards(self, label: str, name: str) -> Action:
-        """Returns what brings a widget into view; infeasible where the whole page has been seen without it."""
+        """Returns the action that brings a widget into view; infeasible where the whole page has it not."""
         page = widgets(self.phone)
         _, _, body, foot = sorted_out(page)
         top, bottom = window(self.phone, bool(foot))

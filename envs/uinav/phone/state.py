@@ -118,7 +118,7 @@ class Phone(NamedTuple):
         return self.of(app) == {**initial_data(app, self.seed), **changes}
 
     def typed(self, name: str, default: str = "") -> str:
-        """Returns what is in a field of the page, less the space around it; `default` where nothing was typed."""
+        """Returns the text of a field of the page, without outer space; `default` where nothing was typed."""
         return self.stack[-1].fields.get(name, default).strip()
 
     def rng(self, of: str) -> Random:

@@ -129,7 +129,7 @@ class RecordedDevice:
         return done / len(steps)
 
     def oracle(self, state: Position, goal: Goal) -> Action:
-        """Returns what was done here; "done" where nothing was."""
+        """Returns the recorded action; "done" where there is none."""
         if state.step == len(self._steps(state)):
             return Action("done")
         shot, move, _ = self._steps(state)[state.step]

@@ -56,11 +56,11 @@ def _line(text: str) -> str:
 
 
 def _description(element: Element) -> str:
-    """Returns what the element is for; its name among the page's, "send_button", where nothing else says so."""
+    """Returns the purpose of the element; its name among the page's, "send_button", where nothing else says so."""
     named = re.split(r"[:/]", element.resource_id)[-1].replace("_", " ")
     return _line(element.description or ("" if element.text else named))
 
 
 def label_of(element: Element) -> str:
-    """Returns what the element is called in a prompt."""
+    """Returns the label of the element in a prompt."""
     return _description(element) or _line(element.text)

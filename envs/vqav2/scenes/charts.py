@@ -59,7 +59,7 @@ _MAJORITIES = ((5, 3), (6, 2), (7, 1), (5, 2, 1), (6, 1, 1), (5, 1, 1, 1))
 
 
 def caption(chart: Chart) -> str:
-    """Returns what is to be seen: "bars: red 3, blue 5", "pie: red 5, blue 3"."""
+    """Describes the chart: "bars: red 3, blue 5", "pie: red 5, blue 3"."""
     kind = "bars" if isinstance(chart, BarChart) else "pie"
     return f"{kind}: " + ", ".join(f"{part.color} {part.value}" for part in chart.parts)
 

@@ -79,7 +79,7 @@ class Pair(NamedTuple):
         return fill(self.wording, self.words)
 
     def answer(self, which: int) -> str:
-        """Returns what the program answers of picture 0 or 1."""
+        """Returns the right answer to the question about picture 0 or 1."""
         return self.family.answer(self.pictures[which], self.words)
 
 
@@ -168,7 +168,7 @@ class VQACorpus(Sequence[ImageQuestion]):
         return _pair(self.split, self.levels, range(len(self))[index] // 2)
 
     def scene(self, index: int) -> Any:
-        """Returns what the picture of a record means: a `Scene`, `BarChart`, `PieChart` or `Screen`."""
+        """Returns the meaning of a record's picture: a `Scene`, `BarChart`, `PieChart` or `Screen`."""
         return self.pair(index).pictures[index % 2]
 
     def image(self, index: int, size: int = 64) -> np.ndarray:
@@ -214,7 +214,7 @@ def _meta(pair: Pair, which: int, index: int) -> dict[str, Any]:
 
 
 def caption(picture: Any) -> str:
-    """Returns what is to be seen in a picture, in words."""
+    """Describes a picture in words."""
     modules = {scene.Scene: scene, screens.Screen: screens}
     return str(modules.get(type(picture), charts).caption(picture))
 

@@ -9,7 +9,7 @@ PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape
 
 
 def only(found: list[Item]) -> Item:
-    """Returns what a question is about; there must be one and no other."""
+    """Returns the one thing that a question is about; there must be no other."""
     (item,) = found
     return item
 

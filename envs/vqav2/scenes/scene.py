@@ -192,7 +192,7 @@ _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 
 
 def caption(scene: Scene) -> str:
-    """Returns what is to be seen, by rows: "large red metal star top left, small blue wood ring bottom center"."""
+    """Describes the scene by rows: "large red metal star top left, small blue wood ring bottom center"."""
     told = []
     for thing in sorted(scene.things, key=lambda t: (t.cell[1], t.cell[0])):
         column, row = thing.cell

@@ -40,7 +40,7 @@ def _code(row: Row) -> int:
 
 
 def caption(screen: Screen) -> str:
-    """Returns what is to be seen: "red button Mail, blue box Wifi on, green switch News off"."""
+    """Describes the screen: "red button Mail, blue box Wifi on, green switch News off"."""
     state = {row: "" if row.kind == "button" else " on" if row.on else " off" for row in screen.rows}
     return ", ".join(f"{row.color} {row.kind} {row.label}{state[row]}" for row in screen.rows)
 

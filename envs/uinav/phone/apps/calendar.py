@@ -135,7 +135,7 @@ _CHOICES = {chosen: tuple(option(name, name == chosen, choose_day, name, share=5
 
 
 def some_event(rng: Random) -> dict[str, str]:
-    """Returns what an event is made of."""
+    """Draws the fields of an event."""
     return {
         "title": words.pick(rng, EVENTS),
         "day": words.pick(rng, DAYS),

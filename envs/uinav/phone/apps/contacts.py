@@ -123,7 +123,7 @@ def save(phone: Phone) -> Phone:
 
 
 def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
-    """Returns what is wrong with what the form says; "" if nothing is."""
+    """Returns the complaint about a form; "" if there is none."""
     if not entries["name"]:
         return "Enter a name"
     if entries["name"].casefold() in taken:
@@ -217,7 +217,7 @@ def fill_number(hands: Hands) -> Action | None:
 
 
 def asked_for(values: Values) -> dict[str, str]:
-    """Returns what the goal says about a new person."""
+    """Returns the goal's facts about a new person."""
     return {key: values[key] if key in values["in_goal"] else "" for key, _ in FIELDS}
 
 

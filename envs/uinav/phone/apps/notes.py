@@ -53,7 +53,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def some_items(rng: Random) -> tuple[dict[str, Any], ...]:
-    """Returns what a list says, some of it ticked, but not all."""
+    """Draws the items of a list, some of them ticked, but not all."""
     names, bits = words.some(rng, ITEMS, 3 + int(rng.random() * 4)), rng.getrandbits(8)
     open_one = int(rng.random() * len(names))
     return tuple({"name": name, "done": i != open_one and bits >> i & 3 == 0} for i, name in enumerate(names))

@@ -82,7 +82,7 @@ def building_in(query: str) -> str:
 
 
 def facts_of(phone: Phone, building: str) -> dict[str, str]:
-    """Returns what this phone's web says of a building; all invented."""
+    """Returns the facts about a building in this phone's web; all invented."""
     rng = phone.rng(f"facts of {building}")
     architect, owner, director = words.names(rng, 3)
     return {
@@ -134,7 +134,7 @@ def page(phone: Phone) -> Iterator[Widget]:
 
 
 def _lines(phone: Phone, visit: Visit) -> list[str]:
-    """Returns what a page says."""
+    """Returns the lines of a page."""
     query, number = visit
     if number < len(FACTS):
         facts = facts_of(phone, building_in(query))

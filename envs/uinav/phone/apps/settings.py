@@ -64,7 +64,7 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def facts(rng: Random) -> dict[str, str]:
-    """Returns what only the page about the phone says."""
+    """Returns the facts that stand on the page about the phone alone."""
     bits = rng.getrandbits(30)
     return {
         "Model": f"{words.pick(rng, ('Nova', 'Orbit', 'Pico', 'Terra'))} {10 + bits % 64}",

@@ -78,7 +78,7 @@ def money(cents: int) -> str:
 
 
 def total(phone: Phone, lines: Sequence[Mapping[str, Any]]) -> int:
-    """Returns what the lines of a cart cost, in cents."""
+    """Returns the price of the lines of a cart, in cents."""
     return sum(phone.data["products"][line["product"]]["price"] * line["count"] for line in lines)
 
 

@@ -154,7 +154,7 @@ def _question(row: Any, where: str, screens: Mapping[int, Shot]) -> Trajectory |
 
 
 def _answer(answers: list[str]) -> Move:
-    """Returns what to say: an answer, or that there is none, if no annotator found one."""
+    """Returns the move that answers, or that says infeasible if no annotator found an answer."""
     found = [answer for answer in answers if answer != _NONE]
     return (
         Move("done", None, found[0], tuple(dict.fromkeys(found[1:])))

@@ -173,7 +173,7 @@ def _element(node: Mapping[str, Any], text: str, box: Box, label: str = "") -> E
 
 
 def _named(node: Mapping[str, Any]) -> str:
-    """Returns what to call a node without text: by its classes, or its name, and its colour."""
+    """Returns a name for a node without text: by its classes, or its name, and its colour."""
     classes = [name for name in _string(node, "classes").split() if not name.startswith(_LOOKS)]
     name = " ".join(classes[:3]) or _string(node, "id")
     if not name and node["tag"].islower() and node["tag"] not in ("t", "svg"):
