@@ -63,7 +63,7 @@ def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
 
 
 def one(options: dict, episodes: int) -> Play:
-    """Returns the next episodes of one env, one after the other; no repeat plays an episode that another played."""
+    """Returns a function that plays the next episodes of one env; no repeat plays an episode that another played."""
     env = gym.make(UINAV, disable_env_checker=True, **options)
     rounds = []
     env.reset(seed=0)
@@ -96,7 +96,7 @@ def plan_of(env: gym.Env) -> list[str]:
 
 
 def many(options: dict, steps: int) -> Play:
-    """Returns the next steps of a vector env."""
+    """Returns a function that plays the next steps of a vector env."""
     env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
     env.reset(seed=0)
     plans = []

@@ -86,7 +86,7 @@ class Feedback(Task):
 
     @property
     def can_rate(self) -> bool:
-        """Whether there is somebody to label any response: whether the next four methods work."""
+        """Whether there is somebody to label any response: `rate` works, and of pairs the other three methods too."""
         return False
 
     def annotate(self, index: int, first: str, second: str, rng: np.random.Generator) -> bool | None:

@@ -2,7 +2,7 @@
 
     python examples/ppo_in_one_file.py
 
-A two-million-parameter model learns to answer helpfully and harmlessly (HH-v0) from a learned reward in about a minute
+A model of 1.1M parameters learns to answer helpfully and harmlessly (HH-v0) from a learned reward in about a minute
 on a laptop's CPU. `gold` is the verdict of the task's own judge, which is not trained on: watch it rise.
 
 It is `agents.PPO` without its options, checkpoints, callbacks and episodes of several turns, number for number: a test

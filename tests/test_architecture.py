@@ -283,3 +283,10 @@ def test_private_names_are_seen():
     assert found("monkeypatch.setattr(model, '_update', None)") == ["_update"]
     assert found("monkeypatch.setattr('agents.ppo._vectorized', None)") == ["_vectorized"]
     assert found("for _, x in pairs: self._x = x.__class__; row._replace(a='_b')") == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_what_answers_yes_or_no_says_that_it_returns_whether(path):
+    functions = [node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef) and node.returns]
+    said = {f.name: ast.get_docstring(f) or "" for f in functions if ast.unparse(f.returns) == "bool"}
+    assert not [name for name, text in said.items() if text.startswith("Returns ") and text.split()[1] != "whether"]

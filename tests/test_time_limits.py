@@ -62,6 +62,15 @@ def test_an_env_made_anew_from_its_spec_is_the_same():
     assert rest[2] is True
 
 
+def test_a_spec_with_another_length_needs_the_limit_too():
+    """Gymnasium puts the spec's own limit around what is made from it, as docs/tasks/uinav.md says."""
+    spec = gym.make(UI, max_steps=3).spec
+    for limit, steps in ((None, 3), (5, 5), (-1, 5)):
+        env = gym.make(spec, max_steps=5, max_episode_steps=limit)
+        env.reset(seed=0)
+        assert [env.step("wait()")[3] for _ in range(steps)] == [False] * (steps - 1) + [True]
+
+
 def test_the_time_can_be_observed():
     env = TimeAwareObservation(gym.make(UI), flatten=False)
     shown, _ = env.reset(seed=0)

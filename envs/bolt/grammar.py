@@ -66,7 +66,7 @@ class BOLTGrammar(StoryGrammar):
 
 
 def _report(case: Story, rng: np.random.Generator) -> list[Message]:
-    """Returns the teller complains to the other person about who did it."""
+    """Returns the messages in which the teller complains to the other person about who did it."""
     teller, friend = case.teller, case.distractors["w"]
     told = [(teller, text.format(**case.facts)) for text in TOLD[rng.integers(len(TOLD))]]
     aside = [(friend, pick(OWN_ASIDES[case.kind], rng).format(**case.distractors))]
@@ -74,7 +74,7 @@ def _report(case: Story, rng: np.random.Generator) -> list[Message]:
 
 
 def _confession(case: Story, rng: np.random.Generator) -> list[Message]:
-    """Returns who did it tells the teller; the other person is a third speaker, or spoken of."""
+    """Returns the messages in which who did it tells the teller; the other is a third speaker, or spoken of."""
     teller, guilty, other = case.teller, case.facts["w"], case.distractors["w"]
     told = [(guilty, text.format(**case.facts)) for text in CONFESSED[rng.integers(len(CONFESSED))]]
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Measures what policies reach that know a trick instead of the task."""
+"""Measures what policies reach that know a shortcut and not the task."""
 
 from collections.abc import Iterable, Iterator
 

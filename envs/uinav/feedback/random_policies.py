@@ -44,7 +44,7 @@ def type_everything(screen: Screen, goal: Goal, titles: Sequence[str], rng: np.r
     return Action("click", int(rng.choice(able))) if able and rng.random() < 0.9 else Action("done")
 
 
-# Tricks by name, each of which reaches almost no goal.
+# By name; each of them reaches almost no goal.
 SHORTCUTS: dict[str, RandomPolicy] = {
     "random": random_action,
     "always done": lambda screen, goal, titles, rng: Action("done"),

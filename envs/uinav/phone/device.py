@@ -298,5 +298,5 @@ def _ask_permission(phone: Phone, app: App) -> Phone:
 
 
 def _deny(phone: Phone, title: str) -> Phone:
-    """Without it the app closes."""
+    """Returns the phone after a permission was refused: without it the app closes."""
     return phone.at(phone.stack[:1]).say(f"{title} cannot work without it")

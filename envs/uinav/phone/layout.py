@@ -287,6 +287,6 @@ def _element(phone: Phone, widget: Widget, box: Box) -> Element:
 
 
 def answer(phone: Phone, *tap: Any) -> Phone:
-    """Returns the dialog is closed, and what its button does is done."""
+    """Closes the dialog, and does what its button does."""
     phone = close(phone)
     return tap[0](phone, *tap[1:]) if tap else phone

@@ -93,7 +93,7 @@ def _flipped(row: Row) -> Row:
 
 
 def _pose_on(draw: Draw, kind: str) -> Posed:
-    """Returns whether a box is checked, or a switch on."""
+    """Returns a question of whether a box is checked, or a switch on."""
     rows = _draw_rows(draw, _kinds(draw, kind))
     return _posed({"label": rows[0].label}, draw, rows, lambda d: [_flipped(rows[0]), *rows[1:]])
 

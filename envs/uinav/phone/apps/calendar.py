@@ -87,22 +87,22 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def add(phone: Phone, shown: str) -> Phone:
-    """Returns an empty form, for the day that is shown."""
+    """Returns the phone with an empty form, for the day that is shown."""
     return phone.go("form", None, day=shown)
 
 
 def edit(phone: Phone, index: int) -> Phone:
-    """Returns an event in the form."""
+    """Returns the phone with an event in the form."""
     return phone.go("form", index, **phone.data["events"][index])
 
 
 def choose_day(phone: Phone, name: str) -> Phone:
-    """Returns the event in the form is on this day."""
+    """Returns the phone where the event in the form is on this day."""
     return phone.fill(day=name)
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """Returns the event is in the calendar, if it has a title and a time."""
+    """Returns the phone where the event is in the calendar, if it has a title and a time."""
     name, minutes, events = phone.typed("title"), minutes_of(phone.typed("time")), phone.data["events"]
     if not name:
         return phone.say("Enter a title")
@@ -114,7 +114,7 @@ def save(phone: Phone, index: int | None) -> Phone:
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the event is gone, and its day is shown."""
+    """Returns the phone where the event is gone, and its day is shown."""
     return phone.back().put(events=without(phone.data["events"], index)).say("Event deleted")
 
 
@@ -217,28 +217,28 @@ def set_up(title: str, place: str) -> Route:
 
 
 def has_new(phone: Phone, values: Values, title: str, place: str) -> bool:
-    """Returns the event is in the calendar, and nothing else was done."""
+    """Returns whether the event is in the calendar, and nothing else was done."""
     new = {"day": values["day"], "time": values["time"], "title": title, "place": place}
     return phone.changed_only("calendar", events=in_order(with_item(phone.at_first("calendar")["events"], new)))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """Returns the event of the goal is in the calendar."""
+    """Returns whether the event of the goal is in the calendar."""
     return has_new(phone, values, values["title"], values["place"])
 
 
 def was_taken_over(phone: Phone, values: Values) -> bool:
-    """Returns the event has the mail's subject, and the mails are as they were."""
+    """Returns whether the event has the mail's subject, and the mails are as they were."""
     return has_new(phone, values, values["subject"], "") and phone.changed_only("mail")
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """Returns the event is gone, and nothing else."""
+    """Returns whether the event is gone, and nothing else."""
     return phone.changed_only("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
 
 
 def was_moved(phone: Phone, values: Values) -> bool:
-    """Returns the event is at its new time, and nothing else was done."""
+    """Returns whether the event is at its new time, and nothing else was done."""
     events = swapped(phone.at_first("calendar")["events"], values["index"], time=values["new"])
     return phone.changed_only("calendar", events=in_order(events))
 

@@ -125,18 +125,18 @@ def has_search(phone: Phone) -> bool:
 
 
 def repeat_daily(phone: Phone, on: bool) -> Phone:
-    """Returns the alarm in the form repeats, or not."""
+    """Returns the phone where the alarm in the form repeats, or not."""
     return phone.fill(repeat="yes" if on else "")
 
 
 def edit(phone: Phone, index: int) -> Phone:
-    """Returns an alarm in the form."""
+    """Returns the phone with an alarm in the form."""
     alarm = phone.data["alarms"][index]
     return phone.go("form", index, time=alarm["time"], label=alarm["label"], repeat="yes" if alarm["repeat"] else "")
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """Returns the alarm is set, if it has a time that no other has."""
+    """Returns the phone where the alarm is set, if it has a time that no other has."""
     minutes, known = minutes_of(phone.typed("time")), phone.data["alarms"]
     if minutes is None:
         return phone.say("Enter a time like 7:30")
@@ -149,12 +149,12 @@ def save(phone: Phone, index: int | None) -> Phone:
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the alarm is gone, and the others are shown."""
+    """Returns the phone where the alarm is gone, and the others are shown."""
     return phone.to_start().put(alarms=without(phone.data["alarms"], index)).say("Alarm deleted")
 
 
 def start(phone: Phone) -> Phone:
-    """Returns the timer runs, if its minutes are a number."""
+    """Returns the phone where the timer runs, if its minutes are a number."""
     minutes = phone.typed("minutes")
     if not re.fullmatch("[1-9][0-9]{0,2}", minutes):
         return phone.say("Enter minutes from 1 to 999")
@@ -162,7 +162,7 @@ def start(phone: Phone) -> Phone:
 
 
 def add(phone: Phone, city: str) -> Phone:
-    """Returns the city is among those chosen."""
+    """Returns the phone where the city is among those chosen."""
     known = phone.data["cities"]
     if city in known:
         return phone.say(f"{city} is there already")
@@ -170,7 +170,7 @@ def add(phone: Phone, city: str) -> Phone:
 
 
 def remove(phone: Phone, index: int) -> Phone:
-    """Returns the city is no more among those chosen."""
+    """Returns the phone where the city is no more among those chosen."""
     return phone.put(cities=without(phone.data["cities"], index))
 
 
@@ -261,13 +261,13 @@ def choose(hands: Hands) -> Action:
 
 
 def was_set(phone: Phone, values: Values) -> bool:
-    """Returns the alarm is new, and nothing else."""
+    """Returns whether the alarm is new, and nothing else."""
     alarm = {"time": values["time"], "label": values["label"], "repeat": False, "on": True}
     return phone.changed_only("clock", alarms=in_order(with_item(phone.at_first("clock")["alarms"], alarm)))
 
 
 def became(**changes: str | bool) -> Check:
-    """Returns the alarm differs in this, texts being names of values, and nothing else was done."""
+    """Returns a check that the alarm differs in this, texts being names of values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}

@@ -99,17 +99,17 @@ def edited(phone: Phone) -> Mapping[str, Any]:
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the person is gone, and the list is shown."""
+    """Returns the phone where the person is gone, and the list is shown."""
     return phone.to_start().put(people=without(phone.data["people"], index)).say("Contact deleted")
 
 
 def call(phone: Phone, name: str) -> Phone:
-    """Returns a call begins."""
+    """Returns the phone where a call begins."""
     return phone.put(calls=with_item(phone.data["calls"], name)).go("calling", name)
 
 
 def save(phone: Phone) -> Phone:
-    """Returns the person is as the form says, if it may be so, and the card is shown."""
+    """Returns the phone where the person is as the form says, if it may be so, and the card is shown."""
     person, people, index = edited(phone), phone.data["people"], phone.arg
     entries = {key: phone.typed(key, person.get(key, "")) for key, _ in FIELDS}
     taken = [p["name"].casefold() for i, p in enumerate(people) if i != index]
@@ -222,13 +222,13 @@ def asked_for(values: Values) -> dict[str, str]:
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """Returns the person is there as the goal says, and nothing else was done."""
+    """Returns whether the person is there as the goal says, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
     return phone.changed_only("contacts", people=with_item(people, new_person(**asked_for(values))))
 
 
 def has(**changes: str) -> Check:
-    """Returns the person has these entries, each the name of a value, and nothing else was done."""
+    """Returns a check that the person has these entries, each the name of a value, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         people, new = phone.at_first("contacts")["people"], {key: values[of] for key, of in changes.items()}
@@ -238,13 +238,13 @@ def has(**changes: str) -> Check:
 
 
 def is_favorite(phone: Phone, values: Values) -> bool:
-    """Returns the person is a favorite, and nothing else was done."""
+    """Returns whether the person is a favorite, and nothing else was done."""
     people = phone.at_first("contacts")["people"]
     return phone.changed_only("contacts", people=swapped(people, values["index"], favorite=True))
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """Returns the person is gone, and nothing else was done."""
+    """Returns whether the person is gone, and nothing else was done."""
     return phone.changed_only("contacts", people=without(phone.at_first("contacts")["people"], values["index"]))
 
 

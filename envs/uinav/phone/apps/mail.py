@@ -69,17 +69,17 @@ def compose(phone: Phone) -> tuple[Widget, ...]:
 
 
 def star(phone: Phone, on: bool) -> Phone:
-    """Returns the mail that is shown is starred, or no more."""
+    """Returns the phone where the mail that is shown is starred, or no more."""
     return put_item(phone, "mails", phone.arg, {"starred": on})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the mail is gone, and the inbox is shown."""
+    """Returns the phone where the mail is gone, and the inbox is shown."""
     return phone.back().put(mails=without(phone.data["mails"], index)).say("Deleted")
 
 
 def write(phone: Phone, kind: str, index: int) -> Phone:
-    """Returns a mail is begun that answers or forwards one."""
+    """Returns the phone with a mail begun that answers or forwards one."""
     mail = phone.data["mails"][index]
     if kind == "reply":
         return phone.go("compose", to=mail["address"], subject=f"Re: {mail['subject']}")
@@ -87,7 +87,7 @@ def write(phone: Phone, kind: str, index: int) -> Phone:
 
 
 def send(phone: Phone) -> Phone:
-    """Returns the mail is sent, if it has an address and a subject."""
+    """Returns the phone where the mail is sent, if it has an address and a subject."""
     to, subject = phone.typed("to"), phone.typed("subject")
     if "@" not in to or " " in to:
         return phone.say("Enter a valid address")
@@ -161,7 +161,7 @@ def write_and_send(**fields: str) -> Route:
 
 
 def was_sent(to: str, subject: str, body: str) -> Check:
-    """Returns the one mail sent is this, each part a format of the goal's values, and nothing else was done."""
+    """Returns a check that one mail was sent, each part a format of the goal's values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         mail = {"to": to.format(**values), "subject": subject.format(**values), "body": body.format(**values)}
@@ -171,12 +171,12 @@ def was_sent(to: str, subject: str, body: str) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """Returns the mail is gone, and nothing else."""
+    """Returns whether the mail is gone, and nothing else."""
     return phone.changed_only("mail", mails=without(phone.at_first("mail")["mails"], values["index"]))
 
 
 def has_star(phone: Phone, values: Values) -> bool:
-    """Returns the mail has a star, and nothing else was done."""
+    """Returns whether the mail has a star, and nothing else was done."""
     return phone.changed_only("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
 
 

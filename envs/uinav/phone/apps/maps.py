@@ -126,29 +126,29 @@ def trip(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """Returns the places that match what is typed are listed."""
+    """Returns the phone where the places that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type the name of a place")
 
 
 def save(phone: Phone, index: int, on: bool) -> Phone:
-    """Returns a place is saved, or no more."""
+    """Returns the phone where a place is saved, or no more."""
     rest = tuple(i for i in phone.data["saved"] if i != index)
     return phone.put(saved=with_item(rest, index) if on else rest).say("Saved" if on else "Removed")
 
 
 def share(phone: Phone, index: int) -> Phone:
-    """Says that the address can be pasted."""
+    """Returns the phone with a note that the address can be pasted."""
     return phone.say("Address copied")
 
 
 def start(phone: Phone, index: int, mode: str) -> Phone:
-    """Returns the phone leads to a place."""
+    """Returns the phone where it leads to a place."""
     return phone.put(trip={"to": index, "mode": mode}).go("trip", (index, mode))
 
 
 def end(phone: Phone) -> Phone:
-    """It leads nowhere."""
+    """Returns the phone where it leads nowhere."""
     return phone.to_start().put(trip=None).say("Trip ended")
 
 
@@ -214,17 +214,17 @@ def choose_and_start(hands: Hands) -> Action | None:
 
 
 def is_on_trip(phone: Phone, values: Values) -> bool:
-    """It leads to the place as wanted, and nothing else was done."""
+    """Returns whether it leads to the place as wanted, and nothing else was done."""
     return phone.changed_only("maps", trip={"to": values["index"], "mode": values["mode"]})
 
 
 def is_saved(phone: Phone, values: Values) -> bool:
-    """Returns the place is saved too, and nothing else was done."""
+    """Returns whether the place is saved too, and nothing else was done."""
     return phone.changed_only("maps", saved=with_item(phone.at_first("maps")["saved"], values["index"]))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
-    """Returns the place is saved no more, and nothing else was done."""
+    """Returns whether the place is saved no more, and nothing else was done."""
     return phone.changed_only("maps", saved=tuple(i for i in phone.at_first("maps")["saved"] if i != values["index"]))
 
 

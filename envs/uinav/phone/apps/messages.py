@@ -93,7 +93,7 @@ def new(phone: Phone) -> Iterator[Widget]:
 
 
 def reply(phone: Phone) -> Phone:
-    """Returns the message is in the chat, and the field is empty."""
+    """Returns the phone where the message is in the chat, and the field is empty."""
     said = phone.typed("message")
     if not said:
         return phone.say("Write a message first")
@@ -101,7 +101,7 @@ def reply(phone: Phone) -> Phone:
 
 
 def send(phone: Phone) -> Phone:
-    """Returns the message is in the chat with whom it is to, and the chat is shown."""
+    """Returns the phone where the message is in the chat with whom it is to, and the chat is shown."""
     to = phone.typed("to")
     after = delivered(phone.data["chats"], to, phone.typed("message"))
     at = next(i for i, chat in enumerate(after) if chat["name"].casefold() == to.casefold())
@@ -109,13 +109,13 @@ def send(phone: Phone) -> Phone:
 
 
 def mark(phone: Phone, key: str, on: bool) -> Phone:
-    """Returns the chat is muted or pinned, or no more."""
+    """Returns the phone where the chat is muted or pinned, or no more."""
     said = key.capitalize() if on else f"No longer {key}"
     return phone.back().put(chats=swapped(phone.data["chats"], phone.arg, **{key: on})).say(said)
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the chat is gone, and the others are shown."""
+    """Returns the phone where the chat is gone, and the others are shown."""
     return phone.to_start().put(chats=without(phone.data["chats"], index)).say("Chat deleted")
 
 
@@ -204,13 +204,13 @@ def write_to(name: str) -> Route:
 
 
 def where_next(hands: Hands) -> str:
-    """Returns the contacts until the number was seen, then the messages."""
+    """Returns which app to be in: the contacts until the number was seen, then the messages."""
     index = hands.values.get("index")
     return "messages" if index is not None and hands.phone.has_seen("card", index, "contacts") else "contacts"
 
 
 def was_sent(to: str) -> Check:
-    """Returns the text was sent to whom this value names, and nothing else was done."""
+    """Returns a check that the text was sent to whom this value names, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         chats = phone.at_first("messages")["chats"]
@@ -220,12 +220,12 @@ def was_sent(to: str) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """Returns the chat is gone, and nothing else was done."""
+    """Returns whether the chat is gone, and nothing else was done."""
     return phone.changed_only("messages", chats=without(phone.at_first("messages")["chats"], values["index"]))
 
 
 def is_muted(phone: Phone, values: Values) -> bool:
-    """Returns the chat is muted, and nothing else was done."""
+    """Returns whether the chat is muted, and nothing else was done."""
     return phone.changed_only(
         "messages", chats=swapped(phone.at_first("messages")["chats"], values["index"], muted=True)
     )

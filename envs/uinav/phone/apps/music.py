@@ -188,7 +188,7 @@ def counted(playlist: dict[str, Any]) -> str:
 
 
 def add(phone: Phone, index: int, at: int) -> Phone:
-    """Returns the song is in the playlist, and its page is shown."""
+    """Returns the phone where the song is in the playlist, and its page is shown."""
     to = phone.data["playlists"][at]
     if index in to["songs"]:
         return phone.say(f"Already in {to['name']}")
@@ -197,18 +197,18 @@ def add(phone: Phone, index: int, at: int) -> Phone:
 
 
 def take_out(phone: Phone, at: int) -> Phone:
-    """Returns the playlist that is shown is without this song."""
+    """Returns the phone where the playlist that is shown is without this song."""
     songs_left = without(phone.data["playlists"][phone.arg]["songs"], at)
     return put_item(phone, "playlists", phone.arg, {"songs": songs_left})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the playlist is gone, and the others are shown."""
+    """Returns the phone where the playlist is gone, and the others are shown."""
     return phone.to_start().put(playlists=without(phone.data["playlists"], index)).say("Playlist deleted")
 
 
 def create(phone: Phone) -> Phone:
-    """There is a playlist of this name, with no songs."""
+    """Returns the phone with a playlist of this name, without songs."""
     name, lists = phone.typed("name"), phone.data["playlists"]
     if any(playlist["name"].casefold() == name.casefold() for playlist in lists):
         return phone.say(f"There is a playlist {name}"[:60])
@@ -294,12 +294,12 @@ def name_it(hands: Hands) -> Action:
 
 
 def is_liked(phone: Phone, values: Values) -> bool:
-    """Returns the song is liked, and nothing else was done."""
+    """Returns whether the song is liked, and nothing else was done."""
     return phone.changed_only("music", songs=swapped(phone.at_first("music")["songs"], values["index"], liked=True))
 
 
 def was_added(phone: Phone, values: Values) -> bool:
-    """Returns the song is the last of the playlist, and nothing else was done."""
+    """Returns whether the song is the last of the playlist, and nothing else was done."""
     lists, at = phone.at_first("music")["playlists"], values["at"]
     return phone.changed_only(
         "music", playlists=swapped(lists, at, songs=with_item(lists[at]["songs"], values["index"]))
@@ -307,7 +307,7 @@ def was_added(phone: Phone, values: Values) -> bool:
 
 
 def was_created(phone: Phone, values: Values) -> bool:
-    """Returns the playlist is there, and nothing else was done."""
+    """Returns whether the playlist is there, and nothing else was done."""
     made = {"name": values["name"], "songs": ()}
     return phone.changed_only("music", playlists=with_item(phone.at_first("music")["playlists"], made))
 

@@ -108,23 +108,23 @@ def form(phone: Phone) -> Iterator[Widget]:
 
 
 def pin(phone: Phone, index: int, on: bool) -> Phone:
-    """Returns the note stands above the others, or no more."""
+    """Returns the phone where the note stands above the others, or no more."""
     return put_item(phone, "notes", index, {"pinned": on})
 
 
 def delete(phone: Phone, index: int) -> Phone:
-    """Returns the note is gone, and the others are shown."""
+    """Returns the phone where the note is gone, and the others are shown."""
     return phone.to_start().put(notes=without(phone.data["notes"], index)).say("Note deleted")
 
 
 def tick(phone: Phone, index: int, number: int) -> Phone:
-    """Returns an item of a list is ticked, or no more."""
+    """Returns the phone where an item of a list is ticked, or no more."""
     items = phone.data["notes"][index]["items"]
     return put_item(phone, "notes", index, {"items": swapped(items, number, done=not items[number]["done"])})
 
 
 def add_entry(phone: Phone, index: int) -> Phone:
-    """Returns the list has one item more, if it says something."""
+    """Returns the phone where the list has one item more, if it says something."""
     name = phone.typed("new")
     if not name:
         return phone.say("Enter an item")
@@ -133,7 +133,7 @@ def add_entry(phone: Phone, index: int) -> Phone:
 
 
 def save(phone: Phone, index: int | None) -> Phone:
-    """Returns the note is saved, a new one before the others, if it has a title."""
+    """Returns the phone where the note is saved, a new one before the others, if it has a title."""
     name, body, known = phone.typed("title"), phone.typed("text"), phone.data["notes"]
     if not name:
         return phone.say("Enter a title")
@@ -223,13 +223,13 @@ def write(hands: Hands) -> Action | None:
 
 
 def was_written(phone: Phone, values: Values) -> bool:
-    """Returns the note is there, and nothing else was done."""
+    """Returns whether the note is there, and nothing else was done."""
     new = {"title": values["title"], "text": values["text"], "items": (), "pinned": False}
     return phone.changed_only("notes", notes=(new, *phone.at_first("notes")["notes"]))
 
 
 def became(**changes: Any) -> Check:
-    """Returns the note differs in this, texts being names of values, and nothing else was done."""
+    """Returns a check that the note differs in this, texts being names of values, and nothing else was done."""
 
     def check(phone: Phone, values: Values) -> bool:
         new = {key: values[value] if isinstance(value, str) else value for key, value in changes.items()}
@@ -239,12 +239,12 @@ def became(**changes: Any) -> Check:
 
 
 def was_deleted(phone: Phone, values: Values) -> bool:
-    """Returns the note is gone, and nothing else."""
+    """Returns whether the note is gone, and nothing else."""
     return phone.changed_only("notes", notes=without(phone.at_first("notes")["notes"], values["index"]))
 
 
 def was_ticked(phone: Phone, values: Values) -> bool:
-    """Returns the item is ticked, and nothing else was done."""
+    """Returns whether the item is ticked, and nothing else was done."""
     return became(items="ticked")(phone, {**values, "ticked": swapped(values["items"], values["number"], done=True)})
 
 

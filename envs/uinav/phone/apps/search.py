@@ -182,18 +182,18 @@ def clear_page(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """Returns what is typed is searched for."""
+    """Returns the phone where what is typed is searched for."""
     query = phone.typed("query")[:LONGEST].strip()
     return search_for(phone, query) if query else phone.say("Type what to search for")
 
 
 def search_for(phone: Phone, query: str) -> Phone:
-    """Returns the results are shown, and the history has the search."""
+    """Returns the phone where the results are shown, and the history has the search."""
     return _remembered(phone, "searches", query).go("results", query)
 
 
 def visit_page(phone: Phone, visit: Visit) -> Phone:
-    """Returns the page is shown, and the history has it."""
+    """Returns the phone where the page is shown, and the history has it."""
     return _remembered(phone, "pages", visit).go("page", visit)
 
 
@@ -204,25 +204,25 @@ def _remembered(phone: Phone, kind: str, what: Any) -> Phone:
 
 
 def again(phone: Phone, kind: str, what: Any) -> Phone:
-    """Returns an entry of the history is opened."""
+    """Returns the phone where an entry of the history is opened."""
     if kind == "downloads":
         return phone.say(f"No app opens {what}")
     return search_for(phone, what) if kind == "searches" else visit_page(phone, what)
 
 
 def keep(phone: Phone, visit: Visit, on: bool) -> Phone:
-    """Returns a page is a bookmark, or no more."""
+    """Returns the phone where a page is a bookmark, or no more."""
     rest = tuple(other for other in phone.data["bookmarks"] if other != visit)
     return put(phone, "bookmarks", with_item(rest, visit) if on else rest).say("Saved" if on else "Removed")
 
 
 def download(phone: Phone, visit: Visit) -> Phone:
-    """Returns a file is in the history."""
+    """Returns the phone where a file is in the history."""
     return _remembered(phone, "downloads", f"{title_of(visit).lower()}.pdf").say("Downloaded")
 
 
 def clear(phone: Phone, span: str, kinds: list[str]) -> Phone:
-    """Entries of the history are gone."""
+    """Returns the phone where entries of the history are gone."""
     return phone.back().put(history=left_of(phone.data["history"], span, kinds)).say("Cleared")
 
 
@@ -294,14 +294,14 @@ def set_and_clear(hands: Hands) -> Action:
 
 
 def was_searched(phone: Phone, values: Values) -> bool:
-    """It was searched for last, and nothing was saved or cleared."""
+    """Returns whether it was searched for last, and nothing was saved or cleared."""
     data, first = phone.of("search"), phone.at_first("search")
     newest = next((entry for entry in data["history"] if entry["kind"] == "searches"), None)
     return newest == _entry("searches", values["query"]) and _has_kept(phone, *first["bookmarks"])
 
 
 def was_kept(phone: Phone, values: Values) -> bool:
-    """Returns the page alone is a new bookmark."""
+    """Returns whether the page alone is a new bookmark."""
     return _has_kept(phone, *phone.at_first("search")["bookmarks"], values["visit"])
 
 
@@ -312,7 +312,7 @@ def _has_kept(phone: Phone, *visits: Visit) -> bool:
 
 
 def was_cleared(phone: Phone, values: Values) -> bool:
-    """Returns what was to go is gone from the history and the rest is there; opening pages on the way is no harm."""
+    """Returns whether the history lacks what was to go and nothing else; opening pages on the way is no harm."""
     data, first, due = phone.of("search"), phone.at_first("search"), (values["span"], [values["kind"]])
     there = [(entry["kind"], entry["what"]) for entry in data["history"]]
     rest = ((entry["kind"], entry["what"]) for entry in left_of(first["history"], *due))

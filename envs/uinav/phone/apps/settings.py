@@ -163,7 +163,7 @@ def is_on(phone: Phone, row: str) -> bool:
 
 
 def turn(phone: Phone, row: str, on: bool) -> Phone:
-    """Returns a switch is on, or off; airplane mode asks first."""
+    """Returns the phone where a switch is on, or off; airplane mode asks first."""
     if row == "Dark mode":
         return phone._replace(dark=on)
     if row == "Airplane mode" and on:
@@ -174,7 +174,7 @@ def turn(phone: Phone, row: str, on: bool) -> Phone:
 
 
 def join(phone: Phone, index: int) -> Phone:
-    """Returns a network is being joined or left, or its password asked for."""
+    """Returns the phone where a network is being joined or left, or its password asked for."""
     network = phone.data["networks"][index]
     name = network["name"]
     if name == phone.data["joined"]:
@@ -183,7 +183,7 @@ def join(phone: Phone, index: int) -> Phone:
 
 
 def connect(phone: Phone) -> Phone:
-    """Returns the network is being joined, if the password is right."""
+    """Returns the phone where the network is being joined, if the password is right."""
     network = phone.data["networks"][phone.arg]
     if phone.typed("password") != network["password"]:
         return phone.say("Wrong password")
@@ -191,7 +191,7 @@ def connect(phone: Phone) -> Phone:
 
 
 def proceed(phone: Phone) -> Phone:
-    """One action later a network that is being joined is joined."""
+    """Returns the phone one action later: a network that was being joined is joined."""
     if not phone.data["joining"]:
         return phone
     name, left = phone.data["joining"]
@@ -201,7 +201,7 @@ def proceed(phone: Phone) -> Phone:
 
 
 def save_name(phone: Phone) -> Phone:
-    """Returns the phone is called so, if it is a name."""
+    """Returns the phone with the name of the form, if it is a name."""
     name = phone.typed("name")
     if not 0 < len(name) <= 24:
         return phone.say("Enter a name of 1 to 24 letters")
@@ -305,7 +305,7 @@ def changed(phone: Phone, values: Values, **changes: Any) -> bool:
 
 
 def was_turned(phone: Phone, values: Values) -> bool:
-    """Returns the switch is as wanted, and nothing else changed."""
+    """Returns whether the switch is as wanted, and nothing else changed."""
     on = values["state"] == "on"
     if values["name"] == "Dark mode":
         return changed(phone, {"dark": on})
@@ -313,12 +313,12 @@ def was_turned(phone: Phone, values: Values) -> bool:
 
 
 def was_chosen(phone: Phone, values: Values) -> bool:
-    """Returns the value is chosen, and nothing else changed."""
+    """Returns whether the value is chosen, and nothing else changed."""
     return changed(phone, values, **{values["name"]: values["value"]})
 
 
 def was_joined(phone: Phone, values: Values) -> bool:
-    """Returns the network is joined over Wi-Fi, and nothing else changed."""
+    """Returns whether the network is joined over Wi-Fi, and nothing else changed."""
     return changed(phone, values, joined=values["network"], **{"Wi-Fi": True})
 
 

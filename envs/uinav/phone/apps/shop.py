@@ -208,7 +208,7 @@ def order(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """Returns the products that match what is typed are listed."""
+    """Returns the phone where the products that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type what you are looking for")
 
@@ -223,7 +223,7 @@ def _no_count(phone: Phone) -> Phone:
 
 
 def add(phone: Phone) -> Phone:
-    """Returns the product is in the cart, as chosen."""
+    """Returns the phone where the product is in the cart, as chosen."""
     line, lines = _chosen(phone), phone.data["cart"]
     if line["count"] is None:
         return _no_count(phone)
@@ -235,26 +235,26 @@ def add(phone: Phone) -> Phone:
 
 
 def buy(phone: Phone) -> Phone:
-    """Returns the form to order this product alone is shown."""
+    """Returns the phone where the form to order this product alone is shown."""
     line = _chosen(phone)
     return _no_count(phone) if line["count"] is None else phone.go("checkout", (line,))
 
 
 def save(phone: Phone) -> Phone:
-    """Returns a line of the cart has another count."""
+    """Returns the phone where a line of the cart has another count."""
     line = phone.data["cart"][phone.arg]
     count = count_in(phone.typed("quantity", str(line["count"])))
     return _no_count(phone) if count is None else put_item(phone, "cart", phone.arg, {"count": count}).back()
 
 
 def remove(phone: Phone, index: int) -> Phone:
-    """Returns a line of the cart is gone, and the cart is shown."""
+    """Returns the phone where a line of the cart is gone, and the cart is shown."""
     shown = phone.back() if phone.page == "line" else phone
     return shown.put(cart=without(phone.data["cart"], index)).say("Removed")
 
 
 def place_order(phone: Phone) -> Phone:
-    """Returns what the form is about is ordered, if the form is complete."""
+    """Returns the phone where what the form is about is ordered, if the form is complete."""
     lines = phone.data["cart"] if phone.arg is None else phone.arg
     typed = {key: phone.typed(key) for key in ("name", "street", "city")}
     for key, value in typed.items():
@@ -396,18 +396,18 @@ def priced(rng: Random, phone: Phone) -> Values:
 
 
 def is_in_cart(phone: Phone, values: Values) -> bool:
-    """Returns the line is in the cart behind those that were, and nothing else was done."""
+    """Returns whether the line is in the cart behind those that were, and nothing else was done."""
     return phone.changed_only("shop", cart=with_item(phone.at_first("shop")["cart"], values["line"]))
 
 
 def was_ordered(phone: Phone, values: Values) -> bool:
-    """Returns the line alone was ordered to the address, and nothing else was done."""
+    """Returns whether the line alone was ordered to the address, and nothing else was done."""
     orders = phone.at_first("shop")["orders"]
     return phone.changed_only("shop", orders=with_item(orders, new_order(orders, (values["line"],), values)))
 
 
 def was_removed(phone: Phone, values: Values) -> bool:
-    """Returns the line is gone from the cart, and nothing else was done."""
+    """Returns whether the line is gone from the cart, and nothing else was done."""
     return phone.changed_only("shop", cart=without(phone.at_first("shop")["cart"], values["index"]))
 
 

@@ -45,7 +45,7 @@ def _app(rng: Random, name: str, number: int) -> dict[str, Any]:
 
 
 def tick(phone: Phone) -> Phone:
-    """Returns what is being installed or updated is nearer to its end."""
+    """Returns the phone where what is being installed or updated is nearer to its end."""
     if not any(app["left"] for app in phone.data["apps"]):
         return phone
     return phone.put(apps=tuple(_nearer(app) if app["left"] else app for app in phone.data["apps"]))
@@ -161,13 +161,13 @@ def rate(phone: Phone) -> Iterator[Widget]:
 
 
 def search(phone: Phone) -> Phone:
-    """Returns the apps that match what is typed are listed."""
+    """Returns the phone where the apps that match what is typed are listed."""
     query = phone.typed("query")
     return phone.go("results", query) if query else phone.say("Type the name of an app")
 
 
 def install(phone: Phone, *indices: int) -> Phone:
-    """Apps begin to be installed or updated."""
+    """Returns the phone where apps begin to be installed or updated."""
     apps = phone.data["apps"]
     for i in indices:
         apps = swapped(apps, i, left=apps[i]["wait"])
@@ -175,12 +175,12 @@ def install(phone: Phone, *indices: int) -> Phone:
 
 
 def uninstall(phone: Phone, index: int) -> Phone:
-    """Returns an app is not installed any more."""
+    """Returns the phone where an app is not installed any more."""
     return put_item(phone, "apps", index, {**GONE, "left": 0}).say("Uninstalled")
 
 
 def submit(phone: Phone, index: int, stars: str) -> Phone:
-    """Returns an app has stars."""
+    """Returns the phone where an app has stars."""
     return put_item(phone, "apps", index, {"stars": STARS.index(stars) + 1}).back().say("Thank you")
 
 
@@ -275,7 +275,7 @@ def has_changed(phone: Phone, values: Values, **changes: Any) -> bool:
 
 
 def is_updated_and_open(phone: Phone, values: Values) -> bool:
-    """No app has an update left, nothing else was done, and the app is open."""
+    """Returns whether no app has an update left, nothing else was done, and the app is open."""
     wanted = tuple({**app, "update": False} for app in phone.at_first("store")["apps"])
     is_open = (phone.app, phone.page, phone.arg) == ("store", "running", values["index"])
     return is_open and phone.changed_only("store", apps=wanted)
