@@ -23,7 +23,7 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, Line
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
-from agents.hyperparameters import Hyperparameters, values_of
+from agents.hyperparameters import SCHEDULES
 from agents.vec_env import TaskVecEnv
 from backbones.model.loading import short_name
 from backbones.role_files import read_provenance
@@ -77,7 +77,7 @@ def find_checkpoint(path: str | Path) -> Path:
     given = Path(path)
     spellings = [
         given,
-        given.with_name(f"{given.name}.zip"),
+        *([given.with_name(f"{given.name}.zip")] if given.name else []),  # "." and "/" have none
         *([given.with_suffix("")] if given.suffix == ".zip" else []),
     ]
     for folder in spellings:
@@ -195,21 +195,21 @@ def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
 
 
 def saved_value_settings(folder: Path) -> LoRASettings | None:
-    """Returns those of the saved value adapter, which may be a reward model's; None where all weights were trained."""
+    """Returns the LoRA settings of the saved value adapter, maybe a reward model's; None with all weights trained."""
     lora = read_provenance(folder / "value")["lora"]
     return None if lora is None else LoRASettings(**lora)
 
 
 def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
     """Returns the constructor's arguments as JSON, but for the env and the device."""
-    arguments = values_of(Hyperparameters, algorithm) | {name: getattr(algorithm, name) for name in _OTHER_ARGUMENTS}
+    arguments = vars(algorithm.hyperparameters) | {name: getattr(algorithm, name) for name in _OTHER_ARGUMENTS}
     arguments["kl_coef"] = algorithm.initial_kl_coef
     if algorithm.policy_kwargs.get("backbone", "tiny") == "tiny":  # which one that is, the env said
         backbone = short_name(algorithm.policy.backbone.path)
         arguments["policy_kwargs"] = {**algorithm.policy_kwargs, "backbone": backbone}
-    for name in ("learning_rate", "clip_range"):
+    for name in SCHEDULES:
         arguments[name] = _schedule_to_json(name, arguments[name])
-    return arguments
+    return json.loads(json.dumps(arguments, default=_plain))
 
 
 def _schedule_to_json(name: str, value: Any) -> Any:
@@ -288,11 +288,13 @@ def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what numpy leaves in states and statistics."""
+    """JSON for what numpy leaves in states and statistics, and for paths."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

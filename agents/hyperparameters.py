@@ -18,12 +18,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
 
+SCHEDULES = ("learning_rate", "clip_range")  # which from Python may be SB3's schedules too
+
 Settings = TypeVar("Settings", bound="Hyperparameters | PolicySettings")
 
 
 @dataclass
 class Hyperparameters:
-    """What PPO learns by. From Python, `learning_rate` and `clip_range` may be SB3's schedules too."""
+    """What PPO learns by; from Python, the `SCHEDULES` may be SB3's schedules too."""
 
     group: ClassVar[str] = "how it learns"  # the heading in --help
     n_steps: int = option(1, "turns of each env in a rollout", low=1)
@@ -54,7 +56,7 @@ class Hyperparameters:
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_bounds(self, SCHEDULES)
 
 
 @dataclass

@@ -149,7 +149,7 @@ class LoRAPolicy(BasePolicy):
             return self._read_values(response_states(model, batch))
 
     def log_probs_and_values(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the same and what V expects, (B, T); in one forward where they share their states."""
+        """Returns log p of the response tokens, the entropy and V at each, (B, T); in one forward for shared states."""
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:

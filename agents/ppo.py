@@ -11,7 +11,7 @@ SB3 keeps the learn loop, callbacks, logger and episode statistics. What is repl
 from collections import defaultdict
 from dataclasses import asdict, replace
 from inspect import signature
-from itertools import product
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -110,6 +110,10 @@ class PPO(OnPolicyAlgorithm):
     ) -> None:
         others = signature(PPO).parameters.keys() - {"hyperparameters", "_init_setup_model"}
         h = from_keywords(Hyperparameters, {"learning_rate": learning_rate, **hyperparameters}, "PPO", others)
+        if env is None and _init_setup_model:
+            raise UserError('PPO needs an env, as in PPO("LoRAPolicy", "HH-v0").')
+        if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
+            raise UserError(f"seed must be a whole number, 0 or more, got {seed!r}.")
         super().__init__(
             policy,  # type: ignore[arg-type]
             None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
@@ -126,7 +130,7 @@ class PPO(OnPolicyAlgorithm):
             tensorboard_log=tensorboard_log,
             policy_kwargs=policy_kwargs,
             verbose=verbose,
-            seed=seed,
+            seed=None if seed is None else int(seed),
             device=device,
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
@@ -240,11 +244,13 @@ class PPO(OnPolicyAlgorithm):
         normalized = replace(rollout, advantages=F.normalize(rollout.advantages, rollout.response_mask))
         stats: dict[str, list[float]] = defaultdict(list)
         for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
-            parts = [normalized.part(chunk, policy) for chunk in rollout.chunks(rows, h.micro_batch_size)]
             tokens = max(1, int(rollout.response_mask[rows].sum()))
             sums: dict[str, float] = defaultdict(float)
             policy.optimizer.zero_grad(set_to_none=True)
-            for role, part in product(policy.trained_roles, parts):
+            chunks = rollout.chunks(rows, h.micro_batch_size)
+            # One part at a time: what is made of images takes far more memory than the images.
+            parts = (normalized.part(chunk, policy) for chunk in chunks)
+            for part, role in ((part, role) for part in parts for role in policy.trained_roles):
                 loss = torch.zeros((), device=part.mask.device)
                 with role.active():  # only here do its parameters take gradients
                     spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)

@@ -86,7 +86,7 @@ class Rollout:
 
 
 class ScoreSettings(NamedTuple):
-    """Say how rewards and advantages are computed from a rollout."""
+    """Says how rewards and advantages are computed from a rollout."""
 
     kl_coef: float
     missing_eos_penalty: float

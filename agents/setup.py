@@ -22,7 +22,13 @@ from perlhf.options import option
 from rewards.functions import reward_from_text
 
 RECIPES = Path(__file__).parents[1] / "recipes"  # never imported: a folder of that name may be in the way
-_TUNED_FOR = ("data", "env_options", "backbone", "referee")  # a recipe that names one of these is for that alone
+_TUNED_FOR = (
+    "data",
+    "env_options",
+    "backbone",
+    "referee",
+    "full",
+)  # a recipe that names one of these is for that alone
 
 
 # Options that several commands share.
@@ -209,10 +215,11 @@ def _settings_of(path: Path) -> Mapping[str, Any]:
 
 
 def _places(stage: str, full_id: str) -> list[Path]:
-    """Returns where the recipe of an environment may be: its own, then that of a perlhf id with the same task."""
+    """Returns where the recipe of an environment may be: its own, then that of a perlhf id with its task or a base."""
     task = class_of(full_id)
     beside = Path(getattr(sys.modules[task.__module__], "__file__", None) or ".").parent / "recipes" / stage
     ours = [i for i in gym.registry if i.startswith("perlhf/") and "task" in gym.spec(i).kwargs]
-    alike = [i for i in ours if gym.spec(i).kwargs["task"] == f"{task.__module__}:{task.__qualname__}"]
+    kinds = [f"{kind.__module__}:{kind.__qualname__}" for kind in task.__mro__]
+    alike = [i for kind in kinds for i in ours if gym.spec(i).kwargs["task"] == kind]
     folders = dict.fromkeys(ours, RECIPES / stage)
     return [folders.get(i, beside) / f"{i.rpartition('/')[2]}.yaml" for i in [full_id, *alike]]

@@ -40,9 +40,9 @@ def make_vec_env(
     if kwargs and not isinstance(env, str):
         raise UserError(f"{', '.join(kwargs)} given with an env that is made already; give them to gym.make.")
     if isinstance(env, str):
-        env = gym.make_vec(env_id(env), num_envs=n_envs or 1, **kwargs)
+        env = gym.make_vec(env_id(env), num_envs=1 if n_envs is None else n_envs, **kwargs)
     elif isinstance(env, gym.Env):
-        env = _side_by_side(env, n_envs or 1)
+        env = _side_by_side(env, 1 if n_envs is None else n_envs)
     elif n_envs not in (None, env.num_envs):
         raise UserError(f"expected a vector env of {n_envs} episodes, got one of {env.num_envs}.")
     vec_env = env if isinstance(env, VecEnv) else VecMonitor(TaskVecEnv(env))

@@ -87,7 +87,7 @@ class Backbone:
 
     @classmethod
     def load(
-        cls, name: str = "tiny", device: str | torch.device | None = None, precision: Precision | None = None
+        cls, name: str | Path = "tiny", device: str | torch.device | None = None, precision: Precision | None = None
     ) -> "Backbone":
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 

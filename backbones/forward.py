@@ -27,13 +27,13 @@ def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: floa
 
 
 def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Computes the same, and the last hidden states before each response token, (B, T, hidden)."""
+    """Computes `response_logits` and the last hidden states before each response token, (B, T, hidden)."""
     with states_at_the_head(model) as caught:
         return _logits(model, batch, batch.before, temperature), caught[0]
 
 
 def logits_and_states_to_the_end(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-    """Computes both from the last prompt token to the last response token, (B, T + 1, ...)."""
+    """Computes logits and last hidden states from the last prompt token to the response's last, (B, T + 1, ...)."""
     with states_at_the_head(model) as caught:
         return _logits(model, batch, batch.length + 1, 1.0), caught[0]
 
@@ -164,7 +164,7 @@ def packed_end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
 
 
 def packed_end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
-    """Computes the same, and log p of each response, (B * S,), in one forward."""
+    """Computes `packed_end_states` and log p of each response, (B * S,), in one forward."""
     batch = packed.batch
     logits, states = logits_and_states_to_the_end(model, batch)  # column c says what follows column W - 1 + c
     columns = torch.arange(batch.length, device=logits.device)

@@ -32,7 +32,7 @@ _HEAD = "head.safetensors"
 
 @dataclass(frozen=True)
 class LoRASettings:
-    """Puts a LoRA adapter on every attention projection (q, k, v, o) of the language model, as arXiv 2403.10704.
+    """Describes a LoRA adapter: on every attention projection (q, k, v, o) of the language model, as arXiv 2403.10704.
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
     on those of the vision tower too. `layers` says how many layers of the language model have it, counted from the top.
@@ -126,7 +126,7 @@ class Role(ABC):
             self.set_trainable(before)
 
     def set_trainable(self, on: bool) -> None:
-        """Says whether its parameters take gradients now; those of a role that is not `trainable` never do."""
+        """Sets whether its parameters take gradients now; those of a role that is not `trainable` never do."""
         for parameter in self.parameters().values():
             parameter.requires_grad_(on and self.trainable)
 

@@ -11,8 +11,9 @@ import dataclasses
 import math
 import numbers
 import operator
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -56,10 +57,14 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_bounds(settings: Any) -> None:
+def check_bounds(settings: Any, schedules: Collection[str] = ()) -> None:
     """Holds every field of a dataclass that was made with `option` to its type and bounds, as the command line does.
 
-    What is called, such as a schedule, gives its numbers later and is not checked; nor is None where it is allowed.
+    Numbers of numpy become Python's, which JSON and Stable-Baselines3 take.
+
+    Args:
+        settings: an object of the dataclass.
+        schedules: the fields that may be called too; their numbers come later and are not checked.
 
     Raises:
         UserError: a value of the wrong type, not finite or out of bounds, or not one of a `Literal`'s choices.
@@ -72,18 +77,32 @@ def check_bounds(settings: Any) -> None:
                 choices = ", ".join(map(str, kinds))
                 raise UserError(f"{field.name} must be one of {choices}, got {value!r}.")
             continue
-        number = int if int in kinds else float if float in kinds else None
-        optional = field.default is None or type(None) in kinds
-        if number is None or callable(value) or (value is None and optional):
+        if (value is None and type(None) in kinds) or (callable(value) and field.name in schedules):
             continue
+        if bool in kinds:
+            if value not in (True, False):
+                raise UserError(f"{field.name} must be True or False, got {value!r}.")
+            continue
+        if str in kinds:
+            if not isinstance(value, (str, os.PathLike)):
+                raise UserError(f"{field.name} must be text, got {value!r}.")
+            continue
+        number: Callable[[Any], float] = int if int in kinds else float
         if isinstance(value, bool) or not isinstance(value, numbers.Integral if number is int else numbers.Real):
             raise UserError(f"{field.name} must be {'a whole number' if number is int else 'a number'}, got {value!r}.")
-        if value != value or value in (math.inf, -math.inf):
-            raise UserError(f"{field.name} must be a finite number, got {value}.")
-        bounds = field.metadata.get("bounds", ())
-        if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
-            expected = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
-            raise UserError(f"{field.name} must be {expected}, got {value}.")
+        if fault := _fault(value, field.metadata.get("bounds", ())):
+            raise UserError(f"{field.name} {fault}.")
+        if not isinstance(value, (int, float)):
+            setattr(settings, field.name, number(value))
+
+
+def _fault(value: Any, bounds: Bounds) -> str | None:
+    """Returns what is wrong with a number, or None."""
+    if not abs(value) < math.inf:
+        return f"must be a finite number, got {value}"
+    if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
+        return f"must be {' and '.join(f'{sign} {bound}' for sign, bound in bounds)}, got {value}"
+    return None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,11 +189,8 @@ def _number(kind: type, bounds: Bounds, may_be_none: bool) -> Callable[[str], fl
         if may_be_none and text.lower() == "none":  # takes back what a recipe sets
             return None
         value = kind(text)
-        if not abs(value) < math.inf:
-            raise argparse.ArgumentTypeError(f"must be a finite number, got {value}")
-        if not all(_HOLDS[sign](value, bound) for sign, bound in bounds):
-            expected = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
-            raise argparse.ArgumentTypeError(f"must be {expected}, got {value}")
+        if fault := _fault(value, bounds):
+            raise argparse.ArgumentTypeError(fault)
         return value
 
     read.__name__ = kind.__name__  # argparse names it where the text is no number at all

@@ -27,7 +27,7 @@ class SealError(UserError):
 def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     """Inside, the folder to write to; after the block it is sealed and stands at `folder`, in place of an older one.
 
-    Where the block fails, nothing has changed.
+    Where the block or the sealing fails, nothing has changed.
 
     Args:
         folder: where it shall be.
@@ -45,10 +45,10 @@ def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
+        _seal(part, version)
     except BaseException:
         shutil.rmtree(part)
         raise
-    _seal(part, version)
     _replace(part, folder)
 
 

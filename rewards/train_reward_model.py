@@ -190,7 +190,7 @@ def figure_of(report: Mapping[str, Any]) -> tuple[str, Interval]:
 
 
 def best_baseline(report: Mapping[str, Any]) -> tuple[str, float]:
-    """Returns the best of what needs no model, by the same figure."""
+    """Returns the best of what needs no model, by the figure of `figure_of`."""
     baselines = {name: value for name, value in report["baselines"].items() if name != "majority_accuracy"}
     return max(baselines.items(), key=lambda named: named[1])
 

@@ -59,7 +59,7 @@ def test_the_same_path_is_the_same_object(backbone):
     assert Backbone.load(os.path.relpath(backbone.path)) is backbone
 
 
-@pytest.mark.parametrize("name", ["tyny", "/no/such/folder", "./missing"])
+@pytest.mark.parametrize("name", ["tyny", "/no/such/folder", "./missing", Path("missing")])
 def test_an_unknown_backbone_is_one_clear_line(name):
     with pytest.raises(BackboneError, match="no backbone") as error:
         Backbone.load(name)

@@ -7,6 +7,7 @@ import inspect
 import math
 import random
 import re
+import weakref
 from pathlib import Path
 
 import gymnasium as gym
@@ -189,6 +190,23 @@ def test_micro_batches_change_memory_not_results(path, micro):
         torch.testing.assert_close(a, b, atol=2e-4, rtol=0)
 
 
+def test_a_micro_batch_is_made_when_it_is_read_and_gone_with_the_next(path, monkeypatch):
+    algorithm = small(path, n_envs=4, micro_batch_size=1).learn(4)  # whose first update checks itself
+    made, alive = [], []
+    of_policy = algorithm.policy.batch
+
+    def batch(*rows):
+        alive.append(sum(reference() is not None for reference in made))
+        found = of_policy(*rows)
+        made.append(weakref.ref(found.input_ids))
+        return found
+
+    monkeypatch.setattr(algorithm.policy, "batch", batch)
+    algorithm.learn(4, reset_num_timesteps=False)
+    assert len(alive) == 4  # one each, for policy and value alike
+    assert max(alive) <= 1
+
+
 def test_gradients_are_clipped_to_the_norm(path):
     algorithm = small(path, max_grad_norm=1e-3)
     norms = []
@@ -335,6 +353,12 @@ def test_constant_rewards_move_the_policy_not_at_all(path):
         ({"policy_kwargs": {"temperature": 0}}, "temperature must be > 0, got 0."),
         ({"policy_kwargs": {"temperature": -1.0}}, "temperature must be > 0, got -1.0."),
         ({"policy_kwargs": {"temperature": float("nan")}}, "temperature must be a finite number, got nan."),
+        ({"gamma": float}, f"gamma must be a number, got {float!r}."),
+        ({"clip_range_vf": LinearSchedule(0.2, 0.1, 1.0)}, "clip_range_vf must be a number, got LinearSchedule("),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, got -1."),
+        ({"normalize_scores": "no"}, "normalize_scores must be True or False, got 'no'."),
+        ({"policy_kwargs": {"full": "no"}}, "full must be True or False, got 'no'."),
+        ({"policy_kwargs": {"lora_layers": 4}}, "lora_layers must be text, got 4."),
         ({"policy_kwargs": {"lora_rnk": 4}}, "LoRAPolicy has no argument 'lora_rnk'. Did you mean 'lora_rank'?"),
         ({"policy_kwargs": {"value_adapter": "its own"}}, "value_adapter must be one of own, shared, got 'its own'."),
     ],
@@ -342,7 +366,7 @@ def test_constant_rewards_move_the_policy_not_at_all(path):
 def test_settings_are_held_to_their_bounds_from_python_too(path, given, message):
     with pytest.raises(UserError) as error:
         small(path, **given)
-    assert str(error.value) == message
+    assert str(error.value).startswith(message)
 
 
 def test_hyperparameters_are_attributes_by_their_names(path):
@@ -352,6 +376,32 @@ def test_hyperparameters_are_attributes_by_their_names(path):
     found = algorithm.hyperparameters
     assert (found.vf_coef, found.clip_range_vf, found.kl_coef, found.learning_rate) == (0.25, None, 0.5, 0.8 / 32)
     assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
+
+
+def test_numbers_of_numpy_and_paths_are_taken_and_saved(path, tmp_path):
+    numbers = {"learning_rate": np.float32(1e-3), "clip_range": np.float32(0.5), "n_steps": np.int64(1)}
+    given = {**numbers, "seed": np.int64(3), "policy_kwargs": {"lora_rank": np.int64(2), "backbone": Path(path)}}
+    algorithm = small(path, n_envs=2, **given).learn(2)
+    algorithm.clip_range = np.float32(0.25)  # as a callback may
+    algorithm.learn(2, reset_num_timesteps=False).save(tmp_path / "model")
+    loaded = PPO.load(tmp_path / "model")
+    assert (loaded.learning_rate, loaded.clip_range, loaded.n_steps, loaded.seed) == (
+        float(np.float32(1e-3)),
+        0.25,
+        1,
+        3,
+    )
+    assert loaded.policy_kwargs == {"backbone": path, "max_new_tokens": 8, "lora_rank": 2}
+
+
+def test_an_env_is_needed():
+    with pytest.raises(UserError, match=r'PPO needs an env, as in PPO\("LoRAPolicy", "HH-v0"\)'):
+        PPO("LoRAPolicy")
+
+
+def test_no_episodes_side_by_side_is_a_mistake():
+    with pytest.raises(UserError, match="num_envs must be at least 1, a whole number, got 0"):
+        make_vec_env("HH-v0", 0)
 
 
 def test_every_hyperparameter_is_used():

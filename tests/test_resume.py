@@ -368,6 +368,14 @@ def test_the_ending_of_sb3_may_be_there_or_not(path, tmp_path, saved, spellings)
     assert [PPO.load(str(tmp_path / name), device="cpu").num_timesteps for name in spellings] == [4, 4]
 
 
+def test_the_working_directory_may_be_the_checkpoint(path, tmp_path, monkeypatch):
+    algorithm_of(path).learn(4).save(tmp_path / "x")
+    monkeypatch.chdir(tmp_path / "x")
+    assert PPO.load(".", device="cpu").num_timesteps == 4
+    with pytest.raises(SealError, match=r"^/ holds no checkpoint"):
+        PPO.load("/")
+
+
 def test_what_is_no_checkpoint_is_one_line(tmp_path):
     (tmp_path / "theirs.zip").write_bytes(b"PK")
     (tmp_path / "folder").mkdir()

@@ -1,5 +1,6 @@
 """Sealed folders: whole or not there at all; whatever is altered is named."""
 
+import errno
 import os
 import re
 
@@ -31,6 +32,18 @@ def test_a_block_that_fails_changes_nothing(tmp_path):
     write(tmp_path / "a", "one")
     with pytest.raises(FileNotFoundError):
         write(tmp_path / "a", "two", page="no/such/page.txt")
+    assert page(tmp_path / "a") == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_disk_that_is_full_at_the_end_changes_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(tmp_path / "a", "one")
+    monkeypatch.setattr("perlhf.sealed_folder.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "a", "two")
     assert page(tmp_path / "a") == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

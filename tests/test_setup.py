@@ -182,6 +182,8 @@ def test_the_bundled_reward_models_were_made_by_their_recipes(folder):
         ["HH-v0", "--backbone", "org/model"],
         ["VQAv2-v0", "--env-options", "feedback=pairs"],
         ["UINav-v0", "--referee"],
+        ["UINav-v0", "--full"],  # the learning rate there is an adapter's, ten times that of all weights
+        ["VQAv2-v0", "--full"],
         ["BOLT-v0"],
     ],
     ids=" ".join,
@@ -211,10 +213,13 @@ def test_recipes_of_a_task_of_ones_own_stand_beside_its_module(tmp_path, monkeyp
 
 def test_an_env_of_a_shipped_task_under_another_name_takes_the_recipe_of_that_task():
     envs.register_task("me/Stars-v0", "envs.uinav.task:UINav", templates="star_email")
+    envs.register_task("me/OneQuestion-v0", "test_vqa_answers:OneQuestion")  # a subclass
     try:
         assert recipe_of("ppo", TaskOptions("me/Stars-v0")) == RECIPES / "ppo" / "UINav-v0.yaml"
         assert recipe_of("sft", TaskOptions("me/Stars-v0")) is None
+        assert recipe_of("ppo", TaskOptions("me/OneQuestion-v0")) == RECIPES / "ppo" / "VQAv2-v0.yaml"
     finally:
+        del gym.registry["me/OneQuestion-v0"]
         del gym.registry["me/Stars-v0"]
 
 

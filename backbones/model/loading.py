@@ -37,12 +37,13 @@ class BackboneError(UserError):
     """Says that a backbone or adapter cannot be loaded, or that they do not belong together."""
 
 
-def resolve_path(name: str) -> str:
+def resolve_path(name: str | Path) -> str:
     """Finds the folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
 
     Raises:
         BackboneError: a name that is neither and could not be a hub id.
     """
+    name = str(name)
     if name in SHIPPED:
         return str(SHIPPED[name])
     if Path(name).is_dir():
