@@ -49,6 +49,6 @@ def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
         UserError: the run is not finished.
     """
     if not (folder / "policy").is_dir():
-        raise UserError(f"{folder} has no trained policy yet; finish it with --resume {folder}.")
+        raise UserError(f"{folder} has no trained policy yet; finish it with agents.train_ppo --resume {folder}.")
     use_threads(threads, setup.backbone.parameter_count)
     return load_role(folder / "policy", "policy", False, setup.backbone)[0]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from perlhf import options
 from perlhf.errors import UserError, did_you_mean, run_command
 
 COMMANDS = {
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     # one of our packages does not hide it.
     sys.path.append(str(Path.cwd()))
     sys.argv = [name, *arguments[1:]]
+    options.called_as = f"perlhf {name}"
     runpy.run_module(COMMANDS[name][0], run_name="__main__", alter_sys=True)
 
 

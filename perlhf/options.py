@@ -29,6 +29,7 @@ Bounds = Sequence[tuple[str, float]]  # (sign, bound), as in (">=", 1)
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _TRUTHS = {**dict.fromkeys("true yes t y 1".split(), True), **dict.fromkeys("false no f n 0".split(), False)}
 _METAVARS = {int: "N", float: "X"}
+called_as = ""  # how the script `perlhf` was called, "perlhf train-ppo"; its usage line says so
 
 
 def option(
@@ -208,14 +209,14 @@ def parse_options(
     Args:
         options_class: a dataclass whose fields are made with `option`.
         arguments: the command line, `sys.argv[1:]` by default.
-        prog: how the command is called, for its help.
+        prog: how the command is called without the script `perlhf`, for its help.
         defaults: from the options as they were given to the YAML file of what was not given; None for no file.
 
     Raises:
         UserError: an unknown option or key, a value of the wrong type or out of bounds, a file that is not a YAML
             mapping.
     """
-    parser = _Parser(options_class, prog or None)
+    parser = _Parser(options_class, called_as or prog or None)
     given = _words(parser, sys.argv[1:] if arguments is None else arguments)
     found = parser.parse_args(given)
     if found.config:
