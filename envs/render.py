@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from envs.turn import Turn
 
-WIDTH, HEIGHT, FOOTER, MARGIN = 512, 512, 64, 16
+WIDTH, HEIGHT, FOOTER, MARGIN = 512, 512, 64, 16  # pixels: of the card, of its foot with the scores, at its edges
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")
 PAPER, INK, FAINT = (247, 246, 242), (34, 36, 40), (120, 124, 132)
 _HUMAN, _ASSISTANT, RESPONSE = (226, 226, 222), (214, 228, 246), (47, 93, 168)

@@ -17,7 +17,7 @@ from envs.turn import Turn
 from perlhf.errors import UserError, run_command
 from perlhf.options import option, parse_options
 
-GAP, TITLE, CURVES = 24, 44, 230
+GAP, TITLE, CURVES = 24, 44, 230  # pixels: between cards, and the heights of the titles and of the curves
 _PAPER, _INK, _FAINT, _RAIL = (255, 255, 255), (34, 36, 40), (120, 124, 132), (225, 225, 220)
 _LINES = {"rollout/gold": ((62, 142, 90), "gold"), "rollout/score": ((47, 93, 168), "score")}
 

@@ -26,7 +26,7 @@ from envs.uinav.task import UINav
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
 _EASY, _HARD = 0.05, 0.35  # until which share of the documents exercises are easy, and by when as hard as they get
-_TYPICAL = 6000
+_TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
 

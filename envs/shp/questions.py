@@ -61,7 +61,7 @@ class Question(NamedTuple):
 
 
 _ASIDES = ("none", "thing", "problem", "value", "number")
-_ASIDE_WEIGHTS = (0.2, 0.25, 0.2, 0.2, 0.15)
+_ASIDE_WEIGHTS = (0.2, 0.25, 0.2, 0.2, 0.15)  # how often each is drawn
 
 
 def draw_question(rng: np.random.Generator, topics: Sequence[int]) -> Question:

@@ -35,7 +35,7 @@ from envs.taskmaster.tables import (
 )
 
 STAGES = ("search", "ask", "act", "absent", "tell", "finish")
-_STAGE_WEIGHTS = (0.16, 0.24, 0.24, 0.14, 0.12, 0.10)
+_STAGE_WEIGHTS = (0.16, 0.24, 0.24, 0.14, 0.12, 0.10)  # how often a dialog is cut at each
 MENUS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     kind: tuple(itertools.combinations(range(len(values)), 3)) for kind, values in VALUES.items()
 }  # the three values that are to be had, by the number of the menu

@@ -15,7 +15,7 @@ from envs.uinav.drawing.paint import blank, paste, slab, stamp
 from envs.uinav.drawing.palette import Colour
 from perlhf.errors import UserError
 
-PER_ROW = 6
+PER_ROW = 6  # phones side by side in a filmstrip
 _PAPER, _INK, _FAINT = (247, 246, 242), (34, 36, 40), (120, 124, 132)
 _BEZEL, _RAIL, _ACCENT = (30, 31, 35), (222, 221, 216), (47, 93, 168)
 _EDGE, _GAP, _CAPTION = 7, 22, 46  # pixels: of the bezel, around a phone, and of what is written below it

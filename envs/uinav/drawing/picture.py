@@ -13,7 +13,7 @@ from envs.uinav.drawing.sprites import sprite
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 
 _CONTAINERS = frozenset({"bar", "list", "foot", "dialog", "keyboard", "screen"})
-_TAP, _MARK = (255, 84, 60), (255, 214, 10)
+_TAP, _MARK = (255, 84, 60), (255, 214, 10)  # of a tap, and of a numbered tag
 _PLAIN = frozenset({"bar", "dialog", "keyboard", "foot"})  # containers with a look of their own for what is in them
 
 

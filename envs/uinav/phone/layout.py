@@ -15,7 +15,7 @@ def hide_keyboard(phone: Phone) -> Phone:
     return phone._replace(focus="")
 
 
-MARGIN = 12
+MARGIN = 12  # pixels, like all that follow: the screen is 288 x 512
 BAR = Box(0, 20, WIDTH, 60)
 BODY_TOP, BOTTOM = 60, 488  # of the body and foot; the status bar is above the bar, the navigation bar below
 KEYBOARD = Box(0, 332, WIDTH, BOTTOM)

@@ -26,7 +26,7 @@ _INK, _WHITE, _LINE, _RAIL, _BAR = (34, 36, 42), (255, 255, 255), (216, 216, 212
 _PAPER = (248, 246, 241)
 _FINE = 4  # drawn at so many times the size, and scaled down; text is drawn last, at its own size, where it is sharpest
 _LEFT, _FLOOR, _STEP = 10.0, 60.5, 8.7  # of the bars, in units: the axis, the bottom line, the height of 1
-_MIDDLE, _PIE = 32.0, 27.0
+_MIDDLE, _PIE = 32.0, 27.0  # of a pie, in units: its centre and its radius
 _ARC = 5.0  # degrees of the edges that make a circle
 _TITLE, _ROW = 11.0, 13.0  # heights on a screen, in units
 
