@@ -24,7 +24,7 @@ def parameters():
         yield from ((env_id, name) for name in names)
 
 
-@pytest.mark.parametrize(("env_id", "name"), parameters())
+@pytest.mark.parametrize(("env_id", "name"), list(parameters()))
 def test_a_wrong_argument_of_an_env_is_one_line(env_id, name):
     for value in WRONG:
         if any(value is right or value == right for right in RIGHT.get((env_id, name), ())):
