@@ -55,13 +55,13 @@ def judge(case: Dialog, response: str) -> float:
     expects_call = case.stage in ("search", "act", "finish")
     if "api" in turn:
         return _judge_call(case, turn["api"]) if expects_call else 0.0
-    said = _Words(str(turn["text"]).lower().replace("\u2019", "'"), case)
-    if not said.sentences:
+    answer = _Words(str(turn["text"]).lower().replace("\u2019", "'"), case)
+    if not answer.sentences:
         return 0.0
     if expects_call:
-        return 0.0 if "?" in said.text or len(said.words) > 12 else 0.1 * max(0.0, said.manners)
-    score = {"ask": _judge_ask, "absent": _judge_absent, "tell": _judge_tell}[case.stage](case, said)
-    return min(1.0, max(0.0, score)) * min(1.0, LONGEST / len(said.words))
+        return 0.0 if "?" in answer.text or len(answer.words) > 12 else 0.1 * max(0.0, answer.manners)
+    score = {"ask": _judge_ask, "absent": _judge_absent, "tell": _judge_tell}[case.stage](case, answer)
+    return min(1.0, max(0.0, score)) * min(1.0, LONGEST / len(answer.words))
 
 
 # Calls
@@ -141,44 +141,44 @@ def _known(case: Dialog) -> frozenset[str]:
     return frozenset(" ".join(words).split()) | {str(case.total)}
 
 
-def _kind_named(kind: str, said: _Words) -> bool:
-    return bool(said.named(_KIND_WORDS.get(kind, (kind,))))
+def _kind_named(kind: str, answer: _Words) -> bool:
+    return bool(answer.named(_KIND_WORDS.get(kind, (kind,))))
 
 
-def _with_manners(content: float, weight: float, said: _Words) -> float:
+def _with_manners(content: float, weight: float, answer: _Words) -> float:
     """Good manners alone are worth little."""
-    return content + weight * said.manners * (1.0 if content or said.manners < 0 else 0.3)
+    return content + weight * answer.manners * (1.0 if content or answer.manners < 0 else 0.3)
 
 
-def _judge_ask(case: Dialog, said: _Words) -> float:
+def _judge_ask(case: Dialog, answer: _Words) -> float:
     kind, other = case.kinds[case.open], case.kinds[1 - case.open]
     menu = case.menus[case.open]
-    offered = said.named(menu)
-    invented = len(said.named(VALUES[kind])) - len(offered)
+    offered = answer.named(menu)
+    invented = len(answer.named(VALUES[kind])) - len(offered)
     stated = case.values[1 - case.open]
-    again = len([v for v in said.named(VALUES[other]) if v != stated])
-    asked = said.asks and (_kind_named(kind, said) or len(offered) == len(menu))
+    again = len([v for v in answer.named(VALUES[other]) if v != stated])
+    asked = answer.asks and (_kind_named(kind, answer) or len(offered) == len(menu))
     share = len(offered) / len(menu) * (1.0 if asked else 0.5)
-    wrong = 0.15 * invented + 0.15 * again + 0.2 * _kind_named(other, said) * (not said.names(stated))
-    return _with_manners(0.3 * asked + 0.45 * share, 0.25, said) - wrong
+    wrong = 0.15 * invented + 0.15 * again + 0.2 * _kind_named(other, answer) * (not answer.names(stated))
+    return _with_manners(0.3 * asked + 0.45 * share, 0.25, answer) - wrong
 
 
-def _judge_absent(case: Dialog, said: _Words) -> float:
+def _judge_absent(case: Dialog, answer: _Words) -> float:
     listed = [name for name, _ in case.listed]
-    found = said.named(listed)
-    denies = any(_NOT.search(s) and (case.wanted in s or case.x in s) for s in said.sentences)
+    found = answer.named(listed)
+    denies = any(_NOT.search(s) and (case.wanted in s or case.x in s) for s in answer.sentences)
     known = (*listed, case.wanted, case.x)
-    invented = [name for name in said.named((*case.world.topics, *THEATERS)) if name not in known]
-    asks = 0.1 * (said.asks and bool(found))
-    wrong = 0.2 * len(invented) + 0.2 * (not denies and (said.names(case.wanted) or not found))
-    return _with_manners(0.3 * denies + 0.2 * len(found) + asks, 0.2, said) - wrong
+    invented = [name for name in answer.named((*case.world.topics, *THEATERS)) if name not in known]
+    asks = 0.1 * (answer.asks and bool(found))
+    wrong = 0.2 * len(invented) + 0.2 * (not denies and (answer.names(case.wanted) or not found))
+    return _with_manners(0.3 * denies + 0.2 * len(found) + asks, 0.2, answer) - wrong
 
 
-def _judge_tell(case: Dialog, said: _Words) -> float:
+def _judge_tell(case: Dialog, answer: _Words) -> float:
     facts = {case.x: 0.15, str(case.many): 0.15, str(case.total): 0.2, case.values[0]: 0.1, case.values[1]: 0.1}
-    right = sum(worth for fact, worth in facts.items() if said.names(fact))
-    numbers = {word for word in said.words if word.isdigit()} - {str(case.many), str(case.total), str(case.order)}
-    topics = [topic for topic in said.named(case.world.topics) if topic != case.x]
-    values = [v for kind in case.kinds for v in said.named(VALUES[kind]) if v not in case.values]
+    right = sum(worth for fact, worth in facts.items() if answer.names(fact))
+    numbers = {word for word in answer.words if word.isdigit()} - {str(case.many), str(case.total), str(case.order)}
+    topics = [topic for topic in answer.named(case.world.topics) if topic != case.x]
+    values = [v for kind in case.kinds for v in answer.named(VALUES[kind]) if v not in case.values]
     wrong = 0.2 * len(numbers) + 0.2 * len(topics) + 0.1 * len(values)
-    return _with_manners(right + 0.1 * (said.asks and right > 0), 0.2, said) - wrong
+    return _with_manners(right + 0.1 * (answer.asks and right > 0), 0.2, answer) - wrong

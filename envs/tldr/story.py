@@ -149,8 +149,8 @@ def summarise(story: Story, behaviour: str, rng: np.random.Generator) -> str:
     """Returns the words of one behaviour (a key of `BEHAVIOURS`) about `story`."""
     facts = story.facts
 
-    def say(frames: Sequence[str], told: Mapping[str, str] = facts) -> str:
-        text = pick(frames, rng).format(**told)
+    def say(frames: Sequence[str], values: Mapping[str, str] = facts) -> str:
+        text = pick(frames, rng).format(**values)
         return text[0].upper() + text[1:]
 
     match behaviour:
