@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import gymnasium as gym
-import torch
 import yaml
 
 from backbones.backbone import Backbone
 from backbones.model.anatomy import top_layers
+from backbones.model.loading import device_of
 from backbones.roles import LoRASettings, Role
 from backbones.shortcuts.precision import Precision
 from envs.feedback import Feedback
@@ -178,13 +178,6 @@ def identity(options: Any) -> dict[str, Any]:
         "mode": "full" if options.full else "lora", "lora_rank": None if options.full else options.lora_rank,
         "seed": options.seed, "data": options.data,
     }  # fmt: skip
-
-
-def device_of(name: str) -> str:
-    """Returns the device that "auto" stands for: a GPU where there is one, else the CPU; other names stay."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def recipe_of(stage: str, options: Any) -> Path | None:

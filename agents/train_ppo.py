@@ -30,9 +30,9 @@ from agents.checkpoint import (
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
-from agents.setup import RunOptions, Setup, TaskOptions, device_of, identity, recipe_of
+from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
-from backbones.model.loading import use_threads
+from backbones.model.loading import device_of, use_threads
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator

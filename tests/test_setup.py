@@ -14,9 +14,9 @@ import backbones.backbone
 import envs
 import rewards.bundled
 from agents import train_ppo
-from agents.setup import RECIPES, Setup, TaskOptions, device_of, recipe_of
+from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
-from backbones.model.loading import load_model
+from backbones.model.loading import device_of, load_model
 from envs.registry import env_id
 from envs.taskmaster.task import Taskmaster
 from envs.uinav.task import UINav

@@ -62,16 +62,26 @@ def file_stamps(folder: str | Path, patterns: Iterable[str] = _MODEL_FILES) -> S
     return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
+def device_of(name: str) -> str:
+    """Returns the device that "auto" stands for: a GPU of CUDA where there is one, else the CPU; other names stay.
+
+    As for Stable-Baselines3.
+    """
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def find_device(name: str | torch.device) -> torch.device:
     """Returns the device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
 
-    "auto" is a GPU of CUDA where there is one, else the CPU, as for Stable-Baselines3.
+    "auto" is what `device_of` says.
 
     Raises:
         BackboneError: no such device here.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(name, str):
+        name = device_of(name)
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
