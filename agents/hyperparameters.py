@@ -1,4 +1,4 @@
-"""What PPO learns by, and what its policy is made of: two dataclasses, each setting in one place.
+"""What PPO learns by, and what its policy is made of: dataclasses, each setting in one place.
 
 Three readers take the fields from here. The command line (`agents.train_ppo`) makes an option of each, with its help
 and its bounds. `agents.PPO` and `agents.LoRAPolicy` take them as keyword arguments:
@@ -15,6 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
+from transformers import PreTrainedModel
+
+from backbones.model.anatomy import top_layers
+from backbones.model.loading import LoadSettings
+from backbones.roles import LoRASettings
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
 
@@ -60,23 +65,53 @@ class Hyperparameters:
 
 
 @dataclass
-class PolicySettings:
+class ModelSettings:
+    """The language model, and what is trained of it: what SFT, reward models and PPO have in common."""
+
+    group: ClassVar[str] = "the language model"
+    backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
+    precision: Literal["fp32", "mixed", "bf16"] = option(
+        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
+    )
+    lora_rank: int = option(8, "rank of the adapter", low=1, group="what is trained")
+    lora_alpha: float | None = option(
+        None, "scale of the adapter; twice its rank by default", above=0, group="what is trained"
+    )
+    lora_layers: str = option(
+        "all", "which layers have adapters: all, half, quarter, or so many at the top", group="what is trained"
+    )
+    lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one", group="what is trained")
+    full: bool = option(False, "train all weights, on a copy, instead of adapters", group="what is trained")
+
+    @property
+    def load_settings(self) -> LoadSettings:
+        """How the backbone is held in memory and how it reads text."""
+        return LoadSettings(self.precision)
+
+    def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:
+        """Returns what an adapter on `model` is; None where all weights are trained.
+
+        Args:
+            model: whose layers are counted.
+            rank: where it is another than `lora_rank`; its scale is twice it then.
+            dropout: before the adapter while training.
+        """
+        if self.full:
+            return None
+        layers = top_layers(self.lora_layers, model)
+        size = (self.lora_rank, self.lora_alpha) if rank is None else (rank, None)
+        return LoRASettings(*size, dropout, self.lora_vision, layers)
+
+
+@dataclass
+class PolicySettings(ModelSettings):
     """What the policy is made of, and how it samples."""
 
     group: ClassVar[str] = "what the policy is made of"
-    backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
-    lora_rank: int = option(8, "rank of the policy's adapter", low=1)
-    lora_alpha: float | None = option(None, "scale of the policy's adapter; twice its rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")
-    lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
     value_adapter: Literal["own", "shared"] = option(
         "own", "read values from an adapter of their own, or from a head on the policy's states, which saves a forward"
     )
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
-    full: bool = option(False, "train all weights of policy and value, each on a copy, instead of adapters")
-    precision: Literal["fp32", "mixed", "bf16"] = option(
-        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
-    )
     max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
     temperature: float = option(1.0, "temperature of sampling, and of log-probabilities in training", above=0)
 

@@ -1,5 +1,6 @@
 """`--memory-report`: what a run will hold by role, before anything is loaded, and what it did hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ from agents.policy import LoRAPolicy
 from backbones.backbone import MAX_PROMPT_TOKENS
 from backbones.generate import ROWS
 from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
-from backbones.model.anatomy import base_weights, top_layers
-from backbones.roles import LoRASettings, Role
+from backbones.model.anatomy import base_weights
+from backbones.roles import Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
 
@@ -22,12 +23,9 @@ def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward
     """
     rows = min(ROWS, n_envs)
     shape = Shape(MAX_PROMPT_TOKENS, settings.max_new_tokens, rows, micro_batch_size)
-    layers = top_layers(settings.lora_layers, skeleton(backbone))
-    policy, value = (
-        LoRASettings(rank, vision=settings.lora_vision, layers=layers)
-        for rank in (settings.lora_rank, settings.value_rank)
-    )
-    reward_adapter = None if reward == "gold" else value
+    model = skeleton(backbone)
+    policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
+    reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
     if settings.full:
         return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
     adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")

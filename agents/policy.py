@@ -16,7 +16,6 @@ from backbones.backbone import Backbone
 from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
 from backbones.full_role import FullRole
 from backbones.generate import generate
-from backbones.model.anatomy import top_layers
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from rewards.reward_model import RewardModel
@@ -63,15 +62,13 @@ class LoRAPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         own = ("seed", "device", "value_start", "value_settings")
         s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
-        self.backbone = Backbone.load(s.backbone, device, s.precision)
+        self.backbone = Backbone.load(s.backbone, device, s.load_settings)
         self.max_new_tokens = min(s.max_new_tokens, self.backbone.max_response_tokens)
         self.temperature = s.temperature
-        where: dict[str, Any] = {"vision": s.lora_vision, "layers": top_layers(s.lora_layers, self.backbone.model)}
-        adapter = None if s.full else LoRASettings(s.lora_rank, s.lora_alpha, **where)
-        self.policy_role = self.backbone.add_role("policy", adapter, seed=seed)
+        self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
         if value_settings is not None:
             value_start = None
-        adapter = None if s.full else value_settings or LoRASettings(s.value_rank, **where)
+        adapter = value_settings or s.lora(self.backbone.model, rank=s.value_rank)
         self.value_role: Role
         if s.value_adapter == "shared":
             self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0

@@ -167,7 +167,9 @@ class PPO(OnPolicyAlgorithm):
         if self.env is not None and settings["backbone"] == "tiny":
             settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
         # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
-        backbone = Backbone.load(settings["backbone"], settings["device"], settings["precision"])
+        known = asdict(PolicySettings()).keys()
+        of_model = PolicySettings(**{name: value for name, value in settings.items() if name in known})
+        backbone = Backbone.load(of_model.backbone, settings["device"], of_model.load_settings)
         start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]

@@ -5,16 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
 import yaml
 
+from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
-from backbones.model.anatomy import top_layers
-from backbones.model.loading import device_of
-from backbones.roles import LoRASettings, Role
-from backbones.shortcuts.precision import Precision
+from backbones.model.loading import LoadSettings, device_of
+from backbones.roles import Role
 from envs.feedback import Feedback
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
@@ -55,21 +54,13 @@ class RunOptions:
 
 
 @dataclass
-class BackboneOptions(TaskOptions):
+class FitOptions(ModelSettings, TaskOptions):
     """What fitting an adapter, or all weights, to records takes."""
 
-    group: ClassVar[str] = "what is trained"
-    backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
-    lora_rank: int = option(16, "rank of the adapter", low=1)
-    lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default", above=0)
-    lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")
-    lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
-    full: bool = option(False, "train all weights instead of an adapter")
-    precision: Literal["fp32", "mixed", "bf16"] = option(
-        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
-    )
-    epochs: int = option(1, "passes over the records", low=1, group="how it learns")
-    batch_size: int = option(32, "records in an optimizer step", low=1, group="how it learns")
+    group: ClassVar[str] = "how it learns"
+    lora_rank: int = option(16, "rank of the adapter", low=1, group="what is trained")
+    epochs: int = option(1, "passes over the records", low=1)
+    batch_size: int = option(32, "records in an optimizer step", low=1)
 
 
 # What they stand for.
@@ -83,7 +74,9 @@ class Choices(Protocol):
     data: str
     backbone: str
     device: str
-    precision: Precision
+
+    @property
+    def load_settings(self) -> LoadSettings: ...
 
 
 @dataclass(frozen=True)
@@ -97,7 +90,7 @@ class Setup:
         backbone_name: the folder or hub id, "tiny" resolved to the task's own.
         reward_text: the reward as a command is given it.
         device: where to run.
-        precision: of the backbone; None takes a copy in memory as it is.
+        load_settings: of the backbone; None takes a copy in memory as it is.
     """
 
     env_id: str
@@ -106,7 +99,7 @@ class Setup:
     backbone_name: str
     reward_text: str
     device: str
-    precision: Precision | None
+    load_settings: LoadSettings | None
 
     @classmethod
     def of(
@@ -117,7 +110,7 @@ class Setup:
         backbone: str = "tiny",
         reward: str = "bundled",
         device: str = "auto",
-        precision: Precision | None = None,
+        load_settings: LoadSettings | None = None,
     ) -> "Setup":
         """Looks everything up; the arguments are options of a command.
 
@@ -128,14 +121,15 @@ class Setup:
         task_class = class_of(full_id)
         return cls(
             full_id, task_class, {**env_options(full_id, env_options_text), "data": data},
-            task_class.shipped_backbone if backbone == "tiny" else backbone, reward, device_of(device), precision,
+            task_class.shipped_backbone if backbone == "tiny" else backbone, reward, device_of(device),
+            load_settings,
         )  # fmt: skip
 
     @classmethod
     def of_options(cls, options: Choices, reward: str = "bundled") -> "Setup":
         """`of`, from the options of a command."""
         of_task = options.env, options.env_options, options.data
-        return cls.of(*of_task, options.backbone, reward, options.device, options.precision)
+        return cls.of(*of_task, options.backbone, reward, options.device, options.load_settings)
 
     def task(self, split: str, **more: Any) -> Task:
         """Returns the task over a split of its data; `more` are other options of it."""
@@ -159,16 +153,14 @@ class Setup:
     @cached_property
     def backbone(self) -> Backbone:
         """The backbone, loaded when it is first asked for and held by this object."""
-        return Backbone.load(self.backbone_name, self.device, self.precision)
+        return Backbone.load(self.backbone_name, self.device, self.load_settings)
 
 
 def add_role(
-    backbone: Backbone, options: BackboneOptions, name: str, seed: int, head: bool = False, dropout: float = 0.0
+    backbone: Backbone, options: FitOptions, name: str, seed: int, head: bool = False, dropout: float = 0.0
 ) -> Role:
     """Adds a new role to fit: an adapter as the options describe it, or with --full all weights."""
-    layers = top_layers(options.lora_layers, backbone.model)
-    lora = LoRASettings(options.lora_rank, options.lora_alpha, dropout, options.lora_vision, layers)
-    return backbone.add_role(name, None if options.full else lora, head=head, seed=seed)
+    return backbone.add_role(name, options.lora(backbone.model, dropout=dropout), head=head, seed=seed)
 
 
 def identity(options: Any) -> dict[str, Any]:

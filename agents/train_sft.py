@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import chosen_log_probs, log_probs_of, response_logits
@@ -38,7 +38,7 @@ Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with t
 
 
 @dataclass
-class Options(RunOptions, BackboneOptions):
+class Options(RunOptions, FitOptions):
     """Fine-tunes a backbone on the chosen responses of a task, with LoRA or with --full all weights."""
 
     group: ClassVar[str] = RunOptions.group

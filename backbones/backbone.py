@@ -15,6 +15,8 @@ from backbones.model.anatomy import base_weights, decoder_layers, end_ids_of, ha
 from backbones.model.loading import (
     SHIPPED,
     BackboneError,
+    LoadSettings,
+    Precision,
     check_causal,
     file_stamps,
     find_device,
@@ -30,7 +32,7 @@ from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
-from backbones.shortcuts.precision import Precision, reduce_precision
+from backbones.shortcuts.precision import reduce_precision
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
@@ -53,7 +55,7 @@ class Backbone:
         vision: how it sees; None of a model for text alone.
         adapters: the LoRA adapters on it.
         frozen_states: what its lower layers give, kept while they are open.
-        precision: of its weights; adapters are float32 always.
+        settings: how it is held and how it reads text.
         attached: what others keep in memory for as long as this backbone is, by a name of their own.
     """
 
@@ -63,9 +65,9 @@ class Backbone:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         processor: ProcessorMixin | None = None,
-        precision: Precision = "fp32",
+        settings: LoadSettings = LoadSettings(),  # noqa: B008 - it is frozen
     ) -> None:
-        self.path, self.precision = path, precision
+        self.path, self.settings = path, settings
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.vision = None if processor is None else Vision(processor, model)
@@ -81,13 +83,16 @@ class Backbone:
         self._space = _space_before_response(tokenizer)
         self._hash: str | None = None
         self._stamps = file_stamps(path)
-        if precision != "fp32":
+        if settings.precision != "fp32":
             self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
-            reduce_precision(model, precision)
+            reduce_precision(model, settings.precision)
 
     @classmethod
     def load(
-        cls, name: str | Path = "tiny", device: str | torch.device | None = None, precision: Precision | None = None
+        cls,
+        name: str | Path = "tiny",
+        device: str | torch.device | None = None,
+        settings: LoadSettings | None = None,
     ) -> "Backbone":
         """Loads "tiny", a local folder or a hub id through transformers' Auto classes, once in a process.
 
@@ -100,7 +105,7 @@ class Backbone:
             device: where it shall be; "auto" is a GPU where there is one. None takes the copy in memory, the one that
                 was asked for last if there are several, so that whoever knows of no device shares the copy of those
                 who do. Where there is no copy, it goes where the backbone that was asked for last is, or to the CPU.
-            precision: of its weights; None takes the copy in memory as it is, or float32.
+            settings: how it is held and how it reads text; None takes the copy in memory as it is, or the defaults.
 
         Raises:
             BackboneError: nothing by that name, no causal language model in it, or no such device.
@@ -110,15 +115,13 @@ class Backbone:
         for backbone in others:
             if backbone.path == path and backbone.is_stale:
                 backbone.release()
-            elif (
-                backbone.path == path and wanted in (None, backbone.device) and precision in (None, backbone.precision)
-            ):
+            elif backbone.path == path and wanted in (None, backbone.device) and settings in (None, backbone.settings):
                 return backbone if device is None else _held(backbone)
         place = wanted or (others[0].device if others else torch.device("cpu"))
         model, tokenizer = load_model(path), load_tokenizer(path)
         check_causal(path, model)
         processor = load_processor(path) if sees(model.config) else None
-        return _held(cls(path, model.to(place), tokenizer, processor, precision or "fp32"))
+        return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
 
     @classmethod
     def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
@@ -168,6 +171,11 @@ class Backbone:
     def reference(self) -> ReferenceRole:
         """Returns the role with no adapter at all."""
         return ReferenceRole(self)  # not kept: a cycle would leave the backbone in memory until garbage is collected
+
+    @property
+    def precision(self) -> Precision:
+        """Returns the precision of its weights."""
+        return self.settings.precision
 
     @property
     def parameter_count(self) -> int:

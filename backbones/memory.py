@@ -17,10 +17,10 @@ from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
 from backbones.model.anatomy import attention_pattern, cache_argument
-from backbones.model.loading import BackboneError, auto_class, read_config, resolve_path
+from backbones.model.loading import BackboneError, Precision, auto_class, read_config, resolve_path
 from backbones.roles import LoRASettings
 from backbones.shortcuts.planned_attention import planned_attention
-from backbones.shortcuts.precision import Precision, reduce_precision
+from backbones.shortcuts.precision import reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from agents.setup import BackboneOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.fit import FitSettings, Loss, fit
 from backbones.model.loading import use_threads
 from backbones.roles import Role
@@ -37,13 +37,13 @@ FEW_STEPS = 100  # five times those in which the learning rate is warmed up; the
 
 
 @dataclass
-class Options(RunOptions, BackboneOptions):
+class Options(RunOptions, FitOptions):
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
     group: ClassVar[str] = "how it learns"
-    lora_rank: int = option(4, "rank of the adapter", low=1, group=BackboneOptions.group)
+    lora_rank: int = option(4, "rank of the adapter", low=1, group="what is trained")
     lora_dropout: float = option(
-        0.0, "dropout before the adapter while training", low=0, below=1, group=BackboneOptions.group
+        0.0, "dropout before the adapter while training", low=0, below=1, group="what is trained"
     )
     pairs: int | None = option(
         None, "pairs, or labelled responses, of the data to learn from; all by default", low=1, group=TaskOptions.group

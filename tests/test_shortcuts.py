@@ -31,7 +31,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.anatomy import decoder_layers, hash_base, top_layers
-from backbones.model.loading import load_model, load_tokenizer
+from backbones.model.loading import LoadSettings, load_model, load_tokenizer
 from backbones.roles import HeadRole, LoRASettings, load_role
 from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.low_rank import UpProjection, use_thin_products
@@ -456,7 +456,7 @@ def test_above_frozen_layers_the_gradients_of_ppo_are_those_of_the_plain_path(sm
 
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_after_sampling_frozen_layers_run_no_more_in_an_iteration_of_all_epochs(tmp_path, monkeypatch, precision):
-    backbone = Backbone.load(gemma(tmp_path).path, precision=precision)
+    backbone = Backbone.load(gemma(tmp_path).path, settings=LoadSettings(precision))
     reward = RewardModel(backbone.add_role("reward", LoRASettings(4, layers=1), head=True))
     said = []  # for the random words of this model do not come back as the tokens that were sampled
     monkeypatch.setattr(backbone, "decode", lambda ids: said.append(ids) or str(len(said) - 1))
@@ -688,7 +688,7 @@ def test_adapters_use_it(small):
 
 def reduced(path, precision):
     """A model of a folder on its own in memory, whatever else is loaded from there."""
-    return Backbone(path, load_model(path), load_tokenizer(path), precision=precision)
+    return Backbone(path, load_model(path), load_tokenizer(path), settings=LoadSettings(precision))
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "GPTNeoX", "Gemma3"])
@@ -736,11 +736,11 @@ def test_adapters_are_not_merged_into_bf16_weights(small):
 
 def test_a_model_in_memory_is_shared_with_who_asks_for_no_precision(tmp_path):
     path = str(save_gemma(tmp_path))
-    half = Backbone.load(path, precision="mixed")
+    half = Backbone.load(path, settings=LoadSettings("mixed"))
     assert Backbone.load(path) is half
-    whole = Backbone.load(path, precision="fp32")
+    whole = Backbone.load(path, settings=LoadSettings("fp32"))
     assert whole is not half
-    assert Backbone.load(path, precision="mixed") is half
+    assert Backbone.load(path, settings=LoadSettings("mixed")) is half
     assert Backbone.of_hash(whole.hash, path) in (whole, half)
 
 

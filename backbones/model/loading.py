@@ -1,8 +1,9 @@
 """Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -31,6 +32,20 @@ _MODEL_FILES = (
     *_TOKENIZER_FILES,
 )  # fmt: skip
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
+
+
+Precision = Literal["fp32", "mixed", "bf16"]
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Says how a backbone is held in memory and how it reads text; whoever shares one reads the same tokens.
+
+    Attributes:
+        precision: of its weights; adapters are float32 always. See `backbones.shortcuts.precision`.
+    """
+
+    precision: Precision = "fp32"
 
 
 class BackboneError(UserError):

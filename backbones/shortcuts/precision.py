@@ -7,16 +7,15 @@ Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`
 where it shares its weight with the LM head.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.model.loading import Precision
 from perlhf.errors import UserError, did_you_mean
-
-Precision = Literal["fp32", "mixed", "bf16"]
 
 
 class HalfLinear(nn.Linear):

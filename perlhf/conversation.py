@@ -1,0 +1,81 @@
+"""`Conversation`: a prompt that is a list of messages, and text to whoever does not ask for them.
+
+As text it is a transcript of the kind that HH-RLHF is written in (arXiv 2204.05862), unless the maker has a text of its
+own: what models without a chat template read, and what cards and logs show.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+ROLES = ("system", "user", "assistant")
+_SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
+_ROLES = {speaker: role for role, speaker in _SPEAKERS.items()}
+ANSWER = "\n\nAssistant:"
+_BEGINNINGS = ("\n\nHuman:", "\n\nSystem:")
+
+
+class Message(NamedTuple):
+    """One message: who speaks, one of `ROLES`, and what is said."""
+
+    role: str
+    content: str
+
+
+class Conversation(str):
+    """A prompt as messages; as a `str` it is the text of the prompt.
+
+    Attributes:
+        messages: what was said so far. The response is the next message, the assistant's.
+    """
+
+    messages: tuple[Message, ...]
+
+    def __new__(cls, messages: Sequence[Message], text: str | None = None) -> "Conversation":
+        """
+        Args:
+            messages: at least one, each of a role in `ROLES`.
+            text: what a model without a chat template reads; by default `transcript` of the messages.
+        """
+        made = super().__new__(cls, transcript(messages) if text is None else text)
+        made.messages = tuple(messages)
+        return made
+
+    # Pickled and copied with its messages.
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.messages, str(self)
+
+
+def transcript(messages: Sequence[Message]) -> str:
+    """Returns messages as a transcript, ready for the assistant's answer.
+
+    "\\n\\nHuman: Hi\\n\\nAssistant:" of one message "Hi" of the user.
+    """
+    said = (f"\n\n{_SPEAKERS[message.role]}: {message.content}" for message in messages)
+    return "".join(said) + ANSWER
+
+
+def messages_of(prompt: str) -> tuple[Message, ...]:
+    """Returns the messages that a prompt consists of.
+
+    Those of a `Conversation`; the turns of a transcript such as HH-RLHF's, which begins with "\\n\\nHuman:" and ends
+    with "\\n\\nAssistant:"; any other text is one message of the user.
+    """
+    if isinstance(prompt, Conversation):
+        return prompt.messages
+    if prompt.startswith(_BEGINNINGS) and prompt.endswith(ANSWER):
+        return _turns(prompt.removesuffix(ANSWER))
+    return (Message("user", prompt),)
+
+
+def _turns(text: str) -> tuple[Message, ...]:
+    """Splits a transcript at its speakers; turns of one speaker that follow each other are one message."""
+    found: list[Message] = []
+    for paragraph in text.split("\n\n")[1:]:
+        speaker, colon, said = paragraph.partition(":")
+        role = _ROLES.get(speaker) if colon else None
+        if role is not None and (not found or found[-1].role != role):
+            found.append(Message(role, said.strip()))
+        else:  # a paragraph of what is being said, or the same speaker again
+            more = said.strip() if role is not None else paragraph
+            found[-1] = Message(found[-1].role, f"{found[-1].content}\n\n{more}")
+    return tuple(found)
