@@ -150,6 +150,10 @@ class Task(ABC):
         """
         return None
 
+    def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
+        """Returns what else is measured of responses, by name: shares of them, whatever they were said to."""
+        return {}
+
     def frame(self, state: Any, response: str) -> np.ndarray:
         """Draws `state` and where `response` points in it, (height, width, 3) uint8."""
         return self.draw(self.turn(state, response), None, None)

@@ -39,6 +39,7 @@ def test_a_wrong_argument_of_an_env_is_one_line(env_id, name):
     ("env_id", "name", "value", "message"),
     [
         ("UINav-v0", "max_steps", 0, "max_steps must be at least 1, a whole number, got 0"),
+        ("UINav-v0", "lenient", 1, "lenient must be True or False, got 1"),
         ("UINav-v0", "max_elements", None, "max_elements must be at least 1, a whole number, got None"),
         ("UINav-v0", "augment", True, "augment must be from 0 to 1, the share of elements that it changes, got True"),
         ("UINavNumeric-v0", "progress", float("nan"), "progress must be a number from 0"),

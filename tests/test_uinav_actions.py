@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.uinav.interface.actions import DIRECTIONS, KINDS, OTHER_NAMES, Action, ActionError, parse_action
+from envs.uinav.interface.lenient import find_action
 
 text = st.text(max_size=40)
 numbers = st.integers(0, 9999)
@@ -122,3 +123,71 @@ def test_every_kind_has_its_names_elsewhere():
     assert {name for name, _ in OTHER_NAMES.values() if name} == control
     assert {name for _, name in OTHER_NAMES.values()} == world
     assert len({name for _, name in OTHER_NAMES.values()}) == len(KINDS) == 10
+
+
+# What language models write around an action.
+
+
+@given(actions)
+@settings(max_examples=1000)
+def test_an_action_alone_is_read_as_it_stands_but_for_its_quotes(action):
+    text = action.text
+    quoted = len(text) > 1 and text[0] + text[-1] in ("''", "``", "‘’", "“”", "„“", "«»")
+    assert find_action(str(action)) == (action._replace(text=text[1:-1]) if quoted else action)
+
+
+plain = st.from_regex(r"[a-z0-9][a-z0-9 .:'@]{0,20}[a-z0-9]", fullmatch=True).filter(lambda text: "action" not in text)
+
+
+@given(actions, plain, st.sampled_from(["{}.", "`{}`", "ACTION: {}", "**{}**", "I see it.\n\n{}\n", "```\n{}\n```"]))
+@settings(max_examples=1000)
+def test_an_action_is_found_in_what_stands_around_it(action, said, around):
+    action = action._replace(text=said) if action.kind in ("type", "open_app", "done", "infeasible") else action
+    assert find_action(around.format(action)) == action
+
+
+@given(st.one_of(st.text(), st.builds("{}({}) {}".format, st.sampled_from(KINDS), st.text(), st.text())))
+@settings(max_examples=3000)
+def test_any_text_leniently_read_is_an_action_or_says_why_not(response):
+    try:
+        found = find_action(response)
+    except ActionError:
+        return
+    assert found.kind in KINDS
+    assert parse_action(str(found)).kind == found.kind
+
+
+@pytest.mark.parametrize(
+    ("response", "action"),
+    [
+        ("click(3).", Action("click", 3)),
+        ("Click(3)", Action("click", 3)),
+        ("CLICK (3)!", Action("click", 3)),
+        ("`click(3)`", Action("click", 3)),
+        ("```\nclick(3)\n```", Action("click", 3)),
+        ("```python\nclick(3)\n```", Action("click", 3)),
+        ("ACTION: click(3)", Action("click", 3)),
+        ("The mail is at 5, so I tap it.\n\nAction: click(5)", Action("click", 5)),
+        ("I will click(4) to open it.", Action("click", 4)),
+        ("- open_app(Mail)\n- click(3)", Action("open_app", 0, "Mail")),
+        ("click('3')", Action("click", 3)),
+        ('click("3")', Action("click", 3)),
+        ("click([3])", Action("click", 3)),
+        ("type(4, 'see you')", Action("type", 4, "see you")),
+        ("type(4, \u201csee you\u201d)", Action("type", 4, "see you")),
+        ("type([4], don\u2019t)", Action("type", 4, "don\u2019t")),
+        ("open_app('Mail').", Action("open_app", 0, "Mail")),
+        ("Scroll(Down)", None),
+        ("back", Action("back")),
+        ("Done.", Action("done")),
+        ("I am done with it", None),
+        ("press(3)", None),
+        ("", None),
+    ],
+)
+def test_what_is_read_leniently(response, action):
+    if action is None:
+        with pytest.raises(ActionError):
+            find_action(response)
+    else:
+        assert find_action(response) == action

@@ -106,6 +106,15 @@ def test_a_bad_action_costs_a_step_and_is_told_why(action, why):
     assert prompt.split("SCREEN")[1] == observation["prompt"].split("SCREEN")[1]
 
 
+def test_what_stands_around_an_action_is_left_aside_where_it_is_leniently_read():
+    said = "I open the app.\nACTION: Open_app('Mail')."
+    for lenient, shown in ((False, "ERROR not an action"), (True, "DID open_app(Mail)")):
+        env, _, _ = started(lenient=lenient)
+        assert shown in env.step(said)[0]["prompt"]
+    figures = env.unwrapped.task.figures_of([said, "back()", "hello"])
+    assert figures == {"actions": 1 / 3, "actions, leniently read": 2 / 3}
+
+
 def test_a_problem_is_told_once():
     env, _, _ = started()
     env.step("click(99)")

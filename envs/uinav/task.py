@@ -1,7 +1,7 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from envs.uinav.feedback.steps import UISteps
 from envs.uinav.interface.actions import Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
 from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
@@ -73,7 +74,8 @@ class UINav(Task):
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `max_steps`: 20, of recordings at least what the longest takes. `max_elements`: of a recorded screen,
-    the most that are shown. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    the most that are shown. `lenient`: an action is also found in what language models write around it. `reward`,
+    `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -100,12 +102,13 @@ class UINav(Task):
         augment: float = 0.0,
         max_steps: int | None = None,
         max_elements: int = 40,
+        lenient: bool = False,
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
         if not isinstance(data, (str, os.PathLike)):
             raise UserError(f"data must be 'miniature' or a path, got {data!r}.")
-        for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal}.items():
+        for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal, "lenient": lenient}.items():
             if not isinstance(value, bool):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
         if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
@@ -116,6 +119,7 @@ class UINav(Task):
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
+        self.parse = find_action if lenient else parse_action
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         self.known: Mapping[str, Known] = {}
         self.recordings: RecordedDevice | None = None
@@ -265,7 +269,7 @@ class UINav(Task):
         Raises:
             ActionError: it says no action.
         """
-        return parse_action(unmask(response, state.goal) if self.mask_goal else response)
+        return self.parse(unmask(response, state.goal) if self.mask_goal else response)
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
@@ -299,7 +303,7 @@ class UINav(Task):
         if "before" not in turn.reference:
             return None
         try:
-            action = parse_action(turn.response)
+            action = self.parse(turn.response)
         except ActionError:
             return None
         elements = self.device.screen(turn.reference["before"].state).elements
@@ -335,6 +339,13 @@ class UINav(Task):
         """
         return UISteps(self, count if self.recordings is None else None)
 
+    def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
+        """Returns the shares that are actions, read strictly and leniently."""
+        readers = {"actions": parse_action, "actions, leniently read": find_action}
+        return {
+            name: sum(is_action(read, text) for text in responses) / len(responses) for name, read in readers.items()
+        }
+
     def frame(self, state: Episode, response: str) -> np.ndarray:
         """Returns the screen that a response is said to, with where the finger is."""
         played = self.play(state, response)
@@ -365,3 +376,12 @@ class UINav(Task):
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
+
+
+def is_action(read: Callable[[str], Action], response: str) -> bool:
+    """Tells whether a reader of actions finds one in a response."""
+    try:
+        read(response)
+    except ActionError:
+        return False
+    return True
