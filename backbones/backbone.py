@@ -33,6 +33,7 @@ from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
 from backbones.shortcuts.precision import reduce_precision
+from backbones.shortcuts.shared_prefix import shares_prefixes
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
@@ -261,6 +262,11 @@ class Backbone:
     def packs(self) -> bool:
         """Tells whether responses to one prompt can stand in one row, see `backbones.shortcuts.packing`."""
         return packs(self)
+
+    @cached_property
+    def shares_prefixes(self) -> bool:
+        """Tells whether prompts that begin alike can be read together, see `backbones.shortcuts.shared_prefix`."""
+        return shares_prefixes(self)
 
     def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""

@@ -18,6 +18,7 @@ from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
 from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.sampled_states import SampledStates
+from backbones.shortcuts.shared_prefix import prefix_length
 
 ROWS = 64  # that share a cache, at most; it bounds the memory of keys and values
 # From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
@@ -50,9 +51,13 @@ def generate(
         Token ids of each response, its end token included; without one where it was cut.
     """
     responses: list[list[int]] = [[] for _ in prompts]
+    batches = like_lengths([len(p) for p in prompts], batch_size)
+    shared = [prefix_length([prompts[i] for i in rows]) for rows in batches]
+    if any(shared) and not role.backbone.shares_prefixes:
+        shared = [0] * len(batches)
     with role.merged() as model:
-        for rows in like_lengths([len(p) for p in prompts], batch_size):
-            batch = _Batch(model, role, [prompts[i] for i in rows], max_new_tokens, allowed)
+        for rows, begin in zip(batches, shared, strict=True):
+            batch = _Batch(model, role, [prompts[i] for i in rows], begin, max_new_tokens, allowed)
             for i, response in zip(rows, batch.run(temperature, generator), strict=True):
                 responses[i] = response
     return responses
@@ -66,6 +71,7 @@ class _Batch:
         model: PreTrainedModel,
         role: Role,
         prompts: list[Sequence[int]],
+        begin: int,
         max_new_tokens: int,
         allowed: Allowed | None,
     ) -> None:
@@ -73,9 +79,13 @@ class _Batch:
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
-        self.input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-        self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        self.position_ids = positions(self.mask)
+        self.prefix = torch.tensor([prompts[0][:begin]], device=device)  # read once; padding stands behind it
+        pads = [width - len(p) for p in prompts]
+        rows = [[pad] * n + list(p[begin:]) for n, p in zip(pads, prompts, strict=True)]
+        self.input_ids = torch.tensor(rows, device=device)
+        mask = [[1] * begin + [0] * n + [1] * (width - begin - n) for n in pads]
+        self.mask = torch.tensor(mask, device=device)
+        self.position_ids = positions(self.mask)[:, begin:]
         self.image_inputs = image_inputs(prompts, self.input_ids)
         # One more: a response that was cut is read on to an end token, see `_read_to_the_end`.
         self.cache = growing_cache(model.config, width + max_new_tokens + 1)
@@ -85,10 +95,12 @@ class _Batch:
         self.written: list[list[int]] = [[] for _ in prompts]
         frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
         kept = frozen.serves(role.frozen_layers) and not frozen.full
-        self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids) if kept else None
+        self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids, begin) if kept else None
         self.room = role.backbone.max_response_tokens
 
     def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
+        if self.prefix.numel():
+            self._read_prefix()
         for _ in range(self.max_new_tokens):
             self._write(_sample(self._next_logits(), temperature, generator))
             if all(self.ended):
@@ -122,6 +134,11 @@ class _Batch:
             )
         self.image_inputs = {}  # the cache has seen them
         return sayable(self.model, output.logits[:, -1].float())
+
+    def _read_prefix(self) -> None:
+        with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows):
+            self.model(input_ids=self.prefix, logits_to_keep=1, use_cache=True, **{self.cache_argument: self.cache})
+        self.cache.batch_repeat_interleave(len(self.rows))
 
     def _write(self, tokens: Tensor) -> None:
         self.ended = [token in self.end_ids for token in tokens.tolist()]

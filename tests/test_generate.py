@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from tiny_models import gemma
+from tiny_models import gemma, save_architecture
 
+from backbones.backbone import Backbone
 from backbones.forward import last_token_scores, log_probs_of, map_batches
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch, like_lengths
 from backbones.roles import LoRASettings
+from backbones.shortcuts.shared_prefix import SHORTEST, prefix_length
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15], [30], [40, 41, 42, 43]]
 
@@ -34,6 +36,31 @@ def test_a_greedy_response_does_not_depend_on_what_shares_its_batch(backbone):
     alone = [generate(backbone.reference, [p], 12, temperature=0)[0] for p in PROMPTS]
     assert generate(backbone.reference, PROMPTS, 12, temperature=0) == alone
     assert generate(backbone.reference, PROMPTS, 12, temperature=0, batch_size=2) == alone
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT2", "OPT", "Bloom", "Phi"])
+def test_what_prompts_begin_with_is_read_once_and_changes_nothing(name, tmp_path):
+    backbone = Backbone.load(str(save_architecture(name, tmp_path)))
+    assert backbone.shares_prefixes
+    begin = [3 + i % 50 for i in range(SHORTEST)]
+    prompts = [begin + prompt for prompt in PROMPTS]
+    alone = [generate(backbone.reference, [p], 12, temperature=0)[0] for p in prompts]
+    read = []
+    hook = backbone.model.register_forward_pre_hook(
+        lambda _, __, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    assert generate(backbone.reference, prompts, 12, temperature=0) == alone
+    hook.remove()
+    assert read[:3] == [(1, SHORTEST), (4, 8), (4, 1)]
+    backbone.release()
+
+
+def test_a_short_beginning_is_not_worth_it():
+    begin = list(range(3, 3 + SHORTEST))
+    assert prefix_length([[*begin, 1], [*begin, 2, 3]]) == SHORTEST
+    assert prefix_length([[*begin[1:], 1], [*begin[1:], 2, 3]]) == 0
+    assert prefix_length([[*begin, 1]]) == 0
+    assert prefix_length([begin, [*begin, 4]]) == 0  # something of every prompt is left to read
 
 
 def test_sampling_repeats_with_its_generator_and_leaves_the_global_state_alone(backbone):

@@ -19,7 +19,7 @@ from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import cache_argument, decoder_layers
 from backbones.model.loading import LoadSettings, load_model, load_tokenizer
 from backbones.model.tokens import Piece, TokenBatch
-from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.growing_cache import growing_cache, grows
 from backbones.shortcuts.head_states import states_at_the_head
 from backbones.shortcuts.low_rank import UpProjection
 from backbones.shortcuts.packing import Packed
@@ -310,6 +310,10 @@ def test_packing(backbone):
             ids = torch.tensor([[*prompt, *response]])
             close(model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0, -1], state)
     close(log_probs_of(backbone.reference, *zip(*rows, strict=True)).sum(1), sums)
+
+
+def test_shared_prefix(backbone):
+    assert backbone.shares_prefixes == grows(backbone.model.config)  # Gemma3 has layers with a window of attention
 
 
 def test_planned_attention(backbone):

@@ -37,6 +37,7 @@ from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.low_rank import UpProjection, use_thin_products
 from backbones.shortcuts.packing import Packed, fits, one_prompt_each
 from backbones.shortcuts.precision import HalfLinear
+from backbones.shortcuts.shared_prefix import SHORTEST
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
@@ -208,11 +209,11 @@ def test_frozen_layers_run_once_for_a_row(small):
     assert len(calls) == 2  # closed
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_sampling_hands_over_the_frozen_states_that_would_be_computed(backbone, temperature, monkeypatch):
+@pytest.mark.parametrize(("temperature", "begin"), [(0.0, 0), (1.0, 0), (0.0, SHORTEST), (1.0, SHORTEST)])
+def test_sampling_hands_over_the_frozen_states_that_would_be_computed(backbone, temperature, begin, monkeypatch):
     role = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)))
     sampled = {"temperature": temperature, "max_new_tokens": 6}
-    prompts = PROMPTS * 4
+    prompts = [[7 + i % 9 for i in range(begin)] + prompt for prompt in PROMPTS * 4]  # all begin alike
     generator = torch.Generator()
     plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
     end = plain[0][2]

@@ -15,6 +15,7 @@ peft 0.21 and torch 2.13.
 | precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed` | never |
 | growing_cache | `layers` of one `DynamicCache`, by a subclass of `DynamicLayer` | with the cache |
 | packing | nothing; masks and positions that a model must take as they are | - |
+| shared_prefix | nothing; padding that a model must take where it is | - |
 | planned_attention | an entry in transformers' `AttentionInterface` | never |
 
 `Adapters.merged` (backbones/adapters.py) is no patch: it puts W + alpha / rank * B A in place of the base weights while

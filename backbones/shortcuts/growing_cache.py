@@ -6,6 +6,7 @@ Patched: `layers` of one `DynamicCache`, which get a subclass of `DynamicLayer`,
 relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq_length` of that class.
 """
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
@@ -16,6 +17,11 @@ def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def grows(config: PreTrainedConfig) -> bool:
+    """Tells whether all layers of a model's cache keep every token."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
 class _Growing(DynamicLayer):
@@ -49,3 +55,8 @@ class _Growing(DynamicLayer):
         for new, room in zip(self._room, old, strict=True):
             new[:, :, :tokens] = room[indices, :, :tokens]
         self.keys, self.values = (room[:, :, :tokens] for room in self._room)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Gives each row so many copies."""
+        rows = 0 if self.keys is None else len(self.keys)
+        self.batch_select_indices(torch.arange(rows, device=self.keys.device).repeat_interleave(repeats))

@@ -9,6 +9,7 @@ Patched: a forward hook on the highest frozen layer, while a forward runs (`Froz
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from backbones.shortcuts.frozen_states import FrozenStates
@@ -22,12 +23,19 @@ class SampledStates:
         prompts: token ids of each row.
         longest: tokens that a response may have.
         end_ids: what ends a response; the first of them follows one that was cut.
+        shared: tokens that all prompts begin with, where these were read once and padding stands behind them.
     """
 
     def __init__(
-        self, frozen_states: FrozenStates, prompts: Sequence[Sequence[int]], longest: int, end_ids: Sequence[int]
+        self,
+        frozen_states: FrozenStates,
+        prompts: Sequence[Sequence[int]],
+        longest: int,
+        end_ids: Sequence[int],
+        shared: int = 0,
     ) -> None:
         self.frozen_states, self.prompts, self.longest, self.end_ids = frozen_states, prompts, longest, end_ids
+        self.shared = shared
         self.width = max(map(len, prompts))
         self.length = 0  # columns that were read
         self.states: Tensor | None = None  # (rows, columns, hidden)
@@ -48,7 +56,8 @@ class SampledStates:
         """Gives `frozen_states` what it would compute for each prompt with its response, ended or cut."""
         assert self.states is not None
         for prompt, response, states in zip(self.prompts, responses, self.states, strict=True):
-            row, states_of_row = [*prompt, *response], states[self.width - len(prompt) :]
+            row, rest = [*prompt, *response], states[self.width - len(prompt) + self.shared :]
+            states_of_row = torch.cat([states[: self.shared], rest]) if self.shared else rest
             cut = response[-1] not in self.end_ids
             and_end = cut and self.length > self.width + len(response)  # read on, past the longest response
             row += self.end_ids[:1] if and_end else []
