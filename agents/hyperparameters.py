@@ -73,6 +73,10 @@ class ModelSettings:
     precision: Literal["fp32", "mixed", "bf16"] = option(
         "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
     )
+    chat_template: str = option(
+        "auto", "how messages become a prompt: auto (the model's own template, if any), none, or a file of Jinja"
+    )
+    stop: str = option("", r"texts at which a response is over, such as '\n\nHuman:', separated by commas")
     lora_rank: int = option(8, "rank of the adapter", low=1, group="what is trained")
     lora_alpha: float | None = option(
         None, "scale of the adapter; twice its rank by default", above=0, group="what is trained"
@@ -86,7 +90,7 @@ class ModelSettings:
     @property
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(self.precision)
+        return LoadSettings(self.precision, self.chat_template, self.stop)
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:
         """Returns what an adapter on `model` is; None where all weights are trained.
