@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from backbones.model.loading import BackboneError
 from backbones.model.plain_text import PlainText
-from backbones.model.template import MARK, Template
+from backbones.model.template import MARK, REMEDY, Template
 from perlhf.conversation import Message
 
 _WORDS = ("yes", "I am", "The", "1")  # that responses may begin with
@@ -48,7 +48,7 @@ class ChatTemplate:
         """
         self.template, self._plain, self._prefix_ids = template, plain, list(prefix_ids)
         self._cut_space, self._space, self._follows = self._find_joint()
-        self._from_users = plain.controls | template.written_tokens
+        self._strict = PlainText(plain.tokenizer, plain.controls | template.written_tokens)
 
     def prompt_ids(self, messages: Sequence[Message], room: int, shown: Shown | None = None) -> tuple[list[int], bool]:
         """Returns the ids of a prompt, and whether it was cut to fit.
@@ -62,7 +62,7 @@ class ChatTemplate:
             shown: the image that the last message of the user shows.
 
         Raises:
-            BackboneError: the template refuses the messages.
+            BackboneError: the template refuses the messages, or has no room for any.
         """
         room += 0 if shown is None else len(shown.ids)
         kept = list(messages)
@@ -76,6 +76,11 @@ class ChatTemplate:
             if len(ids) <= room:
                 break
             ids = self._ids_of_end(said, room, shown)
+        if len(ids) > room:
+            raise BackboneError(
+                f"chat template {self.template.name} writes {len(ids)} tokens around an empty message, and a prompt "
+                f"may have {room}. Allow more with --max-prompt-tokens. {REMEDY}"
+            )
         return ids, True
 
     def response_ids(self, text: str) -> list[int]:
@@ -121,7 +126,7 @@ class ChatTemplate:
     def _marked(self, content: str, role: str, named: list[str]) -> str:
         """Puts marks in the places where a text would become tokens that steer the model."""
         # What an assistant said may hold what the template reads, such as the end of a thought.
-        controls = self._plain.controls if role == "assistant" else self._from_users
+        controls = self._plain.controls if role == "assistant" else self._strict.controls
         parts, done = [], 0
         for first, end in self._plain.spans(content, controls):
             parts += [content[done:first], f"{MARK}{len(named)}{MARK}"]
@@ -133,7 +138,7 @@ class ChatTemplate:
         ids: list[int] = []
         for number, piece in enumerate(_PIECES.split(text)):
             if number % 2:
-                ids += self._plain.ids(named[int(piece.removeprefix(MARK).removesuffix(MARK))], follows=True)
+                ids += self._strict.ids(named[int(piece.removeprefix(MARK).removesuffix(MARK))], follows=True)
             elif piece:
                 ids += self._plain.joint(piece, follows or number > 0)
         return ids

@@ -74,7 +74,7 @@ class Template:
         text = self._render(self._fitting([*messages, Message("assistant", _ANSWER)]), shows_image)
         before, mark, after = text.rpartition(_ANSWER)
         if not mark:
-            raise BackboneError(f"chat template {self.name} does not write what an assistant says. {_REMEDY}")
+            raise BackboneError(f"chat template {self.name} does not write what an assistant says. {REMEDY}")
         return before, after
 
     def _ask(self) -> None:
@@ -85,7 +85,7 @@ class Template:
             if not self._writes(one):
                 self._as_parts = False
                 self._render(one)  # which says what is wrong, where it raises
-                raise BackboneError(f"chat template {self.name} does not write what user and assistant say. {_REMEDY}")
+                raise BackboneError(f"chat template {self.name} does not write what user and assistant say. {REMEDY}")
         self._folds = not self._writes([Message("system", _SYSTEM), *one])
         self._merges = not (self._writes([Message("user", _AGAIN), *one]) and self._writes([one[1], *one]))
 
@@ -106,7 +106,7 @@ class Template:
         try:
             text = self._tokenizer.apply_chat_template(rows, chat_template=self._rendered, tokenize=False)
         except Exception as error:  # what a template raises is of its own making, or any of Jinja's or Python's
-            raise BackboneError(f"chat template {self.name} raises: {one_line(error)} {_REMEDY}") from None
+            raise BackboneError(f"chat template {self.name} raises: {one_line(error)} {REMEDY}") from None
         return str(text)
 
     def _fitting(self, messages: Sequence[Message]) -> list[Message]:
@@ -137,7 +137,7 @@ class Template:
         return merged
 
 
-_REMEDY = "Give another with --chat-template FILE, or --chat-template none."
+REMEDY = "Give another with --chat-template FILE, or --chat-template none."
 
 
 def _joined(first: str, second: str) -> str:
