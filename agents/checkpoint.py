@@ -26,7 +26,7 @@ from torch import Tensor
 from agents.hyperparameters import SCHEDULES
 from agents.vec_env import TaskVecEnv
 from backbones.model.loading import short_name
-from backbones.role_files import read_provenance
+from backbones.role_files import belongs_to, check_template, read_provenance
 from backbones.roles import LoRASettings
 from envs.core import TaskVectorEnv
 from envs.spaces import Unicode
@@ -101,7 +101,7 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
-        "base_sha256": policy.backbone.hash,
+        **belongs_to(policy.backbone),
         "kl_coef": algorithm.kl_coef,
         "initial_kl_coef": algorithm.initial_kl_coef,
         "cost": algorithm.cost,
@@ -172,6 +172,7 @@ def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[s
             f"the checkpoint was made on a base with sha256 {made_on[:12]}, but backbone {backbone.path} has "
             f"{backbone.hash[:12]}; pass the backbone it was made on."
         )
+    check_template("the checkpoint", dict(state), backbone)
     for name, parameter in policy.named_parameters():
         saved = tensors.get(f"parameters.{name}")
         if saved is None or saved.shape != parameter.shape:

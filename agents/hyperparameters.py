@@ -73,11 +73,15 @@ class BackboneSettings:
     precision: Literal["fp32", "mixed", "bf16"] = option(
         "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
     )
+    chat_template: str = option(
+        "auto", "how messages become a prompt: auto (the model's own template, if any), none, or a file of Jinja"
+    )
+    stop: str = option("", r"texts at which a response is over, such as '\n\nHuman:', separated by commas")
 
     @property
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(self.precision)
+        return LoadSettings(self.precision, self.chat_template, self.stop)
 
 
 @dataclass

@@ -44,7 +44,7 @@ class Rollout:
     responses: list[list[int]]
     response_mask: Tensor
     scores: Tensor  # (N,) as trained on: the env's reward by its scale, less the penalty for not ending
-    ended: Tensor  # (N,) bool: the response has an end token
+    ended: Tensor  # (N,) bool: the response has an end token or a stop string
     failed: Tensor  # (N,) bool: the env failed at this turn; its mask is empty, so nothing is learned from it
     old_log_probs: Tensor
     reference_log_probs: Tensor
@@ -113,8 +113,7 @@ def score_rollout(
     backbone = policy.backbone
     old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature)
-    end_ids = set(backbone.end_ids)
-    ended = torch.tensor([bool(row) and row[-1] in end_ids for row in responses])
+    ended = torch.tensor([backbone.has_ended(row) for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
     scores = scores - settings.missing_eos_penalty * ~ended
     rewards = token_rewards(scores, kl_k1(old, reference), mask, settings.kl_coef)

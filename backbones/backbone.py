@@ -11,13 +11,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 
 from backbones.adapters import Adapters
 from backbones.full_role import FullRole
-from backbones.model.anatomy import base_weights, decoder_layers, end_ids_of, hash_base, pad_id_of
+from backbones.model.anatomy import base_weights, decoder_layers, embedding_count, end_ids_of, hash_base, pad_id_of
+from backbones.model.chat import ChatTemplate, Shown
 from backbones.model.loading import (
     SHIPPED,
     BackboneError,
     LoadSettings,
     Precision,
     check_causal,
+    check_vocabulary,
     file_stamps,
     find_device,
     load_model,
@@ -27,6 +29,10 @@ from backbones.model.loading import (
     sees,
     short_name,
 )
+from backbones.model.plain_text import PlainText, added_ids, controls_of
+from backbones.model.sayable import rule_out_unknown_ids
+from backbones.model.stops import Stops, read_stops, text_of
+from backbones.model.template import find_template
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
@@ -34,6 +40,7 @@ from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
 from backbones.shortcuts.precision import reduce_precision
 from backbones.shortcuts.shared_prefix import shares_prefixes
+from perlhf.conversation import messages_of
 
 MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
 MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
@@ -57,6 +64,10 @@ class Backbone:
         adapters: the LoRA adapters on it.
         frozen_states: what its lower layers give, kept while they are open.
         settings: how it is held and how it reads text.
+        end_ids: tokens that end a response; the first one is put behind a response that is read.
+        chat: its chat template, where it has one.
+        stops: texts at which a response is over.
+        cut_prompts, cut_responses: how many of those that were encoded so far lost tokens at the limits.
         attached: what others keep in memory for as long as this backbone is, by a name of their own.
     """
 
@@ -72,7 +83,8 @@ class Backbone:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.vision = None if processor is None else Vision(processor, model)
-        self.end_ids = end_ids_of(model, tokenizer)
+        template = find_template(settings.chat_template, tokenizer, processor)
+        self.end_ids = end_ids_of(model, tokenizer, template.end if template else "")
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
         self.adapters = adapters = Adapters(model)
         # Not of a model that sees: a row of tokens does not say which image they stand for.
@@ -80,8 +92,13 @@ class Backbone:
         bare = partial(adapters.active, None)
         self.frozen_states = FrozenStates(layers, self.pad_id, bare, lambda: adapters.frozen_layers)
         self.attached: dict[str, Any] = {}
-        self._prefix_ids, self._suffix_ids = _added_ids(tokenizer)
-        self._space = _space_before_response(tokenizer)
+        rule_out_unknown_ids(model, tokenizer)
+        turns = template.turn_tokens if template else ()
+        self._plain = PlainText(tokenizer, controls_of(tokenizer, self.end_ids, turns, embedding_count(model)))
+        self._prefix_ids, self._suffix_ids = added_ids(tokenizer, self.end_ids)
+        self.chat = ChatTemplate(template, self._plain, self._prefix_ids) if template else None
+        self.stops = Stops(read_stops(settings.stop), tokenizer)
+        self.cut_prompts = self.cut_responses = 0
         self._hash: str | None = None
         self._stamps = file_stamps(path)
         if settings.precision != "fp32":
@@ -120,6 +137,7 @@ class Backbone:
                 return backbone if device is None else _held(backbone)
         place = wanted or (others[0].device if others else torch.device("cpu"))
         model, tokenizer = load_model(path), load_tokenizer(path)
+        check_vocabulary(path, model, tokenizer)
         check_causal(path, model)
         processor = load_processor(path) if sees(model.config) else None
         return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
@@ -213,22 +231,35 @@ class Backbone:
         return min(MAX_RESPONSE_TOKENS, self.max_length - self.max_prompt_tokens)
 
     def encode_prompt(self, text: str, image: np.ndarray | None = None) -> list[int]:
-        """Returns token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
+        """Returns token ids of a prompt, an `ImagePrompt` where it shows an image.
 
-        The oldest ids of the text are cut beyond `max_prompt_tokens`. Text never becomes a special token.
+        With a chat template they are those of its messages (`perlhf.conversation`), ready for the assistant's answer;
+        beyond `max_prompt_tokens` the oldest messages are left out. Without one they are those of the text, the
+        oldest cut, and the image stands first. Text never becomes a special token.
 
         Args:
-            text: the prompt.
+            text: the prompt, a `Conversation` or any other.
             image: (height, width, 3) uint8, or None.
 
         Raises:
-            BackboneError: there is an image, and the backbone takes none.
+            BackboneError: there is an image, and the backbone takes none; or the template refuses the messages.
         """
-        ids, shown = _plain_ids(self.tokenizer, text), self._image_ids(image)
+        shown = self._image_ids(image)
         room = min(self.max_prompt_tokens, self.max_length // 2 - len(shown))
-        room = max(1, room - len(self._prefix_ids) - len(self._suffix_ids))
-        ids = [*self._prefix_ids, *shown, *ids[-room:], *self._suffix_ids] or [self.pad_id]
+        if self.chat is None:
+            ids, cut = self._text_ids(text, room, shown)
+        else:
+            picture = Shown(shown, self.vision.processor.image_token) if shown and self.vision else None
+            ids, cut = self.chat.prompt_ids(messages_of(text), room, picture)
+        self.cut_prompts += cut
         return ids if image is None or self.vision is None else ImagePrompt(ids, image, self.vision)
+
+    def _text_ids(self, text: str, room: int, shown: list[int]) -> tuple[list[int], bool]:
+        """Returns ids of a prompt as text, and whether it was cut."""
+        ids = self._plain.ids(str(text))
+        room = max(1, room - len(self._prefix_ids) - len(self._suffix_ids))
+        whole = [*self._prefix_ids, *shown, *ids[-room:], *self._suffix_ids]
+        return whole or [self.pad_id], len(ids) > room
 
     def _image_ids(self, image: np.ndarray | None) -> list[int]:
         if image is None:
@@ -245,14 +276,21 @@ class Backbone:
         text = text.strip()
         if not text:
             return []
-        return _plain_ids(self.tokenizer, self._space + text)[: self.max_response_tokens - 1]
+        ids = self._plain.ids(self._plain.space + text) if self.chat is None else self.chat.response_ids(text)
+        room = self.max_response_tokens - 1
+        self.cut_responses += len(ids) > room
+        return ids[:room]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of response tokens, without end tokens, special tokens and outer white space."""
+        """Returns the text of response tokens up to a stop string, without end and special tokens and outer space."""
         said = list(ids)
         while said and said[-1] in self.end_ids:  # one that is not special would be text
             said.pop()
-        return self.tokenizer.decode(said, skip_special_tokens=True).strip()
+        return self.stops.cut(text_of(self.tokenizer, said)).strip()
+
+    def has_ended(self, ids: Sequence[int]) -> bool:
+        """Tells whether a response was ended and not cut: by an end token, or with a stop string."""
+        return len(ids) > 0 and (ids[-1] in self.end_ids or self.stops.end(ids))
 
     def batch(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> TokenBatch:
         """Makes padded tensors of rows."""
@@ -269,10 +307,17 @@ class Backbone:
         return shares_prefixes(self)
 
     def save_processor(self, folder: str | Path) -> None:
-        """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""
-        self.tokenizer.save_pretrained(folder)
-        if self.vision is not None:
-            self.vision.processor.save_pretrained(folder)
+        """Writes what stands beside a model: the tokenizer with the chat template in use, and what makes pixels."""
+        beside = [self.tokenizer] if self.vision is None else [self.tokenizer, self.vision.processor]
+        source = None if self.chat is None else self.chat.template.source
+        own = [part.chat_template for part in beside]
+        try:
+            for part in beside:
+                part.chat_template = source
+                part.save_pretrained(folder)
+        finally:
+            for part, template in zip(beside, own, strict=True):
+                part.chat_template = template
 
     @property
     def hash(self) -> str:
@@ -288,24 +333,3 @@ def _held(backbone: Backbone) -> Backbone:
         _loaded.remove(backbone)
     _loaded.append(backbone)
     return backbone
-
-
-def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Returns token ids of a text alone: nothing is added, and nothing in it becomes a special token."""
-    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-
-
-def _added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Finds what a tokenizer adds before a text and behind it: a start token, say. It stays where a prompt is cut."""
-    plain = _plain_ids(tokenizer, "yes")
-    whole = list(tokenizer("yes", split_special_tokens=True)["input_ids"])
-    starts = [i for i in range(len(whole) - len(plain) + 1) if whole[i : i + len(plain)] == plain]
-    return (whole[: starts[0]], whole[starts[0] + len(plain) :]) if starts else ([], [])
-
-
-def _space_before_response(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Returns " ", or "" where the tokenizer puts a space before every text by itself, as Llama 2's does."""
-    prompt, whole = _plain_ids(tokenizer, "yes"), _plain_ids(tokenizer, "yes no")
-    following = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
-    alone, spaced = _plain_ids(tokenizer, "no"), _plain_ids(tokenizer, " no")
-    return "" if alone == following and spaced != following else " "

@@ -11,7 +11,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from backbones.model.loading import load_model
-from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
+from backbones.model.sayable import rule_out_unknown_ids
+from backbones.role_files import PROVENANCE, belongs_to, check_base, read_provenance, read_tensors
 from backbones.roles import Role
 from perlhf.errors import UserError
 from perlhf.run_folder import write_json
@@ -30,6 +31,7 @@ class FullRole(Role):
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
         self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
+        rule_out_unknown_ids(self.model, backbone.tokenizer)
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:
@@ -45,8 +47,9 @@ class FullRole(Role):
         model = self.model if self.head is None else self._as_classifier()
         model.save_pretrained(folder)
         self.backbone.save_processor(folder)
-        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": None}
-        write_json(folder / PROVENANCE, {**known, **(provenance or {})})
+        known = {"format": 1, "role": self.name, "lora": None}
+        base = belongs_to(self.backbone, self.head is not None)
+        write_json(folder / PROVENANCE, {**known, **base, **(provenance or {})})
 
     @torch.no_grad()
     def _as_classifier(self) -> PreTrainedModel:

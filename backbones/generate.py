@@ -48,7 +48,7 @@ def generate(
             role, so nothing that is learned from or measured should be.
 
     Returns:
-        Token ids of each response, its end token included; without one where it was cut.
+        Token ids of each response, its end token included; without one where it was cut, or is over at a stop string.
     """
     responses: list[list[int]] = [[] for _ in prompts]
     batches = like_lengths([len(p) for p in prompts], batch_size)
@@ -93,6 +93,7 @@ class _Batch:
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
         self.ended = [False] * len(prompts)  # of those rows
         self.written: list[list[int]] = [[] for _ in prompts]
+        self.stops, self.stopped = role.backbone.stops, set[int]()  # which rows are over at a stop string
         frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
         kept = frozen.serves(role.frozen_layers) and not frozen.full
         self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids, begin) if kept else None
@@ -141,9 +142,12 @@ class _Batch:
         self.cache.batch_repeat_interleave(len(self.rows))
 
     def _write(self, tokens: Tensor) -> None:
-        self.ended = [token in self.end_ids for token in tokens.tolist()]
         for row, token in zip(self.rows, tokens.tolist(), strict=True):
             self.written[row].append(token)
+            if token not in self.end_ids and self.stops.end(self.written[row]):
+                self.stopped.add(row)
+        over = zip(self.rows, tokens.tolist(), strict=True)
+        self.ended = [token in self.end_ids or row in self.stopped for row, token in over]
         self._follow_with(tokens)
 
     def _read_to_the_end(self, sampled_states: SampledStates) -> None:
@@ -153,7 +157,7 @@ class _Batch:
             self._drop_ended()
             self._follow_with(self.input_ids.new_full((len(self.rows),), sampled_states.end_ids[0]))
             self._read()
-        sampled_states.hand_over(self.written)
+        sampled_states.hand_over(self.written, self.stopped)
 
     def _follow_with(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]

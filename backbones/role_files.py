@@ -58,10 +58,54 @@ def read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
         raise UserError(f"{folder}: its weights cannot be read: {one_line(error)}.") from None
 
 
+def belongs_to(backbone: "Backbone", head: bool = False) -> dict[str, Any]:
+    """Returns what is recorded beside a role of the backbone that it was trained on: its weights and how it reads.
+
+    Of one with a `head` also where plain transformers would read it at another token.
+    """
+    template = None if backbone.chat is None else backbone.chat.template
+    named = None if template is None else {"setting": backbone.settings.chat_template, "sha256": template.sha256}
+    known = {"base_sha256": backbone.hash, "chat_template": named}
+    return {**known, "note": _PADDED_WITH_END} if head and backbone.pad_id == backbone.end_ids[0] else known
+
+
+# It looks for the last token that is not padding. Our own masks come from lengths.
+_PADDED_WITH_END = (
+    "the padding token is the end token, so a plain sequence classifier of transformers reads the token before the end "
+    "token; give its config another pad_token_id to read the score at the end token"
+)
+
+
+def template_setting(provenance: dict[str, Any]) -> str:
+    """Returns the `--chat-template` that a role was trained with; "auto" of those that say nothing of it."""
+    named = provenance.get("chat_template", {})
+    return "none" if named is None else str(named.get("setting", "auto"))
+
+
 def check_base(folder: Path, provenance: dict[str, Any], backbone: "Backbone") -> None:
-    """Refuses an adapter that was trained on other base weights."""
+    """Refuses an adapter that was trained on other base weights, or with another chat template."""
     if provenance["base_sha256"] != backbone.hash:
         raise UserError(
             f"adapter {folder} was trained on a base with sha256 {provenance['base_sha256'][:12]}, "
             f"but backbone {backbone.path} has {backbone.hash[:12]}; pass the backbone it was trained on."
         )
+    check_template(f"adapter {folder}", provenance, backbone)
+
+
+def check_template(what: str, provenance: dict[str, Any], backbone: "Backbone") -> None:
+    """Refuses what was trained on prompts that another template wrote."""
+    if "chat_template" not in provenance:  # saved before it was recorded
+        return
+    named, here = provenance["chat_template"], belongs_to(backbone)["chat_template"]
+    if (named or {}).get("sha256") != (here or {}).get("sha256"):
+        setting = template_setting(provenance)
+        other = setting if setting != backbone.settings.chat_template else "FILE, with the template of then"
+        raise UserError(
+            f"{what} was trained with chat template {_called(named)}, and backbone {backbone.path} has "
+            f"{_called(here)}; give --chat-template {other}."
+        )
+
+
+def _called(named: dict[str, Any] | None) -> str:
+    """Returns how a recorded template is called in a message."""
+    return "none" if named is None else f"{named.get('setting')!r} (sha256 {str(named.get('sha256'))[:12]})"

@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from backbones.model.anatomy import attention_pattern, layer_count
 from backbones.model.loading import base_path_for
-from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
+from backbones.role_files import PROVENANCE, belongs_to, check_base, read_provenance, read_tensors
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
@@ -174,8 +174,9 @@ class LoRARole(Role):
         self.config.base_model_name_or_path = base_path_for(folder, self.backbone.path)
         self.config.inference_mode = True
         self.config.save_pretrained(str(folder))
-        known = {"format": 1, "role": self.name, "base_sha256": self.backbone.hash, "lora": asdict(self.settings)}
-        write_json(folder / PROVENANCE, {**known, **(provenance or {})})
+        known = {"format": 1, "role": self.name, "lora": asdict(self.settings)}
+        base = belongs_to(self.backbone, self.head is not None)
+        write_json(folder / PROVENANCE, {**known, **base, **(provenance or {})})
 
     @torch.no_grad()
     def load(self, folder: Path) -> dict[str, Any]:
@@ -210,9 +211,9 @@ class HeadRole(Role):
         known = {
             "format": 1,
             "role": self.name,
-            "base_sha256": self.backbone.hash,
             "lora": None,
             "host": self.host.name,
+            **belongs_to(self.backbone),
         }
         write_json(folder / PROVENANCE, {**known, **(provenance or {})})
 

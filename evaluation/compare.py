@@ -76,14 +76,13 @@ def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
 def _side(sampled: Answers, greedy: Answers, backbone: Backbone) -> dict[str, Any]:
     responses = [response for episode in sampled.rows for _, response in episode]
     lengths = [sum(len(response) for _, response in episode) for episode in sampled.rows]
-    end_ids = set(backbone.end_ids)
     return {
         **_verdicts(sampled, ""),
         **_verdicts(greedy, "_greedy"),
         "n": len(sampled.texts),
         "length": float(np.mean(lengths)),
         "turns": len(responses) / len(sampled.texts),
-        "ended": float(np.mean([bool(row) and row[-1] in end_ids for row in responses])),
+        "ended": float(np.mean([backbone.has_ended(row) for row in responses])),
         "distinct_2": distinct_n(sampled.texts, 2),
         "length_score_correlation": correlation(lengths, sampled.scores),
     }

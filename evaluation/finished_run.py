@@ -1,11 +1,12 @@
 """Load what a finished run of agents.train_ppo left: its options, its task and its policy."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from agents.setup import Setup
-from backbones.model.loading import use_threads
+from backbones.model.loading import LoadSettings, use_threads
 from backbones.roles import Role, load_role
 from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config
@@ -32,9 +33,14 @@ _KINDS = {"policy_pairs": "a run of rewards.train_reward_model", "records": "a r
 def setup_of_run(
     config: Mapping[str, Any], reward: str | None = None, backbone: str | None = None, device: str = "auto"
 ) -> Setup:
-    """Returns the setup of a run; `reward` and `backbone` where the run's own paths no longer lead to them."""
+    """Returns the setup of a run; `reward` and `backbone` where the run's own paths no longer lead to them.
+
+    The backbone is held, and reads text, as it was in the run.
+    """
     of_task = config["env"], config["env_options"], config["data"]
-    return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device)
+    known = {field.name for field in fields(LoadSettings)}
+    settings = LoadSettings(**{name: value for name, value in config.items() if name in known})
+    return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device, settings)
 
 
 def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:

@@ -99,7 +99,7 @@ def main(iterations: int = ITERATIONS, n_envs: int = N_ENVS, epochs: int = EPOCH
             )
             reference_log_probs = log_probs_of(backbone.reference, prompts, responses, TEMPERATURE)
         # A response that was cut before its end token pays for it.
-        ended = torch.tensor([row[-1] in backbone.end_ids for row in responses])
+        ended = torch.tensor([backbone.has_ended(row) for row in responses])
         scores = torch.tensor(env_scores, dtype=torch.float32) - MISSING_EOS_PENALTY * ~ended
 
         # 4. Rewards per token: the score on the last one, on each the price of leaving the reference (FT, eq. 2).

@@ -25,9 +25,9 @@ from backbones.forward import (
     packed_end_states,
     packed_end_states_and_sums,
 )
-from backbones.model.loading import BackboneError, short_name
+from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
-from backbones.role_files import read_provenance, role_stamps
+from backbones.role_files import read_provenance, role_stamps, template_setting
 from backbones.roles import Role, load_role
 from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
@@ -184,7 +184,8 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
     """Returns the backbone of a reward model: one in memory with its weights, or loaded from where it was then."""
     path = provenance["backbone"]
     try:
-        return Backbone.of_hash(provenance["base_sha256"], path) or Backbone.load(path)
+        held = Backbone.of_hash(provenance["base_sha256"], path)
+        return held or Backbone.load(path, settings=LoadSettings(chat_template=template_setting(provenance)))
     except BackboneError as error:
         raise UserError(
             f"reward model {folder} was trained on backbone {path!r}, which cannot be opened; if it has moved, load it "

@@ -38,15 +38,35 @@ def image_token_of(model: PreTrainedModel) -> int | None:
     return token
 
 
-def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Lists the tokens that end a response; some models have several. Ids without an embedding do not count."""
+def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, turn_end: str = "") -> list[int]:
+    """Lists the tokens that end a response; some models have several. Ids without an embedding do not count.
+
+    Args:
+        model: with a generation config.
+        tokenizer: of the model.
+        turn_end: the token that ends a turn by the chat template, if any; it comes first.
+
+    Raises:
+        BackboneError: there is none, or the template's has no embedding.
+    """
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ids = [configured] if isinstance(configured, int) else list(configured or [])
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ids:
         ids.insert(0, tokenizer.eos_token_id)
     ids = [i for i in ids if i < embedding_count(model)]
+    if turn_end:
+        end = tokenizer.convert_tokens_to_ids(turn_end)
+        if end >= embedding_count(model):
+            raise BackboneError(
+                f"the chat template ends turns with {turn_end!r}, token {end}, and this model has embeddings for "
+                f"{embedding_count(model)}; give it one (resize_token_embeddings) or --chat-template none."
+            )
+        ids = [end, *(i for i in ids if i != end)]
     if not ids:
-        raise BackboneError("this backbone's tokenizer and generation config name no end-of-text token.")
+        raise BackboneError(
+            "this backbone's tokenizer and generation config name no end-of-text token; set eos_token in "
+            "tokenizer_config.json."
+        )
     return ids
 
 

@@ -1,5 +1,6 @@
 """Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ _TOKENIZER_FILES = (
 )  # fmt: skip
 _MODEL_FILES = (
     "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
-    *_TOKENIZER_FILES,
+    "chat_template.jinja", "chat_template.json", *_TOKENIZER_FILES,
 )  # fmt: skip
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
@@ -43,9 +44,13 @@ class LoadSettings:
 
     Attributes:
         precision: of its weights; adapters are float32 always. See `backbones.shortcuts.precision`.
+        chat_template: "auto" for the model's own where it has one, "none", or a file of Jinja.
+        stop: texts at which a response is over, as `backbones.model.stops.read_stops` takes them.
     """
 
     precision: Precision = "fp32"
+    chat_template: str = "auto"
+    stop: str = ""
 
 
 class BackboneError(UserError):
@@ -105,13 +110,58 @@ def find_device(name: str | torch.device) -> torch.device:
 
 def load_model(path: str) -> PreTrainedModel:
     """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
+    _check_folder(Path(path))
     try:
         auto = auto_class(read_config(path))
         model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
+    if getattr(model, "_hf_peft_config_loaded", False):  # transformers does so by itself where it finds one
+        raise BackboneError(f"backbone {path!r} is an adapter, or has one beside its weights; {_MERGE}")
     return model.eval()
+
+
+_MERGE = "merge it (peft: merge_and_unload, then save_pretrained), or give the base alone."
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder whose files transformers would take for something else, or not at all, and says what to do.
+
+    Raises:
+        BackboneError: adapter files lie beside the weights; or there are no safetensors weights of a whole model.
+    """
+    if not folder.is_dir():
+        return
+    whole = any(file.name != "adapter_model.safetensors" for file in folder.glob("*.safetensors"))
+    others = {kind: min(folder.glob(kind), default=None) for kind in ("*.gguf", "pytorch_model*.bin")}
+    if (folder / "adapter_config.json").is_file():
+        if whole:
+            raise BackboneError(
+                f"backbone {str(folder)!r} has an adapter beside its weights (adapter_config.json), which would be "
+                "loaded into them unseen; move the adapter's files elsewhere, or merge it (peft: merge_and_unload)."
+            )
+        base = _base_of_adapter(folder / "adapter_config.json")
+        raise BackboneError(f"backbone {str(folder)!r} is an adapter on {base}, and no model; {_MERGE}")
+    if not whole and (folder / "backbone" / "config.json").is_file():
+        raise BackboneError(f"backbone {str(folder)!r} is the folder of a run; give {str(folder / 'backbone')!r}.")
+    if not whole and (gguf := others["*.gguf"]) is not None:
+        raise BackboneError(
+            f"backbone {str(folder)!r} has its weights as {gguf.name}; expected safetensors. Read it with transformers "
+            f"(gguf_file={gguf.name!r}), load its state dict into a model made by from_config, and save that one."
+        )
+    if not whole and (pickled := others["pytorch_model*.bin"]) is not None:
+        raise BackboneError(
+            f"backbone {str(folder)!r} has its weights as {pickled.name}, a pickle, which may run code; expected "
+            "safetensors. If you trust it: from_pretrained there, then save_pretrained."
+        )
+
+
+def _base_of_adapter(config: Path) -> str:
+    try:
+        return repr(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another model"
 
 
 def read_config(path: str) -> PreTrainedConfig:
@@ -137,6 +187,16 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
         raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
+
+
+def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses a tokenizer whose words the model has no embeddings for; added tokens without one are only not used."""
+    count = int(model.get_input_embeddings().weight.shape[0])
+    if tokenizer.vocab_size > count:
+        raise BackboneError(
+            f"backbone {path!r} has a tokenizer of {tokenizer.vocab_size} tokens and a model with embeddings for "
+            f"{count}: they do not belong together; save the model's own tokenizer there."
+        )
 
 
 def use_threads(requested: int, parameters: int) -> None:

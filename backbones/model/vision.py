@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from backbones.model.anatomy import image_token_of
 from backbones.model.loading import BackboneError
+from backbones.model.sayable import unknown_ids
 from perlhf.errors import one_line
 
 _IMPOSSIBLE = -1e9  # a logit; -inf would make an entropy of 0 * -inf
@@ -95,9 +96,12 @@ def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[st
 
 
 def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """Rules the image token out of logits (..., vocabulary): in a response it would ask for absent pixels.
+    """Rules out of logits (..., vocabulary) what no response may hold: ids without a token, and the image token.
 
-    Where responses are sampled and where they are scored alike, so that both know the same distribution.
+    The image token would ask for absent pixels; ids that the tokenizer does not know have no text. Where responses are
+    sampled and where they are scored alike, so that both know the same distribution.
     """
-    token = image_token_of(model)
+    token, unknown = image_token_of(model), unknown_ids(model)
+    if unknown is not None:
+        logits = logits.index_fill(-1, unknown, _IMPOSSIBLE)
     return logits if token is None else logits.index_fill(-1, torch.tensor([token], device=logits.device), _IMPOSSIBLE)

@@ -6,7 +6,7 @@ response to its end for this, the end token included, which sampling alone would
 Patched: a forward hook on the highest frozen layer, while a forward runs (`FrozenStates.caught`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -52,13 +52,18 @@ class SampledStates:
         self.states[list(rows), self.length : end] = new
         self.length = end
 
-    def hand_over(self, responses: Sequence[Sequence[int]]) -> None:
-        """Gives `frozen_states` what it would compute for each prompt with its response, ended or cut."""
+    def hand_over(self, responses: Sequence[Sequence[int]], stopped: Collection[int] = ()) -> None:
+        """Gives `frozen_states` what it would compute for each prompt with its response, ended or cut.
+
+        Args:
+            responses: token ids of each row.
+            stopped: rows that are over without an end token, at a stop string.
+        """
         assert self.states is not None
-        for prompt, response, states in zip(self.prompts, responses, self.states, strict=True):
+        for i, (prompt, response, states) in enumerate(zip(self.prompts, responses, self.states, strict=True)):
             row, rest = [*prompt, *response], states[self.width - len(prompt) + self.shared :]
             states_of_row = torch.cat([states[: self.shared], rest]) if self.shared else rest
-            cut = response[-1] not in self.end_ids
+            cut = response[-1] not in self.end_ids and i not in stopped
             and_end = cut and self.length > self.width + len(response)  # read on, past the longest response
             row += self.end_ids[:1] if and_end else []
             self.frozen_states.keep(row, states_of_row[: len(row)], without_last=and_end)
