@@ -21,12 +21,12 @@ from backbones.model.loading import (
     file_stamps,
     find_device,
     load_model,
-    load_processor,
     load_tokenizer,
     resolve_path,
     sees,
     short_name,
 )
+from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
@@ -120,7 +120,7 @@ class Backbone:
         place = wanted or (others[0].device if others else torch.device("cpu"))
         model, tokenizer = load_model(path), load_tokenizer(path)
         check_causal(path, model)
-        processor = load_processor(path) if sees(model.config) else None
+        processor = load_processor(path, model.config) if sees(model.config) else None
         return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
 
     @classmethod
@@ -237,7 +237,8 @@ class Backbone:
                 f"backbone {short_name(self.path)!r} takes no images, and the env shows them; give --backbone an "
                 "image-text-to-text model, such as tiny-vqav2."
             )
-        return self.vision.ids(image)
+        before, after = self.vision.around
+        return [*before, *self.vision.ids(image), *after]
 
     def encode_response(self, text: str) -> list[int]:
         """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""
@@ -265,8 +266,10 @@ class Backbone:
     def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer, and what makes pixels of images."""
         self.tokenizer.save_pretrained(folder)
-        if self.vision is not None:
+        if self.vision is not None and is_whole(self.vision.processor):
             self.vision.processor.save_pretrained(folder)
+        elif self.vision is not None:
+            copy_processor(self.path, folder)
 
     @property
     def hash(self) -> str:
