@@ -58,7 +58,7 @@ def _for_images(kind: type[ProcessorMixin], path: str) -> ProcessorMixin:
     """Makes a processor of its part for images and its tokenizer."""
     config, _ = kind.get_processor_dict(path, **safe_config(path))
     taken = inspect.signature(kind.__init__).parameters
-    parts: dict[str, Any] = {name: None for name in kind.get_attributes()}
+    parts: dict[str, Any] = dict.fromkeys(kind.get_attributes())
     settings = {name: value for name, value in config.items() if name in taken and name not in parts}
     parts["image_processor"] = AutoImageProcessor.from_pretrained(path, backend="pil", **safe_config(path))
     parts["tokenizer"] = load_tokenizer(path)

@@ -8,7 +8,7 @@ relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq
 
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 
 def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
@@ -16,6 +16,14 @@ def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def select_rows(cache: DynamicCache, rows: Tensor) -> None:
+    """Keeps these rows of a cache, whatever its layers keep."""
+    for layer in cache.layers:
+        # `batch_select_indices` of transformers 5.23 knows no states of linear attention or convolutions.
+        linear = isinstance(layer, LinearAttentionCacheLayerMixin)
+        (layer.reorder_cache if linear else layer.batch_select_indices)(rows)
 
 
 class _Growing(DynamicLayer):

@@ -107,12 +107,12 @@ def _idefics3(family: str, folder: Path) -> Path:
         scale_factor=2,
         pad_token_id=tokenizer.pad_token_id,
     )
-    pixels = {
+    pixels: dict[str, Any] = {
         "do_convert_rgb": True, "do_image_splitting": True, "do_normalize": True, "do_pad": True, "do_rescale": True,
         "do_resize": True, "image_processor_type": f"{family}ImageProcessor", "max_image_size": {"longest_edge": 16},
         "processor_class": f"{family}Processor", "resample": 1, "size": {"longest_edge": 32}, **_HALF,
     }  # fmt: skip
-    whole = {"image_seq_len": 4, "processor_class": f"{family}Processor"}
+    whole: dict[str, Any] = {"image_seq_len": 4, "processor_class": f"{family}Processor"}
     return _write(folder, config, tokenizer, {"preprocessor_config.json": pixels, "processor_config.json": whole})
 
 
@@ -140,8 +140,8 @@ def _internvl(folder: Path) -> Path:
         "min_patches": 1, "processor_class": "InternVLProcessor", "resample": 3, "size": {"height": 16, "width": 16},
         **_HALF,
     }  # fmt: skip
-    films = {"processor_class": "InternVLProcessor", "video_processor_type": "InternVLVideoProcessor"}
-    files = {
+    films: dict[str, Any] = {"processor_class": "InternVLProcessor", "video_processor_type": "InternVLVideoProcessor"}
+    files: Files = {
         "preprocessor_config.json": pixels,
         "processor_config.json": {"image_seq_length": 4, "processor_class": "InternVLProcessor"},
         "video_preprocessor_config.json": {**films, "size": {"height": 16, "width": 16}, **_HALF},
