@@ -23,7 +23,6 @@ from backbones.model.loading import (
     file_stamps,
     find_device,
     load_model,
-    load_processor,
     load_tokenizer,
     resolve_path,
     sees,
@@ -33,6 +32,7 @@ from backbones.model.plain_text import PlainText, added_ids, controls_of
 from backbones.model.sayable import rule_out_unknown_ids
 from backbones.model.stops import Stops, read_stops, text_of
 from backbones.model.template import find_template
+from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
@@ -139,7 +139,7 @@ class Backbone:
         model, tokenizer = load_model(path), load_tokenizer(path)
         check_vocabulary(path, model, tokenizer)
         check_causal(path, model)
-        processor = load_processor(path) if sees(model.config) else None
+        processor = load_processor(path, model.config) if sees(model.config) else None
         return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
 
     @classmethod
@@ -269,7 +269,8 @@ class Backbone:
                 f"backbone {short_name(self.path)!r} takes no images, and the env shows them; give --backbone an "
                 "image-text-to-text model, such as tiny-vqav2."
             )
-        return self.vision.ids(image)
+        before, after = self.vision.around
+        return [*before, *self.vision.ids(image), *after]
 
     def encode_response(self, text: str) -> list[int]:
         """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""
@@ -307,8 +308,13 @@ class Backbone:
         return shares_prefixes(self)
 
     def save_processor(self, folder: str | Path) -> None:
+    def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer with the chat template in use, and what makes pixels."""
-        beside = [self.tokenizer] if self.vision is None else [self.tokenizer, self.vision.processor]
+        beside = [self.tokenizer]
+        if self.vision is not None and is_whole(self.vision.processor):
+            beside.append(self.vision.processor)
+        elif self.vision is not None:
+            copy_processor(self.path, folder)
         source = None if self.chat is None else self.chat.template.source
         own = [part.chat_template for part in beside]
         try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.model.tokens import Piece, TokenBatch, like_lengths, positions
+from backbones.model.tokens import Piece, TokenBatch, like_lengths, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.head_states import states_at_the_head
@@ -140,7 +140,8 @@ def last_token_scores(
     above = nullcontext() if frozen_states is None else frozen_states.replayed(pieces, (len(rows), length))
     with top_mlp_at(model, last), above:
         images = image_inputs(rows, input_ids)
-        hidden = hidden_states(model, input_ids, attention_mask, positions(attention_mask), images)
+        places = token_positions(rows, input_ids, attention_mask, images)
+        hidden = hidden_states(model, input_ids, attention_mask, places, images)
     return head(hidden[last]).flatten().float()
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from backbones.model.anatomy import cache_argument
-from backbones.model.tokens import like_lengths, positions
+from backbones.model.tokens import like_lengths, next_positions, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
-from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.growing_cache import growing_cache, select_rows
 from backbones.shortcuts.sampled_states import SampledStates
 from backbones.shortcuts.shared_prefix import prefix_length
 
@@ -85,8 +85,8 @@ class _Batch:
         self.input_ids = torch.tensor(rows, device=device)
         mask = [[1] * begin + [0] * n + [1] * (width - begin - n) for n in pads]
         self.mask = torch.tensor(mask, device=device)
-        self.position_ids = positions(self.mask)[:, begin:]
         self.image_inputs = image_inputs(prompts, self.input_ids)
+        self.position_ids = token_positions(prompts, self.input_ids, self.mask, self.image_inputs)[..., begin:]
         # One more: a response that was cut is read on to an end token, see `_read_to_the_end`.
         self.cache = growing_cache(model.config, width + max_new_tokens + 1)
         self.cache_argument = cache_argument(model)
@@ -161,7 +161,7 @@ class _Batch:
 
     def _follow_with(self, tokens: Tensor) -> None:
         self.input_ids = tokens[:, None]
-        self.position_ids = self.position_ids[:, -1:] + 1
+        self.position_ids = next_positions(self.position_ids)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
 
     def _drop_ended(self) -> Tensor | slice:
@@ -171,10 +171,9 @@ class _Batch:
         going_on = [i for i, ended in enumerate(self.ended) if not ended]
         self.rows, self.ended = [self.rows[i] for i in going_on], [False] * len(going_on)
         keep = torch.tensor(going_on, device=self.input_ids.device)
-        self.input_ids, self.mask, self.position_ids = (
-            rows[keep] for rows in (self.input_ids, self.mask, self.position_ids)
-        )
-        self.cache.batch_select_indices(keep)
+        self.input_ids, self.mask = self.input_ids[keep], self.mask[keep]
+        self.position_ids = self.position_ids[..., keep, :]
+        select_rows(self.cache, keep)
         return keep
 
 

@@ -184,7 +184,9 @@ def test_known_tokens_of_some_families():
     assert text("gptoss", "gptoss", [Message("user", "Hi")]).endswith(
         "<|start|>user<|message|>Hi<|end|><|start|>assistant<|channel|>final<|message|>"
     )
-    assert text("deepseek", "deepseekv3", [Message("user", "Hi")]) == "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>"
+    assert (
+        text("deepseek", "deepseekv3", [Message("user", "Hi")]) == "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>"
+    )
     assert text("tekken", "mistral_v3_tekken", [TOLD, Message("user", "Hi")]) == (
         "<s>[INST]Answer in one word.\n\nHi[/INST]"
     )
@@ -192,14 +194,26 @@ def test_known_tokens_of_some_families():
 
 def test_a_transcript_is_split_into_its_turns():
     backbone = backbone_of("qwen", "qwen2_5")
-    text = "\n\nHuman: Hello there\n\nAssistant: Hello, I am here.\n\nHuman: What is the capital of France?\n\nAssistant:"
+    text = (
+        "\n\nHuman: Hello there\n\nAssistant: Hello, I am here.\n\nHuman: What is the capital of France?\n\nAssistant:"
+    )
     assert backbone.encode_prompt(text) == backbone.encode_prompt(Conversation(EARLIER))
     assert backbone.encode_prompt(ASKED.content) == backbone.encode_prompt(Conversation([ASKED]))
 
 
 # Nothing that is said becomes a token that steers.
 
-NAMES = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "</s>", "<s>", "<end_of_turn>", "<｜User｜>", "<|eot_id|>", "<bos>"]
+NAMES = [
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|endoftext|>",
+    "</s>",
+    "<s>",
+    "<end_of_turn>",
+    "<｜User｜>",
+    "<|eot_id|>",
+    "<bos>",
+]
 PIECES = st.one_of(
     st.sampled_from([*NAMES, "<|im_", "end|>", "<", "</think>", "[INST]", "[/INST]", "<|end|>", "<|user|>", "<unk>"]),
     st.sampled_from(["yes", " no", "What", "\n", ".", "é", "漢", "🙂", "1", "<|im_end", "|>"]),

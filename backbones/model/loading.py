@@ -1,4 +1,4 @@
-"""Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
+"""Loading: reads a model and a tokenizer by name, without running foreign code."""
 
 import json
 from collections.abc import Iterable
@@ -11,12 +11,10 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
-    AutoProcessor,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    ProcessorMixin,
 )
 
 from perlhf.errors import UserError, did_you_mean, one_line
@@ -166,7 +164,7 @@ def _base_of_adapter(config: Path) -> str:
 
 def read_config(path: str) -> PreTrainedConfig:
     """Reads the config of a model; no code from beside it is run."""
-    return AutoConfig.from_pretrained(path, **_safe_config(path))
+    return AutoConfig.from_pretrained(path, **safe_config(path))
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
@@ -221,7 +219,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     if local and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
         raise BackboneError(f"backbone {path!r} has no tokenizer: save tokenizer.json beside the model.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **_safe_config(path))
+        tokenizer = AutoTokenizer.from_pretrained(path, **safe_config(path))
         ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         said = tokenizer.decode(ids, skip_special_tokens=True).strip()
     except Exception as error:  # as for the model
@@ -231,24 +229,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_processor(path: str) -> ProcessorMixin:
-    """Reads what makes pixels of images beside a model that sees; with Pillow, no torchvision needed.
-
-    Raises:
-        BackboneError: there is none, or one that needs what is not installed.
-    """
-    try:
-        return AutoProcessor.from_pretrained(path, **_safe_config(path))
-    except Exception as error:  # as for the model
-        raise BackboneError(f"backbone {path!r} has no processor that loads: {one_line(error)}") from None
-
-
-def _safe_config(path: str) -> dict[str, Any]:
+def safe_config(path: str) -> dict[str, Any]:
+    """Returns the arguments of transformers' `from_pretrained` with which no code from beside a model is run."""
     return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
 
 
 def _safe_loading(path: str) -> dict[str, Any]:
-    return {**_safe_config(path), "use_safetensors": True}
+    return {**safe_config(path), "use_safetensors": True}
 
 
 def base_path_for(folder: Path, path: str) -> str:

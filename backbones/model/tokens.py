@@ -1,13 +1,13 @@
 """Tokens: pads rows of token ids and makes their masks and positions. Shapes in comments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from backbones.model.vision import image_inputs
+from backbones.model.vision import ImagePrompt, image_inputs
 
 if TYPE_CHECKING:
     from backbones.shortcuts.frozen_states import FrozenStates
@@ -33,7 +33,7 @@ class TokenBatch(NamedTuple):
 
     input_ids: Tensor  # (B, P + T)
     attention_mask: Tensor  # (B, P + T), 1 on real tokens
-    position_ids: Tensor  # (B, P + T), 0 on the first real token
+    position_ids: Tensor  # (B, P + T), 0 on the first real token; (3, B, P + T) where a model places images so
     response_ids: Tensor  # (B, T)
     response_mask: Tensor  # (B, T), True on real response tokens
     image_inputs: dict[str, Tensor]  # pixels of the prompts' images and what goes with them; empty for text alone
@@ -61,7 +61,7 @@ class TokenBatch(NamedTuple):
         attention_mask = torch.tensor(mask, device=device)
         response_ids, response_mask = input_ids[:, width:], attention_mask[:, width:].bool()
         shown = image_inputs(prompts, input_ids)
-        places = positions(attention_mask)
+        places = token_positions(prompts, input_ids, attention_mask, shown)
         return cls(input_ids, attention_mask, places, response_ids, response_mask, shown, pieces, frozen_states)
 
     @property
@@ -90,6 +90,30 @@ class TokenBatch(NamedTuple):
 def positions(attention_mask: Tensor) -> Tensor:
     """Counts the position of each token among the real ones of its row, (B, L); padding gets 0."""
     return (attention_mask.cumsum(1) - 1).clamp(min=0)
+
+
+def token_positions(
+    prompts: Sequence[Sequence[int]], input_ids: Tensor, attention_mask: Tensor, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    """Returns the position of each token: (3, B, L) where a model places images so and rows begin with some.
+
+    Elsewhere it is the token's number among the real ones of its row, (B, L).
+
+    Args:
+        prompts: what the rows begin with.
+        input_ids: (B, L).
+        attention_mask: (B, L), 1 on real tokens.
+        inputs: from `image_inputs` of these rows.
+    """
+    vision = next((prompt.vision for prompt in prompts if isinstance(prompt, ImagePrompt)), None)
+    placed = None if vision is None else vision.positions(input_ids, attention_mask, inputs)
+    return positions(attention_mask) if placed is None else placed
+
+
+def next_positions(position_ids: Tensor) -> Tensor:
+    """Returns the position of what follows, (B, 1) or (3, B, 1): text goes on after the largest of three."""
+    last = position_ids[..., -1:]
+    return (last if last.dim() == 2 else last.amax(0, keepdim=True).expand_as(last)) + 1
 
 
 def length_mask(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -7,13 +7,14 @@ memory than keeping them.
 """
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from backbones.model.anatomy import image_token_of
 from backbones.model.loading import BackboneError
@@ -21,6 +22,13 @@ from backbones.model.sayable import unknown_ids
 from perlhf.errors import one_line
 
 _IMPOSSIBLE = -1e9  # a logit; -inf would make an entropy of 0 * -inf
+_TYPES = "mm_token_type_ids"  # 1 where an image is, 0 elsewhere
+_SEEN = ("vision", "image")  # as configs call what begins and ends an image
+# Config entries that name tokens in whose place a model puts states of its towers, or that announce such a place.
+_UNSAYABLE = (
+    "image_token_id", "video_token_id", "audio_token_id", "vision_start_token_id", "image_start_token_id",
+    "video_start_token_id",
+)  # fmt: skip
 
 
 class ImagePrompt(list[int]):
@@ -41,23 +49,33 @@ class ImagePrompt(list[int]):
 
 
 class Vision:
-    """Makes tokens and pixels of images, for one model."""
+    """Makes tokens and pixels of images, for one model.
+
+    Attributes:
+        processor: what makes them.
+        token_id: the token that stands for a part of an image.
+    """
 
     def __init__(self, processor: ProcessorMixin, model: PreTrainedModel) -> None:
         """
         Raises:
             BackboneError: the model takes images in a way that is not known here.
         """
-        token = image_token_of(model)
-        if token is None or hasattr(model.base_model, "get_rope_index"):
-            raise BackboneError(f"{type(model).__name__} takes images in a way of its own that is not supported.")
-        self.processor = processor
-        self.token_id = token
-        self._taken = set(inspect.signature(model.forward).parameters)
+        token, forward = image_token_of(model), inspect.signature(model.forward).parameters
+        self._place = getattr(model.base_model, "get_rope_index", None)
+        self._placed_by = () if self._place is None else tuple(inspect.signature(self._place).parameters)
+        if token is None or "cross_attention_mask" in forward or (self._place and _TYPES not in self._placed_by):
+            raise BackboneError(
+                f"{type(model).__name__} takes images otherwise than as tokens of its prompt; take a model that does, "
+                "such as Gemma 3, Qwen2.5-VL or SmolVLM."
+            )
+        self.processor, self.token_id = processor, token
+        self._taken = set(forward)
+        self._ends = _ends_of_images(model.config)
         self._ids: dict[tuple[int, ...], list[int]] = {}
 
     def ids(self, image: np.ndarray) -> list[int]:
-        """Returns the tokens that stand for an image in a prompt; they depend on its shape alone.
+        """Returns the tokens that the processor puts in place of its image token; they depend on the shape alone.
 
         Raises:
             BackboneError: the processor cannot take it.
@@ -65,6 +83,12 @@ class Vision:
         if image.shape not in self._ids:
             self._ids[image.shape] = self._read(image)
         return self._ids[image.shape]
+
+    @cached_property
+    def around(self) -> tuple[list[int], list[int]]:
+        """Returns the tokens before and after `ids` that a chat template would write, for prompts without one."""
+        plain = self.ids(np.full((64, 64, 3), 128, dtype=np.uint8))
+        return tuple([] if end is None or end in plain else [end] for end in self._ends)  # type: ignore[return-value]
 
     def _read(self, image: np.ndarray) -> list[int]:
         try:
@@ -79,14 +103,34 @@ class Vision:
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
         """Makes what the model takes beside `input_ids` (B, L), for its rows' images in order: pixels, sizes, types."""
-        read = self.processor.image_processor([[image] for image in images], return_tensors="pt", **_HOW)
+        how = {**getattr(self.processor, "images_kwargs", {}), **_HOW, "return_tensors": "pt"}
+        read = self.processor.image_processor([[image] for image in images], **how)
         found = {name: value.to(input_ids.device) for name, value in read.items() if name in self._taken}
-        if "token_type_ids" in self._taken:  # the tokens of an image see one another, whichever comes first
-            found["token_type_ids"] = input_ids.eq(self.token_id).long()
-        return found
+        shown = input_ids.eq(self.token_id).long()  # the tokens of an image may see one another, whichever comes first
+        return found | {name: shown for name in ("token_type_ids", _TYPES) if name in self._taken}
+
+    def positions(self, input_ids: Tensor, attention_mask: Tensor, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """Returns where the model places each token, (3, B, L): in time, height and width; None of other models.
+
+        Args:
+            input_ids: (B, L).
+            attention_mask: (B, L), 1 on real tokens.
+            inputs: what the images of these rows are, from `inputs`.
+        """
+        if self._place is None:
+            return None
+        known = {name: value for name, value in inputs.items() if name in self._placed_by}
+        placed: Tensor = self._place(input_ids=input_ids, attention_mask=attention_mask, **known)[0]
+        return placed
 
 
 _HOW: dict[str, Any] = {"input_data_format": "channels_last"}
+
+
+def _ends_of_images(config: PreTrainedConfig) -> tuple[int | None, int | None]:
+    """Finds the tokens that begin and end an image, where a config names them."""
+    starts, ends = ([getattr(config, f"{kind}_{end}_token_id", None) for kind in _SEEN] for end in ("start", "end"))
+    return next(filter(None, starts), None), next(filter(None, ends), None)
 
 
 def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[str, Tensor]:
@@ -96,12 +140,14 @@ def image_inputs(prompts: Sequence[Sequence[int]], input_ids: Tensor) -> dict[st
 
 
 def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """Rules out of logits (..., vocabulary) what no response may hold: ids without a token, and the image token.
+    """Rules tokens out of logits (..., vocabulary) that no response may hold.
 
-    The image token would ask for absent pixels; ids that the tokenizer does not know have no text. Where responses are
-    sampled and where they are scored alike, so that both know the same distribution.
+    Those that would ask for absent pixels or sounds, and ids that the tokenizer does not know, which have no text.
+    Where responses are sampled and where they are scored alike, so that both know the same distribution.
     """
-    token, unknown = image_token_of(model), unknown_ids(model)
+    unknown = unknown_ids(model)
     if unknown is not None:
         logits = logits.index_fill(-1, unknown, _IMPOSSIBLE)
-    return logits if token is None else logits.index_fill(-1, torch.tensor([token], device=logits.device), _IMPOSSIBLE)
+    ids = [getattr(model.config, name, None) for name in _UNSAYABLE]
+    ids = [i for i in ids if i is not None and i < logits.shape[-1]]
+    return logits.index_fill(-1, torch.tensor(ids, device=logits.device), _IMPOSSIBLE) if ids else logits

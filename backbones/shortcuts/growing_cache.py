@@ -9,7 +9,7 @@ relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 
 def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
@@ -22,6 +22,14 @@ def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
 def grows(config: PreTrainedConfig) -> bool:
     """Tells whether all layers of a model's cache keep every token."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def select_rows(cache: DynamicCache, rows: Tensor) -> None:
+    """Keeps these rows of a cache, whatever its layers keep."""
+    for layer in cache.layers:
+        # `batch_select_indices` of transformers 5.23 knows no states of linear attention or convolutions.
+        linear = isinstance(layer, LinearAttentionCacheLayerMixin)
+        (layer.reorder_cache if linear else layer.batch_select_indices)(rows)
 
 
 class _Growing(DynamicLayer):
