@@ -34,7 +34,8 @@ def setup_of_run(
 ) -> Setup:
     """Returns the setup of a run; `reward` and `backbone` where the run's own paths no longer lead to them."""
     of_task = config["env"], config["env_options"], config["data"]
-    return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device)
+    models = backbone or config["backbone"], reward or config["reward"]
+    return Setup.of(*of_task, *models, device, columns=config.get("columns", ""))
 
 
 def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
