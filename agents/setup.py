@@ -1,5 +1,6 @@
 """What a command runs on, looked up once: the task of an environment, backbone, reward, device and recipe."""
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from backbones.roles import Role
 from envs.feedback import Feedback
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
+from perlhf.errors import UserError
 from perlhf.options import option
 from rewards.functions import reward_from_text
 
@@ -41,6 +43,7 @@ class TaskOptions:
     env: str = option("HH-v0", "the environment: HH-v0, TLDR-v0 ..., or MODULE:ID for one of your own", positional=True)
     env_options: str = option("", "further arguments of the environment, such as 'domain=ticketing'")
     data: str = option("miniature", "'miniature', 'hub', or a file or folder of the real corpus")
+    columns: str = option("", "what columns of Preferences-v0's files are called: 'prompt=question,chosen=good'")
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Choices(Protocol):
     env: str
     env_options: str
     data: str
+    columns: str
     backbone: str
     device: str
 
@@ -111,6 +115,7 @@ class Setup:
         reward: str = "bundled",
         device: str = "auto",
         load_settings: LoadSettings | None = None,
+        columns: str = "",
     ) -> "Setup":
         """Looks everything up; the arguments are options of a command.
 
@@ -119,8 +124,9 @@ class Setup:
         """
         full_id = env_id(env)
         task_class = class_of(full_id)
+        of_task = {**env_options(full_id, env_options_text), "data": data, **_columns_of(task_class, columns)}
         return cls(
-            full_id, task_class, {**env_options(full_id, env_options_text), "data": data},
+            full_id, task_class, of_task,
             task_class.shipped_backbone if backbone == "tiny" else backbone, reward, device_of(device),
             load_settings,
         )  # fmt: skip
@@ -129,7 +135,8 @@ class Setup:
     def of_options(cls, options: Choices, reward: str = "bundled") -> "Setup":
         """`of`, from the options of a command."""
         of_task = options.env, options.env_options, options.data
-        return cls.of(*of_task, options.backbone, reward, options.device, options.load_settings)
+        how = reward, options.device, options.load_settings
+        return cls.of(*of_task, options.backbone, *how, columns=options.columns)
 
     def task(self, split: str, **more: Any) -> Task:
         """Returns the task over a split of its data; `more` are other options of it."""
@@ -154,6 +161,18 @@ class Setup:
     def backbone(self) -> Backbone:
         """The backbone, loaded when it is first asked for and held by this object."""
         return Backbone.load(self.backbone_name, self.device, self.load_settings)
+
+
+def _columns_of(task_class: type[Task], columns: str) -> dict[str, str]:
+    """Returns `--columns` as an option of the task; UserError where its files have names of their own."""
+    if not columns:
+        return {}
+    if "columns" not in inspect.signature(task_class).parameters:
+        raise UserError(
+            f"--columns {columns!r}: {task_class.__name__} reads the files of one corpus, whose columns have their "
+            "names; --env Preferences-v0 reads other files."
+        )
+    return {"columns": columns}
 
 
 def add_role(

@@ -33,6 +33,7 @@ from agents.ppo import LEARNING_RATE, PPO
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
 from backbones.model.loading import device_of, use_threads
+from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator
@@ -127,6 +128,7 @@ def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
     setup = Setup.of_options(options, options.reward)
+    check_reward(setup.reward, setup.task_class)  # before a large model is loaded
     options = replace(options, device=setup.device)  # as the run's config.yaml says it
     plan = None
     if options.memory_report:

@@ -308,7 +308,6 @@ class Backbone:
         return shares_prefixes(self)
 
     def save_processor(self, folder: str | Path) -> None:
-    def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer with the chat template in use, and what makes pixels."""
         beside = [self.tokenizer]
         if self.vision is not None and is_whole(self.vision.processor):

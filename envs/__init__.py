@@ -57,6 +57,7 @@ _TASKS = {
     "Taskmaster-v0": "envs.taskmaster.task:Taskmaster",
     "VQAv2-v0": "envs.vqav2.task:VQAv2",
     "UINav-v0": "envs.uinav.task:UINav",
+    "Preferences-v0": "envs.preferences.task:Preferences",
 }
 
 for _name, _task in _TASKS.items():

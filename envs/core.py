@@ -50,7 +50,7 @@ class _TaskEnvBase:
             hint = did_you_mean(str(render_mode), self.metadata["render_modes"])
             raise UserError(f"unknown render_mode {render_mode!r}.{hint}")
         reward, task_options = without_paths(reward), without_paths(task_options)
-        check_reward(reward)  # a wrong name is found now, and a right one imported when it is needed
+        check_reward(reward, task_class(task))  # a wrong name is found now, a right one imported when it is needed
         self._arguments = {"task": task, "reward": reward, "render_mode": render_mode, **task_options}
         self.task = make_task(task, task_options)
         self.render_mode = render_mode

@@ -66,20 +66,26 @@ def _name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def check_reward(spec: RewardSpec) -> None:
+def check_reward(spec: RewardSpec, task: type[Task]) -> None:
     """Refuses what `resolve_reward` would refuse of a spec, as far as that can be told without importing a module.
 
     Raises:
-        RewardError: a spec of no known form, an unknown name, or the name of no package that is installed.
+        RewardError: a spec of no known form, an unknown name, or the name of no package that is installed; the task's
+            own reward or judge, where it has none.
     """
     spec = without_paths(spec)
     if isinstance(spec, (list, tuple)):
         for options, _ in _weighted_parts(spec):
-            check_reward(options)
+            check_reward(options, task)
     elif isinstance(spec, (str, Mapping)) or not callable(spec):
         name, _ = _name_and_options(spec)
         if _kind(name) == "function":
             find_package(name.partition(":")[0], f"reward {quoted(name)}", RewardError)
+        if name in _NAMES and not task.default_reward:
+            raise RewardError(
+                f"reward {quoted(name)}: {task.__name__} has no reward and no judge of its own; give --reward (in "
+                "Python reward=) a reward model's folder, 'module:name' or a YAML file."
+            )
 
 
 def without_paths(spec: Any) -> Any:

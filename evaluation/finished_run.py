@@ -40,7 +40,8 @@ def setup_of_run(
     of_task = config["env"], config["env_options"], config["data"]
     known = {field.name for field in fields(LoadSettings)}
     settings = LoadSettings(**{name: value for name, value in config.items() if name in known})
-    return Setup.of(*of_task, backbone or config["backbone"], reward or config["reward"], device, settings)
+    models = backbone or config["backbone"], reward or config["reward"]
+    return Setup.of(*of_task, *models, device, settings, columns=config.get("columns", ""))
 
 
 def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:

@@ -16,6 +16,7 @@ ROOMS = {
     "envs.tldr": CONTRACT,
     "envs.bolt": CONTRACT | {"envs.tldr"},  # the stories that are talked about
     "envs.shp": CONTRACT,
+    "envs.preferences": CONTRACT,
     "envs.taskmaster": CONTRACT,
     "envs.vqav2": CONTRACT | {"envs.vqav2.files", "envs.vqav2.scenes"},
     "envs.vqav2.files": SHARED,
@@ -32,7 +33,16 @@ ROOMS = {
     "envs.uinav.numeric": {"envs", "envs.uinav"}
     | {f"envs.uinav.{room}" for room in ("interface", "phone", "phone.apps", "feedback")},
 }
-TASKS = {"envs.hh", "envs.tldr", "envs.bolt", "envs.shp", "envs.taskmaster", "envs.vqav2", "envs.uinav"}
+TASKS = {
+    "envs.hh",
+    "envs.tldr",
+    "envs.bolt",
+    "envs.shp",
+    "envs.taskmaster",
+    "envs.vqav2",
+    "envs.uinav",
+    "envs.preferences",
+}
 # Who may name a task: what makes the shipped backbones, and what acts on the phone.
 KNOW_A_TASK = {"agents.pretrain", "evaluation.watch", "evaluation.constrained"}
 MODULES = {module_name(path) for path in FILES}

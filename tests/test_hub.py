@@ -22,7 +22,8 @@ from test_readers import COMPARISON, NEWS, POST, SHP, changed
 from agents.train_sft import Options, train
 from envs.bolt.task import BOLT
 from envs.corpora import hub
-from envs.corpora.hub import DiskRecords, read_hub
+from envs.corpora.disk import DiskRecords, RecordWriter, cache_folder
+from envs.corpora.hub import read_hub
 from envs.corpora.records import Demonstration, LabelledRecord, Record
 from envs.corpora.splits import Hub, Source
 from envs.hh.reader import first_turn, parse_hh, read_hh
@@ -563,10 +564,10 @@ def test_what_is_kept_depends_on_the_code_of_the_readers(fake, tmp_path, monkeyp
 
 
 def test_without_hf_home_the_cache_is_in_the_home_folder(monkeypatch, tmp_path):
-    assert hub.cache_folder() == tmp_path / "hf_home/perlhf"
+    assert cache_folder() == tmp_path / "hf_home/perlhf"
     monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert hub.cache_folder() == tmp_path / ".cache/perlhf"
+    assert cache_folder() == tmp_path / ".cache/perlhf"
 
 
 # The sequence
@@ -617,7 +618,7 @@ def test_neither_the_stream_nor_the_sequence_holds_the_records(fake, tmp_path, m
 @settings(max_examples=200)
 def test_any_records_come_back_as_they_were(tmp_path_factory, records):
     path = tmp_path_factory.mktemp("disk") / "records.jsonl"
-    with hub.RecordWriter(path) as writer:
+    with RecordWriter(path) as writer:
         for record in records:
             writer.add(record)
     on_disk = DiskRecords(path)

@@ -26,21 +26,18 @@ import hashlib
 import inspect
 import json
 import logging
-import os
 import re
-import shutil
-import tempfile
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from envs.corpora.records import AnyRecord, Demonstration, LabelledRecord, Record, Skipped
+from envs.corpora.disk import DiskRecords, RecordWriter, cache_folder, code_hash, made_whole, spans_path
+from envs.corpora.records import Skipped
 from envs.corpora.splits import SPLITS, Hub, NotUsed, Source, split_of_record
 from perlhf.errors import DataError, UserError, one_line
 from perlhf.measure import progress_bar
@@ -48,36 +45,6 @@ from perlhf.measure import progress_bar
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+)(/(?P<folder>[\w./-]+))?")
-_KINDS = {kind.__name__: kind for kind in (Record, LabelledRecord, Demonstration)}
-
-
-class DiskRecords(Sequence[AnyRecord]):
-    """Records in a file, read when they are asked for; any number of threads and processes may ask.
-
-    Attributes:
-        path: the file, one JSON array ["Record", prompt, chosen, rejected, meta] a line.
-        spans: (n, 2) int64, first byte and length of each record's line; from the file PATH.spans.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.spans = np.fromfile(_spans(path), dtype=np.int64).reshape(-1, 2)
-
-    def __len__(self) -> int:
-        return len(self.spans)
-
-    @overload
-    def __getitem__(self, index: int) -> AnyRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
-    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        start, length = self.spans[index].tolist()
-        with open(self.path, "rb") as file:  # opened anew: a file that is open has one position, and cannot be pickled
-            file.seek(start)
-            kind, *fields = json.loads(file.read(length))
-        return _KINDS[kind](*fields)
 
 
 def is_hub(data: str) -> bool:
@@ -95,7 +62,7 @@ def read_hub(source: Source, data: str, split: str) -> DiskRecords:
     """
     records = DiskRecords(streamed(source, data) / f"{split}.jsonl")
     if not records:
-        raise DataError(f"{_place(_named(source, data))}: no records in split {split!r}.")
+        raise DataError(f"{place_of(_named(source, data))}: no records in split {split!r}.")
     return records
 
 
@@ -103,11 +70,10 @@ def read_hub(source: Source, data: str, split: str) -> DiskRecords:
 def streamed(source: Source, data: str) -> Path:
     """Returns the folder of a corpus, whole; what was not used is reported once."""
     hub = _named(source, data)
-    if find_spec("datasets") is None:
-        raise UserError(f"data {data!r} needs the library datasets: pip install 'perlhf[hub]'.")
-    folder = _folder(hub)
+    folder = kept_folder(hub, data)
     if not folder.is_dir():
-        _stream(source, hub, folder)
+        with made_whole(folder) as part:
+            _write(source, hub, part, folder.parent.name)
     for line in json.loads((folder / "not_used.json").read_text(encoding="utf-8")):
         logger.warning("%s", line)
     return folder
@@ -118,27 +84,41 @@ def _named(source: Source, data: str) -> Hub:
     assert source.hub is not None
     if data == "hub":
         return source.hub
-    match = _NAME.fullmatch(data)
-    if match is None:
-        raise UserError(f"data {data!r}: expected 'hub', 'hub:ORG/NAME' or 'hub:ORG/NAME/FOLDER'.")
-    repository, folder = match["repository"], match["folder"]
+    repository, folder = name_on_hub(data, "'hub', 'hub:ORG/NAME' or 'hub:ORG/NAME/FOLDER'")
     if repository == source.hub.repository:
         return source.hub._replace(folder=folder or source.hub.folder)
     return source.hub._replace(repository=repository, folder=folder, branch=None)
 
 
-def _place(hub: Hub) -> str:
+def name_on_hub(data: str, forms: str = "'hub:ORG/NAME' or 'hub:ORG/NAME/FOLDER'") -> tuple[str, str | None]:
+    """Returns repository and folder of "hub:ORG/NAME/FOLDER"; UserError where it is none of the `forms`."""
+    match = _NAME.fullmatch(data)
+    if match is None:
+        raise UserError(f"data {data!r}: expected {forms}.")
+    return match["repository"], match["folder"]
+
+
+def place_of(hub: Hub) -> str:
+    """Returns what messages call a corpus of the hub."""
     return f"hub:{hub.repository}/{hub.folder}" if hub.folder else f"hub:{hub.repository}"
 
 
 # Where it is kept
 
 
-def _folder(hub: Hub) -> Path:
-    """Returns where the records at the newest commit belong; if the hub does not answer, the newest that are there."""
+def kept_folder(hub: Hub, data: str) -> Path:
+    """Returns where the records at the newest commit belong; if the hub does not answer, the newest that are there.
+
+    The commit is the name of the folder that it lies in.
+
+    Raises:
+        UserError: `datasets` is not installed; there is no such corpus; nothing is there and the hub does not answer.
+    """
+    if find_spec("datasets") is None:
+        raise UserError(f"data {data!r} needs the library datasets: pip install 'perlhf[hub]'.")
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    home, key, place = cache_folder() / hub.repository.replace("/", "--"), _key(hub), _place(hub)
+    home, key, place = cache_folder() / hub.repository.replace("/", "--"), _key(hub), place_of(hub)
     try:
         return home / commit_of(hub) / key
     except GatedRepoError:
@@ -159,24 +139,11 @@ def _folder(hub: Hub) -> Path:
         return kept[-1]
 
 
-def cache_folder() -> Path:
-    """Returns the folder in which all that was streamed is kept."""
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".cache") / "perlhf"
-
-
 def _key(hub: Hub) -> str:
     """Returns a hash of all but the commit; with the reader's code, since another reader makes other records."""
-    digest = hashlib.sha256(repr((hub.repository, hub.folder, hub.branch, hub.options)).encode())
     parse = hub.parse.func if isinstance(hub.parse, partial) else hub.parse
-    parser = Path(inspect.getfile(parse))
-    for module in [parser, *sorted(Path(__file__).parent.glob("*.py"))]:
-        digest.update(module.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _spans(path: Path) -> Path:
-    return path.with_name(f"{path.name}.spans")
+    code = code_hash(Path(inspect.getfile(parse)))
+    return hashlib.sha256(repr((hub.repository, hub.folder, hub.branch, hub.options, code)).encode()).hexdigest()[:16]
 
 
 # What is asked of the hub
@@ -196,6 +163,14 @@ def open_streams(hub: Hub, commit: str) -> Mapping[str, Iterable[dict[str, Any]]
     return load_dataset(hub.repository, data_dir=hub.folder, revision=commit, streaming=True)
 
 
+def streams_of(hub: Hub, commit: str) -> Mapping[str, Iterable[dict[str, Any]]]:
+    """`open_streams`; UserError where the hub does not give the rows."""
+    try:
+        return open_streams(hub, commit)
+    except Exception as error:  # as in `numbered_rows`
+        raise UserError(f"{place_of(hub)}: the hub does not give its rows ({_said(error)}).") from None
+
+
 def numbered_rows(rows: Iterable[dict[str, Any]], place: str) -> Iterator[tuple[dict[str, Any], str]]:
     """Yields (row, "PLACE:NUMBER" from 1)."""
     number = 0
@@ -213,30 +188,9 @@ def _said(error: Exception) -> str:
 # From one to the other
 
 
-def _stream(source: Source, hub: Hub, folder: Path) -> None:
-    """Makes the folder, under another name until it is whole; another process that was faster wins."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    try:
-        _write(source, hub, part, folder.parent.name)
-        for path in part.iterdir():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        part.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 def _write(source: Source, hub: Hub, part: Path, commit: str) -> None:
     """Writes the records of every split, and what was not used."""
-    place = _place(hub)
-    try:
-        streams = open_streams(hub, commit)
-    except Exception as error:  # as in `numbered_rows`
-        raise UserError(f"{place}: the hub does not give its rows ({_said(error)}).") from None
+    place, streams = place_of(hub), streams_of(hub, commit)
     sides = {side for side in SPLITS if side in streams}
     if not sides:
         raise DataError(f"{place}: has no split named {', '.join(SPLITS)}; it has {', '.join(streams)}.")
@@ -276,27 +230,5 @@ def _leave_out(hub: Hub, path: Path, place: str) -> list[str]:
     surplus = hub.surplus(records)
     for index, reason in surplus.items():
         not_used.add(Skipped(records[index].meta["where"], reason))
-    np.delete(records.spans, list(surplus), axis=0).tofile(_spans(path))
+    np.delete(records.spans, list(surplus), axis=0).tofile(spans_path(path))
     return not_used.lines(place)
-
-
-class RecordWriter:
-    """Writes records to a file, and their spans to another when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, open(path, "wb")  # noqa: SIM115 - `__exit__` closes it
-        self._spans, self._end = array("q"), 0
-
-    def add(self, record: AnyRecord) -> None:
-        line = json.dumps([type(record).__name__, *record]).encode() + b"\n"
-        self._file.write(line)
-        self._spans.extend((self._end, len(line)))
-        self._end += len(line)
-
-    def __enter__(self) -> "RecordWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        with open(_spans(self._path), "wb") as file:
-            self._spans.tofile(file)

@@ -24,27 +24,42 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: "FILE:LINE: what is wrong"; a file that cannot be opened is named with the reason.
     """
-    path = Path(path)
+    for number, line in read_lines(path):
+        yield number, _parse(line, f"{path}:{number}")
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Yields (line number from 1, line with its newline byte) of a file, unpacked where its name ends in `.gz`.
+
+    Raises:
+        DataError: the file cannot be opened or unpacked.
+    """
     number = 0
     try:
-        with _open(path) as file:
+        with open_packed(path) as file:
             for number, line in enumerate(file, start=1):
-                yield number, _parse(line, f"{path}:{number}")
+                yield number, line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}:{number + 1}: the gzip stream is damaged or cut short ({error}).") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else open(path, "rb")
+def open_packed(path: str | Path) -> BinaryIO:
+    """Opens a file for its bytes, unpacked where its name ends in `.gz`."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if Path(path).suffix == ".gz" else open(path, "rb")
+
+
+def decoded(line: bytes, where: str) -> str:
+    """Returns a line as text; DataError where it is not UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 at byte {error.start} of the line.") from None
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 at byte {error.start} of the line.") from None
+    text = decoded(line, where)
     if text.startswith("\ufeff"):
         raise DataError(f"{where}: starts with a byte-order mark; save the file as plain UTF-8.")
     if not text.strip():

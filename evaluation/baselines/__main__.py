@@ -37,7 +37,7 @@ class Options(TaskOptions):
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.baselines")
-    setup = Setup.of(options.env, options.env_options, options.data)
+    setup = Setup.of(options.env, options.env_options, options.data, columns=options.columns)
     print_tables(setup.task("train"), setup.task("test"), options)
 
 
