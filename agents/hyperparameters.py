@@ -75,7 +75,24 @@ class ModelSettings:
     )
     lora_rank: int = option(8, "rank of the adapter", low=1, group="what is trained")
     lora_alpha: float | None = option(
-        None, "scale of the adapter; twice its rank by default", above=0, group="what is trained"
+        None, "scale of the adapter; twice its rank by default, 16 with rslora", above=0, group="what is trained"
+    )
+    lora_targets: str = option(
+        "attention",
+        "which linear maps have adapters: attention, mlp (what else is in the layers), all-linear (all but the LM "
+        "head), or a regular expression for whole names, as in peft",
+        group="what is trained",
+    )
+    lora_variant: Literal["lora", "rslora", "dora"] = option(
+        "lora",
+        "lora (scale alpha / rank), rslora (alpha / sqrt(rank)) or dora (lengths of weight rows are learned too)",
+        group="what is trained",
+    )
+    lora_init: Literal["default", "orthogonal", "pissa"] = option(
+        "default",
+        "where adapters begin: default (A drawn, B 0), orthogonal (both drawn, B A 0) or pissa (at the principal part "
+        "of the weight); what is added is 0 at first with each",
+        group="what is trained",
     )
     lora_layers: str = option(
         "all", "which layers have adapters: all, half, quarter, or so many at the top", group="what is trained"
@@ -100,7 +117,9 @@ class ModelSettings:
             return None
         layers = top_layers(self.lora_layers, model)
         size = (self.lora_rank, self.lora_alpha) if rank is None else (rank, None)
-        return LoRASettings(*size, dropout, self.lora_vision, layers)
+        return LoRASettings(
+            *size, dropout, self.lora_vision, layers, self.lora_targets, self.lora_variant, self.lora_init
+        )
 
 
 @dataclass
