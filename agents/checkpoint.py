@@ -36,6 +36,7 @@ from perlhf.run_folder import write_json
 from perlhf.sealed_folder import SealError
 
 if TYPE_CHECKING:
+    from agents.policy import LoRAPolicy
     from agents.ppo import PPO
 
 FORMAT = 2
@@ -94,6 +95,7 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All tensors by name, and the rest as JSON."""
     policy = algorithm.policy
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
+    tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
     tensors["rng.policy"] = policy.generator.get_state()
     tensors["rng.evaluation"] = policy.evaluation_generator.get_state()
@@ -144,6 +146,8 @@ def set_state(
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             parameter.copy_(tensors[f"parameters.{name}"])
+        for name, tensor in _constants(policy).items():
+            tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
     policy.generator.set_state(tensors["rng.policy"])
     policy.evaluation_generator.set_state(tensors["rng.evaluation"])
@@ -239,6 +243,11 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
         "response": algorithm.action_space.max_length,  # type: ignore[attr-defined]
         "n_envs": algorithm.n_envs,
     }
+
+
+def _constants(policy: "LoRAPolicy") -> dict[str, Tensor]:
+    roles = (policy.policy_role, policy.value_role)
+    return {f"{role.name}.{name}": tensor for role in roles for name, tensor in role.constants().items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

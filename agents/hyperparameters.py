@@ -81,7 +81,7 @@ class BackboneSettings:
     @property
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(self.precision, self.chat_template, self.stop)
+        return LoadSettings(**{field.name: getattr(self, field.name) for field in fields(LoadSettings)})
 
 
 @dataclass
@@ -90,7 +90,21 @@ class ModelSettings(BackboneSettings):
 
     group: ClassVar[str] = "what is trained"
     lora_rank: int = option(8, "rank of the adapter", low=1)
-    lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default", above=0)
+    lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default, 16 with rslora", above=0)
+    lora_targets: str = option(
+        "attention",
+        "which linear maps have adapters: attention, mlp (what else is in the layers), all-linear (all but the LM "
+        "head), or a regular expression for whole names, as in peft",
+    )
+    lora_variant: Literal["lora", "rslora", "dora"] = option(
+        "lora",
+        "lora (scale alpha / rank), rslora (alpha / sqrt(rank)) or dora (lengths of weight rows are learned too)",
+    )
+    lora_init: Literal["default", "orthogonal", "pissa"] = option(
+        "default",
+        "where adapters begin: default (A drawn, B 0), orthogonal (both drawn, B A 0) or pissa (at the principal part "
+        "of the weight); what is added is 0 at first with each",
+    )
     lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
     lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")
     full: bool = option(False, "train all weights, on a copy, instead of adapters")
@@ -107,7 +121,9 @@ class ModelSettings(BackboneSettings):
             return None
         layers = top_layers(self.lora_layers, model)
         size = (self.lora_rank, self.lora_alpha) if rank is None else (rank, None)
-        return LoRASettings(*size, dropout, self.lora_vision, layers)
+        return LoRASettings(
+            *size, dropout, self.lora_vision, layers, self.lora_targets, self.lora_variant, self.lora_init
+        )
 
 
 @dataclass

@@ -238,6 +238,8 @@ class PPO(OnPolicyAlgorithm):
         assert rollout is not None
         first_update = not self.preflight_checks
         if first_update:
+            if self.verbose >= 1:
+                tqdm.write(preflight.adapted(policy))
             self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
             before = preflight.snapshot(policy)
         policy.set_training_mode(True)

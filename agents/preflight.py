@@ -14,6 +14,7 @@ from agents.functional import token_rewards
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings
 from backbones.model.anatomy import hash_base
+from backbones.role_report import describe_role
 from perlhf.errors import UserError
 
 _TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1}  # of |ratio - 1| across batch shapes
@@ -33,6 +34,11 @@ class Check(NamedTuple):
 
 class PreflightError(UserError):
     """A check failed: the run would not mean what it says."""
+
+
+def adapted(policy: LoRAPolicy) -> str:
+    """Returns what policy and value train, a line for each."""
+    return "\n".join(f"  {describe_role(role)}" for role in (policy.policy_role, policy.value_role))
 
 
 def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, fresh: bool) -> list[Check]:

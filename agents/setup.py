@@ -14,6 +14,7 @@ import yaml
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
 from backbones.model.loading import LoadSettings, device_of
+from backbones.role_report import describe_role
 from backbones.roles import Role
 from envs.feedback import Feedback
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
@@ -178,8 +179,10 @@ def _columns_of(task_class: type[Task], columns: str) -> dict[str, str]:
 def add_role(
     backbone: Backbone, options: FitOptions, name: str, seed: int, head: bool = False, dropout: float = 0.0
 ) -> Role:
-    """Adds a new role to fit: an adapter as the options describe it, or with --full all weights."""
-    return backbone.add_role(name, options.lora(backbone.model, dropout=dropout), head=head, seed=seed)
+    """Adds a new role to fit: an adapter as the options describe it, or with --full all weights. Prints what it is."""
+    role = backbone.add_role(name, options.lora(backbone.model, dropout=dropout), head=head, seed=seed)
+    print(describe_role(role))
+    return role
 
 
 def identity(options: Any) -> dict[str, Any]:

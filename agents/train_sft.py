@@ -135,13 +135,12 @@ def losses_of(role: Role, rows: Rows) -> list[float]:
 
 @torch.no_grad()
 def merged(role: Role) -> PreTrainedModel:
-    """Makes a plain model with the role's training in its weights: W + alpha / rank * B @ A."""
+    """Makes a plain model with the role's training in its weights, see `backbones.adapters.merged_weight`."""
     if isinstance(role, FullRole):
         return role.model
     assert isinstance(role, LoRARole)
     model = load_model(role.backbone.path)
-    for name, layer in role.layers.items():
-        model.get_submodule(name).weight += layer.get_delta_weight(role.adapter).cpu()
+    role.add_to(model)
     return model
 
 

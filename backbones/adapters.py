@@ -12,9 +12,12 @@ from weakref import WeakSet, finalize
 import torch
 from peft import LoraConfig, LoraModel
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from peft.utils.integrations import dequantize_module_weight
+from peft.utils.other import transpose
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.shortcuts.from_start import count_from_here, principal_part, start_of
 from backbones.shortcuts.low_rank import use_thin_products
 
 if TYPE_CHECKING:
@@ -44,11 +47,11 @@ class Adapters:
         return 0 if self.active_role is None else self.active_role.frozen_layers
 
     def add(self, role: "LoRARole", config: LoraConfig, seed: int) -> None:
-        """Puts a new adapter of a role into the model and names it in `role.adapter`.
+        """Puts a new adapter of a role into the model and names it in `role.adapter`. It changes nothing at first.
 
         Args:
             role: whose adapter it is; it is freed when nobody holds the role any more.
-            config: peft's, without a head.
+            config: peft's, without a head; its own start is that of `role.settings.init`.
             seed: of the initial weights; the global random state is left alone.
         """
         # Two PPO runs in one process may each have a policy on the same backbone.
@@ -58,6 +61,8 @@ class Adapters:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._inject(name, config)
+            for layer in self.layers_of(name).values():
+                _START[role.settings.init](layer, name)
         role.adapter = name
         self._roles.add(role)
         self._switch(self.active_role)
@@ -69,12 +74,23 @@ class Adapters:
         return {name: layer for name, layer in self._layers.items() if adapter in layer.lora_A}
 
     def parameters_of(self, adapter: str) -> dict[str, nn.Parameter]:
-        """Returns A (rank, in) and B (out, rank) of each of these projections, by their names in peft's files."""
+        """Returns A (rank, in) and B (out, rank) of each of these projections, by their names in peft's files.
+
+        With DoRA the magnitudes (out,) too.
+        """
         found: dict[str, nn.Parameter] = {}
         for name, layer in self.layers_of(adapter).items():
             found[f"{name}.lora_A.weight"] = layer.lora_A[adapter].weight
             found[f"{name}.lora_B.weight"] = layer.lora_B[adapter].weight
+            if adapter in layer.lora_magnitude_vector:
+                found[f"{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[adapter].weight
         return found
+
+    def starts_of(self, adapter: str) -> dict[str, Tensor]:
+        """Returns what A and B count from, by the same names; nothing where that is 0."""
+        starts = {name: start_of(layer, adapter) for name, layer in self.layers_of(adapter).items()}
+        kept = [(name, start) for name, start in starts.items() if start is not None]
+        return {f"{name}.lora_{part}.weight": t for name, start in kept for part, t in zip("AB", start, strict=True)}
 
     @contextmanager
     def active(self, role: "Role | None") -> Iterator[PreTrainedModel]:
@@ -125,6 +141,8 @@ class Adapters:
         for layer in self.layers_of(name).values():
             layer.lora_A[name].float()  # peft takes over the type of the weights, which may be bf16
             use_thin_products(layer.lora_B[name].float())
+            if name in layer.lora_magnitude_vector:
+                layer.lora_magnitude_vector[name].weight = nn.Parameter(_norms(layer, name))
 
     def _switch(self, role: "Role | None") -> None:
         """Puts the model in a role, and asserts that exactly the role's own parameters take gradients."""
@@ -149,8 +167,73 @@ class Adapters:
 
 
 @torch.no_grad()
+def merged_weight(layer: LoraLayer, adapter: str, weight: Tensor) -> Tensor:
+    """Computes W + scale * B A, what a projection's weight comes to with its adapter.
+
+    Less the start where the adapter counts from one. With DoRA (arXiv 2402.09353) each row is scaled to its magnitude.
+
+    Args:
+        layer: the projection.
+        adapter: one that is on it.
+        weight: W, which may have more digits than what the projection holds.
+    """
+    update = layer.get_delta_weight(adapter).to(weight.device)
+    start = start_of(layer, adapter)
+    if start is not None:
+        first = transpose(start.b @ start.a, layer.fan_in_fan_out) * layer.scaling[adapter]
+        update = update - first.to(weight.device)
+    if adapter not in layer.lora_magnitude_vector:
+        return weight + update
+    factor = (layer.lora_magnitude_vector[adapter].weight / _norms(layer, adapter)).to(weight.device)
+    return transpose(factor[:, None], layer.fan_in_fan_out) * (weight + update)
+
+
 def _merge(layer: LoraLayer, adapter: str) -> None:
-    """Gives a projection a weight of its own, W + alpha / rank * B @ A, and takes the adapter off."""
+    """Gives a projection the merged weight for its own, and takes the adapter off."""
     base = layer.get_base_layer()
-    base.weight = nn.Parameter(base.weight + layer.get_delta_weight(adapter), requires_grad=False)
+    base.weight = nn.Parameter(merged_weight(layer, adapter, base.weight), requires_grad=False)
     layer.set_adapter([])
+
+
+@torch.no_grad()
+def _norms(layer: LoraLayer, adapter: str) -> Tensor:
+    """Computes the norms (out,) of the rows of W + scale * B A, as DoRA's forward does in the adapter's float32."""
+    dora, up = layer.lora_magnitude_vector[adapter], layer.lora_B[adapter]
+    product = dora.get_lora_weight(layer.lora_A[adapter], up).to(up.weight.dtype)
+    weight = dequantize_module_weight(layer.get_base_layer()).to(up.weight.dtype)
+    norms: Tensor = dora.get_weight_norm(weight, product, layer.scaling[adapter])
+    return norms
+
+
+# How an adapter begins. peft draws A, and leaves B at 0, before any of these.
+
+
+def _as_drawn(_: LoraLayer, __: str) -> None:
+    pass
+
+
+@torch.no_grad()
+def _orthogonal(layer: LoraLayer, adapter: str) -> None:
+    """Begins with A and B both drawn, on directions of the rank that are orthogonal, so that B A is 0.
+
+    As peft's `orthogonal`, but that rotates the rank by a random matrix, after which B A is 0 up to rounding only.
+    Here A has the even directions and B the odd ones, and it is 0 exactly.
+    """
+    a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+    for weight, mine in ((a, a[0::2]), (b, b[:, 1::2])):
+        drawn = torch.randn(mine.shape) / 10
+        weight.zero_()
+        mine.copy_(drawn)
+
+
+@torch.no_grad()
+def _principal(layer: LoraLayer, adapter: str) -> None:
+    a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+    held = dequantize_module_weight(layer.get_base_layer()).to(a.dtype)
+    part = principal_part(transpose(held, layer.fan_in_fan_out), len(a), layer.scaling[adapter])
+    a.copy_(part.a)
+    b.copy_(part.b)
+    count_from_here(layer, adapter)
+
+
+_START = {"default": _as_drawn, "orthogonal": _orthogonal, "pissa": _principal}

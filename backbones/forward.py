@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.model.anatomy import body_of
 from backbones.model.tokens import Piece, TokenBatch, like_lengths, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.shortcuts.frozen_states import FrozenStates
@@ -77,7 +78,7 @@ def hidden_states(
     images: Mapping[str, Tensor],
 ) -> Tensor:
     """Computes the last hidden states of all positions, (B, L, hidden)."""
-    output = model.base_model(
+    output = body_of(model)(
         input_ids=input_ids,
         attention_mask=attention_mask,
         position_ids=position_ids,

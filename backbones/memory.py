@@ -4,20 +4,20 @@ The model is made on torch's "meta" device, where tensors have shapes and no val
 would keep, of any architecture, without a formula for each.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
-from peft import LoraConfig, LoraModel
-from torch import Tensor
+from peft import LoraModel
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
-from backbones.model.anatomy import attention_pattern, cache_argument
+from backbones.model.anatomy import cache_argument
 from backbones.model.loading import BackboneError, Precision, auto_class, read_config, resolve_path
+from backbones.model.targets import adapted_names
 from backbones.roles import LoRASettings
 from backbones.shortcuts.planned_attention import planned_attention
 from backbones.shortcuts.precision import reduce_precision
@@ -40,9 +40,9 @@ class Held(NamedTuple):
         return sum(self)
 
     @classmethod
-    def trained(cls, weights: int) -> "Held":
-        """Counts weights with a gradient for each, and Adam's two moments."""
-        return cls(weights, weights, _ADAM * weights)
+    def trained(cls, weights: int, frozen: int = 0) -> "Held":
+        """Counts weights with a gradient for each, and Adam's two moments; and what it holds that is frozen."""
+        return cls(weights + frozen, weights, _ADAM * weights)
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
     plain = _bytes(model.parameters())
     reduce_precision(model, precision)
     head = 4 * int(model.get_output_embeddings().weight.shape[-1])
-    value = 0 if adapters.value_is_shared else _trained_bytes(model, adapters.value)
+    value = (0, 0) if adapters.value_is_shared else _role_bytes(model, adapters.value)
     roles = {
         "reference": Held(_bytes(model.parameters())),
-        "policy": Held.trained(_trained_bytes(model, adapters.policy)),
-        "value": Held.trained(value + head),
+        "policy": Held.trained(*_role_bytes(model, adapters.policy)),
+        "value": Held.trained(value[0] + head, value[1]),
     }
     if adapters.reward is not None:
-        roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
+        roles["reward"] = Held(sum(_role_bytes(model, adapters.reward)) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
     merged = _merged_bytes(model, adapters.policy)
     return MemoryPlan(roles, plain, cache, merged, _activation_bytes(model, adapters.policy, shape))
@@ -145,23 +145,35 @@ def _bytes(tensors: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
-    """Counts A and B of every adapted projection, rank * (in + out) numbers each; all weights for None."""
+def _role_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> tuple[int, int]:
+    """Counts what a role trains, and what else it holds.
+
+    A and B of every adapted map, rank * (in + out) numbers each; with DoRA a magnitude for each output too; and where
+    they count from a start, a copy of them. All weights for None.
+    """
     if lora is None:
-        return _bytes(model.parameters())
-    return 4 * lora.rank * sum(sum(weight.shape) for weight in _adapted(model, lora))
+        return _bytes(model.parameters()), 0
+    adapted = _adapted(model, lora)
+    factors = 4 * lora.rank * sum(sum(cast(Tensor, module.weight).shape) for module in adapted)
+    magnitudes = 4 * sum(map(_width_of, adapted)) if lora.variant == "dora" else 0
+    return factors + magnitudes, factors if lora.init == "pissa" else 0
 
 
 def _merged_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
     """Counts the float32 weights that have an adapter; nothing is merged into those in bf16."""
-    adapted = [] if lora is None else _adapted(model, lora)
+    adapted = [] if lora is None else [cast(Tensor, module.weight) for module in _adapted(model, lora)]
     return _bytes(weight for weight in adapted if weight.dtype == torch.float32)
 
 
-def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[Tensor]:
-    """Lists the weights of the projections that have an adapter."""
-    pattern = attention_pattern(model, lora.vision, lora.layers)
-    return [cast(Tensor, module.weight) for name, module in model.named_modules() if re.fullmatch(pattern, name)]
+def _adapted(model: PreTrainedModel, lora: LoRASettings) -> list[nn.Module]:
+    """Lists the linear maps that have an adapter."""
+    names = adapted_names(model, lora.targets, lora.vision, lora.layers)
+    return [model.get_submodule(name) for name in names]
+
+
+def _width_of(module: nn.Module) -> int:
+    """Counts the numbers that a linear map gives."""
+    return cast(Tensor, module.weight).shape[1 if isinstance(module, Conv1D) else 0]
 
 
 def _cache_bytes(model: PreTrainedModel) -> int:
@@ -176,11 +188,9 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     if policy is None:
         model.requires_grad_(True)
     else:
-        wanted = attention_pattern(model, policy.vision, policy.layers)
-        transposed = any(isinstance(module, Conv1D) for module in model.modules())
-        lora = LoraConfig(r=policy.rank, target_modules=wanted, fan_in_fan_out=transposed)
+        names = adapted_names(model, policy.targets, policy.vision, policy.layers)
         with torch.device("meta"):
-            LoraModel(model, lora, "policy")
+            LoraModel(model, policy.config(model, names), "policy")
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
     before = torch.arange(shape.prompt - 1, shape.prompt + shape.response - 1, device="meta")

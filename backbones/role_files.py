@@ -1,12 +1,14 @@
 """Reads the files of a saved role: its weights, and beside them what they belong to."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from backbones.model.loading import Stamps, file_stamps
 from perlhf.errors import UserError, one_line
@@ -43,7 +45,7 @@ def role_stamps(folder: Path) -> Stamps:
     return file_stamps(folder, _FILES)
 
 
-def read_tensors(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
+def read_tensors(folder: Path, pattern: str) -> dict[str, Tensor]:
     """Reads the tensors of a folder's files by that pattern.
 
     Raises:
@@ -109,3 +111,32 @@ def check_template(what: str, provenance: dict[str, Any], backbone: "Backbone") 
 def _called(named: dict[str, Any] | None) -> str:
     """Returns how a recorded template is called in a message."""
     return "none" if named is None else f"{named.get('setting')!r} (sha256 {str(named.get('sha256'))[:12]})"
+
+
+# An adapter that counts from a start is saved as a plain one of twice the rank, as peft converts PiSSA:
+# scale (B A - B0 A0) = scale [B | -B0] [A ; A0].
+
+
+def with_starts(tensors: Mapping[str, Tensor], starts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Puts each start beside its A (rank, in) or B (out, rank); names are those of `Role.parameters`."""
+    return dict(tensors) | {
+        name: torch.cat([tensors[name], start]) if _is_a(name) else torch.cat([tensors[name], -start], dim=1)
+        for name, start in starts.items()
+    }
+
+
+def without_starts(
+    tensors: Mapping[str, Tensor | None], starts: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor | None], dict[str, Tensor]]:
+    """Takes them apart again, for starts of these shapes; None in place of a tensor that is not twice the rank."""
+    trained, found = dict(tensors), {}
+    for name, start in starts.items():
+        joined, dim = tensors[name], 0 if _is_a(name) else 1
+        whole = joined is not None and joined.shape[dim] == 2 * start.shape[dim]
+        trained[name], second = joined.chunk(2, dim) if joined is not None and whole else (None, start)
+        found[name] = second if dim == 0 else -second
+    return trained, found
+
+
+def _is_a(name: str) -> bool:
+    return name.endswith(".lora_A.weight")

@@ -4,11 +4,11 @@ A full copy of the model is in `backbones.full_role`. What roles do to the share
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from peft import LoraConfig
@@ -18,16 +18,30 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.model.anatomy import attention_pattern, layer_count
+from backbones.adapters import merged_weight
+from backbones.model.anatomy import layer_count
 from backbones.model.loading import base_path_for
-from backbones.role_files import PROVENANCE, belongs_to, check_base, read_provenance, read_tensors
+from backbones.model.targets import adapted_names, linear_maps, lowest_adapted, pattern_of
+from backbones.role_files import (
+    PROVENANCE,
+    belongs_to,
+    check_base,
+    read_provenance,
+    read_tensors,
+    with_starts,
+    without_starts,
+)
 from perlhf.errors import UserError, one_line
 from perlhf.run_folder import write_json
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
+LoRAVariant = Literal["lora", "rslora", "dora"]
+LoRAInit = Literal["default", "orthogonal", "pissa"]
+
 _HEAD = "head.safetensors"
+_RSLORA_ALPHA = 16.0  # that of the default rank, 8
 
 
 @dataclass(frozen=True)
@@ -36,17 +50,53 @@ class LoRASettings:
 
     The update of a weight is `alpha / rank * B @ A`, with B zero at the start (arXiv 2106.09685). With `vision` it is
     on those of the vision tower too. `layers` says how many layers of the language model have it, counted from the top.
+
+    Attributes:
+        targets: which linear maps have it, see `backbones.model.targets.adapted_names`.
+        variant: "lora"; "rslora", whose scale is `alpha / sqrt(rank)` (arXiv 2312.03732); "dora", which learns the
+            lengths of a weight's rows too (arXiv 2402.09353).
+        init: "default"; "orthogonal", where A and B both begin drawn and B A is 0; "pissa", where they begin at the
+            principal part of the weight (arXiv 2404.02948), see `backbones.shortcuts.from_start`.
+
+    Raises:
+        UserError: what does not go together.
     """
 
     rank: int = 8
-    alpha: float | None = None  # twice the rank where None
+    alpha: float | None = None  # twice the rank where None, and 16 for rslora, which is to fit all ranks
     dropout: float = 0.0
     vision: bool = False
     layers: int | None = None  # of the top; all where None
+    targets: str = "attention"
+    variant: LoRAVariant = "lora"
+    init: LoRAInit = "default"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("variant", self.variant, LoRAVariant), ("init", self.init, LoRAInit)):
+            if value not in get_args(known):
+                raise UserError(f"lora_{name}: expected {', '.join(get_args(known))}, got {value!r}.")
+        if self.init == "orthogonal" and self.rank % 2:
+            raise UserError(f"lora_init orthogonal takes an even rank, got {self.rank}.")
+        if self.init == "pissa" and self.variant == "dora":
+            raise UserError("lora_init pissa goes with lora_variant lora or rslora, got dora.")
 
     @property
     def scaled_alpha(self) -> float:
-        return 2.0 * self.rank if self.alpha is None else self.alpha
+        if self.alpha is not None:
+            return self.alpha
+        return _RSLORA_ALPHA if self.variant == "rslora" else 2.0 * self.rank
+
+    def config(self, model: PreTrainedModel, names: Iterable[str]) -> LoraConfig:
+        """Returns what peft calls it, on these linear maps of a model, without a head."""
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.scaled_alpha,
+            lora_dropout=self.dropout,
+            target_modules=pattern_of(names),
+            use_rslora=self.variant == "rslora",
+            use_dora=self.variant == "dora",
+            fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),
+        )
 
 
 class Role(ABC):
@@ -82,6 +132,10 @@ class Role(ABC):
     def body_parameters(self) -> dict[str, nn.Parameter]:
         """Returns what this role trains in the model, by name, in a fixed order."""
 
+    def constants(self) -> dict[str, torch.Tensor]:
+        """Returns what of its own it does not train, by name: what an adapter counts from that did not begin at 0."""
+        return {}
+
     @abstractmethod
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
         """Writes the role, with `provenance` beside it; plain peft or transformers open all but a `HeadRole`."""
@@ -100,8 +154,9 @@ class Role(ABC):
     @torch.no_grad()
     def copy_from(self, other: "Role") -> None:
         """Takes over the weights of a role of the same shape."""
-        for mine, theirs in zip(self.parameters().values(), other.parameters().values(), strict=True):
-            mine.copy_(theirs)
+        for own, others in ((self.parameters(), other.parameters()), (self.constants(), other.constants())):
+            for mine, theirs in zip(own.values(), others.values(), strict=True):
+                mine.copy_(theirs)
 
     @torch.no_grad()
     def _take(self, folder: Path, tensors: dict[str, torch.Tensor | None]) -> None:
@@ -139,19 +194,13 @@ class LoRARole(Role):
     def __init__(self, backbone: "Backbone", name: str, settings: LoRASettings, head: bool, seed: int) -> None:
         super().__init__(backbone, name, head, seed)
         self.settings = settings
-        if settings.layers is not None and not settings.vision:
-            self.frozen_layers = layer_count(backbone.model) - settings.layers
-        self.config = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.scaled_alpha,
-            lora_dropout=settings.dropout,
-            target_modules=attention_pattern(backbone.model, settings.vision, settings.layers),
-            task_type="SEQ_CLS" if head else "CAUSAL_LM",
-            modules_to_save=["score"] if head else None,
-            fan_in_fan_out=any(isinstance(m, Conv1D) for m in backbone.model.modules()),
-        )
-        injected = LoraConfig(**{**self.config.to_dict(), "modules_to_save": None, "task_type": None})
-        backbone.adapters.add(self, injected, seed)
+        names = adapted_names(backbone.model, settings.targets, settings.vision, settings.layers)
+        if not settings.vision:
+            self.frozen_layers = lowest_adapted(backbone.model, names)
+        if settings.init == "pissa":
+            _check_rank(backbone.model, names, settings.rank)
+        self._config = settings.config(backbone.model, names)
+        backbone.adapters.add(self, self._config, seed)
 
     def active(self) -> AbstractContextManager[PreTrainedModel]:
         return self.backbone.adapters.active(self)
@@ -167,13 +216,22 @@ class LoRARole(Role):
     def body_parameters(self) -> dict[str, nn.Parameter]:
         return self.backbone.adapters.parameters_of(self.adapter)
 
+    def constants(self) -> dict[str, torch.Tensor]:
+        return self.backbone.adapters.starts_of(self.adapter)
+
+    @torch.no_grad()
+    def add_to(self, model: PreTrainedModel) -> None:
+        """Adds what was trained into the weights of a plain model that is the backbone's, digit for digit or finer."""
+        for name, layer in self.layers.items():
+            weight = cast(torch.Tensor, model.get_submodule(name).weight)
+            weight.copy_(merged_weight(layer, self.adapter, weight))
+
     def save(self, folder: Path, provenance: dict[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"base_model.model.{n}": p.detach().cpu().contiguous() for n, p in self.parameters().items()}
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        self.config.base_model_name_or_path = base_path_for(folder, self.backbone.path)
-        self.config.inference_mode = True
-        self.config.save_pretrained(str(folder))
+        tensors = with_starts({n: p.detach() for n, p in self.parameters().items()}, self.constants())
+        plain = {f"base_model.model.{name}": tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        self._saved_config(folder).save_pretrained(str(folder))
         known = {"format": 1, "role": self.name, "lora": asdict(self.settings)}
         base = belongs_to(self.backbone, self.head is not None)
         write_json(folder / PROVENANCE, {**known, **base, **(provenance or {})})
@@ -183,10 +241,28 @@ class LoRARole(Role):
         provenance = read_provenance(folder)
         check_base(folder, provenance, self.backbone)
         saved = read_tensors(folder, "adapter_model.safetensors")
-        self._take(folder, {name: saved.pop(f"base_model.model.{name}", None) for name in self.parameters()})
+        tensors = {name: saved.pop(f"base_model.model.{name}", None) for name in self.parameters()}
         if saved:
             raise UserError(f"adapter {folder}: {len(saved)} tensors this role has no place for, as {min(saved)}.")
+        constants = self.constants()
+        trained, starts = without_starts(tensors, constants)
+        self._take(folder, trained)
+        for name, start in starts.items():
+            constants[name].copy_(start)
         return provenance
+
+    def _saved_config(self, folder: Path) -> LoraConfig:
+        """Returns what plain peft reads of the files in `folder`."""
+        own: dict[str, Any] = {
+            "task_type": "CAUSAL_LM" if self.head is None else "SEQ_CLS",
+            "modules_to_save": None if self.head is None else ["score"],
+            "base_model_name_or_path": base_path_for(folder, self.backbone.path),
+            "inference_mode": True,
+        }
+        if self.constants():  # twice the rank, at the same scale
+            times = 2**0.5 if self._config.use_rslora else 2
+            own |= {"r": 2 * self._config.r, "lora_alpha": times * self._config.lora_alpha}
+        return LoraConfig(**{**self._config.to_dict(), **own})
 
 
 class HeadRole(Role):
@@ -244,6 +320,14 @@ class ReferenceRole(Role):
 
     def load(self, folder: Path) -> dict[str, Any]:
         raise TypeError("the reference role has nothing of its own to load")
+
+
+def _check_rank(model: PreTrainedModel, names: Iterable[str], rank: int) -> None:
+    maps = linear_maps(model)
+    smallest = min(names, key=lambda name: min(cast(torch.Tensor, maps[name].weight).shape))
+    side = min(cast(torch.Tensor, maps[smallest].weight).shape)
+    if rank > side:
+        raise UserError(f"lora_init pissa takes a rank up to {side}, the smaller side of {smallest}, got {rank}.")
 
 
 def _make_head(backbone: "Backbone", seed: int) -> nn.Linear:

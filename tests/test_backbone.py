@@ -27,8 +27,9 @@ from backbones.forward import (
     log_probs_of,
     response_logits,
 )
-from backbones.model.anatomy import attention_pattern, hash_base
+from backbones.model.anatomy import hash_base
 from backbones.model.loading import BackboneError, base_path_for, find_device
+from backbones.model.targets import adapted_names
 from backbones.model.tokens import TokenBatch, length_mask
 from backbones.roles import LoRASettings, load_role
 from perlhf.errors import UserError
@@ -201,10 +202,10 @@ def test_one_forward_gives_end_states_and_log_probabilities(name, tmp_path):
 def test_unknown_attention_names_are_listed(tmp_path):
     model = AutoModelForCausalLM.from_pretrained(save_gemma(tmp_path))
     for layer in model.model.layers:
-        layer.self_attn.odd = layer.self_attn.q_proj
-        del layer.self_attn.q_proj
-    with pytest.raises(UserError, match=r"no known attention projections.*self_attn.odd"):
-        attention_pattern(model)
+        layer.odd = layer.self_attn
+        del layer.self_attn
+    with pytest.raises(UserError, match=r"'attention' matches no linear map of Gemma3.*gate_proj.*q_proj k_proj"):
+        adapted_names(model)
 
 
 @pytest.mark.parametrize("head", [False, True])

@@ -243,6 +243,22 @@ def test_head_states(backbone):
     close(model.get_output_embeddings()(caught[0]), logits)
 
 
+def test_from_start(backbone):
+    """An adapter that began as its map's principal part adds nothing at first, and then what it has moved by."""
+    role = backbone.add_role("policy", LoRASettings(4, init="pissa"))
+    layer = next(iter(role.layers.values()))
+    a, b = layer.lora_A[role.adapter].weight, layer.lora_B[role.adapter].weight
+    x = torch.randn(2, 3, a.shape[1], generator=torch.Generator().manual_seed(0))
+    with role.active():
+        plain = layer.get_base_layer()(x)
+        assert torch.equal(layer(x), plain)
+        moved = 0.1 * b.detach()
+        b.data += moved
+        close(layer(x) - plain, x @ a.T @ moved.T * layer.scaling[role.adapter], 1e-4)
+    with backbone.reference.active():
+        assert torch.equal(layer(x), plain)
+
+
 def test_low_rank(backbone):
     role = perturbed(backbone)
     ups = [layer.lora_B[role.adapter] for layer in role.layers.values()]

@@ -1,4 +1,4 @@
-"""Anatomy: finds layers, projections, token ids and weights in a loaded model, of any architecture."""
+"""Anatomy: finds layers, token ids and weights in a loaded model, of any architecture."""
 
 import hashlib
 import inspect
@@ -8,20 +8,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from backbones.model.loading import BackboneError, sees
+from backbones.model.loading import BackboneError
 from perlhf.errors import UserError
 
-# The attention projections by what model families call them, as (parent of the projection, projections).
-_ATTENTION = (
-    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "o_proj")),
-    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "out_proj")),
-    ("self_attn|attention|attn", ("q_proj", "k_proj", "v_proj", "dense")),
-    ("self_attn|attention|attn", ("qkv_proj", "o_proj")),
-    ("self_attention|attention|attn", ("query_key_value", "dense")),
-    ("self_attn|attention|attn", ("c_attn", "c_proj")),
-)
-_VISION = "vision|visual|image"
-_NOT_LANGUAGE = f"{_VISION}|audio|multi_modal|projector"
+VISION = "vision|visual|image"  # in the names of what is no part of the language model
+NOT_LANGUAGE = f"{VISION}|audio|multi_modal|projector|connector"
 
 
 def cache_argument(model: PreTrainedModel) -> str:
@@ -100,6 +91,15 @@ def base_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     }
 
 
+def body_of(model: PreTrainedModel) -> PreTrainedModel:
+    """Returns the model below the LM head, which gives the last hidden states.
+
+    `base_model` is the LM itself in classes that name no prefix of their own, as Llama 4's for text.
+    """
+    body: PreTrainedModel = model.base_model
+    return body if body is not model else model.get_decoder()
+
+
 def layer_count(model: PreTrainedModel) -> int:
     """Counts the layers of the language model."""
     return int(model.config.get_text_config().num_hidden_layers)
@@ -124,42 +124,6 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
     lists = (
         module
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList)
-        and len(module) == layer_count(model)
-        and not re.search(_NOT_LANGUAGE, name)
+        if isinstance(module, nn.ModuleList) and len(module) == layer_count(model) and not re.search(NOT_LANGUAGE, name)
     )
     return next(lists, None)
-
-
-def attention_pattern(model: PreTrainedModel, vision: bool = False, layers: int | None = None) -> str:
-    """Makes a regular expression for the attention projections of the language model, whole names.
-
-    Args:
-        model: the model.
-        vision: those of its vision tower too.
-        layers: those of the top so many layers of the language model; None for all.
-
-    Raises:
-        UserError: the model calls them by names that are not known here; it lists what the model has. Or it has no
-            vision tower.
-    """
-    config = model.config
-    language = _projections(model, rf"(?!.*({_NOT_LANGUAGE}))", layer_count(model), layers)
-    if not vision:
-        return language
-    if not sees(config):
-        raise UserError(f"{type(model).__name__} takes no images, so it has no vision tower to adapt.")
-    return f"{language}|{_projections(model, rf'(?=.*({_VISION}))', config.vision_config.num_hidden_layers)}"
-
-
-def _projections(model: PreTrainedModel, where: str, layers: int, top: int | None = None) -> str:
-    """Makes one for the attention projections among the names that begin `where`, of the `top` layers."""
-    names = [n.replace(".base_layer", "") for n, m in model.named_modules() if hasattr(m, "weight")]
-    names = [n for n in dict.fromkeys(names) if re.match(where, n) and ".lora_" not in n]
-    for parent, projections in _ATTENTION:
-        pattern = rf"{where}.*\.({parent})\.({'|'.join(projections)})"
-        if sum(re.fullmatch(pattern, n) is not None for n in names) == layers * len(projections):
-            numbers = "|".join(map(str, range(layers - (top or layers), layers)))
-            return pattern if top is None else rf"{where}.*\.({numbers})\.(.*\.)?({parent})\.({'|'.join(projections)})"
-    leaves = sorted({n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 1)[-1] for n in names if n.count(".") > 1})
-    raise UserError(f"no known attention projections in {type(model).__name__}; it has {', '.join(leaves)}.")

@@ -1,9 +1,9 @@
 """Patches torch, peft and transformers; code outside this folder patches nothing.
 
-Most of it saves time or memory, and each is held against the plain path by tests/test_shortcuts.py. After an upgrade of
-one of these libraries run tests/test_patches.py first: it goes through every patch in seconds. The first lines of each
-file say what it patches, when that is undone and what it relies on. All were tried with transformers 5.23 and 5.24,
-peft 0.21 and torch 2.13.
+Most of it saves time or memory, and each is held against the plain path by tests/test_shortcuts.py (from_start saves
+nothing: it is how an adapter counts from where it began). After an upgrade of one of these libraries run
+tests/test_patches.py first: it goes through every patch in seconds. The first lines of each file say what it patches,
+when that is undone and what it relies on. All were tried with transformers 5.23 and 5.24, peft 0.21 and torch 2.13.
 
 | file | patches | undone |
 |---|---|---|
@@ -11,6 +11,7 @@ peft 0.21 and torch 2.13.
 | sampled_states | nothing itself, through frozen_states | after each forward |
 | top_mlp | forward hooks on the top layer's MLP | after each forward |
 | head_states | a forward pre-hook on the LM head | after each forward |
+| from_start | an entry in `lora_variant` of peft's LoRA layers, for adapters that begin as PiSSA's | with the adapter |
 | low_rank | `__class__` of peft's `lora_B` linear maps | with the adapter |
 | precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed` | never |
 | growing_cache | `layers` of one `DynamicCache`, by a subclass of `DynamicLayer` | with the cache |
@@ -18,6 +19,6 @@ peft 0.21 and torch 2.13.
 | shared_prefix | nothing; padding that a model must take where it is | - |
 | planned_attention | an entry in transformers' `AttentionInterface` | never |
 
-`Adapters.merged` (backbones/adapters.py) is no patch: it puts W + alpha / rank * B A in place of the base weights while
-responses are sampled, and the old tensors back after it.
+`Adapters.merged` (backbones/adapters.py) is no patch: it puts what the weights come to with an adapter in place of the
+base weights while responses are sampled, and the old tensors back after it.
 """

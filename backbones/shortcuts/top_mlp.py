@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backbones.model.anatomy import decoder_layers
+from backbones.model.anatomy import body_of, decoder_layers
 from backbones.model.tokens import Where
 
 # The MLP of each model that allows it; None of one that does not.
@@ -76,10 +76,10 @@ def _position_wise(model: PreTrainedModel) -> nn.Module | None:
 def _gives_the_same(model: PreTrainedModel, mlp: nn.Module) -> bool:
     """Tells whether the last two of four tokens have the states with the MLP on them alone that they have without."""
     ids = torch.tensor([[3, 4, 5, 6], [5, 3, 6, 4]], device=model.device)
-    whole = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
+    whole = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
     try:
         with _restricted(mlp, (slice(None), slice(2, None))):
-            part = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
+            part = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state[:, 2:]
     except Exception:  # it takes or gives more than one tensor, as BLOOM's and experts with a router do
         return False
     # Fewer rows in a matrix product change its rounding. On the meta device (a memory plan) there are no numbers.
