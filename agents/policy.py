@@ -10,10 +10,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from agents.functional import entropy
 from agents.hyperparameters import PolicySettings, from_keywords
 from backbones.backbone import Backbone
-from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
+from backbones.forward import response_states, speak
 from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch
@@ -137,8 +136,8 @@ class LoRAPolicy(BasePolicy):
     def log_probs_and_entropy(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
         with self.policy_role.active() as model:
-            logits = response_logits(model, batch, self.temperature)
-        return _log_probs_and_entropy(logits, batch, with_entropy)
+            spoken = speak(model, batch, self.temperature, with_entropy)
+        return spoken.log_probs, spoken.entropies
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
@@ -150,9 +149,9 @@ class LoRAPolicy(BasePolicy):
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:
-            logits, states = response_logits_and_states(model, batch, self.temperature)
+            log_probs, entropies, states = speak(model, batch, self.temperature, with_entropy)
             values = self._read_values(states)
-        return *_log_probs_and_entropy(logits, batch, with_entropy), values
+        return log_probs, entropies, values
 
     @property
     def trained_roles(self) -> list[Role]:
@@ -206,13 +205,6 @@ class LoRAPolicy(BasePolicy):
     def set_training_mode(self, mode: bool) -> None:
         """Dropout stays off while sampling, scoring and training alike, so that the first ratio is 1."""
         self.training = mode
-
-
-def _log_probs_and_entropy(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
-    """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
-    of_all = logits.log_softmax(-1)
-    log_probs = chosen(of_all, batch.response_ids)
-    return log_probs, entropy(of_all) if with_entropy else torch.zeros_like(log_probs)
 
 
 def _registered(role: Role) -> nn.ParameterDict:

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.forward import chosen_log_probs, log_probs_of, response_logits
+from backbones.forward import log_probs_of, speak
 from backbones.full_role import FullRole
 from backbones.model.loading import load_model, use_threads
 from backbones.roles import LoRARole, Role
@@ -123,7 +123,7 @@ def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
     backbone = role.backbone
     batch = backbone.batch([p for p, _ in rows], [r for _, r in rows])
     with role.active() as model:
-        log_probs = chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids)
+        log_probs = speak(model, batch).log_probs
     return -log_probs * batch.response_mask
 
 

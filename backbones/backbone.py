@@ -29,10 +29,10 @@ from backbones.model.loading import (
     short_name,
 )
 from backbones.model.plain_text import PlainText, added_ids, controls_of
+from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.sayable import rule_out_unknown_ids
 from backbones.model.stops import Stops, read_stops, text_of
 from backbones.model.template import find_template
-from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
