@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from image_architectures import image_models, refused_models
 from transformers import AutoModelForImageTextToText
 
 from agents import train_ppo, train_sft
@@ -22,7 +23,6 @@ from backbones.model.loading import BackboneError
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
-from evaluation.reproduce.vision_models import image_models, refused_models
 from rewards import train_reward_model
 
 TEXTS = ["yes", "Human: Hello there. maybe", "no bad good", "QUESTION: What color is it?\n\nANSWER:"]

@@ -30,7 +30,8 @@ _TOWER = {
     "hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32,
     "patch_size": 8,
 }  # fmt: skip
-_ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+_SIGLIP = {**_TOWER, "model_type": "siglip_vision_model", "vision_use_head": False}
+_ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 1, 1]}
 _HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _CLIP = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -80,7 +81,8 @@ def _qwen(family: str, folder: Path) -> Path:
         "Qwen3VL": {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
         "Qwen3_5": {"num_position_embeddings": 64},
     }
-    text = {**_TEXT, "rope_parameters": _ROPE, **_ids(tokenizer)}
+    rope = _ROPE if family in ("Qwen2VL", "Qwen2_5_VL") else {**_ROPE, "mrope_interleaved": True}
+    text = {**_TEXT, "rope_parameters": rope, **_ids(tokenizer)}
     if family == "Qwen3_5":  # three of four layers have linear attention
         text |= {
             "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 8,
@@ -280,7 +282,7 @@ def _llava_tiles(family: str, folder: Path) -> Path:
     strategy = "default" if old else "full"
     config = _config(family)(
         text_config={"model_type": "llama" if old else "qwen2", **_TEXT, **_ids(tokenizer)},
-        vision_config={**_TOWER, "model_type": "clip_vision_model" if old else "siglip_vision_model"},
+        vision_config={**_TOWER, "model_type": "clip_vision_model"} if old else _SIGLIP,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_grid_pinpoints=grid,
         **({} if old else {"video_token_index": tokenizer.convert_tokens_to_ids("<video>")}),
@@ -306,7 +308,7 @@ def _aya(folder: Path) -> Path:
     tokenizer = build_tokenizer(_TEXTS, 340, {f"mark_{i}": mark for i, mark in enumerate(marks)})
     config = transformers.AyaVisionConfig(
         text_config={"model_type": "cohere2", **_TEXT, **_ids(tokenizer)},
-        vision_config={**_TOWER, "model_type": "siglip_vision_model", "vision_use_head": False},
+        vision_config=_SIGLIP,
         image_token_index=tokenizer.convert_tokens_to_ids("<|IMG_PATCH|>"),
         downsample_factor=2,
         vision_feature_layer=-1,
@@ -325,7 +327,7 @@ def _paligemma(folder: Path) -> Path:
     tokenizer = build_tokenizer(_TEXTS, 330, {"image_token": "<image>"})
     config = transformers.PaliGemmaConfig(
         text_config={"model_type": "gemma", **_TEXT, **_ids(tokenizer)},
-        vision_config={**_TOWER, "model_type": "siglip_vision_model", "vision_use_head": False},
+        vision_config=_SIGLIP,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         projection_dim=WIDTH,
     )
