@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from image_architectures import image_models, refused_models
 from transformers import AutoModelForImageTextToText
 
 from agents import train_ppo, train_sft
@@ -22,14 +23,26 @@ from backbones.model.loading import BackboneError
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
-from evaluation.reproduce.vision_models import image_models
 from rewards import train_reward_model
 
 TEXTS = ["yes", "Human: Hello there. maybe", "no bad good", "QUESTION: What color is it?\n\nANSWER:"]
 SHAPES = [(32, 32), (24, 48), (64, 32), (17, 40)]
 IMAGES = [np.random.default_rng(i).integers(0, 256, (*shape, 3), dtype=np.uint8) for i, shape in enumerate(SHAPES)]
 QWEN = ["Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL", "Qwen3.5"]
-WITHOUT_VIDEOS = [*QWEN, "InternVL", "SmolVLM"]
+_OF_QWEN = "<|vision_start|> <|image_pad|> <|video_pad|>"
+MARKS = {  # that no response may hold, by model; "<image>" of the others
+    "AyaVision": "<|IMG_PATCH|>",
+    "Gemma3": "<image_soft_token>",
+    "Gemma4": "<|image|> <|audio|> <|video|>",
+    "Glm4v": "<|image|> <|video|> <|begin_of_image|> <|begin_of_video|>",
+    "InternVL": "<IMG_CONTEXT>",
+    "LlavaOnevision": "<image> <video>",
+    "Qwen2VL": _OF_QWEN,
+    "Qwen2_5_VL": _OF_QWEN,
+    "Qwen3VL": _OF_QWEN,
+    "Qwen3_5": _OF_QWEN,
+}
+WITHOUT_VIDEOS = [*QWEN, "Gemma 4", "GLM-4.1V", "InternVL", "LLaVA-OneVision", "SmolVLM"]
 
 
 def written(name, folder):
@@ -108,7 +121,7 @@ def test_prompts_with_and_without_an_image_share_a_batch(backbone):
 
 def test_every_figure_is_made_with_the_image(backbone):
     head = torch.nn.Linear(backbone.state_size, 1, bias=False)
-    torch.nn.init.ones_(head.weight)
+    torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(0))
     responses = [[20, 30, 40]] * 4
 
     def figures(prompts):
@@ -127,16 +140,16 @@ def test_every_figure_is_made_with_the_image(backbone):
 
 
 def test_no_response_holds_what_stands_for_an_image_or_a_video(backbone):
-    names = ("image_token_id", "video_token_id", "vision_start_token_id")
-    ids = {getattr(backbone.model.config, name) for name in names if hasattr(backbone.model.config, name)}
+    marks = MARKS.get(type(backbone.model).__name__.removesuffix("ForConditionalGeneration"), "<image>").split()
+    ids = sorted(backbone.tokenizer.convert_tokens_to_ids(marks))
     assert backbone.vision.token_id in ids
     prompt = backbone.encode_prompt("yes", IMAGES[0])
     with backbone.reference.active() as model, torch.no_grad():
         log_probs = response_logits(model, backbone.batch([prompt], [[20]]), 0.5)[0, 0].log_softmax(-1)
     assert torch.isfinite(log_probs).all()
-    assert (log_probs.exp() == 0).nonzero().flatten().tolist() == sorted(ids)
+    assert (log_probs.exp() == 0).nonzero().flatten().tolist() == ids
     said = generate(backbone.reference, [prompt] * 32, 20, 5.0, torch.Generator().manual_seed(0))
-    assert not any(ids & set(row) for row in said)
+    assert not any(set(ids) & set(row) for row in said)
 
 
 def test_the_shortcuts_that_know_no_images_are_off(backbone):
@@ -197,6 +210,22 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     assert torch.equal(log_probs_of(before.reference, prompts_of(before), [[20]] * 4),
                        log_probs_of(after.reference, prompts, [[20]] * 4))  # fmt: skip
     assert type(AutoModelForImageTextToText.from_pretrained(saved)) is type(before.model)
+
+
+REASONS = {
+    "BLIP-2": "reads no text alone",
+    "Florence-2": "reads both ways",
+    "Llama 3.2 Vision": "otherwise than as tokens of its prompt",
+    "PaliGemma": "reads both ways",
+}
+
+
+@pytest.mark.parametrize("name", refused_models())
+def test_other_families_are_refused_in_one_line_that_says_what_to_take(name, tmp_path):
+    refused_models()[name](tmp_path)
+    with pytest.raises(BackboneError, match=f"{REASONS[name]}.*; for images take .* Gemma 3") as error:
+        Backbone.load(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ _MODEL_FILES = (
     "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     "chat_template.jinja", "chat_template.json", *_TOKENIZER_FILES,
 )  # fmt: skip
+INSTEAD = "for images take one that docs/architecture.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM."
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
@@ -179,12 +180,20 @@ def sees(config: PreTrainedConfig) -> bool:
 
 @torch.no_grad()
 def check_causal(path: str, model: PreTrainedModel) -> None:
-    """Refuses a model whose output at a token depends on the tokens after it, such as BERT."""
+    """Refuses a model whose output at a token depends on the tokens after it, such as BERT.
+
+    Raises:
+        BackboneError: it does, or it does not run on text alone.
+    """
+    kind, instead = type(model).__name__, f"; {INSTEAD}" if sees(model.config) else "."
     rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
-    first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    try:
+        first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    except Exception as error:  # what a model raises that wants an image first is any of a dozen types
+        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}){instead}") from None
     # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
-        raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
+        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways{instead}")
 
 
 def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from backbones.model.anatomy import image_token_of
-from backbones.model.loading import BackboneError
+from backbones.model.loading import INSTEAD, BackboneError
 from backbones.model.sayable import unknown_ids
 from perlhf.errors import one_line
 
@@ -66,8 +66,7 @@ class Vision:
         self._placed_by = () if self._place is None else tuple(inspect.signature(self._place).parameters)
         if token is None or "cross_attention_mask" in forward or (self._place and _TYPES not in self._placed_by):
             raise BackboneError(
-                f"{type(model).__name__} takes images otherwise than as tokens of its prompt; take a model that does, "
-                "such as Gemma 3, Qwen2.5-VL or SmolVLM."
+                f"{type(model).__name__} takes images otherwise than as tokens of its prompt; {INSTEAD}"
             )
         self.processor, self.token_id = processor, token
         self._taken = set(forward)
@@ -91,23 +90,31 @@ class Vision:
         return tuple([] if end is None or end in plain else [end] for end in self._ends)  # type: ignore[return-value]
 
     def _read(self, image: np.ndarray) -> list[int]:
+        kind = type(self.processor).__name__
         try:
             text = [self.processor.image_token]
             read = self.processor(images=[[image]], text=text, add_special_tokens=False, **_HOW)
-            ids = list(read["input_ids"][0])
+            ids: list[int] = read["input_ids"][0].tolist()
+            pixels = self._pixels([image])
         except Exception as error:  # what a processor raises is any of a dozen types
-            raise BackboneError(f"{type(self.processor).__name__} takes no image: {one_line(error)}") from None
+            raise BackboneError(f"{kind} takes no image ({one_line(error)}); {INSTEAD}") from None
         if self.token_id not in ids:
-            raise BackboneError(f"{type(self.processor).__name__} gives an image no tokens.")
+            raise BackboneError(f"{kind} gives an image no tokens; {INSTEAD}")
+        # A processor may tell its part for images more than `images_kwargs`; tokens and pixels would not agree.
+        if not pixels or not all(name in read and torch.equal(value, read[name]) for name, value in pixels.items()):
+            raise BackboneError(f"{kind} makes pixels in a way of its own that is not supported; {INSTEAD}")
         return ids
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
         """Makes what the model takes beside `input_ids` (B, L), for its rows' images in order: pixels, sizes, types."""
-        how = {**getattr(self.processor, "images_kwargs", {}), **_HOW, "return_tensors": "pt"}
-        read = self.processor.image_processor([[image] for image in images], **how)
-        found = {name: value.to(input_ids.device) for name, value in read.items() if name in self._taken}
+        found = {name: value.to(input_ids.device) for name, value in self._pixels(images).items()}
         shown = input_ids.eq(self.token_id).long()  # the tokens of an image may see one another, whichever comes first
         return found | {name: shown for name in ("token_type_ids", _TYPES) if name in self._taken}
+
+    def _pixels(self, images: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        how = {**getattr(self.processor, "images_kwargs", {}), **_HOW}
+        read = self.processor.image_processor([[image] for image in images], **how)
+        return {name: value for name, value in read.items() if name in self._taken}
 
     def positions(self, input_ids: Tensor, attention_mask: Tensor, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """Returns where the model places each token, (3, B, L): in time, height and width; None of other models.
@@ -124,7 +131,7 @@ class Vision:
         return placed
 
 
-_HOW: dict[str, Any] = {"input_data_format": "channels_last"}
+_HOW: dict[str, Any] = {"input_data_format": "channels_last", "return_tensors": "pt"}
 
 
 def _ends_of_images(config: PreTrainedConfig) -> tuple[int | None, int | None]:
