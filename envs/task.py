@@ -63,6 +63,7 @@ class Task(ABC):
     a new dataset needs is one subclass and one line, `envs.register_task`; docs/adding_a_text_task.md shows it.
     """
 
+    instructions: ClassVar[str | None] = None  # what a model with a chat template is told first, if the task needs it
     default_reward: str = "gold"
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
