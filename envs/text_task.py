@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.corpora.hub import is_hub, read_hub
-from envs.corpora.records import AnyRecord, Record, responses_of
+from envs.corpora.records import AnyRecord, Record, responses_of, with_instructions
 from envs.corpora.splits import SPLITS, Source, read_split
 from envs.feedback import Feedback, ShortcutPolicy
 from envs.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
@@ -63,19 +63,19 @@ class TextTask(Feedback):
     def _generate(self) -> MiniatureCorpus:
         if self.grammar is None:
             raise UserError(f"{type(self).__name__} has no miniature data; give the path of its corpus as 'data'.")
-        return miniature(self.grammar, self.split)
+        return miniature(self.grammar, self.split, self.instructions)
 
     def _read(self) -> Sequence[AnyRecord]:
         if self.source is None:
             raise UserError(f"{type(self).__name__} has no reader of files; 'data' must be 'miniature'.")
         if not is_hub(self.data):
-            return read_split(self.source, Path(self.data), self.split)
+            return with_instructions(read_split(self.source, Path(self.data), self.split), self.instructions)
         if self.source.hub is None:
             raise UserError(
                 f"{type(self).__name__} has no corpus on the Hugging Face hub; "
                 f"give a path to {self.source.what} as 'data', or 'miniature'."
             )
-        return read_hub(self.source, self.data, self.split)
+        return with_instructions(read_hub(self.source, self.data, self.split), self.instructions)
 
     @property
     def miniature(self) -> MiniatureCorpus | None:

@@ -5,7 +5,8 @@ own: what models without a chat template read, and what cards and logs show.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
 
 ROLES = ("system", "user", "assistant")
 _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
@@ -43,6 +44,42 @@ class Conversation(str):
     # Pickled and copied with its messages.
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.messages, str(self)
+
+
+class Instructed(Conversation):
+    """A prompt that is one message of the user, behind what a task tells every model first.
+
+    `instructed_by` makes classes of it, one for each task: an env makes a prompt at every step, and messages are made
+    only where somebody asks for them.
+
+    Attributes:
+        instructions: the message of the system.
+    """
+
+    instructions: ClassVar[str]
+    __new__ = str.__new__  # type: ignore[assignment]  # from the text of the prompt
+
+    @property
+    def messages(self) -> tuple[Message, ...]:  # type: ignore[override]
+        """Returns the instructions and the text."""
+        return Message("system", self.instructions), Message("user", str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _instructed, (self.instructions, str(self))
+
+
+@cache
+def instructed_by(instructions: str) -> type[Instructed]:
+    """Returns what makes prompts of texts: `instructed_by("Be brief.")("Who?")`.
+
+    Args:
+        instructions: what a model with a chat template is told as the system's message. Others read the text alone.
+    """
+    return type("Instructed", (Instructed,), {"instructions": instructions})
+
+
+def _instructed(instructions: str, text: str) -> Conversation:
+    return instructed_by(instructions)(text)
 
 
 def transcript(messages: Sequence[Message]) -> str:

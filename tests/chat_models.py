@@ -42,36 +42,12 @@ class Family(NamedTuple):
 
 
 IM = ("<|im_start|>", "<|im_end|>")
-LLAMA3 = (
-    "<|begin_of_text|>",
-    "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-)
+LLAMA3 = tuple("<|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|eom_id|>".split())
 DEEPSEEK = ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
-GPTOSS = (
-    "<|startoftext|>",
-    "<|start|>",
-    "<|end|>",
-    "<|message|>",
-    "<|channel|>",
-    "<|constrain|>",
-    "<|call|>",
-    "<|return|>",
-)
+GPTOSS = tuple("<|startoftext|> <|start|> <|end|> <|message|> <|channel|> <|constrain|> <|call|> <|return|>".split())
 THOUGHT = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 S = ("<s>", "</s>", "<unk>")
-INST = (
-    "[INST]",
-    "[/INST]",
-    "[AVAILABLE_TOOLS]",
-    "[/AVAILABLE_TOOLS]",
-    "[TOOL_CALLS]",
-    "[TOOL_RESULTS]",
-    "[/TOOL_RESULTS]",
-)
+INST = ("[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]")
 PHI3 = ("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
 
 FAMILIES = {
@@ -79,18 +55,23 @@ FAMILIES = {
     "qwen": Family(("<|endoftext|>", *IM), THOUGHT, (None, IM[1], "<|endoftext|>")),
     "smollm": Family(("<|endoftext|>", *IM), (), (*IM, IM[1])),
     "gemma": Family(
-        ("<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"), (), ("<bos>", "<eos>", "<pad>"), "spaces", "<bos> $A"
+        ("<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"), (), ("<bos>", "<eos>", "<pad>"), "spaces",
+        "<bos> $A",
     ),
     "llama2": Family(S, (), ("<s>", "</s>", None), "prefix", "<s> $A"),
     "mistral3": Family((*S, *INST), (), ("<s>", "</s>", None), "prefix", "<s> $A"),
     "tekken": Family((*S, *INST), (), ("<s>", "</s>", None), "bytes", "<s> $A"),
     "phi3": Family((*S, *PHI3), (), ("<s>", "<|endoftext|>", "<|endoftext|>"), "prefix", strips=True),
     "phi4": Family(("<|endoftext|>", *IM, "<|im_sep|>"), (), ("<|endoftext|>", IM[1], None)),
-    "deepseek": Family(DEEPSEEK, ("<｜User｜>", "<｜Assistant｜>", *THOUGHT[:2]), (*DEEPSEEK, DEEPSEEK[1]), around=f"{DEEPSEEK[0]} $A"),
+    "deepseek": Family(
+        DEEPSEEK, ("<｜User｜>", "<｜Assistant｜>", *THOUGHT[:2]), (*DEEPSEEK, DEEPSEEK[1]), around=f"{DEEPSEEK[0]} $A"
+    ),
     "gptoss": Family(("<|endoftext|>", *GPTOSS), (), (GPTOSS[0], "<|return|>", "<|endoftext|>")),
     # What goes wrong elsewhere.
     "turns not special": Family(("<|endoftext|>",), IM, (None, "<|endoftext|>", None)),
-    "appends its end": Family(("<|endoftext|>", *IM, "<s>"), (), ("<s>", "<|endoftext|>", None), around="<s> $A <|endoftext|>"),
+    "appends its end": Family(
+        ("<|endoftext|>", *IM, "<s>"), (), ("<s>", "<|endoftext|>", None), around="<s> $A <|endoftext|>"
+    ),
     "gpt2": Family(("<|endoftext|>",), (), ("<|endoftext|>",) * 3),
 }  # fmt: skip
 
@@ -171,13 +152,15 @@ def tokenizer_of(family: str, template: str | None = None) -> transformers.PreTr
     return made
 
 
-def model_of(tokenizer: transformers.PreTrainedTokenizerBase, more: int = 0) -> transformers.PreTrainedModel:
-    """A random Llama of width 16 with one layer, and `more` embeddings than the tokenizer has tokens."""
+def model_of(
+    tokenizer: transformers.PreTrainedTokenizerBase, more: int = 0, layers: int = 1
+) -> transformers.PreTrainedModel:
+    """A random Llama of width 16, with `more` embeddings than the tokenizer has tokens."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return transformers.LlamaForCausalLM(
             transformers.LlamaConfig(
-                vocab_size=len(tokenizer) + more, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                vocab_size=len(tokenizer) + more, hidden_size=16, intermediate_size=16, num_hidden_layers=layers,
                 num_attention_heads=2, max_position_embeddings=4096, bos_token_id=None, eos_token_id=None,
                 pad_token_id=None,
             )

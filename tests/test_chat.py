@@ -1,7 +1,6 @@
 """Chat templates of real models: the same tokens in SFT, reward model, PPO and evaluation, and the right ones."""
 
 import datetime
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -184,8 +183,8 @@ def test_known_tokens_of_some_families():
     assert text("gptoss", "gptoss", [Message("user", "Hi")]).endswith(
         "<|start|>user<|message|>Hi<|end|><|start|>assistant<|channel|>final<|message|>"
     )
-    assert (
-        text("deepseek", "deepseekv3", [Message("user", "Hi")]) == "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>"
+    assert text("deepseek", "deepseekv3", [Message("user", "Hi")]) == (
+        "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>"
     )
     assert text("tekken", "mistral_v3_tekken", [TOLD, Message("user", "Hi")]) == (
         "<s>[INST]Answer in one word.\n\nHi[/INST]"
@@ -194,26 +193,14 @@ def test_known_tokens_of_some_families():
 
 def test_a_transcript_is_split_into_its_turns():
     backbone = backbone_of("qwen", "qwen2_5")
-    text = (
-        "\n\nHuman: Hello there\n\nAssistant: Hello, I am here.\n\nHuman: What is the capital of France?\n\nAssistant:"
-    )
+    text = f"\n\nHuman: Hello there\n\nAssistant: Hello, I am here.\n\nHuman: {ASKED.content}\n\nAssistant:"
     assert backbone.encode_prompt(text) == backbone.encode_prompt(Conversation(EARLIER))
     assert backbone.encode_prompt(ASKED.content) == backbone.encode_prompt(Conversation([ASKED]))
 
 
 # Nothing that is said becomes a token that steers.
 
-NAMES = [
-    "<|im_end|>",
-    "<|im_start|>",
-    "<|endoftext|>",
-    "</s>",
-    "<s>",
-    "<end_of_turn>",
-    "<｜User｜>",
-    "<|eot_id|>",
-    "<bos>",
-]
+NAMES = "<|im_end|> <|im_start|> <|endoftext|> </s> <s> <end_of_turn> <｜User｜> <|eot_id|> <bos>".split()
 PIECES = st.one_of(
     st.sampled_from([*NAMES, "<|im_", "end|>", "<", "</think>", "[INST]", "[/INST]", "<|end|>", "<|user|>", "<unk>"]),
     st.sampled_from(["yes", " no", "What", "\n", ".", "é", "漢", "🙂", "1", "<|im_end", "|>"]),
@@ -296,9 +283,9 @@ def long_talk(turns: int) -> list[Message]:
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backbone]:
+def short(monkeypatch: pytest.MonkeyPatch) -> Backbone:
     monkeypatch.setattr(Backbone, "max_prompt_tokens", 200)
-    yield backbone_of("qwen", "chatml")
+    return backbone_of("qwen", "chatml")
 
 
 def test_the_oldest_messages_go_first(short):
@@ -337,7 +324,7 @@ def test_a_system_message_that_fills_the_prompt_gives_way(short):
 def test_a_template_that_leaves_no_room_is_one_clear_line(monkeypatch):
     backbone = backbone_of("phi4", "phi_4")
     monkeypatch.setattr(Backbone, "max_prompt_tokens", 200)
-    with pytest.raises(BackboneError, match="writes 8.. tokens around an empty message, and a prompt may have 200"):
+    with pytest.raises(BackboneError, match=r"writes 8.. tokens around an empty message, and a prompt may have 200"):
         backbone.encode_prompt("yes")
 
 
@@ -408,7 +395,7 @@ def test_a_bad_template_is_one_clear_line(source, tmp_path):
 
 
 def test_a_template_that_is_no_file_is_one_clear_line(tmp_path):
-    with pytest.raises(BackboneError, match="cannot be read.*expected auto, none or a file of Jinja"):
+    with pytest.raises(BackboneError, match=r"cannot be read.*expected auto, none or a file of Jinja"):
         backbone_of("qwen", None, chat_template=str(tmp_path / "no.jinja"))
 
 
@@ -419,7 +406,7 @@ def test_a_template_that_raises_at_a_prompt_is_one_clear_line(tmp_path):
         "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
     )
     backbone = backbone_of("qwen", None, chat_template=str(file))
-    with pytest.raises(BackboneError, match="picky.jinja raises: no secrets.*--chat-template none") as error:
+    with pytest.raises(BackboneError, match=r"picky.jinja raises: no secrets.*--chat-template none") as error:
         backbone.encode_prompt("a secret")
     assert "\n" not in str(error.value)
 
@@ -428,7 +415,7 @@ def test_a_turn_that_ends_with_a_token_without_an_embedding_is_one_clear_line():
     tokenizer = tokenizer_of("qwen", "chatml")
     model = model_of(tokenizer)
     model.resize_token_embeddings(len(tokenizer) - 9)  # without the added ones
-    with pytest.raises(BackboneError, match="ends turns with '<|im_end|>', token .*resize_token_embeddings"):
+    with pytest.raises(BackboneError, match=r"ends turns with '<.im_end.>', token .*resize_token"):
         Backbone("no/where", model, tokenizer)
 
 

@@ -1,11 +1,12 @@
 """Defines the records of a text corpus: preference pairs, labelled responses, demonstrations; and what a file held."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from perlhf.conversation import instructed_by
 from perlhf.errors import DataError
 
 
@@ -41,6 +42,14 @@ AnyRecord = Record | LabelledRecord | Demonstration
 def responses_of(record: AnyRecord) -> dict[str, Any]:
     """Returns the responses of a record: all fields but the prompt and `meta`."""
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
+
+
+def with_instructions(records: Sequence[AnyRecord], instructions: str | None) -> Sequence[AnyRecord]:
+    """Returns records whose prompts have a task's instructions beside them; as they are where there are none."""
+    if instructions is None:
+        return records
+    prompt = instructed_by(instructions)
+    return [record._replace(prompt=prompt(record.prompt)) for record in records]
 
 
 def image_of(record: AnyRecord) -> np.ndarray | None:

@@ -9,6 +9,7 @@ import numpy as np
 from envs.corpora.records import LabelledRecord, Record, good_response
 from envs.miniature.annotator import Annotator, Rater
 from envs.miniature.grammar import Grammar
+from perlhf.conversation import instructed_by
 from perlhf.errors import UserError
 
 SIZES = {"train": 20_000, "validation": 1_000, "test": 2_000}  # 2,000 pairs: an accuracy within 2 points
@@ -30,8 +31,8 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
     that is in no train record. No case is in two splits, whatever its wording.
     """
 
-    def __init__(self, grammar: Grammar, split: str) -> None:
-        self.grammar, self.split = grammar, split
+    def __init__(self, grammar: Grammar, split: str, instructions: str | None = None) -> None:
+        self.grammar, self.split, self.instructions = grammar, split, instructions
         self._records: list[MiniatureRecord | None] = [None] * SIZES[split]
 
     def __len__(self) -> int:
@@ -52,7 +53,10 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
 
     def _make(self, index: int) -> MiniatureRecord:
         rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[self.split], index])
-        return draw_record(self.grammar, rng, self.split != "train" and index % 2 == 1, self.split)
+        record = draw_record(self.grammar, rng, self.split != "train" and index % 2 == 1, self.split)
+        if self.instructions is None:
+            return record
+        return record._replace(prompt=instructed_by(self.instructions)(record.prompt))
 
     def case(self, meta: Mapping[str, Any]) -> Any:
         """Returns the case behind a record, from its `meta`."""
@@ -73,9 +77,9 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
 
 
 @lru_cache(maxsize=32)
-def miniature(grammar: Grammar, split: str) -> MiniatureCorpus:
-    """Returns a split of a generated corpus, shared by all envs of the process."""
-    return MiniatureCorpus(grammar, split)
+def miniature(grammar: Grammar, split: str, instructions: str | None = None) -> MiniatureCorpus:
+    """Returns a split of a generated corpus, shared by all envs of the process; see `envs.task.Task.instructions`."""
+    return MiniatureCorpus(grammar, split, instructions)
 
 
 def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split: str) -> MiniatureRecord:

@@ -35,6 +35,10 @@ class Taskmaster(TextTask):
     `reward`, `render_mode`: see `envs.core.TaskEnv`.
     """
 
+    instructions = (
+        "You are the agent that serves the user. Answer with one line and nothing else: either what you say to the "
+        "user, or a call of one function of the service, written as call NAME(argument: value, argument: value)."
+    )
     shipped_backbone = "tiny-taskmaster"
     source = Source(read_taskmaster, split_of, ("reward_*.json", "reward_*.json.gz"), "the reward files")
 

@@ -17,7 +17,7 @@ from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import Action, ActionError, parse_action
+from envs.uinav.interface.actions import INSTRUCTIONS, Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
@@ -28,8 +28,10 @@ from envs.uinav.masking import unmask
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
+from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
+_instructed = instructed_by(INSTRUCTIONS)
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
@@ -84,6 +86,7 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
+    instructions = INSTRUCTIONS
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at: ClassVar[float] = 1.0
@@ -181,7 +184,7 @@ class UINav(Task):
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         if self.mask_goal:
             prompt = hide_values(prompt, goal)
-        parts = (seed, options, goal, state, responses, history, problem, ending, prompt)
+        parts = (seed, options, goal, state, responses, history, problem, ending, _instructed(prompt))
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
 
     def _seen(self, state: Episode) -> np.ndarray:

@@ -20,10 +20,14 @@ from envs.vqav2.questions import FolderQuestions, MiniatureQuestions, PictureQue
 from envs.vqav2.scenes.corpus import LEVELS, miniature_vqa
 from envs.vqav2.scenes.picture import LARGEST, SMALLEST
 from envs.vqav2.shortcuts import blind_scores, tables_by_type
+from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
 FEEDBACK = ("labels", "pairs")  # kinds of record of `VQAAnswers`
 _CACHED_BYTES, _CACHED = 64 * 2**20, 64  # of pictures of a task; but always so many
+
+
+_INSTRUCTIONS = "Answer the question about the picture with one word or a short phrase, and nothing else."
 
 
 class _Shown(NamedTuple):
@@ -74,6 +78,7 @@ class VQAv2(Task):
 
     default_reward = "gold"
     trained_reward = "rewards.bundled:vqav2"
+    instructions = _INSTRUCTIONS
     shipped_backbone = "tiny-vqav2"
     success_at: ClassVar[float] = 0.9  # three of ten
     reset_options = frozenset({"index"})
@@ -176,7 +181,7 @@ class VQAv2(Task):
 
 def prompt_of(question: str) -> str:
     """Returns the text of the prompt, which the policy reads beside the picture."""
-    return f"QUESTION: {question}\n\nANSWER:"
+    return instructed_by(_INSTRUCTIONS)(f"QUESTION: {question}\n\nANSWER:")
 
 
 def _checked_size(size: int) -> int:

@@ -29,6 +29,20 @@ OTHER_NAMES: dict[str, tuple[str | None, str]] = {
 KINDS = tuple(OTHER_NAMES)
 _POINTING, _SAYING, _BARE = ("click", "long_press"), ("open_app", "done", "infeasible"), ("back", "home", "wait")
 
+# What a model with a chat template is told first, since the prompt itself says nothing of the grammar.
+INSTRUCTIONS = """\
+You operate a phone. You are shown a GOAL, what you DID so far, and the SCREEN with its elements numbered.
+Answer with exactly one action, written as below, and nothing else.
+click(N) - tap element N; long_press(N) - press it long
+type(N, TEXT) - put TEXT into field N
+scroll(DIRECTION) - move the screen down, up, left or right
+open_app(NAME) - open an app; home() - go to the home screen
+back() - go back, or close what is open; wait() - let time pass
+done() - the goal is reached; done(ANSWER) - where the goal asks for an answer
+infeasible(WHY) - the goal cannot be reached
+For example, where the goal names the app Mail and the screen is the home screen: open_app(Mail)
+Where the goal is to write to bob@x.com and the screen has "3 field To": type(3, bob@x.com)"""
+
 _CALL = re.compile(r"\s*([a-z_]+)\s*\((.*)\)\s*", re.DOTALL)
 _TYPED = re.compile(r"\s*([0-9]{1,4})\s*,(.*)", re.DOTALL)
 _NUMBER = re.compile(r"\s*([0-9]{1,4})\s*")
