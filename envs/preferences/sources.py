@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -87,7 +88,8 @@ def _parts_of_files(data: str) -> Iterator[Part]:
             training.
     """
     files = files_of(data)
-    sides = {file: side_of_file(file, Path(data)) for file in files}
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(data).parts))  # of a glob
+    sides = {file: side_of_file(file, root) for file in files}
     named = set(sides.values())
     for file in files:
         if None in named and len(named) > 2 and sides[file] is None:
