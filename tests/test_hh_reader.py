@@ -131,9 +131,8 @@ def test_files_of_another_kind_are_said_to_be_for_another_env(tmp_path, name):
     (tmp_path / name).write_bytes(b"PAR1")
     with pytest.raises(DataError) as caught:
         HH(data=str(tmp_path / name))
-    assert str(caught.value) == (
-        f"{tmp_path / name}: is not HH-RLHF's jsonl(.gz) file; --env Preferences-v0 reads such files of preference data."
-    )
+    hint = "--env Preferences-v0 reads such files of preference data."
+    assert str(caught.value) == f"{tmp_path / name}: is not HH-RLHF's jsonl(.gz) file; {hint}"
 
 
 def test_a_file_without_a_single_pair_is_refused(tmp_path):
