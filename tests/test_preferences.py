@@ -512,7 +512,7 @@ def test_more_rows_move_no_prompt_where_all_splits_have_some(prompts, more):
 
 
 def test_eight_prompts_in_four_hundred_rows_have_three_splits(tmp_path):
-    # First two bytes: a ca97, b 3e23, c 2e7d, e 3f79, g cd0a, h aaa9, i de7d, k 8254. So "c" is validation, test would be
+    # First bytes of the hashes: a ca, b 3e, c 2e, e 3f, g cd, h aa, i de, k 82. So "c" is validation, test would be
     # empty, and of the others, in train, "b" has the lowest.
     path = write_table(tmp_path / "a.jsonl", [{"prompt": "abceghik"[i % 8], "completion": f"{i}"} for i in range(400)])
     sides = {split: prompts_of(path, split) for split in SPLITS}
