@@ -150,8 +150,8 @@ def test_any_text_is_an_answer_or_is_refused_in_one_line(make):
 # What must be given
 
 NO_DATA = (
-    "Preferences-v0 has no data of its own: give --data (in Python data=) a file, folder or glob of jsonl, json, csv or "
-    "parquet, or hub:ORG/NAME."
+    "Preferences-v0 has no data of its own: give --data (in Python data=) a file, folder or glob of jsonl, json, csv "
+    "or parquet, or hub:ORG/NAME."
 )
 NO_REWARD = (
     "Preferences has no reward and no judge of its own; give --reward (in Python reward=) a reward model's folder, "
@@ -199,20 +199,31 @@ def test_of_the_tasks_that_ship_this_one_alone_needs_data():
 # Commands
 
 
-def run(*words, cwd, status=0):
+def run(*words, cwd):
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(cwd)}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == status, done.stderr
-    return done.stdout if status == 0 else done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_messages_become_a_reward_model_and_a_policy(tmp_path, data):
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs a command in this process; gives what it printed."""
+
+    def called(command, *words):
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, words)])
+        command_module(command).main()
+        return capsys.readouterr().out
+
+    return called
+
+
+def test_messages_become_a_reward_model_and_a_policy(tmp_path, data, call, monkeypatch):
     words = ("--env", "Preferences-v0", "--data", data)
-    out = run(
-        "rewards.train_reward_model", *words, "--pairs", 32, "--eval-pairs", 16, "--output-dir", "rm", cwd=tmp_path
-    )
+    few = ("--pairs", 32, "--eval-pairs", 16, "--output-dir", "rm")
+    out = run("rewards.train_reward_model", *words, *few, cwd=tmp_path)
     assert "learning from 32 records of the data and 0 of the SFT policy's samples" in out
     out = run(
         "agents.train_ppo", *words, "--reward", "rm", "--total-timesteps", 16, "--n-envs", 8, "--batch-size", 8,
@@ -221,7 +232,8 @@ def test_messages_become_a_reward_model_and_a_policy(tmp_path, data):
     assert "gain over SFT" in out
     summary = json.loads((tmp_path / "ppo" / "summary.json").read_text())
     assert (summary["env"], summary["turns"], summary["policy"]["n"]) == ("Preferences-v0", 16, 8)
-    assert "gain over SFT" in run("evaluation.evaluate", "--run", "ppo", "--prompts", 8, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)  # the reward of the run is "rm"
+    assert "gain over SFT" in call("evaluation.evaluate", "--run", "ppo", "--prompts", 8)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +244,7 @@ def test_messages_become_a_reward_model_and_a_policy(tmp_path, data):
         ("agents.train_sft", [], NO_DATA),
     ],
 )
-def test_a_command_says_in_one_line_what_is_missing(tmp_path, data, command, words, problem):
-    given_words = [data if word == "DATA" else word for word in words]
-    line = run(command, "--env", "Preferences-v0", *given_words, cwd=tmp_path, status=2)
-    assert line == f"error: {problem}"
+def test_a_command_says_in_one_line_what_is_missing(data, call, command, words, problem):
+    with pytest.raises(UserError) as caught:
+        call(command, "--env", "Preferences-v0", *(data if word == "DATA" else word for word in words))
+    assert str(caught.value) == problem
