@@ -68,7 +68,7 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
     """
     options = parse_env_options(text)
     for name in options:
-        if name in ("data", "split", "reward"):
+        if name in ("data", "split", "reward", "columns"):
             raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
     refuse_unknown(class_of(full_id), options, but=frozenset({"data", "split"}))
     return options

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from envs.turn import Turn
+from perlhf.conversation import SPEAKERS, Conversation
 
 WIDTH, HEIGHT, FOOTER, MARGIN = 512, 512, 64, 16  # pixels: of the card, of its foot with the scores, at its edges
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")
@@ -25,7 +26,9 @@ class _Bubble(NamedTuple):
 
 
 def split_transcript(prompt: str) -> list[tuple[str, str]]:
-    """(speaker, text) of each part of an HH transcript; a prompt of another form is one part by "Prompt"."""
+    """(speaker, text) of each message or part of an HH transcript; a prompt of another form is one part by "Prompt"."""
+    if isinstance(prompt, Conversation):
+        return [(SPEAKERS[message.role], message.content.strip()) for message in prompt.messages]
     parts = _SPEAKER.split(prompt)
     if len(parts) == 1:
         return [("Prompt", prompt.strip())]
@@ -77,7 +80,7 @@ def _draw_bubble(draw: ImageDraw.ImageDraw, bubble: _Bubble, bottom: int) -> int
     small, line_height = font(15), 20
     width = max(int(small.getlength(line)) for line in bubble.lines) + 24
     height = line_height * len(bubble.lines) + 16
-    left = MARGIN if bubble.speaker in ("Human", "Prompt") else WIDTH - MARGIN - width
+    left = MARGIN if bubble.speaker in ("Human", "System", "Prompt") else WIDTH - MARGIN - width
     top = bottom - height
     draw.rounded_rectangle((left, top, left + width, bottom), radius=10, fill=bubble.fill)
     for i, line in enumerate(bubble.lines):

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 ROLES = ("system", "user", "assistant")
-_SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
-_ROLES = {speaker: role for role, speaker in _SPEAKERS.items()}
+SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
+_ROLES = {speaker: role for role, speaker in SPEAKERS.items()}
 ANSWER = "\n\nAssistant:"
 _BEGINNINGS = ("\n\nHuman:", "\n\nSystem:")
 
@@ -87,7 +87,7 @@ def transcript(messages: Sequence[Message]) -> str:
 
     "\\n\\nHuman: Hi\\n\\nAssistant:" of one message "Hi" of the user.
     """
-    said = (f"\n\n{_SPEAKERS[message.role]}: {message.content}" for message in messages)
+    said = (f"\n\n{SPEAKERS[message.role]}: {message.content}" for message in messages)
     return "".join(said) + ANSWER
 
 

@@ -10,7 +10,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.registry import class_of
 from envs.uinav.drawing.film import save_film
 from envs.uinav.numeric.env import NumericUINav
-from perlhf.errors import UserError
+from perlhf.errors import RewardError, UserError
 
 IDS = sorted(i for i in gym.registry if i.startswith("perlhf/"))
 WRONG = [float("nan"), float("inf"), -1, 1.5, object(), [[1]], {"a": 1}, b"x", "no such thing"]
@@ -24,14 +24,23 @@ def parameters():
         yield from ((env_id, name) for name in names)
 
 
+@pytest.fixture
+def needed(tmp_path):
+    """What an env without data and reward of its own must be given."""
+    (tmp_path / "prompts.jsonl").write_text("".join(f'{{"prompt": "Prompt {i}"}}\n' for i in range(3)))
+    return {"data": tmp_path / "prompts.jsonl", "reward": "rewards.functions:length_penalty"}
+
+
 @pytest.mark.parametrize(("env_id", "name"), list(parameters()))
-def test_a_wrong_argument_of_an_env_is_one_line(env_id, name):
+def test_a_wrong_argument_of_an_env_is_one_line(env_id, name, needed):
+    others = needed if env_id == "perlhf/Preferences-v0" else {}
     for value in WRONG:
         if any(value is right or value == right for right in RIGHT.get((env_id, name), ())):
             gym.make(env_id, **{name: value})
             continue
         with pytest.raises(UserError) as caught:
-            gym.make(env_id, **{name: value})
+            gym.make(env_id, **{**others, name: value})
+        assert not isinstance(caught.value, RewardError)
         assert "\n" not in str(caught.value)
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.corpora.surrogates import has_lone_surrogate
+from envs.registry import class_of
 from envs.reward_spec import resolve_reward, reward_name, score_turns
 from envs.spaces import Unicode
 from envs.turn import Turn
@@ -31,8 +32,10 @@ from envs.vector_infos import stacked_infos
 from perlhf.errors import DataError, RewardError, UserError
 
 ROOT = Path(__file__).parents[1]
-# Those of tasks: text in, text out. UINavNumeric, which has numbers instead, is tested in test_uinav_numeric.py.
-IDS = sorted(name for name, spec in gym.registry.items() if name.startswith("perlhf/") and "task" in spec.kwargs)
+# Those of tasks: text in, text out. UINavNumeric, which has numbers instead, is tested in test_uinav_numeric.py, and
+# what has no data of its own in test_preferences.py.
+TASKS = sorted(name for name, spec in gym.registry.items() if name.startswith("perlhf/") and "task" in spec.kwargs)
+IDS = [name for name in TASKS if not class_of(name).needs_data]
 HH = "perlhf/HH-v0"
 TURN = Turn("\n\nHuman: Hi\n\nAssistant:", "a b c d e f")
 
@@ -101,7 +104,8 @@ def play(env, seed, episodes=3):
 
 def test_the_environments_are_registered():
     assert HH in IDS
-    numeric = {name for name in gym.registry if name.startswith("perlhf/")} - set(IDS)
+    assert set(TASKS) - set(IDS) == {"perlhf/Preferences-v0"}
+    numeric = {name for name in gym.registry if name.startswith("perlhf/")} - set(TASKS)
     assert numeric == {"perlhf/UINavNumeric-v0"}
 
 

@@ -91,7 +91,6 @@ def test_different_prompts_are_reported_and_not_used(tmp_path):
         (row(f"{HI} a", "Hello!"), r"field 'rejected' has no '\n\nAssistant:' turn."),
         (json.dumps({"chosen": f"{HI} a"}), "no field 'rejected'; got 'chosen'."),
         (json.dumps({"chosen": f"{HI} a", "rejected": None}), "field 'rejected' must be a string, got NoneType."),
-        (row(f"{HI} a", ["b"]), "field 'rejected' must be a string, got list."),
         (row(f"{HI} \ud800", f"{HI} b"), "field 'chosen' holds a lone surrogate."),
         (row(f"{HI} \0", f"{HI} b"), "field 'chosen' holds a NUL character."),
         ('{"chosen": "a", "chosen": "b"}', "key 'chosen' is given twice."),
@@ -104,6 +103,36 @@ def test_a_row_of_another_form_stops_with_file_and_line(tmp_path, bad, problem):
     with pytest.raises(DataError) as caught:
         read_hh(path)
     assert str(caught.value) == f"{path}:2: {problem}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "Hi", "chosen": "Hello!", "rejected": "Go away."},
+        {"chosen": "Hi there", "rejected": "Hi you"},
+        {"chosen": [{"role": "assistant", "content": "Hello!"}], "rejected": f"{HI} b"},
+        {"prompt": "Hi", "completion": "Hello!"},
+        {"messages": [{"role": "user", "content": "Hi"}]},
+    ],
+    ids=" ".join,
+)
+def test_preference_data_of_other_forms_are_said_to_be_for_another_env(tmp_path, other):
+    path = write(tmp_path / "hh.jsonl", row(f"{HI} a", f"{HI} b"), json.dumps(other))
+    with pytest.raises(DataError) as caught:
+        read_hh(path)
+    assert str(caught.value) == (
+        f"{path}:2: no transcripts of HH-RLHF, with a '\\n\\nAssistant:' turn in 'chosen' and 'rejected'; "
+        f"preference data of other forms are read by --env Preferences-v0. Got {', '.join(map(repr, other))}."
+    )
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "pairs.csv"])
+def test_files_of_another_kind_are_said_to_be_for_another_env(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PAR1")
+    with pytest.raises(DataError) as caught:
+        HH(data=str(tmp_path / name))
+    hint = "--env Preferences-v0 reads such files of preference data."
+    assert str(caught.value) == f"{tmp_path / name}: is not HH-RLHF's jsonl(.gz) file; {hint}"
 
 
 def test_a_file_without_a_single_pair_is_refused(tmp_path):
@@ -220,7 +249,7 @@ def test_an_empty_folder_and_an_empty_split_are_data_errors(tmp_path):
     with pytest.raises(DataError, match=r"no file named \*\.jsonl or \*\.jsonl\.gz in this folder"):
         records_of(tmp_path, "train")
     path = write(tmp_path / "hh.jsonl", row(f"{HI} a", f"{HI} b"))
-    with pytest.raises(DataError, match="no records in split 'test'"):
+    with pytest.raises(DataError, match="no records in split 'test'; give more prompts, or a folder with files named"):
         records_of(path, "test")
 
 

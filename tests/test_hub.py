@@ -21,7 +21,7 @@ from test_readers import COMPARISON, NEWS, POST, SHP, changed
 
 from agents.train_sft import Options, train
 from envs.bolt.task import BOLT
-from envs.corpora import hub
+from envs.corpora import disk, hub
 from envs.corpora.disk import DiskRecords, RecordWriter, cache_folder
 from envs.corpora.hub import read_hub
 from envs.corpora.records import Demonstration, LabelledRecord, Record
@@ -557,7 +557,7 @@ def test_what_is_kept_depends_on_the_code_of_the_readers(fake, tmp_path, monkeyp
     readers = tmp_path / "readers"
     readers.mkdir()
     (readers / "hh.py").write_text("# another")
-    monkeypatch.setattr(hub, "__file__", str(readers / "hub.py"))
+    monkeypatch.setattr(disk, "__file__", str(readers / "disk.py"))
     forget()
     HH("hub")
     assert len(list((tmp_path / "hf_home/perlhf/Anthropic--hh-rlhf" / COMMIT).iterdir())) == 2

@@ -17,7 +17,7 @@ from agents import train_ppo
 from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
 from backbones.model.loading import device_of, load_model
-from envs.registry import env_id
+from envs.registry import class_of, env_id
 from envs.taskmaster.task import Taskmaster
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
@@ -124,7 +124,8 @@ def test_every_recipe_is_read_by_its_command_and_says_all_it_sets(path):
 
 
 def test_every_task_has_a_recipe_for_ppo_and_every_recipe_a_task():
-    assert set(OURS) == {path.stem for path in FILES if path.parts[0] == "ppo" and path.stem.count("-") == 1}
+    ours = {name for name in OURS if not class_of(f"perlhf/{name}").needs_data}  # settings are tuned on some data
+    assert ours == {path.stem for path in FILES if path.parts[0] == "ppo" and path.stem.count("-") == 1}
     for path in FILES:
         if path.parts[0] != "pretrain":
             assert "-".join(path.stem.split("-")[:2]) in OURS

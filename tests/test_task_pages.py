@@ -18,7 +18,7 @@ TASKS = {"BOLT": BOLT, "SHP": SHP, "TLDR": TLDR, "Taskmaster": Taskmaster}
 NAMES = sorted(
     name.removeprefix("perlhf/")
     for name in (i for i, spec in gym.registry.items() if "task" in spec.kwargs)
-    if name.startswith("perlhf/") and issubclass(class_of(name), TextTask)
+    if name.startswith("perlhf/") and issubclass(class_of(name), TextTask) and not class_of(name).needs_data
 )
 
 

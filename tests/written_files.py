@@ -1,5 +1,8 @@
 """Writes generated records in the schemas of the corpora's own files, for readers to read."""
 
+import csv
+import gzip
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +23,30 @@ def write_hh(path: str | Path, records: Sequence[Record]) -> None:
         for record in records:
             row = {key: f"{record.prompt} {getattr(record, key)}" for key in ("chosen", "rejected")}
             file.write(json.dumps({**row, "synthetic": True}) + "\n")
+
+
+def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Writes rows as the name of the file says: json lines, an array, csv or parquet, packed where it ends in `.gz`."""
+    path = Path(path)
+    kind = next(suffix for suffix in reversed(path.suffixes) if suffix != ".gz")
+    if kind == ".parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+        return path
+    if kind == ".csv":
+        file = io.StringIO(newline="")
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows)
+        text = file.getvalue()
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        text = "".join(f"{line}\n" for line in lines) if kind == ".jsonl" else f"[{', '.join(lines)}]\n"
+    content = text.encode("utf-8")
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
 
 
 def write_taskmaster(path: str | Path, rows: Iterable[tuple[Dialog, str, float]], seed: int = 0) -> None:

@@ -94,12 +94,15 @@ def read_split(source: Source, path: Path, split: str) -> tuple[Any, ...]:
         side = source.side(file) if official else None
         records += [r for r in _read_file(source, file) if split_of_record(source, r, side, sides) == split]
     if not records:
-        raise DataError(f"{path}: no records in split {split!r}.")
+        way_out = "; give more prompts, or a folder with files named train and test" if source.named else ""
+        raise DataError(f"{path}: no records in split {split!r}{way_out}.")
     return tuple(records)
 
 
 def _files(source: Source, path: Path) -> list[Path]:
     if path.is_file():
+        if path.suffix in (".parquet", ".csv") and not any(fnmatch(path.name.lower(), p) for p in source.patterns):
+            raise DataError(f"{path}: is not {source.what}; --env Preferences-v0 reads such files of preference data.")
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; give {source.what}, or 'miniature'.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.corpora.fields import limited_text
+from envs.corpora.fields import limited_text, shown
 from envs.corpora.jsonl import read_jsonl
 from envs.corpora.records import Content, Record, Skipped
 from envs.corpora.splits import hashed_split
@@ -17,6 +17,7 @@ from perlhf.errors import DataError
 
 _ANSWER = "\n\nAssistant:"
 _QUESTION = "\n\nHuman:"
+_OTHERS = {"prompt", "completion", "messages"}  # columns of other forms
 
 
 def read_hh(path: str | Path) -> Content[Record]:
@@ -47,11 +48,25 @@ def parse_hh(row: Mapping[str, Any], where: str) -> Record | Skipped:
     Raises:
         DataError: the row is not of the format; the message starts with `where`.
     """
+    if _is_of_another_form(row):
+        raise DataError(
+            f"{where}: no transcripts of HH-RLHF, with a '\\n\\nAssistant:' turn in 'chosen' and 'rejected'; "
+            f"preference data of other forms are read by --env Preferences-v0. Got {', '.join(map(shown, row))}."
+        )
     chosen, rejected = (limited_text(row, key, where) for key in ("chosen", "rejected"))
     for key, text in (("chosen", chosen), ("rejected", rejected)):
         if _ANSWER not in text:
             raise DataError(f"{where}: field {key!r} has no '\\n\\nAssistant:' turn.")
     return _pair(chosen, rejected, where)
+
+
+def _is_of_another_form(row: Mapping[str, Any]) -> bool:
+    """Returns whether a row has a prompt of its own, lists of messages, or two answers that are no transcripts."""
+    answers = [row.get("chosen"), row.get("rejected")]
+    if any(isinstance(answer, list) for answer in answers):
+        return True
+    transcripts = [isinstance(answer, str) and _ANSWER in answer for answer in answers]
+    return not any(transcripts) and (all(isinstance(a, str) for a in answers) or bool(_OTHERS & set(row)))
 
 
 def _pair(chosen: str, rejected: str, where: str) -> Record | Skipped:

@@ -29,7 +29,7 @@ def parse_columns(text: Any) -> tuple[tuple[str, str], ...]:
             raise UserError(f"columns: {part!r}: unknown name {name!r}.{did_you_mean(name, KNOWN)}")
         for given, other in found:
             if name == given or column == other:
-                raise UserError(f"columns: {part!r}: {name if name == given else column!r} is given twice.")
+                raise UserError(f"columns: {part!r}: {(name if name == given else column)!r} is given twice.")
         found.append((name, column))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -53,7 +54,8 @@ def files_of(data: str) -> list[Path]:
         if not files:
             raise DataError(f"{data}: no file in this folder is one of {', '.join(READERS)}.")
     else:
-        files = sorted(found for name in glob.glob(data, recursive=True) if (found := Path(name)).is_file())
+        found = (Path(name) for name in glob.glob(data, recursive=True))
+        files = sorted(file for file in found if file.is_file() and file.name not in _NO_DATA)
         if not files:
             kinds = f"a file ({', '.join(READERS)}), a folder of them, a glob in quotes, or hub:ORG/NAME"
             raise DataError(f"{data}: no such file or folder; expected {kinds}.")
@@ -74,6 +76,7 @@ def _read_files(data: str, columns: Columns, files: tuple[tuple[str, int, int], 
     return kept_records(_parts_of_files(data), RowParser(columns), folder, data, store.IN_MEMORY)
 
 
+@lru_cache(maxsize=1)
 def _code() -> str:
     """Returns a hash of the readers, since others make other records."""
     return code_hash(*sorted(Path(__file__).parent.glob("*.py")))
@@ -87,7 +90,8 @@ def _parts_of_files(data: str) -> Iterator[Part]:
             training.
     """
     files = files_of(data)
-    sides = {file: side_of_file(file, Path(data)) for file in files}
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(data).parts))  # of a glob
+    sides = {file: side_of_file(file, root) for file in files}
     named = set(sides.values())
     for file in files:
         if None in named and len(named) > 2 and sides[file] is None:

@@ -29,9 +29,9 @@ def side_of_name(name: str) -> str | None:
     return None if match is None else _NAMES.get(match[1], match[1])
 
 
-def side_of_file(file: Path, among: Path) -> str | None:
-    """Returns the split that a file is by its name, or by that of a folder below `among` that it lies in."""
-    inside = file.parent.relative_to(among).parts if file.is_relative_to(among) else ()
+def side_of_file(file: Path, root: Path) -> str | None:
+    """Returns the split that a file is by its name, or by that of a folder below `root` that it lies in."""
+    inside = file.parent.relative_to(root).parts if file.parent.is_relative_to(root) else ()
     return next((side for name in (file.name, *reversed(inside)) if (side := side_of_name(name))), None)
 
 
