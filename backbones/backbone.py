@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from backbones.adapters import Adapters
 from backbones.full_role import FullRole
 from backbones.model.anatomy import base_weights, decoder_layers, end_ids_of, hash_base, pad_id_of
+from backbones.model.checks import check_decoding
 from backbones.model.loading import (
     SHIPPED,
     BackboneError,
@@ -120,6 +121,7 @@ class Backbone:
         place = wanted or (others[0].device if others else torch.device("cpu"))
         model, tokenizer = load_model(path), load_tokenizer(path)
         check_causal(path, model)
+        check_decoding(path, model)
         processor = load_processor(path) if sees(model.config) else None
         return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
 
