@@ -16,7 +16,7 @@ from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import like_lengths, positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
-from backbones.shortcuts.growing_cache import growing_cache
+from backbones.shortcuts.growing_cache import growing_cache, keep_rows
 from backbones.shortcuts.sampled_states import SampledStates
 
 ROWS = 64  # that share a cache, at most; it bounds the memory of keys and values
@@ -153,7 +153,7 @@ class _Batch:
         self.input_ids, self.mask, self.position_ids = (
             rows[keep] for rows in (self.input_ids, self.mask, self.position_ids)
         )
-        self.cache.batch_select_indices(keep)
+        keep_rows(self.cache, keep)
         return keep
 
 

@@ -75,7 +75,7 @@ class Kind(NamedTuple):
 
     name: str
     config: str
-    given: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    given: dict[str, Any] = {}
     targets: str = "attention"
     save: Callable[[Path], Path] | None = None
 

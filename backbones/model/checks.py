@@ -5,11 +5,10 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from backbones.model.anatomy import cache_argument
-from backbones.model.loading import BackboneError
+from backbones.model.loading import INSTEAD, BackboneError
 from perlhf.errors import one_line
 
 _ROUNDING = 100  # times the precision of a number, which the shape of a batch changes logits by
-_INSTEAD = "take a decoder that keeps keys and values, such as Llama, Qwen, Gemma or SmolLM"
 
 
 @torch.no_grad()
@@ -26,14 +25,14 @@ def check_decoding(path: str, model: PreTrainedModel) -> None:
         alone, without, stepwise, padded = _last_logits(model)
     except Exception as error:  # what a model does with arguments that it does not have is any of a dozen types
         why = f"cannot read rows with a cache and positions ({one_line(error)})"
-        raise BackboneError(f"backbone {path!r}: {type(model).__name__} {why}; {_INSTEAD}.") from None
+        raise BackboneError(f"backbone {path!r}: {type(model).__name__} {why}; {INSTEAD}.") from None
     # Rounding of a real model is far below what the tokens before do; that of one with random weights may not be.
     rounding = _ROUNDING * torch.finfo(alone.dtype).eps * float(alone.abs().max())
     allowed = rounding + 0.05 * float((without - alone).abs().max())
     for given, name in ((stepwise, "its cache"), (padded, "padding on the left")):
         gap = float((given - alone).abs().max())
         if not gap <= allowed:
-            raise BackboneError(f"backbone {path!r}: {type(model).__name__} ignores {name}; {_INSTEAD}.")
+            raise BackboneError(f"backbone {path!r}: {type(model).__name__} ignores {name}; {INSTEAD}.")
 
 
 def _last_logits(model: PreTrainedModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:

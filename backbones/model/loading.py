@@ -31,6 +31,7 @@ _MODEL_FILES = (
     "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     *_TOKENIZER_FILES,
 )  # fmt: skip
+INSTEAD = "take a decoder that keeps keys and values, such as Llama, Qwen, Gemma or SmolLM"
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
@@ -106,7 +107,10 @@ def find_device(name: str | torch.device) -> torch.device:
 def load_model(path: str) -> PreTrainedModel:
     """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
     try:
-        auto = auto_class(read_config(path))
+        config = read_config(path)
+        auto = auto_class(config)
+        if config.is_encoder_decoder:
+            raise ValueError(f"{config.model_type} is an encoder-decoder; {INSTEAD}")
         model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
@@ -136,7 +140,9 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
     # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
-        raise BackboneError(f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways.")
+        raise BackboneError(
+            f"backbone {path!r} is no causal language model: {type(model).__name__} reads both ways; {INSTEAD}."
+        )
 
 
 def use_threads(requested: int, parameters: int) -> None:

@@ -124,7 +124,9 @@ def _is_taken_for_experts(model: PreTrainedModel, name: str) -> bool:
 
 
 def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, Conv1D))
+    """Tells whether a module is a linear map, and no map in groups that a model makes of one, as DeepSeek-V4's."""
+    own = type(module).__module__.startswith("transformers.models.") and "forward" in vars(type(module))
+    return isinstance(module, (nn.Linear, Conv1D)) and not own
 
 
 def _base_of(module: nn.Module | None) -> nn.Module | None:

@@ -8,7 +8,7 @@ relies on `keys`, `values`, `is_initialized`, `lazy_initialization` and `get_seq
 
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 
 def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
@@ -16,6 +16,15 @@ def growing_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [_Growing(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
+    """Keeps these rows of a cache, the states of linear attention and convolutions too, which have no method for it."""
+    for layer in cache.layers:
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            LinearAttentionCacheLayerMixin.reorder_cache(layer, rows)
+        if hasattr(layer, "batch_select_indices"):
+            layer.batch_select_indices(rows)
 
 
 class _Growing(DynamicLayer):
