@@ -132,6 +132,7 @@ class Adapters:
                     layer.get_base_layer().weight = weight
 
     def _inject(self, name: str, config: LoraConfig) -> None:
+        config = LoraConfig(**config.to_dict())  # peft may write its own into it
         if self._tuner is None:
             self._tuner = LoraModel(self._model, config, name)
         else:

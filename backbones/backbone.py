@@ -13,6 +13,7 @@ from backbones.adapters import Adapters
 from backbones.full_role import FullRole
 from backbones.model.anatomy import base_weights, decoder_layers, embedding_count, end_ids_of, hash_base, pad_id_of
 from backbones.model.chat import ChatTemplate, Shown
+from backbones.model.checks import check_decoding
 from backbones.model.loading import (
     SHIPPED,
     BackboneError,
@@ -139,6 +140,7 @@ class Backbone:
         model, tokenizer = load_model(path), load_tokenizer(path)
         check_vocabulary(path, model, tokenizer)
         check_causal(path, model)
+        check_decoding(path, model)
         processor = load_processor(path, model.config) if sees(model.config) else None
         return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
 

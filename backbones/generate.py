@@ -16,7 +16,7 @@ from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import like_lengths, next_positions, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
-from backbones.shortcuts.growing_cache import growing_cache, select_rows
+from backbones.shortcuts.growing_cache import growing_cache, keep_rows
 from backbones.shortcuts.sampled_states import SampledStates
 from backbones.shortcuts.shared_prefix import prefix_length
 
@@ -173,7 +173,7 @@ class _Batch:
         keep = torch.tensor(going_on, device=self.input_ids.device)
         self.input_ids, self.mask = self.input_ids[keep], self.mask[keep]
         self.position_ids = self.position_ids[..., keep, :]
-        select_rows(self.cache, keep)
+        keep_rows(self.cache, keep)
         return keep
 
 

@@ -4,7 +4,7 @@ A full copy of the model is in `backbones.full_role`. What roles do to the share
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from backbones.adapters import merged_weight
 from backbones.model.anatomy import layer_count
 from backbones.model.loading import base_path_for
-from backbones.model.targets import adapted_names, linear_maps, lowest_adapted, pattern_of
+from backbones.model.targets import adapted_names, for_peft, linear_maps, lowest_adapted
 from backbones.role_files import (
     PROVENANCE,
     belongs_to,
@@ -86,13 +86,13 @@ class LoRASettings:
             return self.alpha
         return _RSLORA_ALPHA if self.variant == "rslora" else 2.0 * self.rank
 
-    def config(self, model: PreTrainedModel, names: Iterable[str]) -> LoraConfig:
+    def config(self, model: PreTrainedModel, names: Sequence[str]) -> LoraConfig:
         """Returns what peft calls it, on these linear maps of a model, without a head."""
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.scaled_alpha,
             lora_dropout=self.dropout,
-            target_modules=pattern_of(names),
+            target_modules=for_peft(model, names),
             use_rslora=self.variant == "rslora",
             use_dora=self.variant == "dora",
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),

@@ -96,8 +96,10 @@ def body_of(model: PreTrainedModel) -> PreTrainedModel:
 
     `base_model` is the LM itself in classes that name no prefix of their own, as Llama 4's for text.
     """
-    body: PreTrainedModel = model.base_model
-    return body if body is not model else model.get_decoder()
+    if model.base_model is not model:
+        body: PreTrainedModel = model.base_model
+        return body
+    return next(child for child in model.children() if isinstance(child, PreTrainedModel))
 
 
 def layer_count(model: PreTrainedModel) -> int:

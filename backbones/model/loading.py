@@ -30,7 +30,8 @@ _MODEL_FILES = (
     "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     "chat_template.jinja", "chat_template.json", *_TOKENIZER_FILES,
 )  # fmt: skip
-INSTEAD = "for images take one that docs/architecture.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM."
+INSTEAD = "take a decoder that keeps keys and values, such as Llama, Qwen, Gemma or SmolLM"
+INSTEAD_FOR_IMAGES = "for images take one that docs/architectures.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM"
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
@@ -111,7 +112,10 @@ def load_model(path: str) -> PreTrainedModel:
     """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
     _check_folder(Path(path))
     try:
-        auto = auto_class(read_config(path))
+        config = read_config(path)
+        auto = auto_class(config)
+        if config.is_encoder_decoder:
+            raise ValueError(f"{config.model_type} is an encoder-decoder; {INSTEAD}")
         model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
@@ -185,15 +189,15 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     Raises:
         BackboneError: it does, or it does not run on text alone.
     """
-    kind, instead = type(model).__name__, f"; {INSTEAD}" if sees(model.config) else "."
+    kind, instead = type(model).__name__, INSTEAD_FOR_IMAGES if sees(model.config) else INSTEAD
     rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
     try:
         first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
     except Exception as error:  # what a model raises that wants an image first is any of a dozen types
-        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}){instead}") from None
+        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}); {instead}.") from None
     # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
-        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways{instead}")
+        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}.")
 
 
 def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from peft import LoraConfig
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -14,12 +16,26 @@ from perlhf.errors import UserError, one_line
 # What model families call the parts that read other tokens by attention; their linear maps are its projections.
 _ATTENTION = {"self_attn", "self_attention", "attention", "attn", "linear_attn"}
 
+_STATE_SPACE = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}  # whose out_proj peft refuses
+
 
 def linear_maps(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Returns the linear maps of a model but the LM head, by their plain names, whatever adapters are on them."""
-    head = model.get_output_embeddings()
+    """Returns the linear maps that may have adapters, by their plain names, whatever adapters are on them.
+
+    Not the LM head, and not what peft has other ideas of: in mixtures of experts it takes some names for those of
+    experts, which are fused tensors and no maps; and in state-space models it refuses some.
+    """
+    head = _base_of(model.get_output_embeddings())
     found = {n.replace(".base_layer", ""): m for n, m in model.named_modules() if _is_linear(m) and ".lora_" not in n}
-    return {name: module for name, module in found.items() if module is not _base_of(head)}
+    left_out = {name for name in set(map(leaf, found)) if _is_taken_for_experts(model, name)}
+    if model.config.model_type in _STATE_SPACE:
+        left_out.add("out_proj")
+    return {name: module for name, module in found.items() if module is not head and leaf(name) not in left_out}
+
+
+def for_peft(model: PreTrainedModel, names: Sequence[str]) -> str | list[str]:
+    """Returns these names as peft's `target_modules`: a pattern, or where peft would rewrite that the names alone."""
+    return list(names) if _rewritten(model, "none").target_parameters is not None else pattern_of(names)
 
 
 def adapted_names(
@@ -93,8 +109,24 @@ def table_of(names: Iterable[str]) -> str:
     return ", ".join(f"{' '.join(found)} x {count}" for count, found in by_count.items())
 
 
+def _rewritten(model: PreTrainedModel, target: str) -> LoraConfig:
+    """Returns what peft makes of a target in this model: another for weights that transformers has fused since."""
+    config = LoraConfig(target_modules=[target])
+    convert_peft_config_for_transformers(config, model, None)
+    return config
+
+
+def _is_taken_for_experts(model: PreTrainedModel, name: str) -> bool:
+    try:
+        return bool(_rewritten(model, name).target_parameters)
+    except ValueError:  # a part of what is fused
+        return True
+
+
 def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, Conv1D))
+    """Tells whether a module is a linear map, and no map in groups that a model makes of one, as DeepSeek-V4's."""
+    own = type(module).__module__.startswith("transformers.models.") and "forward" in vars(type(module))
+    return isinstance(module, (nn.Linear, Conv1D)) and not own
 
 
 def _base_of(module: nn.Module | None) -> nn.Module | None:

@@ -11,6 +11,7 @@ Patched, for the length of one forward each:
 It relies on a layer's forward taking hidden states first, and returning them alone or first in a tuple.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -19,9 +20,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.model.anatomy import body_of
 from backbones.model.tokens import Piece
 
 KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
+_NOT_EXACT = "this model's layers hand on more than hidden states"
 _ROWS = 16  # in one forward, as many as log-probabilities and scores are computed of at a time
 
 
@@ -54,12 +57,24 @@ class FrozenStates:
         self._layers, self._pad_id, self._bare, self._unchanged = layers, pad_id, bare, unchanged
         self.limit = limit
         self._as_tuple = False  # how this model's layers return what they give
+        self._exact: dict[int, bool] = {}  # by depth, whether a forward above these layers gives what a whole one does
         self.close()
 
     def open(self, depth: int) -> None:
-        """Starts anew, with the states below layer `depth`; 0 leaves it closed."""
+        """Starts anew, with the states below layer `depth`; 0 leaves it closed.
+
+        So does a model whose higher layers need more of the lower ones than hidden states, such as keys and values: a
+        line says so once.
+        """
         self.close()
-        self.depth = 0 if self._layers is None else depth
+        if self._layers is None or depth == 0:
+            return
+        self.depth = depth
+        if depth not in self._exact:
+            self._exact[depth] = self._gives_the_same()
+            if not self._exact[depth]:
+                print(f"{_NOT_EXACT}, so the lowest {depth} run for every role", file=sys.stderr)
+        self.depth = depth if self._exact[depth] else 0
 
     def close(self) -> None:
         """Forgets everything."""
@@ -155,6 +170,27 @@ class FrozenStates:
             mask = (torch.arange(width, device=model.device) < lengths[:, None]).long()
             model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         return [row[:length] for row, length in zip(caught[0], lengths.tolist(), strict=True)]
+
+    @torch.no_grad()
+    def _gives_the_same(self) -> bool:
+        """Tells whether a forward above the frozen layers gives what a whole one does: seen on a few tokens."""
+        assert self._layers is not None
+        row = (3, 4, 5)
+        with self._bare() as model:
+            training = model.training
+            model.eval()
+            ids = torch.tensor([row], device=model.device)
+            whole = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state
+            try:
+                states = self._compute([row])[0]
+                with self._skipped(self._layers[: self.depth], states[None]):
+                    above = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state
+            except Exception:  # the layers give something of another shape
+                return False
+            finally:
+                model.train(training)
+        # To what reduced precision leaves; other states differ by far more.
+        return torch.allclose(whole, above, rtol=1e-2, atol=1e-2)
 
     @contextmanager
     def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:

@@ -24,12 +24,13 @@ def grows(config: PreTrainedConfig) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
-def select_rows(cache: DynamicCache, rows: Tensor) -> None:
-    """Keeps these rows of a cache, whatever its layers keep."""
+def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
+    """Keeps these rows of a cache, the states of linear attention and convolutions too, which have no method for it."""
     for layer in cache.layers:
-        # `batch_select_indices` of transformers 5.23 knows no states of linear attention or convolutions.
-        linear = isinstance(layer, LinearAttentionCacheLayerMixin)
-        (layer.reorder_cache if linear else layer.batch_select_indices)(rows)
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            LinearAttentionCacheLayerMixin.reorder_cache(layer, rows)
+        if hasattr(layer, "batch_select_indices"):
+            layer.batch_select_indices(rows)
 
 
 class _Growing(DynamicLayer):
