@@ -15,8 +15,10 @@ from backbones.backbone import Backbone
 from backbones.forward import response_states, speak
 from backbones.full_role import FullRole
 from backbones.generate import generate
+from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
+from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]
@@ -62,7 +64,7 @@ class LoRAPolicy(BasePolicy):
         own = ("seed", "device", "value_start", "value_settings")
         s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
         self.backbone = Backbone.load(s.backbone, device, s.load_settings)
-        self.max_new_tokens = min(s.max_new_tokens, self.backbone.max_response_tokens)
+        self.max_new_tokens = fitting(s.max_new_tokens, self.backbone)
         self.temperature = s.temperature
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
         if value_settings is not None:
@@ -205,6 +207,22 @@ class LoRAPolicy(BasePolicy):
     def set_training_mode(self, mode: bool) -> None:
         """Dropout stays off while sampling, scoring and training alike, so that the first ratio is 1."""
         self.training = mode
+
+
+def fitting(max_new_tokens: int, backbone: Backbone) -> int:
+    """Returns how many tokens are sampled at most, as they were given.
+
+    Raises:
+        UserError: the backbone reads no responses as long.
+    """
+    room = backbone.max_response_tokens
+    if max_new_tokens > room:
+        raise UserError(
+            f"max_new_tokens {max_new_tokens} does not fit: of the {backbone.max_length} tokens that backbone "
+            f"{short_name(backbone.path)!r} was made for, prompts may take {backbone.max_prompt_tokens} and responses "
+            f"{room}; lower it, or max_prompt_tokens."
+        )
+    return max_new_tokens
 
 
 def _registered(role: Role) -> nn.ParameterDict:

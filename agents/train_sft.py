@@ -139,7 +139,7 @@ def merged(role: Role) -> PreTrainedModel:
     if isinstance(role, FullRole):
         return role.model
     assert isinstance(role, LoRARole)
-    model = load_model(role.backbone.path)
+    model = load_model(role.backbone.path)  # in float32, whatever the backbone is held in
     role.add_to(model)
     return model
 

@@ -138,31 +138,43 @@ def map_batches(
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
     function: Callable[[TokenBatch], tuple[Tensor, ...]],
-    batch_size: int = 16,
+    batches: Sequence[Sequence[int]] | None = None,
 ) -> list[Tensor]:
-    """Applies `function` to batches of like lengths and puts rows back in order: (N, T), 0 outside the mask."""
+    """Applies `function` to batches of rows and puts rows back in order: (N, T), 0 outside the mask.
+
+    Args:
+        backbone: that the batches are for.
+        prompts, responses: token ids of the rows.
+        function: what is computed of a batch, (B, T) each.
+        batches: which rows go together; by default 16 of like lengths.
+    """
     width = max(1, *map(len, responses))
     results: list[Tensor] = []
-    for rows in like_lengths([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], batch_size):
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    for rows in like_lengths(lengths, 16) if batches is None else batches:
         batch = backbone.batch([prompts[i] for i in rows], [responses[i] for i in rows])
         for k, tensor in enumerate(function(batch)):
             if k == len(results):
                 results.append(torch.zeros(len(prompts), width))
-            results[k][rows, : batch.length] = (tensor * batch.response_mask).cpu()
+            results[k][list(rows), : batch.length] = (tensor * batch.response_mask).cpu()
     return results
 
 
 @torch.no_grad()
 def log_probs_of(
-    role: "Role", prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], temperature: float = 1.0
+    role: "Role",
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    temperature: float = 1.0,
+    batches: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Computes log p of the response tokens under `role`, (N, T), 0 outside the mask."""
+    """Computes log p of the response tokens under `role`, (N, T), 0 outside the mask; `batches` as in `map_batches`."""
 
     def function(batch: TokenBatch) -> tuple[Tensor, ...]:
         with role.active() as model:
             return (speak(model, batch, temperature).log_probs,)
 
-    return map_batches(role.backbone, prompts, responses, function)[0]
+    return map_batches(role.backbone, prompts, responses, function, batches)[0]
 
 
 def last_token_scores(

@@ -14,6 +14,7 @@ from backbones.model.loading import load_model
 from backbones.model.sayable import rule_out_unknown_ids
 from backbones.role_files import PROVENANCE, belongs_to, check_base, read_provenance, read_tensors
 from backbones.roles import Role
+from backbones.shortcuts.checkpointed import checkpoint_layers
 from perlhf.errors import UserError
 from perlhf.run_folder import write_json
 
@@ -30,8 +31,10 @@ class FullRole(Role):
             raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
-        self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
+        self.model = load_model(backbone.path, backbone.settings).to(backbone.device).requires_grad_(False)
         rule_out_unknown_ids(self.model, backbone.tokenizer)
+        if backbone.settings.gradient_checkpointing:
+            checkpoint_layers(self.model)
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:
