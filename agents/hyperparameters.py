@@ -65,14 +65,26 @@ class Hyperparameters:
 
 
 @dataclass
-class ModelSettings:
-    """The language model, and what is trained of it: what SFT, reward models and PPO have in common."""
+class BackboneSettings:
+    """The language model, and how it is held: what all commands that load one have in common."""
 
     group: ClassVar[str] = "the language model"
     backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
     precision: Literal["fp32", "mixed", "bf16"] = option(
         "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
     )
+
+    @property
+    def load_settings(self) -> LoadSettings:
+        """How the backbone is held in memory and how it reads text."""
+        return LoadSettings(self.precision)
+
+
+@dataclass
+class ModelSettings(BackboneSettings):
+    """The language model, and what is trained of it: what SFT, reward models and PPO have in common."""
+
+    group: ClassVar[str] = "what is trained"
     lora_rank: int = option(8, "rank of the adapter", low=1, group="what is trained")
     lora_alpha: float | None = option(
         None, "scale of the adapter; twice its rank by default", above=0, group="what is trained"
@@ -82,11 +94,6 @@ class ModelSettings:
     )
     lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one", group="what is trained")
     full: bool = option(False, "train all weights, on a copy, instead of adapters", group="what is trained")
-
-    @property
-    def load_settings(self) -> LoadSettings:
-        """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(self.precision)
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:
         """Returns what an adapter on `model` is; None where all weights are trained.
