@@ -186,6 +186,19 @@ def preferences_of(task: Feedback) -> Preferences:
     raise UserError(f"{task.data} has no preference pairs and no labels to train a reward model on.")
 
 
+def learned_of(preferences: Preferences, records: Sequence[Any], backbone: Backbone) -> Learned:
+    """Returns the records that there is something to learn from, as tokens.
+
+    Raises:
+        UserError: there are none.
+    """
+    preferences.check(records)
+    telling = [record for record in records if not is_tie(record)]
+    if len(telling) < len(records):
+        print(f"{len(records) - len(telling)} of {len(records)} pairs have two equal responses and are left out")
+    return Learned(preferences, telling, [preferences.rows(backbone, record) for record in telling])
+
+
 def drawn(task: Feedback, count: int | None, rng: np.random.Generator) -> list[Any]:
     """Up to `count` records of the task's split, drawn without replacement; all of them where None."""
     size = len(task.records)

@@ -41,7 +41,7 @@ from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 from rewards.from_probe import adapt, centre_of, describe_choice, probe_first
 from rewards.policy_steps import policy_steps
-from rewards.preferences import Learned, Preferences, drawn, is_tie, preferences_of, sampled
+from rewards.preferences import Learned, Preferences, drawn, learned_of, preferences_of, sampled
 from rewards.probing import ReadingOptions, alone, described, layer_of
 from rewards.reward_model import RewardModel
 
@@ -120,7 +120,7 @@ def train(options: Options) -> RewardModel:
     count = samples_to_add(options, task, len(records))
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
-    data = learned(preferences, records, backbone)
+    data = learned_of(preferences, records, backbone)
 
     clock = Stopwatch()
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
@@ -149,19 +149,6 @@ def train(options: Options) -> RewardModel:
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
         print(describe_failure(report, alone, weight, steps), file=sys.stderr)
     return model
-
-
-def learned(preferences: Preferences, records: Sequence[Any], backbone: Backbone) -> Learned:
-    """Returns the records that there is something to learn from, as tokens.
-
-    Raises:
-        UserError: there are none.
-    """
-    preferences.check(records)
-    telling = [record for record in records if not is_tie(record)]
-    if len(telling) < len(records):
-        print(f"{len(records) - len(telling)} of {len(records)} pairs have two equal responses and are left out")
-    return Learned(preferences, telling, [preferences.rows(backbone, record) for record in telling])
 
 
 def starts_from_probe(options: Options, backbone: Backbone) -> bool:
