@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,11 @@ from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
+
+WARMUP_STEPS = 20
+
+# Called after each pass with the number of optimizer steps that are done.
+Check = Callable[[int], None]
 
 # Of the rows of a micro-batch and of its whole batch: a loss whose sum over micro-batches is the batch's loss,
 # and figures to log that add up in the same way.
@@ -25,15 +30,39 @@ class FitSettings(NamedTuple):
 
     epochs: int
     batch_size: int
-    learning_rate: float  # peak of AdamW; warmed up over 20 steps, then linear to 0
+    learning_rate: float  # peak of AdamW; warmed up, then linear to 0
     micro_batch_size: int = 16
-    warmup_steps: int = 20
+    warmup_steps: int = WARMUP_STEPS
+    head_learning_rate: float | None = None  # peak of the head's; None for the same
+
+    def steps(self, rows: int) -> int:
+        """Counts the optimizer steps on so many rows."""
+        return self.epochs * math.ceil(rows / self.batch_size)
+
+    def warmed_up(self, share: float | None, rows: int, shipped: bool) -> "FitSettings":
+        """Returns the settings with so many steps of warm-up.
+
+        Args:
+            share: of all steps; by default a tenth, and 20 at most.
+            rows: to train on.
+            shipped: whether the backbone is one that is shipped, for which the default is 20, however few steps follow.
+        """
+        steps = self.steps(rows)
+        if share is not None:
+            return self._replace(warmup_steps=max(1, round(share * steps)))
+        return self if shipped else self._replace(warmup_steps=max(1, min(WARMUP_STEPS, round(steps / 10))))
 
 
 def fit(
-    role: Role, lengths: Sequence[int], loss: Loss, settings: FitSettings, rng: np.random.Generator, log: Path
+    role: Role,
+    lengths: Sequence[int],
+    loss: Loss,
+    settings: FitSettings,
+    rng: np.random.Generator,
+    log: Path,
+    check: Check | None = None,
 ) -> None:
-    """Trains `role` on `len(lengths)` rows and logs every step as a line of JSON.
+    """Trains `role` on `len(lengths)` rows and logs every step as a line of JSON, when it is done.
 
     Args:
         role: whose parameters are trained; it is active throughout.
@@ -42,22 +71,25 @@ def fit(
         settings: epochs, batch sizes, learning rate.
         rng: of the order of the rows.
         log: the file to write.
+        check: looks at the role on the way, without its dropout.
 
     Raises:
         UserError: the loss stopped being finite.
     """
     parameters = list(role.parameters().values())
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, eps=1e-5)
-    steps = settings.epochs * math.ceil(len(lengths) / settings.batch_size)
+    optimizer = torch.optim.AdamW(_groups(role, settings), lr=settings.learning_rate, weight_decay=0.0, eps=1e-5)
+    steps = settings.steps(len(lengths))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / settings.warmup_steps) * (1 - step / steps)
     )
     batches = shuffled_batches(len(lengths), settings.epochs, settings.batch_size, rng)
     # What the frozen layers give is worth keeping where it is asked for again.
     frozen_states = role.backbone.frozen_states.kept(role.frozen_layers if settings.epochs > 1 else 0)
-    with role.active() as model, frozen_states, open(log, "w", encoding="utf-8") as file:
+    bar = progress_bar(batches, total=steps, desc=role.name, leave=False)
+    # Line by line, so that a run can be watched, and a stopped one has left what it came to.
+    with role.active() as model, frozen_states, open(log, "w", encoding="utf-8", buffering=1) as file:
         model.train()  # adapters may have dropout
-        for step, batch in enumerate(progress_bar(batches, total=steps, desc=role.name, leave=False), start=1):
+        for step, batch in enumerate(bar, start=1):
             figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
             if not math.isfinite(norm):
@@ -66,7 +98,21 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
             file.write(json.dumps({"step": step, **figures, "grad_norm": norm}) + "\n")
+            bar.set_postfix({name: f"{figure:.3f}" for name, figure in figures.items()}, refresh=False)
+            if check is not None and step % (steps // settings.epochs) == 0:
+                model.eval()
+                check(step)
+                model.train()
         model.eval()
+
+
+def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:
+    """Returns the parameters as AdamW takes them, the head's with a rate of its own where there is one."""
+    named = role.parameters()
+    if settings.head_learning_rate is None:
+        return [{"params": list(named.values())}]
+    head = named.pop("score.weight")
+    return [{"params": [head], "lr": settings.head_learning_rate}, {"params": list(named.values())}]
 
 
 def _accumulate(batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int) -> dict[str, float]:

@@ -347,6 +347,10 @@ def load_role(folder: Path, name: str, head: bool, backbone: "Backbone") -> tupl
         UserError: the folder holds no role, or one that was trained on another base.
     """
     provenance = read_provenance(folder)
+    if provenance.get("host") == "reference":
+        alone = HeadRole(backbone, name, backbone.reference)
+        alone.trainable = False
+        return alone, alone.load(folder)
     if "host" in provenance:
         raise UserError(f"{folder} is a head on the states of a {provenance['host']} role, and nothing without it.")
     lora = provenance["lora"]

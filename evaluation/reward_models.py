@@ -11,8 +11,9 @@ from envs.turn import Turn
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, group_aucs, group_means, pair_accuracy
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.policy_steps import policy_steps
-from rewards.preferences import Labels, Preferences
+from rewards.preferences import Labels, Pairs, Preferences
 from rewards.reward_model import RewardModel
+from rewards.tfidf import TfIdfScore
 
 
 def evaluate_reward_model(
@@ -32,9 +33,8 @@ def evaluate_reward_model(
 def _evaluate_pairs(
     model: RewardModel, task: Feedback, train: Sequence[Record], held_out: Sequence[Record]
 ) -> dict[str, Any]:
-    prompts = [p.prompt for p in held_out]
-    images = [image_of(p) for p in held_out]
-    right = pair_accuracy(*(model.raw_scores(prompts, [getattr(p, s) for p in held_out], images) for s in _SIDES))
+    rows = [Pairs().rows(model.role.backbone, pair) for pair in held_out]
+    right = pair_accuracy(*model.raw_scores_of(rows).T)
     report: dict[str, Any] = {"accuracy": bootstrap_mean(right), "ceiling": label_ceiling(task, held_out)}
     report["baselines"] = {"random": 0.5} | {
         name: float(pair_accuracy(*([baseline(getattr(p, s)) for p in held_out] for s in _SIDES)).mean())
@@ -88,6 +88,7 @@ def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[Labelled
     `train` says which way they count.
     """
     scores: dict[str, Baseline] = {"length": lambda response: len(response.split()), "keyword": fit_keyword(train)}
+    scores["tfidf"] = TfIdfScore(train)
     report = {}
     for name, score in scores.items():
         before, after = ([score(r.response) for r in records] for records in (train, held_out))

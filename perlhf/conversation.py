@@ -116,3 +116,8 @@ def _turns(text: str) -> tuple[Message, ...]:
             more = said.strip() if role is not None else paragraph
             found[-1] = Message(found[-1].role, f"{found[-1].content}\n\n{more}")
     return tuple(found)
+
+
+def first_user_turn(prompt: str) -> str:
+    """Returns what the user says first in a prompt: prompts that have it in common are continuations of one another."""
+    return next((message.content for message in messages_of(prompt) if message.role == "user"), prompt)

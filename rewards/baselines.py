@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from envs.corpora.records import LabelledRecord, Record
+from rewards.tfidf import TfIdfScore
 
 Baseline = Callable[[str], float]
 
@@ -17,7 +18,9 @@ _REFUSAL = re.compile(r"\b(can't|cannot|won't|will not|not able to|unable to|rat
 
 def fit_baselines(pairs: Sequence[Record]) -> dict[str, Baseline]:
     """All baselines by name."""
-    return {"length": fit_length(pairs), "keyword": fit_keyword(pairs), "always_refuse": refuses}
+    return {
+        "length": fit_length(pairs), "keyword": fit_keyword(pairs), "tfidf": TfIdfScore(pairs), "always_refuse": refuses
+    }  # fmt: skip
 
 
 def fit_length(pairs: Sequence[Record]) -> Baseline:

@@ -6,20 +6,22 @@ finds out. They need a labeller, which the miniature data have (the noisy annota
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
+from backbones.fit import Loss
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.feedback import Feedback
 from envs.miniature.corpus import PROMPT_META
 from perlhf.errors import UserError
-from rewards.reward_model import Row, encode, pairwise_loss, pointwise_loss
+from rewards.reward_model import RewardModel
+from rewards.rows import Row, encode, pairwise_loss, pointwise_loss
 
 
 class Preferences(ABC):
@@ -46,12 +48,52 @@ class Preferences(ABC):
         """Returns the mean loss of scores, (n * rows of a record,), and how many records are scored rightly."""
 
     @abstractmethod
+    def targets(self, records: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Returns what a logistic regression on records is to say, and what is added to its logits, (n,) each."""
+
+    @abstractmethod
+    def check(self, records: Sequence[Any]) -> None:
+        """Refuses records that there is nothing to learn from.
+
+        Raises:
+            UserError: no record says that one response is better than another.
+        """
+
+    @abstractmethod
     def good(self, record: Any) -> str | None:
         """Returns the response that was liked."""
 
 
+class Learned(NamedTuple):
+    """Holds what a reward model learns from, or is measured on."""
+
+    preferences: Preferences
+    records: Sequence[Any]
+    rows: Sequence[list[Row]]  # of each record, as many as of any other
+
+    def at(self, numbers: Sequence[int]) -> "Learned":
+        """Returns the records of these numbers."""
+        return Learned(self.preferences, [self.records[i] for i in numbers], [self.rows[i] for i in numbers])
+
+    @property
+    def lengths(self) -> list[int]:
+        """Counts the tokens of the longest row of each record."""
+        return [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in self.rows]
+
+    def loss(self, model: RewardModel) -> Loss:
+        """Returns the loss function to fit: of the scores of all rows of the records of a chunk, in one forward."""
+
+        def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
+            rows = [row for i in chunk for row in self.rows[i]]
+            scores = model.score_rows(rows, per_prompt=self.preferences.samples)
+            mean, right = self.preferences.loss(scores, [self.records[i] for i in chunk])
+            return mean * len(chunk) / len(batch), {"accuracy": right / len(batch)}
+
+        return loss
+
+
 class Pairs(Preferences):
-    """Preference pairs under the Bradley-Terry loss."""
+    """Preference pairs under the Bradley-Terry loss; `meta["margin"]` says by how much one is better, where known."""
 
     kind, samples = Record, 2
 
@@ -71,7 +113,20 @@ class Pairs(Preferences):
 
     def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
         chosen, rejected = scores[0::2], scores[1::2]
-        return pairwise_loss(chosen, rejected), float((chosen > rejected).sum())
+        margins = None
+        if any("margin" in r.meta for r in records):
+            margins = torch.tensor([float(r.meta.get("margin", 0.0)) for r in records], device=scores.device)
+        return pairwise_loss(chosen, rejected, margins), float((chosen > rejected).sum())
+
+    def targets(self, records: Sequence[Record]) -> tuple[Tensor, Tensor]:
+        return torch.ones(len(records)), torch.tensor([-float(r.meta.get("margin", 0.0)) for r in records])
+
+    def check(self, records: Sequence[Record]) -> None:
+        if all(is_tie(record) for record in records):
+            raise UserError(
+                f"the two responses are equal in each of {len(records)} pairs, so there is nothing to tell apart; give "
+                "pairs with different responses."
+            )
 
     def good(self, record: Record) -> str:
         return record.chosen
@@ -94,6 +149,17 @@ class Labels(Preferences):
         labels = torch.tensor([r.label for r in records], device=scores.device)
         return pointwise_loss(scores, labels), float(((scores > 0) == (labels > 0.5)).sum())
 
+    def targets(self, records: Sequence[LabelledRecord]) -> tuple[Tensor, Tensor]:
+        return torch.tensor([r.label for r in records]), torch.zeros(len(records))
+
+    def check(self, records: Sequence[LabelledRecord]) -> None:
+        labels = {record.label for record in records}
+        if len(labels) == 1:
+            raise UserError(
+                f"all {len(records)} labels are {labels.pop():g}, so there is nothing to tell apart; give good and bad "
+                "responses."
+            )
+
     def good(self, record: LabelledRecord) -> str | None:
         return record.response if record.label > 0.5 else None
 
@@ -101,6 +167,11 @@ class Labels(Preferences):
 def _of_prompt(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is true of the prompt whatever the responses; such as votes are not."""
     return {key: meta[key] for key in (*PROMPT_META, "state", "image") if key in meta}
+
+
+def is_tie(record: Any) -> bool:
+    """Tells whether a record is a pair of two equal responses, which say nothing."""
+    return isinstance(record, Record) and record.chosen.strip() == record.rejected.strip()
 
 
 def preferences_of(task: Feedback) -> Preferences:
@@ -113,6 +184,19 @@ def preferences_of(task: Feedback) -> Preferences:
         if isinstance(task.records[0], kind.kind):
             return kind
     raise UserError(f"{task.data} has no preference pairs and no labels to train a reward model on.")
+
+
+def learned_of(preferences: Preferences, records: Sequence[Any], backbone: Backbone) -> Learned:
+    """Returns the records that there is something to learn from, as tokens.
+
+    Raises:
+        UserError: there are none.
+    """
+    preferences.check(records)
+    telling = [record for record in records if not is_tie(record)]
+    if len(telling) < len(records):
+        print(f"{len(records) - len(telling)} of {len(records)} pairs have two equal responses and are left out")
+    return Learned(preferences, telling, [preferences.rows(backbone, record) for record in telling])
 
 
 def drawn(task: Feedback, count: int | None, rng: np.random.Generator) -> list[Any]:

@@ -1,13 +1,16 @@
 """`RewardModel`: a scalar score for a response, from a LoRA adapter and a linear head on the backbone.
 
-Trained with the pairwise Bradley-Terry loss, or with binary cross-entropy on labels. The head is read at the end
-token, as a sequence classifier of transformers does, so that it opens in plain `peft` and `transformers` with equal
-values. The score may add `log_prob_weight` times log p of the response under the adapter: a language model knows as
-likelihood what a head at the last token would have to learn anew, such as which of two names the prompt has (DPO,
-arXiv 2305.18290, reads the whole reward off log-probabilities). No plain sequence classifier computes that part.
+Trained with the pairwise Bradley-Terry loss, or with binary cross-entropy on labels. The head reads the last state of
+the end token, as a sequence classifier of transformers does, and opens in plain `peft` and `transformers` with equal
+values then. It may read another layer, or the mean over the response (`Reading`): such an adapter opens there too, and
+its `score.weight` is the head, but what a plain classifier computes with it is not the score. A probe (`rewards.probe`)
+is a head alone, on the bare backbone, and a file of one tensor.
+
+The score may add `log_prob_weight` times log p of the response under the adapter: a language model knows as likelihood
+what a head at the last token would have to learn anew, such as which of two names the prompt has (DPO, arXiv
+2305.18290, reads the whole reward off log-probabilities). No plain sequence classifier computes that part.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -27,15 +30,16 @@ from backbones.forward import (
 )
 from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
+from backbones.pooled import Reading, read_responses, rows_to_read
 from backbones.role_files import read_provenance, role_stamps, template_setting
 from backbones.roles import Role, load_role
 from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
 from perlhf.errors import UserError
+from rewards.provenance import Numbers, numbers_of, reading_of
+from rewards.rows import Row, encode
 from rewards.workers import one_thread_in_workers
-
-Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response with its end token
 
 
 class RewardModel:
@@ -49,6 +53,8 @@ class RewardModel:
         score_limit: scores are clipped to this far from 0 after centring; None for no limit. Log-probabilities have a
             long tail: a few rambling samples would rule PPO's normalised advantages, and noisy labels cannot tell
             scores apart that far out anyway.
+        reading: which states the head reads.
+        bias: added to every raw score: of labels, where no label of 1 is likelier than one of 0 at score 0.
         log_sigmoid: whether the score is log sigmoid of the logit, log p(label 1), and so never above 0: where an
             episode has many turns, no turn may pay more than not to need it. There is no centre then.
         folder: where it was loaded from or saved to, or None.
@@ -62,11 +68,13 @@ class RewardModel:
         score_limit: float | None = None,
         log_sigmoid: bool = False,
         folder: Path | None = None,
+        reading: Reading = Reading(),  # noqa: B008 - it is a tuple
+        bias: float = 0.0,
     ) -> None:
         assert role.head is not None, "a reward role has a head"
         self.role, self.centre, self.folder = role, centre, folder
         self.log_prob_weight, self.score_limit = log_prob_weight, score_limit
-        self.log_sigmoid = log_sigmoid
+        self.log_sigmoid, self.reading, self.bias = log_sigmoid, reading, bias
 
     @classmethod
     def load(cls, folder: str | Path, backbone: Backbone | None = None) -> "RewardModel":
@@ -90,19 +98,19 @@ class RewardModel:
         backbone = backbone or _base_of(folder, provenance)
         role, _ = load_role(folder, "reward", True, backbone)
         bounded = provenance.get("log_sigmoid", False) is True
-        model = cls(role, *_numbers_of(folder, provenance), bounded, folder)
+        numbers = numbers_of(folder, provenance)
+        model = cls(
+            role, numbers.centre, numbers.log_prob_weight, numbers.score_limit, bounded, folder,
+            reading_of(folder, provenance, backbone), numbers.bias,
+        )  # fmt: skip
         backbone.attached[key] = model, stamps
         return model
 
     def save(self, folder: Path, **provenance: Any) -> None:
-        """Writes a sequence-classification adapter (or, for `--full`, a whole sequence classifier)."""
-        known = {
-            "backbone": short_name(self.role.backbone.path),
-            "centre": self.centre,
-            "log_prob_weight": self.log_prob_weight,
-            "score_limit": self.score_limit,
-            "log_sigmoid": self.log_sigmoid,
-        }
+        """Writes a sequence-classification adapter; for `--full` a whole sequence classifier, of a probe a head."""
+        numbers = Numbers(self.centre, self.log_prob_weight, self.score_limit, self.bias)
+        known = {"backbone": short_name(self.role.backbone.path), **numbers._asdict(), "log_sigmoid": self.log_sigmoid}
+        known |= {"pooling": self.reading.pooling, "read_layer": self.reading.layer}
         self.role.save(Path(folder), {**known, **provenance})
         self.folder = Path(folder)
         self.role.backbone.attached.pop(_key(folder), None)  # whoever asks from now on gets the new weights
@@ -130,10 +138,23 @@ class RewardModel:
     ) -> Tensor:
         """Computes the raw scores, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         shown = [None] * len(prompts) if images is None else images
-        rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
-        scores = torch.empty(len(rows))
-        for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
-            scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
+        rows = [[encode(self.role.backbone, *texts)] for texts in zip(prompts, responses, shown, strict=True)]
+        return self.raw_scores_of(rows, batch_size).flatten()
+
+    @torch.no_grad()
+    def raw_scores_of(self, rows: Sequence[Sequence[Row]], batch_size: int = 16) -> Tensor:
+        """Computes the raw scores, (n, k) float32, of n records of k rows each; what shares a prompt shares a forward.
+
+        Args:
+            rows: of each record.
+            batch_size: rows in one forward.
+        """
+        per_record = len(rows[0])
+        scores = torch.empty(len(rows), per_record)
+        lengths = [max(len(p) + len(r) for p, r in of_one) for of_one in rows]
+        for chunk in like_lengths(lengths, max(1, batch_size // per_record)):
+            flat = [row for i in chunk for row in rows[i]]
+            scores[chunk] = self.score_rows(flat, per_prompt=per_record).cpu().view(len(chunk), per_record)
         return scores
 
     def score_rows(self, rows: Sequence[Row], per_prompt: int = 1) -> Tensor:
@@ -143,26 +164,29 @@ class RewardModel:
             rows: what is scored.
             per_prompt: how many rows one after the other may be of one prompt, which is then computed once for them.
         """
-        backbone, head = self.role.backbone, self.role.head
+        backbone, head, weight = self.role.backbone, self.role.head, self.log_prob_weight
         assert head is not None
         with self.role.active() as model:
+            if self.reading != Reading():
+                tokens = rows_to_read(backbone, rows, per_prompt)
+                (states,), sums = read_responses(model, tokens, [self.reading], weight != 0)
+                return self._score(states, sums)
             if packable(backbone, rows, per_prompt):
                 packed = Packed.of(rows, per_prompt, backbone)
-                if self.log_prob_weight == 0:
-                    return self._read(packed_end_states(model, packed))
-                return self._read(*packed_end_states_and_sums(model, packed))
-            if self.log_prob_weight == 0:
+                if weight == 0:
+                    return self._score(packed_end_states(model, packed))
+                return self._score(*packed_end_states_and_sums(model, packed))
+            if weight == 0:
                 whole = [prompt + response for prompt, response in rows]
-                return last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.frozen_states)
-            prompts, responses = [p for p, _ in rows], [r for _, r in rows]
-            batch = backbone.batch(prompts, responses)
-            states, log_probs = end_states_and_log_probs(model, batch)
-            return self._read(states, log_probs.sum(1))
+                scores = last_token_scores(model, head, whole, backbone.pad_id, backbone.device, backbone.frozen_states)
+                return scores + self.bias
+            states, log_probs = end_states_and_log_probs(model, rows_to_read(backbone, rows, 1))
+            return self._score(states, log_probs.sum(1))
 
-    def _read(self, states: Tensor, log_probs: Tensor | None = None) -> Tensor:
-        """Raw scores (n,) of end states (n, hidden), and of log p of the responses (n,) where it counts."""
+    def _score(self, states: Tensor, log_probs: Tensor | None = None) -> Tensor:
+        """Raw scores (n,) of what the head reads, (n, hidden), and of log p of the responses (n,) where it counts."""
         assert self.role.head is not None
-        scores = self.role.head(states).squeeze(-1).float()
+        scores = self.role.head(states).squeeze(-1).float() + self.bias
         return scores if log_probs is None else scores + self.log_prob_weight * log_probs
 
     # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.
@@ -193,22 +217,6 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
         ) from None
 
 
-def _numbers_of(folder: Path, provenance: dict[str, Any]) -> tuple[float, float, float | None]:
-    """Centre, weight and limit; the last two are absent in what was written before they existed.
-
-    Raises:
-        UserError: they are no numbers that `save` could have written.
-    """
-    centre, weight = provenance["centre"], provenance.get("log_prob_weight", 0.0)
-    limit = provenance.get("score_limit")
-    numbers = [centre, weight] if limit is None else [centre, weight, limit]
-    sound = all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
-    if not sound or weight < 0 or (limit is not None and limit <= 0):
-        got = f"centre {centre!r}, log_prob_weight {weight!r}, score_limit {limit!r}"
-        raise UserError(f"{folder / 'perlhf.json'} is damaged: {got}.")
-    return centre, weight, limit
-
-
 def score(turns: Sequence[Turn], path: str) -> list[float]:
     """Scores turns with a saved reward model: {"reward": "rewards.reward_model:score", "path": FOLDER}."""
     one_thread_in_workers()
@@ -222,22 +230,3 @@ def learned_model(function: RewardFunction) -> RewardModel | None:
     if isinstance(function, partial) and function.func is score:
         return RewardModel.load(function.keywords["path"])
     return None
-
-
-def encode(backbone: Backbone, prompt: str, response: str, image: np.ndarray | None = None) -> Row:
-    """Returns the tokens that are scored, in training and under PPO alike."""
-    return backbone.encode_prompt(prompt, image), [*backbone.encode_response(response), backbone.end_ids[0]]
-
-
-def pairwise_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """-log sigmoid(chosen - rejected), the mean over pairs: Bradley-Terry (arXiv 2403.10704, section 2)."""
-    return -F.logsigmoid(chosen - rejected).mean()
-
-
-def pointwise_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of logits (n,) with labels from 0 to 1, the mean.
-
-    -[p log sigmoid(r) + (1 - p) log(1 - sigmoid(r))]: arXiv 2403.10704, section 2, where the second term is
-    printed as log sigmoid(1 - r). RL uses the logit r, which a good response cannot saturate.
-    """
-    return F.binary_cross_entropy_with_logits(logits, labels)

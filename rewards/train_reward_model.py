@@ -2,42 +2,57 @@
 
     python -m rewards.train_reward_model HH-v0 [--lora-rank 4 | --full]
 
-Writes a run folder: the model (open it with `--reward DIR`, or with plain peft and transformers), config.yaml,
-metrics.jsonl and summary.json with held-out accuracy beside what needs no model at all.
+Writes a run folder: the model (open it with `--reward DIR`; where it reads the last state of the end token, with plain
+peft and transformers too), config.yaml, metrics.jsonl and summary.json with held-out accuracy beside what needs no
+model at all. On a backbone that is not shipped a probe comes first (`rewards.probe`); it is kept where adapters are not
+better on records held out of the training ones.
 """
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from torch import Tensor
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
-from backbones.fit import FitSettings, Loss, fit
-from backbones.model.loading import use_threads
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, recipe_of
+from backbones.backbone import Backbone
+from backbones.fit import FitSettings, fit
+from backbones.model.anatomy import layer_count
+from backbones.model.loading import SHIPPED, use_threads
+from backbones.pooled import Reading
 from backbones.roles import Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
-from evaluation.metrics import Interval
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
+from evaluation.reward_report import (
+    describe_failure,
+    is_below_baselines,
+    print_figures,
+    print_report,
+    probe_figures,
+)
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
+from rewards.from_probe import adapt, centre_of, describe_choice, probe_first
 from rewards.policy_steps import policy_steps
-from rewards.preferences import Preferences, drawn, preferences_of, sampled
-from rewards.reward_model import RewardModel, Row
+from rewards.preferences import Learned, Preferences, drawn, learned_of, preferences_of, sampled
+from rewards.probing import ReadingOptions, alone, described, layer_of
+from rewards.reward_model import RewardModel
 
-FEW_STEPS = 100  # five times those in which the learning rate is warmed up; the bundled models took 375 and more
+LOG = "metrics.jsonl"
+HEAD_FILE = "head.safetensors"
+DRAWN_LOG_PROB_WEIGHT = 0.1  # where no probe says another
+FROM_A_PROBE = 0.25  # the learning rate beside that from a random head
 
 
 @dataclass
-class Options(RunOptions, FitOptions):
+class Options(RunOptions, ReadingOptions, FitOptions):
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
     group: ClassVar[str] = "how it learns"
@@ -57,12 +72,27 @@ class Options(RunOptions, FitOptions):
     referee: bool = option(
         False, "learn whether an episode of a UI task is rightly ended, instead of every step", group=TaskOptions.group
     )
+    start: Literal["auto", "probe", "random"] = option(
+        "auto",
+        "where the head begins: at a probe (a fit of seconds on states of the frozen backbone) or drawn; auto takes a "
+        "probe for a backbone that is not shipped",
+    )
     learning_rate: float | None = option(
-        None, "peak learning rate; 1.3 / width of the backbone by default, a tenth of that with --full", above=0
+        None,
+        "peak learning rate; 1.3 / width of the backbone by default, a quarter of it from a probe, a tenth with --full",
+        above=0,
     )
-    log_prob_weight: float = option(
-        0.1, "weight of the response's log-probability in the score; 0 reads the head alone", low=0
+    head_learning_rate: float | None = option(
+        None, "that of the head; by default the same, from a probe times the length of the head's weights", above=0
     )
+    warmup: float | None = option(
+        None,
+        "share of the steps in which the learning rate rises; by default a tenth, 20 steps at most, and 20 steps for a "
+        "shipped backbone",
+        low=0,
+        high=1,
+    )
+    micro_batch_size: int = option(8, "records in one forward pass of training; changes memory, not results", low=1)
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
@@ -90,39 +120,119 @@ def train(options: Options) -> RewardModel:
     count = samples_to_add(options, task, len(records))
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
+    data = learned_of(preferences, records, backbone)
 
-    role = add_role(backbone, options, "reward", options.seed, head=True, dropout=options.lora_dropout)
-    model = RewardModel(role, log_prob_weight=options.log_prob_weight, log_sigmoid=task.of_steps)
     clock = Stopwatch()
-    rows = [preferences.rows(backbone, record) for record in records]
-    rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
-    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8)
-    loss = preference_loss(model, preferences, records, rows)
-    lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
-    fit(model.role, lengths, loss, how, rng, folder / "metrics.jsonl")
+    train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
+    try:
+        model, of_training = train_it(options, data, backbone, task.of_steps, rng, folder)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {what_is_left(folder)}", file=sys.stderr)
+        raise
     seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
-    model.score_limit = options.score_limit
-    if not model.log_sigmoid:
-        model.centre = centre(model, preferences, records)
-    model.save(folder, env=options.env, data=options.data)
-    evaluate = partial(evaluate_reward_model, model, preferences, held_out, records)
+    save(model, options, task.of_steps, folder)
+    evaluate = partial(evaluate_reward_model, model, preferences, held_out, data.records)
     report = evaluate(held_out.records[: options.eval_pairs])
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
-        folder, **identity(options), log_prob_weight=options.log_prob_weight, score_limit=options.score_limit,
-        pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
-        seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
+        folder, **identity(options), **of_training, score_limit=options.score_limit,
+        pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
+        seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(),
     )  # fmt: skip
     print_report(report, folder)
     if is_below_baselines(report):
-        model.log_prob_weight = 0.0  # for this one question
-        alone = evaluate(held_out.records[: options.eval_pairs]) if options.log_prob_weight else report
-        model.log_prob_weight = options.log_prob_weight
-        steps = options.epochs * math.ceil(len(records) / options.batch_size)
-        print(describe_failure(report, alone, options.log_prob_weight, steps), file=sys.stderr)
+        weight, model.log_prob_weight = model.log_prob_weight, 0.0  # for this one question
+        alone = evaluate(held_out.records[: options.eval_pairs]) if weight else report
+        model.log_prob_weight = weight
+        steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
+        print(describe_failure(report, alone, weight, steps), file=sys.stderr)
     return model
+
+
+def starts_from_probe(options: Options, backbone: Backbone) -> bool:
+    """Returns whether the head begins at a probe."""
+    return options.start == "probe" or (options.start == "auto" and not is_shipped(backbone))
+
+
+def is_shipped(backbone: Backbone) -> bool:
+    """Returns whether a backbone is one that comes with this package, whose recipes were tuned on it."""
+    return Path(backbone.path) in SHIPPED.values()
+
+
+def settings_of(options: Options, backbone: Backbone, rows: int, slower: float = 1.0) -> FitSettings:
+    """Returns how to train on so many records; `slower` is a factor of the learning rate where none is given."""
+    settings = FitSettings(
+        options.epochs, options.batch_size, backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
+        options.micro_batch_size, head_learning_rate=options.head_learning_rate,
+    )  # fmt: skip
+    return settings.warmed_up(options.warmup, rows, is_shipped(backbone))
+
+
+def new_role(options: Options, backbone: Backbone, reading: Reading) -> Role:
+    """Adds the role to fit; where a layer below the top is read, the layers with adapters are counted from it down."""
+    lora = options.lora(backbone.model, dropout=options.lora_dropout)
+    if lora is not None and lora.layers is not None and reading.layer is not None:
+        count = layer_count(backbone.model)
+        below = lora.layers + count - reading.layer
+        lora = replace(lora, layers=None if below >= count else below)
+    return backbone.add_role("reward", lora, head=True, seed=options.seed)
+
+
+def train_from_random(
+    options: Options, data: Learned, backbone: Backbone, of_steps: bool, rng: np.random.Generator, folder: Path
+) -> tuple[RewardModel, dict[str, Any]]:
+    """Trains a model whose head begins drawn at random; returns it with what summary.json says of how it was made."""
+    reading = Reading("last" if options.pooling == "auto" else options.pooling, layer_of(backbone, options.read_layer))
+    weight = DRAWN_LOG_PROB_WEIGHT if options.log_prob_weight is None else options.log_prob_weight
+    role = new_role(options, backbone, reading)
+    model = RewardModel(role, log_prob_weight=weight, log_sigmoid=of_steps, reading=reading)
+    fit(role, data.lengths, data.loss(model), settings_of(options, backbone, len(data.records)), rng, folder / LOG)
+    if not of_steps:
+        model.centre = centre(model, data.preferences, data.records)
+    return model, {"log_prob_weight": weight, "pooling": reading.pooling, "read_layer": reading.layer}
+
+
+def train_from_probe(
+    options: Options, data: Learned, backbone: Backbone, of_steps: bool, rng: np.random.Generator, folder: Path
+) -> tuple[RewardModel, dict[str, Any]]:
+    """Fits a probe and trains from it; returns the better of the two, as `train_from_random`.
+
+    The probe is in the folder as soon as it is fitted.
+    """
+    start = probe_first(backbone, data, options, options.seed)
+    probe = alone(start.probe, backbone)
+    probe.centre = centre_of(data, start.probe.scores(start.states))
+    unseen = probe_figures(start.choice, data)
+    save(probe, options, of_steps, folder)
+    print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
+    settings = settings_of(options, backbone, len(data.records), FROM_A_PROBE)
+    role = new_role(options, backbone, start.probe.reading)
+    adapted = adapt(start, data, role, settings, rng, folder / LOG, options.seed)
+    print(describe_choice(adapted), flush=True)
+    how = described(start.probe)
+    report = {**how, "probe": {**how, **unseen}, "validation": adapted.history, "kept_step": adapted.best}
+    if adapted.best is None:
+        return probe, report
+    (folder / HEAD_FILE).unlink()  # the probe's
+    return adapted.model, report
+
+
+def save(model: RewardModel, options: Options, of_steps: bool, folder: Path) -> None:
+    """Writes a model into the run folder, with what the options say of its scores."""
+    model.log_sigmoid, model.score_limit = of_steps, options.score_limit
+    if of_steps:
+        model.centre = 0.0
+    model.save(folder, env=options.env, data=options.data)
+
+
+def what_is_left(folder: Path) -> str:
+    """Says what a run that was interrupted leaves."""
+    model = f"{folder} is a reward model, the probe that training began from" if (folder / HEAD_FILE).exists() else (
+        "there is no model"
+    )  # fmt: skip
+    return f"{model}; what was logged so far is in {folder / LOG}"
 
 
 def tasks_of(options: Options, setup: Setup) -> list[Feedback]:
@@ -160,19 +270,6 @@ def samples(
     return policy_steps(playable, role, count, rng, seed=seed, corrected=True)
 
 
-def preference_loss(
-    model: RewardModel, preferences: Preferences, records: Sequence[Any], rows: Sequence[list[Row]]
-) -> Loss:
-    """Returns the loss function to fit: of the scores of all rows of the records of a chunk, in one forward."""
-
-    def loss(chunk: list[int], batch: list[int]) -> tuple[Tensor, dict[str, float]]:
-        scores = model.score_rows([row for i in chunk for row in rows[i]], per_prompt=preferences.samples)
-        mean, right = preferences.loss(scores, [records[i] for i in chunk])
-        return mean * len(chunk) / len(batch), {"accuracy": right / len(batch)}
-
-    return loss
-
-
 def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any]) -> float:
     """Returns the mean raw score of up to 500 responses that were liked: after training they score 0 on average."""
     good = [(record, text) for record in records if (text := preferences.good(record)) is not None]
@@ -181,65 +278,6 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
         return 0.0
     prompts, texts, images = zip(*liked, strict=True)
     return float(model.raw_scores(prompts, texts, images).mean())
-
-
-def figure_of(report: Mapping[str, Any]) -> tuple[str, Interval]:
-    """Returns what baselines are compared with: of labelled responses the AUC, of pairs the accuracy."""
-    name = "auc" if "auc" in report else "accuracy"
-    return name, report[name]
-
-
-def best_baseline(report: Mapping[str, Any]) -> tuple[str, float]:
-    """Returns the best of what needs no model, by the figure of `figure_of`."""
-    baselines = {name: value for name, value in report["baselines"].items() if name != "majority_accuracy"}
-    return max(baselines.items(), key=lambda named: named[1])
-
-
-def is_below_baselines(report: Mapping[str, Any]) -> bool:
-    """Returns whether a model is worse than what needs none, by more than chance."""
-    return bool(figure_of(report)[1]["high"] < best_baseline(report)[1])
-
-
-def describe_failure(report: Mapping[str, Any], alone: Mapping[str, Any], weight: float, steps: int) -> str:
-    """Returns a line that warns of a model below a baseline, and says why as far as that can be measured.
-
-    Args:
-        report: of the model.
-        alone: the same without the log-probability term.
-        weight: of that term.
-        steps: optimizer steps that the model was trained for.
-    """
-    (name, figure), (baseline, best) = figure_of(report), best_baseline(report)
-    reasons = []
-    if figure_of(alone)[1]["mean"] > figure["high"]:
-        reasons.append(
-            f"the head alone has {figure_of(alone)[1]['mean']:.3f}, so --log-prob-weight {weight:g} outweighs what was "
-            "learned: try 0"
-        )
-    if steps < FEW_STEPS:
-        reasons.append(f"{steps} optimizer steps are few: raise --epochs, or lower --batch-size")
-    why = "; ".join(reasons) or "it learned nothing that holds for other prompts: see --learning-rate and the labels"
-    return f"warning: held-out {name} {figure['mean']:.3f} is below the baseline {baseline!r}, {best:.3f}; {why}."
-
-
-def print_figures(where: str, figures: dict[str, Any]) -> None:
-    """AUC and accuracy, where they were measured."""
-    for name in ("auc", "accuracy"):
-        if name in figures:
-            each = figures[name]
-            print(f"{where} {name} {each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}], n = {each['n']}")
-
-
-def print_report(report: dict[str, Any], folder: Path) -> None:
-    """Prints the report in a few lines for the terminal."""
-    print_figures("held-out", report)
-    print_figures("in SFT's own episodes,", report.get("sft_episodes", {}))
-    if report["ceiling"] is not None:
-        print(f"ceiling of the labels: {report['ceiling']:.3f}")
-    print("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value in report["baselines"].items()))
-    for name, group in report.get("groups", {}).items():
-        print(f"  {name}: {group['mean']:.3f} [{group['low']:.3f}, {group['high']:.3f}]")
-    print(f"-> {folder}")
 
 
 if __name__ == "__main__":

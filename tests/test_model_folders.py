@@ -1,4 +1,4 @@
-"""What lies in a model's folder, and what is recorded of it: adapters beside weights, other formats, tokens, templates."""
+"""What lies in a model's folder, and what is recorded of it: adapters beside weights, other formats, templates."""
 
 import json
 import shutil

@@ -28,10 +28,12 @@ from envs.corpora.records import LabelledRecord, Record
 from envs.hh.task import HH
 from envs.turn import Turn
 from evaluation.reward_models import evaluate_reward_model
+from evaluation.reward_report import describe_failure, is_below_baselines
 from perlhf.errors import UserError
-from rewards.preferences import Labels, Pairs, drawn, sampled
-from rewards.reward_model import RewardModel, encode, learned_model, pairwise_loss, pointwise_loss, score
-from rewards.train_reward_model import Options, centre, describe_failure, is_below_baselines, preference_loss, train
+from rewards.preferences import Labels, Learned, Pairs, drawn, sampled
+from rewards.reward_model import RewardModel, learned_model, score
+from rewards.rows import encode, pairwise_loss, pointwise_loss
+from rewards.train_reward_model import Options, centre, train
 
 TURNS = [Turn("Human: Hello", "yes"), Turn("Human: Hello there", "no maybe"), Turn("Human:", "")]
 
@@ -42,7 +44,7 @@ def backbone(tmp_path_factory):
 
 
 def pair_loss(model, rows):
-    return preference_loss(model, Pairs(), rows, rows)
+    return Learned(Pairs(), [Record("", "", "", {})] * len(rows), rows).loss(model)
 
 
 def length(row):
@@ -314,7 +316,7 @@ def test_it_learns_yes_from_no_by_labels(backbone, tmp_path):
     records = [LabelledRecord("Human: Hello there.", f"{w} " * (1 + i % 3), y, {}) for i, (w, y) in enumerate(texts)]
     rows = [Labels().rows(backbone, record) for record in records]
     fit(
-        model.role, [length(row) for (row,) in rows], preference_loss(model, Labels(), records, rows),
+        model.role, [length(row) for (row,) in rows], Learned(Labels(), records, rows).loss(model),
         FitSettings(epochs=6, batch_size=16, learning_rate=2e-2), np.random.default_rng(0), tmp_path / "log",
     )  # fmt: skip
     good, bad = model([Turn("Human: Hello.", "yes yes"), Turn("Human: Hello.", "no no")])
@@ -389,7 +391,7 @@ def test_the_command_trains_saves_and_reports(tmp_path):
     assert summary["pairs"] == 64
     assert set(summary["accuracy"]) == {"mean", "low", "high", "n"}
     assert summary["accuracy"]["n"] == 60
-    assert set(summary["baselines"]) == {"random", "length", "keyword", "always_refuse"}
+    assert set(summary["baselines"]) == {"random", "length", "keyword", "tfidf", "always_refuse"}
     assert 0.7 < summary["ceiling"] < 0.9
     assert set(summary["groups"]) == {"harmful", "harmless", "seen topics", "unseen topics"}
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2

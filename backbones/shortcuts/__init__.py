@@ -7,7 +7,8 @@ when that is undone and what it relies on. All were tried with transformers 5.23
 
 | file | patches | undone |
 |---|---|---|
-| frozen_states | `forward` of decoder layers; a forward hook on one of them | after each forward |
+| skipped_layers | `forward` of decoder layers; forward hooks on some of them | after each forward |
+| frozen_states | a forward hook on a decoder layer; and through skipped_layers | after each forward |
 | sampled_states | nothing itself, through frozen_states | after each forward |
 | top_mlp | forward hooks on the top layer's MLP | after each forward |
 | head_states | a forward pre-hook on the LM head | after each forward |

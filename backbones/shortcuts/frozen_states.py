@@ -5,10 +5,8 @@ row is first asked for, unless sampling did it, and kept, so that policy, value,
 run on the layers above. Whoever trains opens it: PPO for a rollout and the updates on it, `fit` for all its epochs.
 Sampling runs the lower layers token by token; what they give is kept then (`backbones.shortcuts.sampled_states`).
 
-Patched, for the length of one forward each:
-    `forward` of the decoder layers that are skipped, as an attribute of the layer; what was there before comes back.
-    A forward hook on the highest frozen layer, to read what it gives.
-It relies on a layer's forward taking hidden states first, and returning them alone or first in a tuple.
+Patched: a forward hook on the highest frozen layer, to read what it gives, for the length of one forward; and `forward`
+of the layers that are skipped, through `backbones.shortcuts.skipped_layers`.
 """
 
 import sys
@@ -22,6 +20,7 @@ from transformers import PreTrainedModel
 
 from backbones.model.anatomy import body_of
 from backbones.model.tokens import Piece
+from backbones.shortcuts.skipped_layers import skipped
 
 KEPT_BYTES = 1 << 30  # of hidden states, at most; rows beyond it are computed anew each time
 _NOT_EXACT = "this model's layers hand on more than hidden states"
@@ -112,7 +111,7 @@ class FrozenStates:
             end = piece.column + len(of_piece) - piece.skip
             states[piece.line, piece.column : end] = of_piece[piece.skip :]
         assert self._layers is not None
-        with self._skipped(self._layers[: self.depth], states):
+        with skipped(self._layers[: self.depth], self._returns_tuple, states):
             yield
 
     def states(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -162,9 +161,8 @@ class FrozenStates:
 
     @torch.no_grad()
     def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
-        assert self._layers is not None
         width = max(map(len, rows))
-        with self._bare() as model, self._skipped(self._layers[self.depth :]), self.caught() as caught:
+        with self._bare() as model, self._above(), self.caught() as caught:
             ids = torch.tensor([[*row, *[self._pad_id] * (width - len(row))] for row in rows], device=model.device)
             lengths = torch.tensor([len(row) for row in rows], device=model.device)
             mask = (torch.arange(width, device=model.device) < lengths[:, None]).long()
@@ -183,7 +181,7 @@ class FrozenStates:
             whole = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state
             try:
                 states = self._compute([row])[0]
-                with self._skipped(self._layers[: self.depth], states[None]):
+                with skipped(self._layers[: self.depth], self._returns_tuple, states[None]):
                     above = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state
             except Exception:  # the layers give something of another shape
                 return False
@@ -192,25 +190,10 @@ class FrozenStates:
         # To what reduced precision leaves; other states differ by far more.
         return torch.allclose(whole, above, rtol=1e-2, atol=1e-2)
 
-    @contextmanager
-    def _skipped(self, layers: nn.ModuleList, result: Tensor | None = None) -> Iterator[None]:
-        """Lets these layers hand on what they are given, inside, and the last of them `result` where there is one."""
-        before = [vars(layer).get("forward") for layer in layers]  # a layer may have one of its own, as of a hook
-        for number, layer in enumerate(layers, start=1):
-            layer.forward = self._handing_on(result if number == len(layers) else None)
-        try:
-            yield
-        finally:
-            for layer, forward in zip(layers, before, strict=True):
-                del layer.forward  # the class's comes back
-                if forward is not None:
-                    layer.forward = forward
+    def _above(self) -> AbstractContextManager[None]:
+        """Leaves out the layers above those it stands for, inside."""
+        assert self._layers is not None
+        return skipped(self._layers[self.depth :], self._returns_tuple)
 
-    def _handing_on(self, result: Tensor | None) -> Callable[..., Any]:
-        """Makes a layer's forward that computes nothing."""
-
-        def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
-            given = hidden_states if result is None else result
-            return (given, None) if self._as_tuple else given
-
-        return forward
+    def _returns_tuple(self) -> bool:
+        return self._as_tuple

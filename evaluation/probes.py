@@ -1,0 +1,115 @@
+"""Measure probes by cross-validation, each reading and what is chosen of them, beside what needs no model.
+
+All figures of a table are of the same records. Whatever scores one of them was chosen and fitted on records of other
+first user turns: the strength of the penalty, the reading, the direction of a baseline.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.corpora.records import Record
+from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, pair_accuracy
+from perlhf.conversation import first_user_turn
+from perlhf.errors import UserError
+from rewards.baselines import Baseline, fit_baselines, fit_keyword
+from rewards.linear_fit import grouped_folds
+from rewards.preferences import Learned
+from rewards.probing import chosen, fit_probe, try_all
+from rewards.states import States
+from rewards.tfidf import TfIdfScore
+
+_INNER = 3  # parts of the other folds, in which what scores a fold is chosen
+LOG_PROB = 0.1  # the weight that log p alone is shown with
+
+
+def cross_validated(
+    data: Learned, states: States, log_prob_weight: float | None, folds: int, seed: int = 0
+) -> dict[str, Interval]:
+    """Computes the accuracy on pairs, or the AUC on labels, of every score, by name.
+
+    Args:
+        data: n records.
+        states: of their responses, by what may be read.
+        log_prob_weight: see `rewards.probing.ReadingOptions`.
+        folds: in which the records are dealt out, those of one first user turn together.
+        seed: of the folds.
+
+    Raises:
+        UserError: fewer first user turns than folds.
+    """
+    groups = [first_user_turn(record.prompt) for record in data.records]
+    if len(set(groups)) < folds or folds < 2:
+        raise UserError(
+            f"{len(groups)} records of {len(set(groups))} different first user turns cannot be dealt out to {folds} "
+            "folds; give --folds from 2 up to that, or more records."
+        )
+    numbers = grouped_folds(groups, folds, seed)
+    scores: dict[str, Tensor] = {}
+    for fold in range(folds):
+        held, others = (numbers == fold).nonzero().squeeze(1), (numbers != fold).nonzero().squeeze(1)
+        found = {
+            **_baselines(data.at(others.tolist()), data.at(held.tolist())),
+            **_probes(data, states, others, held, log_prob_weight, seed),
+        }
+        for name, of_held in found.items():
+            scores.setdefault(name, torch.zeros(len(groups), of_held.shape[1], dtype=torch.float64))[held] = of_held
+    return {name: _figure(data, of_all) for name, of_all in scores.items()}
+
+
+def _probes(
+    data: Learned, states: States, others: Tensor, held: Tensor, weight: float | None, seed: int
+) -> dict[str, Tensor]:
+    """Scores the held-out records by a probe of each reading, and by the one that the others choose, (n, k) each."""
+    per_record, fitted = data.preferences.samples, data.at(others.tolist())
+    seen, unseen = states.at(others, per_record), states.at(held, per_record)
+    found: dict[str, Tensor] = {}
+    if unseen.log_probs is not None:
+        found[f"{LOG_PROB:g} log p alone"] = LOG_PROB * unseen.log_probs.double()
+    tried = try_all(fitted.preferences, fitted.records, seen, weight, _INNER, seed)
+    best = chosen(tried)
+    for choice in tried:
+        scores = fit_probe(fitted.preferences, fitted.records, seen, choice).scores(unseen)
+        if choice.log_prob_weight is not None:
+            found[str(choice.reading)] = scores
+        if choice is best:
+            of_best = scores
+    found["chosen"] = of_best
+    return {name: scores.view(len(held), per_record) for name, scores in found.items()}
+
+
+def _baselines(fitted: Learned, unseen: Learned) -> dict[str, Tensor]:
+    """Scores records by what sees the response alone, fitted on others, (n, k) each."""
+    functions: dict[str, Baseline]
+    responses: list[tuple[str, ...]]
+    if isinstance(fitted.records[0], Record):
+        functions = fit_baselines(fitted.records)
+        responses = [(record.chosen, record.rejected) for record in unseen.records]
+    else:
+        labels = [record.label for record in fitted.records]
+        sign = 1 if auc([len(record.response.split()) for record in fitted.records], labels) >= 0.5 else -1
+        functions = {
+            "length": lambda response: sign * len(response.split()),
+            "keyword": fit_keyword(fitted.records),
+            "tfidf": TfIdfScore(fitted.records),
+        }
+        responses = [(record.response,) for record in unseen.records]
+    return {
+        name: torch.tensor([[function(text) for text in texts] for texts in responses], dtype=torch.float64)
+        for name, function in functions.items()
+    }
+
+
+def _figure(data: Learned, scores: Tensor) -> Interval:
+    """Returns the accuracy on pairs of scores (n, 2), or the AUC on labels of (n, 1)."""
+    if data.preferences.samples > 1:
+        return bootstrap_mean(pair_accuracy(scores[:, 0], scores[:, 1]))
+    return bootstrap_auc(scores[:, 0], np.array([record.label for record in data.records]))
+
+
+def table(figures: dict[str, Interval], name: str) -> str:
+    """Returns the figures as lines for the terminal; `name` says what they are."""
+    width = max(map(len, figures))
+    lines = [f"{'score':{width}}  {name}, n = {next(iter(figures.values()))['n']}"]
+    lines += [f"{key:{width}}  {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]" for key, f in figures.items()]
+    return "\n".join(lines)

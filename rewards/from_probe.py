@@ -1,0 +1,147 @@
+"""Trains adapters from a probe: the head begins where it was fitted, and what is kept is not worse than the probe.
+
+A fifth of the records is held out, those of one first user turn together. The head begins at a probe on the others, and
+after each pass the loss on the held-out fifth says whether what came out is better. Adapters are kept where theirs is
+lower by more than its standard error; else the probe on all records is.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.backbone import Backbone
+from backbones.fit import FitSettings, fit
+from backbones.roles import Role
+from perlhf.conversation import first_user_turn
+from rewards.linear_fit import grouped_folds
+from rewards.preferences import Learned
+from rewards.probing import Probe, ReadingOptions, Tried, chosen, fit_probe, put_into, readings_to_try, try_all
+from rewards.reward_model import RewardModel
+from rewards.states import States, read_states
+
+_PARTS = 5  # one of which is held out
+
+
+class Start(NamedTuple):
+    """Holds a probe with what it was chosen and fitted by."""
+
+    states: States  # of the responses of all records
+    tried: list[Tried]
+    choice: Tried
+    probe: Probe  # fitted on all records
+
+
+class Adapted(NamedTuple):
+    """Says what training from a probe came to.
+
+    Attributes:
+        model: the adapted one, at its best.
+        history: step, held-out loss and accuracy, of the probe on the other records (step 0) and after each pass.
+        best: the step that the model is of; None where none was better than the probe.
+    """
+
+    model: RewardModel
+    history: list[dict[str, float]]
+    best: int | None
+
+
+def probe_first(backbone: Backbone, data: Learned, options: ReadingOptions, seed: int = 0) -> Start:
+    """Reads the states of all responses off the bare backbone, chooses a reading and fits a probe.
+
+    Args:
+        backbone: the frozen model.
+        data: to fit on.
+        options: what is open.
+        seed: of the folds.
+
+    Raises:
+        UserError: no such layer; records of one first user turn alone.
+    """
+    readings = readings_to_try(backbone, options.pooling, options.read_layer)
+    states = read_states(backbone.reference, data.rows, readings, with_log_probs=options.log_prob_weight != 0)
+    tried = try_all(data.preferences, data.records, states, options.log_prob_weight, seed=seed)
+    choice = chosen(tried)
+    return Start(states, tried, choice, fit_probe(data.preferences, data.records, states, choice))
+
+
+def adapt(
+    start: Start, data: Learned, role: Role, settings: FitSettings, rng: np.random.Generator, log: Path, seed: int = 0
+) -> Adapted:
+    """Trains a role from a probe; see `backbones.fit.fit`.
+
+    Args:
+        start: the probe, and the states of all of `data`.
+        data: to learn from, less what is held out.
+        role: an adapter with a head, or a whole model.
+        settings: how to train; a head's rate of None is the rate times the length of the probe's weights, as a drawn
+            head has length 1.
+        rng: of the order of the records.
+        log: the file to write.
+        seed: of what is held out.
+    """
+    folds = grouped_folds([first_user_turn(record.prompt) for record in data.records], _PARTS, seed)
+    learned, held_out = ((folds != 0).nonzero().squeeze(1), (folds == 0).nonzero().squeeze(1))
+    fitted, unseen = data.at(learned.tolist()), data.at(held_out.tolist())
+    per_record = data.preferences.samples
+    probe = fit_probe(data.preferences, fitted.records, start.states.at(learned, per_record), start.choice)
+    model = put_into(probe, role)
+    at_first = probe.scores(start.states.at(held_out, per_record))
+    before = losses_of(unseen, at_first)
+    history = [figures(unseen, at_first, 0)]
+    adapted = Adapted(model, history, None)
+    lowest, saved = float(before.mean()), {}
+
+    def check(step: int) -> None:
+        nonlocal adapted, lowest
+        scores = model.raw_scores_of(unseen.rows).flatten()
+        history.append(figures(unseen, scores, step))
+        gain = before - losses_of(unseen, scores)
+        if history[-1]["loss"] < lowest and float(gain.mean()) > standard_error(gain):
+            lowest, adapted = history[-1]["loss"], adapted._replace(best=step)
+            saved.update({name: parameter.detach().clone() for name, parameter in role.parameters().items()})
+            model.centre = centre_of(unseen, scores)
+
+    if settings.head_learning_rate is None:
+        settings = settings._replace(head_learning_rate=settings.learning_rate * float(probe.linear.weights.norm()))
+    fit(role, fitted.lengths, fitted.loss(model), settings, rng, log, check)
+    with torch.no_grad():
+        for name, parameter in role.parameters().items():
+            parameter.copy_(saved.get(name, parameter))
+    return adapted
+
+
+def describe_choice(adapted: Adapted) -> str:
+    """Returns a line on which is kept, the probe or what was trained from it."""
+    first, best = adapted.history[0], min(adapted.history[1:], key=lambda figures: figures["loss"])
+    kept = "the probe is kept" if adapted.best is None else f"kept: step {adapted.best}"
+    return (
+        f"loss on a fifth of the records, held out: probe {first['loss']:.4f} (accuracy {first['accuracy']:.3f}), "
+        f"at its lowest after training {best['loss']:.4f} ({best['accuracy']:.3f}); {kept}"
+    )
+
+
+def losses_of(data: Learned, scores: Tensor) -> Tensor:
+    """Computes the loss of each record under raw scores, (n,)."""
+    each = scores.view(len(data.records), -1)
+    return torch.stack([data.preferences.loss(s, [r])[0] for s, r in zip(each, data.records, strict=True)])
+
+
+def figures(data: Learned, scores: Tensor, step: int) -> dict[str, float]:
+    """Returns step, mean loss and accuracy, under raw scores."""
+    loss, right = data.preferences.loss(scores, data.records)
+    return {"step": step, "loss": float(loss), "accuracy": right / len(data.records)}
+
+
+def standard_error(values: Tensor) -> float:
+    """Computes the standard error of a mean of values (n,); infinite of one."""
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("inf")
+
+
+def centre_of(data: Learned, scores: Tensor) -> float:
+    """Computes the mean raw score of the responses that were liked, which score 0 on average then; 0 without any."""
+    first = scores.view(len(data.records), -1)[:, 0]
+    liked = [i for i, record in enumerate(data.records) if data.preferences.good(record) is not None]
+    return float(first[liked].mean()) if liked else 0.0
