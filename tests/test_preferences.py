@@ -467,7 +467,7 @@ def write_prompts(path, prompts):
         ("train.jsonl", "train"), ("test-00000-of-00001.parquet", "test"), ("validation.csv", "validation"),
         ("valid_prefs.json", "validation"), ("VAL.jsonl", "validation"), ("dev.jsonl", "validation"),
         ("train_prefs-00000.parquet", "train"), ("trainer.json", None), ("testing.csv", None), ("data.jsonl", None),
-        ("valence.csv", None), ("my_train.csv", None),
+        ("valence.csv", None), ("my_train.csv", "train"), ("train_and_test.csv", None),
     ],
 )  # fmt: skip
 def test_files_are_called_after_splits(name, side):
