@@ -337,7 +337,7 @@ def test_any_records_come_back_from_every_kind_of_file_and_from_disk(tmp_path, m
     @settings(max_examples=150)
     def check(data, name, on_disk):
         rows, records = data
-        monkeypatch.setattr(store, "IN_MEMORY", 0 if on_disk else 2**26)
+        monkeypatch.setattr(store, "IN_MEMORY", 0 if on_disk else 2**24)
         path = write_table(tmp_path / name, rows)
         read = list(read_all(str(path), ()).records)
         assert len(read) == len(records)
@@ -467,7 +467,7 @@ def write_prompts(path, prompts):
         ("train.jsonl", "train"), ("test-00000-of-00001.parquet", "test"), ("validation.csv", "validation"),
         ("valid_prefs.json", "validation"), ("VAL.jsonl", "validation"), ("dev.jsonl", "validation"),
         ("train_prefs-00000.parquet", "train"), ("trainer.json", None), ("testing.csv", None), ("data.jsonl", None),
-        ("valence.csv", None), ("my_train.csv", None),
+        ("valence.csv", None), ("my_train.csv", "train"), ("train_and_test.csv", None),
     ],
 )  # fmt: skip
 def test_files_are_called_after_splits(name, side):
@@ -714,3 +714,28 @@ def test_transcripts_of_hh_are_those_of_its_own_reader():
 
     found, expected = read_all(str(HH), ()).records, read_hh(HH).records
     assert [record[:3] for record in found] == [record[:3] for record in expected]
+
+
+# The page
+
+PAGE = (ROOT / "docs" / "tasks" / "preferences.md").read_text(encoding="utf-8")
+FORM_ROWS, BAD_ROWS = (
+    [line.strip() for line in PAGE.split(head)[1].split("\n## ")[0].splitlines() if line.startswith("    ")]
+    for head in ("## The forms\n", "## Bad input\n")
+)
+
+
+@pytest.mark.parametrize("line", FORM_ROWS)
+def test_the_rows_of_the_page_are_records(line):
+    assert isinstance(parsed(json.loads(line)), (Record, LabelledRecord, Demonstration))
+
+
+@pytest.mark.parametrize(("line", "problem"), list(zip(BAD_ROWS[::2], BAD_ROWS[1::2], strict=True)))
+def test_the_faults_of_the_page_are_said_so(line, problem):
+    if " not used: " in problem:
+        where, reason = RowParser()(json.loads(line), "pairs.jsonl:1")
+        assert f"{where}: not used: {reason}" == problem
+    else:
+        with pytest.raises(DataError) as caught:
+            RowParser()(json.loads(line), "pairs.jsonl:1")
+        assert str(caught.value) == problem

@@ -112,6 +112,15 @@ def test_workers_show_the_text_of_the_prompts(make, data):
         vector.close()
 
 
+def test_workers_show_the_messages_too_where_memory_is_not_shared(data):
+    vector = gym.make_vec(ID, 2, "async", vector_kwargs={"shared_memory": False}, data=data, reward=LENGTH)
+    try:
+        shown, _ = vector.reset(seed=3)
+        assert [prompt.messages[0] for prompt in shown["prompt"]] == [Message("system", "Be brief.")] * 2
+    finally:
+        vector.close()
+
+
 def test_a_prompt_is_flattened_as_its_text(make):
     env = make()
     observation, _ = env.reset(seed=0)

@@ -8,6 +8,7 @@ from typing import Any
 from perlhf.errors import DataError, UserError, one_line
 
 _AT_ONCE = 64  # rows that are Python objects at a time
+_BUFFER = 2**20  # bytes of each column that are read at a time
 
 
 def read_parquet(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -24,7 +25,8 @@ def read_parquet(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     number = 0
     try:
-        with ParquetFile(path, memory_map=True) as file:
+        # By default the columns of a row group are read whole, and most files have one row group.
+        with ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             names = file.schema_arrow.names
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise DataError(f"{path}:1: has the column {twice!r} twice.")

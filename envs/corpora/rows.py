@@ -33,13 +33,13 @@ READERS: dict[str, Callable[[str | Path], Numbered]] = {
     ".csv": read_csv,
     ".parquet": read_parquet,
 }
-PACKED = ".gz"  # behind any of them but .parquet, which is packed inside
 
 
 def kind_of(path: str | Path) -> str | None:
     """Returns the kind of a file by its name, a key of `READERS`; None for another file."""
     name = Path(path).name.lower()
-    return next((kind for kind in READERS if name.endswith((kind, f"{kind}{PACKED}"))), None)
+    packed = (".parquet",) if name.endswith(".parquet") else (".jsonl", ".json", ".csv")  # parquet is packed inside
+    return next((kind for kind in packed if name.removesuffix(".gz").endswith(kind)), None)
 
 
 def iter_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,13 +20,13 @@ _CODES = {split: code for code, split in enumerate(SPLITS)}
 BY_HASH = -1  # the code of a record that no name of a file puts anywhere
 _BY_IMPORTANCE = ("train", "test", "validation")
 _NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
-_SIDE = re.compile(r"(train|validation|valid|val|dev|test)(?![a-z])")
+_WORDS = {**{split: split for split in SPLITS}, **_NAMES}
 
 
 def side_of_name(name: str) -> str | None:
-    """Returns the split that a name begins with: "train" of "train-00000-of-00002.parquet", or "train_prefs"."""
-    match = _SIDE.match(name.lower())
-    return None if match is None else _NAMES.get(match[1], match[1])
+    """Returns the split that a word of a name is: "train" of "train-00000.parquet", "train_prefs" or "my_train.csv"."""
+    found = {_WORDS[word] for word in re.findall("[a-z]+", name.lower()) if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
 def side_of_file(file: Path, root: Path) -> str | None:

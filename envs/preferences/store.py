@@ -25,7 +25,7 @@ from perlhf.measure import progress_bar
 
 logger = logging.getLogger(__name__)
 
-IN_MEMORY = 2**26  # characters of prompts and answers
+IN_MEMORY = 2**24  # characters of prompts and answers
 _RECORDS, _KEYS, _SIDES, _NOT_USED = "records.jsonl", "keys", "sides", "not_used.json"
 
 
