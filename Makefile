@@ -39,6 +39,11 @@ check: install
 map: install
 	$(BIN)/python docs/make_map.py
 
+# docs/architectures.md: random models of every kind through all commands, three minutes of one core.
+.PHONY: architectures
+architectures: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_architectures.py
+
 # Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
 # on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
 .PHONY: bench

@@ -97,8 +97,8 @@ def test_maps_outside_of_the_layers_are_of_all_linear_and_no_layer_is_frozen_the
 @pytest.mark.parametrize(
     ("lora", "message"),
     [
-        (LoRASettings(targets="q_proj"), "'q_proj' matches no linear map of Gemma3ForCausalLM. It has, whole names such "
-         "as model.layers.1.mlp.down_proj, ending in q_proj k_proj v_proj o_proj gate_proj up_proj down_proj; give "),
+        (LoRASettings(targets="q_proj"), "'q_proj' matches no linear map of Gemma3ForCausalLM. It has, whole names "
+         "such as model.layers.1.mlp.down_proj, ending in q_proj k_proj v_proj o_proj gate_proj up_proj down_proj; "),
         (LoRASettings(targets=r".*\.0\..*", layers=1), "no linear map of Gemma3ForCausalLM in the top 1 of 2 layers"),
         (LoRASettings(targets="(q_proj"), r"lora_targets: expected attention, mlp, .*, got '\(q_proj': missing \)"),
         (LoRASettings(targets="lm_head"), "matches no linear map"),

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
+import torch
 from peft import LoraConfig
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -124,9 +126,21 @@ def _is_taken_for_experts(model: PreTrainedModel, name: str) -> bool:
 
 
 def _is_linear(module: nn.Module) -> bool:
-    """Tells whether a module is a linear map, and no map in groups that a model makes of one, as DeepSeek-V4's."""
+    """Tells whether a module is a linear map, not a router or a map in groups that a model makes of one."""
+    if not isinstance(module, (nn.Linear, Conv1D)):
+        return False
     own = type(module).__module__.startswith("transformers.models.") and "forward" in vars(type(module))
-    return isinstance(module, (nn.Linear, Conv1D)) and not own
+    return not own or _gives_one_row(cast(nn.Linear, module))
+
+
+@torch.no_grad()
+def _gives_one_row(linear: nn.Linear) -> bool:
+    weight = linear.weight
+    try:
+        given = linear(weight.new_zeros(1, 1, weight.shape[1]))
+    except Exception:  # it wants another shape
+        return False
+    return isinstance(given, Tensor) and given.shape == (1, 1, weight.shape[0])
 
 
 def _base_of(module: nn.Module | None) -> nn.Module | None:

@@ -187,8 +187,8 @@ class FrozenStates:
                 return False
             finally:
                 model.train(training)
-        # To what reduced precision leaves; other states differ by far more.
-        return torch.allclose(whole, above, rtol=1e-2, atol=1e-2)
+        precision = max(torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point())
+        return torch.allclose(whole, above, rtol=max(1e-4, 4 * precision), atol=max(1e-4, 4 * precision))
 
     def _above(self) -> AbstractContextManager[None]:
         """Leaves out the layers above those it stands for, inside."""
