@@ -221,7 +221,7 @@ class Backbone:
             image: (height, width, 3) uint8, or None.
 
         Raises:
-            BackboneError: there is an image, and the backbone takes none.
+            BackboneError: there is an image, and the backbone takes none, or it fills the prompt.
         """
         ids, shown = _plain_ids(self.tokenizer, text), self._image_ids(image)
         room = min(self.max_prompt_tokens, self.max_length // 2 - len(shown))
@@ -238,7 +238,13 @@ class Backbone:
                 "image-text-to-text model, such as tiny-vqav2."
             )
         before, after = self.vision.around
-        return [*before, *self.vision.ids(image), *after]
+        ids, most = [*before, *self.vision.ids(image), *after], self.max_length // 2
+        if len(ids) >= most:
+            raise BackboneError(
+                f"backbone {short_name(self.path)!r}: an image of {image.shape[1]} x {image.shape[0]} pixels is "
+                f"{len(ids)} tokens, and a prompt may have {most}; show smaller images or take another backbone."
+            )
+        return ids
 
     def encode_response(self, text: str) -> list[int]:
         """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""

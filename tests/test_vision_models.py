@@ -268,6 +268,15 @@ def _adapter(run):
     return (run / "policy" / "adapter_model.safetensors").read_bytes()
 
 
+def test_an_image_that_leaves_no_room_for_text_is_one_line(qwen, monkeypatch):
+    # Of 40 tokens a prompt may have 20; 32 x 32 pixels are 16 and the two around them, 48 x 64 are 48 and two.
+    monkeypatch.setattr(qwen.model.config.get_text_config(), "max_position_embeddings", 40)
+    assert len(qwen.encode_prompt("yes no maybe", IMAGES[0])) == 20
+    with pytest.raises(BackboneError, match=r"an image of 48 x 64 pixels is 50 tokens, .* may have 20;") as error:
+        qwen.encode_prompt("yes", np.zeros((64, 48, 3), dtype=np.uint8))
+    assert "\n" not in str(error.value)
+
+
 def test_adapters_learn_from_pixels(qwen):
     role = qwen.add_role("policy", LoRASettings(2))
     prompts = prompts_of(qwen)
