@@ -199,12 +199,15 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     source, saved = tmp_path / "source", tmp_path / "saved"
     for folder in (source, saved):
         folder.mkdir()
-    before = Backbone.load(written(name, source))
+    written(name, source)
+    (source / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    before = Backbone.load(source)
     before.model.save_pretrained(saved)
     before.save_processor(saved)
     for file in source.glob("*processor_config.json"):
         assert (saved / file.name).read_bytes() == file.read_bytes()
     after = Backbone.load(saved)
+    assert after.vision.processor.chat_template == "{{ messages }}"
     prompts = prompts_of(after)
     assert prompts == prompts_of(before)
     assert torch.equal(log_probs_of(before.reference, prompts_of(before), [[20]] * 4),
