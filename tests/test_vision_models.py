@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from image_architectures import image_models, refused_models
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from agents import train_ppo, train_sft
 from backbones.backbone import Backbone
@@ -20,6 +20,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.loading import BackboneError
+from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
@@ -199,15 +200,12 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     source, saved = tmp_path / "source", tmp_path / "saved"
     for folder in (source, saved):
         folder.mkdir()
-    written(name, source)
-    (source / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    before = Backbone.load(source)
+    before = Backbone.load(written(name, source))
     before.model.save_pretrained(saved)
     before.save_processor(saved)
     for file in source.glob("*processor_config.json"):
         assert (saved / file.name).read_bytes() == file.read_bytes()
     after = Backbone.load(saved)
-    assert after.vision.processor.chat_template == "{{ messages }}"
     prompts = prompts_of(after)
     assert prompts == prompts_of(before)
     assert torch.equal(log_probs_of(before.reference, prompts_of(before), [[20]] * 4),
@@ -215,9 +213,19 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     assert type(AutoModelForImageTextToText.from_pretrained(saved)) is type(before.model)
 
 
+def test_a_chat_template_that_lies_with_the_processor_is_copied_too(tmp_path):
+    source, saved = tmp_path / "source", tmp_path / "saved"
+    for folder in (source, saved):
+        written("Qwen2.5-VL", folder)
+    (source / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    copy_processor(str(source), saved)
+    copied = load_processor(str(saved), AutoConfig.from_pretrained(saved))
+    assert (copied.chat_template, is_whole(copied)) == ("{{ messages }}", False)
+
+
 REASONS = {
     "BLIP-2": "reads no text alone",
-    "Florence-2": "reads both ways",
+    "Florence-2": "(is an encoder-decoder|reads both ways)",
     "Llama 3.2 Vision": "otherwise than as tokens of its prompt",
     "PaliGemma": "reads both ways",
 }
@@ -226,7 +234,7 @@ REASONS = {
 @pytest.mark.parametrize("name", refused_models())
 def test_other_families_are_refused_in_one_line_that_says_what_to_take(name, tmp_path):
     refused_models()[name](tmp_path)
-    with pytest.raises(BackboneError, match=f"{REASONS[name]}.*; for images take .* Gemma 3") as error:
+    with pytest.raises(BackboneError, match=f"{REASONS[name]}.*; .*take .* Gemma") as error:
         Backbone.load(tmp_path)
     assert "\n" not in str(error.value)
 

@@ -29,7 +29,7 @@ _MODEL_FILES = (
     "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     *_TOKENIZER_FILES,
 )  # fmt: skip
-INSTEAD = "for images take one that docs/architecture.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM."
+FOR_IMAGES = "for images take one that docs/architecture.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM."
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
@@ -135,7 +135,7 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     Raises:
         BackboneError: it does, or it does not run on text alone.
     """
-    kind, instead = type(model).__name__, f"; {INSTEAD}" if sees(model.config) else "."
+    kind, instead = type(model).__name__, f"; {FOR_IMAGES}" if sees(model.config) else "."
     rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
     try:
         first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
