@@ -276,7 +276,8 @@ class Backbone:
             image: (height, width, 3) uint8, or None.
 
         Raises:
-            BackboneError: there is an image, and the backbone takes none; or the template refuses the messages.
+            BackboneError: there is an image, and the backbone takes none, or it fills the prompt; or the template
+                refuses the messages.
         """
         shown = self._image_ids(image)
         room = min(self.max_prompt_tokens, self.max_length - self.max_response_tokens - len(shown))
@@ -304,10 +305,15 @@ class Backbone:
                 f"backbone {short_name(self.path)!r} takes no images, and the env shows them; give --backbone an "
                 "image-text-to-text model, such as tiny-vqav2."
             )
-        if self.chat is not None:  # whose template writes what stands around it
-            return self.vision.ids(image)
-        before, after = self.vision.around
-        return [*before, *self.vision.ids(image), *after]
+        # A template writes itself what stands around an image.
+        before, after = ([], []) if self.chat is not None else self.vision.around
+        ids, most = [*before, *self.vision.ids(image), *after], self.max_length // 2
+        if len(ids) >= most:
+            raise BackboneError(
+                f"backbone {short_name(self.path)!r}: an image of {image.shape[1]} x {image.shape[0]} pixels is "
+                f"{len(ids)} tokens, and a prompt may have {most}; show smaller images or take another backbone."
+            )
+        return ids
 
     def encode_response(self, text: str) -> list[int]:
         """Returns token ids of a response after a prompt, without an end token, cut to `max_response_tokens - 1`."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from image_architectures import image_models, refused_models
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from agents import train_ppo, train_sft
 from backbones.backbone import Backbone
@@ -20,6 +20,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.loading import BackboneError
+from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
@@ -212,9 +213,19 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     assert type(AutoModelForImageTextToText.from_pretrained(saved)) is type(before.model)
 
 
+def test_a_chat_template_that_lies_with_the_processor_is_copied_too(tmp_path):
+    source, saved = tmp_path / "source", tmp_path / "saved"
+    for folder in (source, saved):
+        written("Qwen2.5-VL", folder)
+    (source / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    copy_processor(str(source), saved)
+    copied = load_processor(str(saved), AutoConfig.from_pretrained(saved))
+    assert (copied.chat_template, is_whole(copied)) == ("{{ messages }}", False)
+
+
 REASONS = {
     "BLIP-2": "reads no text alone",
-    "Florence-2": "reads both ways",
+    "Florence-2": "(is an encoder-decoder|reads both ways)",
     "Llama 3.2 Vision": "otherwise than as tokens of its prompt",
     "PaliGemma": "reads both ways",
 }
@@ -223,7 +234,7 @@ REASONS = {
 @pytest.mark.parametrize("name", refused_models())
 def test_other_families_are_refused_in_one_line_that_says_what_to_take(name, tmp_path):
     refused_models()[name](tmp_path)
-    with pytest.raises(BackboneError, match=f"{REASONS[name]}.*; for images take .* Gemma 3") as error:
+    with pytest.raises(BackboneError, match=f"{REASONS[name]}.*; .*take .* Gemma") as error:
         Backbone.load(tmp_path)
     assert "\n" not in str(error.value)
 
@@ -266,6 +277,15 @@ def test_all_three_stages_run_on_it_and_ppo_resumes(name, tmp_path):
 
 def _adapter(run):
     return (run / "policy" / "adapter_model.safetensors").read_bytes()
+
+
+def test_an_image_that_leaves_no_room_for_text_is_one_line(qwen, monkeypatch):
+    # Of 40 tokens a prompt may have 20; 32 x 32 pixels are 16 and the two around them, 48 x 64 are 48 and two.
+    monkeypatch.setattr(qwen.model.config.get_text_config(), "max_position_embeddings", 40)
+    assert len(qwen.encode_prompt("yes no maybe", IMAGES[0])) == 20
+    with pytest.raises(BackboneError, match=r"an image of 48 x 64 pixels is 50 tokens, .* may have 20;") as error:
+        qwen.encode_prompt("yes", np.zeros((64, 48, 3), dtype=np.uint8))
+    assert "\n" not in str(error.value)
 
 
 def test_adapters_learn_from_pixels(qwen):

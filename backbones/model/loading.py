@@ -34,7 +34,7 @@ _MODEL_FILES = (
     "chat_template.jinja", "chat_template.json", *_TOKENIZER_FILES,
 )  # fmt: skip
 INSTEAD = "take a decoder that keeps keys and values, such as Llama, Qwen, Gemma or SmolLM"
-INSTEAD_FOR_IMAGES = "for images take one that docs/architectures.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM"
+FOR_IMAGES = "for images take one that docs/architectures.md names, such as Gemma 3, Qwen2.5-VL or SmolVLM."
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
@@ -262,15 +262,15 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
     Raises:
         BackboneError: it does, or it does not run on text alone.
     """
-    kind, instead = type(model).__name__, INSTEAD_FOR_IMAGES if sees(model.config) else INSTEAD
+    kind, instead = type(model).__name__, FOR_IMAGES if sees(model.config) else f"{INSTEAD}."
     rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
     try:
         first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
     except Exception as error:  # what a model raises that wants an image first is any of a dozen types
-        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}); {instead}.") from None
+        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}); {instead}") from None
     # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
-        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}.")
+        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}")
 
 
 def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -15,7 +15,7 @@ from transformers import PROCESSOR_MAPPING, AutoImageProcessor, AutoProcessor, P
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.utils import cached_file
 
-from backbones.model.loading import INSTEAD_FOR_IMAGES, BackboneError, load_tokenizer, safe_config
+from backbones.model.loading import FOR_IMAGES, BackboneError, load_tokenizer, safe_config
 from perlhf.errors import one_line
 
 _KNOWN = {"image_processor", "tokenizer"}  # parts that are loaded
@@ -41,7 +41,7 @@ def load_processor(path: str, config: PreTrainedConfig) -> ProcessorMixin:
     except Exception as error:  # what a processor raises is any of a dozen types
         reason = one_line(error)
         if isinstance(error, ImportError) and "Torchvision" in reason:
-            reason = f"{reason.split()[0]} needs torchvision, which is not installed; {INSTEAD_FOR_IMAGES}."
+            reason = f"{reason.split()[0]} needs torchvision, which is not installed; {FOR_IMAGES}"
         raise BackboneError(f"backbone {path!r} has no processor that loads: {reason}") from None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from backbones.model.anatomy import image_token_of
-from backbones.model.loading import INSTEAD_FOR_IMAGES, BackboneError
+from backbones.model.loading import FOR_IMAGES, BackboneError
 from backbones.model.sayable import unknown_ids
 from perlhf.errors import one_line
 
@@ -66,7 +66,7 @@ class Vision:
         self._placed_by = () if self._place is None else tuple(inspect.signature(self._place).parameters)
         if token is None or "cross_attention_mask" in forward or (self._place and _TYPES not in self._placed_by):
             raise BackboneError(
-                f"{type(model).__name__} takes images otherwise than as tokens of its prompt; {INSTEAD_FOR_IMAGES}."
+                f"{type(model).__name__} takes images otherwise than as tokens of its prompt; {FOR_IMAGES}"
             )
         self.processor, self.token_id = processor, token
         self._taken = set(forward)
@@ -97,12 +97,12 @@ class Vision:
             ids: list[int] = read["input_ids"][0].tolist()
             pixels = self._pixels([image])
         except Exception as error:  # what a processor raises is any of a dozen types
-            raise BackboneError(f"{kind} takes no image ({one_line(error)}); {INSTEAD_FOR_IMAGES}.") from None
+            raise BackboneError(f"{kind} takes no image ({one_line(error)}); {FOR_IMAGES}") from None
         if self.token_id not in ids:
-            raise BackboneError(f"{kind} gives an image no tokens; {INSTEAD_FOR_IMAGES}.")
+            raise BackboneError(f"{kind} gives an image no tokens; {FOR_IMAGES}")
         # A processor may tell its part for images more than `images_kwargs`; tokens and pixels would not agree.
         if not pixels or not all(name in read and torch.equal(value, read[name]) for name, value in pixels.items()):
-            raise BackboneError(f"{kind} makes pixels in a way of its own that is not supported; {INSTEAD_FOR_IMAGES}.")
+            raise BackboneError(f"{kind} makes pixels in a way of its own that is not supported; {FOR_IMAGES}")
         return ids
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
