@@ -154,10 +154,18 @@ class Backbone:
         return _held(cls(path, model, tokenizer, processor, settings))
 
     @classmethod
-    def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
-        """Finds a backbone in memory with these weights, from wherever it was loaded, the one called `name` first."""
+    def of_hash(cls, sha256: str, name: str, chat_template: str = "auto") -> "Backbone | None":
+        """Finds a backbone in memory with these weights, from wherever it was loaded.
+
+        Args:
+            sha256: `hash` of it.
+            name: the one that is called so comes first.
+            chat_template: as in `LoadSettings`; the one that was loaded with it comes first.
+        """
         path = str(SHIPPED.get(name, name))
-        found = sorted(cls.in_memory(), key=lambda backbone: backbone.path != path)
+        found = sorted(
+            cls.in_memory(), key=lambda held: (held.settings.chat_template != chat_template, held.path != path)
+        )
         return next((backbone for backbone in found if backbone.hash == sha256), None)
 
     @classmethod

@@ -208,8 +208,9 @@ def _base_of(folder: Path, provenance: dict[str, Any]) -> Backbone:
     """Returns the backbone of a reward model: one in memory with its weights, or loaded from where it was then."""
     path = provenance["backbone"]
     try:
-        held = Backbone.of_hash(provenance["base_sha256"], path)
-        return held or Backbone.load(path, settings=LoadSettings(chat_template=template_setting(provenance)))
+        template = template_setting(provenance)
+        held = Backbone.of_hash(provenance["base_sha256"], path, template)
+        return held or Backbone.load(path, settings=LoadSettings(chat_template=template))
     except BackboneError as error:
         raise UserError(
             f"reward model {folder} was trained on backbone {path!r}, which cannot be opened; if it has moved, load it "

@@ -1,4 +1,4 @@
-"""What lies in a model's folder, and what is recorded of it: adapters beside weights, other formats, templates."""
+"""What lies in a model's folder and what is recorded of it: adapters beside weights, formats, tokens, templates."""
 
 import json
 import shutil
@@ -71,6 +71,20 @@ def test_weights_of_another_format_beside_safetensors_do_not_matter(tmp_path):
 def test_the_folder_of_a_run_is_refused_with_the_one_in_it(tmp_path):
     save(tmp_path / "backbone")
     assert f"is the folder of a run; give {str(tmp_path / 'backbone')!r}" in refusal(tmp_path)
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "m.gguf").touch()
+    assert "is a file; expected a folder" in refusal(tmp_path / "m.gguf")
+
+
+def test_an_adapter_that_transformers_loads_by_itself_is_refused(tmp_path, monkeypatch):
+    """As of a repository on the hub, whose files cannot be looked at before."""
+    model = model_of(tokenizer_of("qwen"))
+    model.add_adapter(LoraConfig(target_modules="all-linear"))
+    save(tmp_path)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: model)
+    assert "is an adapter, or has one beside its weights; merge it" in refusal(tmp_path)
 
 
 # Tokens.
@@ -146,7 +160,7 @@ def test_without_an_end_token_a_template_has_one_or_it_is_one_clear_line():
 class Letters(transformers.PreTrainedTokenizer):
     """A tokenizer in Python, which tells no places of its tokens: a letter is a token."""
 
-    letters = sorted({*"abcdefghijklmnopqrstuvwxyz<|>_ /"})
+    letters = sorted({*"abcdefghijklmnopqrstuvwxyz<|>_ /.:\n"})
 
     @property
     def vocab_size(self) -> int:
@@ -237,6 +251,8 @@ def test_a_reward_model_opens_its_backbone_with_the_template_it_was_trained_with
     save(tmp_path / "base", template="chatml")
     none = Backbone.load(tmp_path / "base", settings=LoadSettings(chat_template="none"))
     RewardModel(none.add_role("reward", LoRASettings(2), head=True)).save(tmp_path / "reward")
+    Backbone.load(tmp_path / "base")  # of the same weights, and asked for last
+    assert RewardModel.load(tmp_path / "reward").role.backbone is none
     Backbone.release_all()
     assert RewardModel.load(tmp_path / "reward").role.backbone.chat is None
 

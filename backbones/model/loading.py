@@ -75,7 +75,7 @@ def resolve_path(name: str | Path) -> str:
     """Finds the folder of a shipped backbone or a local one; anything else is taken for a hub id as it stands.
 
     Raises:
-        BackboneError: a name that is neither and could not be a hub id.
+        BackboneError: a file, or a name that is neither and could not be a hub id.
     """
     name = str(name)
     if name in SHIPPED:
@@ -84,6 +84,8 @@ def resolve_path(name: str | Path) -> str:
         return str(Path(name).resolve())
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
+    if Path(name).is_file():
+        raise BackboneError(f"backbone {name!r} is a file; expected a folder: config.json, a tokenizer, safetensors.")
     raise BackboneError(f"no backbone {name!r}: expected 'tiny', a folder or a hub id.{did_you_mean(name, SHIPPED)}")
 
 

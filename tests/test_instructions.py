@@ -1,0 +1,68 @@
+"""What a task tells a model first: in observations, turns and records alike, and in no text that is read without it."""
+
+import copy
+import pickle
+
+import gymnasium as gym
+import pytest
+from chat_models import backbone_of
+
+import perlhf  # noqa: F401 - registers the environments
+from agents.setup import Setup
+from backbones.backbone import Backbone
+from envs.corpora.records import Demonstration, with_instructions
+from envs.uinav.interface.actions import INSTRUCTIONS, KINDS, parse_action
+from perlhf.conversation import Conversation, Instructed, Message, instructed_by, messages_of
+
+TASKS = ["UINav-v0", "VQAv2-v0", "Taskmaster-v0"]
+
+
+def test_a_prompt_with_instructions_is_its_text_and_two_messages():
+    prompt = instructed_by("Be brief.")("Who?")
+    assert prompt == "Who?"
+    assert type(str(prompt)) is str
+    assert messages_of(prompt) == (Message("system", "Be brief."), Message("user", "Who?"))
+    for same in (copy.deepcopy(prompt), copy.copy(prompt), pickle.loads(pickle.dumps(prompt))):
+        assert (same, messages_of(same)) == (prompt, messages_of(prompt))
+    assert isinstance(prompt, Conversation)
+    assert instructed_by("Be brief.") is type(prompt)
+    assert messages_of(instructed_by("Be long.")("Who?"))[0].content == "Be long."
+
+
+def test_records_get_instructions_where_there_are_any():
+    records = [Demonstration("Who?", "I.", {})]
+    assert with_instructions(records, None) is records
+    (told,) = with_instructions(records, "Be brief.")
+    assert told == records[0]
+    assert messages_of(told.prompt)[0] == Message("system", "Be brief.")
+
+
+@pytest.mark.parametrize("env", TASKS)
+def test_observations_turns_and_records_carry_the_instructions(env):
+    setup = Setup.of(env, reward="gold")
+    told = Message("system", setup.task_class.instructions)
+    single = gym.make(setup.env_id, reward="gold")
+    prompt = single.reset(seed=0)[0]["prompt"]
+    (feedback,) = setup.feedback("train")
+    task = single.unwrapped.task
+    shown = [prompt, task.turn(single.unwrapped.state).prompt, feedback.records[0].prompt]
+    several = gym.make_vec(setup.env_id, num_envs=2, reward="gold")
+    shown += [several.reset(seed=0)[0]["prompt"][0], several.step(["x", "x"])[0]["prompt"][1]]
+    for each in shown:
+        assert isinstance(each, Instructed)
+        assert messages_of(each) == (told, Message("user", str(each)))
+    chat = backbone_of("qwen", "qwen2_5")
+    assert told.content in chat.tokenizer.decode(chat.chat.prompt_ids(messages_of(prompt), 10_000)[0])
+    tiny = Backbone.load("tiny-uinav")
+    assert tiny.encode_prompt(prompt) == tiny.encode_prompt(str(prompt))
+
+
+@pytest.mark.parametrize("env", ["HH-v0", "SHP-v0", "TLDR-v0", "BOLT-v0"])
+def test_others_have_none(env):
+    assert Setup.of(env).task_class.instructions is None
+
+
+def test_the_instructions_of_the_phone_name_every_action_and_their_examples_are_some():
+    assert all(f"{kind}(" in INSTRUCTIONS for kind in KINDS)
+    assert parse_action(INSTRUCTIONS.splitlines()[-1].rpartition(": ")[2]).kind == "type"
+    assert parse_action(INSTRUCTIONS.splitlines()[-2].rpartition(": ")[2]).kind == "open_app"
