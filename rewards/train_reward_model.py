@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, micro_batch_of, recipe_of
 from backbones.fit import FitSettings, Loss, fit
 from backbones.model.loading import use_threads
 from backbones.roles import Role
@@ -33,6 +33,7 @@ from rewards.policy_steps import policy_steps
 from rewards.preferences import Preferences, drawn, preferences_of, sampled
 from rewards.reward_model import RewardModel, Row
 
+PAIRS = 8  # in one forward of training at most, by itself
 FEW_STEPS = 100  # five times those in which the learning rate is warmed up; the bundled models took 375 and more
 
 
@@ -96,7 +97,11 @@ def train(options: Options) -> RewardModel:
     clock = Stopwatch()
     rows = [preferences.rows(backbone, record) for record in records]
     rate = backbone.learning_rate(options.learning_rate, 1.3, options.full)
-    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_size=8)
+    if cuts := backbone.describe_cuts():
+        print(cuts, file=sys.stderr)
+    every = [row for of_one in rows for row in of_one]
+    micro_batch = micro_batch_of(options, role, every, preferences.samples, PAIRS)
+    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch)
     loss = preference_loss(model, preferences, records, rows)
     lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
     fit(model.role, lengths, loss, how, rng, folder / "metrics.jsonl")
@@ -113,7 +118,7 @@ def train(options: Options) -> RewardModel:
         folder, **identity(options), log_prob_weight=options.log_prob_weight, score_limit=options.score_limit,
         pairs=len(records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(records) * options.epochs / cpu_seconds,
-        peak_rss_mb=peak_rss_mb(),
+        peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )  # fmt: skip
     print_report(report, folder)
     if is_below_baselines(report):
