@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import yaml
 
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
+from backbones.memory import MICRO_BATCH, rows_that_fit
 from backbones.model.loading import LoadSettings, device_of
 from backbones.role_report import describe_role
 from backbones.roles import Role
@@ -65,6 +66,12 @@ class FitOptions(ModelSettings, TaskOptions):
     lora_rank: int = option(16, "rank of the adapter", low=1, group="what is trained")
     epochs: int = option(1, "passes over the records", low=1)
     batch_size: int = option(32, "records in an optimizer step", low=1)
+    micro_batch_size: int | None = option(
+        None,
+        "records in one forward pass of training; changes memory, not results; by default as many as a share of the "
+        "free memory has room for, 16 at most, and 8 pairs",
+        low=1,
+    )
 
 
 # What they stand for.
@@ -160,8 +167,11 @@ class Setup:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The backbone, loaded when it is first asked for and held by this object."""
-        return Backbone.load(self.backbone_name, self.device, self.load_settings)
+        """The backbone, loaded when it is first asked for and held by this object; says what precision auto is."""
+        backbone = Backbone.load(self.backbone_name, self.device, self.load_settings)
+        if backbone.settings.precision == "auto":
+            print(f"precision: {backbone.precision}, which auto is on {backbone.device} for this model", flush=True)
+        return backbone
 
 
 def _columns_of(task_class: type[Task], columns: str) -> dict[str, str]:
@@ -183,6 +193,31 @@ def add_role(
     role = backbone.add_role(name, options.lora(backbone.model, dropout=dropout), head=head, seed=seed)
     print(describe_role(role))
     return role
+
+
+def micro_batch_of(
+    options: FitOptions,
+    role: Role,
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    per_record: int = 1,
+    most: int = MICRO_BATCH,
+) -> int:
+    """Returns the records in one forward pass of training: as given, or as memory has room for, which it prints.
+
+    Args:
+        options: of the command.
+        role: that is trained.
+        rows: token ids of all prompts and responses.
+        per_record: how many of them are one record.
+        most: how many records it may be at most by itself.
+    """
+    if options.micro_batch_size is not None:
+        return options.micro_batch_size
+    longest, response = max(len(p) + len(r) for p, r in rows), max(len(r) for _, r in rows)
+    found = rows_that_fit(role, longest, response, most, per_record)
+    if found < most:
+        print(f"micro-batch: {found} records of up to {longest} tokens, for memory (--micro-batch-size)", flush=True)
+    return found
 
 
 def identity(options: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The adapter is merged, so that for reward model and PPO "adapters off" is the SF
 one already.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import log_probs_of, speak
@@ -71,7 +72,9 @@ def train(options: Options) -> Path:
     role = add_role(backbone, options, "policy", options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
-    how = FitSettings(options.epochs, options.batch_size, rate)
+    if cuts := backbone.describe_cuts():
+        print(cuts, file=sys.stderr)
+    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
@@ -79,7 +82,8 @@ def train(options: Options) -> Path:
     merged(role).save_pretrained(folder / "backbone")
     backbone.save_processor(folder / "backbone")
     update_summary(
-        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost
+        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
+        cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.model.anatomy import layer_count
@@ -47,6 +47,7 @@ from rewards.reward_model import RewardModel
 
 LOG = "metrics.jsonl"
 HEAD_FILE = "head.safetensors"
+PAIRS = 8  # in one forward of training at most, by itself
 DRAWN_LOG_PROB_WEIGHT = 0.1  # where no probe says another
 FROM_A_PROBE = 0.25  # the learning rate beside that from a random head
 
@@ -92,7 +93,6 @@ class Options(RunOptions, ReadingOptions, FitOptions):
         low=0,
         high=1,
     )
-    micro_batch_size: int = option(8, "records in one forward pass of training; changes memory, not results", low=1)
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
@@ -123,6 +123,8 @@ def train(options: Options) -> RewardModel:
     data = learned_of(preferences, records, backbone)
 
     clock = Stopwatch()
+    if cuts := backbone.describe_cuts():
+        print(cuts, file=sys.stderr)
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
     try:
         model, of_training = train_it(options, data, backbone, task.of_steps, rng, folder)
@@ -139,7 +141,7 @@ def train(options: Options) -> RewardModel:
         folder, **identity(options), **of_training, score_limit=options.score_limit,
         pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
-        peak_rss_mb=peak_rss_mb(),
+        peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )  # fmt: skip
     print_report(report, folder)
     if is_below_baselines(report):
@@ -161,13 +163,14 @@ def is_shipped(backbone: Backbone) -> bool:
     return Path(backbone.path) in SHIPPED.values()
 
 
-def settings_of(options: Options, backbone: Backbone, rows: int, slower: float = 1.0) -> FitSettings:
-    """Returns how to train on so many records; `slower` is a factor of the learning rate where none is given."""
-    settings = FitSettings(
-        options.epochs, options.batch_size, backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
-        options.micro_batch_size, head_learning_rate=options.head_learning_rate,
-    )  # fmt: skip
-    return settings.warmed_up(options.warmup, rows, is_shipped(backbone))
+def settings_of(options: Options, data: Learned, role: Role, slower: float = 1.0) -> FitSettings:
+    """Returns how to train a role on records; `slower` is a factor of the learning rate where none is given."""
+    every = [row for of_one in data.rows for row in of_one]
+    micro_batch = micro_batch_of(options, role, every, data.preferences.samples, PAIRS)
+    rate = role.backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full)
+    head_rate = options.head_learning_rate
+    settings = FitSettings(options.epochs, options.batch_size, rate, micro_batch, head_learning_rate=head_rate)
+    return settings.warmed_up(options.warmup, len(data.records), is_shipped(role.backbone))
 
 
 def new_role(options: Options, backbone: Backbone, reading: Reading) -> Role:
@@ -188,7 +191,7 @@ def train_from_random(
     weight = DRAWN_LOG_PROB_WEIGHT if options.log_prob_weight is None else options.log_prob_weight
     role = new_role(options, backbone, reading)
     model = RewardModel(role, log_prob_weight=weight, log_sigmoid=of_steps, reading=reading)
-    fit(role, data.lengths, data.loss(model), settings_of(options, backbone, len(data.records)), rng, folder / LOG)
+    fit(role, data.lengths, data.loss(model), settings_of(options, data, role), rng, folder / LOG)
     if not of_steps:
         model.centre = centre(model, data.preferences, data.records)
     return model, {"log_prob_weight": weight, "pooling": reading.pooling, "read_layer": reading.layer}
@@ -207,8 +210,8 @@ def train_from_probe(
     unseen = probe_figures(start.choice, data)
     save(probe, options, of_steps, folder)
     print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
-    settings = settings_of(options, backbone, len(data.records), FROM_A_PROBE)
     role = new_role(options, backbone, start.probe.reading)
+    settings = settings_of(options, data, role, FROM_A_PROBE)
     adapted = adapt(start, data, role, settings, rng, folder / LOG, options.seed)
     print(describe_choice(adapted), flush=True)
     how = described(start.probe)
