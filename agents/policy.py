@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from agents.functional import entropy
 from agents.hyperparameters import PolicySettings, from_keywords
+from agents.value_start import obstacle
 from backbones.backbone import Backbone
 from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
-from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
@@ -68,6 +68,7 @@ class LoRAPolicy(BasePolicy):
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
         if value_settings is not None:
             value_start = None
+        self.no_value_start: str | None = None  # why V does not start as the reward model, where there is one
         adapter = value_settings or s.lora(self.backbone.model, rank=s.value_rank)
         self.value_role: Role
         if s.value_adapter == "shared":
@@ -90,15 +91,9 @@ class LoRAPolicy(BasePolicy):
         score: V reads the state before each token, the end token too, and the reward model the state after the end
         token, the only one it was trained on. Nor does it know of the penalties, or of a scale by `normalize_scores`.
         """
-        full = adapter is None
-        usable = (
-            start is not None
-            and start.role.backbone is self.backbone
-            and isinstance(start.role, FullRole) == full
-            and start.log_prob_weight == 0  # else the head is not the whole score
-            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else frozen states would not be both's
-        )
-        if not usable or start is None:
+        if start is not None:
+            self.no_value_start = obstacle(start, self.backbone, adapter is None, self.policy_role.frozen_layers)
+        if start is None or self.no_value_start is not None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None
         role = self.backbone.add_role("value", settings, head=True, seed=seed)

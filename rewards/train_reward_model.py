@@ -92,7 +92,12 @@ class Options(RunOptions, ReadingOptions, FitOptions):
         low=0,
         high=1,
     )
-    micro_batch_size: int = option(8, "records in one forward pass of training; changes memory, not results", low=1)
+    micro_batch_size: int | None = option(
+        None,
+        "records in one forward pass of training; changes memory, not results; by default 8, and 2 of a backbone that "
+        "is not shipped on a CPU",
+        low=1,
+    )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
@@ -163,9 +168,10 @@ def is_shipped(backbone: Backbone) -> bool:
 
 def settings_of(options: Options, backbone: Backbone, rows: int, slower: float = 1.0) -> FitSettings:
     """Returns how to train on so many records; `slower` is a factor of the learning rate where none is given."""
+    at_once = 2 if backbone.device.type == "cpu" and not is_shipped(backbone) else 8
     settings = FitSettings(
         options.epochs, options.batch_size, backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
-        options.micro_batch_size, head_learning_rate=options.head_learning_rate,
+        options.micro_batch_size or at_once, head_learning_rate=options.head_learning_rate,
     )  # fmt: skip
     return settings.warmed_up(options.warmup, rows, is_shipped(backbone))
 
@@ -204,7 +210,7 @@ def train_from_probe(
     start = probe_first(backbone, data, options, options.seed)
     probe = alone(start.probe, backbone)
     probe.centre = centre_of(data, start.probe.scores(start.states))
-    unseen = probe_figures(start.choice, data)
+    unseen = probe_figures(start.choice.best, data)
     save(probe, options, of_steps, folder)
     print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
     settings = settings_of(options, backbone, len(data.records), FROM_A_PROBE)
