@@ -24,13 +24,23 @@ class ProgressBar(BaseCallback):
     def __init__(self) -> None:
         super().__init__()
         self._bar: tqdm | None = None
+        self._told = False
 
     def _on_training_start(self) -> None:
         total = self.model._total_timesteps
+        self._clock, self._begun = Stopwatch(), self.num_timesteps
         self._bar = progress_bar(total=total, initial=self.num_timesteps, unit="turn", desc="PPO", smoothing=0.1)
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_rollout_start(self) -> None:
+        if self._told or self.num_timesteps == self._begun:
+            return
+        self._told = True  # after the first update
+        told = estimate(self._clock.seconds, self.num_timesteps - self._begun, self.model._total_timesteps - self._begun)
+        cuts = self.model.policy.backbone.describe_cuts()  # type: ignore[union-attr]
+        tqdm.write("\n".join(filter(None, [told, cuts])))
 
     def _on_rollout_end(self) -> None:
         assert self._bar is not None
@@ -42,6 +52,13 @@ class ProgressBar(BaseCallback):
     def _on_training_end(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def estimate(seconds: float, turns: int, all_turns: int) -> str:
+    """Returns a line that says how long a run of `all_turns` takes, from the seconds that the first `turns` took."""
+    whole = seconds * all_turns / turns
+    said = f"{whole:.0f} s" if whole < 100 else f"{whole / 60:.0f} min" if whole < 6000 else f"{whole / 3600:.1f} h"
+    return f"the first {turns} turns took {seconds:.1f} s; all {all_turns} will take about {said}, evaluation apart"
 
 
 class Checkpoints(BaseCallback):

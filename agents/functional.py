@@ -105,11 +105,6 @@ def value_loss(
     return 0.5 * loss * mask
 
 
-def entropy(log_probs: Tensor) -> Tensor:
-    """Entropy in nats of distributions that are given by all their log-probabilities, (..., vocabulary) -> (...)."""
-    return -(log_probs.exp() * log_probs).sum(-1)
-
-
 def approx_kl(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor) -> Tensor:
     """KL(old || new) per token as SB3 estimates it (k3), summed over the mask, ()."""
     log_ratio = torch.where(mask, log_probs - old_log_probs, 0.0)

@@ -12,13 +12,13 @@ The bounds hold for all three: an object of these classes is checked when it is 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from transformers import PreTrainedModel
 
 from backbones.model.anatomy import top_layers
-from backbones.model.loading import LoadSettings
+from backbones.model.loading import Attention, LoadSettings, Precision
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
@@ -35,7 +35,12 @@ class Hyperparameters:
     group: ClassVar[str] = "how it learns"  # the heading in --help
     n_steps: int = option(1, "turns of each env in a rollout", low=1)
     batch_size: int = option(16, "turns in an optimizer step", low=1)
-    micro_batch_size: int = option(16, "turns in one forward pass of training; changes memory, not results", low=1)
+    micro_batch_size: int | None = option(
+        None,
+        "turns in one forward pass of training; changes memory, not results; by default as many as a share of the free "
+        "memory has room for, 16 at most",
+        low=1,
+    )
     n_epochs: int = option(1, "passes over a rollout", low=1)
     learning_rate: float | None = option(
         None, "Adam's learning rate; 0.8 / width of the backbone by default, a tenth of that with --full", above=0
@@ -70,14 +75,29 @@ class BackboneSettings:
 
     group: ClassVar[str] = "the language model"
     backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
-    precision: Literal["fp32", "mixed", "bf16"] = option(
-        "fp32", "precision of the frozen weights: fp32, mixed (bf16 products) or bf16"
+    precision: Precision = option(
+        "fp32",
+        "precision of the frozen weights: fp32, mixed (bf16 products), bf16, int8 or int4 (extra 'quantized'); auto takes "
+        "bf16 on a GPU and mixed on a CPU that compute in it, but fp32 for small models",
+        also=("dtype",),
+    )
+    attn: Attention | None = option(None, "which attention runs; transformers' own choice by default")
+    max_prompt_tokens: int | None = option(
+        None, "longer prompts lose their oldest tokens; half the model's context by default", low=1
+    )
+    max_response_tokens: int | None = option(
+        None, "longer responses are cut; what prompts leave of the context by default", low=2
     )
 
     @property
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(self.precision)
+        return LoadSettings(
+            self.precision,
+            self.attn,
+            max_prompt_tokens=self.max_prompt_tokens,
+            max_response_tokens=self.max_response_tokens,
+        )
 
 
 @dataclass
@@ -85,6 +105,11 @@ class ModelSettings(BackboneSettings):
     """The language model, and what is trained of it: what SFT, reward models and PPO have in common."""
 
     group: ClassVar[str] = "what is trained"
+    gradient_checkpointing: bool = option(
+        False,
+        "run the layers again in the backward pass instead of keeping what is in them: less memory, more time",
+        group=BackboneSettings.group,
+    )
     lora_rank: int = option(8, "rank of the adapter", low=1, group="what is trained")
     lora_alpha: float | None = option(
         None, "scale of the adapter; twice its rank by default", above=0, group="what is trained"
@@ -94,6 +119,11 @@ class ModelSettings(BackboneSettings):
     )
     lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one", group="what is trained")
     full: bool = option(False, "train all weights, on a copy, instead of adapters", group="what is trained")
+
+    @property
+    def load_settings(self) -> LoadSettings:
+        precision = "fp32" if self.full and self.precision == "auto" else self.precision
+        return replace(super().load_settings, precision=precision, gradient_checkpointing=self.gradient_checkpointing)
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:
         """Returns what an adapter on `model` is; None where all weights are trained.

@@ -7,22 +7,26 @@ import torch
 
 from agents.hyperparameters import PolicySettings
 from agents.policy import LoRAPolicy
-from backbones.backbone import MAX_PROMPT_TOKENS
 from backbones.generate import ROWS
-from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
+from backbones.memory import MICRO_BATCH, Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import base_weights
 from backbones.roles import Role
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
 
+PLANNED_PROMPT = 512  # tokens of the longest prompt, where no limit is given: contexts are far longer than prompts
 
-def plan_of(settings: PolicySettings, micro_batch_size: int, n_envs: int, reward: str, backbone: str) -> MemoryPlan:
-    """Returns what a run will hold at most, with prompts as long as they may be.
+
+def plan_of(
+    settings: PolicySettings, micro_batch_size: int | None, n_envs: int, reward: str, backbone: str
+) -> MemoryPlan:
+    """Returns what a run will hold at most, with prompts as long as `--max-prompt-tokens`, or `PLANNED_PROMPT`.
 
     A reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
     """
     rows = min(ROWS, n_envs)
-    shape = Shape(MAX_PROMPT_TOKENS, settings.max_new_tokens, rows, micro_batch_size)
+    prompt = settings.max_prompt_tokens or PLANNED_PROMPT
+    shape = Shape(prompt, settings.max_new_tokens, rows, micro_batch_size or MICRO_BATCH)
     model = skeleton(backbone)
     policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)

@@ -10,14 +10,15 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from agents.functional import entropy
 from agents.hyperparameters import PolicySettings, from_keywords
 from agents.value_start import obstacle
 from backbones.backbone import Backbone
-from backbones.forward import chosen, response_logits, response_logits_and_states, response_states
+from backbones.forward import response_states, speak
 from backbones.generate import generate
+from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
+from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
 Observation = Mapping[str, Any]
@@ -63,7 +64,7 @@ class LoRAPolicy(BasePolicy):
         own = ("seed", "device", "value_start", "value_settings")
         s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
         self.backbone = Backbone.load(s.backbone, device, s.load_settings)
-        self.max_new_tokens = min(s.max_new_tokens, self.backbone.max_response_tokens)
+        self.max_new_tokens = fitting(s.max_new_tokens, self.backbone)
         self.temperature = s.temperature
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
         if value_settings is not None:
@@ -132,8 +133,8 @@ class LoRAPolicy(BasePolicy):
     def log_probs_and_entropy(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
         with self.policy_role.active() as model:
-            logits = response_logits(model, batch, self.temperature)
-        return _log_probs_and_entropy(logits, batch, with_entropy)
+            spoken = speak(model, batch, self.temperature, with_entropy)
+        return spoken.log_probs, spoken.entropies
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
@@ -145,9 +146,9 @@ class LoRAPolicy(BasePolicy):
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
         with self.value_role.active() as model:
-            logits, states = response_logits_and_states(model, batch, self.temperature)
+            log_probs, entropies, states = speak(model, batch, self.temperature, with_entropy)
             values = self._read_values(states)
-        return *_log_probs_and_entropy(logits, batch, with_entropy), values
+        return log_probs, entropies, values
 
     @property
     def trained_roles(self) -> list[Role]:
@@ -203,11 +204,20 @@ class LoRAPolicy(BasePolicy):
         self.training = mode
 
 
-def _log_probs_and_entropy(logits: Tensor, batch: TokenBatch, with_entropy: bool) -> tuple[Tensor, Tensor]:
-    """log p of the response tokens and the entropy at each of them (0 if unwanted), both (B, T)."""
-    of_all = logits.log_softmax(-1)
-    log_probs = chosen(of_all, batch.response_ids)
-    return log_probs, entropy(of_all) if with_entropy else torch.zeros_like(log_probs)
+def fitting(max_new_tokens: int, backbone: Backbone) -> int:
+    """Returns how many tokens are sampled at most, as they were given.
+
+    Raises:
+        UserError: the backbone reads no responses as long.
+    """
+    room = backbone.max_response_tokens
+    if max_new_tokens > room:
+        raise UserError(
+            f"max_new_tokens {max_new_tokens} does not fit: of the {backbone.max_length} tokens that backbone "
+            f"{short_name(backbone.path)!r} was made for, prompts may take {backbone.max_prompt_tokens} and responses "
+            f"{room}; lower it, or max_prompt_tokens."
+        )
+    return max_new_tokens
 
 
 def _registered(role: Role) -> nn.ParameterDict:

@@ -53,6 +53,7 @@ class Rollout:
     rewards: Tensor  # per token
     advantages: Tensor
     returns: Tensor
+    batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -74,8 +75,7 @@ class Rollout:
 
     def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
         """These rows in parts of like lengths, at most `size` in each, so that little of a forward is padding."""
-        lengths = [len(self.prompts[i]) + len(self.responses[i]) for i in rows]
-        return [[rows[k] for k in chunk] for chunk in like_lengths(lengths, size)]
+        return chunks_of([len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)], rows, size)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
         """Some rows, with their tokens as `policy` takes them."""
@@ -83,6 +83,11 @@ class Rollout:
         tensors = (self.response_mask, self.old_log_probs, self.values, self.advantages, self.returns)
         # As wide as these rows need: the rollout is as wide as its longest response.
         return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
+
+
+def chunks_of(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:
+    """Puts some rows in parts of like lengths, at most `size` in each."""
+    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size)]
 
 
 class ScoreSettings(NamedTuple):
@@ -97,7 +102,11 @@ class ScoreSettings(NamedTuple):
 
 @torch.no_grad()
 def score_rollout(
-    policy: LoRAPolicy, steps: Sequence[Step], last_observation: Observation, settings: ScoreSettings
+    policy: LoRAPolicy,
+    steps: Sequence[Step],
+    last_observation: Observation,
+    settings: ScoreSettings,
+    batches: Sequence[Sequence[int]] | None = None,
 ) -> Rollout:
     """Log-probabilities, values, KL, rewards, advantages and returns of what was rolled out.
 
@@ -105,14 +114,16 @@ def score_rollout(
         policy: who acted; it has not been updated since.
         steps: in time order.
         last_observation: what follows the last step, to bootstrap episodes that the rollout cuts.
+        settings: see `ScoreSettings`.
+        batches: rows to score in one forward each; by default as many as suit scoring.
     """
     prompts = [row for step in steps for row in step.prompts]
     responses = [row for step in steps for row in step.responses]
     failed = torch.tensor([env in step.failed for step in steps for env in range(len(step.prompts))])
     mask = length_mask(responses) & ~failed[:, None]
     backbone = policy.backbone
-    old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values)
-    reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature)
+    old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values, batches)
+    reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, batches)
     end_ids = set(backbone.end_ids)
     ended = torch.tensor([bool(row) and row[-1] in end_ids for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
@@ -121,7 +132,7 @@ def score_rollout(
     advantages = chain_gae(policy, steps, rewards, values, mask, last_observation, settings)
     return Rollout(
         prompts, responses, mask, scores, ended, failed, old, reference, entropies, values, rewards, advantages,
-        returns=(advantages + values) * mask,
+        returns=(advantages + values) * mask, batches=batches,
     )  # fmt: skip
 
 

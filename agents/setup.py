@@ -1,7 +1,7 @@
 """What a command runs on, looked up once: the task of an environment, backbone, reward, device and recipe."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import yaml
 
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
+from backbones.memory import MICRO_BATCH, rows_that_fit
 from backbones.model.loading import LoadSettings, device_of
 from backbones.roles import Role
 from envs.feedback import Feedback
@@ -61,6 +62,12 @@ class FitOptions(ModelSettings, TaskOptions):
     lora_rank: int = option(16, "rank of the adapter", low=1, group="what is trained")
     epochs: int = option(1, "passes over the records", low=1)
     batch_size: int = option(32, "records in an optimizer step", low=1)
+    micro_batch_size: int | None = option(
+        None,
+        "records in one forward pass of training; changes memory, not results; by default as many as a share of the "
+        "free memory has room for, 16 at most, and 8 pairs",
+        low=1,
+    )
 
 
 # What they stand for.
@@ -152,8 +159,11 @@ class Setup:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The backbone, loaded when it is first asked for and held by this object."""
-        return Backbone.load(self.backbone_name, self.device, self.load_settings)
+        """The backbone, loaded when it is first asked for and held by this object; says what precision auto is."""
+        backbone = Backbone.load(self.backbone_name, self.device, self.load_settings)
+        if backbone.settings.precision == "auto":
+            print(f"precision: {backbone.precision}, which auto is on {backbone.device} for this model", flush=True)
+        return backbone
 
 
 def add_role(
@@ -161,6 +171,31 @@ def add_role(
 ) -> Role:
     """Adds a new role to fit: an adapter as the options describe it, or with --full all weights."""
     return backbone.add_role(name, options.lora(backbone.model, dropout=dropout), head=head, seed=seed)
+
+
+def micro_batch_of(
+    options: FitOptions,
+    role: Role,
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    per_record: int = 1,
+    most: int = MICRO_BATCH,
+) -> int:
+    """Returns the records in one forward pass of training: as given, or as memory has room for, which it prints.
+
+    Args:
+        options: of the command.
+        role: that is trained.
+        rows: token ids of all prompts and responses.
+        per_record: how many of them are one record.
+        most: how many records it may be at most by itself.
+    """
+    if options.micro_batch_size is not None:
+        return options.micro_batch_size
+    longest, response = max(len(p) + len(r) for p, r in rows), max(len(r) for _, r in rows)
+    found = rows_that_fit(role, longest, response, most, per_record)
+    if found < most:
+        print(f"micro-batch: {found} records of up to {longest} tokens, for memory (--micro-batch-size)", flush=True)
+    return found
 
 
 def identity(options: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The adapter is merged, so that for reward model and PPO "adapters off" is the SF
 one already.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +20,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
-from backbones.forward import chosen_log_probs, log_probs_of, response_logits
+from backbones.forward import log_probs_of, speak
 from backbones.full_role import FullRole
 from backbones.model.loading import load_model, use_threads
 from backbones.roles import LoRARole, Role
@@ -71,7 +72,9 @@ def train(options: Options) -> Path:
     role = add_role(backbone, options, "policy", options.seed)
     clock = Stopwatch()
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
-    how = FitSettings(options.epochs, options.batch_size, rate)
+    if cuts := backbone.describe_cuts():
+        print(cuts, file=sys.stderr)
+    how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
@@ -79,7 +82,8 @@ def train(options: Options) -> Path:
     merged(role).save_pretrained(folder / "backbone")
     backbone.save_processor(folder / "backbone")
     update_summary(
-        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost
+        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
+        cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
@@ -123,7 +127,7 @@ def negative_log_likelihood(role: Role, rows: Rows) -> Tensor:
     backbone = role.backbone
     batch = backbone.batch([p for p, _ in rows], [r for _, r in rows])
     with role.active() as model:
-        log_probs = chosen_log_probs(response_logits(model, batch, 1.0), batch.response_ids)
+        log_probs = speak(model, batch).log_probs
     return -log_probs * batch.response_mask
 
 
@@ -139,7 +143,7 @@ def merged(role: Role) -> PreTrainedModel:
     if isinstance(role, FullRole):
         return role.model
     assert isinstance(role, LoRARole)
-    model = load_model(role.backbone.path)
+    model = load_model(role.backbone.path)  # in float32, whatever the backbone is held in
     for name, layer in role.layers.items():
         model.get_submodule(name).weight += layer.get_delta_weight(role.adapter).cpu()
     return model

@@ -13,16 +13,17 @@ from backbones.adapters import Adapters
 from backbones.full_role import FullRole
 from backbones.model.anatomy import base_weights, decoder_layers, end_ids_of, hash_base, pad_id_of
 from backbones.model.loading import (
+    QUANTIZED,
     SHIPPED,
     BackboneError,
     LoadSettings,
-    Precision,
     check_causal,
     file_stamps,
     find_device,
     load_model,
     load_processor,
     load_tokenizer,
+    precision_on,
     resolve_path,
     sees,
     short_name,
@@ -30,12 +31,11 @@ from backbones.model.loading import (
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.shortcuts.checkpointed import checkpoint_layers
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
 from backbones.shortcuts.precision import reduce_precision
 
-MAX_PROMPT_TOKENS = 512  # longer prompts lose their oldest tokens, in the policy and the reward model alike
-MAX_RESPONSE_TOKENS = 512  # longer ones are cut, so that one row cannot fill the memory
 LONGEST = 1 << 20  # tokens, of a model whose config has no limit: more than any row here
 
 _loaded: "list[Backbone]" = []  # held until they are released; the one that was asked for last at the end
@@ -56,6 +56,9 @@ class Backbone:
         adapters: the LoRA adapters on it.
         frozen_states: what its lower layers give, kept while they are open.
         settings: how it is held and how it reads text.
+        precision: of its weights: what `settings` says, or on this device means by "auto".
+        cut_prompts, cut_responses: how many it cut, of so many that were read.
+        read_prompts, read_responses: how many it encoded.
         attached: what others keep in memory for as long as this backbone is, by a name of their own.
     """
 
@@ -83,9 +86,14 @@ class Backbone:
         self._space = _space_before_response(tokenizer)
         self._hash: str | None = None
         self._stamps = file_stamps(path)
-        if settings.precision != "fp32":
+        self.cut_prompts = self.cut_responses = self.read_prompts = self.read_responses = 0
+        self._check_limits()
+        self.precision = precision_on(settings.precision, model.device, self.parameter_count)
+        if self.precision not in ("fp32", *QUANTIZED):
             self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
-            reduce_precision(model, settings.precision)
+            reduce_precision(model, self.precision)
+        if settings.gradient_checkpointing:
+            checkpoint_layers(model)
 
     @classmethod
     def load(
@@ -118,10 +126,13 @@ class Backbone:
             elif backbone.path == path and wanted in (None, backbone.device) and settings in (None, backbone.settings):
                 return backbone if device is None else _held(backbone)
         place = wanted or (others[0].device if others else torch.device("cpu"))
-        model, tokenizer = load_model(path), load_tokenizer(path)
+        settings = settings or LoadSettings()
+        model, tokenizer = load_model(path, settings, place), load_tokenizer(path)
         check_causal(path, model)
         processor = load_processor(path) if sees(model.config) else None
-        return _held(cls(path, model.to(place), tokenizer, processor, settings or LoadSettings()))
+        if settings.precision not in QUANTIZED:  # which is in its place
+            model.to(place)
+        return _held(cls(path, model, tokenizer, processor, settings))
 
     @classmethod
     def of_hash(cls, sha256: str, name: str) -> "Backbone | None":
@@ -173,11 +184,6 @@ class Backbone:
         return ReferenceRole(self)  # not kept: a cycle would leave the backbone in memory until garbage is collected
 
     @property
-    def precision(self) -> Precision:
-        """Returns the precision of its weights."""
-        return self.settings.precision
-
-    @property
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in base_weights(self.model).values())
 
@@ -205,11 +211,39 @@ class Backbone:
 
     @property
     def max_prompt_tokens(self) -> int:
-        return min(MAX_PROMPT_TOKENS, self.max_length // 2)
+        """Counts the tokens that prompts are cut to: half the model's context where the settings do not say."""
+        given, others = self.settings.max_prompt_tokens, self.settings.max_response_tokens
+        return given or min(self.max_length // 2, self.max_length - (others or 0))
 
     @property
     def max_response_tokens(self) -> int:
-        return min(MAX_RESPONSE_TOKENS, self.max_length - self.max_prompt_tokens)
+        """Counts the tokens that responses are cut to: what prompts leave where the settings do not say."""
+        return self.settings.max_response_tokens or self.max_length - self.max_prompt_tokens
+
+    def _check_limits(self) -> None:
+        prompt, response = self.settings.max_prompt_tokens, self.settings.max_response_tokens
+        given = {"--max-prompt-tokens": prompt, "--max-response-tokens": response}
+        if sum(n or 1 for n in given.values()) > self.max_length:  # 1 is the least that there has to be
+            said = " and ".join(f"{name} {n}" for name, n in given.items() if n)
+            raise BackboneError(
+                f"{said} do not fit: backbone {short_name(self.path)!r} was made for {self.max_length} tokens of prompt "
+                "and response together."
+            )
+
+    def describe_cuts(self) -> str:
+        """Returns a line that says how many prompts and responses were cut so far; "" where none was."""
+        lines = []
+        if self.cut_prompts:
+            lines.append(
+                f"{self.cut_prompts} of {self.read_prompts} prompts were longer than {self.max_prompt_tokens} tokens "
+                "and lost their oldest (--max-prompt-tokens)"
+            )
+        if self.cut_responses:
+            lines.append(
+                f"{self.cut_responses} of {self.read_responses} responses were longer than {self.max_response_tokens} "
+                "tokens and were cut (--max-response-tokens)"
+            )
+        return f"warning: {'; '.join(lines)}." if lines else ""
 
     def encode_prompt(self, text: str, image: np.ndarray | None = None) -> list[int]:
         """Returns token ids of a prompt, an `ImagePrompt` where it shows an image, whose tokens come first.
@@ -224,8 +258,10 @@ class Backbone:
             BackboneError: there is an image, and the backbone takes none.
         """
         ids, shown = _plain_ids(self.tokenizer, text), self._image_ids(image)
-        room = min(self.max_prompt_tokens, self.max_length // 2 - len(shown))
+        room = min(self.max_prompt_tokens, self.max_length - self.max_response_tokens - len(shown))
         room = max(1, room - len(self._prefix_ids) - len(self._suffix_ids))
+        self.read_prompts += 1
+        self.cut_prompts += len(ids) > room
         ids = [*self._prefix_ids, *shown, *ids[-room:], *self._suffix_ids] or [self.pad_id]
         return ids if image is None or self.vision is None else ImagePrompt(ids, image, self.vision)
 
@@ -244,7 +280,10 @@ class Backbone:
         text = text.strip()
         if not text:
             return []
-        return _plain_ids(self.tokenizer, self._space + text)[: self.max_response_tokens - 1]
+        ids = _plain_ids(self.tokenizer, self._space + text)
+        self.read_responses += 1
+        self.cut_responses += len(ids) > self.max_response_tokens - 1
+        return ids[: self.max_response_tokens - 1]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of response tokens, without end tokens, special tokens and outer white space."""
@@ -272,7 +311,9 @@ class Backbone:
     def hash(self) -> str:
         """Returns the sha256 of the base weights as loaded, before any loss of precision; adapters record it."""
         if self._hash is None:
-            self._hash = hash_base(self.model)
+            # Quantized weights are not those of the file, so it is read once more, in float32.
+            quantized = self.precision in QUANTIZED
+            self._hash = hash_base(load_model(self.path) if quantized else self.model)
         return self._hash
 
 

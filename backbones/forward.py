@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
+from backbones.log_probs import chosen, entropy, is_large, log_probs_of_states
 from backbones.model.tokens import Piece, TokenBatch, like_lengths, positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.shortcuts.frozen_states import FrozenStates
-from backbones.shortcuts.head_states import states_at_the_head
+from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
 from backbones.shortcuts.packing import Packed
 from backbones.shortcuts.top_mlp import top_mlp_at
 
@@ -39,8 +41,14 @@ def logits_and_states_to_the_end(model: PreTrainedModel, batch: TokenBatch) -> t
 
 
 def _logits(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int, temperature: float) -> Tensor:
+    logits = _run(model, batch, columns).logits.float()
+    return sayable(model, logits if temperature == 1 else logits / temperature)
+
+
+def _run(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int) -> ModelOutput:
+    """Runs the model on a batch, and its head at some columns."""
     with top_mlp_at(model, batch.read), batch.above_frozen_layers():
-        output = model(
+        output: ModelOutput = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
@@ -48,8 +56,7 @@ def _logits(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int, te
             use_cache=False,
             **batch.image_inputs,
         )
-    logits = output.logits.float()
-    return sayable(model, logits if temperature == 1 else logits / temperature)
+    return output
 
 
 def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
@@ -57,9 +64,47 @@ def chosen_log_probs(logits: Tensor, response_ids: Tensor) -> Tensor:
     return chosen(logits.log_softmax(-1), response_ids)
 
 
-def chosen(of_all: Tensor, response_ids: Tensor) -> Tensor:
-    """Picks what (B, T, vocabulary) holds for the tokens that were chosen, (B, T)."""
-    return of_all.gather(-1, response_ids.unsqueeze(-1)).squeeze(-1)
+class Spoken(NamedTuple):
+    """Holds what a forward says of the response tokens."""
+
+    log_probs: Tensor  # (B, T), of the tokens that were chosen
+    entropies: Tensor  # (B, T), in nats; 0 if unwanted
+    states: Tensor  # (B, T, hidden), the last hidden states before them
+
+
+def speak(model: PreTrainedModel, batch: TokenBatch, temperature: float = 1.0, with_entropy: bool = False) -> Spoken:
+    """Computes log p of the response tokens, the entropy at each, and the states before them, in one forward.
+
+    Where all logits would be large, they are made chunk by chunk, and those of padding not at all, see
+    `backbones.log_probs`.
+    """
+    rule = _rule_of_large(model, batch)
+    if rule is None:
+        logits, states = response_logits_and_states(model, batch, temperature)
+        of_all = logits.log_softmax(-1)
+        log_probs = chosen(of_all, batch.response_ids)
+        return Spoken(log_probs, entropy(of_all) if with_entropy else torch.zeros_like(log_probs), states)
+    states, mask = _states_without_head(model, batch, batch.before), batch.response_mask
+    found = log_probs_of_states(model, rule, states[mask], batch.response_ids[mask], temperature, with_entropy)
+    log_probs, entropies = (_spread(figures, mask) for figures in found)
+    return Spoken(log_probs, entropies, states)
+
+
+def _rule_of_large(model: PreTrainedModel, batch: TokenBatch) -> HeadRule | None:
+    """Returns how to make logits chunk by chunk; None where they are few, or made in a way that is not known."""
+    return head_rule(model) if is_large(model, batch.response_ids.numel()) else None
+
+
+def _states_without_head(model: PreTrainedModel, batch: TokenBatch, columns: Tensor | int) -> Tensor:
+    """Computes what the LM head would read at some columns, (B, columns, hidden), without running it."""
+    with without_head(model) as caught:
+        _run(model, batch, columns)
+    return caught[0]
+
+
+def _spread(figures: Tensor, mask: Tensor) -> Tensor:
+    """Puts figures of the True positions in their places, (B, T); 0 elsewhere."""
+    return figures.new_zeros(mask.shape).masked_scatter(mask, figures)
 
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
@@ -92,31 +137,43 @@ def map_batches(
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
     function: Callable[[TokenBatch], tuple[Tensor, ...]],
-    batch_size: int = 16,
+    batches: Sequence[Sequence[int]] | None = None,
 ) -> list[Tensor]:
-    """Applies `function` to batches of like lengths and puts rows back in order: (N, T), 0 outside the mask."""
+    """Applies `function` to batches of rows and puts rows back in order: (N, T), 0 outside the mask.
+
+    Args:
+        backbone: that the batches are for.
+        prompts, responses: token ids of the rows.
+        function: what is computed of a batch, (B, T) each.
+        batches: which rows go together; by default 16 of like lengths.
+    """
     width = max(1, *map(len, responses))
     results: list[Tensor] = []
-    for rows in like_lengths([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], batch_size):
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    for rows in like_lengths(lengths, 16) if batches is None else batches:
         batch = backbone.batch([prompts[i] for i in rows], [responses[i] for i in rows])
         for k, tensor in enumerate(function(batch)):
             if k == len(results):
                 results.append(torch.zeros(len(prompts), width))
-            results[k][rows, : batch.length] = (tensor * batch.response_mask).cpu()
+            results[k][list(rows), : batch.length] = (tensor * batch.response_mask).cpu()
     return results
 
 
 @torch.no_grad()
 def log_probs_of(
-    role: "Role", prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], temperature: float = 1.0
+    role: "Role",
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    temperature: float = 1.0,
+    batches: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Computes log p of the response tokens under `role`, (N, T), 0 outside the mask."""
+    """Computes log p of the response tokens under `role`, (N, T), 0 outside the mask; `batches` as in `map_batches`."""
 
     def function(batch: TokenBatch) -> tuple[Tensor, ...]:
         with role.active() as model:
-            return (chosen_log_probs(response_logits(model, batch, temperature), batch.response_ids),)
+            return (speak(model, batch, temperature).log_probs,)
 
-    return map_batches(role.backbone, prompts, responses, function)[0]
+    return map_batches(role.backbone, prompts, responses, function, batches)[0]
 
 
 def last_token_scores(
@@ -149,9 +206,15 @@ def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple
 
     In one forward; log p is 0 on padding. Every row has a response token.
     """
-    logits, states = logits_and_states_to_the_end(model, batch)
-    log_probs = chosen_log_probs(logits[:, :-1], batch.response_ids) * batch.response_mask
-    ends = batch.response_mask.sum(1)
+    rule, mask = _rule_of_large(model, batch), batch.response_mask
+    if rule is None:
+        logits, states = logits_and_states_to_the_end(model, batch)
+        log_probs = chosen_log_probs(logits[:, :-1], batch.response_ids) * mask
+    else:
+        states = _states_without_head(model, batch, batch.length + 1)
+        found, _ = log_probs_of_states(model, rule, states[:, :-1][mask], batch.response_ids[mask])
+        log_probs = _spread(found, mask)
+    ends = mask.sum(1)
     return states[torch.arange(len(ends), device=ends.device), ends], log_probs
 
 
@@ -165,13 +228,20 @@ def packed_end_states(model: PreTrainedModel, packed: Packed) -> Tensor:
 
 def packed_end_states_and_sums(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
     """Computes `packed_end_states` and log p of each response, (B * S,), in one forward."""
-    batch = packed.batch
-    logits, states = logits_and_states_to_the_end(model, batch)  # column c says what follows column W - 1 + c
-    columns = torch.arange(batch.length, device=logits.device)
+    batch, rule = packed.batch, _rule_of_large(model, packed.batch)
+    device, mask = batch.response_ids.device, batch.response_mask
+    # Column c of what is computed says what follows column W - 1 + c.
+    columns = torch.arange(batch.length, device=device)
     columns[packed.firsts] = 0  # first tokens follow the prompt, not the slot before
-    rows = torch.arange(len(logits), device=logits.device)[:, None]
-    chosen = logits[rows, columns, batch.response_ids] - logits.logsumexp(-1)[:, columns]
-    log_probs = torch.where(batch.response_mask, chosen, 0.0)
-    slots = torch.searchsorted(packed.firsts, torch.arange(batch.length, device=logits.device), right=True) - 1
+    rows = torch.arange(len(mask), device=device)[:, None]
+    if rule is None:
+        logits, states = logits_and_states_to_the_end(model, batch)
+        of_chosen = logits[rows, columns, batch.response_ids] - logits.logsumexp(-1)[:, columns]
+        log_probs = torch.where(mask, of_chosen, 0.0)
+    else:
+        states = _states_without_head(model, batch, batch.length + 1)
+        found, _ = log_probs_of_states(model, rule, states[rows, columns][mask], batch.response_ids[mask])
+        log_probs = _spread(found, mask)
+    slots = torch.searchsorted(packed.firsts, torch.arange(batch.length, device=device), right=True) - 1
     sums = log_probs.new_zeros(packed.lengths.shape).index_add(1, slots, log_probs)
     return states[packed.last].flatten(0, 1), sums.flatten()

@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from backbones.model.loading import load_model
 from backbones.role_files import PROVENANCE, check_base, read_provenance, read_tensors
 from backbones.roles import Role
+from backbones.shortcuts.checkpointed import checkpoint_layers
 from perlhf.errors import UserError
 from perlhf.run_folder import write_json
 
@@ -29,7 +30,9 @@ class FullRole(Role):
             raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
-        self.model = load_model(backbone.path).to(backbone.device).requires_grad_(False)
+        self.model = load_model(backbone.path, backbone.settings).to(backbone.device).requires_grad_(False)
+        if backbone.settings.gradient_checkpointing:
+            checkpoint_layers(self.model)
 
     @contextmanager
     def active(self) -> Iterator[PreTrainedModel]:

@@ -6,25 +6,41 @@ would keep, of any architecture, without a formula for each.
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig, LoraModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
-from backbones.model.anatomy import attention_pattern, cache_argument
-from backbones.model.loading import BackboneError, Precision, auto_class, read_config, resolve_path
-from backbones.roles import LoRASettings
+from backbones.log_probs import CHUNK, is_large
+from backbones.model.anatomy import attention_pattern, cache_argument, layer_count
+from backbones.model.loading import (
+    QUANTIZED,
+    SMALL,
+    BackboneError,
+    Precision,
+    auto_class,
+    find_device,
+    precision_on,
+    read_config,
+    resolve_path,
+)
+from backbones.roles import LoRASettings, Role
+from backbones.shortcuts.head_states import without_head
 from backbones.shortcuts.planned_attention import planned_attention
 from backbones.shortcuts.precision import reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
 _ADAM = 2  # moments of a parameter, each as large as it
+_BUDGET = 2 << 30  # bytes that autograd may keep of one forward on a CPU
+MICRO_BATCH = 16  # rows in one forward of training where memory allows it
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 
 
@@ -107,18 +123,20 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
     """
     model = skeleton(name)
     plain = _bytes(model.parameters())
+    precision = precision_on(precision, find_device("auto"), sum(p.numel() for p in model.parameters()))
     reduce_precision(model, precision)
+    base = _bytes(model.parameters()) - _saved_by_quantizing(model, precision)
     head = 4 * int(model.get_output_embeddings().weight.shape[-1])
     value = 0 if adapters.value_is_shared else _trained_bytes(model, adapters.value)
     roles = {
-        "reference": Held(_bytes(model.parameters())),
+        "reference": Held(base),
         "policy": Held.trained(_trained_bytes(model, adapters.policy)),
         "value": Held.trained(value + head),
     }
     if adapters.reward is not None:
         roles["reward"] = Held(_trained_bytes(model, adapters.reward) + head)
     cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-    merged = _merged_bytes(model, adapters.policy)
+    merged = 0 if precision in QUANTIZED else _merged_bytes(model, adapters.policy)
     return MemoryPlan(roles, plain, cache, merged, _activation_bytes(model, adapters.policy, shape))
 
 
@@ -141,8 +159,63 @@ def skeleton(name: str) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
+def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATCH, rows: int = 1) -> int:
+    """Returns how many rows one forward of training takes, so that what autograd keeps stays within a budget.
+
+    The budget is a share of the memory that is free now, and on a CPU at most `_BUDGET`. Small backbones always take
+    `most`, so that their results are the same on any machine.
+
+    Args:
+        role: that is trained.
+        length: tokens of the longest row, prompt and response.
+        response: of these, the tokens of the longest response.
+        most: how many it may be at most.
+        rows: how many rows of the forward count as one.
+    """
+    backbone = role.backbone
+    if backbone.parameter_count < SMALL:
+        return most
+    lora = getattr(role, "settings", None)
+    shape = Shape(max(1, length - response), response, 1, 1)
+    of_one = _activation_bytes(skeleton(backbone.path), lora, shape) * rows
+    if backbone.settings.gradient_checkpointing:  # the input of each layer, and all of two
+        layers = layer_count(backbone.model)
+        of_one = of_one * 2 // layers + 4 * rows * layers * length * backbone.hidden_size
+    return max(1, min(most, _budget(backbone.device) // of_one))
+
+
+def _budget(device: torch.device) -> int:
+    """Returns how many bytes autograd may keep of a forward."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return min(_BUDGET, free_bytes() // 4)
+
+
+def free_bytes() -> int:
+    """Returns the memory that is free on this machine, or in the control group of this process where that is less."""
+    meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    found = [_BUDGET * 4]
+    try:
+        kilobytes = re.search(r"MemAvailable:\s+(\d+)", meminfo.read_text())
+        found = [int(kilobytes[1]) << 10] if kilobytes else found
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        found.append(int(limit) - int(used))
+    except (OSError, ValueError):  # another system, or a group without a limit
+        pass
+    return max(0, min(found))
+
+
 def _bytes(tensors: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors)
+
+
+def _saved_by_quantizing(model: PreTrainedModel, precision: Precision) -> int:
+    """Counts the bytes that linear maps but the LM head take less of in 8 or 4 bits than in float32."""
+    if precision not in QUANTIZED:
+        return 0
+    head = model.get_output_embeddings()
+    maps = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
+    return int(_bytes(m.weight for m in maps) * (3 / 4 if precision == "int8" else 7 / 8))
 
 
 def _trained_bytes(model: PreTrainedModel, lora: LoRASettings | None) -> int:
@@ -185,12 +258,16 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
     before = torch.arange(shape.prompt - 1, shape.prompt + shape.response - 1, device="meta")
 
-    def forward() -> Tensor:
-        with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))):
-            output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
-        return chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])
+    in_chunks = is_large(model, shape.micro_batch * shape.response)
 
-    return saved_bytes(forward, weights)
+    def forward() -> Tensor:
+        skipped = without_head(model) if in_chunks else nullcontext([])
+        with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))), skipped as states:
+            output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
+        return states[0] if in_chunks else chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])
+
+    # Of a chunk there are logits, log-probabilities and their slope at once.
+    return saved_bytes(forward, weights) + (3 * 4 * CHUNK if in_chunks else 0)
 
 
 def _tokens(rows: int, length: int) -> Tensor:

@@ -42,6 +42,7 @@ def option(
     below: float | None = None,
     group: str | None = None,
     positional: bool = False,
+    also: Sequence[str] = (),
 ) -> Any:
     """Makes a field of an options dataclass, with its help text and the bounds of its value beside it.
 
@@ -52,9 +53,10 @@ def option(
         above, below: the same, themselves not allowed.
         group: the heading in `--help`; by default the attribute `group` of the dataclass that the field stands in.
         positional: whether a word without an option's name is this one's value; of one field at most.
+        also: other names of it, on the command line and in a YAML file.
     """
     bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
-    metadata = {"help": help, "bounds": bounds, "group": group, "positional": positional}
+    metadata = {"help": help, "bounds": bounds, "group": group, "positional": positional, "also": also}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -73,12 +75,13 @@ def check_bounds(settings: Any, schedules: Collection[str] = ()) -> None:
     for field in dataclasses.fields(settings):
         value: Any = getattr(settings, field.name)
         kinds = get_args(field.type) or (field.type,)
-        if get_origin(field.type) is Literal:
-            if value not in kinds:
-                choices = ", ".join(map(str, kinds))
-                raise UserError(f"{field.name} must be one of {choices}, got {value!r}.")
-            continue
         if (value is None and type(None) in kinds) or (callable(value) and field.name in schedules):
+            continue
+        literal = next((kind for kind in (field.type, *kinds) if get_origin(kind) is Literal), None)
+        if literal is not None:
+            if value not in get_args(literal):
+                choices = ", ".join(map(str, get_args(literal)))
+                raise UserError(f"{field.name} must be one of {choices}, got {value!r}.")
             continue
         if bool in kinds:
             if value not in (True, False):
@@ -109,6 +112,7 @@ def _fault(value: Any, bounds: Bounds) -> str | None:
 class _Parser(argparse.ArgumentParser):
     def __init__(self, options_class: Any, prog: str | None) -> None:
         self.fields = {field.name: field for field in dataclasses.fields(options_class)}
+        self.named = {also: name for name, f in self.fields.items() for also in (name, *f.metadata.get("also", ()))}
         self.positional = next((f.name for f in self.fields.values() if f.metadata.get("positional")), None)
         word = f"[{self.positional.upper()}] " if self.positional else ""
         super().__init__(
@@ -117,7 +121,7 @@ class _Parser(argparse.ArgumentParser):
         )  # fmt: skip
         types, groups = get_type_hints(options_class), _groups(options_class)
         self.numbers_or_none = {
-            n for n, kind in types.items() if NoneType in get_args(kind) and str not in get_args(kind)
+            n for n, kind in types.items() if NoneType in get_args(kind) and {int, float, bool} & set(get_args(kind))
         }
         for title in dict.fromkeys(groups.values()):
             group = self.add_argument_group(title)
@@ -154,23 +158,23 @@ def _groups(options_class: Any) -> dict[str, str]:
 
 def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
     """Adds the argument of one field; a switch is also taken with a value, and as `--no-NAME`."""
-    flag = f"--{field.name.replace('_', '-')}"
+    flag, *others = (f"--{name.replace('_', '-')}" for name in (field.name, *field.metadata.get("also", ())))
     said = _escaped(field.metadata.get("help", ""))
     if not (field.default is None or field.default is False or field.default == ""):
         said += f" (default: {_escaped(str(field.default))})"
     settings: dict[str, Any] = {"dest": field.name, "default": field.default, "help": said}
     (of_value,) = [k for k in get_args(kind) if k is not NoneType] if NoneType in get_args(kind) else [kind]
     if of_value is bool:
-        group.add_argument(flag, nargs="?", const=True, type=_truth, **settings)
+        group.add_argument(flag, *others, nargs="?", const=True, type=_truth, **settings)
         group.add_argument(f"--no-{flag[2:]}", dest=field.name, action="store_false", default=field.default,
                            help=argparse.SUPPRESS)  # fmt: skip
     elif get_origin(of_value) is Literal:
-        group.add_argument(flag, choices=get_args(of_value), **settings)
+        group.add_argument(flag, *others, choices=get_args(of_value), **settings)
     elif of_value is str:
-        group.add_argument(flag, metavar="TEXT", **settings)
+        group.add_argument(flag, *others, metavar="TEXT", **settings)
     else:
         read = _number(of_value, field.metadata.get("bounds", ()), may_be_none=of_value is not kind)
-        group.add_argument(flag, type=read, metavar=_METAVARS[of_value], **settings)
+        group.add_argument(flag, *others, type=read, metavar=_METAVARS[of_value], **settings)
 
 
 def _escaped(text: str) -> str:
@@ -249,7 +253,7 @@ def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
     for word in unknown:
         if word.startswith("-"):
             flag = word.split("=")[0]
-            known = ["--help", "--config", *(f"--{name.replace('_', '-')}" for name in parser.fields)]
+            known = ["--help", "--config", *(f"--{name.replace('_', '-')}" for name in parser.named)]
             raise UserError(f"unknown option {flag}.{did_you_mean(flag, known)}")
     if not unknown:
         return words
@@ -282,7 +286,7 @@ def _hyphens(word: str) -> str:
 
 def read_config(path: Path, parser: _Parser) -> list[str]:
     """Returns the keys of a YAML file as command-line words, each checked on its own so that errors name FILE:LINE."""
-    known = set(parser.fields)
+    known = set(parser.named)
     words: list[str] = []
     seen: set[str] = set()
     for key, value in _mapping(path):
@@ -290,6 +294,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
         name = str(key.value).replace("-", "_")
         if name not in known:
             raise UserError(f"{where}: unknown key {key.value!r}.{did_you_mean(name, known)}")
+        name = parser.named[name]
         if name in seen:
             raise UserError(f"{where}: key {key.value!r} is given twice; keep one of them.")
         seen.add(name)

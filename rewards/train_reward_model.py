@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.model.anatomy import layer_count
@@ -49,6 +49,9 @@ LOG = "metrics.jsonl"
 HEAD_FILE = "head.safetensors"
 DRAWN_LOG_PROB_WEIGHT = 0.1  # where no probe says another
 FROM_A_PROBE = 0.25  # the learning rate beside that from a random head
+PAIRS = 8  # in one forward of training at most, by itself
+FOREIGN_PAIRS = 2  # the same on a CPU, of a backbone that is not shipped: there are no numbers of before to keep, and
+# padding costs a CPU as much as text
 
 
 @dataclass
@@ -92,12 +95,6 @@ class Options(RunOptions, ReadingOptions, FitOptions):
         low=0,
         high=1,
     )
-    micro_batch_size: int | None = option(
-        None,
-        "records in one forward pass of training; changes memory, not results; by default 8, and 2 of a backbone that "
-        "is not shipped on a CPU",
-        low=1,
-    )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
@@ -126,6 +123,8 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
     data = learned_of(preferences, records, backbone)
+    if cuts := backbone.describe_cuts():
+        print(cuts, file=sys.stderr)
 
     clock = Stopwatch()
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
@@ -144,7 +143,7 @@ def train(options: Options) -> RewardModel:
         folder, **identity(options), **of_training, score_limit=options.score_limit,
         pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
-        peak_rss_mb=peak_rss_mb(),
+        peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )  # fmt: skip
     print_report(report, folder)
     if is_below_baselines(report):
@@ -166,14 +165,20 @@ def is_shipped(backbone: Backbone) -> bool:
     return Path(backbone.path) in SHIPPED.values()
 
 
-def settings_of(options: Options, backbone: Backbone, rows: int, slower: float = 1.0) -> FitSettings:
-    """Returns how to train on so many records; `slower` is a factor of the learning rate where none is given."""
-    at_once = 2 if backbone.device.type == "cpu" and not is_shipped(backbone) else 8
+def settings_of(options: Options, data: Learned, role: Role, slower: float = 1.0) -> FitSettings:
+    """Returns how to train a role; `slower` is a factor of the learning rate where none is given."""
+    backbone = role.backbone
+    shipped = is_shipped(backbone)
+    every = [row for of_one in data.rows for row in of_one]
+    most = PAIRS if shipped or backbone.device.type != "cpu" else FOREIGN_PAIRS
     settings = FitSettings(
-        options.epochs, options.batch_size, backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
-        options.micro_batch_size or at_once, head_learning_rate=options.head_learning_rate,
-    )  # fmt: skip
-    return settings.warmed_up(options.warmup, rows, is_shipped(backbone))
+        options.epochs,
+        options.batch_size,
+        backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
+        micro_batch_of(options, role, every, data.preferences.samples, most),
+        head_learning_rate=options.head_learning_rate,
+    )
+    return settings.warmed_up(options.warmup, len(data.records), shipped)
 
 
 def new_role(options: Options, backbone: Backbone, reading: Reading) -> Role:
@@ -194,7 +199,7 @@ def train_from_random(
     weight = DRAWN_LOG_PROB_WEIGHT if options.log_prob_weight is None else options.log_prob_weight
     role = new_role(options, backbone, reading)
     model = RewardModel(role, log_prob_weight=weight, log_sigmoid=of_steps, reading=reading)
-    fit(role, data.lengths, data.loss(model), settings_of(options, backbone, len(data.records)), rng, folder / LOG)
+    fit(role, data.lengths, data.loss(model), settings_of(options, data, role), rng, folder / LOG)
     if not of_steps:
         model.centre = centre(model, data.preferences, data.records)
     return model, {"log_prob_weight": weight, "pooling": reading.pooling, "read_layer": reading.layer}
@@ -213,8 +218,8 @@ def train_from_probe(
     unseen = probe_figures(start.choice.best, data)
     save(probe, options, of_steps, folder)
     print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
-    settings = settings_of(options, backbone, len(data.records), FROM_A_PROBE)
     role = new_role(options, backbone, start.probe.reading)
+    settings = settings_of(options, data, role, FROM_A_PROBE)
     adapted = adapt(start, data, role, settings, rng, folder / LOG, options.seed)
     print(describe_choice(adapted), flush=True)
     how = described(start.probe)

@@ -222,7 +222,7 @@ PATH_OF_A_TURN = {
     "agents/ppo.py": {"score_settings", "collect_rollouts", "train"},
     "agents/policy.py": {
         "encode", "sample", "batch", "shares_states", "log_probs_and_entropy", "values", "log_probs_and_values",
-        "trained_roles", "outputs", "_read_values", "predict_values", "_log_probs_and_entropy",
+        "trained_roles", "outputs", "_read_values", "predict_values",
     },
 }  # fmt: skip
 

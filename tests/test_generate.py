@@ -79,7 +79,7 @@ def test_rows_come_back_in_order_and_zero_outside_the_mask(backbone):
     responses = [[60, 61, 1], [62, 1], [63, 64, 65, 66, 1], [1]]
     together = log_probs_of(backbone.reference, PROMPTS, responses)
     in_twos = map_batches(
-        backbone, PROMPTS, responses, lambda batch: (batch.response_ids.float(),), batch_size=2
+        backbone, PROMPTS, responses, lambda batch: (batch.response_ids.float(),), [[0, 1], [2, 3]]
     )[0]  # fmt: skip
     assert together.shape == (4, 5)
     for i, response in enumerate(responses):

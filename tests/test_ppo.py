@@ -776,7 +776,7 @@ def test_negative_kl_is_reported_once_it_is_sustained(path, monkeypatch, capsys)
     below = [torch.ones, torch.ones, torch.ones, lambda *shape: torch.full(shape, -100.0)]  # log q of the reference
     monkeypatch.setattr(
         "agents.rollout.log_probs_of",
-        lambda role, prompts, responses, temperature: below.pop(0)(len(responses), max(map(len, responses))),
+        lambda role, prompts, responses, *_: below.pop(0)(len(responses), max(map(len, responses))),
     )
     found = []
 

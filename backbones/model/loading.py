@@ -1,5 +1,6 @@
 """Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
 
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
+from transformers.utils import is_flash_attn_2_available
 
 from perlhf.errors import UserError, did_you_mean, one_line
 
@@ -34,7 +37,9 @@ _MODEL_FILES = (
 _PROBE = "yes or no"  # words that any tokenizer of a language model can say
 
 
-Precision = Literal["fp32", "mixed", "bf16"]
+Precision = Literal["fp32", "mixed", "bf16", "auto", "int8", "int4"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
+QUANTIZED = ("int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,19 @@ class LoadSettings:
     """Says how a backbone is held in memory and how it reads text; whoever shares one reads the same tokens.
 
     Attributes:
-        precision: of its weights; adapters are float32 always. See `backbones.shortcuts.precision`.
+        precision: of its weights; adapters are float32 always. See `backbones.shortcuts.precision`; int8 and int4 are
+            bitsandbytes' (arXiv 2208.07339, 2305.14314), and `precision_on` says what "auto" is.
+        attn: which attention transformers runs; its own choice where None.
+        gradient_checkpointing: whether the backward pass runs the layers again instead of keeping what is in them.
+        max_prompt_tokens: which longer prompts are cut to, from their oldest on; None for half the model's context.
+        max_response_tokens: which longer responses are cut to; None for what prompts leave of the context.
     """
 
     precision: Precision = "fp32"
+    attn: Attention | None = None
+    gradient_checkpointing: bool = False
+    max_prompt_tokens: int | None = None
+    max_response_tokens: int | None = None
 
 
 class BackboneError(UserError):
@@ -103,11 +117,70 @@ def find_device(name: str | torch.device) -> torch.device:
         raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)}") from None
 
 
-def load_model(path: str) -> PreTrainedModel:
-    """Reads a causal language model in float32, dropout off; one that sees where its config has a vision part."""
+def precision_on(precision: Precision, device: torch.device, parameters: int) -> Precision:
+    """Returns the precision that "auto" stands for; others stay.
+
+    bf16 on a GPU that computes in it; mixed on a CPU that does, for a model that is not small; else fp32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    has_products = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "mixed" if has_products and parameters >= SMALL else "fp32"
+
+
+def _quantized(precision: Precision, device: torch.device) -> dict[str, Any]:
+    """Makes the arguments of `from_pretrained` that load linear maps in 8 or 4 bits; the LM head stays as it is.
+
+    Raises:
+        BackboneError: the packages for it are not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None or importlib.util.find_spec("accelerate") is None:
+        raise BackboneError(
+            f"--precision {precision} needs bitsandbytes and accelerate: pip install bitsandbytes accelerate, or "
+            "perlhf's extra 'quantized'."
+        )
+    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
+    config = BitsAndBytesConfig(**(four if precision == "int4" else {"load_in_8bit": True}))
+    return {"quantization_config": config, "device_map": {"": str(device)}}
+
+
+def _attention(settings: LoadSettings) -> dict[str, Any]:
+    """Makes the argument of `from_pretrained` that chooses the attention.
+
+    Raises:
+        BackboneError: it is flash attention, and its package is absent or the numbers are not half ones.
+    """
+    if settings.attn is None:
+        return {}
+    if settings.attn == "flash_attention_2":
+        if not is_flash_attn_2_available():
+            raise BackboneError(
+                "--attn flash_attention_2 needs a GPU and a package that is not here: pip install flash-attn, or take "
+                "--attn sdpa."
+            )
+        if settings.precision != "bf16":
+            raise BackboneError(f"--attn flash_attention_2 takes --precision bf16, got {settings.precision}.")
+    return {"attn_implementation": settings.attn}
+
+
+def load_model(
+    path: str, settings: LoadSettings = LoadSettings(), device: torch.device | None = None  # noqa: B008 - it is frozen
+) -> PreTrainedModel:
+    """Reads a causal language model, dropout off; one that sees where its config has a vision part.
+
+    It is in float32 but where the settings say int8 or int4; those models come to their device by themselves.
+
+    Raises:
+        BackboneError: there is none that can be read, or a package for what the settings say is absent.
+    """
+    how: dict[str, Any] = _attention(settings)
+    if settings.precision in QUANTIZED:
+        how |= _quantized(settings.precision, device or torch.device("cpu"))
     try:
         auto = auto_class(read_config(path))
-        model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **_safe_loading(path))
+        model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **how, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
