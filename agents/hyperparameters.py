@@ -82,9 +82,6 @@ class BackboneSettings:
         also=("dtype",),
     )
     attn: Attention | None = option(None, "which attention runs; transformers' own choice by default")
-    gradient_checkpointing: bool = option(
-        False, "run the layers again in the backward pass instead of keeping what is in them: less memory, more time"
-    )
     max_prompt_tokens: int | None = option(
         None, "longer prompts lose their oldest tokens; half the model's context by default", low=1
     )
@@ -99,7 +96,8 @@ class BackboneSettings:
     @property
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
-        return LoadSettings(**{field.name: getattr(self, field.name) for field in fields(LoadSettings)})
+        known = (field.name for field in fields(LoadSettings) if hasattr(self, field.name))
+        return LoadSettings(**{name: getattr(self, name) for name in known})
 
 
 @dataclass
@@ -107,6 +105,11 @@ class ModelSettings(BackboneSettings):
     """The language model, and what is trained of it: what SFT, reward models and PPO have in common."""
 
     group: ClassVar[str] = "what is trained"
+    gradient_checkpointing: bool = option(
+        False,
+        "run the layers again in the backward pass instead of keeping what is in them: less memory, more time",
+        group=BackboneSettings.group,
+    )
     lora_rank: int = option(8, "rank of the adapter", low=1)
     lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default, 16 with rslora", above=0)
     lora_targets: str = option(

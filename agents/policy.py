@@ -11,9 +11,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.hyperparameters import PolicySettings, from_keywords
+from agents.value_start import obstacle
 from backbones.backbone import Backbone
 from backbones.forward import response_states, speak
-from backbones.full_role import FullRole
 from backbones.generate import generate
 from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
@@ -69,6 +69,7 @@ class LoRAPolicy(BasePolicy):
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
         if value_settings is not None:
             value_start = None
+        self.no_value_start: str | None = None  # why V does not start as the reward model, where there is one
         adapter = value_settings or s.lora(self.backbone.model, rank=s.value_rank)
         self.value_role: Role
         if s.value_adapter == "shared":
@@ -91,15 +92,9 @@ class LoRAPolicy(BasePolicy):
         score: V reads the state before each token, the end token too, and the reward model the state after the end
         token, the only one it was trained on. Nor does it know of the penalties, or of a scale by `normalize_scores`.
         """
-        full = adapter is None
-        usable = (
-            start is not None
-            and start.role.backbone is self.backbone
-            and isinstance(start.role, FullRole) == full
-            and start.log_prob_weight == 0  # else the head is not the whole score
-            and start.role.frozen_layers >= self.policy_role.frozen_layers  # else frozen states would not be both's
-        )
-        if not usable or start is None:
+        if start is not None:
+            self.no_value_start = obstacle(start, self.backbone, adapter is None, self.policy_role.frozen_layers)
+        if start is None or self.no_value_start is not None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None
         role = self.backbone.add_role("value", settings, head=True, seed=seed)

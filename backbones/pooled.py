@@ -24,6 +24,8 @@ from perlhf.errors import UserError
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
+CPU_TOKENS, GPU_TOKENS = 256, 16384  # in one forward that only reads
+
 Pooling = Literal["last", "mean"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
@@ -101,6 +103,31 @@ def read_responses(
     columns = batch.length
     pool = (lambda *a: _pool_packed(packed, *a)) if packed is not None else (lambda *a: _pool(batch.response_mask, *a))
     return [pool(of_layer[r.layer][:, -columns:].float(), r.pooling) for r in readings], sums
+
+
+def like_shapes(rows: Sequence[Sequence[Row]], device: torch.device) -> list[list[int]]:
+    """Puts records in batches of like prompts and like responses, so that little of what is packed is padding.
+
+    As many tokens are in one as the device is well used by: padding costs a CPU as much as text does. The largest batch
+    comes first, to show at once what memory it takes.
+
+    Args:
+        rows: of each record, as many as of any other.
+        device: where they are to run.
+    """
+    most = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+    shapes = [(len(of_one[0][0]), *(len(response) for _, response in of_one)) for of_one in rows]
+    order = sorted(range(len(rows)), key=lambda i: (shapes[i][0] // 16, sum(shapes[i][1:])), reverse=True)
+    batches: list[list[int]] = []
+    widths: tuple[int, ...] = ()
+    for i in order:
+        wider = tuple(map(max, widths, shapes[i])) if widths else shapes[i]
+        if not widths or sum(wider) * (len(batches[-1]) + 1) > most:
+            batches.append([])
+            wider = shapes[i]
+        batches[-1].append(i)
+        widths = wider
+    return batches
 
 
 @overload

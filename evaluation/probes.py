@@ -10,17 +10,15 @@ from torch import Tensor
 
 from envs.corpora.records import Record
 from evaluation.metrics import Interval, auc, bootstrap_auc, bootstrap_mean, pair_accuracy
-from perlhf.conversation import first_user_turn
 from perlhf.errors import UserError
 from rewards.baselines import Baseline, fit_baselines, fit_keyword
 from rewards.linear_fit import grouped_folds
 from rewards.preferences import Learned
-from rewards.probing import chosen, fit_probe, try_all
+from rewards.probing import choose, fit_probe
 from rewards.states import States
 from rewards.tfidf import TfIdfScore
 
 _INNER = 3  # parts of the other folds, in which what scores a fold is chosen
-LOG_PROB = 0.1  # the weight that log p alone is shown with
 
 
 def cross_validated(
@@ -38,7 +36,7 @@ def cross_validated(
     Raises:
         UserError: fewer first user turns than folds.
     """
-    groups = [first_user_turn(record.prompt) for record in data.records]
+    groups = data.groups
     if len(set(groups)) < folds or folds < 2:
         raise UserError(
             f"{len(groups)} records of {len(set(groups))} different first user turns cannot be dealt out to {folds} "
@@ -54,7 +52,16 @@ def cross_validated(
         }
         for name, of_held in found.items():
             scores.setdefault(name, torch.zeros(len(groups), of_held.shape[1], dtype=torch.float64))[held] = of_held
-    return {name: _figure(data, of_all) for name, of_all in scores.items()}
+    figures = {name: _figure(data, of_all) for name, of_all in scores.items()}
+    return figures if states.log_probs is None else {**_log_prob_figure(data, states), **figures}
+
+
+def _log_prob_figure(data: Learned, states: States) -> dict[str, Interval]:
+    """Returns what log p of the response is worth alone, on the records whose log p is known."""
+    assert states.log_probs is not None
+    scores = states.log_probs.double().view(len(data.records), -1)
+    known = scores.isfinite().all(1).nonzero().squeeze(1)
+    return {"log p": _figure(data.at(known.tolist()), scores[known])}
 
 
 def _probes(
@@ -63,18 +70,11 @@ def _probes(
     """Scores the held-out records by a probe of each reading, and by the one that the others choose, (n, k) each."""
     per_record, fitted = data.preferences.samples, data.at(others.tolist())
     seen, unseen = states.at(others, per_record), states.at(held, per_record)
+    choice = choose(fitted, seen, weight, _INNER, seed)
     found: dict[str, Tensor] = {}
-    if unseen.log_probs is not None:
-        found[f"{LOG_PROB:g} log p alone"] = LOG_PROB * unseen.log_probs.double()
-    tried = try_all(fitted.preferences, fitted.records, seen, weight, _INNER, seed)
-    best = chosen(tried)
-    for choice in tried:
-        scores = fit_probe(fitted.preferences, fitted.records, seen, choice).scores(unseen)
-        if choice.log_prob_weight is not None:
-            found[str(choice.reading)] = scores
-        if choice is best:
-            of_best = scores
-    found["chosen"] = of_best
+    for tried in choice.tried:
+        found[str(tried.reading)] = fit_probe(fitted, seen, choice, tried).scores(unseen)
+    found["chosen"] = fit_probe(fitted, seen, choice).scores(unseen)
     return {name: scores.view(len(held), per_record) for name, scores in found.items()}
 
 
@@ -110,6 +110,8 @@ def _figure(data: Learned, scores: Tensor) -> Interval:
 def table(figures: dict[str, Interval], name: str) -> str:
     """Returns the figures as lines for the terminal; `name` says what they are."""
     width = max(map(len, figures))
-    lines = [f"{'score':{width}}  {name}, n = {next(iter(figures.values()))['n']}"]
-    lines += [f"{key:{width}}  {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]" for key, f in figures.items()]
+    lines = [f"{'score':{width}}  {name}"]
+    lines += [
+        f"{key:{width}}  {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}], n = {f['n']}" for key, f in figures.items()
+    ]
     return "\n".join(lines)

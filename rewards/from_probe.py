@@ -15,10 +15,19 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.roles import Role
-from perlhf.conversation import first_user_turn
 from rewards.linear_fit import grouped_folds
 from rewards.preferences import Learned
-from rewards.probing import Probe, ReadingOptions, Tried, chosen, fit_probe, put_into, readings_to_try, try_all
+from rewards.probing import (
+    MEASURED,
+    Choice,
+    Probe,
+    ReadingOptions,
+    choose,
+    fit_probe,
+    put_into,
+    readings_to_try,
+    standard_error,
+)
 from rewards.reward_model import RewardModel
 from rewards.states import States, read_states
 
@@ -29,8 +38,7 @@ class Start(NamedTuple):
     """Holds a probe with what it was chosen and fitted by."""
 
     states: States  # of the responses of all records
-    tried: list[Tried]
-    choice: Tried
+    choice: Choice
     probe: Probe  # fitted on all records
 
 
@@ -61,10 +69,11 @@ def probe_first(backbone: Backbone, data: Learned, options: ReadingOptions, seed
         UserError: no such layer; records of one first user turn alone.
     """
     readings = readings_to_try(backbone, options.pooling, options.read_layer)
-    states = read_states(backbone.reference, data.rows, readings, with_log_probs=options.log_prob_weight != 0)
-    tried = try_all(data.preferences, data.records, states, options.log_prob_weight, seed=seed)
-    choice = chosen(tried)
-    return Start(states, tried, choice, fit_probe(data.preferences, data.records, states, choice))
+    weight = options.log_prob_weight
+    measured = MEASURED if weight is None else len(data.records) if weight else 0
+    states = read_states(backbone.reference, data.rows, readings, measured)
+    choice = choose(data, states, weight, seed=seed)
+    return Start(states, choice, fit_probe(data, states, choice))
 
 
 def adapt(
@@ -82,11 +91,11 @@ def adapt(
         log: the file to write.
         seed: of what is held out.
     """
-    folds = grouped_folds([first_user_turn(record.prompt) for record in data.records], _PARTS, seed)
+    folds = grouped_folds(data.groups, _PARTS, seed)
     learned, held_out = ((folds != 0).nonzero().squeeze(1), (folds == 0).nonzero().squeeze(1))
     fitted, unseen = data.at(learned.tolist()), data.at(held_out.tolist())
     per_record = data.preferences.samples
-    probe = fit_probe(data.preferences, fitted.records, start.states.at(learned, per_record), start.choice)
+    probe = fit_probe(fitted, start.states.at(learned, per_record), start.choice)
     model = put_into(probe, role)
     at_first = probe.scores(start.states.at(held_out, per_record))
     before = losses_of(unseen, at_first)
@@ -133,11 +142,6 @@ def figures(data: Learned, scores: Tensor, step: int) -> dict[str, float]:
     """Returns step, mean loss and accuracy, under raw scores."""
     loss, right = data.preferences.loss(scores, data.records)
     return {"step": step, "loss": float(loss), "accuracy": right / len(data.records)}
-
-
-def standard_error(values: Tensor) -> float:
-    """Computes the standard error of a mean of values (n,); infinite of one."""
-    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("inf")
 
 
 def centre_of(data: Learned, scores: Tensor) -> float:

@@ -19,6 +19,7 @@ from backbones.roles import Role
 from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.feedback import Feedback
 from envs.miniature.corpus import PROMPT_META
+from perlhf.conversation import first_user_turn
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 from rewards.rows import Row, encode, pairwise_loss, pointwise_loss
@@ -74,6 +75,11 @@ class Learned(NamedTuple):
     def at(self, numbers: Sequence[int]) -> "Learned":
         """Returns the records of these numbers."""
         return Learned(self.preferences, [self.records[i] for i in numbers], [self.rows[i] for i in numbers])
+
+    @property
+    def groups(self) -> list[str]:
+        """Lists the first user turn of each record; what shares one is never both learned from and held out."""
+        return [first_user_turn(record.prompt) for record in self.records]
 
     @property
     def lengths(self) -> list[int]:

@@ -16,11 +16,10 @@ from backbones.backbone import Backbone
 from backbones.model.anatomy import layer_count
 from backbones.pooled import POOLINGS, Pooling, Reading, check_reading, reads_layers
 from backbones.roles import HeadRole, Role
-from perlhf.conversation import first_user_turn
 from perlhf.errors import UserError
 from perlhf.options import option
 from rewards.linear_fit import STRENGTHS, Examples, Linear, fit_path, grouped_folds, losses, out_of_fold
-from rewards.preferences import Preferences
+from rewards.preferences import Learned
 from rewards.reward_model import RewardModel
 from rewards.states import States
 
@@ -49,14 +48,15 @@ class ReadingOptions:
 
 
 FOLDS = 5  # in which a probe is tried before it is fitted on all
-_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the layers, after which states are read
+MEASURED = 256  # records whose log p says whether it counts: one number is fitted to them
+_SHARES = (0.2, 0.4, 0.6, 0.8)  # of the layers, after which states are read; the last ones too of a model with
+_FEW_LAYERS = 12  # or fewer: of a deep one they are about the next token, cost a fifth more, and told less
 
 
 class Tried(NamedTuple):
     """Says how well one reading does on records that its fits have not seen, at its best strength."""
 
     reading: Reading
-    log_prob_weight: float | None  # of log p, in score per nat, as it was given; None where it is fitted
     strength: float
     scores: Tensor  # (n,), of pairs the chosen response's less the other's
     losses: Tensor  # (n,)
@@ -100,9 +100,9 @@ def readings_to_try(backbone: Backbone, pooling: str, read_layer: str) -> list[R
     """
     count = layer_count(backbone.model)
     layers = [layer_of(backbone, read_layer)]
-    if read_layer == "auto":
-        numbers = sorted({max(1, round(share * count)) for share in _SHARES}) if reads_layers(backbone.model) else []
-        layers = [*(number for number in numbers if number < count), None]
+    if read_layer == "auto" and reads_layers(backbone.model):
+        below = sorted({round(share * count) for share in _SHARES} - {0, count})
+        layers = [*below, None] if count <= _FEW_LAYERS else list(below)
     poolings: Sequence[Pooling] = [p for p in POOLINGS if pooling in (p, "auto")]
     return [Reading(p, layer) for layer in layers for p in poolings]
 
@@ -120,32 +120,24 @@ def layer_of(backbone: Backbone, read_layer: str) -> int | None:
     return check_reading(backbone.model, int(read_layer))
 
 
-def examples_of(
-    preferences: Preferences, records: Sequence[Any], states: States, reading: Reading, log_prob_weight: float | None
-) -> Examples:
+def examples_of(data: Learned, states: States, reading: Reading, log_prob_weight: float = 0.0) -> Examples:
     """Makes what a logistic regression takes of the states of records: of pairs the differences.
 
     Args:
-        preferences: what the records are.
-        records: n of them.
+        data: n records.
         states: of their responses.
         reading: which of them.
-        log_prob_weight: of log p of the response, which is added to the logits; where None it is one more feature, the
-            last.
+        log_prob_weight: of log p of the response, which is added to the logits.
     """
-    targets, offsets = (values.double() for values in preferences.targets(records))
-    features = states.of[reading].double()
-    if log_prob_weight is None:
-        features = torch.cat([features, _log_probs(states)[:, None]], dim=1)
-    inputs = _compared(features, preferences)
+    targets, offsets = (values.double() for values in data.preferences.targets(data.records))
     if log_prob_weight:
-        offsets = offsets + log_prob_weight * _compared(_log_probs(states)[:, None], preferences)[:, 0]
-    return Examples(inputs, targets, offsets, intercept=preferences.samples == 1)
+        offsets = offsets + log_prob_weight * _compared(_log_probs(states), data)
+    return Examples(_compared(states.of[reading].double(), data), targets, offsets, data.preferences.samples == 1)
 
 
-def _compared(values: Tensor, preferences: Preferences) -> Tensor:
-    """Returns of values (n * rows of a record, d) the differences within pairs, or them as they are, (n, d)."""
-    return values if preferences.samples == 1 else values[0::2] - values[1::2]
+def _compared(values: Tensor, data: Learned) -> Tensor:
+    """Returns of values (n * rows of a record, ...) the differences within pairs, or them as they are, (n, ...)."""
+    return values if data.preferences.samples == 1 else values[0::2] - values[1::2]
 
 
 def _log_probs(states: States) -> Tensor:
@@ -154,69 +146,100 @@ def _log_probs(states: States) -> Tensor:
 
 
 def try_all(
-    preferences: Preferences,
-    records: Sequence[Any],
-    states: States,
-    log_prob_weight: float | None,
-    folds: int = FOLDS,
-    seed: int = 0,
+    data: Learned, states: States, log_prob_weight: float | None = None, folds: int = FOLDS, seed: int = 0
 ) -> list[Tried]:
-    """Tries every reading on records that fits have not seen, and the best of them with log p where that is open.
+    """Tries every reading on records that its fits have not seen, those of one first user turn being in one fold.
 
     Args:
-        preferences: what the records are.
-        records: at least two of different first user turns.
-        states: of their responses.
-        log_prob_weight: of log p of the response; None where the fit is to say it.
-        folds: of the records, those of one first user turn in one.
+        data: records of at least two first user turns.
+        states: of their responses, by what may be read.
+        log_prob_weight: of log p of the response, where it is given.
+        folds: how many.
         seed: of the folds.
-    """
-    groups = [first_user_turn(record.prompt) for record in records]
-    if len(set(groups)) < 2:
-        raise UserError(
-            f"all {len(records)} records have the same first user turn, so none can be held out to choose a probe; "
-            "give records of more prompts, or --start random."
-        )
-    numbers = grouped_folds(groups, folds, seed)
 
-    def tried(reading: Reading, weight: float | None) -> Tried:
-        examples = examples_of(preferences, records, states, reading, weight)
+    Raises:
+        UserError: all records have one first user turn.
+    """
+    if len(set(data.groups)) < 2:
+        raise UserError(
+            f"all {len(data.records)} records have the same first user turn, so none can be held out to choose a "
+            "probe; give records of more prompts, or --start random."
+        )
+    numbers, found = grouped_folds(data.groups, folds, seed), []
+    for reading in states.of:
+        examples = examples_of(data, states, reading, log_prob_weight or 0.0)
         logits = out_of_fold(examples, numbers)
         of_each = losses(logits, examples)
         k = int(of_each.mean(0).argmin())
-        scores = logits[:, k] - preferences.targets(records)[1]  # less the margins
-        return Tried(reading, weight, STRENGTHS[k], scores, of_each[:, k])
-
-    found = [tried(reading, log_prob_weight or 0.0) for reading in states.of]
-    if log_prob_weight is None and states.log_probs is not None:
-        found.append(tried(min(found, key=lambda t: t.loss).reading, None))
+        scores = logits[:, k] - data.preferences.targets(data.records)[1]  # less the margins
+        found.append(Tried(reading, STRENGTHS[k], scores, of_each[:, k]))
     return found
 
 
-def chosen(tried: Sequence[Tried]) -> Tried:
-    """Returns the reading of the least loss; log p counts only where it lowers that by more than its standard error.
+def fit_log_prob_weight(data: Learned, states: States, choice: Tried, folds: int = FOLDS, seed: int = 0) -> float:
+    """Fits the weight of log p beside what a reading says of records that it has not seen; 0 where log p adds nothing.
 
-    It takes the layers above the one that is read, and rewards what the backbone would say anyway.
+    It adds something where the loss on records that neither has seen falls by more than its standard error: log p takes
+    the layers above the one that is read, and rewards what the backbone would say anyway. Less likely responses are
+    never rewarded.
     """
-    best = min((t for t in tried if t.log_prob_weight is not None), key=lambda t: t.loss)
-    for other in (t for t in tried if t.log_prob_weight is None):
-        gain = best.losses - other.losses
-        if float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5:
-            return other
-    return best
+    if states.log_probs is None:
+        return 0.0
+    log_probs = _compared(_log_probs(states), data)
+    known = log_probs.isfinite().nonzero().squeeze(1)
+    targets, offsets = (values.double()[known] for values in data.preferences.targets(data.records))
+    examples = Examples(log_probs[known, None], targets, offsets + choice.scores[known], intercept=False)
+    groups = [data.groups[i] for i in known.tolist()]
+    if len(set(groups)) < 2:
+        return 0.0
+    logits = out_of_fold(examples, grouped_folds(groups, folds, seed), _NEXT_TO_NONE)[:, 0]
+    gain = losses(examples.offsets, examples) - losses(logits, examples)
+    (linear,) = fit_path(examples, _NEXT_TO_NONE)
+    return max(0.0, float(linear.weights[0])) if float(gain.mean()) > standard_error(gain) else 0.0
 
 
-def fit_probe(preferences: Preferences, records: Sequence[Any], states: States, choice: Tried) -> Probe:
-    """Fits what was chosen on records, of whose responses these are the states."""
-    weight = choice.log_prob_weight
-    examples = examples_of(preferences, records, states, choice.reading, weight)
-    (linear,) = fit_path(examples, [choice.strength])
-    if weight is not None:
-        return Probe(choice.reading, linear, weight, choice.strength)
-    weight = float(linear.weights[-1])
-    if weight <= 0:  # likelier is worse: true of these records at most, and nothing to reward
-        return fit_probe(preferences, records, states, choice._replace(log_prob_weight=0.0))
-    return Probe(choice.reading, Linear(linear.weights[:-1], linear.bias), weight, choice.strength)
+_NEXT_TO_NONE = (1e-4,)  # a penalty, of one weight
+
+
+def standard_error(values: Tensor) -> float:
+    """Computes the standard error of a mean of values (n,); infinite of one."""
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("inf")
+
+
+class Choice(NamedTuple):
+    """Says what a probe reads, and how it was found.
+
+    Attributes:
+        tried: all readings.
+        best: the one of the least loss.
+        log_prob_weight: of log p of the response.
+        given: whether that weight was given, and the reading is fitted beside it.
+    """
+
+    tried: list[Tried]
+    best: Tried
+    log_prob_weight: float
+    given: bool
+
+
+def choose(
+    data: Learned, states: States, log_prob_weight: float | None = None, folds: int = FOLDS, seed: int = 0
+) -> Choice:
+    """Tries every reading, takes the one of the least loss, and asks whether log p adds to it; see `try_all`."""
+    tried = try_all(data, states, log_prob_weight, folds, seed)
+    best = min(tried, key=lambda each: each.loss)
+    if log_prob_weight is not None:
+        return Choice(tried, best, log_prob_weight, given=True)
+    return Choice(tried, best, fit_log_prob_weight(data, states, best, folds, seed), given=False)
+
+
+def fit_probe(data: Learned, states: States, choice: Choice, reading: Tried | None = None) -> Probe:
+    """Fits what was chosen on records, of whose responses these are the states; or another `reading` that was tried."""
+    best = reading or choice.best
+    weight = choice.log_prob_weight if best is choice.best or choice.given else 0.0
+    examples = examples_of(data, states, best.reading, weight if choice.given else 0.0)
+    (linear,) = fit_path(examples, [best.strength])
+    return Probe(best.reading, linear, weight, best.strength)
 
 
 def described(probe: Probe) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from backbones.forward import (
 )
 from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
-from backbones.pooled import Reading, read_responses, rows_to_read
+from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.role_files import read_provenance, role_stamps, template_setting
 from backbones.roles import Role, load_role
 from backbones.shortcuts.packing import Packed, packable
@@ -138,23 +138,20 @@ class RewardModel:
     ) -> Tensor:
         """Computes the raw scores, (n,) float32: the logit of a label of 1, or what the loss on pairs compares."""
         shown = [None] * len(prompts) if images is None else images
-        rows = [[encode(self.role.backbone, *texts)] for texts in zip(prompts, responses, shown, strict=True)]
-        return self.raw_scores_of(rows, batch_size).flatten()
+        rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
+        scores = torch.empty(len(rows))
+        for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
+            scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
+        return scores
 
     @torch.no_grad()
-    def raw_scores_of(self, rows: Sequence[Sequence[Row]], batch_size: int = 16) -> Tensor:
-        """Computes the raw scores, (n, k) float32, of n records of k rows each; what shares a prompt shares a forward.
-
-        Args:
-            rows: of each record.
-            batch_size: rows in one forward.
-        """
+    def raw_scores_of(self, rows: Sequence[Sequence[Row]]) -> Tensor:
+        """Computes the raw scores, (n, k) float32, of n records of k rows each; those of one prompt share a forward."""
         per_record = len(rows[0])
         scores = torch.empty(len(rows), per_record)
-        lengths = [max(len(p) + len(r) for p, r in of_one) for of_one in rows]
-        for chunk in like_lengths(lengths, max(1, batch_size // per_record)):
-            flat = [row for i in chunk for row in rows[i]]
-            scores[chunk] = self.score_rows(flat, per_prompt=per_record).cpu().view(len(chunk), per_record)
+        for batch in like_shapes(rows, self.role.backbone.device):
+            flat = [row for i in batch for row in rows[i]]
+            scores[batch] = self.score_rows(flat, per_prompt=per_record).cpu().view(len(batch), per_record)
         return scores
 
     def score_rows(self, rows: Sequence[Row], per_prompt: int = 1) -> Tensor:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from backbones.model.tokens import like_lengths
-from backbones.pooled import Reading, read_responses, rows_to_read
+from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.roles import Role
 from perlhf.measure import progress_bar
 from rewards.rows import Row
@@ -17,7 +16,7 @@ class States(NamedTuple):
     """Holds what was read off n responses, those of a record one after the other; on the CPU, in float32."""
 
     of: dict[Reading, Tensor]  # (n, hidden) of each reading
-    log_probs: Tensor | None  # (n,), of the whole responses, end token included; None where they were not asked for
+    log_probs: Tensor | None  # (n,), of the whole responses with their end tokens; None or NaN where not asked for
 
     def at(self, records: Tensor, per_record: int) -> "States":
         """Returns those of the responses of some records, each of which has `per_record`."""
@@ -28,31 +27,40 @@ class States(NamedTuple):
 
 @torch.no_grad()
 def read_states(
-    role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Reading], with_log_probs: bool, batch_size: int = 16
+    role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Reading], with_log_probs: int = 0
 ) -> States:
-    """Reads the responses of records in batches of like lengths; a prompt that a record's responses share runs once.
+    """Reads the responses of records in batches of like shapes; a prompt that a record's responses share runs once.
 
     Args:
         role: who reads them.
         rows: of each record, as many as of any other.
         readings: what to read; layers above the highest of them do not run.
-        with_log_probs: whether log p of each response is computed too, which takes all layers.
-        batch_size: responses in one forward.
+        with_log_probs: of how many records, the first, log p of each response is computed too, which takes all layers.
     """
-    per_record = len(rows[0])
-    lengths = [max(len(prompt) + len(response) for prompt, response in of_one) for of_one in rows]
-    chunks = like_lengths(lengths, max(1, batch_size // per_record))
-    parts: list[tuple[list[Tensor], Tensor | None]] = []
-    for chunk in progress_bar(chunks[::-1], desc="states", leave=False):  # the longest first: the memory it takes
-        flat = [row for i in chunk for row in rows[i]]
-        with role.active() as model:
-            found, log_probs = read_responses(
-                model, rows_to_read(role.backbone, flat, per_record), readings, with_log_probs
-            )
-        parts.append(([states.cpu() for states in found], None if log_probs is None else log_probs.cpu()))
+    measured = min(with_log_probs, len(rows))
+    parts: list[tuple[list[Tensor], Tensor]] = []
+    order: list[int] = []
+    with progress_bar(total=len(rows), desc="states", leave=False) as bar:
+        for first, last, log_probs in ((0, measured, True), (measured, len(rows), False)):
+            for batch in like_shapes(rows[first:last], role.backbone.device):
+                numbers = [first + i for i in batch]
+                parts.append(_read(role, [rows[i] for i in numbers], readings, log_probs))
+                order += numbers
+                bar.update(len(batch))
     # In the order of the records again: where each record's responses lie among what was computed.
     places = torch.empty(len(rows), dtype=torch.long)
-    places[torch.tensor([i for chunk in chunks[::-1] for i in chunk])] = torch.arange(len(rows))
+    places[torch.tensor(order)] = torch.arange(len(rows))
     of = {reading: torch.cat([found[k] for found, _ in parts]) for k, reading in enumerate(readings)}
-    sums = [log_probs for _, log_probs in parts if log_probs is not None]
-    return States(of, torch.cat(sums) if sums else None).at(places, per_record)
+    sums = torch.cat([log_probs for _, log_probs in parts]) if measured else None
+    return States(of, sums).at(places, len(rows[0]))
+
+
+def _read(
+    role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Reading], with_log_probs: bool
+) -> tuple[list[Tensor], Tensor]:
+    """Reads a batch: the states of each reading, (n, hidden), and log p, (n,), NaN where it is not asked for."""
+    tokens = rows_to_read(role.backbone, [row for of_one in rows for row in of_one], len(rows[0]))
+    with role.active() as model:
+        found, log_probs = read_responses(model, tokens, readings, with_log_probs)
+    unknown = torch.full((len(found[0]),), torch.nan)
+    return [states.cpu() for states in found], unknown if log_probs is None else log_probs.cpu()

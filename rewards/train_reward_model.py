@@ -50,6 +50,8 @@ HEAD_FILE = "head.safetensors"
 PAIRS = 8  # in one forward of training at most, by itself
 DRAWN_LOG_PROB_WEIGHT = 0.1  # where no probe says another
 FROM_A_PROBE = 0.25  # the learning rate beside that from a random head
+FOREIGN_PAIRS = 2  # the same on a CPU, of a backbone that is not shipped: there are no numbers of before to keep, and
+# padding costs a CPU as much as text
 
 
 @dataclass
@@ -121,10 +123,10 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
     data = learned_of(preferences, records, backbone)
-
-    clock = Stopwatch()
     if cuts := backbone.describe_cuts():
         print(cuts, file=sys.stderr)
+
+    clock = Stopwatch()
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
     try:
         model, of_training = train_it(options, data, backbone, task.of_steps, rng, folder)
@@ -164,13 +166,19 @@ def is_shipped(backbone: Backbone) -> bool:
 
 
 def settings_of(options: Options, data: Learned, role: Role, slower: float = 1.0) -> FitSettings:
-    """Returns how to train a role on records; `slower` is a factor of the learning rate where none is given."""
+    """Returns how to train a role; `slower` is a factor of the learning rate where none is given."""
+    backbone = role.backbone
+    shipped = is_shipped(backbone)
     every = [row for of_one in data.rows for row in of_one]
-    micro_batch = micro_batch_of(options, role, every, data.preferences.samples, PAIRS)
-    rate = role.backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full)
-    head_rate = options.head_learning_rate
-    settings = FitSettings(options.epochs, options.batch_size, rate, micro_batch, head_learning_rate=head_rate)
-    return settings.warmed_up(options.warmup, len(data.records), is_shipped(role.backbone))
+    most = PAIRS if shipped or backbone.device.type != "cpu" else FOREIGN_PAIRS
+    settings = FitSettings(
+        options.epochs,
+        options.batch_size,
+        backbone.learning_rate(options.learning_rate, 1.3 * slower, options.full),
+        micro_batch_of(options, role, every, data.preferences.samples, most),
+        head_learning_rate=options.head_learning_rate,
+    )
+    return settings.warmed_up(options.warmup, len(data.records), shipped)
 
 
 def new_role(options: Options, backbone: Backbone, reading: Reading) -> Role:
@@ -207,7 +215,7 @@ def train_from_probe(
     start = probe_first(backbone, data, options, options.seed)
     probe = alone(start.probe, backbone)
     probe.centre = centre_of(data, start.probe.scores(start.states))
-    unseen = probe_figures(start.choice, data)
+    unseen = probe_figures(start.choice.best, data)
     save(probe, options, of_steps, folder)
     print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
     role = new_role(options, backbone, start.probe.reading)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from image_architectures import image_models, refused_models
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
 from agents import train_ppo, train_sft
 from backbones.backbone import Backbone
@@ -20,7 +20,6 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.loading import BackboneError
-from backbones.model.processors import copy_processor, is_whole, load_processor
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
@@ -211,16 +210,6 @@ def test_a_merged_backbone_has_the_processor_of_its_source(name, tmp_path):
     assert torch.equal(log_probs_of(before.reference, prompts_of(before), [[20]] * 4),
                        log_probs_of(after.reference, prompts, [[20]] * 4))  # fmt: skip
     assert type(AutoModelForImageTextToText.from_pretrained(saved)) is type(before.model)
-
-
-def test_a_chat_template_that_lies_with_the_processor_is_copied_too(tmp_path):
-    source, saved = tmp_path / "source", tmp_path / "saved"
-    for folder in (source, saved):
-        written("Qwen2.5-VL", folder)
-    (source / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    copy_processor(str(source), saved)
-    copied = load_processor(str(saved), AutoConfig.from_pretrained(saved))
-    assert (copied.chat_template, is_whole(copied)) == ("{{ messages }}", False)
 
 
 REASONS = {

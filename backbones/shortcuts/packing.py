@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from backbones.model.anatomy import body_of
 from backbones.model.tokens import Piece, TokenBatch, positions
@@ -146,16 +145,6 @@ def _why_not(backbone: "Backbone") -> str | None:
 def _ends_packed_and_alone(backbone: "Backbone") -> tuple[Tensor, Tensor]:
     """Computes the last hidden states at the ends of a few responses, (4, hidden) float32, packed and alone."""
     rows: list[Row] = [([3, 4, 5, 6], [7, 8]), ([3, 4, 5, 6], [9, 10, 11]), ([5, 3], [8, 7, 6]), ([5, 3], [12])]
-    try:
-        with backbone.reference.active() as model:
-            together, alone = _packed_and_alone(model, rows, backbone)
-    except Exception:  # it takes no such mask, as ALiBi's biases do not
-        return False
-    return torch.allclose(together, alone, atol=_CLOSE, rtol=_CLOSE)
-
-
-def _packed_and_alone(model: PreTrainedModel, rows: Sequence[Row], backbone: "Backbone") -> tuple[Tensor, Tensor]:
-    """Computes the states at the ends of rows, packed two at a time and each alone, (rows, hidden)."""
     packed = Packed.of(rows, 2, backbone)
     batch, body = packed.batch, body_of(backbone.model)
     with backbone.reference.active():
