@@ -90,7 +90,7 @@ def _side(sampled: Answers, greedy: Answers, backbone: Backbone) -> dict[str, An
 
 def _verdicts(answers: Answers, suffix: str) -> dict[str, float]:
     """`score` and, where there is a judge, `gold` with its interval, as flat keys."""
-    found = {f"score{suffix}": float(answers.scores.mean())}
+    found = {f"score{suffix}": float(answers.scores.mean()), f"score_sd{suffix}": float(answers.scores.std())}
     if answers.golds is not None:
         gold = bootstrap_mean(answers.golds)
         found |= {f"gold{suffix}": gold["mean"], f"gold{suffix}_low": gold["low"], f"gold{suffix}_high": gold["high"]}

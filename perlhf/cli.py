@@ -19,6 +19,7 @@ COMMANDS = {
     "train-reward-model": ("rewards.train_reward_model", "train a reward model on preference pairs or labels"),
     "probe": ("rewards.probe", "fit a linear reward on the states of a frozen model, in seconds"),
     "train-sft": ("agents.train_sft", "fine-tune a backbone on chosen responses"),
+    "zero-shot": ("evaluation.zero_shot", "say how well a language model does a task as it is"),
     "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
     "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),
     "picture": ("evaluation.picture", "draw a run: answers before and after, and its curves"),

@@ -8,6 +8,7 @@
     python -m evaluation.reproduce --tables miniwob --miniwob FILE
     python -m evaluation.reproduce --tables vqa,vqa-reward
     python -m evaluation.reproduce --tables nlvr --nlvr PATH
+    python -m evaluation.reproduce --tables smollm --smollm PATH --real PATH --taskmaster PATH
 
 Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
 where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 from agents.setup import Setup
 from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
+from evaluation.reproduce.smollm import smollm_table
 from evaluation.reproduce.tables import (
     Summary,
     bundled_rows,
@@ -47,7 +49,7 @@ class Options:
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
         "which: ppo, long, tasks, bundled, head, reward, full, cheaper, real, taskmaster, ui, ui-reward, miniwob, "
-        "vqa, vqa-reward, nlvr, with commas between",
+        "vqa, vqa-reward, nlvr, smollm, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -56,6 +58,7 @@ class Options:
     taskmaster: str = option("", "the folder of the Taskmaster reward files, for the table 'taskmaster'")
     miniwob: str = option("", "recordings that were converted from MiniWoB++'s, for the table 'miniwob'")
     nlvr: str = option("", "NLVR's own folder, for the table 'nlvr'")
+    smollm: str = option("", "the folder of SmolLM2-135M-Instruct, for the table 'smollm'")
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
 
@@ -231,6 +234,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "vqa": vqa_table,
     "vqa-reward": vqa_reward_table,
     "nlvr": nlvr_table,
+    "smollm": smollm_table,
 }
 
 

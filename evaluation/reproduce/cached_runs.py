@@ -77,7 +77,9 @@ def weights_of(words: list[str]) -> dict[str, str]:
 def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
-    stage = STAGES[words[0]]
+    stage = STAGES.get(words[0])
+    if stage is None:
+        return {}
     choices = SimpleNamespace(
         env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
         backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
@@ -139,6 +141,8 @@ def command(options: Where, name: str, *words: object) -> Run:
         "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
         "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
+        "rewards.probe": ["--pairs", "64", "--folds", "3"],
+        "evaluation.zero_shot": ["--prompts", "2"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
