@@ -64,6 +64,7 @@ class Task(ABC):
     """
 
     instructions: ClassVar[str | None] = None  # what a model with a chat template is told first, if the task needs it
+    examples: ClassVar[tuple[tuple[str, str], ...]] = ()  # prompts and right responses, shown behind the instructions
     default_reward: str = "gold"
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
     shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
