@@ -63,19 +63,20 @@ class TextTask(Feedback):
     def _generate(self) -> MiniatureCorpus:
         if self.grammar is None:
             raise UserError(f"{type(self).__name__} has no miniature data; give the path of its corpus as 'data'.")
-        return miniature(self.grammar, self.split, self.instructions)
+        return miniature(self.grammar, self.split, self.instructions, self.examples)
 
     def _read(self) -> Sequence[AnyRecord]:
         if self.source is None:
             raise UserError(f"{type(self).__name__} has no reader of files; 'data' must be 'miniature'.")
         if not is_hub(self.data):
-            return with_instructions(read_split(self.source, Path(self.data), self.split), self.instructions)
+            read = read_split(self.source, Path(self.data), self.split)
+            return with_instructions(read, self.instructions, self.examples)
         if self.source.hub is None:
             raise UserError(
                 f"{type(self).__name__} has no corpus on the Hugging Face hub; "
                 f"give a path to {self.source.what} as 'data', or 'miniature'."
             )
-        return with_instructions(read_hub(self.source, self.data, self.split), self.instructions)
+        return with_instructions(read_hub(self.source, self.data, self.split), self.instructions, self.examples)
 
     @property
     def miniature(self) -> MiniatureCorpus | None:

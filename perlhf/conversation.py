@@ -54,32 +54,36 @@ class Instructed(Conversation):
 
     Attributes:
         instructions: the message of the system.
+        examples: other prompts and right responses to them, which stand before the prompt as if they had been said.
     """
 
     instructions: ClassVar[str]
+    examples: ClassVar[tuple[tuple[str, str], ...]]
     __new__ = str.__new__  # type: ignore[assignment]  # from the text of the prompt
 
     @property
     def messages(self) -> tuple[Message, ...]:  # type: ignore[override]
-        """Returns the instructions and the text."""
-        return Message("system", self.instructions), Message("user", str(self))
+        """Returns the instructions, the examples and the text."""
+        shown = (Message(role, text) for pair in self.examples for role, text in zip(ROLES[1:], pair, strict=True))
+        return Message("system", self.instructions), *shown, Message("user", str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _instructed, (self.instructions, str(self))
+        return _instructed, (self.instructions, self.examples, str(self))
 
 
 @cache
-def instructed_by(instructions: str) -> type[Instructed]:
+def instructed_by(instructions: str, examples: tuple[tuple[str, str], ...] = ()) -> type[Instructed]:
     """Returns what makes prompts of texts: `instructed_by("Be brief.")("Who?")`.
 
     Args:
         instructions: what a model with a chat template is told as the system's message. Others read the text alone.
+        examples: prompts with right responses, which it is shown too.
     """
-    return type("Instructed", (Instructed,), {"instructions": instructions})
+    return type("Instructed", (Instructed,), {"instructions": instructions, "examples": examples})
 
 
-def _instructed(instructions: str, text: str) -> Conversation:
-    return instructed_by(instructions)(text)
+def _instructed(instructions: str, examples: tuple[tuple[str, str], ...], text: str) -> Conversation:
+    return instructed_by(instructions, examples)(text)
 
 
 def transcript(messages: Sequence[Message]) -> str:

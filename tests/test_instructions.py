@@ -11,7 +11,7 @@ import perlhf  # noqa: F401 - registers the environments
 from agents.setup import Setup
 from backbones.backbone import Backbone
 from envs.corpora.records import Demonstration, with_instructions
-from envs.uinav.interface.actions import INSTRUCTIONS, KINDS, parse_action
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, KINDS, parse_action
 from perlhf.conversation import Conversation, Instructed, Message, instructed_by, messages_of
 
 TASKS = ["UINav-v0", "VQAv2-v0", "Taskmaster-v0"]
@@ -27,6 +27,8 @@ def test_a_prompt_with_instructions_is_its_text_and_two_messages():
     assert isinstance(prompt, Conversation)
     assert instructed_by("Be brief.") is type(prompt)
     assert messages_of(instructed_by("Be long.")("Who?"))[0].content == "Be long."
+    shown = pickle.loads(pickle.dumps(instructed_by("Be brief.", (("Where?", "Here."),))("Who?")))
+    assert messages_of(shown)[1:3] == (Message("user", "Where?"), Message("assistant", "Here."))
 
 
 def test_records_get_instructions_where_there_are_any():
@@ -50,7 +52,9 @@ def test_observations_turns_and_records_carry_the_instructions(env):
     shown += [several.reset(seed=0)[0]["prompt"][0], several.step(["x", "x"])[0]["prompt"][1]]
     for each in shown:
         assert isinstance(each, Instructed)
-        assert messages_of(each) == (told, Message("user", str(each)))
+        said = messages_of(each)
+        assert (said[0], said[-1]) == (told, Message("user", str(each)))
+        assert len(said) == 2 + 2 * len(setup.task_class.examples)
     chat = backbone_of("qwen", "qwen2_5")
     assert told.content in chat.tokenizer.decode(chat.chat.prompt_ids(messages_of(prompt), 10_000)[0])
     tiny = Backbone.load("tiny-uinav")
@@ -64,5 +68,5 @@ def test_others_have_none(env):
 
 def test_the_instructions_of_the_phone_name_every_action_and_their_examples_are_some():
     assert all(f"{kind}(" in INSTRUCTIONS for kind in KINDS)
-    assert parse_action(INSTRUCTIONS.splitlines()[-1].rpartition(": ")[2]).kind == "type"
-    assert parse_action(INSTRUCTIONS.splitlines()[-2].rpartition(": ")[2]).kind == "open_app"
+    assert [parse_action(response).kind for _, response in EXAMPLES] == ["open_app", "click", "type"]
+    assert all(prompt.startswith("GOAL ") and prompt.endswith("\nACTION:") for prompt, _ in EXAMPLES)

@@ -44,11 +44,13 @@ def responses_of(record: AnyRecord) -> dict[str, Any]:
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
 
 
-def with_instructions(records: Sequence[AnyRecord], instructions: str | None) -> Sequence[AnyRecord]:
+def with_instructions(
+    records: Sequence[AnyRecord], instructions: str | None, examples: tuple[tuple[str, str], ...] = ()
+) -> Sequence[AnyRecord]:
     """Returns records whose prompts have a task's instructions beside them; as they are where there are none."""
     if instructions is None:
         return records
-    prompt = instructed_by(instructions)
+    prompt = instructed_by(instructions, examples)
     return [record._replace(prompt=prompt(record.prompt)) for record in records]
 
 

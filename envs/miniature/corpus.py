@@ -31,8 +31,11 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
     that is in no train record. No case is in two splits, whatever its wording.
     """
 
-    def __init__(self, grammar: Grammar, split: str, instructions: str | None = None) -> None:
-        self.grammar, self.split, self.instructions = grammar, split, instructions
+    def __init__(
+        self, grammar: Grammar, split: str, instructions: str | None = None, examples: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self.grammar, self.split = grammar, split
+        self._prompt = None if instructions is None else instructed_by(instructions, examples)
         self._records: list[MiniatureRecord | None] = [None] * SIZES[split]
 
     def __len__(self) -> int:
@@ -54,9 +57,7 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
     def _make(self, index: int) -> MiniatureRecord:
         rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[self.split], index])
         record = draw_record(self.grammar, rng, self.split != "train" and index % 2 == 1, self.split)
-        if self.instructions is None:
-            return record
-        return record._replace(prompt=instructed_by(self.instructions)(record.prompt))
+        return record if self._prompt is None else record._replace(prompt=self._prompt(record.prompt))
 
     def case(self, meta: Mapping[str, Any]) -> Any:
         """Returns the case behind a record, from its `meta`."""
@@ -77,9 +78,11 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
 
 
 @lru_cache(maxsize=32)
-def miniature(grammar: Grammar, split: str, instructions: str | None = None) -> MiniatureCorpus:
+def miniature(
+    grammar: Grammar, split: str, instructions: str | None = None, examples: tuple[tuple[str, str], ...] = ()
+) -> MiniatureCorpus:
     """Returns a split of a generated corpus, shared by all envs of the process; see `envs.task.Task.instructions`."""
-    return MiniatureCorpus(grammar, split, instructions)
+    return MiniatureCorpus(grammar, split, instructions, examples)
 
 
 def draw_record(grammar: Grammar, rng: np.random.Generator, unseen: bool, split: str) -> MiniatureRecord:

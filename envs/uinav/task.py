@@ -17,7 +17,7 @@ from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import INSTRUCTIONS, Action, ActionError, parse_action
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
@@ -31,7 +31,7 @@ from envs.uinav.recordings.device import RecordedDevice, load_recordings
 from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
-_instructed = instructed_by(INSTRUCTIONS)
+_instructed = instructed_by(INSTRUCTIONS, EXAMPLES)
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
@@ -86,7 +86,7 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    instructions = INSTRUCTIONS
+    instructions, examples = INSTRUCTIONS, EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at: ClassVar[float] = 1.0
