@@ -79,19 +79,17 @@ class ModelSettings:
     )
     lora_targets: str = option(
         "attention",
-        "which linear maps have adapters: attention, mlp (what else is in the layers), all-linear (all but the LM "
-        "head), or a regular expression for whole names, as in peft",
+        "which maps have adapters: attention, mlp, all-linear, or a regular expression of whole names",
         group="what is trained",
     )
     lora_variant: Literal["lora", "rslora", "dora"] = option(
         "lora",
-        "lora (scale alpha / rank), rslora (alpha / sqrt(rank)) or dora (lengths of weight rows are learned too)",
+        "lora, rslora (scale alpha / sqrt(rank)) or dora (learns magnitudes too)",
         group="what is trained",
     )
     lora_init: Literal["default", "orthogonal", "pissa"] = option(
         "default",
-        "where adapters begin: default (A drawn, B 0), orthogonal (both drawn, B A 0) or pissa (at the principal part "
-        "of the weight); what is added is 0 at first with each",
+        "how adapters begin: default, orthogonal or pissa; each adds 0 at first",
         group="what is trained",
     )
     lora_layers: str = option(
