@@ -114,17 +114,13 @@ class ModelSettings(BackboneSettings):
     lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default, 16 with rslora", above=0)
     lora_targets: str = option(
         "attention",
-        "which linear maps have adapters: attention, mlp (what else is in the layers), all-linear (all but the LM "
-        "head), or a regular expression for whole names, as in peft",
+        "which maps have adapters: attention, mlp, all-linear, or a regular expression of whole names",
     )
     lora_variant: Literal["lora", "rslora", "dora"] = option(
-        "lora",
-        "lora (scale alpha / rank), rslora (alpha / sqrt(rank)) or dora (lengths of weight rows are learned too)",
+        "lora", "lora, rslora (scale alpha / sqrt(rank)) or dora (learns magnitudes too)"
     )
     lora_init: Literal["default", "orthogonal", "pissa"] = option(
-        "default",
-        "where adapters begin: default (A drawn, B 0), orthogonal (both drawn, B A 0) or pissa (at the principal part "
-        "of the weight); what is added is 0 at first with each",
+        "default", "how adapters begin: default, orthogonal or pissa; each adds 0 at first"
     )
     lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
     lora_vision: bool = option(False, "adapt the vision tower too, where the backbone has one")

@@ -198,7 +198,8 @@ def small(tmp_path_factory):
 
 def test_frozen_layers_run_once_for_a_row(small):
     role = perturb(small.add_role("policy", LoRASettings(4, layers=1)))
-    log_probs_of(role, PROMPTS, RESPONSES)  # so that the model is known
+    with small.frozen_states.kept(1):
+        log_probs_of(role, PROMPTS, RESPONSES)  # so that the model is known
     calls = counted(decoder_layers(small.model)[0].mlp)
     with small.frozen_states.kept(1):
         for _ in range(3):
