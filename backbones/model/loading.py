@@ -1,6 +1,7 @@
 """Loading: reads a model, a tokenizer and a processor by name, without running foreign code."""
 
 import importlib.util
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,8 @@ def _quantized(precision: Precision, device: torch.device) -> dict[str, Any]:
             f"--precision {precision} needs bitsandbytes and accelerate: pip install bitsandbytes accelerate, or "
             "perlhf's extra 'quantized'."
         )
+    # It says at every product of 8 bits that it casts the input.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
     config = BitsAndBytesConfig(**(four if precision == "int4" else {"load_in_8bit": True}))
     return {"quantization_config": config, "device_map": {"": str(device)}}
@@ -184,6 +187,10 @@ def load_model(
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Else bitsandbytes repacks 4-bit weights in evaluation mode, through which it has no gradient and says none.
+            module.support_avx512bf16_for_cpu = False
     return model.eval()
 
 

@@ -10,7 +10,8 @@ peft 0.21 and torch 2.13.
 | frozen_states | `forward` of decoder layers; a forward hook on one of them | after each forward |
 | sampled_states | nothing itself, through frozen_states | after each forward |
 | top_mlp | forward hooks on the top layer's MLP | after each forward |
-| head_states | a forward pre-hook on the LM head | after each forward |
+| head_states | hooks on the LM head, and its `forward` where it is left out | after each forward |
+| checkpointed | `forward` of all decoder layers but the highest, with `--gradient-checkpointing` | never |
 | low_rank | `__class__` of peft's `lora_B` linear maps | with the adapter |
 | precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed` | never |
 | growing_cache | `layers` of one `DynamicCache`, by a subclass of `DynamicLayer` | with the cache |
