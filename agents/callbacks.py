@@ -38,8 +38,10 @@ class ProgressBar(BaseCallback):
         if self._told or self.num_timesteps == self._begun:
             return
         self._told = True  # after the first update
-        told = estimate(self._clock.seconds, self.num_timesteps - self._begun, self.model._total_timesteps - self._begun)
-        cuts = self.model.policy.backbone.describe_cuts()  # type: ignore[union-attr]
+        told = estimate(
+            self._clock.seconds, self.num_timesteps - self._begun, self.model._total_timesteps - self._begun
+        )
+        cuts = self.model.policy.backbone.describe_cuts()  # type: ignore[union-attr, operator]
         tqdm.write("\n".join(filter(None, [told, cuts])))
 
     def _on_rollout_end(self) -> None:

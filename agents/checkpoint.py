@@ -151,7 +151,7 @@ def set_state(
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
     if algorithm.hyperparameters.micro_batch_size is None:  # the last bit of a gradient depends on it
-        algorithm.micro_batch_size = state["arguments"]["micro_batch_size"]  # type: ignore[attr-defined]
+        algorithm.micro_batch_size = state["arguments"]["micro_batch_size"]
     if algorithm.initial_kl_coef == state["initial_kl_coef"]:
         algorithm.kl_coef = state["kl_coef"]
     algorithm.cost, algorithm.negative_kl_rollouts = dict(state["cost"]), state["negative_kl_rollouts"]

@@ -82,8 +82,14 @@ def train(options: Options) -> Path:
     merged(role).save_pretrained(folder / "backbone")
     backbone.save_processor(folder / "backbone")
     update_summary(
-        folder, **identity(options), records=len(rows), epochs=options.epochs, held_out_loss=held_out_loss, **cost,
-        cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
+        folder,
+        **identity(options),
+        records=len(rows),
+        epochs=options.epochs,
+        held_out_loss=held_out_loss,
+        **cost,
+        cut_prompts=backbone.cut_prompts,
+        cut_responses=backbone.cut_responses,
     )
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")

@@ -6,7 +6,7 @@ would keep, of any architecture, without a formula for each.
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -261,7 +261,7 @@ def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape
     in_chunks = is_large(model, shape.micro_batch * shape.response)
 
     def forward() -> Tensor:
-        skipped = without_head(model) if in_chunks else nullcontext([])
+        skipped: AbstractContextManager[list[Tensor]] = without_head(model) if in_chunks else nullcontext([])
         with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))), skipped as states:
             output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
         return states[0] if in_chunks else chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])

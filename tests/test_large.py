@@ -1,6 +1,5 @@
 """Long prompts and large models: the same numbers in less memory."""
 
-
 import importlib.util
 
 import numpy as np
@@ -254,7 +253,7 @@ def test_attention_of_either_kind_gives_the_same(attn, tmp_path, caplog):
 def test_flash_attention_that_is_not_there_is_one_line(tmp_path):
     if transformers.utils.is_flash_attn_2_available():
         pytest.skip("it is there")
-    with pytest.raises(UserError, match="flash_attention_2 needs a GPU and a package.*pip install flash-attn"):
+    with pytest.raises(UserError, match=r"flash_attention_2 needs a GPU and a package.*pip install flash-attn"):
         Backbone.load(str(save_gemma(tmp_path)), settings=LoadSettings(attn="flash_attention_2"))
 
 

@@ -169,7 +169,9 @@ def _attention(settings: LoadSettings) -> dict[str, Any]:
 
 
 def load_model(
-    path: str, settings: LoadSettings = LoadSettings(), device: torch.device | None = None  # noqa: B008 - it is frozen
+    path: str,
+    settings: LoadSettings = LoadSettings(),
+    device: torch.device | None = None,
 ) -> PreTrainedModel:
     """Reads a causal language model, dropout off; one that sees where its config has a vision part.
 
@@ -189,7 +191,7 @@ def load_model(
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # Else bitsandbytes repacks 4-bit weights in evaluation mode, through which it has no gradient and says none.
+            # Else bitsandbytes repacks 4-bit weights in evaluation mode, and has no gradient through them then.
             module.support_avx512bf16_for_cpu = False
     return model.eval()
 
