@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from transformers import PreTrainedModel
 
 from backbones.model.anatomy import top_layers
-from backbones.model.loading import Attention, LoadSettings, Precision
+from backbones.model.loading import LoadSettings
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
@@ -75,13 +75,15 @@ class BackboneSettings:
 
     group: ClassVar[str] = "the language model"
     backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
-    precision: Precision = option(
+    precision: Literal["fp32", "mixed", "bf16", "auto", "int8", "int4"] = option(
         "fp32",
-        "precision of the frozen weights: fp32, mixed (bf16 products), bf16, int8 or int4 (extra 'quantized'); auto takes "
-        "bf16 on a GPU and mixed on a CPU that compute in it, but fp32 for small models",
+        "precision of the frozen weights: fp32, mixed (bf16 products), bf16, int8 or int4 (extra 'quantized'); auto "
+        "takes bf16 on a GPU and mixed on a CPU that compute in it, but fp32 for small models",
         also=("dtype",),
     )
-    attn: Attention | None = option(None, "which attention runs; transformers' own choice by default")
+    attn: Literal["sdpa", "eager", "flash_attention_2"] | None = option(
+        None, "which attention runs; transformers' own choice by default"
+    )
     max_prompt_tokens: int | None = option(
         None, "longer prompts lose their oldest tokens; half the model's context by default", low=1
     )

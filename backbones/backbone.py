@@ -253,8 +253,8 @@ class Backbone:
         if sum(n or 1 for n in given.values()) > self.max_length:  # 1 is the least that there has to be
             said = " and ".join(f"{name} {n}" for name, n in given.items() if n)
             raise BackboneError(
-                f"{said} do not fit: backbone {short_name(self.path)!r} was made for {self.max_length} tokens of prompt "
-                "and response together."
+                f"{said} do not fit: backbone {short_name(self.path)!r} was made for {self.max_length} tokens of "
+                "prompt and response together."
             )
 
     def describe_cuts(self) -> str:

@@ -2,8 +2,9 @@
 
 Rows x tokens x vocabulary numbers are by far the largest tensor of a model with a large vocabulary, and a softmax and
 its gradient take it several times. Here a chunk of tokens has its logits, gives log p of what was chosen, the entropy,
-and what a gradient of them needs: d log p / d state, (tokens, hidden), since each token's log p depends on its own state
-alone. So the head's products are as many as without chunks (as in Liger's fused linear cross entropy, arXiv 2410.10989).
+and what a gradient of them needs: d log p / d state, (tokens, hidden), since the log p of a token depends on its own
+state alone. So the head's products are as many as without chunks (as in Liger's fused linear cross entropy, arXiv
+2410.10989).
 
 Small tensors take the plain path, `backbones.forward.response_logits`, bit for bit as it was.
 """
@@ -28,7 +29,7 @@ Logits = Callable[[Tensor], Tensor]  # (tokens, hidden) -> (tokens, vocabulary),
 
 
 def entropy(of_all: Tensor) -> Tensor:
-    """Computes the entropy in nats of distributions given by all their log-probabilities, (..., vocabulary) -> (...)."""
+    """Computes the entropy in nats of distributions by their log-probabilities, (..., vocabulary) -> (...)."""
     return -(of_all.exp() * of_all).sum(-1)
 
 

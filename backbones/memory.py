@@ -40,7 +40,7 @@ from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import one_line
 
 _ADAM = 2  # moments of a parameter, each as large as it
-_BUDGET = 2 << 30  # bytes that autograd may keep of one forward on a CPU
+_BUDGET = 1 << 30  # bytes that autograd may keep of one forward on a CPU
 MICRO_BATCH = 16  # rows in one forward of training where memory allows it
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 

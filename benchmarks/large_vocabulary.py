@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{'logits':12} {'added to the peak, MB':>22} {'CPU s':>8} {'loss':>12}")
     for way in WAYS:
         given = [sys.executable, __file__, *(sys.argv[1:] if arguments is None else arguments), "--way", way]
-        found = json.loads(subprocess.run(given, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        done = subprocess.run(given, capture_output=True, text=True, check=True)  # noqa: S603
+        found = json.loads(done.stdout.splitlines()[-1])
         print(f"{way:12} {found['added_mb']:22.0f} {found['cpu_seconds']:8.2f} {found['loss']:12.6f}")
 
 

@@ -332,7 +332,7 @@ def test_auto_is_a_gpu_where_there_is_one_else_the_cpu(backbone, monkeypatch):
 def loads(monkeypatch):
     """The paths that models are read from, as a list that grows."""
     paths, plain = [], backbone_module.load_model
-    monkeypatch.setattr(backbone_module, "load_model", lambda path: paths.append(path) or plain(path))
+    monkeypatch.setattr(backbone_module, "load_model", lambda path, *how: paths.append(path) or plain(path, *how))
     return paths
 
 

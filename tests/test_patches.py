@@ -20,7 +20,7 @@ from backbones.model.anatomy import cache_argument, decoder_layers
 from backbones.model.loading import LoadSettings, load_model, load_tokenizer
 from backbones.model.tokens import Piece, TokenBatch
 from backbones.shortcuts.growing_cache import growing_cache, grows
-from backbones.shortcuts.head_states import states_at_the_head
+from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
 from backbones.shortcuts.low_rank import UpProjection
 from backbones.shortcuts.packing import Packed
 from backbones.shortcuts.precision import HalfLinear
@@ -257,6 +257,33 @@ def test_from_start(backbone):
         close(layer(x) - plain, x @ a.T @ moved.T * layer.scaling[role.adapter], 1e-4)
     with backbone.reference.active():
         assert torch.equal(layer(x), plain)
+
+
+def test_a_head_that_is_left_out(backbone):
+    with backbone.reference.active() as model:
+        assert head_rule(model) == HeadRule()
+        with states_at_the_head(model) as caught:
+            model(input_ids=IDS, use_cache=False)
+        with without_head(model) as alone:
+            model(input_ids=IDS, use_cache=False)
+    close(alone[0], caught[0])
+
+
+@pytest.mark.parametrize("name", ["Gemma3", "Llama"])
+def test_checkpointed(name, tmp_path):
+    path = str(save_gemma(tmp_path) if name == "Gemma3" else save_architecture("Llama", tmp_path))
+    found = []
+    for again in (False, True):
+        backbone = Backbone.load(path, settings=LoadSettings(gradient_checkpointing=again))
+        role = perturbed(backbone)
+        with role.active() as model:
+            batch = TokenBatch.of([row[:2] for row in ROWS], [row[2:] for row in ROWS], 0, backbone.device)
+            response_states(model, batch).square().sum().backward()
+        found.append([parameter.grad for parameter in role.body_parameters().values()])
+        layers = decoder_layers(backbone.model)
+        assert ["forward" in vars(layer) for layer in layers] == [again] * (len(layers) - 1) + [False]
+    for plain, checkpointed in zip(*found, strict=True):
+        close(plain, checkpointed)
 
 
 def test_low_rank(backbone):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,8 @@ def _quantized(precision: Precision, device: torch.device) -> dict[str, Any]:
             f"--precision {precision} needs bitsandbytes and accelerate: pip install bitsandbytes accelerate, or "
             "perlhf's extra 'quantized'."
         )
+    # It says at every product of 8 bits that it casts the input.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
     config = BitsAndBytesConfig(**(four if precision == "int4" else {"load_in_8bit": True}))
     return {"quantization_config": config, "device_map": {"": str(device)}}
@@ -173,7 +176,9 @@ def _attention(settings: LoadSettings) -> dict[str, Any]:
 
 
 def load_model(
-    path: str, settings: LoadSettings = LoadSettings(), device: torch.device | None = None
+    path: str,
+    settings: LoadSettings = LoadSettings(),
+    device: torch.device | None = None,
 ) -> PreTrainedModel:
     """Reads a causal language model, dropout off; one that sees where its config has a vision part.
 
@@ -197,6 +202,10 @@ def load_model(
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
     if getattr(model, "_hf_peft_config_loaded", False):  # transformers does so by itself where it finds one
         raise BackboneError(f"backbone {path!r} is an adapter, or has one beside its weights; {_MERGE}")
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Else bitsandbytes repacks 4-bit weights in evaluation mode, and has no gradient through them then.
+            module.support_avx512bf16_for_cpu = False
     return model.eval()
 
 

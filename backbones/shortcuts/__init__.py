@@ -11,7 +11,8 @@ when that is undone and what it relies on. All were tried with transformers 5.23
 | frozen_states | a forward hook on a decoder layer; and through skipped_layers | after each forward |
 | sampled_states | nothing itself, through frozen_states | after each forward |
 | top_mlp | forward hooks on the top layer's MLP | after each forward |
-| head_states | a forward pre-hook on the LM head | after each forward |
+| head_states | hooks on the LM head, and its `forward` where it is left out | after each forward |
+| checkpointed | `forward` of all decoder layers but the highest, with `--gradient-checkpointing` | never |
 | from_start | an entry in `lora_variant` of peft's LoRA layers, for adapters that begin as PiSSA's | with the adapter |
 | low_rank | `__class__` of peft's `lora_B` linear maps | with the adapter |
 | precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed` | never |

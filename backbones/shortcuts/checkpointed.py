@@ -1,7 +1,7 @@
 """Checkpointed layers: keep their input, and run again in the backward pass for what else a gradient needs.
 
-torch's own checkpoint (arXiv 1604.06174), without re-entering. transformers' switch counts in training mode alone, where
-some models drop; PPO scores and trains in evaluation mode.
+torch's own checkpoint (arXiv 1604.06174), without re-entering. transformers' switch counts in training mode alone,
+where some models drop; PPO scores and trains in evaluation mode.
 
 Patched, for good: `forward` of every decoder layer but the highest, as an attribute of the layer. The highest stays as
 it is, for `backbones.shortcuts.top_mlp` hooks into it for one forward and not for what runs again after it. Frozen
