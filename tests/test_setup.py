@@ -83,12 +83,12 @@ def test_a_run_looks_its_env_up_once_and_loads_its_backbone_once(tmp_path, monke
     save_gemma(tmp_path / "model")
     asked, loaded = [], []
     monkeypatch.setattr(agents.setup, "env_id", lambda name: asked.append(name) or env_id(name))
-    monkeypatch.setattr(backbones.backbone, "load_model", lambda path: loaded.append(path) or load_model(path))
+    monkeypatch.setattr(backbones.backbone, "load_model", lambda *given: loaded.append(given[0]) or load_model(*given))
     load = Backbone.load
 
-    def load_after_collecting(*arguments):  # what nobody holds is gone then
+    def load_after_collecting(*arguments, **settings):  # what nobody holds is gone then
         gc.collect()
-        return load(*arguments)
+        return load(*arguments, **settings)
 
     monkeypatch.setattr(Backbone, "load", load_after_collecting)
     train_ppo.train(
