@@ -53,6 +53,10 @@ def smollm_table(options: Choices) -> Table:
     runs["phone"] = command(
         options, "smollm-phone", "evaluation.zero_shot", *phone, "--prompts", 20, "--max-new-tokens", 24
     )
+    talk = ("--reward", easy, "--prompts", 64, "--temperature", 1, "--max-new-tokens", 96, "--precision", "mixed")
+    for name, template in {"its template": "auto", "no template": "none"}.items():
+        folder = f"smollm-ended-{template}"
+        runs[name] = command(options, folder, "evaluation.zero_shot", *hh, *talk, "--chat-template", template)
     samples = {name: runs[name].folder for name in ("short answers", "learned reward")}
     return Table("SmolLM2-135M-Instruct", runs, lambda summaries: smollm_rows(summaries, samples))
 
@@ -64,6 +68,7 @@ def smollm_rows(summaries: dict[str, Summary], folders: dict[str, Path]) -> list
     policies = {name: summaries[name] for name in folders}
     rows = [*probe_rows(probes), "", *reward_rows(rewards), "", *ppo_rows(policies), ""]
     rows += [*phone_rows(summaries["phone"]), ""]
+    rows += [*ended_rows({name: summaries[name] for name in ("its template", "no template")}), ""]
     for name, folder in folders.items():
         rows += [f"Before and after, {name}:", "", *sample_lines(folder), ""]
     return rows[:-1]
@@ -114,6 +119,12 @@ def phone_rows(phone: Summary) -> list[str]:
     shares = (f"{phone[name]:.3f}" for name in ("actions", "actions, leniently read"))
     cost = f"{phone['cpu_seconds'] / phone['turns']:.2f}"
     return [*rows, row(f"{phone['n']} episodes", str(phone["turns"]), *shares, interval(phone["gold"]), cost)]
+
+
+def ended_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Returns how many sampled responses to HH's prompts end within 96 tokens, by the template."""
+    rows = table_head("untrained on HH's prompts", "responses", "end within 96 tokens", "tokens")
+    return rows + [row(name, str(s["n"]), f"{s['ended']:.3f}", f"{s['length']:.1f}") for name, s in summaries.items()]
 
 
 def sample_lines(folder: Path, count: int = 2) -> list[str]:
