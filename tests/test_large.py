@@ -331,7 +331,8 @@ def test_micro_batches_are_of_sixteen_on_small_backbones_and_fit_the_memory_on_o
     monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)
     assert rows_that_fit(role, 200, 20) == 16
-    one = memory._activation_bytes(memory.skeleton(backbone.path), role.settings, memory.Shape(180, 20, 1, 1))
+    roles = memory.RoleSettings(role.settings, role.settings, None)
+    one = memory.plan_memory(backbone.path, roles, memory.Shape(180, 20, 1, 1)).activations
     monkeypatch.setattr(memory, "free_bytes", lambda: 4 * 5 * one)
     assert rows_that_fit(role, 200, 20) == 5
     assert rows_that_fit(role, 200, 20, 8, rows=2) == 2

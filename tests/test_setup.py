@@ -83,7 +83,7 @@ def test_a_run_looks_its_env_up_once_and_loads_its_backbone_once(tmp_path, monke
     save_gemma(tmp_path / "model")
     asked, loaded = [], []
     monkeypatch.setattr(agents.setup, "env_id", lambda name: asked.append(name) or env_id(name))
-    monkeypatch.setattr(backbones.backbone, "load_model", lambda path: loaded.append(path) or load_model(path))
+    monkeypatch.setattr(backbones.backbone, "load_model", lambda path, *how: loaded.append(path) or load_model(path))
     load = Backbone.load
 
     def load_after_collecting(*arguments):  # what nobody holds is gone then
