@@ -36,10 +36,7 @@ class Hyperparameters:
     n_steps: int = option(1, "turns of each env in a rollout", low=1)
     batch_size: int = option(16, "turns in an optimizer step", low=1)
     micro_batch_size: int | None = option(
-        None,
-        "turns in one forward pass of training; changes memory, not results; by default as many as a share of the free "
-        "memory has room for, 16 at most",
-        low=1,
+        None, "turns in one forward pass of training; what memory has room for, 16 at most, by default", low=1
     )
     n_epochs: int = option(1, "passes over a rollout", low=1)
     learning_rate: float | None = option(
@@ -77,21 +74,16 @@ class BackboneSettings:
     backbone: str = option("tiny", "the language model: 'tiny' (the task's own small one), a folder or a hub id")
     precision: Literal["fp32", "mixed", "bf16", "auto", "int8", "int4"] = option(
         "fp32",
-        "precision of the frozen weights: fp32, mixed (bf16 products), bf16, int8 or int4 (extra 'quantized'); auto "
-        "takes bf16 on a GPU and mixed on a CPU that compute in it, but fp32 for small models",
+        "numbers of the frozen weights; mixed has bf16 products, auto what suits model and device",
         also=("dtype",),
     )
     attn: Literal["sdpa", "eager", "flash_attention_2"] | None = option(
-        None, "which attention runs; transformers' own choice by default"
+        None, "kind of attention; the model's own by default"
     )
-    max_prompt_tokens: int | None = option(
-        None, "longer prompts lose their oldest tokens; half the model's context by default", low=1
-    )
-    max_response_tokens: int | None = option(
-        None, "longer responses are cut; what prompts leave of the context by default", low=2
-    )
+    max_prompt_tokens: int | None = option(None, "longer prompts lose their oldest; half the context by default", low=1)
+    max_response_tokens: int | None = option(None, "longer responses are cut; the other half by default", low=2)
     chat_template: str = option(
-        "auto", "how messages become a prompt: auto (the model's own template, if any), none, or a file of Jinja"
+        "auto", "how messages become a prompt: auto (the model's own template), none, or a file of Jinja"
     )
     stop: str = option("", r"texts at which a response is over, such as '\n\nHuman:', separated by commas")
 
@@ -108,9 +100,7 @@ class ModelSettings(BackboneSettings):
 
     group: ClassVar[str] = "what is trained"
     gradient_checkpointing: bool = option(
-        False,
-        "run the layers again in the backward pass instead of keeping what is in them: less memory, more time",
-        group=BackboneSettings.group,
+        False, "run layers again in the backward pass, for less memory", group=BackboneSettings.group
     )
     lora_rank: int = option(8, "rank of the adapter", low=1)
     lora_alpha: float | None = option(None, "scale of the adapter; twice its rank by default, 16 with rslora", above=0)

@@ -67,10 +67,7 @@ class FitOptions(ModelSettings, TaskOptions):
     epochs: int = option(1, "passes over the records", low=1)
     batch_size: int = option(32, "records in an optimizer step", low=1)
     micro_batch_size: int | None = option(
-        None,
-        "records in one forward pass of training; changes memory, not results; by default as many as a share of the "
-        "free memory has room for, 16 at most, and 8 pairs",
-        low=1,
+        None, "records in one forward pass of training; what memory has room for, 16 or 8 pairs at most", low=1
     )
 
 

@@ -242,7 +242,6 @@ def test_layers_that_run_again_give_the_same_gradients(name, layers, tmp_path):
 def test_attention_of_either_kind_gives_the_same(attn, tmp_path, caplog):
     path = str(save_architecture("Llama", tmp_path))
     plain, other = Backbone.load(path), Backbone.load(path, settings=LoadSettings(attn=attn))
-    assert other.model.config._attn_implementation == attn
     roles = [perturb(b.add_role("policy", LoRASettings(4))) for b in (plain, other)]
     rows = [log_probs_of(role, PROMPTS, RESPONSES) for role in roles]
     assert close(*rows)
@@ -331,7 +330,8 @@ def test_micro_batches_are_of_sixteen_on_small_backbones_and_fit_the_memory_on_o
     monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)
     assert rows_that_fit(role, 200, 20) == 16
-    one = memory._activation_bytes(memory.skeleton(backbone.path), role.settings, memory.Shape(180, 20, 1, 1))
+    roles = memory.RoleSettings(role.settings, role.settings, None)
+    one = memory.plan_memory(backbone.path, roles, memory.Shape(180, 20, 1, 1)).activations
     monkeypatch.setattr(memory, "free_bytes", lambda: 4 * 5 * one)
     assert rows_that_fit(role, 200, 20) == 5
     assert rows_that_fit(role, 200, 20, 8, rows=2) == 2
