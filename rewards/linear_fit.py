@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Of the penalty s / 2 |w|^2 beside the mean loss, the strongest first: each fit begins where the one before it ended.
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
+STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 _ROUNDS = 200  # of L-BFGS at most; on standardised features it takes 10 to 50
 
 
@@ -82,7 +82,7 @@ def _minimise(examples: Examples, back: Tensor, strength: float, start: Tensor) 
     inputs, targets, offsets = examples.inputs, examples.targets, examples.offsets
     parameters = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [parameters], max_iter=_ROUNDS, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        [parameters], max_iter=_ROUNDS, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
     )
 
     @torch.no_grad()

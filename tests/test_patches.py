@@ -25,6 +25,7 @@ from backbones.shortcuts.low_rank import UpProjection
 from backbones.shortcuts.packing import Packed
 from backbones.shortcuts.precision import HalfLinear
 from backbones.shortcuts.sampled_states import SampledStates
+from backbones.shortcuts.skipped_layers import skipped, states_after
 from backbones.shortcuts.top_mlp import top_mlp_at
 
 ROOT = Path(__file__).parents[1]
@@ -203,6 +204,19 @@ def test_frozen_states(backbone):
             above = []
             assert not ran(lowest, lambda: above.append(model.base_model(input_ids=IDS, use_cache=False)))
     close(above[0].last_hidden_state, plain)
+
+
+@torch.no_grad()
+def test_skipped_layers(backbone):
+    other = load_model(backbone.path)  # a plain model keeps hooks of its own of what follows
+    plain = other(input_ids=IDS, output_hidden_states=True, use_cache=False)
+    with backbone.reference.active() as model:
+        layers = decoder_layers(model)
+        with states_after(layers, [1], the_rest=False) as caught:
+            assert not ran(layers[1].mlp, lambda: model.base_model(input_ids=IDS, use_cache=False))
+        close(caught[1], plain.hidden_states[1])
+        with skipped(layers[:1], lambda: False, plain.hidden_states[1]):
+            close(model(input_ids=IDS, use_cache=False).logits, plain.logits)
 
 
 @torch.no_grad()
