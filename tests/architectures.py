@@ -1,12 +1,10 @@
 """Random two-layer models of every kind of causal language model in transformers, and what becomes of each.
 
 `docs/make_architectures.py` writes docs/architectures.md from here; tests/test_architectures.py runs a part of it.
-Models that see are to come from a module `image_architectures` beside this one, if it is there: its `image_models()`
-gives `Kind`s whose `save` makes a folder, and they have rows like all others.
+Models that see are those of `image_architectures`; they go through the commands on questions about pictures.
 """
 
 import contextlib
-import importlib.util
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import image_architectures
 import torch
 import transformers
 from tiny_models import TEXTS
@@ -31,6 +30,7 @@ from backbones.backbone import Backbone
 from backbones.forward import log_probs_of, response_logits
 from backbones.generate import generate
 from backbones.model.targets import table_of
+from backbones.model.vision import sayable
 from backbones.roles import LoRARole, LoRASettings
 from perlhf.errors import UserError, one_line
 from rewards import train_reward_model
@@ -72,6 +72,7 @@ class Kind(NamedTuple):
         given: of its config, where `SIZES` would not do.
         targets: of adapters, where the default finds no projections.
         save: makes the model in a folder, where it is none of `config`.
+        env: what the commands train it on.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Kind(NamedTuple):
     given: dict[str, Any] = {}
     targets: str = "attention"
     save: Callable[[Path], Path] | None = None
+    env: str = "HH-v0"
 
 
 # What goes through all commands.
@@ -140,10 +142,9 @@ REFUSED = [
 
 
 def image_models() -> list[Kind]:
-    """Returns the kinds that see, where there is a module for them."""
-    if importlib.util.find_spec("image_architectures") is None:
-        return []
-    return importlib.import_module("image_architectures").image_models()
+    """Returns the kinds that see."""
+    families = image_architectures.image_models().items()
+    return [Kind(name, "", save=save, env="VQAv2-v0") for name, save in families]
 
 
 def config_of(kind: Kind, vocabulary: int) -> PreTrainedConfig:
@@ -245,8 +246,8 @@ def plain_sample(role: LoRARole, prompt: Sequence[int], count: int) -> list[int]
     written: list[int] = []
     with role.active() as model:
         while len(written) < count and not (written and written[-1] in role.backbone.end_ids):
-            logits = model(input_ids=torch.tensor([[*prompt, *written]]), use_cache=False).logits
-            written.append(int(logits[0, -1].argmax()))
+            logits = model(input_ids=torch.tensor([[*prompt, *written]]), use_cache=False).logits[0, -1]
+            written.append(int(sayable(model, logits).argmax()))
     return written
 
 
@@ -255,7 +256,8 @@ def plain_log_probs(role: LoRARole, prompt: Sequence[int], response: Sequence[in
     """Computes log p of a response from a forward over its row alone, (T,)."""
     with role.active() as model:
         logits = model(input_ids=torch.tensor([[*prompt, *response]]), use_cache=False).logits
-    return logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)[range(len(response)), response]
+    of_response = sayable(model, logits[0, len(prompt) - 1 : -1].float())
+    return of_response.log_softmax(-1)[range(len(response)), response]
 
 
 # The commands.
@@ -319,7 +321,7 @@ def row_of(kind: Kind, folder: Path, commands: bool = True) -> Row:
         return row
     row.numbers = numbers_of(backbone, kind.targets)
     if commands:
-        row.commands = run_commands(folder, kind.targets)
+        row.commands = run_commands(folder, kind.targets, kind.env)
     Backbone.release_all()
     return row
 
@@ -332,12 +334,11 @@ def page(rows_of: Callable[[Sequence[Kind], bool], list[Row]]) -> str:
     """
     text, others, refused = rows_of(TEXT, True), rows_of(OTHERS, False), rows_of(REFUSED, False)
     images = rows_of(image_models(), True)
-    seeing = "" if not images else f"\n## Models that see\n\n{_command_table(images)}"
     count = sum(row.numbers is not None and row.numbers.sound() for row in (*text, *others, *images))
     return (
         HEAD.format(version=transformers.__version__, count=count)
         + f"\n## Through all commands\n\n{_command_table(text)}"
-        + seeing
+        + f"\n## Models that see\n\n{SEEING}\n{_command_table(images)}"
         + f"\n## Sampled from and scored\n\n{_number_table(others)}"
         + "\n## Refused\n\nAt loading, in one line; what these lines say is what the commands print.\n\n"
         + _table(("model", "line"), [(row.kind.name, row.refused) for row in refused])
@@ -358,6 +359,12 @@ default `--lora-targets attention`, or what is given in brackets.
 
 What is in no table was not tried, for want of a small config. No model is known here by its name: at loading a model
 has to read a row token by token with a cache, and padded on the left, as it reads it alone.
+"""
+
+
+SEEING = """The commands train them on questions about pictures (VQAv2-v0). Sampling and log p are of text here; with
+pictures of four shapes side by side tests/test_vision_models.py holds both to the plain forward of each row alone,
+within 1e-4.
 """
 
 
