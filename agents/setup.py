@@ -13,7 +13,7 @@ import yaml
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
 from backbones.memory import MICRO_BATCH, rows_that_fit
-from backbones.model.loading import LoadSettings, device_of
+from backbones.model.loading import SHIPPED, LoadSettings, device_of, read_config
 from backbones.roles import Role
 from envs.feedback import Feedback
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
@@ -67,6 +67,13 @@ class FitOptions(ModelSettings, TaskOptions):
         "records in one forward pass of training; changes memory, not results; by default as many as a share of the "
         "free memory has room for, 16 at most, and 8 pairs",
         low=1,
+    )
+    warmup: float | None = option(
+        None,
+        "share of the steps in which the learning rate rises; by default a tenth, 20 steps at most, and 20 steps for a "
+        "shipped backbone",
+        low=0,
+        high=1,
     )
 
 
@@ -196,6 +203,19 @@ def micro_batch_of(
     if found < most:
         print(f"micro-batch: {found} records of up to {longest} tokens, for memory (--micro-batch-size)", flush=True)
     return found
+
+
+def is_shipped(backbone: Backbone) -> bool:
+    """Returns whether a backbone comes with this package, or has the shape of one that does, as after SFT.
+
+    Defaults that were tuned on these hold for them; any other one has defaults that ask less of luck.
+    """
+    return _shape(backbone.model.config) in {_shape(read_config(str(folder))) for folder in SHIPPED.values()}
+
+
+def _shape(config: Any) -> tuple[Any, ...]:
+    text = config.get_text_config()
+    return config.model_type, text.hidden_size, text.num_hidden_layers, text.vocab_size
 
 
 def identity(options: Any) -> dict[str, Any]:
