@@ -14,7 +14,7 @@ import yaml
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
 from backbones.memory import MICRO_BATCH, rows_that_fit
-from backbones.model.loading import LoadSettings, device_of
+from backbones.model.loading import SHIPPED, LoadSettings, device_of, read_config
 from backbones.role_report import describe_role
 from backbones.roles import Role
 from envs.feedback import Feedback
@@ -68,6 +68,12 @@ class FitOptions(ModelSettings, TaskOptions):
     batch_size: int = option(32, "records in an optimizer step", low=1)
     micro_batch_size: int | None = option(
         None, "records in one forward pass of training; what memory has room for, 16 or 8 pairs at most", low=1
+    )
+    warmup: float | None = option(
+        None,
+        "share of the steps in which the learning rate rises; by default a tenth, 20 steps at most",
+        low=0,
+        high=1,
     )
 
 
@@ -215,6 +221,19 @@ def micro_batch_of(
     if found < most:
         print(f"micro-batch: {found} records of up to {longest} tokens, for memory (--micro-batch-size)", flush=True)
     return found
+
+
+def is_shipped(backbone: Backbone) -> bool:
+    """Returns whether a backbone comes with this package, or has the shape of one that does, as after SFT.
+
+    Defaults that were tuned on these hold for them; any other one has defaults that ask less of luck.
+    """
+    return _shape(backbone.model.config) in {_shape(read_config(str(folder))) for folder in SHIPPED.values()}
+
+
+def _shape(config: Any) -> tuple[Any, ...]:
+    text = config.get_text_config()
+    return config.model_type, text.hidden_size, text.num_hidden_layers, text.vocab_size
 
 
 def identity(options: Any) -> dict[str, Any]:

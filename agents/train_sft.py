@@ -20,7 +20,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, add_role, identity, micro_batch_of, recipe_of
+from agents.setup import (
+    FitOptions,
+    RunOptions,
+    Setup,
+    TaskOptions,
+    add_role,
+    identity,
+    is_shipped,
+    micro_batch_of,
+    recipe_of,
+)
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import log_probs_of, speak
@@ -75,6 +85,7 @@ def train(options: Options) -> Path:
     if cuts := backbone.describe_cuts():
         print(cuts, file=sys.stderr)
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
+    how = how.warmed_up(options.warmup, len(rows), is_shipped(backbone))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}

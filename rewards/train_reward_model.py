@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, micro_batch_of, recipe_of
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.model.anatomy import layer_count
-from backbones.model.loading import SHIPPED, use_threads
+from backbones.model.loading import use_threads
 from backbones.pooled import Reading
 from backbones.roles import Role
 from envs.corpora.records import image_of
@@ -88,13 +88,6 @@ class Options(RunOptions, ReadingOptions, FitOptions):
     head_learning_rate: float | None = option(
         None, "that of the head; by default the same, from a probe times the length of the head's weights", above=0
     )
-    warmup: float | None = option(
-        None,
-        "share of the steps in which the learning rate rises; by default a tenth, 20 steps at most, and 20 steps for a "
-        "shipped backbone",
-        low=0,
-        high=1,
-    )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
@@ -158,11 +151,6 @@ def train(options: Options) -> RewardModel:
 def starts_from_probe(options: Options, backbone: Backbone) -> bool:
     """Returns whether the head begins at a probe."""
     return options.start == "probe" or (options.start == "auto" and not is_shipped(backbone))
-
-
-def is_shipped(backbone: Backbone) -> bool:
-    """Returns whether a backbone is one that comes with this package, whose recipes were tuned on it."""
-    return Path(backbone.path) in SHIPPED.values()
 
 
 def settings_of(options: Options, data: Learned, role: Role, slower: float = 1.0) -> FitSettings:
