@@ -338,7 +338,8 @@ def test_labelled_responses_have_a_table_of_their_own(capsys):
     # two words beat one and tie with two; "yes" is in the good one alone; two of three labels are 0
     found = {name: (area.split()[0], accuracy) for name, area, accuracy in (row for row in rows[2:] if row[1])}
     assert found == {
-        "length": ("0.750", ""), "keyword": ("1.000", ""), "tfidf": ("0.500", ""), "the more frequent label": ("0.500", "0.667"),
+        "length": ("0.750", ""), "keyword": ("1.000", ""), "tfidf": ("0.500", ""),
+        "the more frequent label": ("0.500", "0.667"),
         "ceiling: gold itself": ("0.900", ""),
     }  # fmt: skip
 
