@@ -1,8 +1,10 @@
 """Trains adapters from a probe: the head begins where it was fitted, and what is kept is not worse than the probe.
 
 A fifth of the records is held out, those of one first user turn together. The head begins at a probe on the others, and
-after each pass the loss on the held-out fifth says whether what came out is better. Adapters are kept where theirs is
-lower by more than its standard error; else the probe on all records is.
+after each pass the loss on the held-out fifth says whether what came out is better, each at its best scale: a penalty
+holds the scores of a probe down, and to raise them is no merit of adapters. Adapters are kept where their loss is lower
+by more than twice its standard error, since the probe that they are held against learns from the fifth too in the end;
+else that probe is.
 """
 
 from pathlib import Path
@@ -14,15 +16,18 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
+from backbones.pooled import Reading
 from backbones.roles import Role
-from rewards.linear_fit import grouped_folds
+from rewards.linear_fit import fit_path, grouped_folds, losses
 from rewards.preferences import Learned
 from rewards.probing import (
     MEASURED,
+    NEXT_TO_NONE,
     Choice,
     Probe,
     ReadingOptions,
     choose,
+    examples_of,
     fit_probe,
     put_into,
     readings_to_try,
@@ -32,6 +37,7 @@ from rewards.reward_model import RewardModel
 from rewards.states import States, read_states
 
 _PARTS = 5  # one of which is held out
+_ERRORS = 2.0  # standard errors that adapters have to be better by
 
 
 class Start(NamedTuple):
@@ -98,7 +104,7 @@ def adapt(
     probe = fit_probe(fitted, start.states.at(learned, per_record), start.choice)
     model = put_into(probe, role)
     at_first = probe.scores(start.states.at(held_out, per_record))
-    before = losses_of(unseen, at_first)
+    before = losses_at_best_scale(unseen, at_first)
     history = [figures(unseen, at_first, 0)]
     adapted = Adapted(model, history, None)
     lowest, saved = float(before.mean()), {}
@@ -107,9 +113,10 @@ def adapt(
         nonlocal adapted, lowest
         scores = model.raw_scores_of(unseen.rows).flatten()
         history.append(figures(unseen, scores, step))
-        gain = before - losses_of(unseen, scores)
-        if history[-1]["loss"] < lowest and float(gain.mean()) > standard_error(gain):
-            lowest, adapted = history[-1]["loss"], adapted._replace(best=step)
+        now = losses_at_best_scale(unseen, scores)
+        gain = before - now
+        if float(now.mean()) < lowest and float(gain.mean()) > _ERRORS * standard_error(gain):
+            lowest, adapted = float(now.mean()), adapted._replace(best=step)
             saved.update({name: parameter.detach().clone() for name, parameter in role.parameters().items()})
             model.centre = centre_of(unseen, scores)
 
@@ -132,16 +139,23 @@ def describe_choice(adapted: Adapted) -> str:
     )
 
 
-def losses_of(data: Learned, scores: Tensor) -> Tensor:
-    """Computes the loss of each record under raw scores, (n,)."""
-    each = scores.view(len(data.records), -1)
-    return torch.stack([data.preferences.loss(s, [r])[0] for s, r in zip(each, data.records, strict=True)])
+def losses_at_best_scale(data: Learned, scores: Tensor) -> Tensor:
+    """Computes the loss of each record under raw scores, (n,), times the number from 0 up that lowers the mean most.
+
+    Of labels a constant is added too.
+    """
+    states = States({Reading(): scores.cpu()[:, None]}, None)
+    examples = examples_of(data, states, Reading())
+    (linear,) = fit_path(examples, NEXT_TO_NONE)
+    linear = linear._replace(weights=linear.weights.clamp(min=0.0))  # scores that say the opposite say nothing
+    return losses(linear.logits(examples), examples)
 
 
 def figures(data: Learned, scores: Tensor, step: int) -> dict[str, float]:
-    """Returns step, mean loss and accuracy, under raw scores."""
-    loss, right = data.preferences.loss(scores, data.records)
-    return {"step": step, "loss": float(loss), "accuracy": right / len(data.records)}
+    """Returns step, mean loss at the best scale and accuracy, under raw scores."""
+    right = data.preferences.loss(scores, data.records)[1]
+    loss = float(losses_at_best_scale(data, scores).mean())
+    return {"step": step, "loss": loss, "accuracy": right / len(data.records)}
 
 
 def centre_of(data: Learned, scores: Tensor) -> float:

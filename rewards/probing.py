@@ -49,6 +49,7 @@ class ReadingOptions:
 
 FOLDS = 5  # in which a probe is tried before it is fitted on all
 MEASURED = 256  # records whose log p says whether it counts: one number is fitted to them
+NEXT_TO_NONE = (1e-4,)  # a penalty, of one weight
 _SHARES = (0.2, 0.4, 0.6, 0.8)  # of the layers, after which states are read; the last ones too of a model with
 _FEW_LAYERS = 12  # or fewer: of a deep one they are about the next token, cost a fifth more, and told less
 
@@ -192,13 +193,10 @@ def fit_log_prob_weight(data: Learned, states: States, choice: Tried, folds: int
     groups = [data.groups[i] for i in known.tolist()]
     if len(set(groups)) < 2:
         return 0.0
-    logits = out_of_fold(examples, grouped_folds(groups, folds, seed), _NEXT_TO_NONE)[:, 0]
+    logits = out_of_fold(examples, grouped_folds(groups, folds, seed), NEXT_TO_NONE)[:, 0]
     gain = losses(examples.offsets, examples) - losses(logits, examples)
-    (linear,) = fit_path(examples, _NEXT_TO_NONE)
+    (linear,) = fit_path(examples, NEXT_TO_NONE)
     return max(0.0, float(linear.weights[0])) if float(gain.mean()) > standard_error(gain) else 0.0
-
-
-_NEXT_TO_NONE = (1e-4,)  # a penalty, of one weight
 
 
 def standard_error(values: Tensor) -> float:

@@ -28,7 +28,7 @@ from envs.turn import Turn
 from evaluation.probes import cross_validated, table
 from perlhf.errors import UserError
 from rewards import probe as probe_command
-from rewards.from_probe import Start, adapt, centre_of, describe_choice, probe_first
+from rewards.from_probe import Start, adapt, centre_of, describe_choice, losses_at_best_scale, probe_first
 from rewards.linear_fit import Examples, Linear, fit_path, grouped_folds, out_of_fold
 from rewards.preferences import Labels, Learned, Pairs, learned_of
 from rewards.probing import (
@@ -482,8 +482,19 @@ def test_the_adapter_is_the_one_of_its_best_pass(counting, data, states, tmp_pat
     folds = grouped_folds(data.groups, 5, 0)
     unseen = data.at((folds == 0).nonzero().squeeze(1).tolist())
     scores = adapted.model.raw_scores_of(unseen.rows).flatten()
-    assert float(Pairs().loss(scores, unseen.records)[0]) == pytest.approx(best["loss"], abs=1e-5)
+    assert float(losses_at_best_scale(unseen, scores).mean()) == pytest.approx(best["loss"], abs=1e-4)
     assert adapted.model.centre == pytest.approx(centre_of(unseen, scores), abs=1e-4)
+
+
+def test_scores_are_compared_at_their_best_scale():
+    records = [Record(f"p {i}", "a", "b", {}) for i in range(4)]
+    data = Learned(Pairs(), records, [[([1], [2])] * 2] * 4)
+    # Three of four right by as much as the fourth is wrong: at the best scale each is said with odds of 3 to 1.
+    for scale in (0.01, 1.0, 50.0):
+        found = losses_at_best_scale(data, scale * torch.tensor([1.0, 0, 1, 0, 1, 0, 0, 1]))
+        assert found.tolist() == pytest.approx([math.log(4 / 3)] * 3 + [math.log(4)], abs=2e-3)
+    wrong = losses_at_best_scale(data, torch.tensor([0.0, 1] * 4))
+    assert wrong.tolist() == pytest.approx([math.log(2)] * 4)
 
 
 def test_a_head_has_a_rate_of_its_own(counting, data, tmp_path):
