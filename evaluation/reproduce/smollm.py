@@ -12,7 +12,7 @@ from perlhf.run_folder import write_text
 SHORT = "- reward: rewards.functions:length_penalty\n  target: 12\n"  # words; PPO's easy reward
 CHEAP = ("--precision", "mixed", "--lora-layers", "quarter")
 PPO = (*CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--max-new-tokens", 32)
-PAIRS = ("--pairs", 960)
+PAIRS = ("--pairs", 480, "--epochs", 2, "--eval-pairs", 300)
 
 
 class Choices(Where, Protocol):
@@ -45,7 +45,7 @@ def smollm_table(options: Choices) -> Table:
     finish(runs["HH"])
     easy = Path(options.output_dir) / "short.yaml"
     write_text(easy, SHORT)
-    turns = ("--total-timesteps", 768, "--eval-prompts", 100)
+    turns = ("--total-timesteps", 512, "--eval-prompts", 64)
     for name, of in {"short answers": easy, "learned reward": runs["HH"].folder}.items():
         folder = f"smollm-ppo-{name.replace(' ', '-')}"
         runs[name] = command(options, folder, "agents.train_ppo", *hh, *PPO, *turns, "--reward", of)
