@@ -11,7 +11,8 @@ _NAME = "ids_without_a_token"
 def rule_out_unknown_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Notes beside a model which ids its tokenizer does not know, for `unknown_ids`; nothing where it knows all."""
     known = set(tokenizer.get_vocab().values())
-    unknown = [i for i in range(embedding_count(model)) if i not in known]
+    sayable = int(model.get_output_embeddings().weight.shape[0])  # some models read more ids than they can say
+    unknown = [i for i in range(min(sayable, embedding_count(model))) if i not in known]
     if unknown:  # goes where the model goes, and is neither saved nor hashed
         place = model.get_input_embeddings().weight.device
         model.register_buffer(_NAME, torch.tensor(unknown, device=place), persistent=False)
