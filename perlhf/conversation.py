@@ -71,7 +71,6 @@ class Instructed(Conversation):
         return _instructed, (self.instructions, self.examples, str(self))
 
 
-@cache
 def instructed_by(instructions: str, examples: tuple[tuple[str, str], ...] = ()) -> type[Instructed]:
     """Returns what makes prompts of texts: `instructed_by("Be brief.")("Who?")`.
 
@@ -79,6 +78,11 @@ def instructed_by(instructions: str, examples: tuple[tuple[str, str], ...] = ())
         instructions: what a model with a chat template is told as the system's message. Others read the text alone.
         examples: prompts with right responses, which it is shown too.
     """
+    return _made(instructions, examples)
+
+
+@cache  # so that prompts of one task are of one class
+def _made(instructions: str, examples: tuple[tuple[str, str], ...]) -> type[Instructed]:
     return type("Instructed", (Instructed,), {"instructions": instructions, "examples": examples})
 
 
@@ -124,4 +128,6 @@ def _turns(text: str) -> tuple[Message, ...]:
 
 def first_user_turn(prompt: str) -> str:
     """Returns what the user says first in a prompt: prompts that have it in common are continuations of one another."""
+    if isinstance(prompt, Instructed):  # whose examples are the same for all
+        return str(prompt)
     return next((message.content for message in messages_of(prompt) if message.role == "user"), prompt)

@@ -262,7 +262,7 @@ def test_a_finished_run_is_opened_as_it_was():
         "env": "HH-v0", "env_options": "", "data": "miniature", "backbone": "tiny", "reward": "gold",
         "chat_template": "none", "stop": "Human:", "precision": "mixed",
     }  # fmt: skip
-    assert setup_of_run(config).load_settings == LoadSettings("mixed", "none", "Human:")
+    assert setup_of_run(config).load_settings == LoadSettings("mixed", chat_template="none", stop="Human:")
     for name in ("chat_template", "stop", "precision"):  # a run of before there were such
         del config[name]
     assert setup_of_run(config).load_settings == LoadSettings()

@@ -411,7 +411,7 @@ def test_augmentation_leaves_what_was_done(path):
         ({"templates": "send_email"}, "templates, apps and mask_goal are of the simulated phone; recordings have none"),
         ({"mask_goal": True}, "templates, apps and mask_goal are of the simulated phone"),
         ({"max_elements": 0}, "max_elements must be at least 1, a whole number, got 0."),
-        ({"split": "test"}, "no records in split 'test'."),
+        ({"split": "test"}, "no records in split 'test'"),
         ({"max_steps": 0}, "max_steps must be at least 1, a whole number, got 0."),
     ],
 )

@@ -158,7 +158,7 @@ def test_good_answers_are_what_is_imitated(labels):
 def test_the_command_trains_a_reward_model(path, tmp_path, feedback):
     how = Options(
         env="VQAv2-v0", env_options=f"feedback={feedback},levels=1", backbone=path, output_dir=str(tmp_path), pairs=64,
-        policy_pairs=8 if feedback == "labels" else 0, eval_pairs=60, lora_vision=True,
+        start="random", policy_pairs=8 if feedback == "labels" else 0, eval_pairs=60, lora_vision=True,
     )  # fmt: skip
     model = train(how)
     summary = json.loads((tmp_path / "summary.json").read_text())
