@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from backbones.forward import end_states_and_log_probs, hidden_states, packed_end_states_and_sums
-from backbones.model.anatomy import decoder_layers, layer_count
+from backbones.model.anatomy import body_of, decoder_layers, layer_count
 from backbones.model.tokens import TokenBatch
 from backbones.shortcuts.head_states import states_at_the_head
 from backbones.shortcuts.packing import Packed, Row, packable
@@ -60,10 +60,19 @@ def check_reading(model: PreTrainedModel, layer: int | None) -> int | None:
     return layer
 
 
+@torch.no_grad()
 def reads_layers(model: PreTrainedModel) -> bool:
-    """Tells whether states below the top can be read: of layers in one list, as wide as the last states."""
-    width = int(model.config.get_text_config().hidden_size)
-    return decoder_layers(model) is not None and model.get_output_embeddings().weight.shape[-1] == width
+    """Tells whether states below the top can be read: of layers in one list, as wide as the last states.
+
+    Seen on a few tokens: some models hand several states of each token from layer to layer.
+    """
+    layers, width = decoder_layers(model), int(model.config.get_text_config().hidden_size)
+    if layers is None or model.get_output_embeddings().weight.shape[-1] != width:
+        return False
+    ids = torch.tensor([[3, 4, 5]], device=model.device)
+    with states_after(layers, [1]) as caught:
+        body_of(model)(input_ids=ids, use_cache=False)
+    return caught[1].shape == (1, 3, width)
 
 
 def read_responses(

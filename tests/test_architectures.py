@@ -10,7 +10,7 @@ from backbones.forward import log_probs_of
 from backbones.model.targets import adapted_names
 from backbones.roles import LoRASettings
 
-THROUGH = ["Llama 4 (text)", "Falcon with ALiBi", "DeepSeek-V3", "Qwen3.5"]  # through all commands
+THROUGH = ["Llama 4 (text)", "Falcon with ALiBi", "DeepSeek-V3", "Gemma 3n (text)", "Qwen3.5"]  # through all commands
 FAST = [
     "Mistral, window of 32", "Mixtral", "Qwen3-Next", "Gemma 4 (text)", "Phi-3", "GPT-2", "GPT-OSS", "OPT", "BLOOM",
     "MPT", "DeepSeek-V2", "LFM2", "Granite 4 (hybrid)",
