@@ -12,7 +12,7 @@ from perlhf.run_folder import write_text
 SHORT = "- reward: rewards.functions:length_penalty\n  target: 12\n"  # words; PPO's easy reward
 CHEAP = ("--precision", "mixed", "--lora-layers", "quarter")
 PPO = (*CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--max-new-tokens", 32)
-PAIRS = ("--pairs", 480, "--epochs", 2, "--eval-pairs", 300)
+PAIRS = ("--pairs", 240, "--eval-pairs", 200)
 
 
 class Choices(Where, Protocol):
@@ -42,11 +42,11 @@ def smollm_table(options: Choices) -> Table:
     for domain in ("coffee", "ticketing"):
         words = ("--env", "Taskmaster-v0", "--env-options", f"domain={domain}", "--data", options.taskmaster)
         runs[domain] = command(options, f"smollm-{domain}", reward, *words, *model, *CHEAP, *PAIRS)
-    finish(runs["HH"])
+    finish(runs["probe, 960 pairs"])  # which is the reward of the second run of PPO
     easy = Path(options.output_dir) / "short.yaml"
     write_text(easy, SHORT)
     turns = ("--total-timesteps", 512, "--eval-prompts", 64)
-    for name, of in {"short answers": easy, "learned reward": runs["HH"].folder}.items():
+    for name, of in {"short answers": easy, "learned reward": runs["probe, 960 pairs"].folder}.items():
         folder = f"smollm-ppo-{name.replace(' ', '-')}"
         runs[name] = command(options, folder, "agents.train_ppo", *hh, *PPO, *turns, "--reward", of)
     phone = ("--env", "UINav-v0", "--env-options", "lenient=true,max_steps=10", *model, "--precision", "mixed")
