@@ -5,8 +5,8 @@ would keep, of any architecture, without a formula for each.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -37,9 +37,10 @@ from backbones.shortcuts.head_states import without_head
 from backbones.shortcuts.planned_attention import planned_attention
 from backbones.shortcuts.precision import reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
-from perlhf.errors import one_line
+from perlhf.errors import UserError, one_line
 
 _ADAM = 2  # moments of a parameter, each as large as it
+_TYPICAL = 68  # bytes of a token, a layer and a number of its state: 34 of them in half precision (arXiv 2205.05198)
 _BUDGET = 1 << 30  # bytes that autograd may keep of one forward on a CPU
 MICRO_BATCH = 16  # rows in one forward of training where memory allows it
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
@@ -120,7 +121,7 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
         precision: of the backbone's weights.
 
     Raises:
-        BackboneError: there is no config that a model could be made of.
+        BackboneError: there is no config that a model could be made of, or that model does not run without weights.
     """
     model = skeleton(name)
     plain = _bytes(model.parameters())
@@ -136,9 +137,11 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
     }
     if adapters.reward is not None:
         roles["reward"] = Held(sum(_role_bytes(model, adapters.reward)) + head)
-    cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
     merged = 0 if precision in QUANTIZED else _merged_bytes(model, adapters.policy)
-    return MemoryPlan(roles, plain, cache, merged, _activation_bytes(model, adapters.policy, shape))
+    with _without_weights(name, model):
+        cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
+        activations = _activation_bytes(model, adapters.policy, shape)
+    return MemoryPlan(roles, plain, cache, merged, activations)
 
 
 def skeleton(name: str) -> PreTrainedModel:
@@ -160,6 +163,20 @@ def skeleton(name: str) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
+@contextmanager
+def _without_weights(name: str, model: PreTrainedModel) -> Iterator[None]:
+    """Says in a line, inside, that a model does not run on the meta device; mixtures of experts may not."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # what a model does there is any of a dozen types
+        raise BackboneError(
+            f"backbone {name!r}: {type(model).__name__} does not run without its weights ({one_line(error)}), so its "
+            "memory cannot be planned; leave out --memory-report."
+        ) from None
+
+
 def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATCH, rows: int = 1) -> int:
     """Returns how many rows one forward of training takes, so that what autograd keeps stays within a budget.
 
@@ -178,7 +195,12 @@ def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATC
         return most
     lora = getattr(role, "settings", None)
     shape = Shape(max(1, length - response), response, 1, 1)
-    of_one = _activation_bytes(skeleton(backbone.path), lora, shape) * rows
+    model = skeleton(backbone.path)
+    try:
+        with _without_weights(backbone.path, model):
+            of_one = _activation_bytes(model, lora, shape) * rows
+    except BackboneError:
+        of_one = _TYPICAL * layer_count(model) * backbone.hidden_size * length * rows
     if backbone.settings.gradient_checkpointing:  # the input of each layer, and all of two
         layers = layer_count(backbone.model)
         of_one = of_one * 2 // layers + 4 * rows * layers * length * backbone.hidden_size
@@ -254,7 +276,8 @@ def _cache_bytes(model: PreTrainedModel) -> int:
     """Counts the keys and values of one token, in all layers."""
     cache = DynamicCache(config=model.config)
     model(input_ids=_tokens(1, 1), use_cache=True, **{cache_argument(model): cache})
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    keeping = [layer for layer in cache.layers if hasattr(layer, "keys")]  # others sum up all tokens in one state
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in keeping)
 
 
 def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape: Shape) -> int:

@@ -99,14 +99,14 @@ def read_responses(
         packed = None if packed is None else packed._replace(batch=batch)
     sums = None
     with ExitStack() as stack:
-        if not with_log_probs:  # before the layers are hooked: it may have to run them
+        if not with_log_probs:  # before the layers are hooked or skipped: each may have to run them first
+            if to_the_top:
+                stack.enter_context(top_mlp_at(model, batch.read))
             stack.enter_context(batch.above_frozen_layers())
         caught = stack.enter_context(states_after(layers, below, to_the_top)) if layers is not None else {}
         if with_log_probs:
             final, sums = _final_states_and_log_probs(model, batch, packed)
         else:
-            if to_the_top:
-                stack.enter_context(top_mlp_at(model, batch.read))
             final = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.image_inputs)
     of_layer: dict[int | None, Tensor] = {None: final, **dict(caught.items())}
     columns = batch.length

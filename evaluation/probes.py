@@ -44,16 +44,22 @@ def cross_validated(
         )
     numbers = grouped_folds(groups, folds, seed)
     scores: dict[str, Tensor] = {}
+    # What scores all records can read only what is known of all; log p is, where it counts in the probe of them all.
+    of_all = states if _knows_all_log_probs(states) else states._replace(log_probs=None)
     for fold in range(folds):
         held, others = (numbers == fold).nonzero().squeeze(1), (numbers != fold).nonzero().squeeze(1)
         found = {
             **_baselines(data.at(others.tolist()), data.at(held.tolist())),
-            **_probes(data, states, others, held, log_prob_weight, seed),
+            **_probes(data, of_all, others, held, log_prob_weight, seed),
         }
         for name, of_held in found.items():
             scores.setdefault(name, torch.zeros(len(groups), of_held.shape[1], dtype=torch.float64))[held] = of_held
-    figures = {name: _figure(data, of_all) for name, of_all in scores.items()}
+    figures = {name: _figure(data, of_records) for name, of_records in scores.items()}
     return figures if states.log_probs is None else {**_log_prob_figure(data, states), **figures}
+
+
+def _knows_all_log_probs(states: States) -> bool:
+    return states.log_probs is not None and bool(states.log_probs.isfinite().all())
 
 
 def _log_prob_figure(data: Learned, states: States) -> dict[str, Interval]:

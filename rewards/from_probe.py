@@ -34,7 +34,7 @@ from rewards.probing import (
     standard_error,
 )
 from rewards.reward_model import RewardModel
-from rewards.states import States, read_states
+from rewards.states import States, read_states, with_all_log_probs
 
 _PARTS = 5  # one of which is held out
 _ERRORS = 2.0  # standard errors that adapters have to be better by
@@ -79,6 +79,8 @@ def probe_first(backbone: Backbone, data: Learned, options: ReadingOptions, seed
     measured = MEASURED if weight is None else len(data.records) if weight else 0
     states = read_states(backbone.reference, data.rows, readings, measured)
     choice = choose(data, states, weight, seed=seed)
+    if choice.log_prob_weight:  # then it is a part of every score
+        states = with_all_log_probs(backbone.reference, data.rows, states)
     return Start(states, choice, fit_probe(data, states, choice))
 
 

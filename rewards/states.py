@@ -55,6 +55,26 @@ def read_states(
     return States(of, sums).at(places, len(rows[0]))
 
 
+def with_all_log_probs(role: Role, rows: Sequence[Sequence[Row]], states: States) -> States:
+    """Returns the states with log p of each response, of those too for which it was not asked before.
+
+    Args:
+        role: who read them.
+        rows: as in `read_states`.
+        states: of these rows.
+    """
+    per_record = len(rows[0])
+    known = torch.full((len(rows) * per_record,), torch.nan) if states.log_probs is None else states.log_probs
+    missing = known.view(-1, per_record).isnan().any(1).nonzero().squeeze(1).tolist()
+    if not missing:
+        return states
+    found = read_states(role, [rows[i] for i in missing], [Reading()], len(missing)).log_probs
+    assert found is not None
+    log_probs = known.view(-1, per_record).clone()
+    log_probs[missing] = found.view(-1, per_record)
+    return states._replace(log_probs=log_probs.flatten())
+
+
 def _read(
     role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Reading], with_log_probs: bool
 ) -> tuple[list[Tensor], Tensor]:

@@ -8,7 +8,7 @@ from agents import PPO, make_vec_env, train_ppo
 from agents.memory_report import describe_plan, held_by, plan_of
 from backbones.backbone import Backbone
 from backbones.forward import chosen_log_probs, response_logits
-from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, saved_bytes, skeleton
+from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, plan_memory, rows_that_fit, saved_bytes, skeleton
 from backbones.model.loading import BackboneError
 from backbones.model.tokens import TokenBatch
 from backbones.roles import LoRASettings
@@ -103,6 +103,18 @@ def test_a_backbone_without_a_sound_config_is_one_line(tmp_path):
     with pytest.raises(BackboneError, match="has no config to plan with: ") as caught:
         skeleton(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_run_without_weights_is_one_line_and_can_be_trained(tmp_path, monkeypatch):
+    path = str(save_architecture("Mixtral", tmp_path))
+    with pytest.raises(BackboneError, match="leave out --memory-report") as caught:
+        plan_memory(path, RoleSettings(LoRASettings(8), LoRASettings(4), None), SHAPE)
+    assert "\n" not in str(caught.value)
+    role = Backbone.load(path).add_role("policy", LoRASettings(8))
+    monkeypatch.setattr("backbones.memory.SMALL", 0)
+    of_row = 68 * 2 * 32 * 40  # two layers, width 32, 40 tokens
+    monkeypatch.setattr("backbones.memory.free_bytes", lambda: 4 * 5 * of_row)  # a quarter of it
+    assert rows_that_fit(role, 40, 16) == 5
 
 
 def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):

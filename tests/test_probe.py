@@ -133,6 +133,13 @@ def test_states_are_those_of_transformers_whatever_else_is_read(backbone, per_pr
                 torch.testing.assert_close(sums, log_probs, atol=1e-4, rtol=1e-4)
 
 
+def test_the_first_forward_of_a_backbone_may_be_above_kept_states(tmp_path):
+    backbone = gemma(tmp_path)
+    with torch.no_grad(), backbone.frozen_states.kept(1), backbone.reference.active() as model:
+        ((found,), _) = read_responses(model, rows_to_read(backbone, ROWS, 1), [Reading("mean")])
+        torch.testing.assert_close(found, read_plainly(model, Reading("mean")), atol=1e-4, rtol=1e-4)
+
+
 @torch.no_grad()
 def test_layers_above_the_highest_that_is_read_do_not_run(counting):
     ran, layers = [], decoder_layers(counting.model)
@@ -356,6 +363,25 @@ def test_log_p_is_measured_of_the_first_records_alone(counting, data, states):
     rows = [row for of_one in data.rows[:60] for row in of_one]
     plain = log_probs_of(counting.reference, *zip(*rows, strict=True)).sum(1)
     torch.testing.assert_close(states.log_probs[:120], plain, atol=1e-3, rtol=1e-4)
+
+
+def test_log_p_that_counts_is_a_part_of_every_score(counting, data, monkeypatch):
+    monkeypatch.setattr("rewards.from_probe.MEASURED", 20)
+    monkeypatch.setattr("rewards.probing.fit_log_prob_weight", lambda *_: 0.3)
+    start = probe_first(counting, data, ReadingOptions("mean", "1"))
+    assert start.probe.log_prob_weight == 0.3
+    scores = alone(start.probe, counting).raw_scores_of(data.rows).flatten()
+    torch.testing.assert_close(start.probe.scores(start.states).float(), scores, atol=1e-3, rtol=1e-3)
+
+
+def test_the_table_leaves_log_p_aside_where_it_is_known_of_some_records_alone(data, states, monkeypatch):
+    without = cross_validated(data, states._replace(log_probs=None), None, 3)
+    monkeypatch.setattr(
+        "rewards.probing.fit_log_prob_weight", lambda _, known, *__: 0.0 if known.log_probs is None else 9
+    )
+    figures = cross_validated(data, states, None, 3)
+    assert figures.pop("log p")["n"] == 60
+    assert figures == without
 
 
 # Labels.

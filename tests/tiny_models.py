@@ -49,6 +49,9 @@ def save_architecture(name: str, folder: Path) -> Path:
         "GPTNeoX": lambda: transformers.GPTNeoXConfig(**sizes, **common),
         "Phi": lambda: transformers.PhiConfig(**sizes, **common),
         "Phi3": lambda: transformers.Phi3Config(**sizes, **common),
+        "Mixtral": lambda: transformers.MixtralConfig(
+            **sizes, **common, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2
+        ),
         "GPT2": lambda: transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **common),
     }
     with torch.random.fork_rng(devices=[]):
