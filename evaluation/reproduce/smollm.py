@@ -77,10 +77,10 @@ def smollm_rows(summaries: dict[str, Summary], folders: dict[str, Path]) -> list
 def probe_rows(probes: dict[str, Summary]) -> list[str]:
     """Returns accuracies of the probe beside what needs no model, on the same records, unseen in turn."""
     names = {"probe": "chosen", "TF-IDF": "tfidf", "length": "length", "log p": "log p"}
-    rows = table_head("10-fold by first turn", *names, "CPU s of states and fit")
+    rows = table_head("10-fold by first turn", "pairs", *names, "CPU s of states and fit")
     for name, s in probes.items():
         figures = (interval(s["cross_validated"][key]) for key in names.values())
-        rows.append(row(name, *figures, f"{s['cpu_seconds']:.0f}"))
+        rows.append(row(name, str(s["pairs"]), *figures, f"{s['cpu_seconds']:.0f}"))
     return rows
 
 
