@@ -93,7 +93,7 @@ def reward_rows(rewards: dict[str, Summary]) -> list[str]:
         kind = "auc" if "auc" in s else "accuracy"
         base, history = s["baselines"], s["validation"]
         kept = "the probe" if s["kept_step"] is None else f"step {s['kept_step']}"
-        losses = arrow(history[0]["loss"], min(each["loss"] for each in history))
+        losses = arrow(history[0]["loss"], min(each["loss"] for each in history[1:]))
         cells = [f"{kind.replace('auc', 'AUC')} {interval(s[kind])}", str(s[kind]["n"]), f"{base['tfidf']:.3f}"]
         cells += [f"{base['length']:.3f}", kept, losses, f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}"]
         rows.append(row(name, *cells))
