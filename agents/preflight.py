@@ -63,7 +63,7 @@ def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -
             "an optimizer group holds base weights; a role left its parameters trainable",
         ),
         Check(
-            "adapters learn", moved > 0, f"{moved} of {len(before)} tensors moved",
+            "adapters learn", moved > 0, f"{moved} of {len(before)} tensors moved (an adapter's B is the first)",
             "a backward pass outside its role; a learning rate of 0; all advantages 0",
         ),
     ]  # fmt: skip

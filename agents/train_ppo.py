@@ -143,7 +143,11 @@ def train(options: Options) -> dict[str, Any]:
         learn(algorithm, options, folder)
     for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
         role.save(folder / role.name)
-    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm)}
+    backbone = algorithm.policy.backbone
+    cuts = {"cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
+    if said := backbone.describe_cuts():
+        print(said, file=sys.stderr)
+    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
     write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
@@ -183,7 +187,7 @@ def make_algorithm(options: Options, setup: Setup) -> PPO:
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
         print(f"the reward model is on a backbone of its own ({reward.role.backbone.path}): a second copy in memory")
     if algorithm.policy.no_value_start is not None:
-        print(f"V does not start as the reward model, but at random: {algorithm.policy.no_value_start}")
+        print(f"the value function starts at random, not as the reward model: {algorithm.policy.no_value_start}")
     return algorithm
 
 

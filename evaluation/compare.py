@@ -14,7 +14,9 @@ from backbones.forward import log_probs_of
 from backbones.roles import Role
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy
+from perlhf.measure import progress_bar
 from perlhf.run_folder import update_summary, write_json
+from perlhf.terminal import printable
 
 STEPS = 500  # states that single steps are judged in
 KEYS = ("sft", "policy", "gain", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
@@ -29,6 +31,8 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
         best_of: samples of SFT to choose from by the reward, as a yardstick; 0 for none.
     """
     roles = {"sft": policy.backbone.reference, "policy": policy}
+    passes = 4 + best_of + 2 * (evaluator.task.image_shape is not None)
+    evaluator.bar = progress_bar(total=passes * len(evaluator.states), unit="episode", desc="evaluation", leave=False)
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
     report: dict[str, Any] = {}
@@ -50,6 +54,7 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
     report["oracle"] = _verdicts(evaluator.oracle(), "")
     if best_of > 0:
         report["best_of"] = {"n": best_of, **_verdicts(evaluator.best_of(roles["sft"], best_of), "")}
+    evaluator.bar.close()
     report["samples"] = side_by_side(evaluator, sampled, greedy)
     return report
 
@@ -149,11 +154,11 @@ def show_answers(report: dict[str, Any], count: int) -> str:
     """Returns the first prompts with SFT's and the policy's sampled answers."""
     lines = []
     for row in report["samples"][:count]:
-        lines.append(row["prompt"].strip())
+        lines.append(printable(row["prompt"].strip()))
         for name in ("sft", "policy"):
             answer = row[f"{name}_sampled"]
             gold = "" if answer["gold"] is None else f", gold {answer['gold']:.2f}"
-            lines.append(f"  {name:6} [{answer['score']:+.2f}{gold}] {answer['text']}")
+            lines.append(f"  {name:6} [{answer['score']:+.2f}{gold}] {printable(answer['text'])}")
         lines.append("")
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from backbones.generate import generate
 from backbones.roles import Role
@@ -45,6 +46,7 @@ class Evaluator:
 
     Attributes:
         states: in which the episodes begin.
+        bar: counts the episodes that `answer` has finished, where there is one.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Evaluator:
     ) -> None:
         self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
         self.states = task.first_states(n)
+        self.bar: tqdm | None = None
 
     def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
         """One episode by `role` from each state, at `temperature` (0 is greedy).
@@ -67,7 +70,10 @@ class Evaluator:
             ids = generate(role, prompts, self.max_new_tokens, temperature, generator)
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
-        return self.play(speak)
+        answers = self.play(speak)
+        if self.bar is not None:
+            self.bar.update(len(self.states))
+        return answers
 
     def oracle(self) -> Answers:
         """Returns the task's own right responses."""

@@ -31,6 +31,19 @@ def is_below_baselines(report: Mapping[str, Any]) -> bool:
     return bool(figure_of(report)[1]["high"] < best_baseline(report)[1])
 
 
+def describe_doubt(report: Mapping[str, Any]) -> str:
+    """Returns a line that warns of a model that is no better than what needs none; "" where it is better."""
+    (name, figure), (baseline, best) = figure_of(report), best_baseline(report)
+    if figure["mean"] > best:
+        return ""
+    if best == 1:
+        return f"note: {baseline!r} alone tells all held-out records apart, so this says little of the model."
+    return (
+        f"warning: held-out {name} {figure['mean']:.3f} is no better than the baseline {baseline!r}, {best:.3f}: more "
+        "data or a larger model is needed before PPO."
+    )
+
+
 def describe_failure(report: Mapping[str, Any], alone: Mapping[str, Any], weight: float, steps: int) -> str:
     """Returns a line that warns of a model below a baseline, and says why as far as that can be measured.
 

@@ -22,6 +22,7 @@ from perlhf.errors import run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
+from perlhf.terminal import printable
 
 
 @dataclass
@@ -61,7 +62,7 @@ def measure(options: Options) -> dict[str, Any]:
     update_summary(folder, **summary)
     print(describe(figures))
     for state, text in list(zip(evaluator.states, answers.texts, strict=True))[: options.show]:
-        print(f"\n{task.observe(state)['prompt'].strip()}\n  {text}")
+        print(f"\n{printable(task.observe(state)['prompt'].strip())}\n  {printable(text)}")
     print(f"-> {folder}")
     return summary
 

@@ -134,7 +134,10 @@ def adapt(
 def describe_choice(adapted: Adapted) -> str:
     """Returns a line on which is kept, the probe or what was trained from it."""
     first, best = adapted.history[0], min(adapted.history[1:], key=lambda figures: figures["loss"])
-    kept = "the probe is kept" if adapted.best is None else f"kept: step {adapted.best}"
+    kept = f"kept: step {adapted.best}"
+    if adapted.best is None:
+        better = best["loss"] < first["loss"]
+        kept = "the probe is kept" + (f", as that is within {_ERRORS} standard errors" if better else "")
     return (
         f"loss on a fifth of the records, held out: probe {first['loss']:.4f} (accuracy {first['accuracy']:.3f}), "
         f"at its lowest after training {best['loss']:.4f} ({best['accuracy']:.3f}); {kept}"

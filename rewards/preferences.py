@@ -22,7 +22,7 @@ from envs.miniature.corpus import PROMPT_META
 from perlhf.conversation import first_user_turn
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
-from rewards.rows import Row, encode, pairwise_loss, pointwise_loss
+from rewards.rows import Row, encode, pairwise_loss, pointwise_loss, scored_response
 
 
 class Preferences(ABC):
@@ -114,8 +114,8 @@ class Pairs(Preferences):
         return Record(record.prompt, first, second, _of_prompt(record.meta))
 
     def rows(self, backbone: Backbone, record: Record) -> list[Row]:
-        texts = (record.chosen, record.rejected)
-        return [encode(backbone, record.prompt, text, image_of(record)) for text in texts]
+        first, chosen = encode(backbone, record.prompt, record.chosen, image_of(record))
+        return [(first, chosen), (first, scored_response(backbone, record.rejected))]
 
     def loss(self, scores: Tensor, records: Sequence[Record]) -> tuple[Tensor, float]:
         chosen, rejected = scores[0::2], scores[1::2]

@@ -163,7 +163,7 @@ def try_all(
     """
     if len(set(data.groups)) < 2:
         raise UserError(
-            f"all {len(data.records)} records have the same first user turn, so none can be held out to choose a "
+            f"{len(data.records)} records of one first user turn: none can be held out to choose a "
             "probe; give records of more prompts, or --start random."
         )
     numbers, found = grouped_folds(data.groups, folds, seed), []

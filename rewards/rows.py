@@ -11,7 +11,12 @@ Row = tuple[list[int], list[int]]  # token ids of a prompt, and of a response wi
 
 def encode(backbone: Backbone, prompt: str, response: str, image: np.ndarray | None = None) -> Row:
     """Returns the tokens that are scored, in training and under PPO alike."""
-    return backbone.encode_prompt(prompt, image), [*backbone.encode_response(response), backbone.end_ids[0]]
+    return backbone.encode_prompt(prompt, image), scored_response(backbone, response)
+
+
+def scored_response(backbone: Backbone, response: str) -> list[int]:
+    """Returns the tokens of a response with the end token that its score is read at."""
+    return [*backbone.encode_response(response), backbone.end_ids[0]]
 
 
 def pairwise_loss(chosen: Tensor, rejected: Tensor, margins: Tensor | None = None) -> Tensor:

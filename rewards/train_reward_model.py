@@ -29,6 +29,7 @@ from envs.corpora.records import image_of
 from envs.feedback import Feedback
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from evaluation.reward_report import (
+    describe_doubt,
     describe_failure,
     is_below_baselines,
     print_figures,
@@ -113,7 +114,8 @@ def train(options: Options) -> RewardModel:
     records = drawn(task, options.pairs, rng)
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
     count = samples_to_add(options, task, len(records))
-    print(f"learning from {len(records)} records of the data and {count} of the SFT policy's samples", flush=True)
+    more = f" and {count} of the SFT policy's samples" if count else ""
+    print(f"learning from {len(records)} records of the data{more}", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
     data = learned_of(preferences, records, backbone)
     if cuts := backbone.describe_cuts():
@@ -145,6 +147,8 @@ def train(options: Options) -> RewardModel:
         model.log_prob_weight = weight
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
         print(describe_failure(report, alone, weight, steps), file=sys.stderr)
+    elif doubt := describe_doubt(report):
+        print(doubt, file=sys.stderr)
     return model
 
 
@@ -213,7 +217,7 @@ def train_from_probe(
     how = described(start.probe)
     report = {**how, "probe": {**how, **unseen}, "validation": adapted.history, "kept_step": adapted.best}
     if adapted.best is None:
-        return probe, report
+        return probe, {**report, "mode": "probe", "lora_rank": None}
     (folder / HEAD_FILE).unlink()  # the probe's
     return adapted.model, report
 

@@ -106,7 +106,7 @@ class Template:
         try:
             text = self._tokenizer.apply_chat_template(rows, chat_template=self._rendered, tokenize=False)
         except Exception as error:  # what a template raises is of its own making, or any of Jinja's or Python's
-            raise BackboneError(f"chat template {self.name} raises: {one_line(error)} {REMEDY}") from None
+            raise BackboneError(f"chat template {self.name} raises: {one_line(error).rstrip('.')}. {REMEDY}") from None
         return str(text)
 
     def _fitting(self, messages: Sequence[Message]) -> list[Message]:

@@ -71,6 +71,13 @@ class RowParser:
         """
         fields = known_fields(row, self._columns, where)
         names = _used(fields)
+        pair = [name for name in ("chosen", "rejected") if name in fields]
+        if len(pair) == 1:
+            (missing,) = {"chosen", "rejected"} - set(pair)
+            raise DataError(
+                f"{where}: has {pair[0]!r} and no {missing!r}, which a pair needs: name its column by --columns "
+                f"{missing}=COLUMN; {described(row)}."
+            )
         if names is None:
             raise DataError(f"{where}: {_no_form(row)}")
         if all_text:
