@@ -23,6 +23,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.model.anatomy import layer_count
 from backbones.model.loading import use_threads
+from backbones.model.targets import adapted_names
 from backbones.pooled import Reading
 from backbones.roles import Role
 from envs.corpora.records import image_of
@@ -109,6 +110,7 @@ def train(options: Options) -> RewardModel:
     preferences = preferences_of(task)
     backbone = setup.backbone
     use_threads(options.threads, backbone.parameter_count)
+    check_model(options, backbone)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
@@ -146,6 +148,18 @@ def train(options: Options) -> RewardModel:
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
         print(describe_failure(report, alone, weight, steps), file=sys.stderr)
     return model
+
+
+def check_model(options: Options, backbone: Backbone) -> None:
+    """Refuses what the backbone does not have, before minutes are spent on samples and states.
+
+    Raises:
+        UserError: no such layer to read, or nothing to adapt.
+    """
+    layer_of(backbone, options.read_layer)
+    lora = options.lora(backbone.model, dropout=options.lora_dropout)
+    if lora is not None:
+        adapted_names(backbone.model, lora.targets, lora.vision, lora.layers)
 
 
 def starts_from_probe(options: Options, backbone: Backbone) -> bool:
