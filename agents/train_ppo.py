@@ -182,8 +182,6 @@ def make_algorithm(options: Options, setup: Setup) -> PPO:
     reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
         print(f"the reward model is on a backbone of its own ({reward.role.backbone.path}): a second copy in memory")
-    if algorithm.policy.no_value_start is not None:
-        print(f"V does not start as the reward model, but at random: {algorithm.policy.no_value_start}")
     return algorithm
 
 
