@@ -184,6 +184,14 @@ def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[s
         if saved is None or saved.shape != parameter.shape:
             got = "none" if saved is None else tuple(saved.shape)
             raise CheckpointError(f"the checkpoint has {got} for {name}, this policy {tuple(parameter.shape)}.")
+    known = {f"parameters.{name}" for name, _ in policy.named_parameters()}
+    known |= {f"constants.{name}" for name in _constants(policy)}
+    others = known ^ {name for name in tensors if name.startswith(("parameters.", "constants."))}
+    if others:
+        raise CheckpointError(
+            f"the checkpoint was made with other adapters than this policy has ({len(others)} tensors of one alone, as "
+            f"{min(others)}); give the --lora-init, --lora-variant, --lora-layers and --lora-targets of then."
+        )
 
 
 def saved_arguments(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,6 +178,8 @@ class PPO(OnPolicyAlgorithm):
             self.observation_space, self.action_space, schedule, value_start=start,
             value_settings=self.value_settings, **settings,
         )  # fmt: skip
+        if self.policy.no_value_start is not None:
+            self._say(f"the value function starts at random, not as the reward model: {self.policy.no_value_start}")
         if self.learning_rate is None:
             self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()

@@ -186,8 +186,6 @@ def make_algorithm(options: Options, setup: Setup) -> PPO:
     reward = reward_model_of(algorithm)
     if reward is not None and reward.role.backbone is not algorithm.policy.backbone:
         print(f"the reward model is on a backbone of its own ({reward.role.backbone.path}): a second copy in memory")
-    if algorithm.policy.no_value_start is not None:
-        print(f"the value function starts at random, not as the reward model: {algorithm.policy.no_value_start}")
     return algorithm
 
 

@@ -315,11 +315,13 @@ class Backbone:
             )
         # A template writes itself what stands around an image.
         before, after = ([], []) if self.chat is not None else self.vision.around
-        ids, most = [*before, *self.vision.ids(image), *after], self.max_length // 2
+        ids = [*before, *self.vision.ids(image), *after]
+        most = min(self.max_length // 2, self.max_length - self.max_response_tokens)
         if len(ids) >= most:
             raise BackboneError(
                 f"backbone {short_name(self.path)!r}: an image of {image.shape[1]} x {image.shape[0]} pixels is "
-                f"{len(ids)} tokens, and a prompt may have {most}; show smaller images or take another backbone."
+                f"{len(ids)} tokens, and a prompt may have {most}; show smaller images, allow shorter responses "
+                "(--max-response-tokens) or take another backbone."
             )
         return ids
 

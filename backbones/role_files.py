@@ -96,11 +96,9 @@ def check_base(folder: Path, provenance: dict[str, Any], backbone: "Backbone") -
 
 def check_template(what: str, provenance: dict[str, Any], backbone: "Backbone") -> None:
     """Refuses what was trained on prompts that another template wrote."""
-    if "chat_template" not in provenance:  # saved before it was recorded
-        return
-    named, here = provenance["chat_template"], belongs_to(backbone)["chat_template"]
+    named, here = provenance.get("chat_template"), belongs_to(backbone)["chat_template"]  # unrecorded: there was none
     if (named or {}).get("sha256") != (here or {}).get("sha256"):
-        setting = template_setting(provenance)
+        setting = template_setting({"chat_template": named})
         other = setting if setting != backbone.settings.chat_template else "FILE, with the template of then"
         raise UserError(
             f"{what} was trained with chat template {_called(named)}, and backbone {backbone.path} has "

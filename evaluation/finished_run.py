@@ -39,7 +39,8 @@ def setup_of_run(
     """
     of_task = config["env"], config["env_options"], config["data"]
     known = {field.name for field in fields(LoadSettings)}
-    settings = LoadSettings(**{name: value for name, value in config.items() if name in known})
+    said = {name: value for name, value in config.items() if name in known}
+    settings = LoadSettings(**{"chat_template": "none", **said})  # none was applied before there was the option
     models = backbone or config["backbone"], reward or config["reward"]
     return Setup.of(*of_task, *models, device, settings, columns=config.get("columns", ""))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from agents.hyperparameters import BackboneSettings
+from agents.policy import fitting
 from agents.setup import RunOptions, Setup, TaskOptions
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
@@ -50,9 +51,10 @@ def measure(options: Options) -> dict[str, Any]:
     options = replace(options, device=setup.device)
     task, backbone = setup.task(options.split), setup.backbone
     use_threads(options.threads, backbone.parameter_count)
+    room = fitting(options.max_new_tokens, backbone)
     reward = resolve_reward(setup.reward, task)
     folder = new_run_folder(options.output_dir, f"{options.env}-zero-shot-seed{options.seed}", options)
-    evaluator = Evaluator(task, reward, options.max_new_tokens, options.prompts, options.seed)
+    evaluator = Evaluator(task, reward, room, options.prompts, options.seed)
     clock = Stopwatch()
     answers = evaluator.answer(backbone.reference, options.temperature)
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}

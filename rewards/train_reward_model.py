@@ -10,7 +10,7 @@ better on records held out of the training ones.
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.model.anatomy import layer_count
 from backbones.model.loading import use_threads
+from backbones.model.targets import adapted_names
 from backbones.pooled import Reading
 from backbones.roles import Role
 from envs.corpora.records import image_of
@@ -107,9 +108,9 @@ def train(options: Options) -> RewardModel:
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     task, held_out = tasks_of(options, setup)
-    preferences = preferences_of(task)
-    backbone = setup.backbone
+    preferences, backbone = preferences_of(task), setup.backbone
     use_threads(options.threads, backbone.parameter_count)
+    check_model(options, backbone)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
     folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
@@ -142,14 +143,31 @@ def train(options: Options) -> RewardModel:
     )  # fmt: skip
     print_report(report, folder)
     if is_below_baselines(report):
-        weight, model.log_prob_weight = model.log_prob_weight, 0.0  # for this one question
-        alone = evaluate(held_out.records[: options.eval_pairs]) if weight else report
-        model.log_prob_weight = weight
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
-        print(describe_failure(report, alone, weight, steps), file=sys.stderr)
+        print(explain(model, report, steps, partial(evaluate, held_out.records[: options.eval_pairs])), file=sys.stderr)
     elif doubt := describe_doubt(report):
         print(doubt, file=sys.stderr)
     return model
+
+
+def explain(model: RewardModel, report: dict[str, Any], steps: int, evaluate: Callable[[], dict[str, Any]]) -> str:
+    """Returns lines on why a model may be below its baselines; measures what its head is worth alone."""
+    weight, model.log_prob_weight = model.log_prob_weight, 0.0  # for this one question
+    alone = evaluate() if weight else report
+    model.log_prob_weight = weight
+    return describe_failure(report, alone, weight, steps)
+
+
+def check_model(options: Options, backbone: Backbone) -> None:
+    """Refuses what the backbone does not have, before minutes are spent on samples and states.
+
+    Raises:
+        UserError: no such layer to read, or nothing to adapt.
+    """
+    layer_of(backbone, options.read_layer)
+    lora = options.lora(backbone.model, dropout=options.lora_dropout)
+    if lora is not None:
+        adapted_names(backbone.model, lora.targets, lora.vision, lora.layers)
 
 
 def starts_from_probe(options: Options, backbone: Backbone) -> bool:

@@ -21,6 +21,7 @@ from backbones.roles import load_role
 from backbones.shortcuts.head_states import HeadRule, head_rule
 from backbones.shortcuts.packing import Packed
 from benchmarks import large_vocabulary
+from evaluation import zero_shot
 from perlhf.errors import UserError
 from perlhf.options import parse_options, to_yaml
 
@@ -178,6 +179,8 @@ def test_more_new_tokens_than_there_is_room_for_are_one_line(tmp_path):
         fitting(129, gemma(tmp_path))
     assert "\n" not in str(error.value)
     assert fitting(128, gemma(tmp_path)) == 128
+    with pytest.raises(UserError, match="max_new_tokens 129 does not fit"):
+        zero_shot.measure(zero_shot.Options(env="HH-v0", backbone=str(tmp_path), max_new_tokens=129, device="cpu"))
 
 
 def test_what_is_cut_is_counted_and_said(tmp_path):

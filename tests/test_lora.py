@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import backbones.forward as forward_module
 from agents import PPO, make_vec_env
+from agents.checkpoint import CheckpointError, get_state, set_state
 from agents.train_sft import merged
 from backbones.backbone import Backbone
 from backbones.forward import last_token_scores, log_probs_of
@@ -423,6 +424,23 @@ def test_a_start_is_part_of_a_checkpoint_and_of_a_value_that_begins_as_a_reward_
     loaded = PPO.load(tmp_path / "saved", device="cpu").policy
     for mine, theirs in ((value, loaded.value_role), (policy, loaded.policy_role)):
         assert all(torch.equal(start, theirs.constants()[name]) for name, start in mine.constants().items())
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({"lora_init": "pissa"}, {}),
+        ({}, {"lora_init": "pissa"}),
+        ({"lora_variant": "dora"}, {}),
+        ({"lora_targets": "all-linear"}, {}),
+    ],
+)
+def test_a_checkpoint_of_other_adapters_is_refused(small, then, now):
+    env = make_vec_env("HH-v0", 4, seed=0, reward="toy_tasks:starts_with_i")
+    saved, other = (trained(small.path, env, **settings) for settings in (then, now))
+    with pytest.raises(CheckpointError, match=r"made with other adapters .* give the --lora-init,") as error:
+        set_state(other, *get_state(saved))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,9 @@ def test_an_adapter_is_refused_with_another_template(tmp_path):
     assert json.loads((tmp_path / "of none" / "perlhf.json").read_text())["chat_template"] is None
     del known["chat_template"]  # as it was saved before it was recorded
     (tmp_path / "of auto" / "perlhf.json").write_text(json.dumps(known))
-    load_role(tmp_path / "of auto", "policy", False, none)
+    load_role(tmp_path / "of auto", "policy", False, none)  # no template was applied then
+    with pytest.raises(UserError, match=r"chat template none, .* give --chat-template none\.$"):
+        load_role(tmp_path / "of auto", "policy", False, auto)
 
 
 def test_an_adapter_whose_backbone_got_another_template_of_its_own_says_so(tmp_path):
@@ -265,4 +267,4 @@ def test_a_finished_run_is_opened_as_it_was():
     assert setup_of_run(config).load_settings == LoadSettings("mixed", chat_template="none", stop="Human:")
     for name in ("chat_template", "stop", "precision"):  # a run of before there were such
         del config[name]
-    assert setup_of_run(config).load_settings == LoadSettings()
+    assert setup_of_run(config).load_settings == LoadSettings(chat_template="none")

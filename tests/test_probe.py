@@ -210,6 +210,15 @@ def test_a_layer_that_is_none_is_one_line(counting, layer, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"read_layer": "x"}, {"read_layer": "9"}, {"lora_targets": "("}, {"lora_targets": "no"}]
+)
+def test_what_the_backbone_does_not_have_is_refused_before_anything_is_sampled(wrong, monkeypatch):
+    monkeypatch.setattr("rewards.train_reward_model.drawn", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(UserError, match=r"read_layer: expected|lora_targets"):
+        train(Options(env="HH-v0", device="cpu", **wrong))
+
+
 def test_the_last_layer_has_one_name(counting):
     assert check_reading(counting.model, 4) is None
     assert layer_of(counting, "3") == 3

@@ -19,7 +19,7 @@ from backbones.forward import (
     response_states,
 )
 from backbones.generate import generate
-from backbones.model.loading import BackboneError
+from backbones.model.loading import BackboneError, LoadSettings
 from backbones.model.tokens import TokenBatch, next_positions
 from backbones.model.vision import sayable
 from backbones.roles import LoRASettings
@@ -275,6 +275,16 @@ def test_an_image_that_leaves_no_room_for_text_is_one_line(qwen, monkeypatch):
     with pytest.raises(BackboneError, match=r"an image of 48 x 64 pixels is 50 tokens, .* may have 20;") as error:
         qwen.encode_prompt("yes", np.zeros((64, 48, 3), dtype=np.uint8))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("limits", [{"max_prompt_tokens": 12}, {"max_response_tokens": 1004}])
+def test_limits_that_leave_a_question_no_room_beside_its_image_are_one_line(limits):
+    backbone = Backbone.load("tiny-vqav2", settings=LoadSettings(**limits))
+    with pytest.raises(BackboneError, match=r"22 tokens, and a prompt may have .* \(--max-response-tokens\)"):
+        backbone.encode_prompt("What is red?", np.zeros((64, 64, 3), dtype=np.uint8))
+    both = Backbone.load("tiny-vqav2", settings=LoadSettings(max_prompt_tokens=12, max_response_tokens=64))
+    prompt = both.encode_prompt("What is red?", np.zeros((64, 64, 3), dtype=np.uint8))
+    assert both.decode(prompt).endswith("What is red?")
 
 
 def test_adapters_learn_from_pixels(qwen):

@@ -1,4 +1,4 @@
-"""Reads the action in what a language model writes around it; training reads responses as they stand.
+"""Reads the action in what a language model writes around it, where a task is asked to (`lenient`).
 
 A full stop behind it, capitals, back ticks and code fences, "ACTION:" before it, quotes of other kinds, a call without
 its brackets, a thought before it: all are common in answers of chat models, and none says another action.
