@@ -235,6 +235,16 @@ def test_a_row_that_is_of_no_form_is_one_line(row, problem):
     assert str(caught.value) == f"FILE:1: {problem}"
 
 
+@pytest.mark.parametrize(("there", "missing"), [("chosen", "rejected"), ("rejected", "chosen")])
+def test_half_of_a_pair_is_no_prompt_alone(there, missing):
+    with pytest.raises(DataError) as caught:
+        parsed({"prompt": "Hi", there: "Hello"})
+    assert str(caught.value) == (
+        f"FILE:1: has {there!r} and no {missing!r}, which a pair needs: name its column by --columns {missing}=COLUMN; "
+        f"its columns are 'prompt', {there!r}."
+    )
+
+
 def test_a_column_that_is_missing_is_one_line():
     with pytest.raises(DataError) as caught:
         parsed(PAIR, "prompt=question")
@@ -252,7 +262,8 @@ def test_a_column_that_is_missing_is_one_line():
          "have the same."),
         ({**PAIR, "prompt": [SKY]}, "field 'prompt' is messages, and in the first row, FILE:1, text."),
         ({**PAIR, "rejected": None},
-         "has prompt, and the first row, FILE:1, prompt, chosen, rejected; all rows must have the same."),
+         "has 'chosen' and no 'rejected', which a pair needs: name its column by --columns rejected=COLUMN; its columns "
+         "are 'prompt', 'chosen', 'rejected'."),
     ],
 )  # fmt: skip
 def test_all_rows_are_of_the_form_of_the_first(second, problem):

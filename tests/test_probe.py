@@ -637,7 +637,7 @@ def test_labels_of_one_kind_are_refused(counting):
 def test_records_of_one_prompt_and_fewer_than_folds_are_refused(counting, data, states):
     same = learned_of(Pairs(), [pair._replace(prompt="Human: Hello") for pair in data.records[:6]], counting)
     few = states.at(torch.arange(6), 2)
-    assert one_line_of(choose, same, few).startswith("all 6 records have the same first user turn")
+    assert one_line_of(choose, same, few).startswith("6 records of one first user turn: none can be held out")
     message = one_line_of(cross_validated, data.at(range(6)), few, 0.0, 10)
     assert message.startswith("6 records of 6 different first user turns cannot be dealt out to 10 folds; give --folds")
 

@@ -28,7 +28,7 @@ from envs.corpora.records import LabelledRecord, Record
 from envs.hh.task import HH
 from envs.turn import Turn
 from evaluation.reward_models import evaluate_reward_model
-from evaluation.reward_report import describe_failure, is_below_baselines
+from evaluation.reward_report import describe_doubt, describe_failure, is_below_baselines
 from perlhf.errors import UserError
 from rewards.preferences import Labels, Learned, Pairs, drawn, sampled
 from rewards.reward_model import RewardModel, learned_model, score
@@ -454,6 +454,17 @@ def test_a_model_below_a_baseline_warns_and_says_why(tmp_path, capsys):
 def test_below_a_baseline_is_by_more_than_chance(figures, below):
     figures["baselines"].setdefault("random", 0.5)
     assert is_below_baselines(figures) is below
+
+
+def test_a_model_that_is_no_better_than_what_needs_none_is_doubted():
+    report = {"accuracy": {"mean": 0.6, "low": 0.5, "high": 0.7}, "baselines": {"random": 0.5, "tfidf": 0.62}}
+    assert describe_doubt(report) == (
+        "warning: held-out accuracy 0.600 is no better than the baseline 'tfidf', 0.620: more data or a larger model is "
+        "needed before PPO."
+    )
+    assert describe_doubt({**report, "baselines": {"tfidf": 0.59}}) == ""
+    sure = {"accuracy": {"mean": 1.0, "low": 1.0, "high": 1.0}, "baselines": {"length": 1.0}}
+    assert describe_doubt(sure).startswith("note: 'length' alone tells all held-out records apart")
 
 
 def test_where_nothing_measured_explains_a_failure_the_labels_are_named():
