@@ -262,8 +262,8 @@ def test_a_column_that_is_missing_is_one_line():
          "have the same."),
         ({**PAIR, "prompt": [SKY]}, "field 'prompt' is messages, and in the first row, FILE:1, text."),
         ({**PAIR, "rejected": None},
-         "has 'chosen' and no 'rejected', which a pair needs: name its column by --columns rejected=COLUMN; its columns "
-         "are 'prompt', 'chosen', 'rejected'."),
+         "has 'chosen' and no 'rejected', which a pair needs: name its column by --columns rejected=COLUMN; its "
+         "columns are 'prompt', 'chosen', 'rejected'."),
     ],
 )  # fmt: skip
 def test_all_rows_are_of_the_form_of_the_first(second, problem):

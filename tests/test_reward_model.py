@@ -459,8 +459,8 @@ def test_below_a_baseline_is_by_more_than_chance(figures, below):
 def test_a_model_that_is_no_better_than_what_needs_none_is_doubted():
     report = {"accuracy": {"mean": 0.6, "low": 0.5, "high": 0.7}, "baselines": {"random": 0.5, "tfidf": 0.62}}
     assert describe_doubt(report) == (
-        "warning: held-out accuracy 0.600 is no better than the baseline 'tfidf', 0.620: more data or a larger model is "
-        "needed before PPO."
+        "warning: held-out accuracy 0.600 is no better than the baseline 'tfidf', 0.620: more data or a larger model "
+        "is needed before PPO."
     )
     assert describe_doubt({**report, "baselines": {"tfidf": 0.59}}) == ""
     sure = {"accuracy": {"mean": 1.0, "low": 1.0, "high": 1.0}, "baselines": {"length": 1.0}}
