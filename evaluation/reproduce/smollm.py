@@ -11,7 +11,10 @@ from perlhf.run_folder import write_text
 
 SHORT = "- reward: rewards.functions:length_penalty\n  target: 12\n"  # words; PPO's easy reward
 CHEAP = ("--precision", "mixed", "--lora-layers", "quarter")
-PPO = (*CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--max-new-tokens", 32)
+PPO = (
+    *CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--n-epochs", 4, "--schedule", "constant",
+    "--kl-coef", 0.05, "--max-new-tokens", 32,
+)  # fmt: skip
 PAIRS = ("--pairs", 240, "--eval-pairs", 200)
 
 
@@ -45,7 +48,7 @@ def smollm_table(options: Choices) -> Table:
     finish(runs["probe, 960 pairs"])  # which is the reward of the second run of PPO
     easy = Path(options.output_dir) / "short.yaml"
     write_text(easy, SHORT)
-    turns = ("--total-timesteps", 512, "--eval-prompts", 64)
+    turns = ("--total-timesteps", 256, "--eval-prompts", 48)
     for name, of in {"short answers": easy, "learned reward": runs["probe, 960 pairs"].folder}.items():
         folder = f"smollm-ppo-{name.replace(' ', '-')}"
         runs[name] = command(options, folder, "agents.train_ppo", *hh, *PPO, *turns, "--reward", of)
