@@ -136,7 +136,7 @@ def train(options: Options) -> RewardModel:
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     update_summary(
-        folder, **identity(options), **of_training, score_limit=options.score_limit,
+        folder, **(identity(options) | of_training), score_limit=options.score_limit,
         pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
