@@ -48,7 +48,7 @@ def smollm_table(options: Choices) -> Table:
     finish(runs["probe, 960 pairs"])  # which is the reward of the second run of PPO
     easy = Path(options.output_dir) / "short.yaml"
     write_text(easy, SHORT)
-    turns = ("--total-timesteps", 256, "--eval-prompts", 48)
+    turns = ("--total-timesteps", 160, "--eval-prompts", 48)
     for name, of in {"short answers": easy, "learned reward": runs["probe, 960 pairs"].folder}.items():
         folder = f"smollm-ppo-{name.replace(' ', '-')}"
         runs[name] = command(options, folder, "agents.train_ppo", *hh, *PPO, *turns, "--reward", of)
