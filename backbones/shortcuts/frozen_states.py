@@ -166,7 +166,7 @@ class FrozenStates:
             ids = torch.tensor([[*row, *[self._pad_id] * (width - len(row))] for row in rows], device=model.device)
             lengths = torch.tensor([len(row) for row in rows], device=model.device)
             mask = (torch.arange(width, device=model.device) < lengths[:, None]).long()
-            model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+            body_of(model)(input_ids=ids, attention_mask=mask, use_cache=False)
         return [row[:length] for row, length in zip(caught[0], lengths.tolist(), strict=True)]
 
     @torch.no_grad()
