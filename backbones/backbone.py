@@ -13,14 +13,13 @@ from backbones.adapters import Adapters
 from backbones.full_role import FullRole
 from backbones.model.anatomy import base_weights, decoder_layers, embedding_count, end_ids_of, hash_base, pad_id_of
 from backbones.model.chat import ChatTemplate, Shown
-from backbones.model.checks import check_decoding
+from backbones.model.checks import check_decoding, check_vocabulary
 from backbones.model.loading import (
     QUANTIZED,
     SHIPPED,
     BackboneError,
     LoadSettings,
     check_causal,
-    check_vocabulary,
     file_stamps,
     find_device,
     load_model,

@@ -2,14 +2,24 @@
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from backbones.model.anatomy import cache_argument
+from backbones.model.anatomy import cache_argument, embedding_count
 from backbones.model.loading import INSTEAD, BackboneError
 from perlhf.errors import one_line
 
 _LENGTH, _STEPS, _PADDING = 12, 4, 5  # tokens: enough that what is summed up in fours, as in DeepSeek-V4, shows
 _ROUNDING = 100  # times the precision of a number, which the shape of a batch changes logits by
+
+
+def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses a tokenizer whose words the model has no embeddings for; added tokens without one are only not used."""
+    count = embedding_count(model)
+    if tokenizer.vocab_size > count:
+        raise BackboneError(
+            f"backbone {path!r} has a tokenizer of {tokenizer.vocab_size} tokens and a model with embeddings for "
+            f"{count}: they do not belong together; save the model's own tokenizer there."
+        )
 
 
 @torch.no_grad()
@@ -38,8 +48,7 @@ def check_decoding(path: str, model: PreTrainedModel) -> None:
 
 def _last_logits(model: PreTrainedModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns the logits after a row: read alone, its last token alone, in steps of a cache, and behind padding."""
-    words = model.get_input_embeddings().weight.shape[0]
-    row = torch.arange(5, 5 + _LENGTH, device=model.device)[None] * 7 % words
+    row = torch.arange(5, 5 + _LENGTH, device=model.device)[None] * 7 % embedding_count(model)
     ones = torch.ones_like(row)
     alone = model(input_ids=row, use_cache=False).logits[0, -1]
     without = model(input_ids=row[:, -1:], use_cache=False).logits[0, -1]

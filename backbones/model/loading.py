@@ -284,16 +284,6 @@ def check_causal(path: str, model: PreTrainedModel) -> None:
         raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}")
 
 
-def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuses a tokenizer whose words the model has no embeddings for; added tokens without one are only not used."""
-    count = int(model.get_input_embeddings().weight.shape[0])
-    if tokenizer.vocab_size > count:
-        raise BackboneError(
-            f"backbone {path!r} has a tokenizer of {tokenizer.vocab_size} tokens and a model with embeddings for "
-            f"{count}: they do not belong together; save the model's own tokenizer there."
-        )
-
-
 def use_threads(requested: int, parameters: int) -> None:
     """Sets torch's CPU threads: as many as requested, or for 0 what suits a model of so many parameters.
 
