@@ -25,7 +25,7 @@ from backbones.model.anatomy import layer_count
 from backbones.model.loading import use_threads
 from backbones.model.targets import adapted_names
 from backbones.pooled import Reading
-from backbones.roles import Role
+from backbones.roles import HeadRole, Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
@@ -236,7 +236,6 @@ def train_from_probe(
     report = {**how, "probe": {**how, **unseen}, "validation": adapted.history, "kept_step": adapted.best}
     if adapted.best is None:
         return probe, {**report, "mode": "probe", "lora_rank": None}
-    (folder / HEAD_FILE).unlink()  # the probe's
     return adapted.model, report
 
 
@@ -246,6 +245,8 @@ def save(model: RewardModel, options: Options, of_steps: bool, folder: Path) -> 
     if of_steps:
         model.centre = 0.0
     model.save(folder, env=options.env, data=options.data)
+    if not isinstance(model.role, HeadRole):  # a probe's, which training began from; there is always a model
+        (folder / HEAD_FILE).unlink(missing_ok=True)
 
 
 def what_is_left(folder: Path) -> str:
