@@ -236,13 +236,15 @@ def _shape(config: Any) -> tuple[Any, ...]:
     return config.model_type, text.hidden_size, text.num_hidden_layers, text.vocab_size
 
 
+def about(options: Any) -> dict[str, Any]:
+    """Returns what every command that writes a summary.json says of itself there."""
+    return {name: getattr(options, name) for name in ("env", "env_options", "backbone", "seed", "data")}
+
+
 def identity(options: Any) -> dict[str, Any]:
-    """Returns what every training command says of itself in summary.json."""
-    return {
-        "env": options.env, "env_options": options.env_options, "backbone": options.backbone,
-        "mode": "full" if options.full else "lora", "lora_rank": None if options.full else options.lora_rank,
-        "seed": options.seed, "data": options.data,
-    }  # fmt: skip
+    """Returns the same of a training command, and what it trains."""
+    rank = None if options.full else options.lora_rank
+    return {**about(options), "mode": "full" if options.full else "lora", "lora_rank": rank}
 
 
 def recipe_of(stage: str, options: Any) -> Path | None:

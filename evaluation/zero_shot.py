@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from agents.hyperparameters import BackboneSettings
 from agents.policy import fitting
-from agents.setup import RunOptions, Setup, TaskOptions
+from agents.setup import RunOptions, Setup, TaskOptions, about
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
 from envs.reward_spec import resolve_reward
@@ -59,8 +59,7 @@ def measure(options: Options) -> dict[str, Any]:
     answers = evaluator.answer(backbone.reference, options.temperature)
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
     figures = {**figures_of(task, backbone, answers), "groups": evaluator.groups(answers.best)}
-    about = {"env": options.env, "env_options": options.env_options, "backbone": options.backbone}
-    summary = {**about, "data": options.data, "reward": options.reward, "seed": options.seed, **figures, **cost}
+    summary = {**about(options), "reward": options.reward, **figures, **cost}
     update_summary(folder, **summary)
     print(describe(figures))
     for state, text in list(zip(evaluator.states, answers.texts, strict=True))[: options.show]:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agents.hyperparameters import BackboneSettings
-from agents.setup import RunOptions, Setup, TaskOptions
+from agents.setup import RunOptions, Setup, TaskOptions, about
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
 from evaluation.probes import cross_validated, table
@@ -71,11 +71,9 @@ def fit(options: Options) -> RewardModel:
         model.centre = centre_of(data, start.probe.scores(start.states))
     cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds}
     model.save(folder, env=options.env, data=options.data)
-    said = {"env": options.env, "env_options": options.env_options, "backbone": options.backbone, "data": options.data}
     update_summary(
-        folder, **said, seed=options.seed, pairs=len(data.records), **described(start.probe), **cost,
-        peak_rss_mb=peak_rss_mb(),
-    )  # fmt: skip
+        folder, **about(options), pairs=len(data.records), **described(start.probe), **cost, peak_rss_mb=peak_rss_mb()
+    )
     if options.folds:
         figures = cross_validated(data, start.states, options.log_prob_weight, options.folds, options.seed)
         update_summary(folder, cross_validated=figures, cpu_seconds_of_all=clock.cpu_seconds)
