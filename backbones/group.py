@@ -1,0 +1,54 @@
+"""The processes of a run, as torchrun or `accelerate launch` started them. With one process nothing here does anything.
+
+Every process plays and scores its share of the episodes; then all hold the whole rollout, and each takes its rows of
+the same minibatch. Gradients of adapters and logged figures are added up in one message an optimizer step. The base
+never travels.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def start() -> None:
+    """Joins the other processes where a launcher has named them in RANK and WORLD_SIZE; else does nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+
+
+def rank() -> int:
+    """Returns the number of this process, 0 for the one that writes."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """Returns how many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Returns whether this is the process that writes files and prints."""
+    return rank() == 0
+
+
+def gather(mine: Any) -> list[Any]:
+    """Returns what every process has, in the order of ranks. What is sent is pickled by torch, among ourselves."""
+    if size() == 1:
+        return [mine]
+    found: list[Any] = [None] * size()
+    dist.all_gather_object(found, mine)
+    return found
+
+
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Replaces each tensor by its sum over all processes, in place, in one message."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
