@@ -1,0 +1,43 @@
+"""One env step of the envs of all processes, from what each process saw of its own. With one process nothing is sent."""
+
+from typing import Any
+
+import numpy as np
+
+from agents.rollout import Step
+from backbones import group
+from backbones.model.vision import ImagePrompt
+
+_TOLD = ("episode", "is_success", "gold")  # what is logged of an env's `info`
+Infos = list[dict[str, Any]]
+
+
+def own_envs(n_envs: int) -> range:
+    """Returns the numbers of this process's `n_envs` envs among those of all processes."""
+    return range(group.rank() * n_envs, (group.rank() + 1) * n_envs)
+
+
+def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
+    """Returns the step of all envs, the first process's first, and what is logged of their infos.
+
+    Where episodes were truncated is known of this process's envs alone: it computes what their last states are worth.
+    """
+    if group.size() == 1:
+        return own, infos
+    told = [{name: info[name] for name in _TOLD if name in info} for info in infos]
+    # An image's tokens travel with it, but not what makes pixels of it, which holds on to the model.
+    prompts = [(list(row), row.image if isinstance(row, ImagePrompt) else None) for row in own.prompts]
+    found = group.gather((own._replace(prompts=[], cut_at={}), prompts, told))
+    steps = [step for step, _, _ in found]
+    vision = next((row.vision for row in own.prompts if isinstance(row, ImagePrompt)), None)
+    rows = [row for _, of_process, _ in found for row in of_process]
+    numbers = own_envs(len(own.prompts))
+    whole = Step(
+        [ids if image is None or vision is None else ImagePrompt(ids, image, vision) for ids, image in rows],
+        [row for step in steps for row in step.responses],
+        np.concatenate([step.scores for step in steps]),
+        np.concatenate([step.dones for step in steps]),
+        {numbers[env]: observation for env, observation in own.cut_at.items()},
+        frozenset(number * len(own.prompts) + env for number, step in enumerate(steps) for env in step.failed),
+    )  # fmt: skip
+    return whole, [info for _, _, infos in found for info in infos]
