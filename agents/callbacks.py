@@ -104,8 +104,7 @@ class Checkpoints(BaseCallback):
         }
         folder = self._run / "checkpoints" / f"step-{self.num_timesteps}"
         self.model.save(folder)
-        if group.is_first():
-            keep_newest(folder, self._keep)
+        group.from_first(lambda: keep_newest(folder, self._keep))
 
 
 class MetricsFile(KVWriter):

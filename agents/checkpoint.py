@@ -64,13 +64,15 @@ def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
     """
     tensors, state = get_state(algorithm)
     state["arguments"] = constructor_arguments(algorithm)
-    if group.is_first():
-        with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
-            save_file(tensors, part / "state.safetensors")
-            write_json(part / "state.json", state)
-            algorithm.policy.policy_role.save(part / "policy")
-            algorithm.policy.value_role.save(part / "value", {"offset": algorithm.policy.value_offset})
-    group.wait()
+    group.from_first(lambda: _write(algorithm.policy, tensors, state, folder))
+
+
+def _write(policy: "LoRAPolicy", tensors: dict[str, Tensor], state: Mapping[str, Any], folder: Path) -> None:
+    with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
+        save_file(tensors, part / "state.safetensors")
+        write_json(part / "state.json", state)
+        policy.policy_role.save(part / "policy")
+        policy.value_role.save(part / "value", {"offset": policy.value_offset})
 
 
 def find_checkpoint(path: str | Path) -> Path:

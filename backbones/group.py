@@ -61,17 +61,39 @@ def gather(mine: T) -> list[T]:
     return found
 
 
-def wait() -> None:
-    """Returns when all processes have come here."""
-    gather(None)
-
-
 def from_first(make: Callable[[], T]) -> T:
-    """Returns what the first process makes, on all; the others do not call `make`."""
-    found: list[Any] = [make() if is_first() else None]
-    if size() > 1:
-        dist.broadcast_object_list(found)
-    return found[0]
+    """Returns to all what `make` gives on the first process, where alone it runs: the name of a new folder, say.
+
+    Raises:
+        UserError: or OSError, that `make` raised: on all processes.
+    """
+    if size() == 1:
+        return make()
+    outcome: list[Any] = [None, None]  # what it gave, and what it raised
+    if is_first():
+        try:
+            outcome[0] = make()
+        except (UserError, OSError) as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def shared_out(count: int, work: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """Returns what `work` gives for the numbers 0 to count - 1, in their order; each process does its part of them.
+
+    Args:
+        count: of numbers.
+        work: gives as many results as it is given numbers, which may be none.
+    """
+    if size() == 1:
+        return list(work(list(range(count))))
+    found: list[Any] = [None] * count
+    for of_rank, part in enumerate(gather(list(work(list(range(rank(), count, size())))))):
+        found[of_rank :: size()] = part
+    return found
 
 
 def require_same(known: Mapping[str, str]) -> None:
