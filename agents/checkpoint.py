@@ -99,6 +99,17 @@ def find_checkpoint(path: str | Path) -> Path:
     raise CheckpointError(f"{given} holds no checkpoint: there is no such folder.")
 
 
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], LoRASettings | None]:
+    """Reads what `save` wrote; returns tensors, the rest, and the settings of the value adapter.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+        SealError: it is damaged.
+    """
+    folder = find_checkpoint(path)
+    return *read_checkpoint(folder), saved_value_settings(folder)
+
+
 def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All tensors by name, and the rest as JSON; of the envs of all processes."""
     policy = algorithm.policy

@@ -31,17 +31,15 @@ from tqdm import tqdm
 from agents import functional as F
 from agents import preflight
 from agents.checkpoint import (
-    find_checkpoint,
-    read_checkpoint,
+    load_checkpoint,
     save_checkpoint,
     saved_arguments,
     saved_spaces,
-    saved_value_settings,
     set_state,
 )
-from agents.gathering import own_envs, step_of_all
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.policy import LoRAPolicy, Observation
+from agents.processes import own_envs, step_of_all
 from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, own_part, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, update_figures
 from agents.running import RunningScale
@@ -417,14 +415,13 @@ class PPO(OnPolicyAlgorithm):
         """
         if print_system_info:
             get_system_info()
-        folder = group.from_first(lambda: find_checkpoint(path))
-        tensors, state = read_checkpoint(folder)
+        tensors, state, value_settings = group.from_first(lambda: load_checkpoint(path))
         arguments = saved_arguments(state)
         arguments |= {name: value for name, value in (custom_objects or {}).items() if name in arguments} | kwargs
         model = cls(env=env, device=device, _init_setup_model=False, **arguments)
         if env is None:
             model.observation_space, model.action_space, model.n_envs = saved_spaces(state)
-        model.value_settings = saved_value_settings(folder)
+        model.value_settings = value_settings
         model._setup_model()
         set_state(model, tensors, state, with_episodes=not force_reset)
         model.kl_coef = kwargs.get("kl_coef", model.kl_coef)

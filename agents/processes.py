@@ -1,5 +1,12 @@
-"""One env step of the envs of all processes, from what each process saw of its own. With one process nothing is sent."""
+"""A run in several processes: what they must have in common, and env steps of all from what each saw of its envs.
 
+With one process nothing is sent or compared.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -7,9 +14,52 @@ import numpy as np
 from agents.rollout import Step
 from backbones import group
 from backbones.model.vision import ImagePrompt
+from envs.task import Task
+from perlhf.options import to_yaml
 
+_LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
+_COMPARED = 64  # episodes, as far as they show on which data the task is
 _TOLD = ("episode", "is_success", "gold")  # what is logged of an env's `info`
 Infos = list[dict[str, Any]]
+
+
+def require_same_command(options: Any) -> None:
+    """Makes sure that all processes run the same command on the same libraries.
+
+    Args:
+        options: dataclass of the command.
+
+    Raises:
+        UserError: on all, where one is not like the first; it says in what.
+    """
+    if group.size() > 1:
+        given = dict(line.split(": ", 1) for line in to_yaml(options).splitlines() if ": " in line)
+        libraries = {name: version(name) for name in _LIBRARIES}
+        group.require_same({**given, **libraries, "Python": platform.python_version()})
+
+
+def require_same_model_and_data(base: str, task: Task) -> None:
+    """Makes sure that all processes have the same base and the same episodes.
+
+    Args:
+        base: sha256 of its weights.
+        task: over its data.
+
+    Raises:
+        UserError: on all, where one is not like the first; it says in what.
+    """
+    if group.size() > 1:
+        group.require_same({"the weights of the backbone": base[:12], "the data": _digest(task)[:12]})
+
+
+def _digest(task: Task) -> str:
+    """Returns a sha256 of how some episodes begin, which are drawn from all."""
+    digest = hashlib.sha256()
+    for number in range(_COMPARED):
+        shown: Mapping[str, Any] = task.observe(task.start(np.random.default_rng(number), {}))
+        digest.update(shown["prompt"].encode(errors="surrogatepass"))
+        digest.update(bytes(shown["image"]) if "image" in shown else b"")
+    return digest.hexdigest()
 
 
 def own_envs(n_envs: int) -> range:
