@@ -41,7 +41,7 @@ def start() -> None:
     except (RuntimeError, ValueError) as error:  # a socket's, or of a variable
         where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         raise UserError(
-            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)} Start them "
+            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)}. Start them "
             "with torchrun; where the port is taken, give another --master-port."
         ) from None
 

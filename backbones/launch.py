@@ -125,13 +125,15 @@ class _Others:
         os._exit(status)  # what is left to do at exit may wait for the others
 
     def _is_first_to_fail(self) -> bool:
+        if self._have_failed:
+            return False
         try:
             until = time.monotonic() + (0.0 if group.is_first() else _FIRST_SPEAKS)
             while time.monotonic() < until and not self._store.check([_FAILED]):
                 time.sleep(0.05)
             return self._store.add(_FAILED, 1) == 1
         except RuntimeError:  # the store went with the first process
-            return group.rank() <= 1 and not self._have_failed
+            return group.rank() <= 1
 
     def finish(self) -> None:
         """Waits until all are done."""
