@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from agents.hyperparameters import PolicySettings, from_keywords
 from agents.value_start import obstacle
 from backbones.backbone import Backbone
+from backbones.engine.engine import Engine, LocalEngine, Sampled
+from backbones.engine.server import ServerEngine
 from backbones.forward import response_states, speak
 from backbones.generate import generate
 from backbones.model.loading import short_name
@@ -67,6 +69,9 @@ class LoRAPolicy(BasePolicy):
         self.max_new_tokens = fitting(s.max_new_tokens, self.backbone)
         self.temperature = s.temperature
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
+        self.engine: Engine = LocalEngine(self.policy_role)
+        if s.rollout != "local":
+            self.engine = ServerEngine(s.rollout, self.backbone)
         if value_settings is not None:
             value_start = None
         self.no_value_start: str | None = None  # why V does not start as the reward model, where there is one

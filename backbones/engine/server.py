@@ -47,6 +47,9 @@ class ServerEngine(Engine):
         client: asks the server; by default one with five tries.
         timeout: seconds that one response may take; by default two minutes, and half a second a token.
 
+    Attributes:
+        adapter: the name that the server knows the newest adapter by, before the first update None.
+
     Raises:
         UserError: the address is none.
     """
@@ -56,7 +59,7 @@ class ServerEngine(Engine):
     ) -> None:
         self.client = client or Client(url)
         self._backbone, self._timeout = backbone, timeout
-        self._adapter: str | None = None
+        self.adapter: str | None = None
         self._folder: Path | None = None  # of adapters, on the first process
         self._updates = 0
         self._at_temperature: set[float] = {1.0}  # at which the server is known to give log-probabilities
@@ -96,14 +99,14 @@ class ServerEngine(Engine):
         Raises:
             ServerError: it cannot be reached, takes no adapters, or not this one; on all processes.
         """
-        self._adapter = group.from_first(lambda: self._send(save))
+        self.adapter = group.from_first(lambda: self._send(save))
 
     def close(self) -> None:
         """Takes the adapter off the server and its files off the disk."""
         if self._folder is not None:
-            self._unload(self._adapter)
+            self._unload(self.adapter)
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder, self._adapter = None, None
+        self._folder, self.adapter = None, None
 
     def _send(self, save: Save) -> str:
         if self._folder is None:
@@ -117,7 +120,7 @@ class ServerEngine(Engine):
         except ServerError as error:
             if name not in self._names():  # else an answer was lost, and asked for again
                 raise ServerError(f"{str(error).rstrip('.')}. {self._how_to_start()}") from None
-        self._unload(self._adapter)
+        self._unload(self.adapter)
         return name
 
     def _unload(self, name: str | None) -> None:
@@ -145,9 +148,9 @@ class ServerEngine(Engine):
             raise ServerError(f"{self.client.url}/v1/models lists no models: it is no server of this kind.") from None
 
     def _complete(self, body: dict[str, Any], timeout: float) -> Any:
-        assert self._adapter is not None, "an engine is updated before it samples"
+        assert self.adapter is not None, "an engine is updated before it samples"
         ends = list(self._backbone.end_ids)
-        whole = {"model": self._adapter, **_PLAIN, "stop_token_ids": ends, "logit_bias": self._bias, **body}
+        whole = {"model": self.adapter, **_PLAIN, "stop_token_ids": ends, "logit_bias": self._bias, **body}
         return self.client.ask_json("/v1/completions", whole, timeout)
 
     def _read(self, answer: Any, asked: dict[str, Any]) -> Sampled:
@@ -170,8 +173,8 @@ class ServerEngine(Engine):
                 f"{len(ids)} tokens with {len(ends)} end tokens, where {asked['max_tokens']} were to be sampled, or up "
                 "to the first end token; is its --max-model-len too small"
             )
-        if odd := next((i for i in ids if i in self._unsayable or not 0 <= i < self._vocabulary), None):
-            raise self._odd(f"token {odd}, which the policy never says")
+        if odd := [i for i in ids if i in self._unsayable or not 0 <= i < self._vocabulary]:
+            raise self._odd(f"token {odd[0]}, which the policy never says")
         return self._until_stop(ids, log_probs)
 
     def _until_stop(self, ids: list[int], log_probs: list[float]) -> Sampled:
