@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stand_in_server import StandIn, stand_in
-from tiny_models import gemma, save_gemma
+from stand_in_server import stand_in
+from tiny_models import save_gemma
+from transformers import AutoModelForCausalLM
 
-import agents.train_ppo as command
 from agents import PPO, make_vec_env, preflight
 from agents.checkpoint import newest_sound_checkpoint
 from agents.functional import importance_ratios
 from agents.hyperparameters import PolicySettings
 from agents.importance import weigh
-from agents.ppo import PPO as Algorithm
 from agents.rollout import Rollout
-from agents.train_ppo import Options, read_options, train
+from agents.train_ppo import read_options, train
 from backbones.backbone import Backbone
 from backbones.engine.client import Client, check_url
 from backbones.engine.engine import LocalEngine
@@ -26,6 +25,7 @@ from backbones.engine.server import ServerEngine
 from backbones.forward import log_probs_of
 from backbones.generate import generate
 from backbones.model.loading import LoadSettings
+from backbones.model.vision import ImagePrompt
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError, run_command
 
@@ -41,7 +41,10 @@ def _no_proxy_between(monkeypatch):
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return str(save_gemma(tmp_path_factory.mktemp("gemma")))
+    """A random model that many tokens end: a response of 8 is cut as often as not."""
+    folder = save_gemma(tmp_path_factory.mktemp("gemma"))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, *range(20, 50)]}))
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -160,20 +163,17 @@ def test_another_temperature_needs_a_server_that_says_log_probabilities_at_it(se
     np.testing.assert_allclose(found[0].log_probs, scored[0, : len(found[0].ids)], atol=1e-5)
 
 
-def test_ids_that_the_policy_never_says_are_ruled_out_and_refused_where_they_come(path, tmp_path, prompts):
-    save_gemma(tmp_path)
-    gemma(tmp_path).model.resize_token_embeddings(330)  # ten more than the tokenizer knows
-    # (the model above is not the one that is read back)
-    from transformers import AutoModelForCausalLM
-
-    wide = AutoModelForCausalLM.from_pretrained(tmp_path)
+def test_ids_that_the_tokenizer_does_not_know_are_ruled_out(tmp_path, prompts):
+    wide = AutoModelForCausalLM.from_pretrained(save_gemma(tmp_path))
     known = wide.config.vocab_size
     wide.resize_token_embeddings(known + 10)
     wide.save_pretrained(tmp_path)
     role = Backbone.load(str(tmp_path), "cpu").add_role("policy", LoRASettings(), seed=0)
     with stand_in(str(tmp_path)) as server:
-        sampled(server, role, prompts[:1])
-        assert set(server.bodies("/v1/completions")[0]["logit_bias"].items()) >= {(str(known + 9), -100.0)}
+        found = sampled(server, role, prompts)
+        assert [row.ids for row in found] == generate(role, prompts, 8, 1.0, range(len(prompts)))
+        ruled_out = {str(token): -100.0 for token in range(known, known + 10)}
+        assert server.bodies("/v1/completions")[0]["logit_bias"] == ruled_out
 
 
 # What goes wrong.
@@ -268,9 +268,11 @@ def test_what_is_no_address_is_refused_before_anything_is_loaded(text):
         PolicySettings(rollout=text)
 
 
-def test_all_weights_and_images_are_not_for_a_server(server, role, prompts):
+def test_all_weights_and_images_are_not_for_a_server(server, role):
     with pytest.raises(UserError, match="--full trains all weights"):
         PolicySettings(rollout="http://localhost:8000", full=True)
+    seen = ImagePrompt([5, 6], np.zeros((8, 8, 3), np.uint8), vision=None)
+    assert "prompts with images are not sampled by a server" in fault(server, role, [seen])
     assert check_url("http://localhost:8000/v1/") == "http://localhost:8000"
 
 
