@@ -366,7 +366,10 @@ def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_ano
                 lambda: train(read_options([*given, "--rollout", server.url, "--output-dir", str(folder)]))
             )
     assert left.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    said = capsys.readouterr().err
+    assert said.count("error:") == 1 and "Traceback" not in said
+    line = said[said.index("error:") :].strip()  # behind the progress bar
+    assert "\n" not in line
     assert server.url in line
     checkpoint, problems = newest_sound_checkpoint(folder)
     assert checkpoint is not None and not problems
