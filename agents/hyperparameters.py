@@ -155,7 +155,7 @@ class PolicySettings(ModelSettings):
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
     temperature: float = option(1.0, "temperature of sampling, and of log-probabilities in training", above=0)
-    rollout: str = option("local", "who samples in training: local, or the URL of a vLLM server with this backbone")
+    rollout: str = option("local", "who samples in training: local, or the URL of a vLLM server")
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -1,4 +1,4 @@
-"""Importance weights: what is learned from responses that a server sampled counts by how much they are the policy's own.
+"""Importance weights: responses that a server sampled count by how much likelier they are under the policy itself.
 
 A server computes in other kernels, and often in fewer bits, so it samples from a model that is not quite the policy.
 Its gradient is right again where each token counts by p / q, which is cut at a cap, so that no token rules the others

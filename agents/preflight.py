@@ -92,7 +92,7 @@ def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
     limit = _SAMPLER_TOLERANCE["fp32" if policy.backbone.precision == "fp32" else "others"]
     how = "--dtype float32" if policy.backbone.precision == "fp32" else "--dtype bfloat16"
     causes = (
-        "the server has another base, or an adapter or a cached prefix of before, another rule for log-probabilities or "
+        "the server has another base, an adapter or a cached prefix of before, another rule for log-probabilities, or "
         f"other precision (for this policy it is started with {how}; --precision bf16 allows for half precision)"
     )
     found = f"mean |difference| of log p {mean:.1e}, largest {most:.1e} (limit {limit:g})"

@@ -44,6 +44,7 @@ class Engine(ABC):
     def update(self, save: Save) -> None:
         """Takes over the adapter that `save` writes. All processes call it, and the first one alone saves."""
 
+    @abstractmethod
     def close(self) -> None:
         """Lets go of what `update` put anywhere. The engine can be used again after another `update`."""
 
@@ -63,3 +64,6 @@ class LocalEngine(Engine):
 
     def update(self, save: Save) -> None:
         """Does nothing: it is the same model."""
+
+    def close(self) -> None:
+        """Does nothing: it holds nothing of its own."""

@@ -14,6 +14,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,8 @@ class ServerEngine(Engine):
     def _unload(self, name: str | None) -> None:
         if name is None or self._folder is None:
             return
-        try:
+        with suppress(ServerError):  # it is gone, or has let the adapter go: the next question will tell
             self.client.ask("/v1/unload_lora_adapter", {"lora_name": name}, _UNLOADING, tries=1)
-        except ServerError:
-            pass  # the server is gone, or has let it go: the next question will tell
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _how_to_start(self) -> str:
