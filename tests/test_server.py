@@ -1,6 +1,10 @@
 """Sampling by a server: what is sent, what is made of it, and that every way it goes wrong is one line."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from backbones.model.vision import ImagePrompt
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError, run_command
 
+TESTS = Path(__file__).parent
 LETTER = "toy_tasks:starts_with_i"
 WORDS = ("Hello there.", "Yes, I can.", "No.", "help you with that today", "can", "I")
 
@@ -385,3 +390,30 @@ def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_ano
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["train/importance_mean"] for row in rows] == pytest.approx([1.0] * 4, abs=1e-4)
     assert all(row["train/importance_cut"] == 0 for row in rows)
+
+
+@pytest.mark.long
+def test_each_of_two_processes_asks_for_its_own_rows_and_the_first_alone_sends_the_adapter(server, path, tmp_path):
+    given = f"HH-v0 --backbone {path} --reward {LETTER} --n-envs 4 --batch-size 4 --eval-prompts 0 --device cpu".split()
+    given += f"--max-new-tokens 6 --total-timesteps 12 --learning-rate 0.02 --rollout {server.url}".split()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join(map(str, (TESTS.parent, TESTS)))
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    rows = []
+    for size in (1, 2):
+        server.asked.clear()
+        command = [sys.executable, "-m", "agents.train_ppo", *given, "--output-dir", str(tmp_path / str(size))]
+        ranks = ({"RANK": str(rank), "WORLD_SIZE": str(size)} for rank in range(size))
+        started = [subprocess.Popen(command, env={**os.environ, **shared, **rank}) for rank in ranks]
+        assert [process.wait(300) for process in started] == [0] * size
+        assert len(server.bodies("/v1/load_lora_adapter")) == 3
+        assert len(server.bodies("/v1/completions")) == 12
+        text = (tmp_path / str(size) / "metrics.jsonl").read_text()
+        rows.append([json.loads(line) for line in text.splitlines()])
+    assert len(rows[0]) == 3
+    names = [name for name in rows[0][-1] if name.startswith(("rollout/", "train/"))]
+    assert "train/importance_mean" in names
+    for one, two in zip(*rows, strict=True):
+        assert {n: two[n] for n in names} == pytest.approx({n: one[n] for n in names}, abs=1e-4, nan_ok=True)
