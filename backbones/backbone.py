@@ -37,6 +37,7 @@ from backbones.model.template import find_template
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.sharding import describe, is_sharded, load_sharded, shards
 from backbones.shortcuts.checkpointed import checkpoint_layers
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
@@ -65,6 +66,7 @@ class Backbone:
         frozen_states: what its lower layers give, kept while they are open.
         settings: how it is held and how it reads text.
         precision: of its weights: what `settings` says, or on this device means by "auto".
+        is_sharded: whether this process holds a part of its layers, see `backbones.sharding`.
         end_ids: tokens that end a response; the first one is put behind a response that is read.
         chat: its chat template, where it has one.
         stops: texts at which a response is over.
@@ -90,7 +92,9 @@ class Backbone:
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
         self.adapters = adapters = Adapters(model)
         # Not of a model that sees: a row of tokens does not say which image they stand for.
-        layers = decoder_layers(model) if self.vision is None else None
+        # Nor of one that is shared out: rows that are missing would take forwards that other processes do not run.
+        self.is_sharded = is_sharded(model)
+        layers = decoder_layers(model) if self.vision is None and not self.is_sharded else None
         bare = partial(adapters.active, None)
         self.frozen_states = FrozenStates(layers, self.pad_id, bare, lambda: adapters.frozen_layers)
         self.attached: dict[str, Any] = {}
@@ -105,7 +109,7 @@ class Backbone:
         self.cut_prompts = self.cut_responses = self.read_prompts = self.read_responses = 0
         self._check_limits()
         self.precision = precision_on(settings.precision, model.device, self.parameter_count)
-        if self.precision not in ("fp32", *QUANTIZED):
+        if self.precision not in ("fp32", *QUANTIZED) and not self.is_sharded:
             self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
             reduce_precision(model, self.precision)
         if settings.gradient_checkpointing:
@@ -143,14 +147,17 @@ class Backbone:
                 return backbone if device is None else _held(backbone)
         place = wanted or (others[0].device if others else torch.device("cpu"))
         settings = settings or LoadSettings()
-        model, tokenizer = load_model(path, settings, place), load_tokenizer(path)
-        check_vocabulary(path, model, tokenizer)
-        check_causal(path, model)
-        check_decoding(path, model)
+        tokenizer = load_tokenizer(path)
+        read = partial(_load_checked, path, settings, place, tokenizer)
+        sharded = load_sharded(read, path, settings, place) if shards(settings) else None
+        model = read() if sharded is None else sharded.model
         processor = load_processor(path, model.config) if sees(model.config) else None
         if settings.precision not in QUANTIZED:  # which is in its place
             model.to(place)
-        return _held(cls(path, model, tokenizer, processor, settings))
+        backbone = cls(path, model, tokenizer, processor, settings)
+        if sharded is not None:
+            backbone.precision, backbone._hash = sharded.precision, sharded.sha256
+        return _held(backbone)
 
     @classmethod
     def of_hash(cls, sha256: str, name: str, chat_template: str = "auto") -> "Backbone | None":
@@ -385,6 +392,17 @@ class Backbone:
             quantized = self.precision in QUANTIZED
             self._hash = hash_base(load_model(self.path) if quantized else self.model)
         return self._hash
+
+
+def _load_checked(
+    path: str, settings: LoadSettings, device: torch.device, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel:
+    """Reads a model and refuses what cannot be sampled from and scored here."""
+    model = load_model(path, settings, device)
+    check_vocabulary(path, model, tokenizer)
+    check_causal(path, model)
+    check_decoding(path, model)
+    return model
 
 
 def _held(backbone: Backbone) -> Backbone:

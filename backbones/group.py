@@ -91,3 +91,12 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     dist.all_reduce(flat)
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+def most(count: int) -> int:
+    """Returns the largest of the numbers that the processes give."""
+    if size() == 1:
+        return count
+    number = torch.tensor(count)
+    dist.all_reduce(number, dist.ReduceOp.MAX)
+    return int(number)

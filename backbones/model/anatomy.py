@@ -6,6 +6,7 @@ import re
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from backbones.model.loading import BackboneError
@@ -74,9 +75,13 @@ def embedding_count(model: PreTrainedModel) -> int:
 
 @torch.no_grad()
 def hash_base(model: PreTrainedModel) -> str:
-    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
+    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter.
+
+    Of weights that are shared out over processes it takes this process's part.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(base_weights(model).items()):
+        tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

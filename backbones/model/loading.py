@@ -57,6 +57,7 @@ class LoadSettings:
         max_response_tokens: which longer responses are cut to; None for what prompts leave of the context.
         chat_template: "auto" for the model's own where it has one, "none", or a file of Jinja.
         stop: texts at which a response is over, as `backbones.model.stops.read_stops` takes them.
+        shard_base: whether the processes of a run share its layers out, see `backbones.sharding`.
     """
 
     precision: Precision = "fp32"
@@ -66,6 +67,7 @@ class LoadSettings:
     max_response_tokens: int | None = None
     chat_template: str = "auto"
     stop: str = ""
+    shard_base: bool = False
 
 
 class BackboneError(UserError):
