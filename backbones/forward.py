@@ -153,7 +153,7 @@ def map_batches(
     results: list[Tensor] = []
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     idle = [[backbone.pad_id]]
-    for rows in in_step(backbone, like_lengths(lengths, 16) if batches is None else batches):
+    for rows in in_step(backbone, like_lengths(lengths, 16) if batches is None else batches, []):
         batch = backbone.batch([prompts[i] for i in rows] or idle, [responses[i] for i in rows] or idle)
         for k, tensor in enumerate(function(batch)):
             if k == len(results):

@@ -6,12 +6,12 @@ never travels.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from perlhf.errors import UserError
 
@@ -39,7 +39,20 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def gather(mine: Any) -> list[Any]:
+def share(count: int, what: str) -> range:
+    """Returns which of `count` things are this process's: as many for each process, one after the other.
+
+    Raises:
+        UserError: they cannot be cut into equal shares; `what` they are.
+    """
+    each, rest = divmod(count, size())
+    if rest:
+        near = " or ".join(str(n) for n in (each * size(), (each + 1) * size()) if n)
+        raise UserError(f"{count} {what} cannot be shared out equally to {size()} processes; take {near}.")
+    return range(rank() * each, (rank() + 1) * each)
+
+
+def gather(mine: T) -> list[T]:
     """Returns what every process has, in the order of ranks. What is sent is pickled by torch, among ourselves."""
     if size() == 1:
         return [mine]
@@ -83,6 +96,22 @@ def shared_out(count: int, work: Callable[[list[int]], Sequence[T]]) -> list[T]:
     return found
 
 
+def require_same(known: Mapping[str, str]) -> None:
+    """Makes sure that all processes know the same, as which data they read.
+
+    Args:
+        known: by what it is called; the same names on all.
+
+    Raises:
+        UserError: on all, where it differs on one.
+    """
+    first, *others = gather(dict(known))
+    for number, other in enumerate(others, start=1):
+        said = [f"{name} ({first[name]} there, {other[name]} here)" for name in first if first[name] != other[name]]
+        if said:
+            raise UserError(f"process {number} differs from process 0 in {', '.join(said)}; start all alike.")
+
+
 def add_up(tensors: Sequence[Tensor]) -> None:
     """Replaces each tensor by its sum over all processes, in place, in one message."""
     if size() == 1:
@@ -100,3 +129,23 @@ def most(count: int) -> int:
     number = torch.tensor(count)
     dist.all_reduce(number, dist.ReduceOp.MAX)
     return int(number)
+
+
+def add_up_gradients(parameters: Sequence[nn.Parameter], figures: Mapping[str, float]) -> dict[str, float]:
+    """Adds up the gradients of all processes, in place, and figures with them, in one message; returns the figures.
+
+    With one process gradients and figures are as they were. Else figures are rounded to float32 on the way, and a
+    parameter without a gradient, as on a process that has no row of a minibatch, takes part with zeros.
+
+    Args:
+        parameters: the same ones on all processes.
+        figures: sums, by the same names on all.
+    """
+    if size() == 1:
+        return dict(figures)
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    sums = torch.tensor(list(figures.values()), dtype=torch.float32, device=parameters[0].device)
+    add_up([*(parameter.grad for parameter in parameters if parameter.grad is not None), sums])
+    return dict(zip(figures, sums.tolist(), strict=True))

@@ -12,7 +12,7 @@ merged while sampling, and neither frozen states nor shared prefixes are kept.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -33,6 +33,8 @@ from perlhf.errors import one_line
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
+
+T = TypeVar("T")
 
 
 class Sharded(NamedTuple):
@@ -124,14 +126,15 @@ def describe(model: PreTrainedModel) -> str:
     )
 
 
-def in_step(backbone: "Backbone", batches: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns batches of row numbers, and behind them an empty one for each that another process has more.
+def in_step(backbone: "Backbone", batches: Sequence[T], idle: T) -> Sequence[T]:
+    """Returns what this process runs forwards on, one of `batches` at a time, and `idle` where only others have more.
 
-    Whoever finds an empty batch runs its forwards on any row, since the others cannot run theirs without. Where the
-    base is whole here, these are the batches alone.
+    Nobody can run a forward of a base that is shared out without the others, so on `idle` the same forwards are to run
+    on any row, and what they give is dropped. Of a base that is whole here these are the batches alone.
     """
-    own = [list(batch) for batch in batches]
-    return own + [[] for _ in range(group.most(len(own)) - len(own))] if backbone.is_sharded else own
+    if not backbone.is_sharded:
+        return batches
+    return [*batches, *[idle] * (group.most(len(batches)) - len(batches))]
 
 
 def local(tensor: Tensor) -> Tensor:
