@@ -137,6 +137,11 @@ def in_step(backbone: "Backbone", batches: Sequence[T], idle: T) -> Sequence[T]:
     return [*batches, *[idle] * (group.most(len(batches)) - len(batches))]
 
 
+def goes_on(backbone: "Backbone", here: bool) -> bool:
+    """Tells whether sampling goes on: here, or with a base that is shared out on any process."""
+    return group.most(int(here)) > 0 if backbone.is_sharded else here
+
+
 def local(tensor: Tensor) -> Tensor:
     """Returns what this process holds of a weight: its share, or all of one that is whole."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
