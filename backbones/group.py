@@ -7,21 +7,43 @@ never travels.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from perlhf.errors import UserError
+from perlhf.errors import UserError, one_line
 
 T = TypeVar("T")
 
+TO_MEET = timedelta(minutes=2)  # the processes of several machines do not start together
+
+
+def launched() -> int:
+    """Returns how many processes a launcher has started for this command; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
 
 def start() -> None:
-    """Joins the other processes where a launcher has named them in RANK and WORLD_SIZE; else does nothing."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    """Joins the other processes where a launcher has named them in RANK and WORLD_SIZE; else does nothing.
+
+    Raises:
+        UserError: they do not meet: a variable is missing, the port is taken, MASTER_ADDR is out of reach.
+    """
+    if launched() == 1 or dist.is_initialized():
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        store, number, count = next(dist.rendezvous("env://", timeout=TO_MEET))
+        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+    except (RuntimeError, ValueError) as error:  # a socket's, or of a variable
+        where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
+        raise UserError(
+            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)}. Start them "
+            "with torchrun; where the port is taken, give another --master-port."
+        ) from None
 
 
 def rank() -> int:
