@@ -61,7 +61,7 @@ class Adapters:
         name = next(n for n in chain([role.name], (f"{role.name}_{i}" for i in count(2))) if n not in taken)
         self._free_dead()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU's for good
             self._inject(name, config)
             for layer in self.layers_of(name).values():
                 _START[role.settings.init](layer, name)

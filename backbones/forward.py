@@ -202,7 +202,13 @@ def last_token_scores(
         images = image_inputs(rows, input_ids)
         places = token_positions(rows, input_ids, attention_mask, images)
         hidden = hidden_states(model, input_ids, attention_mask, places, images)
-    return head(hidden[last]).flatten().float()
+    return read_head(head, hidden[last]).flatten()
+
+
+def read_head(head: nn.Linear, states: Tensor) -> Tensor:
+    """Computes a scalar head's output (...) of states (..., hidden), in the head's float32, whatever they are in."""
+    outputs: Tensor = head(states.to(head.weight.dtype)).squeeze(-1)
+    return outputs
 
 
 def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:

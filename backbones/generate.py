@@ -72,7 +72,9 @@ def generate(
         shared = [0] * len(batches)
     with role.merged() as model:
         for rows, begin in in_step(backbone, [*zip(batches, shared, strict=True)], ([], 0)):
-            batch = _Batch(model, role, [prompts[i] for i in rows] or [[backbone.pad_id]], begin, max_new_tokens, allowed)
+            batch = _Batch(
+                model, role, [prompts[i] for i in rows] or [[backbone.pad_id]], begin, max_new_tokens, allowed
+            )
             batch.ended = [not rows] * len(batch.ended)
             numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds and rows else None
             for i, response in zip(rows, batch.run(temperature, numbers), strict=False):

@@ -25,7 +25,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from backbones import group
 from backbones.model.anatomy import decoder_layers, hash_base
-from backbones.model.loading import QUANTIZED, BackboneError, LoadSettings, Precision, auto_class, precision_on
+from backbones.model.loading import QUANTIZED, BackboneError, LoadSettings, Precision, auto_class
 from backbones.shortcuts.head_states import head_rule
 from backbones.shortcuts.precision import reduce_precision
 from backbones.shortcuts.top_mlp import top_mlp_at
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 T = TypeVar("T")
-
-
-class Sharded(NamedTuple):
-    """Holds a model of which this process has a share, and what is known of the whole."""
-
-    model: PreTrainedModel
-    sha256: str  # of the weights as loaded
-    precision: Precision
+Read = tuple[PreTrainedModel, Precision, str | None]  # a model, its precision, and the hash of what was read
 
 
 class _Plan(NamedTuple):
@@ -52,8 +45,8 @@ class _Plan(NamedTuple):
     attention: str
     generation: GenerationConfig | None
     types: dict[str, torch.dtype]  # of all weights and buffers
-    sha256: str
     precision: Precision
+    sha256: str
 
 
 def shards(settings: LoadSettings) -> bool:
@@ -70,16 +63,17 @@ def shards(settings: LoadSettings) -> bool:
     return settings.shard_base and group.size() > 1
 
 
-def load_sharded(
-    read: Callable[[], PreTrainedModel], path: str, settings: LoadSettings, device: torch.device
-) -> Sharded:
+def load_sharded(read: Callable[[], Read], path: str, device: torch.device) -> Read:
     """Reads a model on the first process alone and shares its decoder layers out over all.
 
     Args:
-        read: reads and checks it, in the memory of the CPU; called on the first process.
+        read: gives it in the memory of the CPU, its precision, and the hash of its files' weights where these have more
+            digits; called on the first process.
         path: where it is, for messages.
-        settings: of the backbone.
         device: where each process holds its share.
+
+    Returns:
+        The model of which this process holds a share, its precision, and the hash of the whole.
 
     Raises:
         BackboneError: on all processes, where `read` raises it or the model's layers cannot be shared out.
@@ -87,16 +81,13 @@ def load_sharded(
     whole: list[PreTrainedModel] = []
 
     def read_and_describe() -> _Plan:
-        model = read()
+        model, precision, sha256 = read()
         if decoder_layers(model) is None:
             raise BackboneError(f"--shard-base: {type(model).__name__} does not hold its layers in one list.")
-        sha256 = hash_base(model)  # before any loss of precision
-        precision = precision_on(settings.precision, device, sum(p.numel() for p in model.parameters()))
-        reduce_precision(model, precision)
         whole.append(model)
         types = {name: tensor.dtype for name, tensor in _tensors(model).items()}
         how = model.config._attn_implementation
-        return _Plan(model.config, how, model.generation_config, types, sha256, precision)
+        return _Plan(model.config, how, model.generation_config, types, precision, sha256 or hash_base(model))
 
     plan = group.from_first(read_and_describe)
     try:
@@ -106,7 +97,7 @@ def load_sharded(
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise BackboneError(f"backbone {path!r} cannot be shared out (--shard-base): {one_line(error)}") from None
     _ask(model)
-    return Sharded(model, plan.sha256, plan.precision)
+    return model, plan.precision, plan.sha256
 
 
 def is_sharded(model: PreTrainedModel) -> bool:

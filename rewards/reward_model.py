@@ -27,6 +27,7 @@ from backbones.forward import (
     last_token_scores,
     packed_end_states,
     packed_end_states_and_sums,
+    read_head,
 )
 from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
@@ -191,7 +192,7 @@ class RewardModel:
     def _score(self, states: Tensor, log_probs: Tensor | None = None) -> Tensor:
         """Raw scores (n,) of what the head reads, (n, hidden), and of log p of the responses (n,) where it counts."""
         assert self.role.head is not None
-        scores = self.role.head(states).squeeze(-1).float() + self.bias
+        scores = read_head(self.role.head, states) + self.bias
         return scores if log_probs is None else scores + self.log_prob_weight * log_probs
 
     # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.

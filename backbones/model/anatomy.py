@@ -14,6 +14,7 @@ from perlhf.errors import UserError
 
 VISION = "vision|visual|image"  # in the names of what is no part of the language model
 NOT_LANGUAGE = f"{VISION}|audio|multi_modal|projector|connector"
+_PIECE = 1 << 22  # numbers of a weight that are hashed at once
 
 
 def cache_argument(model: PreTrainedModel) -> str:
@@ -77,13 +78,16 @@ def embedding_count(model: PreTrainedModel) -> int:
 def hash_base(model: PreTrainedModel) -> str:
     """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter.
 
-    Of weights that are shared out over processes it takes this process's part.
+    Half-precision numbers are taken as the float32 numbers that they are, so that equal weights have one hash, whatever
+    they are held in. They are widened piece by piece. Of weights that are shared out it takes this process's part.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(base_weights(model).items()):
         tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        wide = torch.float32 if tensor.dtype in (torch.bfloat16, torch.float16) else tensor.dtype
+        digest.update(f"{name} {tuple(tensor.shape)} {wide}".encode())
+        for piece in tensor.detach().reshape(-1).split(_PIECE):
+            digest.update(piece.cpu().to(wide).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
