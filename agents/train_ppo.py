@@ -36,12 +36,13 @@ from agents.processes import require_same_command, require_same_model_and_data
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
 from backbones import group
+from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.evaluator import Evaluator
-from perlhf.errors import UserError, run_command
+from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
 from perlhf.run_folder import new_run_folder, read_run_config, read_summary, turns_of, write_json, write_text
