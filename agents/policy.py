@@ -16,7 +16,7 @@ from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.engine.engine import Engine, LocalEngine
 from backbones.engine.server import ServerEngine
-from backbones.forward import response_states, speak
+from backbones.forward import read_head, response_states, speak
 from backbones.generate import generate
 from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
@@ -42,7 +42,7 @@ class LoRAPolicy(BasePolicy):
         observation_space, action_space: the env's.
         lr_schedule: learning rate by the share of training that is left.
         seed: of the adapters and of sampling.
-        device: where the backbone lives.
+        device: where the backbone lives; "auto" is a GPU where there is one.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
         settings: the fields of `agents.hyperparameters.PolicySettings`: backbone, adapters, sampling.
@@ -58,7 +58,7 @@ class LoRAPolicy(BasePolicy):
         lr_schedule: Schedule,
         *,
         seed: int = 0,
-        device: str | torch.device = "cpu",
+        device: str | torch.device = "auto",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
         **settings: Any,
@@ -178,7 +178,7 @@ class LoRAPolicy(BasePolicy):
         if self.shares_states:
             # The value loss would pull at the policy's adapter, the harder the larger the returns are.
             states = states.detach()
-        return self.value_role.head(states).squeeze(-1).float() + self.value_offset
+        return read_head(self.value_role.head, states) + self.value_offset
 
     @torch.no_grad()
     def predict_values(self, observation: Observation) -> Tensor:

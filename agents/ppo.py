@@ -50,7 +50,9 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.memory import MICRO_BATCH, rows_that_fit
+from backbones.model.devices import find_device
 from backbones.roles import LoRASettings
+from backbones.sharding import in_step
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
 
@@ -85,7 +87,8 @@ class PPO(OnPolicyAlgorithm):
             process's share.
         seed: of the adapters, the samples and the episodes; two seeds share no episodes.
         policy_kwargs: the fields of `agents.hyperparameters.PolicySettings`.
-        stats_window_size, tensorboard_log, verbose, device: as in SB3's PPO.
+        stats_window_size, tensorboard_log, verbose: as in SB3's PPO.
+        device: where the model lives: "cpu", "cuda", ...; "auto" takes a GPU where there is one.
         hyperparameters: the other fields of `agents.hyperparameters.Hyperparameters`, which says what each does;
             `clip_range` may be a schedule too. Each is an attribute of the model by its name.
 
@@ -142,16 +145,16 @@ class PPO(OnPolicyAlgorithm):
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log if group.is_first() else None,
             policy_kwargs=policy_kwargs,
-            verbose=verbose if group.is_first() else 0,
+            verbose=0,  # it would print the device alone
             seed=None if seed is None else int(seed),
-            device=device,
+            device=find_device(device),  # SB3 would take the CPU where there is no such device, and say nothing
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
-        self.stats_window_size = stats_window_size
+        self.stats_window_size, self.verbose = stats_window_size, verbose
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
@@ -188,7 +191,10 @@ class PPO(OnPolicyAlgorithm):
         # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
         known = asdict(PolicySettings()).keys()
         of_model = PolicySettings(**{name: value for name, value in settings.items() if name in known})
+        before = Backbone.in_memory()
         backbone = Backbone.load(of_model.backbone, settings["device"], of_model.load_settings)
+        if backbone not in before:  # else whoever loaded it has said so
+            self._say(backbone.whereabouts)
         start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
@@ -308,7 +314,7 @@ class PPO(OnPolicyAlgorithm):
             tokens = max(1, int(rollout.response_mask[rows].sum()))
             figures: dict[str, list[torch.Tensor]] = {name: [] for name in FIGURES}  # read when all has been computed
             policy.optimizer.zero_grad(set_to_none=True)
-            chunks = rollout.chunks(rows, h.micro_batch_size or MICRO_BATCH)
+            chunks = in_step(policy.backbone, rollout.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
             # One part at a time: what is made of images takes far more memory than the images.
             parts = (normalized.part(chunk, policy) for chunk in chunks)
             for part, role in ((part, role) for part in parts for role in policy.trained_roles):

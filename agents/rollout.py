@@ -14,6 +14,7 @@ from agents.policy import LoRAPolicy, Observation
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
+from backbones.sharding import in_step
 
 _SCORED = 16  # rows in a forward without gradients
 
@@ -85,9 +86,11 @@ class Rollout:
         return chunks_of(lengths, own_part(lengths, rows), size)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
-        """Some rows, with their tokens as `policy` takes them."""
+        """Some rows, with their tokens as `policy` takes them; for none of them one that nothing is learned from."""
+        learned, rows = len(rows) > 0, rows or [0]
         batch = policy.batch([self.prompts[i] for i in rows], [self.responses[i] for i in rows])
-        tensors = (self.response_mask, self.old_log_probs, self.values, self.advantages, self.returns)
+        mask = self.response_mask & learned
+        tensors = (mask, self.old_log_probs, self.values, self.advantages, self.returns)
         # As wide as these rows need: the rollout is as wide as its longest response.
         return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
 
@@ -171,9 +174,13 @@ def values_after(policy: LoRAPolicy, steps: Sequence[Step], last_observation: Ob
     after = torch.zeros(len(steps) + 1, n_envs)
     if not steps[-1].dones.all():
         after[-1, list(group.share(n_envs, "envs"))] = policy.predict_values(last_observation).cpu()
-    for number, step in enumerate(steps):
-        for env, observation in step.cut_at.items():
-            after[number, env] = policy.predict_values(one_row(observation))[0]
+    cuts = [(number, env) for number, step in enumerate(steps) for env in step.cut_at]
+    for cut in in_step(policy.backbone, cuts, None):
+        if cut is None:
+            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
+        else:
+            number, env = cut
+            after[number, env] = policy.predict_values(one_row(steps[number].cut_at[env]))[0]
     return after
 
 

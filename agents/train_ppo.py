@@ -37,7 +37,7 @@ from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
 from backbones import group
 from backbones.launch import run_command
-from backbones.model.loading import device_of, use_threads
+from backbones.model.loading import use_threads
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
@@ -53,7 +53,7 @@ PROG = "python -m agents.train_ppo"
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
-    "threads", "rollout", "importance", "importance_cap",
+    "threads", "device", "rollout", "importance", "importance_cap",
     "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
@@ -118,7 +118,6 @@ def defaults_of(options: Options) -> Path | None:
 
 def refuse_changes(before: Options, after: Options) -> None:
     """Refuses another value of an option that a run cannot change on the way."""
-    before, after = (replace(options, device=device_of(options.device)) for options in (before, after))
     values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
     changed = [
         f"{name} is {old!r}, got {new!r}"

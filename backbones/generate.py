@@ -19,6 +19,7 @@ from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import like_lengths, next_positions, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
+from backbones.sharding import goes_on, in_step
 from backbones.shortcuts.growing_cache import growing_cache, keep_rows
 from backbones.shortcuts.sampled_states import SampledStates
 from backbones.shortcuts.shared_prefix import prefix_length
@@ -79,13 +80,17 @@ def generate(
     responses: list[list[int]] = [[] for _ in prompts]
     batches = like_lengths([len(p) for p in prompts], batch_size)
     shared = [prefix_length([prompts[i] for i in rows]) for rows in batches]
-    if any(shared) and not role.backbone.shares_prefixes:
+    backbone = role.backbone
+    if backbone.is_sharded or (any(shared) and not backbone.shares_prefixes):
         shared = [0] * len(batches)
     with role.merged() as model:
-        for rows, begin in zip(batches, shared, strict=True):
-            batch = _Batch(model, role, [prompts[i] for i in rows], begin, max_new_tokens, allowed)
-            numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds else None
-            for i, response in zip(rows, batch.run(temperature, numbers), strict=True):
+        for rows, begin in in_step(backbone, [*zip(batches, shared, strict=True)], ([], 0)):
+            batch = _Batch(
+                model, role, [prompts[i] for i in rows] or [[backbone.pad_id]], begin, max_new_tokens, allowed
+            )
+            batch.ended = [not rows] * len(batch.ended)
+            numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds and rows else None
+            for i, response in zip(rows, batch.run(temperature, numbers), strict=False):
                 responses[i] = response
     return responses
 
@@ -102,7 +107,7 @@ class _Batch:
         max_new_tokens: int,
         allowed: Allowed | None,
     ) -> None:
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.backbone = max_new_tokens, role.backbone
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
@@ -134,16 +139,24 @@ class _Batch:
         if self.prefix.numel():
             self._read_prefix()
         for position in range(self.max_new_tokens):
-            logits = self._next_logits()
-            of_rows = None if self.numbers is None else self.numbers[:, position]
-            self._write(logits.argmax(-1) if of_rows is None else draw(logits, temperature, of_rows))
             if all(self.ended):
+                self._idle()
+            else:
+                logits = self._next_logits()
+                of_rows = None if self.numbers is None else self.numbers[:, position]
+                self._write(logits.argmax(-1) if of_rows is None else draw(logits, temperature, of_rows))
+            if not goes_on(self.backbone, not all(self.ended)):
                 break
-            if self.sampled_states is None:
+            if self.sampled_states is None and not all(self.ended):
                 self._drop_ended()
         if self.sampled_states is not None:
             self._read_to_the_end(self.sampled_states)
         return self.written
+
+    def _idle(self) -> None:
+        """Runs a token that nobody needs: another process goes on, and the base is shared out."""
+        token = self.input_ids.new_full((1, 1), self.backbone.pad_id)
+        self.model(input_ids=token, logits_to_keep=1, use_cache=False)
 
     def _next_logits(self) -> Tensor:  # (rows, vocabulary)
         logits = self._read()

@@ -153,6 +153,15 @@ def add_up(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
+def most(count: int) -> int:
+    """Returns the largest of the numbers that the processes give."""
+    if size() == 1:
+        return count
+    number = torch.tensor(count)
+    dist.all_reduce(number, dist.ReduceOp.MAX)
+    return int(number)
+
+
 def add_up_gradients(parameters: Sequence[nn.Parameter], figures: Mapping[str, float]) -> dict[str, float]:
     """Adds up the gradients of all processes, in place, and figures with them, in one message; returns the figures.
 

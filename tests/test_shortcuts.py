@@ -32,7 +32,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.anatomy import decoder_layers, hash_base, top_layers
-from backbones.model.loading import LoadSettings, load_model, load_tokenizer
+from backbones.model.loading import LoadSettings
 from backbones.roles import HeadRole, LoRASettings, load_role
 from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.low_rank import UpProjection, use_thin_products
@@ -689,8 +689,10 @@ def test_adapters_use_it(small):
 
 
 def reduced(path, precision):
-    """A model of a folder on its own in memory, whatever else is loaded from there."""
-    return Backbone(path, load_model(path), load_tokenizer(path), settings=LoadSettings(precision))
+    """A model of a folder that nobody else is given."""
+    backbone = Backbone.load(path, "cpu", LoadSettings(precision))
+    backbone.release()
+    return backbone
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "GPTNeoX", "Gemma3"])
