@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from agents.policy import LoRAPolicy
     from agents.ppo import PPO
 
-FORMAT = 2
+FORMAT = 3
 _WHAT = "checkpoint"  # as messages call it
 _OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
 _NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
@@ -97,12 +97,12 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
-    tensors["rng.policy"] = policy.generator.get_state()
-    tensors["rng.evaluation"] = policy.evaluation_generator.get_state()
     tensors["rng.torch"] = torch.get_rng_state()
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
+        "turns": algorithm.turns,
+        "predictions": policy.predictions,
         **belongs_to(policy.backbone),
         "kl_coef": algorithm.kl_coef,
         "initial_kl_coef": algorithm.initial_kl_coef,
@@ -149,11 +149,10 @@ def set_state(
         for name, tensor in _constants(policy).items():
             tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
-    policy.generator.set_state(tensors["rng.policy"])
-    policy.evaluation_generator.set_state(tensors["rng.evaluation"])
     torch.set_rng_state(tensors["rng.torch"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
+    algorithm.turns, policy.predictions = state["turns"], state["predictions"]
     if algorithm.hyperparameters.micro_batch_size is None:  # the last bit of a gradient depends on it
         algorithm.micro_batch_size = state["arguments"]["micro_batch_size"]
     if algorithm.initial_kl_coef == state["initial_kl_coef"]:

@@ -46,6 +46,7 @@ from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, 
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.memory import MICRO_BATCH, rows_that_fit
 from backbones.model.devices import find_device
 from backbones.roles import LoRASettings
@@ -87,6 +88,7 @@ class PPO(OnPolicyAlgorithm):
         rollout: the last one.
         preflight_checks: what the run found out about itself before and after its first update.
         score_scale: the running scale of scores, with `normalize_scores`.
+        turns: how many each env has been given, in all calls of `learn`; samples depend on it.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
 
     Raises:
@@ -146,6 +148,7 @@ class PPO(OnPolicyAlgorithm):
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
+        self.turns = 0
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
         self.rollout: Rollout | None = None
@@ -214,10 +217,12 @@ class PPO(OnPolicyAlgorithm):
             before = policy.backbone.cut_prompts
             prompts = policy.encode(self.last_observation)  # token ids of the states s_t
             prompts_cut += policy.backbone.cut_prompts - before
-            responses = policy.sample(prompts)  # a_t ~ pi_old, token by token
+            seeds = row_seeds(policy.seed, range(env.num_envs), self.turns)
+            responses = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
             actions = [policy.backbone.decode(row) for row in responses]
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
             self.num_timesteps += env.num_envs
+            self.turns += 1
             callback.update_locals(locals())
             if not callback.on_step():
                 return False

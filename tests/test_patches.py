@@ -14,6 +14,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from backbones import Backbone, LoRASettings, generate
+from backbones.draws import row_seeds
 from backbones.forward import log_probs_of, packed_end_states, packed_end_states_and_sums, response_states
 from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import cache_argument, decoder_layers
@@ -383,6 +384,6 @@ def test_planned_attention(backbone):
 
 @pytest.mark.filterwarnings("error")
 def test_sampling_warns_of_nothing(backbone, caplog):
-    responses = generate(perturbed(backbone), ROWS, 3, 1.0, torch.Generator().manual_seed(0))
+    responses = generate(perturbed(backbone), ROWS, 3, 1.0, row_seeds(0, range(len(ROWS)), 0))
     assert len(responses) == 2
     assert not caplog.records
