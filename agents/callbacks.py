@@ -11,6 +11,7 @@ from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from tqdm import tqdm
 
 from agents.checkpoint import keep_newest
+from backbones import group
 from perlhf.errors import UserError, did_you_mean
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.run_folder import write_text
@@ -67,7 +68,7 @@ class Checkpoints(BaseCallback):
     """Saves the whole state to RUN/checkpoints/step-N after every `every` updates, and at the end.
 
     Saving happens at the start of a rollout: only there is nothing under way. What the run has cost so far, and how
-    many episodes it has ended, earlier parts included, is in the state.
+    many episodes it has ended, earlier parts included, is in the state, of all processes together.
     """
 
     def __init__(self, run: Path, every: int, keep: int = 2) -> None:
@@ -79,10 +80,10 @@ class Checkpoints(BaseCallback):
         self._clock, self._before = Stopwatch(), dict(self.model.cost)  # type: ignore[attr-defined]
         # None in a run that began when episodes were not counted yet.
         self._episodes = self._before.pop("episodes", None if self.num_timesteps else 0)
+        self._ended = 0  # since then, in this process
 
     def _on_step(self) -> bool:
-        if self._episodes is not None:
-            self._episodes += int(self.locals["dones"].sum())
+        self._ended += int(self.locals["dones"].sum())
         return True
 
     def _on_rollout_start(self) -> None:
@@ -94,11 +95,16 @@ class Checkpoints(BaseCallback):
         self._save()
 
     def _save(self) -> None:
-        cost = {name: before + getattr(self._clock, name) for name, before in self._before.items()}
-        self.model.cost = {**cost, "episodes": self._episodes}  # type: ignore[attr-defined]
+        parts = group.gather((self._clock.seconds, self._clock.cpu_seconds, self._ended))
+        seconds, cpu_seconds, ended = zip(*parts, strict=True)
+        cost = {"seconds": max(seconds), "cpu_seconds": sum(cpu_seconds)}
+        self.model.cost = {  # type: ignore[attr-defined]
+            **{name: before + cost[name] for name, before in self._before.items()},
+            "episodes": None if self._episodes is None else self._episodes + sum(ended),
+        }
         folder = self._run / "checkpoints" / f"step-{self.num_timesteps}"
         self.model.save(folder)
-        keep_newest(folder, self._keep)
+        group.from_first(lambda: keep_newest(folder, self._keep))
 
 
 class MetricsFile(KVWriter):
@@ -134,8 +140,12 @@ def log_formats(text: str) -> list[str]:
 def run_logger(run: Path, formats: str) -> Logger:
     """SB3's logger on a run folder: metrics.jsonl, and the formats named ("csv,tensorboard,stdout").
 
+    In all processes but the first it writes nothing.
+
     SB3 empties progress.csv when it opens it, so what metrics.jsonl holds from before a resume is written to it again.
     """
+    if not group.is_first():
+        return Logger(None, [])
     rows = read_metrics(run)
     writers: list[KVWriter] = [MetricsFile(run / "metrics.jsonl")]
     for name in log_formats(formats):

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from agents.hyperparameters import SCHEDULES
 from agents.vec_env import TaskVecEnv
+from backbones import group
 from backbones.model.loading import short_name
 from backbones.role_files import belongs_to, check_template, read_provenance
 from backbones.roles import LoRASettings
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from agents.policy import LoRAPolicy
     from agents.ppo import PPO
 
-FORMAT = 2
+FORMAT = 3
 _WHAT = "checkpoint"  # as messages call it
 _OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
 _NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
@@ -55,16 +56,23 @@ class CheckpointError(UserError):
 def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
     """Writes the whole state of `algorithm` to `folder`, replacing a checkpoint that is already there.
 
+    All processes take part, and the first one writes. How many they are is not in it.
+
     Raises:
         CheckpointError: a schedule or an env that cannot be written down.
         SealError: `folder` is there and no checkpoint.
     """
+    tensors, state = get_state(algorithm)
+    state["arguments"] = constructor_arguments(algorithm)
+    group.from_first(lambda: _write(algorithm.policy, tensors, state, folder))
+
+
+def _write(policy: "LoRAPolicy", tensors: dict[str, Tensor], state: Mapping[str, Any], folder: Path) -> None:
     with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
-        tensors, state = get_state(algorithm)
         save_file(tensors, part / "state.safetensors")
-        write_json(part / "state.json", {**state, "arguments": constructor_arguments(algorithm)})
-        algorithm.policy.policy_role.save(part / "policy")
-        algorithm.policy.value_role.save(part / "value", {"offset": algorithm.policy.value_offset})
+        write_json(part / "state.json", state)
+        policy.policy_role.save(part / "policy")
+        policy.value_role.save(part / "value", {"offset": policy.value_offset})
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -91,18 +99,29 @@ def find_checkpoint(path: str | Path) -> Path:
     raise CheckpointError(f"{given} holds no checkpoint: there is no such folder.")
 
 
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], LoRASettings | None]:
+    """Reads what `save` wrote; returns tensors, the rest, and the settings of the value adapter.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+        SealError: it is damaged.
+    """
+    folder = find_checkpoint(path)
+    return *read_checkpoint(folder), saved_value_settings(folder)
+
+
 def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All tensors by name, and the rest as JSON."""
+    """All tensors by name, and the rest as JSON; of the envs of all processes."""
     policy = algorithm.policy
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
-    tensors["rng.policy"] = policy.generator.get_state()
-    tensors["rng.evaluation"] = policy.evaluation_generator.get_state()
     tensors["rng.torch"] = torch.get_rng_state()
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
+        "turns": algorithm.turns,
+        "predictions": policy.predictions,
         **belongs_to(policy.backbone),
         "kl_coef": algorithm.kl_coef,
         "initial_kl_coef": algorithm.initial_kl_coef,
@@ -119,7 +138,7 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
         },
     }
     if algorithm.env is not None and algorithm.last_observation is not None:
-        state["env"] = _env_state(algorithm.env)
+        state["env"] = _joined(group.gather(_env_state(algorithm.env)))
     return tensors, json.loads(json.dumps(state, default=_plain))
 
 
@@ -149,11 +168,10 @@ def set_state(
         for name, tensor in _constants(policy).items():
             tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
-    policy.generator.set_state(tensors["rng.policy"])
-    policy.evaluation_generator.set_state(tensors["rng.evaluation"])
     torch.set_rng_state(tensors["rng.torch"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
+    algorithm.turns, policy.predictions = state["turns"], state["predictions"]
     if algorithm.hyperparameters.micro_batch_size is None:  # the last bit of a gradient depends on it
         algorithm.micro_batch_size = state["arguments"]["micro_batch_size"]
     if algorithm.initial_kl_coef == state["initial_kl_coef"]:
@@ -251,7 +269,7 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
         "prompt": prompt.max_length,
         "image": None if image is None else list(image.shape),
         "response": algorithm.action_space.max_length,  # type: ignore[attr-defined]
-        "n_envs": algorithm.n_envs,
+        "n_envs": algorithm.all_envs,
     }
 
 
@@ -284,15 +302,33 @@ def _env_state(env: Any) -> dict[str, Any]:
     return state
 
 
+def _joined(parts: list[Any]) -> Any:
+    """Returns what the processes know of their envs as one process would: lists end to end."""
+    if isinstance(parts[0], dict):
+        return {key: _joined([part[key] for part in parts]) for key in parts[0]}
+    return [item for part in parts for item in part]
+
+
+def _own(state: Any) -> Any:
+    """Returns this process's share of what `_joined` gave."""
+    if isinstance(state, dict):
+        return {key: _own(value) for key, value in state.items()}
+    return [state[i] for i in group.share(len(state), "envs of the checkpoint")]
+
+
 def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
     """Puts the episodes back that were under way; returns the observations."""
     env = algorithm.env
     assert env is not None
-    saved, number = state["task"], len(state["task"]["states"])
-    if env.num_envs != number:
-        raise CheckpointError(f"the checkpoint is of {number} envs side by side, got {env.num_envs}.{_NEW_EPISODES}")
+    number = len(state["task"]["states"])
+    if algorithm.all_envs != number:
+        raise CheckpointError(
+            f"the checkpoint is of {number} envs side by side, got {algorithm.all_envs}.{_NEW_EPISODES}"
+        )
+    state = _own(state)
     task_env: TaskVectorEnv = env.unwrapped.task_env  # type: ignore[attr-defined]
     task = task_env.task
+    saved = state["task"]
     try:
         for value in saved["states"]:  # seen to be sound before the env is touched
             task.observe(task.state_from_json(value))

@@ -5,6 +5,7 @@ Nothing outside the mask ever changes a result. Sources: PPO, arXiv 1707.06347; 
 for language models, arXiv 2403.17031; KL in the reward, arXiv 1909.08593.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -124,3 +125,10 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
         return float("nan")
     variance = returns.var(unbiased=False)
     return float(1 - (returns - values).var(unbiased=False) / variance) if variance > 0 else float("nan")
+
+
+def sums_of(figures: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    """Sums up scalars by name, in float64, all read from the device at once; 0 where there is none."""
+    flat = [value.float() for values in figures.values() for value in values]
+    read = iter(torch.stack(flat).tolist() if flat else [])
+    return {name: sum(next(read) for _ in values) for name, values in figures.items()}

@@ -86,6 +86,7 @@ class BackboneSettings:
         "auto", "how messages become a prompt: auto (the model's own template), none, or a file of Jinja"
     )
     stop: str = option("", r"texts at which a response is over, such as '\n\nHuman:', separated by commas")
+    shard_base: bool = option(False, "with several processes, share the model's layers out over them")
 
     @property
     def load_settings(self) -> LoadSettings:
@@ -122,6 +123,8 @@ class ModelSettings(BackboneSettings):
     def load_settings(self) -> LoadSettings:
         """How the backbone is held in memory and how it reads text."""
         settings = super().load_settings
+        if self.full and settings.shard_base:
+            raise UserError("--full trains all weights, and --shard-base shares out frozen ones; leave one of them out.")
         return replace(settings, precision="fp32") if self.full and settings.precision == "auto" else settings
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:

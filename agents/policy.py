@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from agents.hyperparameters import PolicySettings, from_keywords
 from agents.value_start import obstacle
 from backbones.backbone import Backbone
-from backbones.forward import response_states, speak
+from backbones.draws import row_seeds
+from backbones.forward import read_head, response_states, speak
 from backbones.generate import generate
 from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
@@ -39,7 +40,7 @@ class LoRAPolicy(BasePolicy):
         observation_space, action_space: the env's.
         lr_schedule: learning rate by the share of training that is left.
         seed: of the adapters and of sampling.
-        device: where the backbone lives.
+        device: where the backbone lives; "auto" is a GPU where there is one.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
         settings: the fields of `agents.hyperparameters.PolicySettings`: backbone, adapters, sampling.
@@ -55,7 +56,7 @@ class LoRAPolicy(BasePolicy):
         lr_schedule: Schedule,
         *,
         seed: int = 0,
-        device: str | torch.device = "cpu",
+        device: str | torch.device = "auto",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
         **settings: Any,
@@ -76,9 +77,7 @@ class LoRAPolicy(BasePolicy):
             self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0
         else:
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
-        self.generator = torch.Generator(self.backbone.device).manual_seed(seed)
-        # Evaluation in the middle of training must not change what training samples next.
-        self.evaluation_generator = torch.Generator(self.backbone.device).manual_seed(seed)
+        self.seed, self.predictions = seed, 0  # how often `predict` has sampled: the turn of its seeds
         self.policy_parameters = _registered(self.policy_role)
         self.value_parameters = _registered(self.value_role)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
@@ -112,9 +111,9 @@ class LoRAPolicy(BasePolicy):
         images = observation.get("image", [None] * len(prompts))
         return [self.backbone.encode_prompt(*shown) for shown in zip(prompts, images, strict=True)]
 
-    def sample(self, prompts: Tokens) -> list[list[int]]:
-        """Responses as token ids, drawn from training's own generator."""
-        return generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, self.generator)
+    def sample(self, prompts: Tokens, seeds: Sequence[int]) -> list[list[int]]:
+        """Samples a response for each prompt, as token ids; each follows from its own seed (`row_seeds`)."""
+        return generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, seeds)
 
     def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
         """Rows as padded tensors."""
@@ -169,7 +168,7 @@ class LoRAPolicy(BasePolicy):
         if self.shares_states:
             # The value loss would pull at the policy's adapter, the harder the larger the returns are.
             states = states.detach()
-        return self.value_role.head(states).squeeze(-1).float() + self.value_offset
+        return read_head(self.value_role.head, states) + self.value_offset
 
     @torch.no_grad()
     def predict_values(self, observation: Observation) -> Tensor:
@@ -186,7 +185,8 @@ class LoRAPolicy(BasePolicy):
     ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
         """Responses to prompts: one str for an env's observation, a list for a vector env's.
 
-        `deterministic` takes the likeliest token each time; otherwise samples at the policy's temperature.
+        `deterministic` takes the likeliest token each time; otherwise samples at the policy's temperature, by numbers
+        of the policy's seed, the row and how often it was asked before. Training samples the same with it and without.
         """
         single = isinstance(observation["prompt"], str)
         batch = {key: [value] for key, value in observation.items()} if single else observation
@@ -194,9 +194,12 @@ class LoRAPolicy(BasePolicy):
         return (actions[0] if single else actions), state
 
     def _predict(self, observation: Observation, deterministic: bool = False) -> list[str]:  # type: ignore[override]
-        temperature = 0.0 if deterministic else self.temperature
         prompts = self.encode(observation)
-        ids = generate(self.policy_role, prompts, self.max_new_tokens, temperature, self.evaluation_generator)
+        if deterministic:
+            ids = generate(self.policy_role, prompts, self.max_new_tokens, temperature=0.0)
+        else:
+            ids = self.sample(prompts, row_seeds(self.seed, range(len(prompts)), self.predictions))
+            self.predictions += 1
         return [self.backbone.decode(row) for row in ids]
 
     def set_training_mode(self, mode: bool) -> None:

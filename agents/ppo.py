@@ -23,7 +23,7 @@ from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import FloatSchedule, get_system_info
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
@@ -31,27 +31,31 @@ from tqdm import tqdm
 from agents import functional as F
 from agents import preflight
 from agents.checkpoint import (
-    find_checkpoint,
-    read_checkpoint,
+    load_checkpoint,
     save_checkpoint,
     saved_arguments,
     saved_spaces,
-    saved_value_settings,
     set_state,
 )
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.policy import LoRAPolicy, Observation
-from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, score_rollout
+from agents.processes import own_envs, step_of_all
+from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, own_part, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, update_figures
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
+from backbones import group
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.memory import MICRO_BATCH, rows_that_fit
+from backbones.model.devices import find_device
 from backbones.roles import LoRASettings
+from backbones.sharding import in_step
 from perlhf.errors import UserError
 from rewards.reward_model import learned_model
 
 LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.learning_rate`
+FIGURES = ("policy_loss", "clip_fraction", "approx_kl", "entropy", "value_loss")  # of an optimizer step, per token
 _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
 
 
@@ -65,6 +69,9 @@ class PPO(OnPolicyAlgorithm):
       `self.locals` the `actions`, `rewards`, `dones` and `infos` of a step;
     - set attributes that are hyperparameters, which count from then on; but the learning rate is `lr_schedule` by now.
 
+    With several processes each has envs of its own, and calls callbacks: `self.locals` is of these envs, `rollout` of
+    all. Where a callback of one says stop, all stop. Loggers of all but the first write nothing.
+
     It finds no `values` and `log_probs` in `self.locals`, since responses are scored when the rollout is whole, and
     `rollout_buffer` is None. It may not step or reset `training_env`, whose episodes are under way, nor change adapters
     between `on_rollout_start` and `on_rollout_end`. A row of the log is written after the update, not before it, and
@@ -74,10 +81,12 @@ class PPO(OnPolicyAlgorithm):
         policy: "LoRAPolicy".
         env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
         learning_rate: of Adam, a number or a schedule; None takes `Backbone.learning_rate` of `LEARNING_RATE`.
-        n_envs: episodes side by side, where `env` is an id or a single env.
+        n_envs: episodes side by side in all processes, where `env` is an id or a single env; a vector env is this
+            process's share.
         seed: of the adapters, the samples and the episodes; two seeds share no episodes.
         policy_kwargs: the fields of `agents.hyperparameters.PolicySettings`.
-        stats_window_size, tensorboard_log, verbose, device: as in SB3's PPO.
+        stats_window_size, tensorboard_log, verbose: as in SB3's PPO.
+        device: where the model lives: "cpu", "cuda", ...; "auto" takes a GPU where there is one.
         hyperparameters: the other fields of `agents.hyperparameters.Hyperparameters`, which says what each does;
             `clip_range` may be a schedule too. Each is an attribute of the model by its name.
 
@@ -85,6 +94,7 @@ class PPO(OnPolicyAlgorithm):
         rollout: the last one.
         preflight_checks: what the run found out about itself before and after its first update.
         score_scale: the running scale of scores, with `normalize_scores`.
+        turns: how many each env has been given, in all calls of `learn`; samples depend on it.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
 
     Raises:
@@ -116,6 +126,8 @@ class PPO(OnPolicyAlgorithm):
             raise UserError('PPO needs an env, as in PPO("LoRAPolicy", "HH-v0").')
         if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
             raise UserError(f"seed must be a whole number, 0 or more, got {seed!r}.")
+        if h.batch_size < group.size():
+            raise UserError(f"batch_size {h.batch_size} is less than the {group.size()} processes that share it.")
         super().__init__(
             policy,  # type: ignore[arg-type]
             None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
@@ -129,21 +141,22 @@ class PPO(OnPolicyAlgorithm):
             use_sde=False,
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
-            tensorboard_log=tensorboard_log,
+            tensorboard_log=tensorboard_log if group.is_first() else None,
             policy_kwargs=policy_kwargs,
-            verbose=verbose,
+            verbose=0,  # it would print the device alone
             seed=None if seed is None else int(seed),
-            device=device,
+            device=find_device(device),  # SB3 would take the CPU where there is no such device, and say nothing
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
-        self.stats_window_size = stats_window_size
+        self.stats_window_size, self.verbose = stats_window_size, verbose
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
+        self.turns = 0
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
         self.rollout: Rollout | None = None
@@ -163,6 +176,11 @@ class PPO(OnPolicyAlgorithm):
         scale = self.score_scale.std if h.normalize_scores else 1.0
         return ScoreSettings(h.kl_coef, h.missing_eos_penalty, h.gamma, h.gae_lambda, scale)
 
+    @property
+    def all_envs(self) -> int:
+        """How many envs all processes play together; `n_envs` are this one's."""
+        return self.n_envs if self.env is None else self.n_envs * group.size()
+
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
         settings = {**asdict(PolicySettings()), "seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
@@ -171,7 +189,10 @@ class PPO(OnPolicyAlgorithm):
         # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
         known = asdict(PolicySettings()).keys()
         of_model = PolicySettings(**{name: value for name, value in settings.items() if name in known})
+        before = Backbone.in_memory()
         backbone = Backbone.load(of_model.backbone, settings["device"], of_model.load_settings)
+        if backbone not in before:  # else whoever loaded it has said so
+            self._say(backbone.whereabouts)
         start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
         schedule = FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
@@ -209,46 +230,51 @@ class PPO(OnPolicyAlgorithm):
             before = policy.backbone.cut_prompts
             prompts = policy.encode(self.last_observation)  # token ids of the states s_t
             prompts_cut += policy.backbone.cut_prompts - before
-            responses = policy.sample(prompts)  # a_t ~ pi_old, token by token
+            seeds = row_seeds(policy.seed, own_envs(env.num_envs), self.turns)
+            responses = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
             actions = [policy.backbone.decode(row) for row in responses]
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += self.all_envs
+            self.turns += 1
             callback.update_locals(locals())
-            if not callback.on_step():
+            if not all(group.gather(callback.on_step())):
                 return False
-            self._update_info_buffer(infos, dones)
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
             failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
-            steps.append(Step(prompts, responses, rewards, dones, cut, failed))
-            golds += [info["gold"] for info, done in zip(infos, dones, strict=True) if done and "gold" in info]
+            step, told = step_of_all(Step(prompts, responses, rewards, dones, cut, failed), infos)
+            steps.append(step)
+            self._update_info_buffer(told, step.dones)
+            golds += [info["gold"] for info, done in zip(told, step.dones, strict=True) if done and "gold" in info]
         if self.hyperparameters.normalize_scores:
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
         self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings, batches)  # type: ignore[arg-type]
         self._log_rollout(self.rollout, steps, golds)
-        self.logger.record("rollout/cut_prompts", prompts_cut)
+        self.logger.record("rollout/cut_prompts", sum(group.gather(prompts_cut)))
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
     def _forwards_to_come(self, steps: list[Step]) -> list[list[int]] | None:
-        """Returns the rows of each forward of the first epoch of updates; None in float32, where it does not matter.
+        """Returns the rows of each forward of this process in the first epoch of updates; None in float32.
 
         A bf16 product rounds away what another order of sums, in a batch of another shape, would change, but for a few
         numbers, and these grow from layer to layer to a few percent of a ratio. So what ratios are taken against is
-        computed in the very batches that will be trained on.
+        computed in the very batches that will be trained on. In float32 it does not matter.
         """
         h = self.hyperparameters
         lengths = [len(p) + len(r) for step in steps for p, r in zip(step.prompts, step.responses, strict=True)]
         if h.micro_batch_size is None:
             longest = max(len(row) for step in steps for row in step.responses)
-            self.micro_batch_size = rows_that_fit(self.policy.policy_role, max(lengths), longest)
+            fitting = rows_that_fit(self.policy.policy_role, max(lengths), longest)
+            self.micro_batch_size = min(group.gather(fitting))
             self._say(f"micro-batch: {self.micro_batch_size} turns of up to {max(lengths)} tokens")
         if self.policy.backbone.precision == "fp32":
             return None
         order = deepcopy(self.order_generator).permutation(len(lengths)).tolist()  # as `train` will draw it
         batches = [order[i : i + h.batch_size] for i in range(0, len(order), h.batch_size)]
-        return [chunk for rows in batches for chunk in chunks_of(lengths, rows, self.micro_batch_size)]
+        parts = [own_part(lengths, rows) for rows in batches]
+        return [chunk for rows in parts for chunk in chunks_of(lengths, rows, self.micro_batch_size)]
 
     # 2. Update: clipped policy and value losses over minibatches of the rollout.
 
@@ -261,6 +287,8 @@ class PPO(OnPolicyAlgorithm):
 
         with the ratio r_t of the new policy's probability to the old one's, the advantage A_t, the return R_t, the
         value V_t and the entropy S_t; eps is `clip_range`, c1 `vf_coef`, c2 `ent_coef`.
+
+        Each process adds up over its rows of the minibatch, then all over the processes. The rest is the same on all.
         """
         policy, rollout, h = self.policy, self.rollout, self.hyperparameters
         assert rollout is not None
@@ -277,9 +305,9 @@ class PPO(OnPolicyAlgorithm):
         stats: dict[str, list[float]] = defaultdict(list)
         for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens = max(1, int(rollout.response_mask[rows].sum()))
-            sums: dict[str, float] = defaultdict(float)
+            figures: dict[str, list[torch.Tensor]] = {name: [] for name in FIGURES}  # read when all has been computed
             policy.optimizer.zero_grad(set_to_none=True)
-            chunks = rollout.chunks(rows, h.micro_batch_size or MICRO_BATCH)
+            chunks = in_step(policy.backbone, rollout.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
             # One part at a time: what is made of images takes far more memory than the images.
             parts = (normalized.part(chunk, policy) for chunk in chunks)
             for part, role in ((part, role) for part in parts for role in policy.trained_roles):
@@ -291,15 +319,16 @@ class PPO(OnPolicyAlgorithm):
                         losses, clipped = F.policy_loss(log_probs, part.old_log_probs, part.advantages, part.mask, eps)
                         surrogate, entropy = losses.sum(), (entropies * part.mask).sum()
                         loss = loss + surrogate - h.ent_coef * entropy  # -L^CLIP - c2 S
-                        sums["policy_loss"] += surrogate.item()
-                        sums["clip_fraction"] += clipped.sum().item()
-                        sums["approx_kl"] += F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask).item()
-                        sums["entropy"] += entropy.item()
+                        figures["policy_loss"].append(surrogate.detach())
+                        figures["clip_fraction"].append(clipped.sum())
+                        figures["approx_kl"].append(F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask))
+                        figures["entropy"].append(entropy.detach())
                     if values is not None:
                         errors = F.value_loss(values, part.old_values, part.returns, part.mask, h.clip_range_vf)
                         loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
-                        sums["value_loss"] += errors.sum().item()
+                        figures["value_loss"].append(errors.sum().detach())
                     (loss / tokens).backward()
+            sums = group.add_up_gradients(list(policy.parameters()), F.sums_of(figures))
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
@@ -397,14 +426,13 @@ class PPO(OnPolicyAlgorithm):
         """
         if print_system_info:
             get_system_info()
-        folder = find_checkpoint(path)
-        tensors, state = read_checkpoint(folder)
+        tensors, state, value_settings = group.from_first(lambda: load_checkpoint(path))
         arguments = saved_arguments(state)
         arguments |= {name: value for name, value in (custom_objects or {}).items() if name in arguments} | kwargs
         model = cls(env=env, device=device, _init_setup_model=False, **arguments)
         if env is None:
             model.observation_space, model.action_space, model.n_envs = saved_spaces(state)
-        model.value_settings = saved_value_settings(folder)
+        model.value_settings = value_settings
         model._setup_model()
         set_state(model, tensors, state, with_episodes=not force_reset)
         model.kl_coef = kwargs.get("kl_coef", model.kl_coef)
@@ -430,6 +458,10 @@ class PPO(OnPolicyAlgorithm):
     def last_observation(self, observation: Observation | None) -> None:
         self._last_obs = observation  # type: ignore[assignment]
 
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        # One bar for all processes.
+        return super()._init_callback(callback, progress_bar and group.is_first())
+
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         # SB3's own would transpose images and wrap text in arrays.
@@ -438,13 +470,15 @@ class PPO(OnPolicyAlgorithm):
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seeds the env. SB3 seeds the global generators here; ours are our own, and those of others are left alone."""
         if seed is not None and self.env is not None:
-            self.env.seed(_EPISODES_APART * seed)
+            self.env.seed(_EPISODES_APART * seed + own_envs(self.env.num_envs).start)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
-        super()._update_current_progress_remaining(num_timesteps - self.n_envs * self.n_steps, total_timesteps)
+        super()._update_current_progress_remaining(num_timesteps - self.all_envs * self.n_steps, total_timesteps)
 
 
 def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
-    """Makes an env for training; a vector env has its own number of episodes."""
-    return make_vec_env(env) if isinstance(env, (gym.vector.VectorEnv, VecEnv)) else make_vec_env(env, n_envs)
+    """Makes this process's env for training; a vector env has its own number of episodes."""
+    if isinstance(env, (gym.vector.VectorEnv, VecEnv)):
+        return make_vec_env(env)
+    return make_vec_env(env, len(group.share(n_envs, "envs")))

@@ -14,7 +14,8 @@ import yaml
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
 from backbones.memory import MICRO_BATCH, rows_that_fit
-from backbones.model.loading import SHIPPED, LoadSettings, device_of, read_config
+from backbones.model.devices import device_of
+from backbones.model.loading import SHIPPED, LoadSettings, read_config
 from backbones.role_report import describe_role
 from backbones.roles import Role
 from envs.feedback import Feedback
@@ -55,7 +56,7 @@ class RunOptions:
     group: ClassVar[str] = "the run"
     seed: int = option(0, "decides every random draw", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
-    device: str = option("auto", "where to run: cpu, cuda ...; auto takes a GPU where there is one")
+    device: str = option("auto", "where to run: cpu, cuda, xpu, mps; auto takes a GPU where there is one")
 
 
 @dataclass
@@ -170,10 +171,9 @@ class Setup:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The backbone, loaded when it is first asked for and held by this object; says what precision auto is."""
+        """The backbone, loaded when it is first asked for and held by this object; says where it is, and in what."""
         backbone = Backbone.load(self.backbone_name, self.device, self.load_settings)
-        if backbone.settings.precision == "auto":
-            print(f"precision: {backbone.precision}, which auto is on {backbone.device} for this model", flush=True)
+        print(backbone.whereabouts, flush=True)
         return backbone
 
 

@@ -3,6 +3,7 @@
     python -m agents.train_ppo HH-v0
     python -m agents.train_ppo HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
+    torchrun --nproc-per-node 2 -m agents.train_ppo HH-v0
 
 Writes a run folder: `policy/` and `value/` (adapters that plain peft opens, or with --full whole models; a shared value
 is a head alone), `checkpoints/`, config.yaml, metrics.jsonl and summary.json with the policy beside SFT on held-out
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 from stable_baselines3.common.utils import LinearSchedule
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, run_logger
@@ -30,9 +32,11 @@ from agents.checkpoint import (
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
+from agents.processes import require_same_command, require_same_model_and_data
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
-from backbones.model.loading import device_of, use_threads
+from backbones import group
+from backbones.model.loading import use_threads
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
@@ -48,7 +52,7 @@ PROG = "python -m agents.train_ppo"
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
-    "threads",
+    "threads", "device",
     "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
@@ -113,7 +117,6 @@ def defaults_of(options: Options) -> Path | None:
 
 def refuse_changes(before: Options, after: Options) -> None:
     """Refuses another value of an option that a run cannot change on the way."""
-    before, after = (replace(options, device=device_of(options.device)) for options in (before, after))
     values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
     changed = [
         f"{name} is {old!r}, got {new!r}"
@@ -127,8 +130,10 @@ def refuse_changes(before: Options, after: Options) -> None:
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
+    require_same_command(options)
+    group.share(options.n_envs, "envs (--n-envs)")  # before a large model is loaded
     setup = Setup.of_options(options, options.reward)
-    check_reward(setup.reward, setup.task_class)  # before a large model is loaded
+    check_reward(setup.reward, setup.task_class)
     options = replace(options, device=setup.device)  # as the run's config.yaml says it
     plan = None
     if options.memory_report:
@@ -139,33 +144,39 @@ def train(options: Options) -> dict[str, Any]:
     log_formats(options.log_formats)
     task = setup.task(options.eval_split) if options.eval_prompts else None
     algorithm = make_algorithm(options, setup)
+    assert algorithm.env is not None
+    require_same_model_and_data(algorithm.policy.backbone.hash, algorithm.env.get_attr("task")[0])
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
     if algorithm.num_timesteps < options.total_timesteps:
         learn(algorithm, options, folder)
-    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
-        role.save(folder / role.name)
-    backbone = algorithm.policy.backbone
-    cuts = {"cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
-    if said := backbone.describe_cuts():
+    if said := algorithm.policy.backbone.describe_cuts():
         print(said, file=sys.stderr)
-    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
+    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts_of(algorithm)}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
-    write_json(folder / "summary.json", summary)  # whatever an earlier policy was worth is gone
+    group.from_first(lambda: write_model(algorithm, summary, folder))
     if task is not None:
         summary |= evaluate(algorithm, task, options, folder)
     print(f"-> {folder}")
     return summary
 
 
+def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
+    """Writes policy, value and summary.json; whatever an earlier policy was worth is gone."""
+    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
+        role.save(folder / role.name)
+    write_json(folder / "summary.json", summary)
+
+
 def learn(algorithm: PPO, options: Options, folder: Path) -> None:
     """Trains to `total_timesteps`, with checkpoints and logs in the folder."""
     algorithm.set_logger(run_logger(folder, options.log_formats))
     begun = algorithm.num_timesteps
+    bar = [ProgressBar()] if group.is_first() else []
     try:
         algorithm.learn(
             options.total_timesteps - begun,
-            callback=[ProgressBar(), Checkpoints(folder, options.checkpoint_every)],
+            callback=[*bar, Checkpoints(folder, options.checkpoint_every)],
             reset_num_timesteps=begun == 0,
         )
     except KeyboardInterrupt:
@@ -176,8 +187,9 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
 
 
 def make_algorithm(options: Options, setup: Setup) -> PPO:
-    """Makes the env and PPO that the options describe."""
-    env = gym.make_vec(setup.env_id, num_envs=options.n_envs, reward=setup.reward, **setup.task_options)
+    """Makes the env and PPO that the options describe; with several processes this one's share of the envs."""
+    own = len(group.share(options.n_envs, "envs (--n-envs)"))
+    env = gym.make_vec(setup.env_id, num_envs=own, reward=setup.reward, **setup.task_options)
     rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(
@@ -204,28 +216,40 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
             sound; they were made on another base.
     """
     if options.resume is None:
-        return new_run_folder(options.output_dir, f"{options.env}-ppo-seed{options.seed}", options, resumable=True)
+        name = f"{options.env}-ppo-seed{options.seed}"
+        return group.from_first(lambda: new_run_folder(options.output_dir, name, options, resumable=True))
     folder = Path(options.resume)
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
-    if steps >= options.total_timesteps and is_finished(folder, steps, to_evaluate):
+    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, steps, to_evaluate)):
         raise UserError(f"{folder} is finished: {steps} turns; raise --total-timesteps to go on.")
-    drop_metrics_after(folder, steps)
-    write_text(folder / "config.yaml", to_yaml(replace(options, resume=None)))
+    group.from_first(lambda: go_on_in(folder, options, steps))
     print(f"resuming {folder} at {steps} of {options.total_timesteps} turns")
     return folder
 
 
+def go_on_in(folder: Path, options: Options, steps: int) -> None:
+    """Makes the folder of a run what it was after so many turns, with the options of the run from here on."""
+    drop_metrics_after(folder, steps)
+    write_text(folder / "config.yaml", to_yaml(replace(options, resume=None)))
+
+
 def restore(algorithm: PPO, folder: Path) -> None:
     """Puts back the newest sound checkpoint, with a warning for each newer one, which is set aside."""
+    checkpoint, problems, saved = group.from_first(lambda: read_newest(folder))
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    if checkpoint is not None and saved is not None:
+        set_state(algorithm, *saved)
+        group.from_first(lambda: set_aside_damaged(folder, checkpoint))
+
+
+def read_newest(folder: Path) -> tuple[Path | None, list[str], tuple[dict[str, Tensor], dict[str, Any]] | None]:
+    """Reads the newest sound checkpoint; returns where it is, what was wrong with newer ones, and what is in it."""
     checkpoint, problems = newest_sound_checkpoint(folder)
     if checkpoint is None and problems:
         raise CheckpointError(f"{folder} has no checkpoint to go on from: {problems[0]}")
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    if checkpoint is not None:
-        set_state(algorithm, *read_checkpoint(checkpoint))
-        set_aside_damaged(folder, checkpoint)
+    return checkpoint, problems, None if checkpoint is None else read_checkpoint(checkpoint)
 
 
 def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
@@ -242,9 +266,19 @@ def progress(options: Options, algorithm: PPO) -> dict[str, Any]:
 
 
 def cost_of(algorithm: PPO) -> dict[str, float]:
-    """Returns what the learning cost, parts before a resume included, for summary.json; the peak is this process's."""
+    """Returns what learning cost in all processes, parts before a resume included, for summary.json.
+
+    Seconds are those of the slowest, and so is the peak of memory that of the largest.
+    """
     rate = algorithm.num_timesteps / algorithm.cost["cpu_seconds"]
-    return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": peak_rss_mb()}
+    return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": max(group.gather(peak_rss_mb()))}
+
+
+def cuts_of(algorithm: PPO) -> dict[str, int]:
+    """Returns how many prompts and responses were cut, for summary.json."""
+    backbone = algorithm.policy.backbone
+    prompts, responses = zip(*group.gather((backbone.cut_prompts, backbone.cut_responses)), strict=True)
+    return {"cut_prompts": sum(prompts), "cut_responses": sum(responses)}
 
 
 def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:
@@ -255,7 +289,7 @@ def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict
     evaluator = Evaluator(task, reward, policy.max_new_tokens, options.eval_prompts, options.seed)
     report = compare(evaluator, policy.policy_role)
     print(describe(report))
-    return write_report(folder, report)
+    return group.from_first(lambda: write_report(folder, report))
 
 
 if __name__ == "__main__":

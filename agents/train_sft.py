@@ -35,11 +35,12 @@ from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import log_probs_of, speak
 from backbones.full_role import FullRole
+from backbones.launch import run_command
 from backbones.model.loading import load_model, use_threads
 from backbones.roles import LoRARole, Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
-from perlhf.errors import UserError, run_command
+from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary

@@ -15,9 +15,11 @@ from peft.tuners.lora import LoraLayer
 from peft.utils.integrations import dequantize_module_weight
 from peft.utils.other import transpose
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from backbones.shortcuts.from_start import count_from_here, principal_part, start_of
+from backbones.sharding import whole
 from backbones.shortcuts.low_rank import use_thin_products
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class Adapters:
         name = next(n for n in chain([role.name], (f"{role.name}_{i}" for i in count(2))) if n not in taken)
         self._free_dead()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU's for good
             self._inject(name, config)
             for layer in self.layers_of(name).values():
                 _START[role.settings.init](layer, name)
@@ -115,11 +117,11 @@ class Adapters:
 
         The weights' own tensors are set aside and come back, bit for bit: subtracting the update again, as peft does,
         would not give them. bf16 weights stay as they are, since an update of a few optimizer steps is lost in their
-        rounding.
+        rounding, and so do those that are shared out over processes, of which there is a part here.
         """
         with self.active(role) as model:
             adapted = self.layers_of(role.adapter).values()
-            layers = [layer for layer in adapted if layer.get_base_layer().weight.dtype == torch.float32]
+            layers = [layer for layer in adapted if _can_merge(layer.get_base_layer().weight)]
             plain = [layer.get_base_layer().weight for layer in layers]
             try:
                 self.merged_role = role
@@ -189,6 +191,10 @@ def merged_weight(layer: LoraLayer, adapter: str, weight: Tensor) -> Tensor:
     return transpose(factor[:, None], layer.fan_in_fan_out) * (weight + update)
 
 
+def _can_merge(weight: Tensor) -> bool:
+    return weight.dtype == torch.float32 and not isinstance(weight, DTensor)
+
+
 def _merge(layer: LoraLayer, adapter: str) -> None:
     """Gives a projection the merged weight for its own, and takes the adapter off."""
     base = layer.get_base_layer()
@@ -230,7 +236,7 @@ def _orthogonal(layer: LoraLayer, adapter: str) -> None:
 @torch.no_grad()
 def _principal(layer: LoraLayer, adapter: str) -> None:
     a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-    held = dequantize_module_weight(layer.get_base_layer()).to(a.dtype)
+    held = whole(dequantize_module_weight(layer.get_base_layer())).to(a.dtype)
     part = principal_part(transpose(held, layer.fan_in_fan_out), len(a), layer.scaling[adapter])
     a.copy_(part.a)
     b.copy_(part.b)

@@ -1,6 +1,7 @@
 """`Backbone`: holds a frozen language model and its tokenizer, loaded once in a process, until it is released."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,17 @@ from backbones.adapters import Adapters
 from backbones.full_role import FullRole
 from backbones.model.anatomy import base_weights, decoder_layers, embedding_count, end_ids_of, hash_base, pad_id_of
 from backbones.model.chat import ChatTemplate, Shown
-from backbones.model.checks import check_decoding, check_vocabulary
+from backbones.model.checks import check_causal, check_decoding, check_vocabulary
+from backbones.model.devices import find_device, precision_on
 from backbones.model.loading import (
     QUANTIZED,
     SHIPPED,
     BackboneError,
     LoadSettings,
-    check_causal,
+    Precision,
     file_stamps,
-    find_device,
     load_model,
     load_tokenizer,
-    precision_on,
     resolve_path,
     sees,
     short_name,
@@ -37,6 +37,7 @@ from backbones.model.template import find_template
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
+from backbones.sharding import describe, is_sharded, load_sharded, shards
 from backbones.shortcuts.checkpointed import checkpoint_layers
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
@@ -65,6 +66,7 @@ class Backbone:
         frozen_states: what its lower layers give, kept while they are open.
         settings: how it is held and how it reads text.
         precision: of its weights: what `settings` says, or on this device means by "auto".
+        is_sharded: whether this process holds a part of its layers, see `backbones.sharding`.
         end_ids: tokens that end a response; the first one is put behind a response that is read.
         chat: its chat template, where it has one.
         stops: texts at which a response is over.
@@ -80,6 +82,8 @@ class Backbone:
         tokenizer: PreTrainedTokenizerBase,
         processor: ProcessorMixin | None = None,
         settings: LoadSettings = LoadSettings(),  # noqa: B008 - it is frozen
+        precision: Precision = "fp32",
+        sha256: str | None = None,
     ) -> None:
         self.path, self.settings = path, settings
         self.model = model.eval().requires_grad_(False)
@@ -90,7 +94,9 @@ class Backbone:
         self.pad_id = pad_id_of(model, tokenizer, self.end_ids)
         self.adapters = adapters = Adapters(model)
         # Not of a model that sees: a row of tokens does not say which image they stand for.
-        layers = decoder_layers(model) if self.vision is None else None
+        # Nor of one that is shared out: rows that are missing would take forwards that other processes do not run.
+        self.is_sharded = is_sharded(model)
+        layers = decoder_layers(model) if self.vision is None and not self.is_sharded else None
         bare = partial(adapters.active, None)
         self.frozen_states = FrozenStates(layers, self.pad_id, bare, lambda: adapters.frozen_layers)
         self.attached: dict[str, Any] = {}
@@ -100,14 +106,10 @@ class Backbone:
         self._prefix_ids, self._suffix_ids = added_ids(tokenizer, self.end_ids)
         self.chat = ChatTemplate(template, self._plain, self._prefix_ids) if template else None
         self.stops = Stops(read_stops(settings.stop), tokenizer)
-        self._hash: str | None = None
+        self.precision, self._hash = precision, sha256
         self._stamps = file_stamps(path)
         self.cut_prompts = self.cut_responses = self.read_prompts = self.read_responses = 0
         self._check_limits()
-        self.precision = precision_on(settings.precision, model.device, self.parameter_count)
-        if self.precision not in ("fp32", *QUANTIZED):
-            self._hash = hash_base(model)  # of the weights as they were saved, which adapters name
-            reduce_precision(model, self.precision)
         if settings.gradient_checkpointing:
             checkpoint_layers(model)
 
@@ -128,7 +130,7 @@ class Backbone:
             name: "tiny", a folder or a hub id.
             device: where it shall be; "auto" is a GPU where there is one. None takes the copy in memory, the one that
                 was asked for last if there are several, so that whoever knows of no device shares the copy of those
-                who do. Where there is no copy, it goes where the backbone that was asked for last is, or to the CPU.
+                who do. Where there is no copy, it goes where the backbone that was asked for last is, else as "auto".
             settings: how it is held and how it reads text; None takes the copy in memory as it is, or the defaults.
 
         Raises:
@@ -141,16 +143,17 @@ class Backbone:
                 backbone.release()
             elif backbone.path == path and wanted in (None, backbone.device) and settings in (None, backbone.settings):
                 return backbone if device is None else _held(backbone)
-        place = wanted or (others[0].device if others else torch.device("cpu"))
+        place = wanted or (others[0].device if others else find_device("auto"))
         settings = settings or LoadSettings()
-        model, tokenizer = load_model(path, settings, place), load_tokenizer(path)
+        read = partial(_read, path, settings, place)
+        model, precision, sha256 = load_sharded(read, path, place) if shards(settings) else read()
+        tokenizer = load_tokenizer(path)
         check_vocabulary(path, model, tokenizer)
-        check_causal(path, model)
-        check_decoding(path, model)
+        if place.type != "meta":  # where there are no numbers to check
+            check_causal(path, model)
+            check_decoding(path, model)
         processor = load_processor(path, model.config) if sees(model.config) else None
-        if settings.precision not in QUANTIZED:  # which is in its place
-            model.to(place)
-        return _held(cls(path, model, tokenizer, processor, settings))
+        return _held(cls(path, model, tokenizer, processor, settings, precision, sha256))
 
     @classmethod
     def of_hash(cls, sha256: str, name: str, chat_template: str = "auto") -> "Backbone | None":
@@ -216,6 +219,11 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def whereabouts(self) -> str:
+        """Returns a line that says on which device the backbone is, and in what precision."""
+        return f"device: {self.device}, precision: {self.precision}"
 
     @property
     def hidden_size(self) -> int:
@@ -381,10 +389,30 @@ class Backbone:
     def hash(self) -> str:
         """Returns the sha256 of the base weights as loaded, before any loss of precision; adapters record it."""
         if self._hash is None:
-            # Quantized weights are not those of the file, so it is read once more, in float32.
+            # Quantized weights are not those of the file, so it is read once more, in its own type.
             quantized = self.precision in QUANTIZED
-            self._hash = hash_base(load_model(self.path) if quantized else self.model)
+            self._hash = hash_base(load_model(self.path, LoadSettings("auto")) if quantized else self.model)
         return self._hash
+
+
+def _read(path: str, settings: LoadSettings, place: torch.device) -> tuple[PreTrainedModel, Precision, str | None]:
+    """Reads a model and brings it to its precision and its place, in this order, so that no larger copy is anywhere.
+
+    Returns it, its precision and, where digits of the files are lost, the hash of all of them, which adapters name. One
+    that is to be shared out stays in the memory of the CPU.
+    """
+    model = load_model(path, settings, place)
+    precision = precision_on(settings.precision, place, sum(p.numel() for p in model.parameters()))
+    if precision == "fp32" and model.dtype != torch.float32:  # auto left it in its own type
+        model = load_model(path, replace(settings, precision="fp32"), place)
+    sha256 = None
+    if precision not in ("fp32", *QUANTIZED):
+        is_finer = any(p.dtype != torch.bfloat16 for p in model.parameters())
+        sha256 = hash_base(model) if is_finer else None
+        reduce_precision(model, precision)
+    if precision not in QUANTIZED and not shards(settings):  # those are in their place, and these are sent there
+        model.to(place)
+    return model, precision, sha256
 
 
 def _held(backbone: Backbone) -> Backbone:

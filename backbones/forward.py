@@ -13,6 +13,7 @@ from backbones.log_probs import chosen, entropy, is_large, log_probs_of_states
 from backbones.model.anatomy import body_of
 from backbones.model.tokens import Piece, TokenBatch, like_lengths, token_positions
 from backbones.model.vision import image_inputs, sayable
+from backbones.sharding import in_step
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
 from backbones.shortcuts.packing import Packed
@@ -148,11 +149,12 @@ def map_batches(
         function: what is computed of a batch, (B, T) each.
         batches: which rows go together; by default 16 of like lengths.
     """
-    width = max(1, *map(len, responses))
+    width = max([1, *map(len, responses)])
     results: list[Tensor] = []
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    for rows in like_lengths(lengths, 16) if batches is None else batches:
-        batch = backbone.batch([prompts[i] for i in rows], [responses[i] for i in rows])
+    idle = [[backbone.pad_id]]
+    for rows in in_step(backbone, like_lengths(lengths, 16) if batches is None else batches, []):
+        batch = backbone.batch([prompts[i] for i in rows] or idle, [responses[i] for i in rows] or idle)
         for k, tensor in enumerate(function(batch)):
             if k == len(results):
                 results.append(torch.zeros(len(prompts), width))
@@ -200,7 +202,13 @@ def last_token_scores(
         images = image_inputs(rows, input_ids)
         places = token_positions(rows, input_ids, attention_mask, images)
         hidden = hidden_states(model, input_ids, attention_mask, places, images)
-    return head(hidden[last]).flatten().float()
+    return read_head(head, hidden[last]).flatten()
+
+
+def read_head(head: nn.Linear, states: Tensor) -> Tensor:
+    """Computes a scalar head's output (...) of states (..., hidden), in the head's float32, whatever they are in."""
+    outputs: Tensor = head(states.to(head.weight.dtype)).squeeze(-1)
+    return outputs
 
 
 def end_states_and_log_probs(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:

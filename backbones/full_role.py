@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ class FullRole(Role):
             raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
         if head:
             _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
-        self.model = load_model(backbone.path, backbone.settings).to(backbone.device).requires_grad_(False)
+        settings = replace(backbone.settings, precision="fp32")  # where it said auto
+        self.model = load_model(backbone.path, settings).to(backbone.device).requires_grad_(False)
         rule_out_unknown_ids(self.model, backbone.tokenizer)
         if backbone.settings.gradient_checkpointing:
             checkpoint_layers(self.model)

@@ -1,8 +1,9 @@
-"""Samples responses: with a KV cache and its own random generator; rows that have ended leave the batch.
+"""Samples responses: with a KV cache and random numbers of each row's own; rows that have ended leave the batch.
 
 While frozen states are kept (`backbones.shortcuts.frozen_states`), those of the sampled rows are handed over to them.
 
-transformers' `generate` draws from the global random state, which an exact resume cannot share with others.
+transformers' `generate` draws from the global random state: what a row says would depend on its neighbours there, and a
+resume on whatever else draws.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from backbones.draws import draw, uniforms
 from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import like_lengths, next_positions, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
+from backbones.sharding import goes_on, in_step
 from backbones.shortcuts.growing_cache import growing_cache, keep_rows
 from backbones.shortcuts.sampled_states import SampledStates
 from backbones.shortcuts.shared_prefix import prefix_length
+from perlhf.errors import UserError
 
 ROWS = 64  # that share a cache, at most; it bounds the memory of keys and values
 # From the token ids of a response so far to which tokens may follow, (vocabulary,) bool, at least one.
@@ -31,34 +35,49 @@ def generate(
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     temperature: float = 1.0,
-    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
     batch_size: int = ROWS,
     allowed: Allowed | None = None,
 ) -> list[list[int]]:
     """Samples one response for each prompt.
+
+    A response follows from its prompt and its seed alone, whatever else is in the batch and in which order. But for
+    ties: in a batch of another shape the last bits of a row's logits may be others, since products are summed in
+    another order, and a number drawn within those bits of the border between two tokens may fall to the other one.
 
     Args:
         role: who speaks.
         prompts: token ids, one row a prompt, with images where they are `ImagePrompt`s.
         max_new_tokens: where a response is cut if it has not ended.
         temperature: of the softmax; 0 takes the likeliest token.
-        generator: of the samples; needed unless the temperature is 0.
+        seeds: one of each prompt (`backbones.draws.row_seeds`); needed unless the temperature is 0.
         batch_size: rows that share a cache.
         allowed: what may follow, for constrained decoding; None for anything. What is said then is no sample of the
             role, so nothing that is learned from or measured should be.
 
     Returns:
         Token ids of each response, its end token included; without one where it was cut, or is over at a stop string.
+
+    Raises:
+        UserError: seeds are missing, or the logits are no distribution.
     """
+    if temperature and (seeds is None or len(seeds) != len(prompts)):
+        given = "none" if seeds is None else len(seeds)
+        raise UserError(f"generate needs a seed for each of {len(prompts)} prompts, got {given}; or temperature=0.")
     responses: list[list[int]] = [[] for _ in prompts]
     batches = like_lengths([len(p) for p in prompts], batch_size)
     shared = [prefix_length([prompts[i] for i in rows]) for rows in batches]
-    if any(shared) and not role.backbone.shares_prefixes:
+    backbone = role.backbone
+    if backbone.is_sharded or (any(shared) and not backbone.shares_prefixes):
         shared = [0] * len(batches)
     with role.merged() as model:
-        for rows, begin in zip(batches, shared, strict=True):
-            batch = _Batch(model, role, [prompts[i] for i in rows], begin, max_new_tokens, allowed)
-            for i, response in zip(rows, batch.run(temperature, generator), strict=True):
+        for rows, begin in in_step(backbone, [*zip(batches, shared, strict=True)], ([], 0)):
+            batch = _Batch(
+                model, role, [prompts[i] for i in rows] or [[backbone.pad_id]], begin, max_new_tokens, allowed
+            )
+            batch.ended = [not rows] * len(batch.ended)
+            numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds and rows else None
+            for i, response in zip(rows, batch.run(temperature, numbers), strict=False):
                 responses[i] = response
     return responses
 
@@ -75,7 +94,7 @@ class _Batch:
         max_new_tokens: int,
         allowed: Allowed | None,
     ) -> None:
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.backbone = max_new_tokens, role.backbone
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
@@ -99,18 +118,32 @@ class _Batch:
         self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids, begin) if kept else None
         self.room = role.backbone.max_response_tokens
 
-    def run(self, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
+    def run(self, temperature: float, numbers: Tensor | None) -> list[list[int]]:
+        """Writes all responses, by `numbers` of (rows, max_new_tokens) in [0, 1); without them the likeliest."""
+        if numbers is not None and self.input_ids.device.type != "mps":  # which has no float64: drawn on the CPU there
+            numbers = numbers.to(self.input_ids.device)
+        self.numbers = numbers
         if self.prefix.numel():
             self._read_prefix()
-        for _ in range(self.max_new_tokens):
-            self._write(_sample(self._next_logits(), temperature, generator))
+        for position in range(self.max_new_tokens):
             if all(self.ended):
+                self._idle()
+            else:
+                logits = self._next_logits()
+                of_rows = None if self.numbers is None else self.numbers[:, position]
+                self._write(logits.argmax(-1) if of_rows is None else draw(logits, temperature, of_rows))
+            if not goes_on(self.backbone, not all(self.ended)):
                 break
-            if self.sampled_states is None:
+            if self.sampled_states is None and not all(self.ended):
                 self._drop_ended()
         if self.sampled_states is not None:
             self._read_to_the_end(self.sampled_states)
         return self.written
+
+    def _idle(self) -> None:
+        """Runs a token that nobody needs: another process goes on, and the base is shared out."""
+        token = self.input_ids.new_full((1, 1), self.backbone.pad_id)
+        self.model(input_ids=token, logits_to_keep=1, use_cache=False)
 
     def _next_logits(self) -> Tensor:  # (rows, vocabulary)
         logits = self._read()
@@ -142,13 +175,18 @@ class _Batch:
         self.cache.batch_repeat_interleave(len(self.rows))
 
     def _write(self, tokens: Tensor) -> None:
-        for row, token in zip(self.rows, tokens.tolist(), strict=True):
+        said = tokens.tolist()
+        if -1 in said:
+            raise UserError(
+                "the model's logits are not finite, so there is nothing to sample from: training has diverged (lower "
+                "the learning rate) or a number is too large for the precision (try fp32)."
+            )
+        for row, token in zip(self.rows, said, strict=True):
             self.written[row].append(token)
             if token not in self.end_ids and self.stops.end(self.written[row]):
                 self.stopped.add(row)
-        over = zip(self.rows, tokens.tolist(), strict=True)
-        self.ended = [token in self.end_ids or row in self.stopped for row, token in over]
-        self._follow_with(tokens)
+        self.ended = [token in self.end_ids or row in self.stopped for row, token in zip(self.rows, said, strict=True)]
+        self._follow_with(tokens.to(self.input_ids.device))
 
     def _read_to_the_end(self, sampled_states: SampledStates) -> None:
         """Reads the last tokens, and where a row was cut the end token that a reward model puts there, if it fits."""
@@ -173,11 +211,7 @@ class _Batch:
         keep = torch.tensor(going_on, device=self.input_ids.device)
         self.input_ids, self.mask = self.input_ids[keep], self.mask[keep]
         self.position_ids = self.position_ids[..., keep, :]
+        if self.numbers is not None:
+            self.numbers = self.numbers[keep.to(self.numbers.device)]
         keep_rows(self.cache, keep)
         return keep
-
-
-def _sample(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:  # (rows,)
-    if temperature == 0:
-        return logits.argmax(-1)
-    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator).squeeze(1)

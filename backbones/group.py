@@ -6,18 +6,44 @@ never travels.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+from perlhf.errors import UserError, one_line
+
+T = TypeVar("T")
+
+TO_MEET = timedelta(minutes=2)  # the processes of several machines do not start together
+
+
+def launched() -> int:
+    """Returns how many processes a launcher has started for this command; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def start() -> None:
-    """Joins the other processes where a launcher has named them in RANK and WORLD_SIZE; else does nothing."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    """Joins the other processes where a launcher has named them in RANK and WORLD_SIZE; else does nothing.
+
+    Raises:
+        UserError: they do not meet: a variable is missing, the port is taken, MASTER_ADDR is out of reach.
+    """
+    if launched() == 1 or dist.is_initialized():
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        store, number, count = next(dist.rendezvous("env://", timeout=TO_MEET))
+        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+    except (RuntimeError, ValueError) as error:  # a socket's, or of a variable
+        where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
+        raise UserError(
+            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)}. Start them "
+            "with torchrun; where the port is taken, give another --master-port."
+        ) from None
 
 
 def rank() -> int:
@@ -35,13 +61,77 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def gather(mine: Any) -> list[Any]:
+def share(count: int, what: str) -> range:
+    """Returns which of `count` things are this process's: as many for each process, one after the other.
+
+    Raises:
+        UserError: they cannot be cut into equal shares; `what` they are.
+    """
+    each, rest = divmod(count, size())
+    if rest:
+        near = " or ".join(str(n) for n in (each * size(), (each + 1) * size()) if n)
+        raise UserError(f"{count} {what} cannot be shared out equally to {size()} processes; take {near}.")
+    return range(rank() * each, (rank() + 1) * each)
+
+
+def gather(mine: T) -> list[T]:
     """Returns what every process has, in the order of ranks. What is sent is pickled by torch, among ourselves."""
     if size() == 1:
         return [mine]
     found: list[Any] = [None] * size()
     dist.all_gather_object(found, mine)
     return found
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Returns to all what `make` gives on the first process, where alone it runs: the name of a new folder, say.
+
+    Raises:
+        UserError: or OSError, that `make` raised: on all processes.
+    """
+    if size() == 1:
+        return make()
+    outcome: list[Any] = [None, None]  # what it gave, and what it raised
+    if is_first():
+        try:
+            outcome[0] = make()
+        except (UserError, OSError) as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def shared_out(count: int, work: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """Returns what `work` gives for the numbers 0 to count - 1, in their order; each process does its part of them.
+
+    Args:
+        count: of numbers.
+        work: gives as many results as it is given numbers, which may be none.
+    """
+    if size() == 1:
+        return list(work(list(range(count))))
+    found: list[Any] = [None] * count
+    for of_rank, part in enumerate(gather(list(work(list(range(rank(), count, size())))))):
+        found[of_rank :: size()] = part
+    return found
+
+
+def require_same(known: Mapping[str, str]) -> None:
+    """Makes sure that all processes know the same, as which data they read.
+
+    Args:
+        known: by what it is called; the same names on all.
+
+    Raises:
+        UserError: on all, where it differs on one.
+    """
+    first, *others = gather(dict(known))
+    for number, other in enumerate(others, start=1):
+        said = [f"{name} ({first[name]} there, {other[name]} here)" for name in first if first[name] != other[name]]
+        if said:
+            raise UserError(f"process {number} differs from process 0 in {', '.join(said)}; start all alike.")
 
 
 def add_up(tensors: Sequence[Tensor]) -> None:
@@ -52,3 +142,32 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     dist.all_reduce(flat)
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+def most(count: int) -> int:
+    """Returns the largest of the numbers that the processes give."""
+    if size() == 1:
+        return count
+    number = torch.tensor(count)
+    dist.all_reduce(number, dist.ReduceOp.MAX)
+    return int(number)
+
+
+def add_up_gradients(parameters: Sequence[nn.Parameter], figures: Mapping[str, float]) -> dict[str, float]:
+    """Adds up the gradients of all processes, in place, and figures with them, in one message; returns the figures.
+
+    With one process gradients and figures are as they were. Else figures are rounded to float32 on the way, and a
+    parameter without a gradient, as on a process that has no row of a minibatch, takes part with zeros.
+
+    Args:
+        parameters: the same ones on all processes.
+        figures: sums, by the same names on all.
+    """
+    if size() == 1:
+        return dict(figures)
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    sums = torch.tensor(list(figures.values()), dtype=torch.float32, device=parameters[0].device)
+    add_up([*(parameter.grad for parameter in parameters if parameter.grad is not None), sums])
+    return dict(zip(figures, sums.tolist(), strict=True))

@@ -21,14 +21,13 @@ from transformers.pytorch_utils import Conv1D
 from backbones.forward import chosen_log_probs
 from backbones.log_probs import CHUNK, is_large
 from backbones.model.anatomy import cache_argument, decoder_layers, layer_count
+from backbones.model.devices import find_device, precision_on
 from backbones.model.loading import (
     QUANTIZED,
     SMALL,
     BackboneError,
     Precision,
     auto_class,
-    find_device,
-    precision_on,
     read_config,
     resolve_path,
 )

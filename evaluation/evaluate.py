@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agents.setup import RunOptions
+from backbones.launch import run_command
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
-from perlhf.errors import UserError, run_command
+from perlhf.errors import UserError
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
 

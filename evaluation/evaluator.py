@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
+from backbones.draws import row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.reward_spec import RewardFunction, score_turns
@@ -16,7 +16,8 @@ from envs.turn import Turn
 from evaluation.metrics import group_means
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
-Speak = Callable[[list[Any]], tuple[list[str], list[Row]]]  # from states to responses, and to their token ids
+# From states, which episodes they are of, and the turn, to responses and their token ids.
+Speak = Callable[[list[Any], list[int], int], tuple[list[str], list[Row]]]
 
 
 @dataclass
@@ -59,15 +60,16 @@ class Evaluator:
     def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
         """One episode by `role` from each state, at `temperature` (0 is greedy).
 
+        What is sampled in an episode depends on the seed, its number and its turn, not on the other episodes.
         `blind` shows it a grey picture in place of every picture: what it then knows is not of the picture.
         """
-        generator = torch.Generator(role.backbone.device).manual_seed(self.seed if seed is None else seed)
+        seed = self.seed if seed is None else seed
 
-        def speak(states: list[Any]) -> tuple[list[str], list[Row]]:
+        def speak(states: list[Any], episodes: list[int], turn: int) -> tuple[list[str], list[Row]]:
             shown = [self.task.observe(state) for state in states]
             images = [_greyed(one.get("image")) if blind else one.get("image") for one in shown]
             prompts = [role.backbone.encode_prompt(one["prompt"], im) for one, im in zip(shown, images, strict=True)]
-            ids = generate(role, prompts, self.max_new_tokens, temperature, generator)
+            ids = generate(role, prompts, self.max_new_tokens, temperature, row_seeds(seed, episodes, turn))
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
         answers = self.play(speak)
@@ -77,7 +79,11 @@ class Evaluator:
 
     def oracle(self) -> Answers:
         """Returns the task's own right responses."""
-        return self.play(lambda states: ([self.task.oracle(state) for state in states], [([], []) for _ in states]))
+
+        def speak(states: list[Any], *_: Any) -> tuple[list[str], list[Row]]:
+            return [self.task.oracle(state) for state in states], [([], []) for _ in states]
+
+        return self.play(speak)
 
     def play(self, speak: Speak) -> Answers:
         """All episodes to their ends, side by side."""
@@ -85,8 +91,9 @@ class Evaluator:
         texts: list[list[str]] = [[] for _ in live]
         rows: list[list[Row]] = [[] for _ in live]
         scores, last = np.zeros(len(live)), [Turn("", "")] * len(live)
+        turn = 0
         while live:
-            said, ids = speak([states[i] for i in live])
+            said, ids = speak([states[i] for i in live], live, turn)
             played = [self.task.play(states[i], text) for i, text in zip(live, said, strict=True)]
             scores[live] += self._scores([each.turn for each in played])
             for i, text, row, each in zip(live, said, ids, played, strict=True):
@@ -94,7 +101,8 @@ class Evaluator:
                 rows[i].append(row)
                 states[i], last[i] = each.state, each.turn
             live = [i for i, each in zip(live, played, strict=True) if not (each.terminated or each.truncated)]
-        golds = [self.task.judge(turn) for turn in last]
+            turn += 1
+        golds = [self.task.judge(each) for each in last]
         found = None if None in golds else np.array(golds, dtype=np.float64)
         return Answers(["; ".join(of_one) for of_one in texts], rows, scores, found)
 

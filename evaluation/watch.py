@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from backbones.draws import row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.task import Task
@@ -58,19 +58,20 @@ def main() -> None:
 def play(task: Task, role: Role, options: Options, max_new_tokens: int, film: Film) -> bool:
     """One episode by a role, printed; whether its goal was reached."""
     state = task.start(np.random.default_rng(options.seed), {})
-    generator = torch.Generator(role.backbone.device).manual_seed(options.seed)
     allowed = ActionsOnly(role.backbone) if options.constrained else None
     print(task.write(task.turn(state), None, None))
+    turn = 0
     while True:
         prompt = role.backbone.encode_prompt(task.observe(state)["prompt"])
-        ids = generate(role, [prompt], max_new_tokens, options.temperature, generator, allowed=allowed)[0]
+        seeds = row_seeds(options.seed, [0], turn)
+        ids = generate(role, [prompt], max_new_tokens, options.temperature, seeds, allowed=allowed)[0]
         response = role.backbone.decode(ids)
         film.add(state, response)
         played = task.play(state, response)
         print(task.write(played.turn, 0.0, None))
         if played.terminated or played.truncated:
             return (task.judge(played.turn) or 0.0) >= task.success_at
-        state = played.state
+        state, turn = played.state, turn + 1
 
 
 if __name__ == "__main__":

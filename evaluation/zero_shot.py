@@ -14,12 +14,12 @@ from agents.hyperparameters import BackboneSettings
 from agents.policy import fitting
 from agents.setup import RunOptions, Setup, TaskOptions, about
 from backbones.backbone import Backbone
+from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean
-from perlhf.errors import run_command
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from agents import functional as F
+from backbones.draws import row_seeds
 from backbones.forward import chosen_log_probs, log_probs_of, map_batches, response_logits, response_states
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
@@ -66,7 +67,6 @@ def main(iterations: int = ITERATIONS, n_envs: int = N_ENVS, epochs: int = EPOCH
     weights = [p for role in (policy, value) for _, p in sorted(role.parameters().items())]
     peak_rate = LEARNING_RATE / backbone.hidden_size
     optimizer = torch.optim.Adam(weights, lr=peak_rate, eps=1e-5)
-    sampling = torch.Generator(backbone.device).manual_seed(seed)
     shuffling = np.random.default_rng(seed)
 
     # The two forwards that everything below is made of.
@@ -87,7 +87,8 @@ def main(iterations: int = ITERATIONS, n_envs: int = N_ENVS, epochs: int = EPOCH
     for iteration in range(iterations):
         # 2. Sample: a response to each prompt, token by token from the policy.
         prompts = [backbone.encode_prompt(text) for text in observation["prompt"]]  # token ids
-        responses = generate(policy, prompts, MAX_NEW_TOKENS, TEMPERATURE, sampling)  # with their end tokens
+        seeds = row_seeds(seed, range(n_envs), iteration)  # so that each response has random numbers of its own
+        responses = generate(policy, prompts, MAX_NEW_TOKENS, TEMPERATURE, seeds)  # with their end tokens
         texts = [backbone.decode(row) for row in responses]
         observation, env_scores, _, _, infos = env.step(texts)  # every episode of HH-v0 is one turn long
 

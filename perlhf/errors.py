@@ -3,7 +3,6 @@
 import difflib
 import sys
 from collections.abc import Callable, Iterable
-from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -31,19 +30,20 @@ def run_command(main: Callable[[], None]) -> None:
     """Runs a command's `main`; a mistake of the user's or of the disk's is one line on stderr and exit status 2."""
     try:
         main()
-    except UserError as error:
-        _leave(str(error))
-    except OSError as error:
-        _leave(f"{error.filename}: {error.strerror}" if error.filename else one_line(error))
+    except (UserError, OSError) as error:
+        print(f"error: {line_of(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def line_of(error: UserError | OSError) -> str:
+    """Returns the one line that a command prints of a mistake: of one of the disk's with the name of the file."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else one_line(error)
+    return str(error)
 
 
 def one_line(error: BaseException) -> str:
     """Returns the first line of an error's message; its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _leave(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)

@@ -8,8 +8,8 @@ filled. States that the learner itself comes to are what DAgger (arXiv 1011.0686
 from typing import Any
 
 import numpy as np
-import torch
 
+from backbones.draws import row_seeds
 from backbones.generate import ROWS, generate
 from backbones.roles import Role
 from envs.corpora.records import LabelledRecord
@@ -38,19 +38,21 @@ def policy_steps(
         corrected: a wrong step is followed by the right one of the same state; both count.
     """
     task = steps.task
-    generator = torch.Generator(role.backbone.device).manual_seed(seed)
     records: list[LabelledRecord] = []
     states = [task.start(rng, {}) for _ in range(min(count, ROWS))]
+    played = 0  # turns of each
     while len(records) < count:
         shown = [task.turn(state) for state in states]
         images = [turn.image for turn in shown]
         prompts = [role.backbone.encode_prompt(turn.prompt, turn.image) for turn in shown]
-        texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, generator)]
+        seeds = row_seeds(seed, range(len(states)), played)
+        texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, seeds)]
         for n, (state, text, image) in enumerate(zip(states, texts, images, strict=True)):
             records.append(steps.label(state, text, image))
             if corrected and not records[-1].label:
                 records.append(steps.label(state, task.oracle(state), image))
             states[n] = _after(steps, state, text) or task.start(rng, {})
+        played += 1
     return records[:count]
 
 

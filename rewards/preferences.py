@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.fit import Loss
 from backbones.generate import generate
 from backbones.roles import Role
@@ -232,20 +233,30 @@ def sampled(
         return []
     if not task.can_rate:
         raise UserError("samples of the policy need a labeller, which only the miniature data have.")
-    generator = torch.Generator(role.backbone.device).manual_seed(seed)
     records: list[Any] = []
+    asked = 0
     while len(records) < count:
         indices = [int(i) for i in rng.integers(len(task.records), size=min(256, 2 * (count - len(records)) + 8))]
-        texts = _answers(task, role, indices, preferences.samples, max_new_tokens, temperature, generator)
+        rows = range(asked, asked + len(indices))
+        seeds = [row_seeds(seed, rows, again) for again in range(preferences.samples)]
+        asked += len(indices)
+        texts = _answers(task, role, indices, seeds, max_new_tokens, temperature)
         labelled = (preferences.label(task, i, of_one, rng) for i, of_one in zip(indices, texts, strict=True))
         records += [record for record in labelled if record is not None]
     return records[:count]
 
 
-def _answers(task: Feedback, role: Role, indices: Sequence[int], times: int, *how: Any) -> Iterator[tuple[str, ...]]:
-    """`times` responses of `role` to each of the records."""
+def _answers(
+    task: Feedback,
+    role: Role,
+    indices: Sequence[int],
+    seeds: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float,
+) -> Iterator[tuple[str, ...]]:
+    """Responses of `role` to each of the records, as many as there are `seeds`."""
     backbone = role.backbone
     records = [task.records[i] for i in indices]
     prompts = [backbone.encode_prompt(record.prompt, image_of(record)) for record in records]
-    rounds = [[backbone.decode(ids) for ids in generate(role, prompts, *how)] for _ in range(times)]
-    return zip(*rounds, strict=True)
+    rounds = [generate(role, prompts, max_new_tokens, temperature, of_one) for of_one in seeds]
+    return zip(*([backbone.decode(ids) for ids in of_one] for of_one in rounds), strict=True)

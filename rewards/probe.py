@@ -19,9 +19,10 @@ import numpy as np
 from agents.hyperparameters import BackboneSettings
 from agents.setup import RunOptions, Setup, TaskOptions, about
 from backbones.backbone import Backbone
+from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from evaluation.probes import cross_validated, table
-from perlhf.errors import UserError, run_command
+from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary

@@ -27,12 +27,14 @@ from backbones.forward import (
     last_token_scores,
     packed_end_states,
     packed_end_states_and_sums,
+    read_head,
 )
 from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
 from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.role_files import read_provenance, role_stamps, template_setting
 from backbones.roles import Role, load_role
+from backbones.sharding import in_step
 from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
 from envs.turn import Turn
@@ -140,8 +142,9 @@ class RewardModel:
         shown = [None] * len(prompts) if images is None else images
         rows = [encode(self.role.backbone, *texts) for texts in zip(prompts, responses, shown, strict=True)]
         scores = torch.empty(len(rows))
-        for chunk in like_lengths([len(p) + len(r) for p, r in rows], batch_size):
-            scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
+        for chunk in in_step(self.role.backbone, like_lengths([len(p) + len(r) for p, r in rows], batch_size), []):
+            found = self.score_rows([rows[i] for i in chunk] or [self._idle_row]).cpu()
+            scores[chunk] = found[: len(chunk)]
         return scores
 
     @torch.no_grad()
@@ -149,9 +152,10 @@ class RewardModel:
         """Computes the raw scores, (n, k) float32, of n records of k rows each; those of one prompt share a forward."""
         per_record = len(rows[0])
         scores = torch.empty(len(rows), per_record)
-        for batch in like_shapes(rows, self.role.backbone.device):
-            flat = [row for i in batch for row in rows[i]]
-            scores[batch] = self.score_rows(flat, per_prompt=per_record).cpu().view(len(batch), per_record)
+        for batch in in_step(self.role.backbone, like_shapes(rows, self.role.backbone.device), []):
+            flat = [row for i in batch for row in rows[i]] or [self._idle_row] * per_record
+            found = self.score_rows(flat, per_prompt=per_record).cpu().view(-1, per_record)
+            scores[batch] = found[: len(batch)]
         return scores
 
     def score_rows(self, rows: Sequence[Row], per_prompt: int = 1) -> Tensor:
@@ -180,10 +184,15 @@ class RewardModel:
             states, log_probs = end_states_and_log_probs(model, rows_to_read(backbone, rows, 1))
             return self._score(states, log_probs.sum(1))
 
+    @property
+    def _idle_row(self) -> Row:
+        """Returns a row to run where only other processes have one to score, see `backbones.sharding.in_step`."""
+        return [self.role.backbone.pad_id], [self.role.backbone.end_ids[0]]
+
     def _score(self, states: Tensor, log_probs: Tensor | None = None) -> Tensor:
         """Raw scores (n,) of what the head reads, (n, hidden), and of log p of the responses (n,) where it counts."""
         assert self.role.head is not None
-        scores = self.role.head(states).squeeze(-1).float() + self.bias
+        scores = read_head(self.role.head, states) + self.bias
         return scores if log_probs is None else scores + self.log_prob_weight * log_probs
 
     # Whoever copies or pickles an env with this model in it gets this very model, or loads it again.

@@ -21,6 +21,7 @@ import numpy as np
 from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of, recipe_of
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
+from backbones.launch import run_command
 from backbones.model.anatomy import layer_count
 from backbones.model.loading import use_threads
 from backbones.model.targets import adapted_names
@@ -37,7 +38,7 @@ from evaluation.reward_report import (
     print_report,
     probe_figures,
 )
-from perlhf.errors import UserError, run_command
+from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary

@@ -28,7 +28,8 @@ from backbones.forward import (
     response_logits,
 )
 from backbones.model.anatomy import hash_base
-from backbones.model.loading import BackboneError, base_path_for, find_device
+from backbones.model.devices import find_device
+from backbones.model.loading import BackboneError, base_path_for
 from backbones.model.targets import adapted_names
 from backbones.model.tokens import TokenBatch, length_mask
 from backbones.roles import LoRASettings, load_role
@@ -322,7 +323,7 @@ def test_auto_is_a_gpu_where_there_is_one_else_the_cpu(backbone, monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(device) or torch.zeros(0))
     find_device("auto")
-    assert asked == ["cuda"]
+    assert asked == [torch.device("cuda")]
 
 
 # Held until it is released.

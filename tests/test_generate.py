@@ -5,6 +5,7 @@ import torch
 from tiny_models import gemma, save_architecture
 
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import last_token_scores, log_probs_of, map_batches
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch, like_lengths
@@ -19,8 +20,8 @@ def backbone(tmp_path_factory):
     return gemma(tmp_path_factory.mktemp("gemma"))
 
 
-def sampler(seed=0):
-    return torch.Generator().manual_seed(seed)
+def seeds(count, seed=0):
+    return row_seeds(seed, range(count), 0)
 
 
 def test_greedy_is_what_transformers_generates(backbone):
@@ -63,16 +64,16 @@ def test_a_short_beginning_is_not_worth_it():
     assert prefix_length([begin, [*begin, 4]]) == 0  # something of every prompt is left to read
 
 
-def test_sampling_repeats_with_its_generator_and_leaves_the_global_state_alone(backbone):
+def test_sampling_repeats_with_its_seeds_and_leaves_the_global_state_alone(backbone):
     state = torch.get_rng_state()
-    first = generate(backbone.reference, PROMPTS, 12, generator=sampler())
-    assert generate(backbone.reference, PROMPTS, 12, generator=sampler()) == first
-    assert generate(backbone.reference, PROMPTS, 12, generator=sampler(1)) != first
+    first = generate(backbone.reference, PROMPTS, 12, seeds=seeds(4))
+    assert generate(backbone.reference, PROMPTS, 12, seeds=seeds(4)) == first
+    assert generate(backbone.reference, PROMPTS, 12, seeds=seeds(4, 1)) != first
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_response_stops_at_its_end_token_or_where_it_is_cut(backbone):
-    responses = generate(backbone.reference, PROMPTS * 30, 10, generator=sampler())
+    responses = generate(backbone.reference, PROMPTS * 30, 10, seeds=seeds(120))
     ended = [r for r in responses if r[-1] in backbone.end_ids]
     assert ended, "a random model ends some responses by chance"
     assert all(len(r) == 10 for r in responses if r[-1] not in backbone.end_ids)
@@ -80,7 +81,7 @@ def test_a_response_stops_at_its_end_token_or_where_it_is_cut(backbone):
 
 
 def test_samples_follow_the_models_distribution(backbone):
-    first = [r[0] for r in generate(backbone.reference, [PROMPTS[0]] * 4000, 1, generator=sampler(), batch_size=4000)]
+    first = [r[0] for r in generate(backbone.reference, [PROMPTS[0]] * 4000, 1, seeds=seeds(4000), batch_size=4000)]
     probability = log_probs_of(backbone.reference, [PROMPTS[0]], [[first[0]]]).exp().item()
     share = first.count(first[0]) / 4000
     assert abs(share - probability) < 4 * (probability * (1 - probability) / 4000) ** 0.5
@@ -88,7 +89,7 @@ def test_samples_follow_the_models_distribution(backbone):
 
 def test_temperature_divides_the_logits_in_sampling_and_scoring_alike(backbone):
     prompts = [PROMPTS[0]] * 4000
-    first = [r[0] for r in generate(backbone.reference, prompts, 1, 0.5, sampler(), batch_size=4000)]
+    first = [r[0] for r in generate(backbone.reference, prompts, 1, 0.5, seeds(4000), batch_size=4000)]
     common = max(set(first), key=first.count)
     probability = log_probs_of(backbone.reference, [PROMPTS[0]], [[common]], temperature=0.5).exp().item()
     share = first.count(common) / 4000

@@ -16,7 +16,8 @@ from backbones import Backbone, LoRASettings, log_probs, memory
 from backbones.forward import end_states_and_log_probs, log_probs_of, packed_end_states_and_sums, speak
 from backbones.memory import rows_that_fit, saved_bytes
 from backbones.model.anatomy import hash_base
-from backbones.model.loading import SMALL, LoadSettings, load_tokenizer, precision_on
+from backbones.model.devices import precision_on
+from backbones.model.loading import SMALL, LoadSettings, load_tokenizer
 from backbones.roles import load_role
 from backbones.shortcuts.head_states import HeadRule, head_rule
 from backbones.shortcuts.packing import Packed

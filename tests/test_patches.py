@@ -14,10 +14,11 @@ from torch import nn
 from transformers import DynamicCache
 
 from backbones import Backbone, LoRASettings, generate
+from backbones.draws import row_seeds
 from backbones.forward import log_probs_of, packed_end_states, packed_end_states_and_sums, response_states
 from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import cache_argument, decoder_layers
-from backbones.model.loading import LoadSettings, load_model, load_tokenizer
+from backbones.model.loading import LoadSettings, load_model
 from backbones.model.tokens import Piece, TokenBatch
 from backbones.shortcuts.growing_cache import growing_cache, grows
 from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
@@ -333,9 +334,7 @@ def test_merging_of_peft_adapters_that_sampling_stands_on(backbone):
 
 
 def test_precision(backbone):
-    half = Backbone(
-        backbone.path, load_model(backbone.path), load_tokenizer(backbone.path), settings=LoadSettings("mixed")
-    )
+    half = Backbone.load(backbone.path, settings=LoadSettings("mixed"))
     kinds = {type(module) for module in half.model.modules() if isinstance(module, nn.Linear)}
     assert kinds == {HalfLinear}
     states = plain_states(half)
@@ -385,6 +384,6 @@ def test_planned_attention(backbone):
 
 @pytest.mark.filterwarnings("error")
 def test_sampling_warns_of_nothing(backbone, caplog):
-    responses = generate(perturbed(backbone), ROWS, 3, 1.0, torch.Generator().manual_seed(0))
+    responses = generate(perturbed(backbone), ROWS, 3, 1.0, row_seeds(0, range(len(ROWS)), 0))
     assert len(responses) == 2
     assert not caplog.records

@@ -319,7 +319,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_touched(path
 def test_empty_responses_train_without_a_crash(path):
     algorithm = small(path)
     end = algorithm.policy.backbone.end_ids[0]
-    algorithm.policy.sample = lambda prompts: [[end] for _ in prompts]
+    algorithm.policy.sample = lambda prompts, seeds: [[end] for _ in prompts]
     algorithm.learn(16)
     assert algorithm.rollout.response_mask.shape == (8, 1)
     assert all(torch.isfinite(p).all() for p in algorithm.policy.parameters())

@@ -16,7 +16,8 @@ import rewards.bundled
 from agents import train_ppo
 from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
-from backbones.model.loading import device_of, load_model
+from backbones.model.devices import device_of
+from backbones.model.loading import load_model
 from envs.registry import class_of, env_id
 from envs.taskmaster.task import Taskmaster
 from envs.uinav.task import UINav

@@ -19,6 +19,7 @@ import backbones.forward as forward_module
 from agents import PPO, make_vec_env
 from agents import functional as F
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import (
     chosen_log_probs,
     hidden_states,
@@ -31,7 +32,7 @@ from backbones.forward import (
 )
 from backbones.generate import generate
 from backbones.model.anatomy import decoder_layers, hash_base, top_layers
-from backbones.model.loading import LoadSettings, load_model, load_tokenizer
+from backbones.model.loading import LoadSettings
 from backbones.roles import HeadRole, LoRASettings, load_role
 from backbones.shortcuts.growing_cache import growing_cache
 from backbones.shortcuts.low_rank import UpProjection, use_thin_products
@@ -213,17 +214,16 @@ def test_frozen_layers_run_once_for_a_row(small):
 @pytest.mark.parametrize(("temperature", "begin"), [(0.0, 0), (1.0, 0), (0.0, SHORTEST), (1.0, SHORTEST)])
 def test_sampling_hands_over_the_frozen_states_that_would_be_computed(backbone, temperature, begin, monkeypatch):
     role = perturb(backbone.add_role("policy", LoRASettings(4, layers=1)))
-    sampled = {"temperature": temperature, "max_new_tokens": 6}
     prompts = [[7 + i % 9 for i in range(begin)] + prompt for prompt in PROMPTS * 4]  # all begin alike
-    generator = torch.Generator()
-    plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
+    sampled = {"temperature": temperature, "max_new_tokens": 6, "seeds": row_seeds(0, range(len(prompts)), 0)}
+    plain = generate(role, prompts, **sampled)
     end = plain[0][2]
     monkeypatch.setattr(backbone, "end_ids", [end])  # so that rows end at different lengths
-    plain = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
+    plain = generate(role, prompts, **sampled)
     assert any(row[-1] == end for row in plain)
     assert temperature == 0 or any(row[-1] != end for row in plain)
     with backbone.frozen_states.kept(1):
-        open_ = generate(role, prompts, generator=generator.manual_seed(0), **sampled)
+        open_ = generate(role, prompts, **sampled)
         rows = [p + r for p, r in zip(prompts, open_, strict=True)]
         rows += [row + backbone.end_ids for row in rows if row[-1] not in backbone.end_ids]  # as a reward model has it
         ran = counted(decoder_layers(backbone.model)[0])
@@ -689,8 +689,10 @@ def test_adapters_use_it(small):
 
 
 def reduced(path, precision):
-    """A model of a folder on its own in memory, whatever else is loaded from there."""
-    return Backbone(path, load_model(path), load_tokenizer(path), settings=LoadSettings(precision))
+    """A model of a folder that nobody else is given."""
+    backbone = Backbone.load(path, "cpu", LoadSettings(precision))
+    backbone.release()
+    return backbone
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "GPTNeoX", "Gemma3"])
@@ -768,7 +770,7 @@ def test_a_growing_cache_samples_what_transformers_own_does(backbone, monkeypatc
     monkeypatch.setattr(backbone, "end_ids", list(range(0, len(backbone.tokenizer), 5)))  # so that rows leave
 
     def sampled():
-        return generate(role, prompts, 24, temperature, torch.Generator().manual_seed(1))
+        return generate(role, prompts, 24, temperature, row_seeds(1, range(len(prompts)), 0))
 
     grown = sampled()
     monkeypatch.setattr(

@@ -11,6 +11,7 @@ from agents.policy import LoRAPolicy
 from agents.preflight import before_update, require
 from agents.rollout import ScoreSettings, Step, score_rollout
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import log_probs_of
 from backbones.generate import generate
 from backbones.model.loading import BackboneError, LoadSettings
@@ -106,10 +107,9 @@ def test_frozen_states_of_stopped_rows_are_those_of_a_plain_forward(tmp_path):
     backbone = Backbone.load(str(tmp_path), settings=LoadSettings(stop="a,e"))
     role = backbone.add_role("policy", LoRASettings(2, layers=1), seed=3)
     prompts = [backbone.encode_prompt(text) for text in ("yes", "no I am", "What do you mean", "maybe")]
-    generator = torch.Generator().manual_seed(1)
     with backbone.frozen_states.kept(role.frozen_layers):
         backbone.frozen_states.open(role.frozen_layers)
-        responses = generate(role, prompts, 12, 1.0, generator)
+        responses = generate(role, prompts, 12, 1.0, row_seeds(1, range(4), 0))
         kept = log_probs_of(role, prompts, responses)
         ended = [[*row, backbone.end_ids[0]] for row in responses]
         kept_ended = log_probs_of(role, prompts, ended)

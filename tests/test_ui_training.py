@@ -22,6 +22,7 @@ from agents.rollout import Rollout, Step
 from agents.rollout_log import rollout_figures
 from agents.train_ppo import read_options
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.generate import generate
 from envs.hh.task import HH
 from envs.reward_spec import resolve_reward
@@ -336,7 +337,7 @@ def test_neither_stalling_nor_giving_up_pays_under_any_shipped_reward(spec, n):
     oracle = evaluator.oracle()
     assert oracle.golds.mean() > 0.9  # a few take more than 12 steps
     for trick in ("wait()", "done()", "click(1)"):
-        tricked = evaluator.play(lambda states, said=trick: ([said] * len(states), [([], []) for _ in states]))
+        tricked = evaluator.play(lambda states, *_, said=trick: ([said] * len(states), [([], []) for _ in states]))
         better = oracle.scores - tricked.scores
         assert better.mean() > 0.5, trick
         assert (better > 0).mean() > 0.8, trick
@@ -372,8 +373,8 @@ def test_what_no_action_begins_with_is_no_beginning(text):
 def test_a_constrained_model_says_nothing_but_actions(path):
     backbone = Backbone.load(path)
     prompts = [backbone.encode_prompt("yes no maybe")] * 40
-    generator = torch.Generator().manual_seed(0)
-    rows = generate(backbone.reference, prompts, 60, 1.0, generator, allowed=ActionsOnly(backbone))
+    seeds = row_seeds(0, range(40), 0)
+    rows = generate(backbone.reference, prompts, 60, 1.0, seeds, allowed=ActionsOnly(backbone))
     ended = [row for row in rows if row[-1] in backbone.end_ids]
     assert len(ended) > 10
     for row in ended:

@@ -9,6 +9,7 @@ from tiny_models import gemma, save_llava, save_seeing_gemma, seeing_gemma
 from transformers import AutoModelForImageTextToText, AutoModelForSequenceClassification, AutoProcessor
 
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import (
     end_states_and_log_probs,
     last_token_scores,
@@ -45,7 +46,7 @@ def prompts_of(backbone, images=IMAGES):
 
 
 def responses_of(backbone, prompts):
-    return generate(backbone.reference, prompts, 6, 1.0, torch.Generator().manual_seed(0))
+    return generate(backbone.reference, prompts, 6, 1.0, row_seeds(0, range(len(prompts)), 0))
 
 
 def perturbed(role):
@@ -160,7 +161,7 @@ def test_no_response_holds_an_image_token(gemma3):
     assert log_probs.exp()[IMAGE_TOKEN] == 0
     assert torch.isfinite(log_probs).all()
     torch.testing.assert_close(log_probs.exp().sum(), torch.tensor(1.0))
-    said = generate(gemma3.reference, [prompt] * 64, 20, 2.0, torch.Generator().manual_seed(0))
+    said = generate(gemma3.reference, [prompt] * 64, 20, 2.0, row_seeds(0, range(64), 0))
     assert not any(IMAGE_TOKEN in row for row in said)
 
 

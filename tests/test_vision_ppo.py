@@ -10,6 +10,7 @@ from tiny_models import gemma, save_seeing_gemma
 from agents import PPO, make_vec_env
 from agents.rollout import ScoreSettings, Step, score_rollout
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.model.anatomy import hash_base
 from backbones.model.loading import BackboneError
 from backbones.roles import LoRASettings
@@ -63,7 +64,7 @@ def test_a_rollout_without_its_pixels_is_another_rollout(path):
     algorithm.learn(16)  # so that the policy is no longer the reference
     policy, observation = algorithm.policy, algorithm.env.reset()
     prompts = policy.encode(observation)
-    responses = policy.sample(prompts)
+    responses = policy.sample(prompts, row_seeds(0, range(len(prompts)), 0))
     blind = policy.encode({**observation, "image": np.zeros_like(observation["image"])})
     settings = ScoreSettings(0.1, 1.0, 1.0, 0.95)
 

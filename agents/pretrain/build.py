@@ -52,7 +52,7 @@ def build_model(
     """Makes a randomly initialised Gemma3 for `tokenizer`; matrices start at 1/sqrt(fan_in), not at a fixed 0.02."""
     config = text_config(tokenizer, hidden_size, layers, heads, max_length)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = Gemma3ForCausalLM(config)
         initialise(model)
     return model

@@ -68,7 +68,7 @@ def build_vision_model(
         tie_word_embeddings=True,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = Gemma3ForConditionalGeneration(config)
         initialise(model)
         with torch.no_grad():  # transformers would begin at 0, and the tower then learns nothing at first

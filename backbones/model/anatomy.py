@@ -6,6 +6,7 @@ import re
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from backbones.model.loading import BackboneError
@@ -13,6 +14,7 @@ from perlhf.errors import UserError
 
 VISION = "vision|visual|image"  # in the names of what is no part of the language model
 NOT_LANGUAGE = f"{VISION}|audio|multi_modal|projector|connector"
+_PIECE = 1 << 22  # numbers of a weight that are hashed at once
 
 
 def cache_argument(model: PreTrainedModel) -> str:
@@ -74,11 +76,18 @@ def embedding_count(model: PreTrainedModel) -> int:
 
 @torch.no_grad()
 def hash_base(model: PreTrainedModel) -> str:
-    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter."""
+    """Computes the sha256 over the names, shapes and bytes of all weights that belong to no adapter.
+
+    Half-precision numbers are taken as the float32 numbers that they are, so that equal weights have one hash, whatever
+    they are held in. They are widened piece by piece. Of weights that are shared out it takes this process's part.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(base_weights(model).items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        wide = torch.float32 if tensor.dtype in (torch.bfloat16, torch.float16) else tensor.dtype
+        digest.update(f"{name} {tuple(tensor.shape)} {wide}".encode())
+        for piece in tensor.detach().reshape(-1).split(_PIECE):
+            digest.update(piece.cpu().to(wide).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -5,11 +5,12 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from backbones.model.anatomy import cache_argument, embedding_count
-from backbones.model.loading import INSTEAD, BackboneError
+from backbones.model.loading import FOR_IMAGES, INSTEAD, BackboneError, sees
 from perlhf.errors import one_line
 
 _LENGTH, _STEPS, _PADDING = 12, 4, 5  # tokens: enough that what is summed up in fours, as in DeepSeek-V4, shows
 _ROUNDING = 100  # times the precision of a number, which the shape of a batch changes logits by
+_ROUNDING_IN_HALF = 8  # the same where numbers have so few digits that most sums round alike
 
 
 def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -20,6 +21,25 @@ def check_vocabulary(path: str, model: PreTrainedModel, tokenizer: PreTrainedTok
             f"backbone {path!r} has a tokenizer of {tokenizer.vocab_size} tokens and a model with embeddings for "
             f"{count}: they do not belong together; save the model's own tokenizer there."
         )
+
+
+@torch.no_grad()
+def check_causal(path: str, model: PreTrainedModel) -> None:
+    """Refuses a model whose output at a token depends on the tokens after it, such as BERT.
+
+    Raises:
+        BackboneError: it does, or it does not run on text alone.
+    """
+    kind, instead = type(model).__name__, FOR_IMAGES if sees(model.config) else f"{INSTEAD}."
+    rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
+    try:
+        first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
+    except Exception as error:  # what a model raises that wants an image first is any of a dozen types
+        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}); {instead}") from None
+    # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
+    close = max(1e-3, 4 * _eps(model))
+    if not torch.allclose(first, second, rtol=close, atol=close):
+        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}")
 
 
 @torch.no_grad()
@@ -38,12 +58,18 @@ def check_decoding(path: str, model: PreTrainedModel) -> None:
         why = f"cannot read rows with a cache and positions ({one_line(error)})"
         raise BackboneError(f"backbone {path!r}: {type(model).__name__} {why}; {INSTEAD}.") from None
     # Rounding of a real model is far below what the tokens before do; that of one with random weights may not be.
-    rounding = _ROUNDING * torch.finfo(alone.dtype).eps * float(alone.abs().max())
+    eps = _eps(model)
+    rounding = (_ROUNDING if eps < 1e-4 else _ROUNDING_IN_HALF) * eps * float(alone.abs().max())
     allowed = rounding + 0.002 * float((without - alone).abs().max())
     for given, how in ((stepwise, "token by token with a cache"), (padded, "padded on the left")):
         if not float((given - alone).abs().max()) <= allowed:
             kind = type(model).__name__
             raise BackboneError(f"backbone {path!r}: {kind} reads a row {how} as another than alone; {INSTEAD}.")
+
+
+def _eps(model: PreTrainedModel) -> float:
+    """Returns the precision of the coarsest numbers in a model, next to 1."""
+    return max(torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point())
 
 
 def _last_logits(model: PreTrainedModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -50,13 +51,14 @@ class LoadSettings:
 
     Attributes:
         precision: of its weights; adapters are float32 always. See `backbones.shortcuts.precision`; int8 and int4 are
-            bitsandbytes' (arXiv 2208.07339, 2305.14314), and `precision_on` says what "auto" is.
+            bitsandbytes' (arXiv 2208.07339, 2305.14314), and `backbones.model.devices` says what "auto" is.
         attn: which attention transformers runs; its own choice where None.
         gradient_checkpointing: whether the backward pass runs the layers again instead of keeping what is in them.
         max_prompt_tokens: which longer prompts are cut to, from their oldest on; None for half the model's context.
         max_response_tokens: which longer responses are cut to; None for what prompts leave of the context.
         chat_template: "auto" for the model's own where it has one, "none", or a file of Jinja.
         stop: texts at which a response is over, as `backbones.model.stops.read_stops` takes them.
+        shard_base: whether the processes of a run share its layers out, see `backbones.sharding`.
     """
 
     precision: Precision = "fp32"
@@ -66,6 +68,7 @@ class LoadSettings:
     max_response_tokens: int | None = None
     chat_template: str = "auto"
     stop: str = ""
+    shard_base: bool = False
 
 
 class BackboneError(UserError):
@@ -97,45 +100,6 @@ def file_stamps(folder: str | Path, patterns: Iterable[str] = _MODEL_FILES) -> S
     """
     found = {file.name: file.stat() for pattern in patterns for file in Path(folder).glob(pattern)}
     return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
-
-
-def device_of(name: str) -> str:
-    """Returns the device that "auto" stands for: a GPU of CUDA where there is one, else the CPU; other names stay.
-
-    As for Stable-Baselines3.
-    """
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def find_device(name: str | torch.device) -> torch.device:
-    """Returns the device as tensors on it name it: "cpu:0" is "cpu", and "cuda" is the current one of them.
-
-    "auto" is what `device_of` says.
-
-    Raises:
-        BackboneError: no such device here.
-    """
-    if isinstance(name, str):
-        name = device_of(name)
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
-        raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)}") from None
-
-
-def precision_on(precision: Precision, device: torch.device, parameters: int) -> Precision:
-    """Returns the precision that "auto" stands for; others stay.
-
-    bf16 on a GPU that computes in it; mixed on a CPU that does, for a model that is not small; else fp32.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    has_products = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "mixed" if has_products and parameters >= SMALL else "fp32"
 
 
 def _quantized(precision: Precision, device: torch.device) -> dict[str, Any]:
@@ -182,7 +146,9 @@ def load_model(
 ) -> PreTrainedModel:
     """Reads a causal language model, dropout off; one that sees where its config has a vision part.
 
-    It is in float32 but where the settings say int8 or int4; those models come to their device by themselves.
+    For fp32 it is in float32. For mixed, bf16 and auto it is in the type of its files, so that no second copy of it is
+    ever in memory; `backbones.shortcuts.precision` brings it to what was asked for. For int8 and int4 linear maps are
+    in these; such models come to their device by themselves.
 
     Raises:
         BackboneError: there is none that can be read, or a package for what the settings say is absent.
@@ -196,7 +162,8 @@ def load_model(
         auto = auto_class(config)
         if config.is_encoder_decoder:
             raise ValueError(f"{config.model_type} is an encoder-decoder; {INSTEAD}")
-        model: PreTrainedModel = auto.from_pretrained(path, dtype=torch.float32, **how, **_safe_loading(path))
+        how["dtype"] = _dtype_of(path, settings)
+        model: PreTrainedModel = auto.from_pretrained(path, **how, **_safe_loading(path))
     except Exception as error:  # what damaged files raise is any of a dozen types
         missing = "" if Path(path).is_dir() else " (and there is no such folder)"
         raise BackboneError(f"backbone {path!r} cannot be loaded{missing}: {one_line(error)}") from None
@@ -209,6 +176,26 @@ def load_model(
     return model.eval()
 
 
+def _dtype_of(path: str, settings: LoadSettings) -> torch.dtype | str:
+    """Returns in which numbers to read a model: float32, or its own, which "auto" leaves to its config."""
+    if settings.precision in ("fp32", *QUANTIZED):
+        return torch.float32
+    return own_dtype(path) or "auto"
+
+
+def own_dtype(path: str) -> torch.dtype | None:
+    """Returns the widest type of numbers in a folder's safetensors files; None of a hub id, or where there are none.
+
+    Read off the files' headers: what a config says of it is not always so.
+    """
+    found = set()
+    for file in Path(path).glob("model*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            found |= {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118 - no mapping
+    return next((dtype for name, dtype in _DTYPES.items() if name in found), None)
+
+
+_DTYPES = {"F64": torch.float32, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _MERGE = "merge it (peft: merge_and_unload, then save_pretrained), or give the base alone."
 
 
@@ -264,24 +251,6 @@ def auto_class(config: PreTrainedConfig) -> Any:
 def sees(config: PreTrainedConfig) -> bool:
     """Tells whether a model takes images."""
     return getattr(config, "vision_config", None) is not None
-
-
-@torch.no_grad()
-def check_causal(path: str, model: PreTrainedModel) -> None:
-    """Refuses a model whose output at a token depends on the tokens after it, such as BERT.
-
-    Raises:
-        BackboneError: it does, or it does not run on text alone.
-    """
-    kind, instead = type(model).__name__, FOR_IMAGES if sees(model.config) else f"{INSTEAD}."
-    rows = torch.tensor([[1, 2], [1, 3]], device=model.device)
-    try:
-        first, second = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[:, 0].float()
-    except Exception as error:  # what a model raises that wants an image first is any of a dozen types
-        raise BackboneError(f"backbone {path!r}: {kind} reads no text alone ({one_line(error)}); {instead}") from None
-    # Rounding differs by far less with the shape of a batch, and a model that reads both ways differs by far more.
-    if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
-        raise BackboneError(f"backbone {path!r} is no causal language model: {kind} reads both ways; {instead}")
 
 
 def use_threads(requested: int, parameters: int) -> None:

@@ -7,6 +7,7 @@ Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`
 where it shares its weight with the LM head.
 """
 
+from itertools import chain
 from typing import Any, get_args
 
 import torch
@@ -27,21 +28,42 @@ class HalfLinear(nn.Linear):
 
 @torch.no_grad()
 def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
-    """Changes a plain model's weights in place, before it has any adapter.
+    """Brings a plain model's weights to a precision in place, before it has any adapter.
+
+    They may be in the type of their files: bf16 stays, and what is to be float32 is widened.
 
     Raises:
         UserError: no such precision.
     """
     if precision not in get_args(Precision):
         raise UserError(f"no precision {precision!r}.{did_you_mean(str(precision), get_args(Precision))}")
-    if precision == "bf16":
-        model.to(torch.bfloat16)
+    if precision == "fp32":
+        model.float()
+    if precision == "bf16" and any(p.dtype != torch.bfloat16 for p in model.parameters()):
+        _to_bf16(model)
     if precision == "mixed":
         for module in model.modules():
             if type(module) is nn.Linear:
                 module.to(torch.bfloat16)
                 module.__class__ = HalfLinear
+        half = {id(p) for m in model.modules() if isinstance(m, HalfLinear) for p in m.parameters()}
+        for tensor in chain(model.parameters(), model.buffers()):
+            if tensor.is_floating_point() and id(tensor) not in half:
+                tensor.data = tensor.data.float()
         _read_in_float32(model)
+
+
+def _to_bf16(model: PreTrainedModel) -> None:
+    """Takes all to bf16 but what turns positions into angles, which transformers keeps in float32 too."""
+    angles = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name.endswith("inv_freq")
+    ]
+    model.to(torch.bfloat16)
+    for module, name, buffer in angles:
+        setattr(module, name, buffer)
 
 
 def _read_in_float32(model: PreTrainedModel) -> None:

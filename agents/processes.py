@@ -1,0 +1,93 @@
+"""A run in several processes: what they must have in common, and env steps of all from what each saw of its envs.
+
+With one process nothing is sent or compared.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from agents.rollout import Step
+from backbones import group
+from backbones.model.vision import ImagePrompt
+from envs.task import Task
+from perlhf.options import to_yaml
+
+_LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
+_COMPARED = 64  # episodes, as far as they show on which data the task is
+_TOLD = ("episode", "is_success", "gold")  # what is logged of an env's `info`
+Infos = list[dict[str, Any]]
+
+
+def require_same_command(options: Any) -> None:
+    """Makes sure that all processes run the same command on the same libraries.
+
+    Args:
+        options: dataclass of the command.
+
+    Raises:
+        UserError: on all, where one is not like the first; it says in what.
+    """
+    if group.size() > 1:
+        given = dict(line.split(": ", 1) for line in to_yaml(options).splitlines() if ": " in line)
+        libraries = {name: version(name) for name in _LIBRARIES}
+        group.require_same({**given, **libraries, "Python": platform.python_version()})
+
+
+def require_same_model_and_data(base: str, task: Task) -> None:
+    """Makes sure that all processes have the same base and the same episodes.
+
+    Args:
+        base: sha256 of its weights.
+        task: over its data.
+
+    Raises:
+        UserError: on all, where one is not like the first; it says in what.
+    """
+    if group.size() > 1:
+        group.require_same({"the weights of the backbone": base[:12], "the data": _digest(task)[:12]})
+
+
+def _digest(task: Task) -> str:
+    """Returns a sha256 of how some episodes begin, which are drawn from all."""
+    digest = hashlib.sha256()
+    for number in range(_COMPARED):
+        shown: Mapping[str, Any] = task.observe(task.start(np.random.default_rng(number), {}))
+        digest.update(shown["prompt"].encode(errors="surrogatepass"))
+        digest.update(bytes(shown["image"]) if "image" in shown else b"")
+    return digest.hexdigest()
+
+
+def own_envs(n_envs: int) -> range:
+    """Returns the numbers of this process's `n_envs` envs among those of all processes."""
+    return range(group.rank() * n_envs, (group.rank() + 1) * n_envs)
+
+
+def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
+    """Returns the step of all envs, the first process's first, and what is logged of their infos.
+
+    Where episodes were truncated is known of this process's envs alone: it computes what their last states are worth.
+    """
+    if group.size() == 1:
+        return own, infos
+    told = [{name: info[name] for name in _TOLD if name in info} for info in infos]
+    # An image's tokens travel with it, but not what makes pixels of it, which holds on to the model.
+    prompts = [(list(row), row.image if isinstance(row, ImagePrompt) else None) for row in own.prompts]
+    found = group.gather((own._replace(prompts=[], cut_at={}), prompts, told))
+    steps = [step for step, _, _ in found]
+    vision = next((row.vision for row in own.prompts if isinstance(row, ImagePrompt)), None)
+    rows = [row for _, of_process, _ in found for row in of_process]
+    numbers = own_envs(len(own.prompts))
+    whole = Step(
+        [ids if image is None or vision is None else ImagePrompt(ids, image, vision) for ids, image in rows],
+        [row for step in steps for row in step.responses],
+        np.concatenate([step.scores for step in steps]),
+        np.concatenate([step.dones for step in steps]),
+        {numbers[env]: observation for env, observation in own.cut_at.items()},
+        frozenset(number * len(own.prompts) + env for number, step in enumerate(steps) for env in step.failed),
+    )  # fmt: skip
+    return whole, [info for _, _, infos in found for info in infos]

@@ -1,0 +1,71 @@
+"""Devices: says which one a name stands for, and in which numbers it computes."""
+
+import os
+
+import torch
+
+from backbones.model.loading import SMALL, BackboneError, Precision
+from perlhf.errors import one_line
+
+_ACCELERATORS = ("cuda", "xpu", "mps")  # by which "auto" goes, the first that is there
+
+
+def device_of(name: str) -> str:
+    """Returns the kind of device that "auto" stands for: cuda, xpu, mps or cpu, the first there is; others stay."""
+    if name != "auto":
+        return name
+    return next((kind for kind in _ACCELERATORS if _is_there(kind)), "cpu")
+
+
+def _is_there(kind: str) -> bool:
+    return bool(torch.backends.mps.is_available() if kind == "mps" else getattr(torch, kind).is_available())
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Returns the device as tensors on it name it: "cpu:0" is "cpu".
+
+    "auto" is what `device_of` says. Of several processes on a machine each has its own one of "cuda" and "xpu": that of
+    the number that their launcher gave it, LOCAL_RANK.
+
+    Raises:
+        BackboneError: no such device here.
+    """
+    wanted = device_of(name) if isinstance(name, str) else name
+    try:
+        device = torch.device(wanted)
+        if device.index is None and device.type in ("cuda", "xpu") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
+        others = "auto takes what there is" if name != "auto" else "start fewer processes on this machine"
+        raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)} ({others})") from None
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Tells whether a device multiplies numbers of bf16 itself, and does not only hold them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "xpu":
+        return bool(torch.xpu.is_bf16_supported())
+    if device.type == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return bool(device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def precision_on(precision: Precision, device: torch.device, parameters: int) -> Precision:
+    """Returns the precision that "auto" stands for; others stay.
+
+    bf16 on a GPU that computes in it; mixed on a CPU that does, for a model that is not small; else fp32.
+
+    Raises:
+        BackboneError: bf16 numbers are asked for on a GPU that does not compute in them.
+    """
+    if precision != "auto":
+        if precision in ("bf16", "mixed") and device.type in _ACCELERATORS and not computes_bf16(device):
+            raise BackboneError(f"--precision {precision}: {device} does not compute in bf16; take --precision fp32.")
+        return precision
+    if device.type == "cpu" and parameters < SMALL:
+        return "fp32"
+    if not computes_bf16(device):
+        return "fp32"
+    return "mixed" if device.type == "cpu" else "bf16"

@@ -1,0 +1,172 @@
+"""Where a backbone lives and in which numbers: what "auto" is, one line for what is not there, loading in its own type."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import TEXTS, save_gemma
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from agents import PPO, make_vec_env
+from agents.pretrain.build import build_tokenizer
+from backbones.backbone import Backbone
+from backbones.forward import log_probs_of
+from backbones.model import devices
+from backbones.model.anatomy import hash_base
+from backbones.model.devices import device_of, find_device, precision_on
+from backbones.model.loading import SMALL, BackboneError, LoadSettings, load_model, own_dtype
+from backbones.roles import LoRASettings
+from perlhf.errors import UserError
+from rewards.reward_model import RewardModel
+
+ROWS = [[5, 6, 7], [8, 9]], [[4, 1], [6, 1]]
+
+
+def saved_in(dtype, folder):
+    """A tiny model whose files are of that type."""
+    path = str(save_gemma(folder))
+    AutoModelForCausalLM.from_pretrained(path, dtype=dtype).save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("there", [("xpu", "mps"), ("mps",), ()])
+def test_auto_is_the_first_there_is_of_cuda_xpu_and_mps(there, monkeypatch):
+    monkeypatch.setattr(devices, "_is_there", lambda kind: kind in there)
+    assert device_of("auto") == (there[0] if there else "cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "xpu", "mps"])
+def test_a_device_that_is_not_there_is_one_line_wherever_it_is_given(name, tmp_path, monkeypatch):
+    if device_of("auto") == name.partition(":")[0]:
+        pytest.skip("it is there")
+    line = f"device '{name}' cannot be used: .*auto takes what there is"
+    with pytest.raises(UserError, match=line):
+        PPO("LoRAPolicy", make_vec_env("HH-v0", 2, reward="gold"), device=name)
+    with pytest.raises(UserError, match=line) as error:
+        Backbone.load(str(save_gemma(tmp_path)), name)
+    assert "\n" not in str(error.value)
+
+
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(devices, "_is_there", lambda kind: kind == "cuda")
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(str(device)) or torch.zeros(0))
+    for world, rank in (("1", "0"), ("4", "3")):
+        monkeypatch.setenv("WORLD_SIZE", world)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        for name in ("auto", "cuda", "cuda:1", "cpu"):
+            find_device(name)
+    assert asked == ["cuda", "cuda", "cuda:1", "cpu", "cuda:3", "cuda:3", "cuda:1", "cpu"]
+
+
+@pytest.mark.parametrize(("computes", "auto"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_where_a_gpu_computes_in_it(computes, auto, monkeypatch):
+    monkeypatch.setattr(devices, "computes_bf16", lambda device: computes)
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert precision_on("auto", gpu, 1) == auto
+    assert precision_on("auto", cpu, 1) == "fp32"
+    assert precision_on("auto", cpu, SMALL) == ("mixed" if computes else "fp32")
+    assert precision_on("bf16", cpu, 1) == "bf16"  # slow, and right
+    if not computes:
+        with pytest.raises(
+            BackboneError, match="--precision bf16: cuda does not compute in bf16; take --precision fp32"
+        ):
+            precision_on("bf16", gpu, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_model_is_read_in_its_own_type_and_has_one_hash_in_all_precisions(dtype, tmp_path):
+    path = saved_in(dtype, tmp_path)
+    assert own_dtype(path) == dtype
+    types = {name: {p.dtype for p in load_model(path, LoadSettings(name)).parameters()} for name in ("fp32", "bf16")}
+    assert types == {"fp32": {torch.float32}, "bf16": {dtype}}
+    plain = Backbone.load(path, "cpu", LoadSettings("fp32"))
+    for precision in ("auto", "mixed", "bf16"):
+        backbone = Backbone.load(path, "cpu", LoadSettings(precision))
+        assert backbone.hash == plain.hash
+        angles = {b.dtype for name, b in backbone.model.named_buffers() if name.endswith("inv_freq")}
+        assert angles == {torch.float32}
+        kinds = {p.dtype for p in backbone.model.parameters()}
+        assert kinds == {
+            "auto": {torch.float32}, "mixed": {torch.float32, torch.bfloat16}, "bf16": {torch.bfloat16}
+        }[precision]  # fmt: skip
+        assert torch.allclose(log_probs_of(backbone.reference, *ROWS), log_probs_of(plain.reference, *ROWS), atol=0.1)
+    lossless = hash_base(Backbone.load(path, "cpu", LoadSettings("bf16")).model) == plain.hash
+    assert lossless == (dtype == torch.bfloat16)
+
+
+def test_a_config_that_says_another_type_than_the_files_costs_no_digits(tmp_path):
+    path = str(save_gemma(tmp_path))
+    before = Backbone.load(path).hash
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"dtype": "float32"', '"dtype": "bfloat16"'))
+    assert Backbone.load(path, settings=LoadSettings("bf16")).hash == before
+
+
+def test_the_global_generators_are_left_alone_by_a_new_role(tmp_path, monkeypatch):
+    """torch.manual_seed would seed those of every GPU, and nothing would put them back."""
+    backbone = Backbone.load(str(save_gemma(tmp_path)))
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    state = torch.get_rng_state()
+    backbone.add_role("policy", LoRASettings(4), head=True, seed=3)
+    assert not seeded
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("precision", ["mixed", "bf16"])
+@pytest.mark.parametrize("value", ["own", "shared"])
+def test_ppo_learns_in_half_precision_from_a_learned_reward(precision, value, tmp_path):
+    """The default reward is a model on the policy's own backbone, whose head is float32."""
+    env = make_vec_env("HH-v0", 4)
+    settings = {"max_new_tokens": 8, "precision": precision, "value_adapter": value}
+    algorithm = PPO("LoRAPolicy", env, policy_kwargs=settings, batch_size=4, seed=0, device="cpu")
+    before = [p.clone() for p in algorithm.policy.parameters()]
+    algorithm.learn(4)
+    assert any(not torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))
+    values = algorithm.policy.predict_values(algorithm.last_observation)
+    assert values.dtype == torch.float32
+    Backbone.release_all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_a_reward_model_scores_and_learns_in_bf16(weight, tmp_path):
+    path = str(save_gemma(tmp_path))
+    scores = {}
+    for precision in ("fp32", "bf16"):
+        backbone = Backbone.load(path, "cpu", LoadSettings(precision))
+        model = RewardModel(backbone.add_role("reward", LoRASettings(4), head=True), log_prob_weight=weight)
+        with model.role.active():
+            scores[precision] = model.score_rows([(p, r) for p, r in zip(*ROWS, strict=True)])
+            (scores[precision][0] - scores[precision][1]).backward()
+        assert model.role.head.weight.grad.abs().sum() > 0
+    assert scores["bf16"].dtype == torch.float32
+    assert torch.allclose(scores["bf16"], scores["fp32"], atol=0.1)
+
+
+_LOAD = """
+import re, sys
+from backbones.backbone import Backbone, LoadSettings
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+before = peak()
+backbone = Backbone.load(sys.argv[1], "cpu", LoadSettings("bf16"))
+assert backbone.hash
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read off /proc")
+def test_a_model_of_bf16_is_never_in_memory_as_float32(tmp_path):
+    """What is read by then is the mapped file and pieces of it; a copy in float32 would be twice the file more."""
+    tokenizer = build_tokenizer(TEXTS, 320)
+    sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(**sizes, vocab_size=100_000, pad_token_id=0, eos_token_id=1, tie_word_embeddings=True)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert size > 100e6
+    done = subprocess.run([sys.executable, "-c", _LOAD, tmp_path], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 1.5 * size
