@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor
 
 from agents.hyperparameters import PolicySettings
 from agents.policy import LoRAPolicy
@@ -13,6 +12,7 @@ from backbones.generate import ROWS
 from backbones.memory import MICRO_BATCH, Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import base_weights
 from backbones.roles import Role
+from backbones.sharding import local, shards, shares
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
 
@@ -42,24 +42,18 @@ def plan_of(
     if settings.full:
         return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
     adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")
-    shards = processes if settings.shard_base else 1
-    return plan_memory(backbone, adapters, shape, settings.precision, shards)
+    return plan_memory(backbone, adapters, shape, settings.precision, shares() if shards(settings.load_settings) else 1)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
     """Returns what the roles hold now, the gradients and moments of their last update included."""
-    base = sum(map(_bytes_here, base_weights(policy.backbone.model).values()))
+    base = sum(local(weight).nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
     for role in (policy.policy_role, policy.value_role):
         roles[role.name] = _held(role, policy.optimizer)
     if reward is not None and reward.role.backbone is policy.backbone:
         roles["reward"] = _held(reward.role, policy.optimizer)
     return roles
-
-
-def _bytes_here(weight: torch.Tensor) -> int:
-    """Counts the bytes of a weight in this process: of a sharded one, its shard."""
-    return (weight.to_local() if isinstance(weight, DTensor) else weight).nbytes
 
 
 def _held(role: Role, optimizer: torch.optim.Optimizer) -> Held:

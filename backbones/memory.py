@@ -43,7 +43,7 @@ _ADAM = 2  # moments of a parameter, each as large as it
 _TYPICAL = 68  # bytes of a token, a layer and a number of its state: 34 of them in half precision (arXiv 2205.05198)
 _BUDGET = 1 << 30  # bytes that autograd may keep of one forward on a CPU
 MICRO_BATCH = 16  # rows in one forward of training where memory allows it
-_GATHERED = 2  # layers of a sharded base that are whole at once: the one that runs, and the next one, on its way
+_GATHERED = 2  # times the largest layer of a sharded base: gathered, and copied out of that message into weights
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 
 
@@ -150,7 +150,8 @@ def plan_memory(
     """
     model = skeleton(name)
     plain = _bytes(model.parameters())
-    precision = precision_on(precision, find_device("auto"), sum(p.numel() for p in model.parameters()))
+    if precision == "auto":
+        precision = precision_on(precision, find_device("auto"), sum(p.numel() for p in model.parameters()))
     reduce_precision(model, precision)
     whole = _bytes(model.parameters()) - _saved_by_quantizing(model, precision)
     layers = [list(layer.parameters()) for layer in decoder_layers(model) or []]

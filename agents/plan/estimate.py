@@ -14,7 +14,7 @@ from backbones.model.anatomy import decoder_layers
 from perlhf.errors import UserError
 
 SCORED = 16  # rows of a forward without gradients
-SHARE = 0.05  # of an iteration, from which on a cost beside the model's own counts as a break
+SHARE = 0.1  # of an iteration, from which on a cost beside the model's own counts as a break
 
 
 class Figure(NamedTuple):
@@ -27,7 +27,11 @@ class Figure(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """Holds the seconds of one phase; products and gathers run side by side, so that the longer counts."""
+    """Holds the seconds of one phase.
+
+    Of a base cut by `backbones.sharding` each layer waits for its own weights, since each is a root to FSDP2, which
+    gathers ahead below one root alone. Four models are taken to gather while they compute, so that the longer counts.
+    """
 
     name: str
     products: float
@@ -38,7 +42,7 @@ class Phase(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        return max(self.products, self.gathers)
+        return self.products + self.gathers
 
     @property
     def four(self) -> float:
@@ -148,7 +152,7 @@ def _held(work: Workload, sizes: Sizes) -> tuple[int, list[Figure]]:
     figures = [
         Figure("frozen weights", plan.base, (2 * trained.weights + 2 * frozen) / gpus,
                f"{cut}; four: (2 in float32 + 2 of {gb(frozen)}) / {gpus} GPUs"),
-        Figure("layers gathered at once", plan.gathered, None, "2 whole layers of a sharded base"),
+        Figure("layers gathered at once", plan.gathered, None, "2 x a layer of a sharded base"),
         Figure("adapters, gradients, Adam", adapters, 2 * (trained.gradients + trained.optimizer) / gpus,
                f"4 x 4 bytes x trained weights + the reward's; four: 2 x 12 bytes x {count(sizes.weights)} / {gpus}"),
         Figure("keys and values", rows * plan.cache, rows * plan.cache,
@@ -217,10 +221,10 @@ def _sampling(work: Workload, sizes: Sizes) -> Phase:
     products, gathers = prompts + turns * work.response_tokens * token, turns * (work.response_tokens + 1) * gather
     formula = (
         f"prompts {prompts:.2g} s + {turns} x {work.response_tokens} tokens x {1e3 * token:.3g} ms, the larger of "
-        f"(weights + cache) / bandwidth and {sizes.layers} layers x {1e3 * costs.EAGER_LAYER:g} ms{_or(gathers)}; "
-        "four: the same"
+        f"(weights + cache) / bandwidth and {sizes.layers} layers x {1e3 * costs.EAGER_LAYER:g} ms{_and(gathers)}; "
+        "four: the same products, gathered once"
     )
-    return Phase("sampling", products, gathers, max(products, gathers), 0.0, formula)
+    return Phase("sampling", products, gathers, products, 0.0, formula)
 
 
 def _engines(work: Workload, sizes: Sizes) -> Phase:
@@ -268,8 +272,8 @@ def _scoring(work: Workload, sizes: Sizes) -> Phase:
     batches = -(-work.rows // SCORED)
     gathers = forwards * batches * costs.gather_seconds(sizes.plan.layers, work.shards, work.card.link)
     formula = (
-        f"{work.rows} rows x {forwards} forwards of 2 x weights x {tokens} tokens / {_rate(work)}{_or(gathers)}; four: "
-        "4 forwards of all layers"
+        f"{work.rows} rows x {forwards} forwards of 2 x weights x {tokens} tokens / {_rate(work)}{_and(gathers)}; "
+        "four: 4 forwards of all layers"
     )
     four_gathers = 4 * batches * _gather_of_four(work, sizes)
     return Phase(
@@ -292,7 +296,7 @@ def _training(work: Workload, sizes: Sizes, micro_batch: int) -> Phase:
     twice = ", forward again" if again else ""
     four_gathers = 2 * times * _gather_of_four(work, sizes)
     formula = (
-        f"{rows} rows x {roles} x (forward{twice}, and backward of inputs alone) / {_rate(work)}{_or(gathers)}; four: "
+        f"{rows} rows x {roles} x (forward{twice}, and backward of inputs alone) / {_rate(work)}{_and(gathers)}; four: "
         f"2 x (forward{twice}, and twice that), or gathers of {four_gathers:.3g} s"
     )
     return Phase("training", rows * of_row / work.rate, gathers, rows * of_four / work.rate, four_gathers, formula)
@@ -368,10 +372,9 @@ def _breaks(work: Workload, sizes: Sizes, need: float, phases: list[Phase], limi
             )
             found.append((lost, f"{says}: --rollout server."))
     for phase in phases[1:3]:
-        lost = phase.gathers - phase.products
-        if lost > SHARE * whole:
-            says = f"gathering layers in {phase.name}: {phase.gathers:.3g} s, products {phase.products:.3g} s"
-            found.append((lost, f"{says}. More rows in a forward or faster links within a machine would hide it."))
+        if phase.gathers > SHARE * whole:
+            says = f"gathering layers in {phase.name}: {phase.gathers:.3g} s beside {phase.products:.3g} s of products"
+            found.append((phase.gathers, f"{says}. {_for_gathers(work)}"))
     if work.gpus >= limit:
         held = work.all_rows * (work.prompt_tokens + work.response_tokens) * costs.ROW_HELD / costs.ROW_TOKENS
         says = (
@@ -396,12 +399,19 @@ def _for_memory(work: Workload, sizes: Sizes) -> str:
     return "" if work.gradient_checkpointing else "--gradient-checkpointing keeps less of a forward."
 
 
+def _for_gathers(work: Workload) -> str:
+    """Says what would help where layers are gathered often."""
+    if not work.gradient_checkpointing:
+        return "--gradient-checkpointing leaves room for more rows in a forward, which is gathered for once."
+    return "Larger GPUs or faster links within a machine; gathering ahead of the layer that runs is not built."
+
+
 def _rate(work: Workload) -> str:
     return f"{work.rate / 1e12:.4g} TFLOP/s"
 
 
-def _or(gathers: float) -> str:
-    return f", or if that is more, gathers of {gathers:.3g} s" if gathers else ""
+def _and(gathers: float) -> str:
+    return f" + gathers of {gathers:.3g} s" if gathers else ""
 
 
 def gb(size: float) -> str:
