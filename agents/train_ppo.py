@@ -138,7 +138,8 @@ def train(options: Options) -> dict[str, Any]:
     options = replace(options, device=setup.device)  # as the run's config.yaml says it
     plan = None
     if options.memory_report:
-        plan = plan_of(options, options.micro_batch_size, options.n_envs, options.reward, setup.backbone_name)
+        rows = (options.batch_size, options.micro_batch_size, options.n_envs)
+        plan = plan_of(options, *rows, options.reward, setup.backbone_name)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, setup.backbone.parameter_count)
     log_formats(options.log_formats)

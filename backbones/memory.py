@@ -7,6 +7,7 @@ would keep, of any architecture, without a formula for each.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -14,12 +15,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft import LoraModel
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from backbones.forward import chosen_log_probs
 from backbones.log_probs import CHUNK, is_large
-from backbones.model.anatomy import cache_argument, layer_count
+from backbones.model.anatomy import cache_argument, decoder_layers, layer_count
 from backbones.model.devices import find_device, precision_on
 from backbones.model.loading import (
     QUANTIZED,
@@ -42,6 +43,7 @@ _ADAM = 2  # moments of a parameter, each as large as it
 _TYPICAL = 68  # bytes of a token, a layer and a number of its state: 34 of them in half precision (arXiv 2205.05198)
 _BUDGET = 1 << 30  # bytes that autograd may keep of one forward on a CPU
 MICRO_BATCH = 16  # rows in one forward of training where memory allows it
+_GATHERED = 2  # times the largest layer of a sharded base: gathered, and copied out of that message into weights
 _MODELS, _TRAINED = 4, 2  # policy, reference, value and reward as models of their own; of which two are trained
 
 
@@ -64,7 +66,7 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Counts the bytes that training will hold at most, beside the libraries themselves.
+    """Counts the bytes that one process will hold at most in training, beside the libraries themselves.
 
     Attributes:
         roles: by name. The backbone's weights are under "reference", the role that has nothing else.
@@ -72,6 +74,9 @@ class MemoryPlan:
         cache: keys and values of the rows that are sampled side by side.
         merged: the weights that the policy's adapter is merged into meanwhile.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
+        gathered: of a sharded base, the layers that are whole at once while it runs.
+        layers: the decoder layers whole, in the precision that they are held in; what sharding cuts.
+        outside: what is held of the base beside them, the embedding and the LM head; every process has it whole.
     """
 
     roles: Mapping[str, Held]
@@ -79,11 +84,25 @@ class MemoryPlan:
     cache: int
     merged: int
     activations: int
+    gathered: int = 0
+    layers: int = 0
+    outside: int = 0
+
+    @property
+    def base(self) -> int:
+        """What is held of the frozen weights: all, or in a sharded base the rest and a share of the layers."""
+        return self.roles["reference"].weights
+
+    @property
+    def adapters(self) -> int:
+        """The weights that are trained, whose gradients several processes add up in an optimizer step."""
+        return sum(held.gradients for held in self.roles.values())
 
     @property
     def total(self) -> int:
         """Sums up the roles, and sampling or training, which are never at once."""
-        return sum(held.total for held in self.roles.values()) + max(self.cache + self.merged, self.activations)
+        roles = sum(held.total for held in self.roles.values())
+        return roles + self.gathered + max(self.cache + self.merged, self.activations)
 
     @property
     def four_models(self) -> int:
@@ -110,23 +129,33 @@ class RoleSettings(NamedTuple):
     value_is_shared: bool = False  # V has nothing but its head
 
 
-def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Precision = "fp32") -> MemoryPlan:
-    """Plans what the roles of PPO will hold on a backbone.
+def plan_memory(
+    name: str | PreTrainedConfig,
+    adapters: RoleSettings,
+    shape: Shape,
+    precision: Precision = "fp32",
+    shards: int = 1,
+) -> MemoryPlan:
+    """Plans what the roles of PPO will hold on a backbone, in each process.
 
     Args:
-        name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read.
+        name: of the backbone: a shipped one, a folder or a hub id, of which the config alone is read; or a config.
         adapters: what is on it.
-        shape: how many tokens there are.
+        shape: how many tokens there are, in one process.
         precision: of the backbone's weights.
+        shards: processes that the decoder layers are cut over (`--shard-base`); 1 where each holds all.
 
     Raises:
         BackboneError: there is no config that a model could be made of, or that model does not run without weights.
     """
     model = skeleton(name)
     plain = _bytes(model.parameters())
-    precision = precision_on(precision, find_device("auto"), sum(p.numel() for p in model.parameters()))
+    if precision == "auto":
+        precision = precision_on(precision, find_device("auto"), sum(p.numel() for p in model.parameters()))
     reduce_precision(model, precision)
-    base = _bytes(model.parameters()) - _saved_by_quantizing(model, precision)
+    whole = _bytes(model.parameters()) - _saved_by_quantizing(model, precision)
+    layers = [list(layer.parameters()) for layer in decoder_layers(model) or []]
+    base = whole - sum(tensor.nbytes - _shard(tensor, shards) for layer in layers for tensor in layer)
     head = 4 * int(model.get_output_embeddings().weight.shape[-1])
     value = (0, 0) if adapters.value_is_shared else _role_bytes(model, adapters.value)
     roles = {
@@ -136,43 +165,47 @@ def plan_memory(name: str, adapters: RoleSettings, shape: Shape, precision: Prec
     }
     if adapters.reward is not None:
         roles["reward"] = Held(sum(_role_bytes(model, adapters.reward)) + head)
-    merged = 0 if precision in QUANTIZED else _merged_bytes(model, adapters.policy)
+    merged = 0 if precision in QUANTIZED or shards > 1 else _merged_bytes(model, adapters.policy)
+    gathered = _GATHERED * max(map(_bytes, layers), default=0) if shards > 1 else 0
+    inside = sum(map(_bytes, layers)) - (_saved_by_quantizing(model, precision) if layers else 0)
     with _without_weights(name, model):
         cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
         activations = _activation_bytes(model, adapters.policy, shape)
-    return MemoryPlan(roles, plain, cache, merged, activations)
+    return MemoryPlan(roles, plain, cache, merged, activations, gathered, inside, whole - inside)
 
 
-def skeleton(name: str) -> PreTrainedModel:
-    """Makes the model of a backbone without its weights, on the meta device.
+def skeleton(name: str | PreTrainedConfig) -> PreTrainedModel:
+    """Makes the model of a backbone without its weights, on the meta device, from its name or its config.
 
     Raises:
         BackboneError: there is no config that a model could be made of.
     """
-    path = resolve_path(name)
+    path = resolve_path(name) if isinstance(name, str) else ""
     try:
-        config = read_config(path)
+        config = read_config(path) if isinstance(name, str) else deepcopy(name)
         config.get_text_config().pad_token_id = None  # else some models look for it in ids that have no values
         with torch.device("meta"):
             model: PreTrainedModel = auto_class(config).from_config(
                 config, dtype=torch.float32, attn_implementation=planned_attention()
             )
     except Exception as error:  # what damaged files raise is any of a dozen types
-        raise BackboneError(f"backbone {name!r} has no config to plan with: {one_line(error)}") from None
+        called = name if isinstance(name, str) else name.model_type
+        raise BackboneError(f"backbone {called!r} has no config to plan with: {one_line(error)}") from None
     return model.requires_grad_(False)
 
 
 @contextmanager
-def _without_weights(name: str, model: PreTrainedModel) -> Iterator[None]:
+def _without_weights(name: str | PreTrainedConfig, model: PreTrainedModel) -> Iterator[None]:
     """Says in a line, inside, that a model does not run on the meta device; mixtures of experts may not."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # what a model does there is any of a dozen types
+        called = f"backbone {name!r}: " if isinstance(name, str) else ""
         raise BackboneError(
-            f"backbone {name!r}: {type(model).__name__} does not run without its weights ({one_line(error)}), so its "
-            "memory cannot be planned; leave out --memory-report."
+            f"{called}{type(model).__name__} does not run without its weights ({one_line(error)}), so its memory "
+            "cannot be planned, by perlhf plan neither; leave out --memory-report."
         ) from None
 
 
@@ -200,10 +233,19 @@ def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATC
             of_one = _activation_bytes(model, lora, shape) * rows
     except BackboneError:
         of_one = _TYPICAL * layer_count(model) * backbone.hidden_size * length * rows
-    if backbone.settings.gradient_checkpointing:  # the input of each layer, and all of two
-        layers = layer_count(backbone.model)
-        of_one = of_one * 2 // layers + 4 * rows * layers * length * backbone.hidden_size
+    if backbone.settings.gradient_checkpointing:
+        of_one = kept_with_checkpoints(of_one, rows, layer_count(backbone.model), length, backbone.hidden_size)
     return max(1, min(most, _budget(backbone.device) // of_one))
+
+
+def kept_with_checkpoints(kept: int, rows: int, layers: int, length: int, width: int) -> int:
+    """Returns what autograd keeps where layers run again in the backward pass: the input of each, and all of two.
+
+    Args:
+        kept: what it keeps without that, in bytes.
+        rows, layers, length, width: how many rows, layers, tokens of a row and numbers of a state there are.
+    """
+    return kept * 2 // layers + 4 * rows * layers * length * width
 
 
 def _budget(device: torch.device) -> int:
@@ -229,6 +271,12 @@ def free_bytes() -> int:
 
 def _bytes(tensors: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors)
+
+
+def _shard(tensor: Tensor, shards: int) -> int:
+    """Counts the bytes of the first process's shard, the largest: FSDP2 cuts a weight along its first dimension."""
+    rows = tensor.shape[0]
+    return tensor.nbytes // rows * -(-rows // shards)
 
 
 def _saved_by_quantizing(model: PreTrainedModel, precision: Precision) -> int:

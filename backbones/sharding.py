@@ -63,6 +63,12 @@ def shards(settings: LoadSettings) -> bool:
     return settings.shard_base and group.size() > 1
 
 
+def shares() -> int:
+    """Returns how many processes a layer is shared out over: those of one machine, or all where machines are unlike."""
+    each = int(os.environ.get("LOCAL_WORLD_SIZE", group.size()))
+    return group.size() if group.size() % each else each
+
+
 def load_sharded(read: Callable[[], Read], path: str, device: torch.device) -> Read:
     """Reads a model on the first process alone and shares its decoder layers out over all.
 
@@ -171,9 +177,8 @@ def _mesh(device: torch.device) -> DeviceMesh:
     Its sides have no names: peft would take one that is called otherwise than "fsdp" for tensor parallelism, where a
     layer runs on its share alone.
     """
-    each = int(os.environ.get("LOCAL_WORLD_SIZE", group.size()))
-    alone = each == group.size() or group.size() % each  # one machine, or machines with unlike numbers of processes
-    return init_device_mesh(device.type, (group.size(),) if alone else (group.size() // each, each))
+    each = shares()
+    return init_device_mesh(device.type, (each,) if each == group.size() else (group.size() // each, each))
 
 
 def _fill(model: PreTrainedModel, source: PreTrainedModel | None) -> None:

@@ -17,6 +17,7 @@ from perlhf.errors import UserError, did_you_mean, run_command
 COMMANDS = {
     "train-ppo": ("agents.train_ppo", "train a policy with PPO against a reward"),
     "train-reward-model": ("rewards.train_reward_model", "train a reward model on preference pairs or labels"),
+    "plan": ("agents.plan", "estimate what PPO on many GPUs would hold, send and take"),
     "probe": ("rewards.probe", "fit a linear reward on the states of a frozen model, in seconds"),
     "train-sft": ("agents.train_sft", "fine-tune a backbone on chosen responses"),
     "zero-shot": ("evaluation.zero_shot", "say how well a language model does a task as it is"),
