@@ -179,8 +179,8 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
 
 def make_algorithm(options: Options, setup: Setup) -> PPO:
     """Makes the env and PPO that the options describe."""
-    sides = {"num_envs": options.n_envs, "workers": options.env_workers}
-    env = gym.make_vec(setup.env_id, reward=setup.reward, **sides, **setup.task_options)
+    arguments = {"reward": setup.reward, "workers": options.env_workers, **setup.task_options}
+    env = gym.make_vec(setup.env_id, num_envs=options.n_envs, **arguments)
     rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(
