@@ -159,7 +159,9 @@ def run(given: Sequence[str], updates: int) -> None:
     options = read_options(given)
     setup, clock = Setup.of_options(options, options.reward), Stopwatch()
     print(f"--rollout {options.rollout.rpartition(':')[0] or 'local'}", flush=True)
-    make_algorithm(options, setup).learn(updates * options.n_envs, callback=Figures())
+    algorithm = make_algorithm(options, setup)
+    algorithm.verbose = 0  # a line an update is all
+    algorithm.learn(updates * options.n_envs, callback=Figures())
     print(f"{updates} updates of {options.n_envs} turns in {clock.seconds:.1f} s", flush=True)
 
 

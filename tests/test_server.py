@@ -366,7 +366,8 @@ def test_an_adapter_that_is_not_taken_over_is_noticed_at_the_next_rollout(path):
         assert algorithm.num_timesteps == 8
 
 
-def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_another(path, tmp_path, capsys):
+def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_another(path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("backbones.engine.client.time.sleep", lambda seconds: None)  # between tries
     folder = tmp_path / "run"
     given = f"HH-v0 --backbone {path} --reward {LETTER} --n-envs 4 --batch-size 4 --eval-prompts 0 --device cpu".split()
     given += "--max-new-tokens 6 --checkpoint-every 1 --total-timesteps 16".split()
