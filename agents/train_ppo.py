@@ -54,7 +54,7 @@ PROG = "python -m agents.train_ppo"
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
-    "threads", "device", "rollout", "importance", "importance_cap", "env_workers",
+    "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
