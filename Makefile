@@ -44,6 +44,11 @@ map: install
 architectures: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_architectures.py
 
+# docs/scaling.md, its tables out of `perlhf plan`, and its picture.
+.PHONY: scaling
+scaling: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_scaling.py
+
 # Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
 # on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
 .PHONY: bench

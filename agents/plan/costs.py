@@ -1,8 +1,8 @@
 """What an estimate is reckoned with: pure functions of sizes, bytes and rates. Bandwidth alone counts, not latency."""
 
 EAGER_LAYER = 1e-3  # seconds of Python and kernel starts for one layer and token in transformers; assumed
-ROW_SECONDS = 77e-6  # of one core for a gathered row of 768 tokens: unpickling, rewards, advantages; measured
-ROW_HELD = 43e3  # bytes of a machine's memory for such a row in each process; measured
+ROW_SECONDS = 80e-6  # of one core for a gathered row: unpickling, rewards, advantages; benchmarks/gathered_rows.py
+ROW_HELD = 40e3  # bytes of a machine's memory for such a row in each process; likewise
 ROW_TOKENS = 768  # of the rows of that measurement
 ID_BYTES = 4  # of a token id, pickled
 FIGURES = 4  # float32 numbers of a response token that are added up: two log-probabilities, entropy, value
