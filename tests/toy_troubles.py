@@ -17,10 +17,6 @@ ORDERS = ("on", "over", "cut", "fail")  # that do no harm
 class Orders(TwoTurns):
     """Plays what it is told to; an episode that is told nothing else goes on for ever."""
 
-    def __init__(self, missing: str = "") -> None:
-        if missing:
-            raise FileNotFoundError(2, "No such file or directory", missing)
-
     def play(self, state: list, response: str) -> Played:
         if response == "raise":
             raise KeyError("no page of this name")
@@ -34,6 +30,15 @@ class Orders(TwoTurns):
         turn = self.turn(state, response)
         turn = Turn(turn.prompt, response, reference)
         return Played(turn, [*state, response], response == "over", response in ("cut", "fail"))
+
+
+def local_class() -> type[Orders]:
+    """A class that no other process can find by its name."""
+
+    class Local(Orders):
+        pass
+
+    return Local
 
 
 def length(turns: list[Turn]) -> list[float]:
