@@ -5,13 +5,10 @@ Nothing outside the mask ever changes a result. Sources: PPO, arXiv 1707.06347; 
 for language models, arXiv 2403.17031; KL in the reward, arXiv 1909.08593.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-_LARGEST_LOG_RATIO = 20.0  # of an importance ratio, so that it is a finite number
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -97,24 +94,6 @@ def policy_loss(
     return loss * mask, ((ratio - 1).abs() > clip_range) & mask
 
 
-def importance_ratios(log_probs: Tensor, sampled: Tensor, mask: Tensor, per: Literal["token", "sequence"]) -> Tensor:
-    """How much likelier what was sampled is under the policy than under its sampler, (B, T); 1 outside the mask.
-
-    exp(log p - log q) of each token, or of the whole response on all its tokens. What a gradient is multiplied by where
-    another model sampled; capped by whoever uses it (arXiv 2110.00641 has the decoupled objective).
-
-    Args:
-        log_probs: log p of the policy as it was when the response was sampled.
-        sampled: log q, what the sampler says.
-        mask: True on response tokens.
-        per: what has a ratio of its own.
-    """
-    log_ratio = torch.where(mask, log_probs - sampled, 0.0)
-    if per == "sequence":
-        log_ratio = log_ratio.sum(1, keepdim=True) * mask
-    return log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()
-
-
 def value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip_range_vf: float | None
 ) -> Tensor:
@@ -136,19 +115,3 @@ def adapt_kl_coef(kl_coef: float, kl: float, target: float, episodes: int, horiz
     """Returns the KL coefficient after `episodes` episodes of mean KL `kl` per response (arXiv 1909.08593, 2.2)."""
     error = min(max(kl / target - 1.0, -0.2), 0.2)
     return kl_coef * (1.0 + error * episodes / horizon)
-
-
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary, or are none."""
-    returns, values = returns[mask], values[mask]
-    if len(returns) == 0:
-        return float("nan")
-    variance = returns.var(unbiased=False)
-    return float(1 - (returns - values).var(unbiased=False) / variance) if variance > 0 else float("nan")
-
-
-def sums_of(figures: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
-    """Sums up scalars by name, in float64, all read from the device at once; 0 where there is none."""
-    flat = [value.float() for values in figures.values() for value in values]
-    read = iter(torch.stack(flat).tolist() if flat else [])
-    return {name: sum(next(read) for _ in values) for name, values in figures.items()}

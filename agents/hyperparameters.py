@@ -127,9 +127,7 @@ class ModelSettings(BackboneSettings):
         """How the backbone is held in memory and how it reads text."""
         settings = super().load_settings
         if self.full and settings.shard_base:
-            raise UserError(
-                "--full trains all weights, and --shard-base shares out frozen ones; leave one out."
-            )
+            raise UserError("--full trains all weights, and --shard-base shares out frozen ones; leave one out.")
         return replace(settings, precision="fp32") if self.full and settings.precision == "auto" else settings
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:

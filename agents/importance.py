@@ -8,15 +8,18 @@ PPO's ratio is still taken against the policy's own log-probabilities, and is 1 
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from agents.functional import importance_ratios, masked_mean
+from agents.functional import masked_mean
 from agents.rollout import Rollout
+
+_LARGEST_LOG_RATIO = 20.0  # so that a ratio is a finite number
 
 
 def weigh(
     rollout: Rollout, advantages: Tensor, per: Literal["token", "sequence"], cap: float
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, list[float]]]:
     """Multiplies advantages by importance weights, which multiplies PPO's loss of each token by them: they are above 0.
 
     Args:
@@ -35,7 +38,25 @@ def weigh(
     ratios = importance_ratios(rollout.old_log_probs, rollout.sampled_log_probs, mask, per)
     weights = ratios.clamp(max=cap)
     return advantages * weights, {
-        "train/importance_mean": masked_mean(weights, mask).item(),
-        "train/importance_max": (ratios * mask).max().item(),
-        "train/importance_cut": masked_mean((ratios > cap).float(), mask).item(),
+        "importance_mean": [masked_mean(weights, mask).item()],
+        "importance_max": [(ratios * mask).max().item()],
+        "importance_cut": [masked_mean((ratios > cap).float(), mask).item()],
     }
+
+
+def importance_ratios(log_probs: Tensor, sampled: Tensor, mask: Tensor, per: Literal["token", "sequence"]) -> Tensor:
+    """How much likelier what was sampled is under the policy than under its sampler, (B, T); 1 outside the mask.
+
+    exp(log p - log q) of each token, or of the whole response on all its tokens. What a gradient is multiplied by where
+    another model sampled; capped by whoever uses it (arXiv 2110.00641 has the decoupled objective).
+
+    Args:
+        log_probs: log p of the policy as it was when the response was sampled.
+        sampled: log q, what the sampler says.
+        mask: True on response tokens.
+        per: what has a ratio of its own.
+    """
+    log_ratio = torch.where(mask, log_probs - sampled, 0.0)
+    if per == "sequence":
+        log_ratio = log_ratio.sum(1, keepdim=True) * mask
+    return log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()

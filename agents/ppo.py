@@ -43,7 +43,7 @@ from agents.importance import weigh
 from agents.policy import LoRAPolicy, Observation
 from agents.processes import own_envs, step_of_all
 from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, own_part, score_rollout
-from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, update_figures
+from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
 from backbones import group
@@ -335,7 +335,7 @@ class PPO(OnPolicyAlgorithm):
                         loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
                         figures["value_loss"].append(errors.sum().detach())
                     (loss / tokens).backward()
-            sums = group.add_up_gradients(list(policy.parameters()), F.sums_of(figures))
+            sums = group.add_up_gradients(list(policy.parameters()), sums_of(figures))
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
@@ -356,9 +356,7 @@ class PPO(OnPolicyAlgorithm):
         kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
-        for name, figure in importance.items():
-            self.logger.record(name, figure)
-        self._log_update(rollout, stats)
+        self._log_update(rollout, stats | importance)
 
     def _check_sampler(self, rollout: Rollout) -> None:
         """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""

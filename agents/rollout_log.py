@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from agents import functional as F
@@ -47,5 +48,21 @@ def is_far_below_zero(kl: Tensor) -> bool:
 def update_figures(rollout: Rollout, stats: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Means over the optimizer steps on a rollout, and how well its values foretold its returns."""
     means = {f"train/{name}": float(np.mean(values)) for name, values in stats.items()}
-    explained = F.explained_variance(rollout.values, rollout.returns, rollout.response_mask)
+    explained = explained_variance(rollout.values, rollout.returns, rollout.response_mask)
     return {**means, "train/explained_variance": explained}
+
+
+def sums_of(figures: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    """Sums up scalars by name, in float64, all read from the device at once; 0 where there is none."""
+    flat = [value.float() for values in figures.values() for value in values]
+    read = iter(torch.stack(flat).tolist() if flat else [])
+    return {name: sum(next(read) for _ in values) for name, values in figures.items()}
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 - Var(returns - values) / Var(returns) over valid tokens; NaN where the returns do not vary, or are none."""
+    returns, values = returns[mask], values[mask]
+    if len(returns) == 0:
+        return float("nan")
+    variance = returns.var(unbiased=False)
+    return float(1 - (returns - values).var(unbiased=False) / variance) if variance > 0 else float("nan")
