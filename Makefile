@@ -29,6 +29,11 @@ coverage: install
 test-long: install
 	$(TEST) -m long
 
+# For whoever has a GPU: the tests of devices on it, then seconds and memory beside the CPU; a table to send in.
+.PHONY: gpu-check
+gpu-check: install
+	$(BIN)/python -m benchmarks.gpu_check
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks import gpu_check
 from benchmarks.performance import measure, tables
 from benchmarks.performance.__main__ import chosen, measure_all
 from benchmarks.performance.cases import (
@@ -352,3 +353,27 @@ def test_trl_is_measured_where_it_is_installed(case):
     if not Path(ROOT / ".bench" / version / "installed").is_file():
         pytest.skip(f"{version} is not installed under .bench; `make bench` does it")
     assert rate(Runner(ROOT / ".bench").measure(case)) > 0
+
+
+# The check on a GPU.
+
+
+def test_the_gpu_check_says_plainly_that_there_is_no_gpu_and_measures_nothing_large(tmp_path):
+    lines = gpu_check.of_machine(real=False)
+    assert "NO GPU HERE" in lines[0]
+    assert [(case.backbone, case.device) for case in gpu_check.cases(tmp_path, real=False)] == [
+        ("tiny", "cpu"), ("tiny", "cuda")
+    ]  # fmt: skip
+
+
+def test_the_gpu_check_gives_up_on_tests_that_do_not_end(monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "TEST_SECONDS", 0.01)
+    assert not gpu_check.run_tests("pretend")
+    assert capsys.readouterr().out == "tests on pretend: not done after 0.01 s\n"
+
+
+def test_the_gpu_check_measures_a_case():
+    case = gpu_check.Case("tiny", "tiny", "cpu", "fp32", new_tokens=2)
+    lines = gpu_check.measured(case)
+    done = ("sample", "update", "reward")
+    assert [line.split()[:4] for line in lines] == [["tiny", "cpu", "fp32", word] for word in done]

@@ -4,6 +4,7 @@
 """
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pretend_device import DeviceMismatchError, is_there, pretend_device
 from tiny_models import save_gemma, save_seeing_gemma
 
-from agents import PPO, make_vec_env, train_ppo, train_sft
+from agents import PPO, make_vec_env, preflight, train_ppo, train_sft
 from agents.rollout import Rollout
 from backbones.backbone import Backbone
 from backbones.generate import generate
@@ -161,6 +162,22 @@ def test_greedy_samples_are_those_of_the_cpu(paths, there, is_real):
         backbone = Backbone.load(paths["text"], "cuda")
         assert is_real or is_there(backbone.model.get_input_embeddings().weight)
         assert generate(backbone.reference, prompts, 8, 0.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "gap", "passes"), [("cpu", 1e-6, False), ("cuda", 1e-6, True), ("cuda", 1e-3, False)]
+)
+def test_what_is_exactly_0_on_the_cpu_may_be_rounding_elsewhere(device, gap, passes, paths, there):
+    with alone(), there():
+        algorithm = ppo("dora", paths, device, n_envs=2)
+        algorithm.learn(2)
+        rollout = algorithm.rollout
+        fresh = ppo("dora", paths, device, n_envs=2)
+        shifted = replace(rollout, reference_log_probs=rollout.old_log_probs + gap)
+        checks = preflight.before_update(fresh.policy, shifted, algorithm.score_settings, fresh=True)
+    assert {check.question: check.passed for check in checks[:2]} == {
+        "reference equals policy": passes, "KL is exactly 0": passes
+    }  # fmt: skip
 
 
 # Whether the pretend device sees what it is there for: bugs that are put in, and the line that it names.
