@@ -46,7 +46,7 @@ def commands(folder: Path) -> None:
 
 def go_wrong(kind: str, rank: int) -> None:
     """Meets the others, and goes wrong as `kind` says where this is the process `rank`; then meets them again."""
-    print("begun")
+    print("begun", flush=True)
     warnings.warn("said once", stacklevel=1)
     group.gather(None)
     if kind == "wait":
