@@ -120,6 +120,7 @@ class _Others:
             self._stderr.flush()
             if group.is_first() and self._launcher is None:  # the store ends with this process: until all have seen it
                 time.sleep(2 * _EVERY)
+        sys.stdout.flush()
         for worker in multiprocessing.active_children():
             worker.terminate()
         os._exit(status)  # what is left to do at exit may wait for the others

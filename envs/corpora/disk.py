@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from filelock import FileLock
 
 from envs.corpora.records import AnyRecord, Demonstration, LabelledRecord, Record
 from perlhf.conversation import Conversation, Message, transcript
@@ -108,6 +109,15 @@ def code_hash(*sources: Path) -> str:
     for module in [*sources, *sorted(Path(__file__).parent.glob("*.py"))]:
         digest.update(module.read_bytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def made_by_one(folder: Path) -> Iterator[None]:
+    """Waits while another process makes a folder, which is there then: what several want is fetched once."""
+    locks = cache_folder() / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{folder.parent.name}-{folder.name}"):
+        yield
 
 
 @contextmanager

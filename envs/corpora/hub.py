@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.corpora.disk import DiskRecords, RecordWriter, cache_folder, code_hash, made_whole, spans_path
+from envs.corpora.disk import DiskRecords, RecordWriter, cache_folder, code_hash, made_by_one, made_whole, spans_path
 from envs.corpora.records import Skipped
 from envs.corpora.splits import SPLITS, Hub, NotUsed, Source, split_of_record
 from perlhf.errors import DataError, UserError, one_line
@@ -72,8 +72,10 @@ def streamed(source: Source, data: str) -> Path:
     hub = _named(source, data)
     folder = kept_folder(hub, data)
     if not folder.is_dir():
-        with made_whole(folder) as part:
-            _write(source, hub, part, folder.parent.name)
+        with made_by_one(folder):
+            if not folder.is_dir():
+                with made_whole(folder) as part:
+                    _write(source, hub, part, folder.parent.name)
     for line in json.loads((folder / "not_used.json").read_text(encoding="utf-8")):
         logger.warning("%s", line)
     return folder

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from envs.corpora.disk import cache_folder, code_hash
+from envs.corpora.disk import cache_folder, code_hash, made_by_one
 from envs.corpora.hub import is_hub, kept_folder, name_on_hub, numbered_rows, place_of, streams_of
 from envs.corpora.rows import READERS, iter_rows, kind_of
 from envs.corpora.splits import SPLITS, Hub
@@ -105,7 +105,8 @@ def _read_hub(data: str, columns: Columns) -> Kept:
     repository, inside = name_on_hub(data)
     hub = Hub(RowParser, repository, inside, options=repr((columns, _code())))
     folder = kept_folder(hub, data)
-    return kept_records(_parts_of_hub(hub, folder.parent.name), RowParser(columns), folder, place_of(hub), 0)
+    with made_by_one(folder):
+        return kept_records(_parts_of_hub(hub, folder.parent.name), RowParser(columns), folder, place_of(hub), 0)
 
 
 def _parts_of_hub(hub: Hub, commit: str) -> Iterator[Part]:
