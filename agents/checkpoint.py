@@ -1,13 +1,13 @@
 """Checkpoints: everything that decides how a run goes on, in safetensors and JSON, in a sealed folder.
 
 `perlhf.sealed_folder` says how it is whole or not there at all, and how damage is noticed. What is written are the
-adapters as `Role.save` has them, their values again with the optimizer's and the generators' (state.safetensors), and
-the rest as JSON (state.json).
+adapters as `Role.save` has them, their values again with the optimizer's (state.safetensors), and the rest as JSON
+(state.json). Samples follow from the seed and from counts of turns, so that no random state of a device is in it; the
+global random states of Python, numpy and torch are not perlhf's, and are neither saved nor set.
 """
 
 import json
 import os
-import random
 import re
 import shutil
 from collections import deque
@@ -116,7 +116,6 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
-    tensors["rng.torch"] = torch.get_rng_state()
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
@@ -131,11 +130,7 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
         "value_offset": policy.value_offset,
         "spaces": _spaces_to_json(algorithm),
         "episodes": [list(buffer or ()) for buffer in (algorithm.ep_info_buffer, algorithm.ep_success_buffer)],
-        "rng": {
-            "order": algorithm.order_generator.bit_generator.state,
-            "python": random.getstate(),
-            "numpy": np.random.get_state(legacy=False),
-        },
+        "order": algorithm.order_generator.bit_generator.state,
     }
     if algorithm.env is not None and algorithm.last_observation is not None:
         state["env"] = _joined(group.gather(_env_state(algorithm.env)))
@@ -168,7 +163,6 @@ def set_state(
         for name, tensor in _constants(policy).items():
             tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
-    torch.set_rng_state(tensors["rng.torch"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
     algorithm.turns, policy.predictions = state["turns"], state["predictions"]
@@ -182,10 +176,7 @@ def set_state(
     infos = [{**info, "r": np.float32(info["r"])} for info in infos]  # as VecMonitor counts: means depend on it
     window = algorithm.stats_window_size
     algorithm.ep_info_buffer, algorithm.ep_success_buffer = deque(infos, maxlen=window), deque(successes, maxlen=window)
-    algorithm.order_generator.bit_generator.state = state["rng"]["order"]
-    version, internal, gauss = state["rng"]["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(_numpy_state(state["rng"]["numpy"]))
+    algorithm.order_generator.bit_generator.state = state["order"]
 
 
 def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -352,12 +343,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _numpy_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    inner = state["state"]
-    key = np.array(inner["key"], dtype=np.uint32)
-    return {**state, "state": {**inner, "key": key}}
 
 
 # Folders of checkpoints.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from transformers import PreTrainedModel
 
+from backbones.engine.client import check_url
 from backbones.model.anatomy import top_layers
 from backbones.model.loading import LoadSettings
 from backbones.roles import LoRASettings
@@ -61,6 +62,8 @@ class Hyperparameters:
         1.0, "taken off the score of a response that is cut before its end token", low=0
     )
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
+    importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
+    importance_cap: float = option(2.0, "the largest of these weights", low=1)
 
     def __post_init__(self) -> None:
         check_bounds(self, SCHEDULES)
@@ -124,7 +127,9 @@ class ModelSettings(BackboneSettings):
         """How the backbone is held in memory and how it reads text."""
         settings = super().load_settings
         if self.full and settings.shard_base:
-            raise UserError("--full trains all weights, and --shard-base shares out frozen ones; leave one of them out.")
+            raise UserError(
+                "--full trains all weights, and --shard-base shares out frozen ones; leave one out."
+            )
         return replace(settings, precision="fp32") if self.full and settings.precision == "auto" else settings
 
     def lora(self, model: PreTrainedModel, rank: int | None = None, dropout: float = 0.0) -> LoRASettings | None:
@@ -155,9 +160,14 @@ class PolicySettings(ModelSettings):
     value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
     max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
     temperature: float = option(1.0, "temperature of sampling, and of log-probabilities in training", above=0)
+    rollout: str = option("local", "who samples in training: local, or the URL of a vLLM server")
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        if self.rollout != "local":
+            check_url(self.rollout)
+            if self.full:
+                raise UserError("rollout: a server is sent adapters, and --full trains all weights; leave one of them.")
 
 
 def from_keywords(settings: type[Settings], given: Mapping[str, Any], taker: str, also: Iterable[str] = ()) -> Settings:

@@ -14,6 +14,8 @@ from agents.hyperparameters import PolicySettings, from_keywords
 from agents.value_start import obstacle
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
+from backbones.engine.engine import Engine, LocalEngine
+from backbones.engine.server import ServerEngine
 from backbones.forward import read_head, response_states, speak
 from backbones.generate import generate
 from backbones.model.loading import short_name
@@ -68,6 +70,9 @@ class LoRAPolicy(BasePolicy):
         self.max_new_tokens = fitting(s.max_new_tokens, self.backbone)
         self.temperature = s.temperature
         self.policy_role = self.backbone.add_role("policy", s.lora(self.backbone.model), seed=seed)
+        self.engine: Engine = LocalEngine(self.policy_role)
+        if s.rollout != "local":
+            self.engine = ServerEngine(s.rollout, self.backbone)
         if value_settings is not None:
             value_start = None
         self.no_value_start: str | None = None  # why V does not start as the reward model, where there is one
@@ -111,9 +116,14 @@ class LoRAPolicy(BasePolicy):
         images = observation.get("image", [None] * len(prompts))
         return [self.backbone.encode_prompt(*shown) for shown in zip(prompts, images, strict=True)]
 
-    def sample(self, prompts: Tokens, seeds: Sequence[int]) -> list[list[int]]:
-        """Samples a response for each prompt, as token ids; each follows from its own seed (`row_seeds`)."""
-        return generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, seeds)
+    def sample(self, prompts: Tokens, seeds: Sequence[int]) -> tuple[list[list[int]], list[list[float]] | None]:
+        """Samples a response for each prompt: token ids, and log p of each where a server sampled, else None.
+
+        Each follows from its own seed (`row_seeds`).
+        """
+        rows = self.engine.generate(prompts, self.max_new_tokens, self.temperature, seeds)
+        said = [row.log_probs for row in rows if row.log_probs is not None]
+        return [row.ids for row in rows], said or None
 
     def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
         """Rows as padded tensors."""
@@ -198,7 +208,8 @@ class LoRAPolicy(BasePolicy):
         if deterministic:
             ids = generate(self.policy_role, prompts, self.max_new_tokens, temperature=0.0)
         else:
-            ids = self.sample(prompts, row_seeds(self.seed, range(len(prompts)), self.predictions))
+            seeds = row_seeds(self.seed, range(len(prompts)), self.predictions)
+            ids = generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, seeds)
             self.predictions += 1
         return [self.backbone.decode(row) for row in ids]
 

@@ -9,6 +9,7 @@ SB3 keeps the learn loop, callbacks, logger and episode statistics. What is repl
 """
 
 from collections import defaultdict
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, replace
 from inspect import signature
@@ -38,6 +39,7 @@ from agents.checkpoint import (
     set_state,
 )
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
+from agents.importance import weigh
 from agents.policy import LoRAPolicy, Observation
 from agents.processes import own_envs, step_of_all
 from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, own_part, score_rollout
@@ -209,7 +211,8 @@ class PPO(OnPolicyAlgorithm):
 
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
-        with self.policy.backbone.frozen_states.kept(self.policy.frozen_layers):
+        states = self.policy.backbone.frozen_states
+        with states.kept(self.policy.frozen_layers), closing(self.policy.engine):
             return super().learn(*args, **kwargs)
 
     # 1. Collect: sample responses, step the env, score what was said.
@@ -221,6 +224,7 @@ class PPO(OnPolicyAlgorithm):
         policy = self.policy
         policy.set_training_mode(False)
         policy.backbone.frozen_states.open(policy.frozen_layers)  # forgets the tokens of the rollout before
+        policy.engine.update(policy.policy_role.save)  # a server is told what the last update made of the adapter
         callback.on_rollout_start()
         steps: list[Step] = []
         golds: list[float] = []
@@ -231,7 +235,7 @@ class PPO(OnPolicyAlgorithm):
             prompts = policy.encode(self.last_observation)  # token ids of the states s_t
             prompts_cut += policy.backbone.cut_prompts - before
             seeds = row_seeds(policy.seed, own_envs(env.num_envs), self.turns)
-            responses = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
+            responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
             actions = [policy.backbone.decode(row) for row in responses]
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
             self.num_timesteps += self.all_envs
@@ -241,7 +245,7 @@ class PPO(OnPolicyAlgorithm):
                 return False
             cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
             failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
-            step, told = step_of_all(Step(prompts, responses, rewards, dones, cut, failed), infos)
+            step, told = step_of_all(Step(prompts, responses, rewards, dones, cut, failed, said), infos)
             steps.append(step)
             self._update_info_buffer(told, step.dones)
             golds += [info["gold"] for info, done in zip(told, step.dones, strict=True) if done and "gold" in info]
@@ -298,10 +302,13 @@ class PPO(OnPolicyAlgorithm):
                 tqdm.write(preflight.adapted(policy))
             self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
             before = preflight.snapshot(policy)
+        self._check_sampler(rollout)
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         eps = FloatSchedule(h.clip_range)(self._current_progress_remaining)
-        normalized = replace(rollout, advantages=F.normalize(rollout.advantages, rollout.response_mask))
+        advantages = F.normalize(rollout.advantages, rollout.response_mask)
+        advantages, importance = weigh(rollout, advantages, h.importance, h.importance_cap)
+        normalized = replace(rollout, advantages=advantages)
         stats: dict[str, list[float]] = defaultdict(list)
         for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens = max(1, int(rollout.response_mask[rows].sum()))
@@ -349,7 +356,17 @@ class PPO(OnPolicyAlgorithm):
         kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
+        for name, figure in importance.items():
+            self.logger.record(name, figure)
         self._log_update(rollout, stats)
+
+    def _check_sampler(self, rollout: Rollout) -> None:
+        """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""
+        checks = preflight.sampler(self.policy, rollout)
+        said = [check for check in self.preflight_checks if check.question == preflight.SERVER]
+        if checks and len(said) < 2:
+            self._check(checks)
+        preflight.require(checks)
 
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks

@@ -20,6 +20,9 @@ from perlhf.errors import UserError
 # Of |ratio - 1|; in fp32 across shapes of batches, else in the shape that is trained, and in the median across shapes.
 _TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
 
+SERVER = "the server speaks as the policy"
+_SAMPLER_TOLERANCE = {"fp32": 1e-4, "others": 0.05}  # of mean |log p - log q|, in nats a token
+
 
 class Check(NamedTuple):
     """One question, its answer, and what to look for where the answer is no."""
@@ -82,6 +85,22 @@ def require(checks: Sequence[Check]) -> None:
     for check in checks:
         if not check.passed:
             raise PreflightError(f"preflight: {check.question}? Found {check.found}. Likely: {check.causes}.")
+
+
+def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
+    """Returns the check that a server samples from the policy as it is now; none where the policy samples itself."""
+    if rollout.sampled_log_probs is None:
+        return []
+    gaps = (rollout.old_log_probs - rollout.sampled_log_probs).abs()[rollout.response_mask]
+    mean, most = (float(gaps.mean()), float(gaps.max())) if len(gaps) else (0.0, 0.0)
+    limit = _SAMPLER_TOLERANCE["fp32" if policy.backbone.precision == "fp32" else "others"]
+    how = "--dtype float32" if policy.backbone.precision == "fp32" else "--dtype bfloat16"
+    causes = (
+        "the server has another base, an adapter or a cached prefix of before, another rule for log-probabilities, or "
+        f"other precision (for this policy it is started with {how}; --precision bf16 allows for half precision)"
+    )
+    found = f"mean |difference| of log p {mean:.1e}, largest {most:.1e} (limit {limit:g})"
+    return [Check(SERVER, mean < limit, found, causes)]
 
 
 def _start(rollout: Rollout, tolerance: float) -> list[Check]:

@@ -108,5 +108,6 @@ def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
         np.concatenate([step.dones for step in steps]),
         {numbers[env]: observation for env, observation in own.cut_at.items()},
         frozenset(number * len(own.prompts) + env for number, step in enumerate(steps) for env in step.failed),
+        None if own.sampled_log_probs is None else [row for step in steps for row in step.sampled_log_probs or []],
     )  # fmt: skip
     return whole, [info for _, _, infos in found for info in infos]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from agents.functional import Carry, gae, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
@@ -27,6 +28,7 @@ class Step(NamedTuple):
     dones: np.ndarray  # (n_envs,) bool
     cut_at: dict[int, Observation]  # env -> last observation, where an episode of this process was truncated
     failed: frozenset[int] = frozenset()  # envs that failed at this step, whose rows are not learned from
+    sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
 
 
 class Part(NamedTuple):
@@ -58,6 +60,7 @@ class Rollout:
     advantages: Tensor
     returns: Tensor
     batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
+    sampled_log_probs: Tensor | None = None  # as a server sampled; None where the policy did, as `old_log_probs` say
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -150,8 +153,16 @@ def score_rollout(
     advantages = chain_gae(steps, rewards, values, mask, after, settings)
     return Rollout(
         prompts, responses, mask, scores, ended, failed, old, reference, entropies, values, rewards, advantages,
-        returns=(advantages + values) * mask, batches=batches,
+        returns=(advantages + values) * mask, batches=batches, sampled_log_probs=_sampled_log_probs(steps),
     )  # fmt: skip
+
+
+def _sampled_log_probs(steps: Sequence[Step]) -> Tensor | None:
+    """Returns what a server said of the tokens that it sampled, (N, T); None where the policy sampled them itself."""
+    if any(step.sampled_log_probs is None for step in steps):
+        return None
+    rows = [torch.tensor(row) for step in steps for row in step.sampled_log_probs or []]
+    return pad_sequence(rows, batch_first=True)
 
 
 def values_after(policy: LoRAPolicy, steps: Sequence[Step], last_observation: Observation) -> Tensor:

@@ -54,7 +54,7 @@ PROG = "python -m agents.train_ppo"
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
-    "threads", "device",
+    "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
@@ -71,6 +71,9 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     )
     total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
     n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)
+    env_workers: int = option(
+        0, "processes that play the episodes, for a task that takes long in Python", low=0, group=Hyperparameters.group
+    )
     schedule: Literal["constant", "linear"] = option(
         "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
     )
@@ -192,7 +195,8 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
 def make_algorithm(options: Options, setup: Setup) -> PPO:
     """Makes the env and PPO that the options describe; with several processes this one's share of the envs."""
     own = len(group.share(options.n_envs, "envs (--n-envs)"))
-    env = gym.make_vec(setup.env_id, num_envs=own, reward=setup.reward, **setup.task_options)
+    arguments = {"reward": setup.reward, "workers": options.env_workers, **setup.task_options}
+    env = gym.make_vec(setup.env_id, num_envs=own, **arguments)
     rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from backbones.shortcuts.from_start import count_from_here, principal_part, start_of
 from backbones.sharding import whole
+from backbones.shortcuts.from_start import count_from_here, principal_part, start_of
 from backbones.shortcuts.low_rank import use_thin_products
 
 if TYPE_CHECKING:

@@ -222,8 +222,11 @@ class Backbone:
 
     @property
     def whereabouts(self) -> str:
-        """Returns a line that says on which device the backbone is, and in what precision."""
-        return f"device: {self.device}, precision: {self.precision}"
+        """Returns a line that says on which device the backbone is, in what precision, and what of it where not all."""
+        line = f"device: {self.device}, precision: {self.precision}"
+        if self.is_sharded:
+            return f"{line}\n{describe(self.model)}"
+        return f"{line}; one process, so it has all of the base" if self.settings.shard_base else line
 
     @property
     def hidden_size(self) -> int:

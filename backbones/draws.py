@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _BLOCK = 256  # tokens whose probabilities are summed before one of them is looked for
+_CACHED = 2**18  # logits that a core holds in its cache, with what is computed of them
 _BELOW_1 = 1 - 2**-53  # the largest float64 below 1, and the largest of `uniforms`
 
 
@@ -32,8 +33,7 @@ def uniforms(seeds: Sequence[int], count: int) -> Tensor:
 def draw(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
     """Draws a token for each row by the inverse of its distribution function: the first whose sum of p exceeds u.
 
-    A token of probability 0 is never drawn. Sums are float64 and of a row alone. They are taken block by block, and
-    token by token only within the block where u lies, which takes a fifth of the time of a sum over the vocabulary.
+    A token of probability 0 is never drawn. Sums are float64, and all of a row alone.
 
     Args:
         logits: (rows, vocabulary); -inf where a token may not be.
@@ -43,8 +43,15 @@ def draw(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
     Returns:
         Token ids, (rows,); -1 where the logits of a row are no distribution: NaN, infinite or all -inf.
     """
-    scaled = logits.to(uniforms.device) / temperature
-    padded = F.pad(scaled, (0, -logits.shape[1] % _BLOCK), value=-torch.inf)
+    rows = max(1, _CACHED // logits.shape[1]) if uniforms.device.type == "cpu" else len(logits)
+    parts = zip(logits.to(uniforms.device).split(rows), uniforms.split(rows), strict=True)
+    return torch.cat([_draw(part / temperature, of_part) for part, of_part in parts])
+
+
+def _draw(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Sums by blocks, and by tokens only within the block where u lies: several times faster than by tokens alone."""
+    missing = -logits.shape[1] % _BLOCK
+    padded = F.pad(logits, (0, missing), value=-torch.inf) if missing else logits
     p = padded.softmax(-1).unflatten(1, (-1, _BLOCK))  # (rows, blocks, in a block)
     ends = p.sum(-1, dtype=torch.float64).cumsum(-1)  # (rows, blocks)
     wanted = uniforms[:, None] * ends[:, -1:]  # below the last end, since u is below 1

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from torch import Tensor
 from backbones import group
 from backbones.model.tokens import like_lengths
 from backbones.roles import Role
+from backbones.sharding import in_step
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
 
 WARMUP_STEPS = 20
 
@@ -96,7 +100,7 @@ def fit(
     with role.active() as model, frozen_states, open(log, "w", encoding="utf-8", buffering=1) as file:
         model.train()  # adapters may have dropout
         for step, batch in enumerate(bar, start=1):
-            figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)
+            figures = _accumulate(role.backbone, batch, lengths, loss, settings.micro_batch_size)
             # A process may have no row of a batch; what is logged it knows from the first one.
             names = names or max(group.gather(list(figures)), key=len)
             figures = group.add_up_gradients(parameters, {name: figures.get(name, 0.0) for name in names})
@@ -124,12 +128,17 @@ def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:
     return [{"params": [head], "lr": settings.head_learning_rate}, {"params": list(named.values())}]
 
 
-def _accumulate(batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int) -> dict[str, float]:
+def _accumulate(
+    backbone: "Backbone", batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int
+) -> dict[str, float]:
     """Adds up the gradient of this process's rows of a batch in micro-batches of like lengths."""
     mine = sorted(batch, key=lengths.__getitem__)[group.rank() :: group.size()]
     total: dict[str, float] = {}
-    for chunk in like_lengths([lengths[i] for i in mine], micro_batch_size):
-        value, figures = loss([mine[k] for k in chunk], batch)
+    for chunk in in_step(backbone, like_lengths([lengths[i] for i in mine], micro_batch_size), []):
+        value, figures = loss([mine[k] for k in chunk] or batch[:1], batch)
+        if not chunk:  # for the sake of the others, and nothing is learned from it
+            (0.0 * value).backward()
+            continue
         value.backward()
         for name, figure in {"loss": value.item(), **figures}.items():
             total[name] = total.get(name, 0.0) + figure

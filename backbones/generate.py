@@ -30,7 +30,6 @@ ROWS = 64  # that share a cache, at most; it bounds the memory of keys and value
 Allowed = Callable[[Sequence[int]], Tensor]
 
 
-@torch.no_grad()
 def generate_together(
     role: Role, prompts: Sequence[Sequence[int]], max_new_tokens: int, temperature: float, seeds: Sequence[int]
 ) -> list[list[int]]:
@@ -43,6 +42,7 @@ def generate_together(
     return group.shared_out(len(prompts), of)
 
 
+@torch.no_grad()
 def generate(
     role: Role,
     prompts: Sequence[Sequence[int]],

@@ -115,12 +115,13 @@ def shared_out(
 
     Args:
         count: of numbers.
-        work: gives a result for each number that it is given; it is not called without any.
+        work: gives a result for each number that it is given; it is not called without any. All do all of it where
+            there are fewer numbers than processes.
         told: what the others are told of a result.
     """
-    mine = list(work(list(part_of(count)))) if part_of(count) else []
-    if size() == 1:
-        return mine
+    if count < size() or size() == 1:
+        return list(work(list(range(count)))) if count else []
+    mine = list(work(list(part_of(count))))
     found: list[Any] = [None] * count
     for number, results in enumerate(gather([told(result) for result in mine])):
         found[number :: size()] = mine if number == rank() else results

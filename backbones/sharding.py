@@ -118,8 +118,8 @@ def describe(model: PreTrainedModel) -> str:
     held = sum(local(weight).nbytes for weight in weights)
     whole = sum(weight.numel() * weight.element_size() for weight in weights)
     return (
-        f"base: shared out over {group.size()} processes, {held / 1e6:,.1f} of {whole / 1e6:,.1f} MB in each; adapters "
-        "are not merged for sampling, no frozen states or shared prefixes are kept"
+        f"base: shared out over {group.size()} processes, {held / 1e6:,.1f} of {whole / 1e6:,.1f} MB in this one; "
+        "adapters are not merged for sampling, no frozen states or shared prefixes are kept"
     )
 
 

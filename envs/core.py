@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -10,11 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs.entry_points import load_callable
+from envs.episodes import Episodes, verdict_of
 from envs.live_spec import LiveSpec, is_callable, not_serialisable
 from envs.reward_spec import (
     RewardFunction,
@@ -29,6 +30,7 @@ from envs.spaces import Unicode
 from envs.task import Task
 from envs.turn import Turn
 from envs.vector_infos import stacked_infos
+from envs.workers import Workers
 from perlhf.errors import UserError, did_you_mean
 
 Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gold
@@ -65,6 +67,10 @@ class _TaskEnvBase:
             self._reward_function = resolve_reward(self._reward, self.task)
         return self._reward_function
 
+    @property
+    def _task_options(self) -> dict[str, Any]:
+        return {k: v for k, v in self._arguments.items() if k not in ("task", "reward", "render_mode")}
+
     def _spaces(self) -> tuple[spaces.Dict, Unicode]:
         observation: dict[str, spaces.Space[Any]] = {"prompt": Unicode(self.task.max_prompt_length)}
         if self.task.image_shape is not None:
@@ -93,16 +99,6 @@ class _TaskEnvBase:
             return None
         return text
 
-    def _verdict(self, turn: Turn, ended: bool) -> dict[str, Any]:
-        """Returns what `info` says of an episode that is over with a turn, by itself or because somebody cuts it."""
-        about = self.task.final_info(turn)
-        if turn.reference.get("failed"):
-            return {"failed": True, **about}
-        gold = self.task.judge(turn) if ended else self.task.judge_cut(turn)
-        if gold is None:
-            return about
-        return {"gold": float(gold), "is_success": bool(gold >= self.task.success_at), **about}
-
     # `gym.make` sets `env.spec`. A callable reward cannot be written as JSON: its spec says so in one line. How long an
     # episode may be is known here alone, since it is an option of the task: a limit in the registered spec would make
     # `gym.make` cut longer ones.
@@ -128,8 +124,7 @@ class _TaskEnvBase:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _reward_function=None)
-        options = {k: v for k, v in self._arguments.items() if k not in ("task", "reward", "render_mode")}
-        self.task = make_task(self._arguments["task"], options)
+        self.task = make_task(self._arguments["task"], self._task_options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_TaskEnvBase":
         shared = ("task", "_reward", "_reward_function", "_spec", "_arguments")
@@ -193,7 +188,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         played = self.task.play(self._state, action)
         score = checked_scores(self.reward_function, [played.turn])[0]
         self._state, self._ended = played.state, played.terminated or played.truncated
-        info = self._verdict(played.turn, self._ended)
+        info = verdict_of(self.task, played.turn, self._ended)
         if self.render_mode is not None:  # else the turn would be kept longer than it is used
             self._show(played.turn, score, info.get("gold") if self._ended else None)
         return self.task.observe(self._state), score, played.terminated, played.truncated, info
@@ -235,6 +230,9 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     that a `TaskEnv` seeded with `seed + i` plays. Autoreset is SAME_STEP: a finished episode's `info` is in
     `infos["final_info"]`, its last observation in `infos["final_obs"]`.
 
+    With `workers=2` two processes play the turns, for a task that takes long in Python: the same episodes, and scored
+    here as without. Each makes the task from its name, so its class stands in a module that can be imported.
+
     `gym.make_vec(id, 64, "async")` plays single envs in worker processes instead, for tasks or rewards that are slow in
     Python. A learned reward then takes a copy of its model and one thread in each worker. Workers are forked where the
     system forks by default; a reward of one's own that cannot be forked, since it has threads, needs
@@ -250,6 +248,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         reward: RewardSpec = "bundled",
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        workers: int = 0,
         **task_options: Any,
     ) -> None:
         super().__init__(task, reward, render_mode, **task_options)
@@ -260,10 +259,23 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self.single_observation_space, self.single_action_space = self._spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._rngs: list[np.random.Generator] = []
-        self._states: list[Any] = [None] * num_envs
-        self._steps = [0] * num_envs
+        self._begun = False
+        self._episodes = self._made_episodes(workers)
         self.shown: list[Shown | None] = []  # what `render` draws of each episode; None where nothing is rendered
+
+    def _made_episodes(self, workers: int) -> Episodes | Workers:
+        if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 0:
+            raise UserError(f"workers must be at least 0, a whole number, got {workers!r}.")
+        if workers == 0:
+            return Episodes(self.task, self.num_envs)
+        kind = type(self.task)
+        if kind.__module__ == "__main__":
+            raise UserError(
+                f"task {kind.__name__} is defined in the script that runs, which worker processes do not run again; "
+                "move it to a module of its own, such as my_task.py, and import it from there."
+            )
+        make = partial(make_task, f"{kind.__module__}:{kind.__qualname__}", self._task_options)
+        return Workers(make, self.num_envs, min(int(workers), self.num_envs))
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -274,26 +286,21 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             UserError: an option that the task does not know, or a number of seeds that is not that of the envs.
         """
         known = self._check_reset_options(options)
-        self._seed(seed)
-        infos = {i: self._start(i, known) for i in range(self.num_envs)}
+        self._episodes.seed(self._seeds(seed))
+        infos, observations = self._episodes.start(known)
+        self._begun = True
         self._show_states()
-        return self._observations(), stacked_infos(infos, self.num_envs)
+        return observations, stacked_infos(dict(enumerate(infos)), self.num_envs)
 
-    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
-        """New generators where seeds are given, and where there are none yet."""
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """Returns a seed for each episode; None where it goes on with the generator it has."""
         if seed is None or isinstance(seed, (int, np.integer)):
-            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        elif isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
-            seeds = list(seed)
-        else:
+            return [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, str):
             raise UserError(f"a seed is a whole number, or a list of one for each env, got {seed!r}.")
-        if len(seeds) != self.num_envs:
-            raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seeds)}.")
-        kept: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
-        self._rngs = [
-            rng if s is None and rng is not None else seeding.np_random(s)[0]
-            for s, rng in zip(seeds, kept, strict=True)
-        ]
+        if len(seed) != self.num_envs:
+            raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seed)}.")
+        return list(seed)
 
     def step(self, actions: Sequence[str]) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Answers all prompts; shapes (num_envs,) for rewards (float64), terminated and truncated (bool).
@@ -307,61 +314,41 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
         for i, action in enumerate(actions):
             _check_action(self.single_action_space, action, i)
-        rows = [self.task.play(s, a) for s, a in zip(self._states, actions, strict=True)]
-        scores = score_turns(self.reward_function, [row.turn for row in rows])
-        truncated = np.zeros(self.num_envs, np.bool_)
+        turns = self._episodes.play(actions)
+        scores = score_turns(self.reward_function, turns)
+        settled = self._episodes.settle(self.max_episode_steps)
         infos: dict[int, dict[str, Any]] = {}
-        for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True)):
-            self._states[i] = row.state
-            self._steps[i] += 1
-            cut = not row.terminated and (row.truncated or self._steps[i] == self.max_episode_steps)
-            over = row.terminated or cut
-            final = self._verdict(row.turn, row.terminated or row.truncated) if over else {}
-            self.shown[i] = self._kept(row.turn, score, final.get("gold"))
-            if over:
-                truncated[i] = cut
-                ended = {"final_obs": self.task.observe(row.state), "final_info": final}
-                infos[i] = {**ended, **self._start(i, {})}
-        terminated = np.array([row.terminated for row in rows])
-        return self._observations(), scores, terminated, truncated, stacked_infos(infos, self.num_envs)
+        for i, over in settled.over.items():
+            infos[i] = {"final_obs": over.observation, "final_info": over.verdict, **over.info}
+        if self.render_mode is not None:  # else turns would be kept longer than they are used
+            golds = [settled.over[i].verdict.get("gold") if i in settled.over else None for i in range(self.num_envs)]
+            self.shown = list(zip(turns, scores.tolist(), golds, strict=True))
+        ended = np.array(settled.terminated), np.array(settled.truncated)
+        return settled.observations, scores, *ended, stacked_infos(infos, self.num_envs)
 
     def need_reset(self, what: str) -> None:
         """Raises ResetNeeded before the first reset."""
-        if not self._rngs:
+        if not self._begun:
             raise ResetNeeded(f"call reset before {what}.")
-
-    def _kept(self, turn: Turn, score: float | None = None, gold: float | None = None) -> Shown | None:
-        return None if self.render_mode is None else (turn, score, gold)
 
     def _show_states(self) -> None:
         """Notes for `render` that the prompts were shown and not answered yet."""
-        kept = self.render_mode is not None
-        self.shown = [(self.task.turn(state), None, None) if kept else None for state in self._states]
-
-    def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        self._states[i] = self.task.start(self._rngs[i], options)
-        self._steps[i] = 0
-        return self.task.info(self._states[i])
-
-    def _observations(self) -> dict[str, Any]:
-        if self.task.image_shape is None:
-            return {"prompt": tuple(self.task.observe(state)["prompt"] for state in self._states)}
-        prompts, images = [], np.empty((self.num_envs, *self.task.image_shape), np.uint8)
-        for i, state in enumerate(self._states):
-            row = self.task.observe(state)
-            prompts.append(row["prompt"])
-            images[i] = row["image"]  # at once: the copies of all of them together would be too much for the caches
-        return {"prompt": tuple(prompts), "image": images}
+        if self.render_mode is not None:
+            self.shown = [(turn, None, None) for turn in self._episodes.turns()]
+        else:
+            self.shown = [None] * self.num_envs
 
     def oracle(self) -> tuple[str, ...]:
         """Returns a right response to each prompt now shown."""
         self.need_reset("oracle")
-        return tuple(self.task.oracle(state) for state in self._states)
+        return self._episodes.oracle()
 
     def plausible_action(self, rng: np.random.Generator) -> tuple[str, ...]:
         """Draws a plausible response to each prompt now shown."""
         self.need_reset("plausible_action")
-        return tuple(self.task.plausible_action(state, rng) for state in self._states)
+        said, moved_on = self._episodes.plausible_action(rng)
+        rng.bit_generator.state = moved_on.bit_generator.state
+        return said
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture or text for each env; in "human" mode they are printed."""
@@ -371,21 +358,33 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     def get_state(self) -> dict[str, Any]:
         """Everything that decides the episodes to come, as JSON: generators, states, step counts."""
-        return {
-            "rngs": [rng.bit_generator.state for rng in self._rngs],
-            "states": [self.task.state_to_json(state) for state in self._states],
-            "steps": list(self._steps),
-        }
+        return self._episodes.get_state()
 
     def set_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Restores what `get_state` gave and returns the observations as they then were."""
-        self._rngs = [seeding.np_random(0)[0] for _ in range(self.num_envs)]
-        for rng, saved in zip(self._rngs, state["rngs"], strict=True):
-            rng.bit_generator.state = saved
-        self._states = [self.task.state_from_json(value) for value in state["states"]]
-        self._steps = list(state["steps"])
+        """Restores what `get_state` gave, with any number of workers; returns the observations as they then were."""
+        observations = self._episodes.set_state(state)
+        self._begun = True
         self._show_states()
-        return self._observations()
+        return observations
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Ends the worker processes, where there are some."""
+        if isinstance(self._episodes, Workers):
+            self._episodes.close()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._share_task()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TaskVectorEnv":
+        twin = super().__deepcopy__(memo)
+        assert isinstance(twin, TaskVectorEnv)
+        twin._share_task()
+        return twin
+
+    def _share_task(self) -> None:
+        assert isinstance(self._episodes, Episodes)  # workers are neither copied nor pickled
+        self._episodes.task = self.task
 
 
 def _checked_limit(steps: Any) -> int | None:

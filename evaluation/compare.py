@@ -108,8 +108,8 @@ def mean_kl(policy: Role, answers: Answers) -> float:
     """KL(policy || SFT) in nats per episode, estimated on the policy's own samples at temperature 1."""
     mine = [row for i in group.part_of(len(answers.rows)) for row in answers.rows[i]]
     total = torch.zeros(())
-    if mine:
-        prompts, responses = zip(*mine, strict=True)
+    if mine or policy.backbone.is_sharded:
+        prompts, responses = [prompt for prompt, _ in mine], [response for _, response in mine]
         own, reference = (log_probs_of(role, prompts, responses) for role in (policy, policy.backbone.reference))
         total = (own - reference).sum()
     group.add_up([total])

@@ -108,13 +108,21 @@ class Evaluator:
         return Answers(texts, rows, np.array(scores), found)
 
     def _play(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
-        """Plays the episodes of these numbers."""
+        """Plays the episodes of these numbers.
+
+        All processes play as many turns, whoever's episodes are the longest: forwards of a base that is shared out over
+        them take all of them. Whose are over plays the first turn of an episode again, and drops it.
+        """
         states, live = list(self.states), numbers
         texts: list[list[str]] = [[] for _ in states]
         rows: list[list[Row]] = [[] for _ in states]
         scores, last = np.zeros(len(states)), [Turn("", "")] * len(states)
         turn = 0
-        while live:
+        while group.most(len(live)):
+            if not live:
+                said, _ = speak([self.states[numbers[0]]], numbers[:1], turn)
+                self._scores([self.task.play(self.states[numbers[0]], said[0]).turn])
+                continue
             said, ids = speak([states[i] for i in live], live, turn)
             played = [self.task.play(states[i], text) for i, text in zip(live, said, strict=True)]
             scores[live] += self._scores([each.turn for each in played])
@@ -128,7 +136,8 @@ class Evaluator:
 
     def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
         parts = [turns[i : i + size] for i in range(0, len(turns), size)]
-        return np.concatenate([score_turns(self.reward, part) for part in parts])
+        parts += [turns[:1]] * (group.most(len(parts)) - len(parts))  # as many on all processes
+        return np.concatenate([score_turns(self.reward, part) for part in parts])[: len(turns)]
 
     def best_of(self, role: Role, n: int) -> Answers:
         """In each episode the answer with the highest score of n samples."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from backbones import group
 from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.roles import Role
+from backbones.sharding import in_step
 from perlhf.measure import progress_bar
 from rewards.rows import Row
 
@@ -42,8 +43,9 @@ def read_states(
     """
     mine = group.part_of(len(rows))
     measured = len(group.part_of(min(with_log_probs, len(rows))))
-    states = _read_all(role, [rows[i] for i in mine], readings, measured) if mine else None
-    parts = [part for part in group.gather(states) if part is not None]
+    # A process that has none reads one all the same, for the forwards of a base that is shared out take all of them.
+    states = _read_all(role, [rows[i] for i in mine or [0]], readings, measured)
+    parts = [part for part in group.gather(states if mine else None) if part is not None]
     if len(parts) == 1:
         return parts[0]
     # Process r has read records r, r + size and so on; a record's responses lie one after the other.
@@ -61,7 +63,10 @@ def _read_all(role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Read
     order: list[int] = []
     with progress_bar(total=len(rows), desc="states", leave=False) as bar:
         for first, last, log_probs in ((0, measured, True), (measured, len(rows), False)):
-            for batch in like_shapes(rows[first:last], role.backbone.device):
+            for batch in in_step(role.backbone, like_shapes(rows[first:last], role.backbone.device), []):
+                if not batch:
+                    _read(role, rows[:1], readings, log_probs)
+                    continue
                 numbers = [first + i for i in batch]
                 parts.append(_read(role, [rows[i] for i in numbers], readings, log_probs))
                 order += numbers

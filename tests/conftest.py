@@ -16,6 +16,13 @@ else:
     torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device", choices=("pretend", "cuda"), default="pretend",
+        help="what tests/test_pretend_device.py runs on: a device that only pretends, or a real one",
+    )  # fmt: skip
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_backbone_stays_in_memory():
     """Releases what a module of tests loaded. Backbones are held until then, and the suite makes hundreds."""

@@ -45,20 +45,32 @@ if __name__ == "__main__":
     large = torch.ones(1500, 1500)
     assert (large @ large)[0, 0] == 1500  # the threads of this process, which no forked one has
     responses = ("I can't help with that.", "First, yes.")
-    vector = gym.make_vec("perlhf/HH-v0", 2, "async")
+    vector = gym.make_vec("perlhf/HH-v0", 2, "async", reward="{reward}")
     vector.reset(seed=0)
     scores = vector.step(responses)[1].tolist()
     vector.close()
-    alone = gym.make_vec("perlhf/HH-v0", 2)
+    alone = gym.make_vec("perlhf/HH-v0", 2, reward="{reward}")
     alone.reset(seed=0)
     print(max(abs(a - b) for a, b in zip(scores, alone.step(responses)[1].tolist())) < 1e-4)
 """
 
 
-@pytest.mark.parametrize("imported", ["", "import rewards.reward_model"])
-def test_workers_score_with_a_learned_reward_after_torch_used_its_threads(tmp_path, imported):
+OWN_REWARD = """
+import torch
+def score(turns):
+    large = torch.ones(1500, 1500)
+    return [(large @ large)[0, 0].item() + len(turn.response) for turn in turns]
+"""
+
+
+@pytest.mark.parametrize(
+    ("imported", "reward"),
+    [("", "bundled"), ("import rewards.reward_model", "bundled"), ("", "own_reward:score")],
+)
+def test_workers_score_with_a_learned_reward_after_torch_used_its_threads(tmp_path, imported, reward):
     """They hung for good: torch's threads do not survive the fork."""
-    (tmp_path / "workers.py").write_text(AFTER_THREADS.format(imported=imported))
+    (tmp_path / "own_reward.py").write_text(OWN_REWARD)
+    (tmp_path / "workers.py").write_text(AFTER_THREADS.format(imported=imported, reward=reward))
     words = [sys.executable, str(tmp_path / "workers.py")]
     found = subprocess.run(
         words, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240, check=False

@@ -1,4 +1,4 @@
-"""Where a backbone lives and in which numbers: what "auto" is, one line for what is not there, loading in its own type."""
+"""Where a backbone lives and in which numbers: "auto", one line for what is not there, loading in its own type."""
 
 import subprocess
 import sys
@@ -160,13 +160,18 @@ print(peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read off /proc")
 def test_a_model_of_bf16_is_never_in_memory_as_float32(tmp_path):
-    """What is read by then is the mapped file and pieces of it; a copy in float32 would be twice the file more."""
+    """The mapped file, pieces of it, and transformers' own imports; a copy in float32 would be twice the file more."""
     tokenizer = build_tokenizer(TEXTS, 320)
     sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlamaConfig(**sizes, vocab_size=100_000, pad_token_id=0, eos_token_id=1, tie_word_embeddings=True)
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model.to_empty(device="cpu")
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.02)
+    model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     size = (tmp_path / "model.safetensors").stat().st_size
     assert size > 100e6
     done = subprocess.run([sys.executable, "-c", _LOAD, tmp_path], capture_output=True, text=True, check=True)
-    assert 0 < int(done.stdout) < 1.5 * size
+    assert 0 < int(done.stdout) < 2.3 * size

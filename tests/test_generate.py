@@ -1,5 +1,7 @@
 """Generation and scoring: the same tokens and the same numbers whatever shares the batch."""
 
+import sys
+
 import pytest
 import torch
 from tiny_models import gemma, save_architecture
@@ -11,6 +13,7 @@ from backbones.generate import generate
 from backbones.model.tokens import TokenBatch, like_lengths
 from backbones.roles import LoRASettings
 from backbones.shortcuts.shared_prefix import SHORTEST, prefix_length
+from perlhf.errors import UserError
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15], [30], [40, 41, 42, 43]]
 
@@ -70,6 +73,46 @@ def test_sampling_repeats_with_its_seeds_and_leaves_the_global_state_alone(backb
     assert generate(backbone.reference, PROMPTS, 12, seeds=seeds(4)) == first
     assert generate(backbone.reference, PROMPTS, 12, seeds=seeds(4, 1)) != first
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("begin", [0, SHORTEST])
+def test_a_sampled_response_does_not_depend_on_what_shares_its_batch(backbone, begin, monkeypatch):
+    monkeypatch.setattr(backbone, "end_ids", list(range(0, len(backbone.tokenizer), 12)))  # so that rows leave
+    prompts = [[9] * begin + prompt for prompt in PROMPTS * 16]
+    of_rows = seeds(64)
+    together = generate(backbone.reference, prompts, 12, 1.5, of_rows)
+    assert len({len(row) for row in together}) > 5
+    assert len({tuple(row) for row in together}) > 50
+    alone = [generate(backbone.reference, [p], 12, 1.5, [seed])[0] for p, seed in zip(prompts, of_rows, strict=True)]
+    assert together == alone
+    assert generate(backbone.reference, prompts, 12, 1.5, of_rows, batch_size=7) == alone
+    order = [(37 * i + 5) % 64 for i in range(64)]
+    permuted = generate(backbone.reference, [prompts[i] for i in order], 12, 1.5, [of_rows[i] for i in order])
+    assert permuted == [alone[i] for i in order]
+
+
+def test_a_shorter_response_is_the_begin_of_the_longer_one(backbone):
+    longer = generate(backbone.reference, PROMPTS, 12, seeds=seeds(4))
+    assert generate(backbone.reference, PROMPTS, 5, seeds=seeds(4)) == [row[:5] for row in longer]
+
+
+def test_what_may_not_follow_is_never_sampled(backbone):
+    only = torch.zeros(len(backbone.tokenizer), dtype=torch.bool)
+    only[[20, 21]] = True
+    said = generate(backbone.reference, PROMPTS * 8, 6, 1.0, seeds(32), allowed=lambda _: only)
+    assert {token for row in said for token in row} == {20, 21}
+
+
+@pytest.mark.parametrize(("given", "got"), [(None, "none"), ([1, 2], "2")])
+def test_sampling_without_a_seed_for_each_prompt_is_one_line(backbone, given, got):
+    with pytest.raises(UserError, match=f"^generate needs a seed for each of 4 prompts, got {got}; or temperature=0.$"):
+        generate(backbone.reference, PROMPTS, 3, seeds=given)
+
+
+def test_logits_that_are_no_numbers_are_one_line(backbone, monkeypatch):
+    monkeypatch.setattr(sys.modules[generate.__module__], "sayable", lambda model, logits: logits * torch.nan)
+    with pytest.raises(UserError, match="the model's logits are not finite"):
+        generate(backbone.reference, PROMPTS, 3, seeds=seeds(4))
 
 
 def test_a_response_stops_at_its_end_token_or_where_it_is_cut(backbone):

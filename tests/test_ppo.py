@@ -32,6 +32,7 @@ from agents.running import RunningScale
 from agents.setup import Setup
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import log_probs_of
 from backbones.model.anatomy import hash_base
 from backbones.roles import LoRASettings
@@ -319,7 +320,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_touched(path
 def test_empty_responses_train_without_a_crash(path):
     algorithm = small(path)
     end = algorithm.policy.backbone.end_ids[0]
-    algorithm.policy.sample = lambda prompts, seeds: [[end] for _ in prompts]
+    algorithm.policy.sample = lambda prompts, seeds: ([[end] for _ in prompts], None)
     algorithm.learn(16)
     assert algorithm.rollout.response_mask.shape == (8, 1)
     assert all(torch.isfinite(p).all() for p in algorithm.policy.parameters())
@@ -665,6 +666,17 @@ def test_evaluation_in_the_middle_does_not_change_training(path):
     assert torch.equal(weights(evaluation), weights(None))
 
 
+def test_samples_follow_from_the_seed_the_env_and_its_turn(path):
+    algorithm, given = small(path, seed=3), []
+    algorithm.policy.sample = lambda prompts, seeds, sample=algorithm.policy.sample: (
+        given.append(list(seeds)), sample(prompts, seeds)
+    )[1]  # fmt: skip
+    algorithm.learn(16)
+    algorithm.learn(8)  # counts its steps from 0 again, as SB3 does, but draws no number twice
+    assert algorithm.num_timesteps == 8
+    assert given == [row_seeds(3, range(8), turn) for turn in range(3)]
+
+
 def test_learn_goes_on_where_it_was(path):
     algorithm = small(path)
     algorithm.learn(8)
@@ -693,6 +705,15 @@ def test_predict_answers_one_prompt_or_many(path):
     assert isinstance(action, str)
     assert state is None
     assert algorithm.predict({"prompt": (observation["prompt"],) * 2}, deterministic=True)[0] == [action, action]
+
+
+def test_each_sampled_prediction_is_another_one_and_all_come_again(path):
+    first, second = small(path), small(path)
+    prompts = {"prompt": ("\n\nHuman: Hello\n\nAssistant:",) * 3}
+    said = [first.predict(prompts)[0] for _ in range(2)]
+    assert len({text for texts in said for text in texts}) == 6
+    second.predict(prompts, deterministic=True)  # draws nothing
+    assert [second.predict(prompts)[0] for _ in range(2)] == said
 
 
 def test_an_env_of_any_make_is_taken(path):

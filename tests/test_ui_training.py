@@ -119,6 +119,20 @@ def test_evaluated_episodes_do_not_depend_on_the_seed_of_the_samples():
     assert len(set(prompts)) == 50
 
 
+def test_an_answer_does_not_depend_on_which_other_episodes_are_live(path):
+    role, task = Backbone.load(path).reference, UINav(split="test", max_steps=3)
+    many, few, later = (Evaluator(task, lambda turns: [0.0] * len(turns), 6, n=9, seed=5) for _ in range(3))
+    few.states = few.states[:2]
+    ended = later.states[0]
+    texts = many.answer(role, 1.0).texts
+    assert few.answer(role, 1.0).texts == texts[:2]
+    play = task.play
+    task.play = lambda state, text: play(state, text)._replace(truncated=state is ended)  # one turn, the others more
+    others = later.answer(role, 1.0).texts
+    assert others[0] == texts[0].split("; ")[0]
+    assert [text.split("; ")[:3] for text in others[1:]] == [text.split("; ") for text in texts[1:]]
+
+
 def test_a_policy_is_compared_over_whole_episodes(path):
     algorithm = algorithm_of(path)
     task = UINav(split="test", templates="star_email+delete_email", max_steps=3)

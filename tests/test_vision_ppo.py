@@ -64,7 +64,7 @@ def test_a_rollout_without_its_pixels_is_another_rollout(path):
     algorithm.learn(16)  # so that the policy is no longer the reference
     policy, observation = algorithm.policy, algorithm.env.reset()
     prompts = policy.encode(observation)
-    responses = policy.sample(prompts, row_seeds(0, range(len(prompts)), 0))
+    responses, _ = policy.sample(prompts, row_seeds(0, range(len(prompts)), 0))
     blind = policy.encode({**observation, "image": np.zeros_like(observation["image"])})
     settings = ScoreSettings(0.1, 1.0, 1.0, 0.95)
 

@@ -155,6 +155,16 @@ def sayable(model: PreTrainedModel, logits: Tensor) -> Tensor:
     unknown = unknown_ids(model)
     if unknown is not None:
         logits = logits.index_fill(-1, unknown, _IMPOSSIBLE)
-    ids = [getattr(model.config, name, None) for name in _UNSAYABLE]
-    ids = [i for i in ids if i is not None and i < logits.shape[-1]]
+    ids = [i for i in _announcing(model) if i < logits.shape[-1]]
     return logits.index_fill(-1, torch.tensor(ids, device=logits.device), _IMPOSSIBLE) if ids else logits
+
+
+def unsayable_ids(model: PreTrainedModel) -> list[int]:
+    """Returns the ids that `sayable` rules out, in order."""
+    unknown = unknown_ids(model)
+    return sorted({*_announcing(model), *([] if unknown is None else unknown.tolist())})
+
+
+def _announcing(model: PreTrainedModel) -> list[int]:
+    named = (getattr(model.config, name, None) for name in _UNSAYABLE)
+    return [i for i in named if i is not None]

@@ -57,9 +57,10 @@ def start_of(layer: LoraLayer, adapter: str) -> Start | None:
 def principal_part(weight: Tensor, rank: int, scaling: float) -> Start:
     """Computes A and B with scaling * B A the best approximation of a weight (out, in) of that rank.
 
-    By a randomised decomposition (arXiv 0909.4061), which draws from torch's global generator.
+    By a randomised decomposition (arXiv 0909.4061), which draws from torch's global generator: on the CPU, so that it
+    is the same on every device.
     """
     taken = min(rank + _OVERSAMPLED, *weight.shape)
-    left, sizes, right = torch.svd_lowrank(weight, q=taken, niter=_POWER_ITERATIONS)
+    left, sizes, right = torch.svd_lowrank(weight.cpu(), q=taken, niter=_POWER_ITERATIONS)
     root = (sizes[:rank] / scaling).sqrt()
     return Start(root[:, None] * right[:, :rank].t(), left[:, :rank] * root)

@@ -18,7 +18,7 @@ GROUPS = {
     "attention": ("attention",),
     "matrix products": ("mm", "linear", "matmul"),
     "softmax of logits": ("softmax", "logsumexp"),
-    "drawing tokens": ("softmax", "cumsum", "searchsorted", "argmax"),
+    "drawing tokens": ("cumsum", "searchsorted", "argmax"),
     "copies": ("copy", "cat", "clone", "index", "gather", "scatter", "fill", "zero", "slice", "select"),
     "element by element": ("mul", "add", "sub", "div", "silu", "sigmoid", "pow", "sqrt", "sum", "mean", "neg"),
 }

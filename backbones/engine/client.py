@@ -1,0 +1,141 @@
+"""Asks a server over HTTP, with tries and time-outs; what cannot be mended is one line.
+
+The standard library's: no HTTP client that is installed with our dependencies is one that we may count on, and the
+hub's own retries stop where the hub is said to be off line.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from perlhf.errors import UserError, one_line
+
+KEY = "VLLM_API_KEY"  # the environment variable that vLLM's own server reads too
+_LATER = {429, 502, 503, 504}  # too many requests, or a server that is not there now
+_LONGEST_WAIT = 60.0  # seconds between two tries, whatever the server asks for
+
+
+class ServerError(UserError):
+    """A server that cannot be reached, or refuses, or says what makes no sense."""
+
+
+def check_url(url: str) -> str:
+    """Returns the address of a server without a path, such as http://localhost:8000.
+
+    Raises:
+        UserError: it is no such address, or a password stands in it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UserError(f"rollout {url!r}: expected local, or the address of a server such as http://localhost:8000.")
+    if parts.username or parts.password:  # it would be written into config.yaml
+        raise UserError(f"rollout: a key does not stand in the address; give it in {KEY}.")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+class Client:
+    """Asks one server.
+
+    Args:
+        url: its address, see `check_url`.
+        tries: how often a question is put before it is given up.
+        first_wait: seconds before the second try; twice as long before each further one.
+
+    Raises:
+        UserError: the address is none.
+    """
+
+    def __init__(self, url: str, tries: int = 5, first_wait: float = 0.5) -> None:
+        self.url, self.tries, self.first_wait = check_url(url), tries, first_wait
+
+    def ask(self, path: str, body: Mapping[str, Any] | None, timeout: float, tries: int | None = None) -> str:
+        """Returns what the server answers.
+
+        It is asked again where it does not answer in time, hangs up, or says that it is too busy (429, 502, 503, 504);
+        then after as many seconds as it says itself (Retry-After), at most `_LONGEST_WAIT`.
+
+        Args:
+            path: such as /v1/completions.
+            body: sent as JSON; None asks with GET.
+            timeout: seconds to wait for an answer.
+            tries: in place of the client's own.
+
+        Raises:
+            ServerError: no answer after all tries, or a refusal.
+        """
+        tries, problem = tries or self.tries, ""
+        for number in range(tries):
+            wait = self.first_wait * 2**number
+            try:
+                with urlopen(self._request(path, body), timeout=timeout) as answer:  # noqa: S310 - see check_url
+                    return str(answer.read().decode("utf-8", "replace"))
+            except HTTPError as error:
+                problem = f"{error.code}: {_said(error)}"
+                if error.code not in _LATER:
+                    raise ServerError(f"{self.url}{path} refuses with {problem}{_about_keys(error.code)}") from None
+                wait = _asked_for(error.headers.get("Retry-After"), wait)
+            except TimeoutError:
+                problem = f"no answer in {timeout:g} s"
+            except (URLError, HTTPException, OSError) as error:
+                problem = _reason(error)
+            if number + 1 < tries:
+                time.sleep(min(wait, _LONGEST_WAIT))
+        raise ServerError(f"{self.url}{path} gives no answer in {tries} tries: {problem}. Is the server still running?")
+
+    def ask_json(self, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
+        """Returns what the server answers, read as JSON.
+
+        Raises:
+            ServerError: as `ask`, or no JSON.
+        """
+        text = self.ask(path, body, timeout)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ServerError(f"{self.url}{path} answers with no JSON: {text[:80]!r}.") from None
+
+    def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + path, data, {"Content-Type": "application/json"})  # noqa: S310 - see check_url
+        if key := os.environ.get(KEY):  # not to where a server may send us on
+            request.add_unredirected_header("Authorization", f"Bearer {key}")
+        return request
+
+
+def _said(error: HTTPError) -> str:
+    """Returns the message of a refusal, in one line: vLLM's is JSON, a proxy's may be a page."""
+    text = error.read().decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+        text = str(found.get("error", found).get("message", text))
+    except (ValueError, AttributeError):
+        pass
+    return one_line(RuntimeError(text or error.reason))[:300]
+
+
+def _about_keys(code: int) -> str:
+    return f" (the key is read from {KEY})" if code in (401, 403) else ""
+
+
+def _asked_for(after: str | None, wait: float) -> float:
+    """Returns the seconds that a Retry-After header asks for, a number or a date; `wait` where there is none."""
+    try:
+        return wait if after is None else float(after)
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(str(after)).timestamp() - time.time())
+    except ValueError:
+        return wait
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "reason", error)
+    return str(getattr(cause, "strerror", None) or one_line(cause if isinstance(cause, BaseException) else error))
