@@ -1,7 +1,9 @@
 """`perlhf plan`: figures worked out by hand, what must hold for any workload, and what is refused."""
 
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from backbones.model.loading import SHIPPED
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError
 from perlhf.options import parse_options
+from perlhf.run_folder import read_summary
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Width 32, 3 layers, 4 heads of 8, feed-forward 64, 100 words.
@@ -176,6 +179,23 @@ def test_the_memory_report_knows_processes(monkeypatch, tmp_path):
     cut = plan_of(replace(options, shard_base=True), 8, None, 16, "gold", str(tmp_path))
     assert cut.base == 4 * (OUTSIDE + 3 * LAYER // 2)  # over the two of a machine
     assert "of the sharded base whole at a time: 0.1" in describe_plan(cut)
+
+
+@pytest.mark.long
+def test_each_process_of_a_sharded_run_holds_what_was_planned(tmp_path):
+    words = (
+        "--standalone --nproc-per-node 2 -m agents.train_ppo HH-v0 --shard-base --memory-report --reward gold "
+        "--total-timesteps 4 --n-envs 4 --batch-size 4 --eval-prompts 0 --max-new-tokens 4 --max-prompt-tokens 64"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words.split(), "--output-dir", str(tmp_path / "run")],
+        check=True, timeout=300, env=environment,
+    )  # fmt: skip
+    memory = read_summary(tmp_path / "run")["memory"]
+    assert memory["processes"] == 2
+    assert memory["held"] == memory["planned"]
+    assert memory["planned_gathered"] > 0
 
 
 # What holds for any workload
