@@ -123,10 +123,8 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
     algorithm = PPO("LoRAPolicy", env, batch_size=4, policy_kwargs={"backbone": path, "max_new_tokens": 4}, seed=0)
     algorithm.learn(4)
     options = train_ppo.Options(reward="gold", n_envs=4, max_new_tokens=4)
-    assert (
-        held_by(algorithm.policy, None)
-        == plan_of(options, options.micro_batch_size, options.n_envs, options.reward, path).roles
-    )
+    planned = plan_of(options, options.batch_size, options.micro_batch_size, options.n_envs, options.reward, path)
+    assert held_by(algorithm.policy, None) == planned.roles
 
 
 def test_the_table_says_every_role_and_the_sum():

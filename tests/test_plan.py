@@ -1,7 +1,12 @@
 """`perlhf plan`: figures worked out by hand, what must hold for any workload, and what is refused."""
 
+import importlib.util
+import os
+import re
+import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +16,7 @@ from transformers import LlamaConfig
 from agents import train_ppo
 from agents.memory_report import describe_plan, plan_of
 from agents.plan import costs
-from agents.plan.__main__ import main
+from agents.plan.__main__ import Options, main
 from agents.plan.estimate import SHARE, estimate, sizes_of
 from agents.plan.machines import GPUS, find_gpu
 from agents.plan.models import KNOWN, find_model
@@ -20,7 +25,10 @@ from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.loading import SHIPPED
 from backbones.roles import LoRASettings
 from perlhf.errors import UserError
+from perlhf.options import parse_options
+from perlhf.run_folder import read_summary
 
+DOCS = Path(__file__).parents[1] / "docs"
 # Width 32, 3 layers, 4 heads of 8, feed-forward 64, 100 words.
 SMALL = LlamaConfig(
     vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
@@ -173,6 +181,23 @@ def test_the_memory_report_knows_processes(monkeypatch, tmp_path):
     assert "of the sharded base whole at a time: 0.1" in describe_plan(cut)
 
 
+@pytest.mark.long
+def test_each_process_of_a_sharded_run_holds_what_was_planned(tmp_path):
+    words = (
+        "--standalone --nproc-per-node 2 -m agents.train_ppo HH-v0 --shard-base --memory-report --reward gold "
+        "--total-timesteps 4 --n-envs 4 --batch-size 4 --eval-prompts 0 --max-new-tokens 4 --max-prompt-tokens 64"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words.split(), "--output-dir", str(tmp_path / "run")],
+        check=True, timeout=300, env=environment,
+    )  # fmt: skip
+    memory = read_summary(tmp_path / "run")["memory"]
+    assert memory["processes"] == 2
+    assert memory["held"] == memory["planned"]
+    assert memory["planned_gathered"] > 0
+
+
 # What holds for any workload
 
 sizes_in_bytes, counts = st.floats(1, 1e15), st.integers(1, 1000)
@@ -259,6 +284,21 @@ def test_the_command_says_that_nothing_was_run_and_how_each_figure_is_reckoned(m
     assert len(figures) > 10
     assert all(lines[i + 1].startswith("      = ") for i in figures)
     assert any("NVIDIA H100" in line for line in lines)
+
+
+def test_the_page_holds_what_the_command_prints():
+    """Tables and picture of docs/scaling.md; `make scaling` makes them anew."""
+    spec = importlib.util.spec_from_file_location("make_scaling", DOCS / "make_scaling.py")
+    make_scaling = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_scaling)
+    text = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    assert make_scaling.page(text) == text, "run `make scaling`"
+    assert (DOCS / "scaling.svg").read_text(encoding="utf-8") == make_scaling.picture(), "run `make scaling`"
+    (words,) = re.findall(r"This is `perlhf plan ([^`]+)`", text)
+    said = parse_options(Options, words.split())
+    assert {f.name: getattr(said, f.name) for f in fields(Workload)} == asdict(
+        replace(make_scaling.WORK["70B"], gpus=64)
+    )
 
 
 def test_gpus_go_by_short_names():
