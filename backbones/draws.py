@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 _BLOCK = 256  # tokens whose probabilities are summed before one of them is looked for
 _CACHED = 2**18  # logits that a core holds in its cache, with what is computed of them
-_BELOW_1 = 1 - 2**-53  # the largest float64 below 1, and the largest of `uniforms`
+_UNITS = 2.0**52  # in a probability of 1: float32 holds them, and float64 the sum of all
 
 
 def row_seeds(seed: int, rows: Sequence[int], turn: int) -> list[int]:
@@ -30,34 +30,38 @@ def uniforms(seeds: Sequence[int], count: int) -> Tensor:
     return torch.from_numpy(np.stack(drawn))
 
 
-def draw(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
-    """Draws a token for each row by the inverse of its distribution function: the first whose sum of p exceeds u.
+def draw(logits: Tensor, temperature: float, numbers: Tensor) -> Tensor:
+    """Draws a token for each row by the inverse of its distribution function.
 
-    A token of probability 0 is never drawn. Sums are float64, and all of a row alone.
+    The token is the first for which its probability and those before it are together more than the row's number. One of
+    probability 0 is never drawn.
 
     Args:
         logits: (rows, vocabulary); -inf where a token may not be.
         temperature: that divides them, above 0.
-        uniforms: (rows,) in [0, 1), float64, on the device where it shall be computed.
+        numbers: (rows,) in [0, 1), float64, of `uniforms`, on the device where it shall be computed.
 
     Returns:
         Token ids, (rows,); -1 where the logits of a row are no distribution: NaN, infinite or all -inf.
     """
-    rows = max(1, _CACHED // logits.shape[1]) if uniforms.device.type == "cpu" else len(logits)
-    parts = zip(logits.to(uniforms.device).split(rows), uniforms.split(rows), strict=True)
+    rows = max(1, _CACHED // logits.shape[1]) if numbers.device.type == "cpu" else len(logits)
+    parts = zip(logits.to(numbers.device).split(rows), numbers.split(rows), strict=True)
     return torch.cat([_draw(part / temperature, of_part) for part, of_part in parts])
 
 
-def _draw(logits: Tensor, uniforms: Tensor) -> Tensor:
-    """Sums by blocks, and by tokens only within the block where u lies: several times faster than by tokens alone."""
+def _draw(logits: Tensor, numbers: Tensor) -> Tensor:
+    """Sums by blocks, and by tokens only within the block where the number lies, which is several times faster.
+
+    Probabilities are whole numbers of 2^-52, so that all sums are exact: the same in any order and on any device.
+    """
     missing = -logits.shape[1] % _BLOCK
     padded = F.pad(logits, (0, missing), value=-torch.inf) if missing else logits
-    p = padded.softmax(-1).unflatten(1, (-1, _BLOCK))  # (rows, blocks, in a block)
-    ends = p.sum(-1, dtype=torch.float64).cumsum(-1)  # (rows, blocks)
-    wanted = uniforms[:, None] * ends[:, -1:]  # below the last end, since u is below 1
+    p = padded.softmax(-1).mul_(_UNITS).floor_().unflatten(1, (-1, _BLOCK))  # (rows, blocks, in a block)
+    sums = p.sum(-1, dtype=torch.float64)  # (rows, blocks)
+    ends = sums.long().cumsum(-1)  # of float numbers it would be refused where algorithms must be deterministic
+    wanted = (numbers * ends[:, -1]).long()[:, None]  # below the last end, since a number is below 1
     block = torch.searchsorted(ends, wanted, right=True).clamp(max=ends.shape[1] - 1)  # beyond it is NaN alone
-    inside = p.take_along_dim(block[..., None], 1).squeeze(1).cumsum(-1, dtype=torch.float64)  # (rows, in a block)
+    inside = p.take_along_dim(block[..., None], 1).squeeze(1).long().cumsum(-1)  # (rows, in a block)
     rest = wanted - F.pad(ends, (1, 0)).gather(1, block)
-    rest = torch.minimum(rest, inside[:, -1:] * _BELOW_1)  # the block summed in another order may end a bit earlier
     tokens = block * _BLOCK + torch.searchsorted(inside, rest, right=True)
-    return tokens.where(ends[:, -1:].isfinite(), -1).squeeze(1)
+    return tokens.where(sums[:, :1].isfinite(), -1).squeeze(1)
