@@ -5,7 +5,8 @@ With one process nothing is sent or compared.
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -50,6 +51,24 @@ def require_same_model_and_data(base: str, task: Task) -> None:
     """
     if group.size() > 1:
         group.require_same({"the weights of the backbone": base[:12], "the data": _digest(task)[:12]})
+
+
+def require_same_rows(base: str, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+    """Makes sure that all processes have the same base and learn from the same rows.
+
+    Args:
+        base: sha256 of its weights.
+        rows: token ids of prompts and responses.
+
+    Raises:
+        UserError: on all, where one is not like the first; it says in what.
+    """
+    if group.size() > 1:
+        digest = hashlib.sha256()
+        for row in rows:
+            for ids in row:
+                digest.update(array("q", [len(ids), *ids]).tobytes())
+        group.require_same({"the weights of the backbone": base[:12], "the data": digest.hexdigest()[:12]})
 
 
 def _digest(task: Task) -> str:

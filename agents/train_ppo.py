@@ -36,6 +36,7 @@ from agents.processes import require_same_command, require_same_model_and_data
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
 from backbones import group
+from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import device_of, use_threads
 from envs.reward_spec import check_reward
@@ -150,9 +151,10 @@ def train(options: Options) -> dict[str, Any]:
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
     if algorithm.num_timesteps < options.total_timesteps:
         learn(algorithm, options, folder)
+    cuts = add_up_cuts(algorithm.policy.backbone)
     if said := algorithm.policy.backbone.describe_cuts():
         print(said, file=sys.stderr)
-    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts_of(algorithm)}
+    summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
     group.from_first(lambda: write_model(algorithm, summary, folder))
@@ -275,11 +277,13 @@ def cost_of(algorithm: PPO) -> dict[str, float]:
     return {**algorithm.cost, "samples_per_cpu_second": rate, "peak_rss_mb": max(group.gather(peak_rss_mb()))}
 
 
-def cuts_of(algorithm: PPO) -> dict[str, int]:
-    """Returns how many prompts and responses were cut, for summary.json."""
-    backbone = algorithm.policy.backbone
-    prompts, responses = zip(*group.gather((backbone.cut_prompts, backbone.cut_responses)), strict=True)
-    return {"cut_prompts": sum(prompts), "cut_responses": sum(responses)}
+def add_up_cuts(backbone: Backbone) -> dict[str, int]:
+    """Lets this process's backbone know how much all have read and cut; returns what was cut, for summary.json."""
+    names = ("read_prompts", "cut_prompts", "read_responses", "cut_responses")
+    found = group.gather([getattr(backbone, name) for name in names])
+    for name, counts in zip(names, zip(*found, strict=True), strict=True):
+        setattr(backbone, name, sum(counts))
+    return {name: getattr(backbone, name) for name in names if name.startswith("cut")}
 
 
 def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:

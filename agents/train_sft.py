@@ -9,7 +9,7 @@ one already.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from agents.processes import require_same_command, require_same_rows
 from agents.setup import (
     FitOptions,
     RunOptions,
@@ -31,6 +32,7 @@ from agents.setup import (
     micro_batch_of,
     recipe_of,
 )
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import log_probs_of, speak
@@ -70,6 +72,7 @@ def main() -> None:
 
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
+    require_same_command(options)
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     task, held_out = setup.feedback("train", "test")
@@ -78,7 +81,9 @@ def train(options: Options) -> Path:
     rng = np.random.default_rng(options.seed)
     rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
-    folder = new_run_folder(options.output_dir, f"{options.env}-sft-seed{options.seed}", options)
+    require_same_rows(backbone.hash, rows)
+    name = f"{options.env}-sft-seed{options.seed}"
+    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
 
     role = add_role(backbone, options, "policy", options.seed)
     clock = Stopwatch()
@@ -88,24 +93,22 @@ def train(options: Options) -> Path:
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     how = how.warmed_up(options.warmup, len(rows), is_shipped(backbone))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
-    cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
-    losses = {"before": losses_of(backbone.reference, test), "after": losses_of(role, test)}
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds)), "peak_rss_mb": peak_rss_mb()}
+    losses = {"before": all_losses_of(backbone.reference, test), "after": all_losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
-    merged(role).save_pretrained(folder / "backbone")
-    backbone.save_processor(folder / "backbone")
-    update_summary(
-        folder,
-        **identity(options),
-        records=len(rows),
-        epochs=options.epochs,
-        held_out_loss=held_out_loss,
-        **cost,
-        cut_prompts=backbone.cut_prompts,
-        cut_responses=backbone.cut_responses,
-    )
+    summary = {**identity(options), "records": len(rows), "epochs": options.epochs, "held_out_loss": held_out_loss}
+    summary |= {**cost, "cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
+    group.from_first(lambda: write(role, folder, summary))
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
     return folder / "backbone"
+
+
+def write(role: Role, folder: Path, summary: Mapping[str, Any]) -> None:
+    """Writes the merged backbone and summary.json."""
+    merged(role).save_pretrained(folder / "backbone")
+    role.backbone.save_processor(folder / "backbone")
+    update_summary(folder, **summary)
 
 
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:
@@ -153,6 +156,11 @@ def losses_of(role: Role, rows: Rows) -> list[float]:
     """Returns the mean loss per response token of each row."""
     log_probs = log_probs_of(role, [p for p, _ in rows], [r for _, r in rows])
     return [-total / len(response) for total, (_, response) in zip(log_probs.sum(1).tolist(), rows, strict=True)]
+
+
+def all_losses_of(role: Role, rows: Rows) -> list[float]:
+    """Returns `losses_of` rows, of which each process of the run computes its part."""
+    return group.shared_out(len(rows), lambda mine: losses_of(role, [rows[i] for i in mine]))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbones import group
 from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from perlhf.errors import UserError
@@ -64,6 +66,8 @@ def fit(
 ) -> None:
     """Trains `role` on `len(lengths)` rows and logs every step as a line of JSON, when it is done.
 
+    With several processes each takes its rows of the same batch, and the first one writes.
+
     Args:
         role: whose parameters are trained; it is active throughout.
         lengths: of the rows in tokens, to batch like with like.
@@ -86,11 +90,16 @@ def fit(
     # What the frozen layers give is worth keeping where it is asked for again.
     frozen_states = role.backbone.frozen_states.kept(role.frozen_layers if settings.epochs > 1 else 0)
     bar = progress_bar(batches, total=steps, desc=role.name, leave=False)
+    log = log if group.is_first() else Path(os.devnull)
+    names: list[str] = []
     # Line by line, so that a run can be watched, and a stopped one has left what it came to.
     with role.active() as model, frozen_states, open(log, "w", encoding="utf-8", buffering=1) as file:
         model.train()  # adapters may have dropout
         for step, batch in enumerate(bar, start=1):
             figures = _accumulate(batch, lengths, loss, settings.micro_batch_size)
+            # A process may have no row of a batch; what is logged it knows from the first one.
+            names = names or max(group.gather(list(figures)), key=len)
+            figures = group.add_up_gradients(parameters, {name: figures.get(name, 0.0) for name in names})
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
             if not math.isfinite(norm):
                 raise UserError(f"the loss of {role.name} is not finite at step {step}; lower --learning-rate.")
@@ -116,10 +125,11 @@ def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:
 
 
 def _accumulate(batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int) -> dict[str, float]:
-    """Adds up the gradient of a batch in micro-batches of like lengths."""
+    """Adds up the gradient of this process's rows of a batch in micro-batches of like lengths."""
+    mine = sorted(batch, key=lengths.__getitem__)[group.rank() :: group.size()]
     total: dict[str, float] = {}
-    for chunk in like_lengths([lengths[i] for i in batch], micro_batch_size):
-        value, figures = loss([batch[k] for k in chunk], batch)
+    for chunk in like_lengths([lengths[i] for i in mine], micro_batch_size):
+        value, figures = loss([mine[k] for k in chunk], batch)
         value.backward()
         for name, figure in {"loss": value.item(), **figures}.items():
             total[name] = total.get(name, 0.0) + figure

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from backbones import group
 from backbones.draws import draw, uniforms
 from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import like_lengths, next_positions, token_positions
@@ -29,6 +30,18 @@ Allowed = Callable[[Sequence[int]], Tensor]
 
 
 @torch.no_grad()
+def generate_together(
+    role: Role, prompts: Sequence[Sequence[int]], max_new_tokens: int, temperature: float, seeds: Sequence[int]
+) -> list[list[int]]:
+    """Samples as `generate`, for all processes of the run: each samples its part of the rows."""
+
+    def of(numbers: list[int]) -> list[list[int]]:
+        mine, own = [prompts[i] for i in numbers], [seeds[i] for i in numbers]
+        return generate(role, mine, max_new_tokens, temperature, own)
+
+    return group.shared_out(len(prompts), of)
+
+
 def generate(
     role: Role,
     prompts: Sequence[Sequence[int]],

@@ -41,8 +41,8 @@ def start() -> None:
     except (RuntimeError, ValueError) as error:  # a socket's, or of a variable
         where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         raise UserError(
-            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)}. Start them "
-            "with torchrun; where the port is taken, give another --master-port."
+            f"the {launched()} processes of this run (WORLD_SIZE) do not meet at {where}: {one_line(error)}. Start "
+            "them with torchrun; where the port is taken, give another --master-port."
         ) from None
 
 
@@ -103,18 +103,27 @@ def from_first(make: Callable[[], T]) -> T:
     return outcome[0]
 
 
-def shared_out(count: int, work: Callable[[list[int]], Sequence[T]]) -> list[T]:
+def part_of(count: int) -> range:
+    """Returns which of the numbers 0 to count - 1 are this process's: every size-th; none where there are too few."""
+    return range(rank(), count, size())
+
+
+def shared_out(
+    count: int, work: Callable[[list[int]], Sequence[T]], told: Callable[[T], T] = lambda result: result
+) -> list[T]:
     """Returns what `work` gives for the numbers 0 to count - 1, in their order; each process does its part of them.
 
     Args:
         count: of numbers.
-        work: gives as many results as it is given numbers, which may be none.
+        work: gives a result for each number that it is given; it is not called without any.
+        told: what the others are told of a result.
     """
+    mine = list(work(list(part_of(count)))) if part_of(count) else []
     if size() == 1:
-        return list(work(list(range(count))))
+        return mine
     found: list[Any] = [None] * count
-    for of_rank, part in enumerate(gather(list(work(list(range(rank(), count, size())))))):
-        found[of_rank :: size()] = part
+    for number, results in enumerate(gather([told(result) for result in mine])):
+        found[number :: size()] = mine if number == rank() else results
     return found
 
 

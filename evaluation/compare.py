@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
@@ -104,9 +106,14 @@ def _verdicts(answers: Answers, suffix: str) -> dict[str, float]:
 
 def mean_kl(policy: Role, answers: Answers) -> float:
     """KL(policy || SFT) in nats per episode, estimated on the policy's own samples at temperature 1."""
-    prompts, responses = zip(*(row for episode in answers.rows for row in episode), strict=True)
-    own, reference = (log_probs_of(role, prompts, responses) for role in (policy, policy.backbone.reference))
-    return float((own - reference).sum() / len(answers.rows))
+    mine = [row for i in group.part_of(len(answers.rows)) for row in answers.rows[i]]
+    total = torch.zeros(())
+    if mine:
+        prompts, responses = zip(*mine, strict=True)
+        own, reference = (log_probs_of(role, prompts, responses) for role in (policy, policy.backbone.reference))
+        total = (own - reference).sum()
+    group.add_up([total])
+    return float(total / len(answers.rows))
 
 
 def side_by_side(
@@ -144,9 +151,9 @@ def describe(report: dict[str, Any]) -> str:
     win = report["win_rate"]
     lines.append(f"win rate by {report['win_rate_by']}: {win['mean']:.3f} [{win['low']:.3f}, {win['high']:.3f}]")
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")
-    for group in report["sft"]["groups"]["sampled"]:
-        before, after = (report[s]["groups"]["sampled"][group]["mean"] for s in sides)
-        lines.append(f"  {group}: {before:.3f} -> {after:.3f} sampled")
+    for name in report["sft"]["groups"]["sampled"]:
+        before, after = (report[s]["groups"]["sampled"][name]["mean"] for s in sides)
+        lines.append(f"  {name}: {before:.3f} -> {after:.3f} sampled")
     return "\n".join(lines)
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from agents.processes import require_same_command
 from agents.setup import RunOptions
+from backbones import group
 from backbones.launch import run_command
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
@@ -44,6 +46,7 @@ def main() -> None:
     options = parse_options(Options, prog="python -m evaluation.evaluate")
     if not options.run:
         raise UserError("give the run folder: evaluate DIR, or --run DIR.")
+    require_same_command(options)
     folder = Path(options.run)
     config = ppo_config(folder)
     setup = setup_of_run(config, options.reward, options.backbone, options.device)
@@ -55,7 +58,7 @@ def main() -> None:
     print(describe(report))
     print(show_answers(report, options.show))
     if options.split == "test":
-        replace_report(folder, report)
+        group.from_first(lambda: replace_report(folder, report))
 
 
 def replace_report(folder: Path, report: dict[str, Any]) -> None:

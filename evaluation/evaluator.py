@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from backbones import group
 from backbones.draws import row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
@@ -25,7 +26,7 @@ class Answers:
     """Hold the responses of n episodes and their scores."""
 
     texts: list[str]  # (n,) the responses of an episode, "; " between turns
-    rows: list[list[Row]]  # (n,) of each of its turns
+    rows: list[list[Row]]  # (n,) of each of its turns; pictures are with those that this process has played
     scores: np.ndarray  # (n,) by the reward, summed over the turns
     golds: np.ndarray | None  # (n,) by the task's judge
 
@@ -35,8 +36,22 @@ class Answers:
         return self.scores if self.golds is None else self.golds
 
 
+class _Episode(NamedTuple):
+    """Holds what `Answers` say of one episode."""
+
+    text: str
+    rows: list[Row]
+    score: float
+    gold: float | None
+
+    @property
+    def told(self) -> "_Episode":
+        """What other processes are told of it: a picture stays with what makes pixels of it."""
+        return self._replace(rows=[(list(prompt), response) for prompt, response in self.rows])
+
+
 class Evaluator:
-    """Answers and scores in held-out episodes.
+    """Answers and scores in held-out episodes. With several processes each plays its part of them.
 
     Args:
         task: of the split to evaluate on, "test" as a rule.
@@ -87,10 +102,17 @@ class Evaluator:
 
     def play(self, speak: Speak) -> Answers:
         """All episodes to their ends, side by side."""
-        states, live = list(self.states), list(range(len(self.states)))
-        texts: list[list[str]] = [[] for _ in live]
-        rows: list[list[Row]] = [[] for _ in live]
-        scores, last = np.zeros(len(live)), [Turn("", "")] * len(live)
+        played = group.shared_out(len(self.states), lambda mine: self._play(speak, mine), lambda each: each.told)
+        texts, rows, scores, golds = (list(of_all) for of_all in zip(*played, strict=True))
+        found = None if None in golds else np.array(golds, dtype=np.float64)
+        return Answers(texts, rows, np.array(scores), found)
+
+    def _play(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
+        """Plays the episodes of these numbers."""
+        states, live = list(self.states), numbers
+        texts: list[list[str]] = [[] for _ in states]
+        rows: list[list[Row]] = [[] for _ in states]
+        scores, last = np.zeros(len(states)), [Turn("", "")] * len(states)
         turn = 0
         while live:
             said, ids = speak([states[i] for i in live], live, turn)
@@ -102,9 +124,7 @@ class Evaluator:
                 states[i], last[i] = each.state, each.turn
             live = [i for i, each in zip(live, played, strict=True) if not (each.terminated or each.truncated)]
             turn += 1
-        golds = [self.task.judge(each) for each in last]
-        found = None if None in golds else np.array(golds, dtype=np.float64)
-        return Answers(["; ".join(of_one) for of_one in texts], rows, scores, found)
+        return [_Episode("; ".join(texts[i]), rows[i], float(scores[i]), self.task.judge(last[i])) for i in numbers]
 
     def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
         parts = [turns[i : i + size] for i in range(0, len(turns), size)]

@@ -79,7 +79,7 @@ def evaluate_on_episodes(model: RewardModel, task: StepFeedback, count: int) -> 
 def _scored(model: RewardModel, records: Sequence[LabelledRecord]) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels."""
     prompts, responses, images = zip(*((r.prompt, r.response, image_of(r)) for r in records), strict=True)
-    return model.raw_scores(prompts, responses, images).numpy(), np.array([r.label for r in records])
+    return model.raw_scores_together(prompts, responses, images).numpy(), np.array([r.label for r in records])
 
 
 def label_baselines(train: Sequence[LabelledRecord], held_out: Sequence[LabelledRecord]) -> dict[str, Interval]:

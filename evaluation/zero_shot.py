@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 from agents.hyperparameters import BackboneSettings
 from agents.policy import fitting
+from agents.processes import require_same_command
 from agents.setup import RunOptions, Setup, TaskOptions, about
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
@@ -47,20 +49,22 @@ def main() -> None:
 
 def measure(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
+    require_same_command(options)
     setup = Setup.of_options(options, options.reward)
     options = replace(options, device=setup.device)
     task, backbone = setup.task(options.split), setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     room = fitting(options.max_new_tokens, backbone)
     reward = resolve_reward(setup.reward, task)
-    folder = new_run_folder(options.output_dir, f"{options.env}-zero-shot-seed{options.seed}", options)
+    name = f"{options.env}-zero-shot-seed{options.seed}"
+    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     evaluator = Evaluator(task, reward, room, options.prompts, options.seed)
     clock = Stopwatch()
     answers = evaluator.answer(backbone.reference, options.temperature)
-    cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "peak_rss_mb": peak_rss_mb()}
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds)), "peak_rss_mb": peak_rss_mb()}
     figures = {**figures_of(task, backbone, answers), "groups": evaluator.groups(answers.best)}
     summary = {**about(options), "reward": options.reward, **figures, **cost}
-    update_summary(folder, **summary)
+    group.from_first(lambda: update_summary(folder, **summary))
     print(describe(figures))
     for state, text in list(zip(evaluator.states, answers.texts, strict=True))[: options.show]:
         print(f"\n{printable(task.observe(state)['prompt'].strip())}\n  {printable(text)}")

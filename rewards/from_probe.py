@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.pooled import Reading
@@ -78,10 +79,10 @@ def probe_first(backbone: Backbone, data: Learned, options: ReadingOptions, seed
     weight = options.log_prob_weight
     measured = MEASURED if weight is None else len(data.records) if weight else 0
     states = read_states(backbone.reference, data.rows, readings, measured)
-    choice = choose(data, states, weight, seed=seed)
+    choice = group.from_first(lambda: choose(data, states, weight, seed=seed))  # the same on all, whatever they round
     if choice.log_prob_weight:  # then it is a part of every score
         states = with_all_log_probs(backbone.reference, data.rows, states)
-    return Start(states, choice, fit_probe(data, states, choice))
+    return Start(states, choice, group.from_first(lambda: fit_probe(data, states, choice)))
 
 
 def adapt(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backbones.draws import row_seeds
-from backbones.generate import ROWS, generate
+from backbones.generate import ROWS, generate_together
 from backbones.roles import Role
 from envs.corpora.records import LabelledRecord
 from envs.feedback import StepFeedback
@@ -46,7 +46,7 @@ def policy_steps(
         images = [turn.image for turn in shown]
         prompts = [role.backbone.encode_prompt(turn.prompt, turn.image) for turn in shown]
         seeds = row_seeds(seed, range(len(states)), played)
-        texts = [role.backbone.decode(ids) for ids in generate(role, prompts, max_new_tokens, 1.0, seeds)]
+        texts = [role.backbone.decode(ids) for ids in generate_together(role, prompts, max_new_tokens, 1.0, seeds)]
         for n, (state, text, image) in enumerate(zip(states, texts, images, strict=True)):
             records.append(steps.label(state, text, image))
             if corrected and not records[-1].label:

@@ -15,7 +15,7 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.fit import Loss
-from backbones.generate import generate
+from backbones.generate import generate_together
 from backbones.roles import Role
 from envs.corpora.records import AnyRecord, LabelledRecord, Record, image_of
 from envs.feedback import Feedback
@@ -258,5 +258,5 @@ def _answers(
     backbone = role.backbone
     records = [task.records[i] for i in indices]
     prompts = [backbone.encode_prompt(record.prompt, image_of(record)) for record in records]
-    rounds = [generate(role, prompts, max_new_tokens, temperature, of_one) for of_one in seeds]
+    rounds = [generate_together(role, prompts, max_new_tokens, temperature, of_one) for of_one in seeds]
     return zip(*([backbone.decode(ids) for ids in of_one] for of_one in rounds), strict=True)

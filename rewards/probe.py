@@ -17,7 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agents.hyperparameters import BackboneSettings
+from agents.processes import require_same_command, require_same_rows
 from agents.setup import RunOptions, Setup, TaskOptions, about
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
@@ -57,28 +59,34 @@ def main() -> None:
 
 def fit(options: Options) -> RewardModel:
     """Runs the command; returns the probe as a reward model."""
+    require_same_command(options)
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     (task,) = setup.feedback("train")
     preferences, backbone = preferences_of(task), setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     data = records_to_fit(options, preferences, drawn(task, None, np.random.default_rng(options.seed)), backbone)
-    folder = new_run_folder(options.output_dir, f"{options.env}-probe-seed{options.seed}", options)
+    require_same_rows(backbone.hash, [row for of_one in data.rows for row in of_one])
+    name = f"{options.env}-probe-seed{options.seed}"
+    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     print(f"fitting on {len(data.records)} records", flush=True)
     clock = Stopwatch()
     start = probe_first(backbone, data, options, options.seed)
     model = alone(start.probe, backbone, log_sigmoid=task.of_steps, score_limit=options.score_limit)
     if not task.of_steps:
         model.centre = centre_of(data, start.probe.scores(start.states))
-    cost = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds}
-    model.save(folder, env=options.env, data=options.data)
-    update_summary(
-        folder, **about(options), pairs=len(data.records), **described(start.probe), **cost, peak_rss_mb=peak_rss_mb()
-    )
-    if options.folds:
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
+    about_it = {**about(options), "pairs": len(data.records), **described(start.probe), **cost}
+    group.from_first(lambda: model.save(folder, env=options.env, data=options.data))
+    group.from_first(lambda: update_summary(folder, **about_it, peak_rss_mb=peak_rss_mb()))
+
+    def measure() -> None:
         figures = cross_validated(data, start.states, options.log_prob_weight, options.folds, options.seed)
         update_summary(folder, cross_validated=figures, cpu_seconds_of_all=clock.cpu_seconds)
         print(table(figures, "accuracy" if preferences.samples > 1 else "AUC"))
+
+    if options.folds:
+        group.from_first(measure)
     print(f"fitted on all: {start.probe.reading}, log-prob weight {start.probe.log_prob_weight:.3g}")
     print(f"states and fit {cost['cpu_seconds']:.0f} CPU s, with the table {clock.cpu_seconds:.0f}\n-> {folder}")
     return model

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.forward import (
     end_states_and_log_probs,
@@ -144,9 +145,27 @@ class RewardModel:
             scores[chunk] = self.score_rows([rows[i] for i in chunk]).cpu()
         return scores
 
+    def raw_scores_together(
+        self, prompts: Sequence[str], responses: Sequence[str], images: Sequence[np.ndarray | None]
+    ) -> Tensor:
+        """Computes `raw_scores`, which all processes of the run ask for: each computes its part of them."""
+
+        def of(numbers: list[int]) -> list[float]:
+            mine = [prompts[i] for i in numbers], [responses[i] for i in numbers], [images[i] for i in numbers]
+            return self.raw_scores(*mine).tolist()
+
+        return torch.tensor(group.shared_out(len(prompts), of))
+
     @torch.no_grad()
     def raw_scores_of(self, rows: Sequence[Sequence[Row]]) -> Tensor:
-        """Computes the raw scores, (n, k) float32, of n records of k rows each; those of one prompt share a forward."""
+        """Computes the raw scores, (n, k) float32, of n records of k rows each; those of one prompt share a forward.
+
+        All processes of the run ask for them, and each computes its part.
+        """
+        return torch.tensor(group.shared_out(len(rows), lambda mine: self._scores_of([rows[i] for i in mine]).tolist()))
+
+    def _scores_of(self, rows: Sequence[Sequence[Row]]) -> Tensor:
+        """Computes the raw scores of records on this process, as `raw_scores_of`."""
         per_record = len(rows[0])
         scores = torch.empty(len(rows), per_record)
         for batch in like_shapes(rows, self.role.backbone.device):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from backbones import group
 from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.roles import Role
 from perlhf.measure import progress_bar
@@ -31,13 +32,31 @@ def read_states(
 ) -> States:
     """Reads the responses of records in batches of like shapes; a prompt that a record's responses share runs once.
 
+    With several processes each reads its part of the records; all call this, and all get the whole.
+
     Args:
         role: who reads them.
         rows: of each record, as many as of any other.
         readings: what to read; layers above the highest of them do not run.
         with_log_probs: of how many records, the first, log p of each response is computed too, which takes all layers.
     """
-    measured = min(with_log_probs, len(rows))
+    mine = group.part_of(len(rows))
+    measured = len(group.part_of(min(with_log_probs, len(rows))))
+    states = _read_all(role, [rows[i] for i in mine], readings, measured) if mine else None
+    parts = [part for part in group.gather(states) if part is not None]
+    if len(parts) == 1:
+        return parts[0]
+    # Process r has read records r, r + size and so on; a record's responses lie one after the other.
+    per_record, count = len(rows[0]), len(rows)
+    numbers = torch.cat([torch.arange(first, count, group.size()) for first in range(len(parts))])
+    of = {reading: torch.cat([part.of[reading] for part in parts]) for reading in readings}
+    unknown = [torch.full((len(part.of[readings[0]]),), torch.nan) for part in parts]
+    known = [none if part.log_probs is None else part.log_probs for part, none in zip(parts, unknown, strict=True)]
+    return States(of, torch.cat(known) if with_log_probs else None).at(numbers.argsort(), per_record)
+
+
+def _read_all(role: Role, rows: Sequence[Sequence[Row]], readings: Sequence[Reading], measured: int) -> States:
+    """Reads the responses of records, of the first `measured` of them with log p."""
     parts: list[tuple[list[Tensor], Tensor]] = []
     order: list[int] = []
     with progress_bar(total=len(rows), desc="states", leave=False) as bar:

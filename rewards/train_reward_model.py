@@ -18,7 +18,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from agents.processes import require_same_command, require_same_rows
 from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of, recipe_of
+from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
 from backbones.launch import run_command
@@ -106,6 +108,7 @@ def main() -> None:
 
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
+    require_same_command(options)
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     task, held_out = tasks_of(options, setup)
@@ -114,12 +117,14 @@ def train(options: Options) -> RewardModel:
     check_model(options, backbone)
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
-    folder = new_run_folder(options.output_dir, f"{options.env}-reward-seed{options.seed}", options)
+    name = f"{options.env}-reward-seed{options.seed}"
+    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     count = samples_to_add(options, task, len(records))
     more = f" and {count} of the SFT policy's samples" if count else ""
     print(f"learning from {len(records)} records of the data{more}", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
     data = learned_of(preferences, records, backbone)
+    require_same_rows(backbone.hash, [row for of_one in data.rows for row in of_one])
     if cuts := backbone.describe_cuts():
         print(cuts, file=sys.stderr)
 
@@ -130,18 +135,19 @@ def train(options: Options) -> RewardModel:
     except KeyboardInterrupt:
         print(f"\ninterrupted; {what_is_left(folder)}", file=sys.stderr)
         raise
-    seconds, cpu_seconds = clock.seconds, clock.cpu_seconds
+    seconds, cpu_seconds = clock.seconds, sum(group.gather(clock.cpu_seconds))
     save(model, options, task.of_steps, folder)
     evaluate = partial(evaluate_reward_model, model, preferences, held_out, data.records)
     report = evaluate(held_out.records[: options.eval_pairs])
     if (playable := held_out.playable()) is not None:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
-    update_summary(
-        folder, **(identity(options) | of_training), score_limit=options.score_limit,
+    summary = dict(
+        **(identity(options) | of_training), score_limit=options.score_limit,
         pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
         peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
     )  # fmt: skip
+    group.from_first(lambda: update_summary(folder, **summary))
     print_report(report, folder)
     if is_below_baselines(report):
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
@@ -245,9 +251,9 @@ def save(model: RewardModel, options: Options, of_steps: bool, folder: Path) -> 
     model.log_sigmoid, model.score_limit = of_steps, options.score_limit
     if of_steps:
         model.centre = 0.0
-    model.save(folder, env=options.env, data=options.data)
+    group.from_first(lambda: model.save(folder, env=options.env, data=options.data))
     if not isinstance(model.role, HeadRole):  # a probe's, which training began from; there is always a model
-        (folder / HEAD_FILE).unlink(missing_ok=True)
+        group.from_first(lambda: (folder / HEAD_FILE).unlink(missing_ok=True))
 
 
 def what_is_left(folder: Path) -> str:
@@ -300,7 +306,7 @@ def centre(model: RewardModel, preferences: Preferences, records: Sequence[Any])
     if not liked:
         return 0.0
     prompts, texts, images = zip(*liked, strict=True)
-    return float(model.raw_scores(prompts, texts, images).mean())
+    return float(model.raw_scores_together(prompts, texts, images).mean())
 
 
 if __name__ == "__main__":
