@@ -6,12 +6,10 @@ for language models, arXiv 2403.17031; KL in the reward, arXiv 1909.08593.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-_LARGEST_LOG_RATIO = 20.0  # of an importance ratio, so that it is a finite number
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -95,24 +93,6 @@ def policy_loss(
     clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
     loss = -torch.min(ratio * advantages, clipped * advantages)
     return loss * mask, ((ratio - 1).abs() > clip_range) & mask
-
-
-def importance_ratios(log_probs: Tensor, sampled: Tensor, mask: Tensor, per: Literal["token", "sequence"]) -> Tensor:
-    """How much likelier what was sampled is under the policy than under its sampler, (B, T); 1 outside the mask.
-
-    exp(log p - log q) of each token, or of the whole response on all its tokens. What a gradient is multiplied by where
-    another model sampled; capped by whoever uses it (arXiv 2110.00641 has the decoupled objective).
-
-    Args:
-        log_probs: log p of the policy as it was when the response was sampled.
-        sampled: log q, what the sampler says.
-        mask: True on response tokens.
-        per: what has a ratio of its own.
-    """
-    log_ratio = torch.where(mask, log_probs - sampled, 0.0)
-    if per == "sequence":
-        log_ratio = log_ratio.sum(1, keepdim=True) * mask
-    return log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()
 
 
 def value_loss(

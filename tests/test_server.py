@@ -17,9 +17,8 @@ from transformers import AutoModelForCausalLM
 
 from agents import PPO, make_vec_env, preflight
 from agents.checkpoint import newest_sound_checkpoint
-from agents.functional import importance_ratios
 from agents.hyperparameters import PolicySettings
-from agents.importance import weigh
+from agents.importance import importance_ratios, weigh
 from agents.rollout import Rollout
 from agents.train_ppo import read_options, train
 from backbones.backbone import Backbone
@@ -309,15 +308,15 @@ def rollout_of(sampled_log_probs):
 
 
 def test_weights_multiply_advantages_and_are_cut_at_the_cap():
-    said = -torch.tensor([[5.0, 0.5], [1.5, 77.0]]).log()  # ratios 5, 0.5 and 1.5; the last is no token
+    said = [[-np.log(5.0), -np.log(0.5)], [-np.log(1.5)]]  # ratios 5, 0.5 and 1.5
     advantages = torch.tensor([[1.0, -2.0], [4.0, 0.0]])
     weighted, figures = weigh(rollout_of(said), advantages, "token", 2.0)
     np.testing.assert_allclose(weighted, [[2.0, -1.0], [6.0, 0.0]], rtol=1e-6)
-    names = ("train/importance_mean", "train/importance_max", "train/importance_cut")
-    assert [figures[name] for name in names] == pytest.approx([4 / 3, 5.0, 1 / 3])
+    names = ("importance_mean", "importance_max", "importance_cut")
+    assert [figures[name][0] for name in names] == pytest.approx([4 / 3, 5.0, 1 / 3])
     weighted, figures = weigh(rollout_of(said), advantages, "sequence", 2.0)  # 2.5, cut to 2, and 1.5
     np.testing.assert_allclose(weighted, [[2.0, -4.0], [6.0, 0.0]], rtol=1e-6)
-    assert [figures[name] for name in names] == pytest.approx([5.5 / 3, 2.5, 2 / 3])
+    assert [figures[name][0] for name in names] == pytest.approx([5.5 / 3, 2.5, 2 / 3])
     same, figures = weigh(rollout_of(None), advantages, "token", 2.0)
     assert same is advantages
     assert figures == {}
@@ -344,7 +343,7 @@ def test_ppo_learns_through_a_server_as_it_does_alone(server, path):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
     said = [check for check in there.preflight_checks if check.question == preflight.SERVER]
     assert [check.passed for check in said] == [True, True]
-    assert there.rollout.sampled_log_probs.shape == there.rollout.old_log_probs.shape
+    assert [len(row) for row in there.rollout.sampled_log_probs] == there.rollout.response_mask.sum(1).tolist()
     assert here.rollout.sampled_log_probs is None
     assert len(server.bodies("/v1/load_lora_adapter")) == 3
     assert not server.adapters
@@ -366,7 +365,9 @@ def test_an_adapter_that_is_not_taken_over_is_noticed_at_the_next_rollout(path):
         assert algorithm.num_timesteps == 8
 
 
-def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_another(path, tmp_path, capsys, monkeypatch):
+def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_another(
+    path, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("backbones.engine.client.time.sleep", lambda seconds: None)  # between tries
     folder = tmp_path / "run"
     given = f"HH-v0 --backbone {path} --reward {LETTER} --n-envs 4 --batch-size 4 --eval-prompts 0 --device cpu".split()
