@@ -10,11 +10,36 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from agents.functional import masked_mean
 from agents.rollout import Rollout
 
 _LARGEST_LOG_RATIO = 20.0  # so that a ratio is a finite number
+
+
+def importance_ratios(log_probs: Tensor, sampled: Tensor, mask: Tensor, per: Literal["token", "sequence"]) -> Tensor:
+    """How much likelier what was sampled is under the policy than under its sampler, (B, T); 1 outside the mask.
+
+    exp(log p - log q) of each token, or of the whole response on all its tokens. What a gradient is multiplied by where
+    another model sampled (arXiv 2110.00641).
+
+    Args:
+        log_probs: log p of the policy as it was when the response was sampled.
+        sampled: log q, what the sampler says.
+        mask: True on response tokens.
+        per: what has a ratio of its own.
+    """
+    log_ratio = torch.where(mask, log_probs - sampled, 0.0)
+    if per == "sequence":
+        log_ratio = log_ratio.sum(1, keepdim=True) * mask
+    return log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()
+
+
+def log_probs_of_sampler(rollout: Rollout) -> Tensor | None:
+    """Returns what a server said of the tokens that it sampled, (N, T); None where the policy sampled them itself."""
+    said = rollout.sampled_log_probs
+    return None if said is None else pad_sequence([torch.tensor(row) for row in said], batch_first=True)
 
 
 def weigh(
@@ -32,31 +57,13 @@ def weigh(
         The advantages, unchanged where the policy sampled for itself, and figures for the log: the mean of the weights,
         the largest ratio before it was cut, and the share of tokens whose ratio was cut.
     """
-    if rollout.sampled_log_probs is None:
+    sampled, mask = log_probs_of_sampler(rollout), rollout.response_mask
+    if sampled is None:
         return advantages, {}
-    mask = rollout.response_mask
-    ratios = importance_ratios(rollout.old_log_probs, rollout.sampled_log_probs, mask, per)
+    ratios = importance_ratios(rollout.old_log_probs, sampled, mask, per)
     weights = ratios.clamp(max=cap)
     return advantages * weights, {
         "importance_mean": [masked_mean(weights, mask).item()],
         "importance_max": [(ratios * mask).max().item()],
         "importance_cut": [masked_mean((ratios > cap).float(), mask).item()],
     }
-
-
-def importance_ratios(log_probs: Tensor, sampled: Tensor, mask: Tensor, per: Literal["token", "sequence"]) -> Tensor:
-    """How much likelier what was sampled is under the policy than under its sampler, (B, T); 1 outside the mask.
-
-    exp(log p - log q) of each token, or of the whole response on all its tokens. What a gradient is multiplied by where
-    another model sampled; capped by whoever uses it (arXiv 2110.00641 has the decoupled objective).
-
-    Args:
-        log_probs: log p of the policy as it was when the response was sampled.
-        sampled: log q, what the sampler says.
-        mask: True on response tokens.
-        per: what has a ratio of its own.
-    """
-    log_ratio = torch.where(mask, log_probs - sampled, 0.0)
-    if per == "sequence":
-        log_ratio = log_ratio.sum(1, keepdim=True) * mask
-    return log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()

@@ -117,7 +117,7 @@ class LoRAPolicy(BasePolicy):
         return [self.backbone.encode_prompt(*shown) for shown in zip(prompts, images, strict=True)]
 
     def sample(self, prompts: Tokens, seeds: Sequence[int]) -> tuple[list[list[int]], list[list[float]] | None]:
-        """Samples a response by each seed: token ids, and log p of each where a server sampled, else None."""
+        """Samples a response for each prompt, by its own seed: token ids, and log p of each where a server sampled."""
         rows = self.engine.generate(prompts, self.max_new_tokens, self.temperature, seeds)
         said = [row.log_probs for row in rows if row.log_probs is not None]
         return [row.ids for row in rows], said or None

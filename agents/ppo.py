@@ -307,9 +307,9 @@ class PPO(OnPolicyAlgorithm):
         self._update_learning_rate(policy.optimizer)
         eps = FloatSchedule(h.clip_range)(self._current_progress_remaining)
         advantages = F.normalize(rollout.advantages, rollout.response_mask)
-        advantages, importance = weigh(rollout, advantages, h.importance, h.importance_cap)
+        advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
         normalized = replace(rollout, advantages=advantages)
-        stats: dict[str, list[float]] = defaultdict(list)
+        stats: dict[str, list[float]] = defaultdict(list, weights)
         for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens = max(1, int(rollout.response_mask[rows].sum()))
             figures: dict[str, list[torch.Tensor]] = {name: [] for name in FIGURES}  # read when all has been computed
@@ -356,7 +356,7 @@ class PPO(OnPolicyAlgorithm):
         kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
-        self._log_update(rollout, stats | importance)
+        self._log_update(rollout, stats)
 
     def _check_sampler(self, rollout: Rollout) -> None:
         """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from agents.functional import token_rewards
+from agents.importance import log_probs_of_sampler
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings
 from backbones.model.anatomy import hash_base
@@ -89,9 +90,10 @@ def require(checks: Sequence[Check]) -> None:
 
 def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
     """Returns the check that a server samples from the policy as it is now; none where the policy samples itself."""
-    if rollout.sampled_log_probs is None:
+    sampled = log_probs_of_sampler(rollout)
+    if sampled is None:
         return []
-    gaps = (rollout.old_log_probs - rollout.sampled_log_probs).abs()[rollout.response_mask]
+    gaps = (rollout.old_log_probs - sampled).abs()[rollout.response_mask]
     mean, most = (float(gaps.mean()), float(gaps.max())) if len(gaps) else (0.0, 0.0)
     limit = _SAMPLER_TOLERANCE["fp32" if policy.backbone.precision == "fp32" else "others"]
     how = "--dtype float32" if policy.backbone.precision == "fp32" else "--dtype bfloat16"

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from agents.functional import Carry, gae, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
@@ -60,7 +59,7 @@ class Rollout:
     advantages: Tensor
     returns: Tensor
     batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
-    sampled_log_probs: Tensor | None = None  # as a server sampled; None where the policy did, as `old_log_probs` say
+    sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -136,6 +135,7 @@ def score_rollout(
     """
     prompts = [row for step in steps for row in step.prompts]
     responses = [row for step in steps for row in step.responses]
+    said = [row for step in steps for row in step.sampled_log_probs or []]
     failed = torch.tensor([env in step.failed for step in steps for env in range(len(step.prompts))])
     mask = length_mask(responses) & ~failed[:, None]
     backbone, n_envs = policy.backbone, len(steps[0].prompts)
@@ -153,16 +153,8 @@ def score_rollout(
     advantages = chain_gae(steps, rewards, values, mask, after, settings)
     return Rollout(
         prompts, responses, mask, scores, ended, failed, old, reference, entropies, values, rewards, advantages,
-        returns=(advantages + values) * mask, batches=batches, sampled_log_probs=_sampled_log_probs(steps),
+        returns=(advantages + values) * mask, batches=batches, sampled_log_probs=said or None,
     )  # fmt: skip
-
-
-def _sampled_log_probs(steps: Sequence[Step]) -> Tensor | None:
-    """Returns what a server said of the tokens that it sampled, (N, T); None where the policy sampled them itself."""
-    if any(step.sampled_log_probs is None for step in steps):
-        return None
-    rows = [torch.tensor(row) for step in steps for row in step.sampled_log_probs or []]
-    return pad_sequence(rows, batch_first=True)
 
 
 def values_after(policy: LoRAPolicy, steps: Sequence[Step], last_observation: Observation) -> Tensor:

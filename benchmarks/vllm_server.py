@@ -22,7 +22,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.importance import weigh
+from agents.importance import log_probs_of_sampler, weigh
 from agents.ppo import PPO
 from agents.setup import Setup
 from agents.train_ppo import make_algorithm, read_options
@@ -129,10 +129,11 @@ class Figures(BaseCallback):
         rollout = self.algorithm.rollout
         assert rollout is not None
         text = f"sampling {self.seconds['generate']:.2f} s"
-        if rollout.sampled_log_probs is not None:
-            gaps = (rollout.old_log_probs - rollout.sampled_log_probs).abs()[rollout.response_mask]
+        sampled = log_probs_of_sampler(rollout)
+        if sampled is not None:
+            gaps = (rollout.old_log_probs - sampled).abs()[rollout.response_mask]
             _, found = weigh(rollout, rollout.advantages, "token", 2.0)
-            weights = ", ".join(f"{name.rpartition('_')[2]} {figure:.6f}" for name, figure in found.items())
+            weights = ", ".join(f"{name.rpartition('_')[2]} {figure:.6f}" for name, (figure,) in found.items())
             text += f", sending the adapter {self.seconds['update']:.2f} s; |dlogp| of {len(gaps)} tokens: "
             text += f"mean {gaps.mean():.1e}, largest {gaps.max():.1e}; weights: {weights}"
         print(text, flush=True)

@@ -217,7 +217,7 @@ def test_a_server_that_stays_busy_or_silent_is_given_up(server, role, prompts):
     assert "gives no answer in 5 tries: 429: too busy" in fault(server, role, prompts[:1])
     server.reset()
     server.silent = 1
-    assert len(sampled(server, role, prompts[:2], timeout=0.2)) == 2  # the second try
+    assert len(sampled(server, role, prompts[:2], timeout=1.5)) == 2  # the second try
     server.silent = 99
     assert "no answer in 0.1 s" in fault(server, role, prompts[:1], timeout=0.1)
 
@@ -308,7 +308,7 @@ def rollout_of(sampled_log_probs):
 
 
 def test_weights_multiply_advantages_and_are_cut_at_the_cap():
-    said = -torch.tensor([[5.0, 0.5], [1.5, 77.0]]).log()  # ratios 5, 0.5 and 1.5; the last is no token
+    said = [[-np.log(5.0), -np.log(0.5)], [-np.log(1.5)]]  # ratios 5, 0.5 and 1.5
     advantages = torch.tensor([[1.0, -2.0], [4.0, 0.0]])
     weighted, figures = weigh(rollout_of(said), advantages, "token", 2.0)
     np.testing.assert_allclose(weighted, [[2.0, -1.0], [6.0, 0.0]], rtol=1e-6)
@@ -343,7 +343,7 @@ def test_ppo_learns_through_a_server_as_it_does_alone(server, path):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
     said = [check for check in there.preflight_checks if check.question == preflight.SERVER]
     assert [check.passed for check in said] == [True, True]
-    assert there.rollout.sampled_log_probs.shape == there.rollout.old_log_probs.shape
+    assert [len(row) for row in there.rollout.sampled_log_probs] == there.rollout.response_mask.sum(1).tolist()
     assert here.rollout.sampled_log_probs is None
     assert len(server.bodies("/v1/load_lora_adapter")) == 3
     assert not server.adapters
