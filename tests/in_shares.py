@@ -108,6 +108,7 @@ def unequal_work(backbone):
     scores = scorer.raw_scores(texts, texts, batch_size=1)
     pairs = [[(prompt, [20, 1]), (prompt, [30, 31, 1])] for prompt in PROMPTS[:1] * (2 * group.size() + 1)]
     states = read_states(backbone.reference, pairs, [Reading(), Reading("mean", 1)], with_log_probs=1)
+    mapped = mapped if mine else []  # those of a whole base are none at all
     return [said, greedy], [*mapped, scores, scorer.raw_scores_of(pairs), *states.of.values()]
 
 
@@ -124,7 +125,7 @@ def fitted(backbone, log):
 
     settings = FitSettings(2, 2 * group.size(), 1e-2, micro_batch_size=1, warmup_steps=1)
     fit(role, [len(p) + len(r) for p, r in rows], loss, settings, np.random.default_rng(0), log)
-    return list(role.parameters().values())
+    return [parameter.detach() for parameter in role.parameters().values()]
 
 
 def bytes_of(backbone):
@@ -161,7 +162,7 @@ def refused(models):
 
 
 def gap(some, others):
-    return max(float((one - other).abs().max()) for one, other in zip(some, others, strict=True) if one.numel())
+    return max(float((one - other).detach().abs().max()) for one, other in zip(some, others, strict=True))
 
 
 def compare(models, out):
