@@ -235,7 +235,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     `gym.make_vec(id, 64, "async")` plays single envs in worker processes instead, for tasks or rewards that are slow in
     Python. A learned reward then takes a copy of its model and one thread in each worker. Workers are forked where the
-    system forks by default; a reward of one's own that cannot be forked, since it has threads, needs
+    system forks by default; a reward of one's own with threads other than torch's cannot be forked and needs
     `vector_kwargs={"context": "spawn"}`, and then the script an `if __name__ == "__main__":`.
     """
 
