@@ -154,7 +154,7 @@ class PPO(OnPolicyAlgorithm):
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
-        self.stats_window_size, self.verbose = stats_window_size, verbose
+        self.stats_window_size, self.verbose = stats_window_size, verbose if group.is_first() else 0
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}

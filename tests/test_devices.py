@@ -33,7 +33,7 @@ def saved_in(dtype, folder):
 
 @pytest.mark.parametrize("there", [("xpu", "mps"), ("mps",), ()])
 def test_auto_is_the_first_there_is_of_cuda_xpu_and_mps(there, monkeypatch):
-    monkeypatch.setattr(devices, "_is_there", lambda kind: kind in there)
+    monkeypatch.setattr(devices, "is_there", lambda kind: kind in there)
     assert device_of("auto") == (there[0] if there else "cpu")
 
 
@@ -50,7 +50,7 @@ def test_a_device_that_is_not_there_is_one_line_wherever_it_is_given(name, tmp_p
 
 
 def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(devices, "_is_there", lambda kind: kind == "cuda")
+    monkeypatch.setattr(devices, "is_there", lambda kind: kind == "cuda")
     asked = []
     monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(str(device)) or torch.zeros(0))
     for world, rank in (("1", "0"), ("4", "3")):

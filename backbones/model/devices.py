@@ -14,10 +14,11 @@ def device_of(name: str) -> str:
     """Returns the kind of device that "auto" stands for: cuda, xpu, mps or cpu, the first there is; others stay."""
     if name != "auto":
         return name
-    return next((kind for kind in _ACCELERATORS if _is_there(kind)), "cpu")
+    return next((kind for kind in _ACCELERATORS if is_there(kind)), "cpu")
 
 
-def _is_there(kind: str) -> bool:
+def is_there(kind: str) -> bool:
+    """Tells whether torch finds a device of this kind."""
     return bool(torch.backends.mps.is_available() if kind == "mps" else getattr(torch, kind).is_available())
 
 
