@@ -198,9 +198,7 @@ class LoRARole(Role):
         if not settings.vision:
             self.frozen_layers = lowest_adapted(backbone.model, names)
         if settings.variant == "dora" and backbone.is_sharded:
-            raise UserError(
-                "lora_variant dora reads whole weights, which no process has with --shard-base; take lora."
-            )
+            raise UserError("lora_variant dora reads whole weights, which no process has with --shard-base; take lora.")
         if settings.init == "pissa":
             _check_rank(backbone.model, names, settings.rank)
         self._config = settings.config(backbone.model, names)
