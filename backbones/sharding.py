@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from backbones import group
-from backbones.model.anatomy import decoder_layers, hash_base
+from backbones.model.anatomy import base_weights, decoder_layers, hash_base
 from backbones.model.loading import QUANTIZED, BackboneError, LoadSettings, Precision, auto_class
 from backbones.shortcuts.head_states import head_rule
 from backbones.shortcuts.precision import reduce_precision
@@ -114,7 +114,7 @@ def is_sharded(model: PreTrainedModel) -> bool:
 
 def describe(model: PreTrainedModel) -> str:
     """Returns a line that says what of the base is held here, and what is off with it."""
-    weights = list(model.parameters())
+    weights = base_weights(model).values()
     held = sum(local(weight).nbytes for weight in weights)
     whole = sum(weight.numel() * weight.element_size() for weight in weights)
     return (
