@@ -418,4 +418,4 @@ def test_each_of_two_processes_asks_for_its_own_rows_and_the_first_alone_sends_t
     names = [name for name in rows[0][-1] if name.startswith(("rollout/", "train/"))]
     assert "train/importance_mean" in names
     for one, two in zip(*rows, strict=True):
-        assert {n: two[n] for n in names} == pytest.approx({n: one[n] for n in names}, abs=1e-4, nan_ok=True)
+        assert {n: two[n] for n in names} == pytest.approx({n: one[n] for n in names}, rel=1e-4, abs=1e-4, nan_ok=True)
