@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.hyperparameters import PolicySettings, from_keywords
 from agents.value_start import obstacle
 from backbones.backbone import Backbone
-from backbones.draws import row_seeds
+from backbones.draws import PREDICTION, row_seeds
 from backbones.engine.engine import Engine, LocalEngine
 from backbones.engine.server import ServerEngine
 from backbones.forward import read_head, response_states, speak
@@ -205,7 +205,7 @@ class LoRAPolicy(BasePolicy):
         if deterministic:
             ids = generate(self.policy_role, prompts, self.max_new_tokens, temperature=0.0)
         else:
-            seeds = row_seeds(self.seed, range(len(prompts)), self.predictions)
+            seeds = row_seeds(self.seed, range(len(prompts)), self.predictions, PREDICTION)
             ids = generate(self.policy_role, prompts, self.max_new_tokens, self.temperature, seeds)
             self.predictions += 1
         return [self.backbone.decode(row) for row in ids]

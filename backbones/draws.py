@@ -12,15 +12,19 @@ _CACHED = 2**18  # logits that a core holds in its cache, with what is computed 
 _UNITS = 2.0**52  # in a probability of 1: float32 holds them, and float64 the sum of all
 
 
-def row_seeds(seed: int, rows: Sequence[int], turn: int) -> list[int]:
+TRAINING, PREDICTION, EVALUATION, FEEDBACK = range(4)  # uses, whose numbers have nothing in common
+
+
+def row_seeds(seed: int, rows: Sequence[int], turn: int, use: int = TRAINING) -> list[int]:
     """Returns a seed of 63 bits for each row, from the run's seed, the number of the row and its turn.
 
     Args:
         seed: of the run, 0 or more.
         rows: numbers of the episodes among all that are played side by side, in all processes.
         turn: how many turns each of them has been given before this one.
+        use: what is sampled for, so that an evaluation with a run's seed has other numbers than the run.
     """
-    entropy = (np.random.SeedSequence((seed, row, turn)) for row in rows)
+    entropy = (np.random.SeedSequence((seed, row, turn, use)) for row in rows)
     return [int(each.generate_state(1, np.uint64)[0] >> np.uint64(1)) for each in entropy]
 
 

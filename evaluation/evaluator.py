@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backbones import group
-from backbones.draws import row_seeds
+from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.reward_spec import RewardFunction, score_turns
@@ -84,7 +84,7 @@ class Evaluator:
             shown = [self.task.observe(state) for state in states]
             images = [_greyed(one.get("image")) if blind else one.get("image") for one in shown]
             prompts = [role.backbone.encode_prompt(one["prompt"], im) for one, im in zip(shown, images, strict=True)]
-            ids = generate(role, prompts, self.max_new_tokens, temperature, row_seeds(seed, episodes, turn))
+            ids = generate(role, prompts, self.max_new_tokens, temperature, row_seeds(seed, episodes, turn, EVALUATION))
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
         answers = self.play(speak)

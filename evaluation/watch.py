@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.draws import row_seeds
+from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.task import Task
@@ -63,7 +63,7 @@ def play(task: Task, role: Role, options: Options, max_new_tokens: int, film: Fi
     turn = 0
     while True:
         prompt = role.backbone.encode_prompt(task.observe(state)["prompt"])
-        seeds = row_seeds(options.seed, [0], turn)
+        seeds = row_seeds(options.seed, [0], turn, EVALUATION)
         ids = generate(role, [prompt], max_new_tokens, options.temperature, seeds, allowed=allowed)[0]
         response = role.backbone.decode(ids)
         film.add(state, response)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backbones.draws import row_seeds
+from backbones.draws import FEEDBACK, row_seeds
 from backbones.generate import ROWS, generate_together
 from backbones.roles import Role
 from envs.corpora.records import LabelledRecord
@@ -45,7 +45,7 @@ def policy_steps(
         shown = [task.turn(state) for state in states]
         images = [turn.image for turn in shown]
         prompts = [role.backbone.encode_prompt(turn.prompt, turn.image) for turn in shown]
-        seeds = row_seeds(seed, range(len(states)), played)
+        seeds = row_seeds(seed, range(len(states)), played, FEEDBACK)
         texts = [role.backbone.decode(ids) for ids in generate_together(role, prompts, max_new_tokens, 1.0, seeds)]
         for n, (state, text, image) in enumerate(zip(states, texts, images, strict=True)):
             records.append(steps.label(state, text, image))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from backbones.draws import row_seeds
+from backbones.draws import FEEDBACK, row_seeds
 from backbones.fit import Loss
 from backbones.generate import generate_together
 from backbones.roles import Role
@@ -238,7 +238,7 @@ def sampled(
     while len(records) < count:
         indices = [int(i) for i in rng.integers(len(task.records), size=min(256, 2 * (count - len(records)) + 8))]
         rows = range(asked, asked + len(indices))
-        seeds = [row_seeds(seed, rows, again) for again in range(preferences.samples)]
+        seeds = [row_seeds(seed, rows, again, FEEDBACK) for again in range(preferences.samples)]
         asked += len(indices)
         texts = _answers(task, role, indices, seeds, max_new_tokens, temperature)
         labelled = (preferences.label(task, i, of_one, rng) for i, of_one in zip(indices, texts, strict=True))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backbones.draws import draw, row_seeds, uniforms
+from backbones.draws import EVALUATION, TRAINING, draw, row_seeds, uniforms
 from benchmarks import draws as benchmark
 
 LARGEST = 1 - 2**-53  # that numpy draws
@@ -24,8 +24,9 @@ def tokens_of(probabilities, *us):
 # The numbers.
 
 
-def test_seeds_are_of_the_run_the_row_and_the_turn():
-    every = [row_seeds(seed, range(16), turn) for seed in (0, 1, 2**32 - 1) for turn in range(16)]
+def test_seeds_are_of_the_run_the_row_the_turn_and_the_use():
+    of = [(seed, turn, use) for seed in (0, 1, 2**32 - 1) for turn in range(16) for use in (TRAINING, EVALUATION)]
+    every = [row_seeds(seed, range(16), turn, use) for seed, turn, use in of]
     flat = [each for of_turn in every for each in of_turn]
     assert len(set(flat)) == len(flat)
     assert all(0 <= each < 2**63 for each in flat)

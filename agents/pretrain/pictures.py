@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from backbones.backbone import Backbone
-from backbones.draws import row_seeds
+from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.model.vision import Vision
 from envs.vqav2.lessons import Lesson
@@ -96,7 +96,7 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
     for name, temperature, blind in (("sampled", 1.0, False), ("greedy", 0.0, False), ("greedy_blind", 0.0, True)):
         turns = [task.turn(i) for i in range(MEASURED)]
         prompts = [backbone.encode_prompt(turn.prompt, grey if blind else turn.image) for turn in turns]
-        ids = generate(backbone.reference, prompts, 16, temperature, row_seeds(0, range(MEASURED), 0))
+        ids = generate(backbone.reference, prompts, 16, temperature, row_seeds(0, range(MEASURED), 0, EVALUATION))
         golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]
         found[name] = round(float(np.mean([gold or 0.0 for gold in golds])), 3)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.pretrain.curriculum import exercise
 from backbones.backbone import Backbone
-from backbones.draws import row_seeds
+from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from envs.bolt.task import BOLT
 from envs.hh.task import HH
@@ -125,7 +125,7 @@ def _share_of_exercises(done: float) -> float:
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:
     encoded = [backbone.encode_prompt(prompt) for prompt in prompts]
-    ids = generate(backbone.reference, encoded, 64, temperature, row_seeds(0, range(len(prompts)), 0))
+    ids = generate(backbone.reference, encoded, 64, temperature, row_seeds(0, range(len(prompts)), 0, EVALUATION))
     return [backbone.decode(row) for row in ids]
 
 
