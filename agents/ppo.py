@@ -152,7 +152,8 @@ class PPO(OnPolicyAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
-        group.require_same({"the number of envs": str(self.n_envs)})  # a vector env brings its own
+        if self.env is not None:  # a vector env brings its own number
+            group.require_same({"the number of envs": str(self.n_envs)})
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter

@@ -239,9 +239,7 @@ def test_processes_that_differ_are_named_with_what_differs(monkeypatch):
         require_same_model_and_data(backbone, HH())
     as_one_of(monkeypatch, 0, 1)
     require_same_command(Options())
-    monkeypatch.setattr(backbone, "_hash", None)
-    require_same_model_and_data(backbone, HH())
-    assert backbone._hash is None  # with one process the weights are not read
+    require_same_model_and_data(object(), HH())  # with one process the weights are not read
 
 
 @pytest.mark.parametrize("error", [UserError("no such file"), OSError("full"), KeyError("a bug")])
