@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 _WHAT = "checkpoint"  # as messages call it
+_SAVING = "a checkpoint"  # what a process says that saves, to others that may do something else
 _OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
 _NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
 
@@ -59,15 +60,17 @@ def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
     All processes take part, and the first one writes. How many they are is not in it.
 
     Raises:
-        CheckpointError: a schedule or an env that cannot be written down.
+        CheckpointError: a schedule or an env that cannot be written down; a process that does something else.
         SealError: `folder` is there and no checkpoint.
     """
-    tensors, state = get_state(algorithm)
+    envs = state_of_envs(algorithm)
+    group.from_first(lambda: _write(algorithm, envs, folder))
+
+
+def _write(algorithm: "PPO", envs: Mapping[str, Any] | None, folder: Path) -> None:
+    tensors, state = get_state(algorithm, envs)
     state["arguments"] = constructor_arguments(algorithm)
-    group.from_first(lambda: _write(algorithm.policy, tensors, state, folder))
-
-
-def _write(policy: "LoRAPolicy", tensors: dict[str, Tensor], state: Mapping[str, Any], folder: Path) -> None:
+    policy = algorithm.policy
     with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
         save_file(tensors, part / "state.safetensors")
         write_json(part / "state.json", state)
@@ -110,8 +113,25 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     return *read_checkpoint(folder), saved_value_settings(folder)
 
 
-def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All tensors by name, and the rest as JSON; of the envs of all processes."""
+def state_of_envs(algorithm: "PPO") -> dict[str, Any] | None:
+    """Returns the state of the envs of all processes, which all call this; None where no episode is under way.
+
+    Raises:
+        CheckpointError: an env that cannot be written down, or a process that does something else.
+    """
+    if algorithm.env is None or algorithm.last_observation is None:
+        return None
+    found: list[Any] = group.gather((_SAVING, algorithm.num_timesteps, _env_state(algorithm.env)))
+    if any(not isinstance(each, tuple) or each[:2] != (_SAVING, algorithm.num_timesteps) for each in found):
+        raise CheckpointError(
+            f"not all {group.size()} processes save the model at {algorithm.num_timesteps} turns: save takes all of "
+            "them, so call it in all, as from a callback that all have; the first one writes."
+        )
+    return _joined([state for *_, state in found])
+
+
+def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors by name, and the rest as JSON, with what `state_of_envs` gave."""
     policy = algorithm.policy
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
@@ -132,8 +152,8 @@ def get_state(algorithm: "PPO") -> tuple[dict[str, Tensor], dict[str, Any]]:
         "episodes": [list(buffer or ()) for buffer in (algorithm.ep_info_buffer, algorithm.ep_success_buffer)],
         "order": algorithm.order_generator.bit_generator.state,
     }
-    if algorithm.env is not None and algorithm.last_observation is not None:
-        state["env"] = _joined(group.gather(_env_state(algorithm.env)))
+    if envs is not None:
+        state["env"] = envs
     return tensors, json.loads(json.dumps(state, default=_plain))
 
 

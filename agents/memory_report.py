@@ -12,7 +12,7 @@ from backbones.generate import ROWS
 from backbones.memory import MICRO_BATCH, Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
 from backbones.model.anatomy import base_weights
 from backbones.roles import Role
-from backbones.sharding import local, shards, shares
+from backbones.sharding import is_to_be_sharded, local, processes_per_base
 from perlhf.measure import peak_rss_mb
 from rewards.reward_model import RewardModel
 
@@ -42,7 +42,8 @@ def plan_of(
     if settings.full:
         return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
     adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")
-    return plan_memory(backbone, adapters, shape, settings.precision, shares() if shards(settings.load_settings) else 1)
+    shards = processes_per_base() if is_to_be_sharded(settings.load_settings) else 1
+    return plan_memory(backbone, adapters, shape, settings.precision, shards)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:

@@ -41,8 +41,8 @@ from agents.checkpoint import (
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.importance import weigh
 from agents.policy import LoRAPolicy, Observation
-from agents.processes import own_envs, step_of_all
-from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, own_part, score_rollout
+from agents.processes import own_envs, require_a_row_each, step_of_all
+from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
 from agents.vec_env import make_vec_env
@@ -72,7 +72,9 @@ class PPO(OnPolicyAlgorithm):
     - set attributes that are hyperparameters, which count from then on; but the learning rate is `lr_schedule` by now.
 
     With several processes each has envs of its own, and calls callbacks: `self.locals` is of these envs, `rollout` of
-    all. Where a callback of one says stop, all stop. Loggers of all but the first write nothing.
+    all. Where a callback of one says stop, all stop. Loggers of all but the first write nothing. `save` takes all of
+    them, so a callback that decides when to save has to decide alike in all: one that evaluates has envs seeded alike.
+    What writes files of its own, such as a log, gets its path on the first alone.
 
     It finds no `values` and `log_probs` in `self.locals`, since responses are scored when the rollout is whole, and
     `rollout_buffer` is None. It may not step or reset `training_env`, whose episodes are under way, nor change adapters
@@ -128,8 +130,7 @@ class PPO(OnPolicyAlgorithm):
             raise UserError('PPO needs an env, as in PPO("LoRAPolicy", "HH-v0").')
         if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
             raise UserError(f"seed must be a whole number, 0 or more, got {seed!r}.")
-        if h.batch_size < group.size():
-            raise UserError(f"batch_size {h.batch_size} is less than the {group.size()} processes that share it.")
+        require_a_row_each(h.batch_size)
         super().__init__(
             policy,  # type: ignore[arg-type]
             None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
@@ -151,6 +152,8 @@ class PPO(OnPolicyAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
+        if self.env is not None:  # a vector env brings its own number
+            group.require_same({"the number of envs": str(self.n_envs)})
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
@@ -277,7 +280,7 @@ class PPO(OnPolicyAlgorithm):
             return None
         order = deepcopy(self.order_generator).permutation(len(lengths)).tolist()  # as `train` will draw it
         batches = [order[i : i + h.batch_size] for i in range(0, len(order), h.batch_size)]
-        parts = [own_part(lengths, rows) for rows in batches]
+        parts = [group.own_part(lengths, rows) for rows in batches]
         return [chunk for rows in parts for chunk in chunks_of(lengths, rows, self.micro_batch_size)]
 
     # 2. Update: clipped policy and value losses over minibatches of the rollout.
@@ -409,7 +412,11 @@ class PPO(OnPolicyAlgorithm):
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
         """Writes a folder at `path`: everything that `load` and an exact resume need, safetensors and JSON only.
 
-        `exclude` and `include` are SB3's and have no effect: a checkpoint is whole.
+        `exclude` and `include` are SB3's and have no effect: a checkpoint is whole. All processes call it
+        with the same path, and the first one writes.
+
+        Raises:
+            UserError: not all processes call it.
         """
         save_checkpoint(self, Path(path))
 

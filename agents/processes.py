@@ -7,6 +7,7 @@ import hashlib
 import platform
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from agents.rollout import Step
 from backbones import group
+from backbones.backbone import Backbone
 from backbones.model.vision import ImagePrompt
 from envs.task import Task
-from perlhf.options import to_yaml
+from perlhf.errors import UserError
 
 _LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
 _COMPARED = 64  # episodes, as far as they show on which data the task is
@@ -34,30 +36,30 @@ def require_same_command(options: Any) -> None:
         UserError: on all, where one is not like the first; it says in what.
     """
     if group.size() > 1:
-        given = dict(line.split(": ", 1) for line in to_yaml(options).splitlines() if ": " in line)
+        given = {field.name: repr(getattr(options, field.name)) for field in fields(options)}
         libraries = {name: version(name) for name in _LIBRARIES}
         group.require_same({**given, **libraries, "Python": platform.python_version()})
 
 
-def require_same_model_and_data(base: str, task: Task) -> None:
-    """Makes sure that all processes have the same base and the same episodes.
+def require_same_model_and_data(backbone: Backbone, task: Task) -> None:
+    """Makes sure that all processes have the same base, on a device of one kind, and the same episodes.
 
     Args:
-        base: sha256 of its weights.
+        backbone: the base; where there is one process its weights are not read.
         task: over its data.
 
     Raises:
         UserError: on all, where one is not like the first; it says in what.
     """
     if group.size() > 1:
-        group.require_same({"the weights of the backbone": base[:12], "the data": _digest(task)[:12]})
+        group.require_same({**_described(backbone), "the data": _digest(task)[:12]})
 
 
-def require_same_rows(base: str, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
-    """Makes sure that all processes have the same base and learn from the same rows.
+def require_same_rows(backbone: Backbone, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+    """Makes sure that all processes have the same base, on a device of one kind, and learn from the same rows.
 
     Args:
-        base: sha256 of its weights.
+        backbone: the base; where there is one process its weights are not read.
         rows: token ids of prompts and responses.
 
     Raises:
@@ -68,7 +70,29 @@ def require_same_rows(base: str, rows: Sequence[tuple[Sequence[int], Sequence[in
         for row in rows:
             for ids in row:
                 digest.update(array("q", [len(ids), *ids]).tobytes())
-        group.require_same({"the weights of the backbone": base[:12], "the data": digest.hexdigest()[:12]})
+        group.require_same({**_described(backbone), "the data": digest.hexdigest()[:12]})
+
+
+def require_a_row_each(batch_size: int) -> None:
+    """Makes sure that a minibatch has a row for each process.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    if batch_size < group.size():
+        raise UserError(
+            f"batch_size {batch_size} is less than the {group.size()} processes that share it; take at least "
+            f"{group.size()}, or start fewer processes."
+        )
+
+
+def _described(backbone: Backbone) -> dict[str, str]:
+    """Returns what a backbone is: its weights, and what "auto" came to for it."""
+    return {
+        "the weights of the backbone": backbone.hash[:12],
+        "the device": backbone.device.type,
+        "the precision": backbone.precision,
+    }
 
 
 def _digest(task: Task) -> str:

@@ -82,7 +82,7 @@ class Rollout:
     def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
         """This process's of these rows in parts of like lengths, at most `size` in each, so that little is padding."""
         lengths = [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
-        return chunks_of(lengths, own_part(lengths, rows), size)
+        return chunks_of(lengths, group.own_part(lengths, rows), size)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
         """Some rows, with their tokens as `policy` takes them; for none of them one that nothing is learned from."""
@@ -92,11 +92,6 @@ class Rollout:
         tensors = (mask, self.old_log_probs, self.values, self.advantages, self.returns)
         # As wide as these rows need: the rollout is as wide as its longest response.
         return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
-
-
-def own_part(lengths: Sequence[int], rows: Sequence[int]) -> list[int]:
-    """Returns which rows of a minibatch this process trains on: as many short and long ones as any other."""
-    return sorted(rows, key=lengths.__getitem__)[group.rank() :: group.size()]
 
 
 def chunks_of(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:

@@ -32,7 +32,7 @@ from agents.checkpoint import (
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
-from agents.processes import require_same_command, require_same_model_and_data
+from agents.processes import require_a_row_each, require_same_command, require_same_model_and_data
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.vec_env import make_vec_env
 from backbones import group
@@ -137,6 +137,7 @@ def train(options: Options) -> dict[str, Any]:
     transformers_logging.disable_progress_bar()
     require_same_command(options)
     group.share(options.n_envs, "envs (--n-envs)")  # before a large model is loaded
+    require_a_row_each(options.batch_size)
     setup = Setup.of_options(options, options.reward)
     check_reward(setup.reward, setup.task_class)
     options = replace(options, device=setup.device)  # as the run's config.yaml says it
@@ -150,7 +151,7 @@ def train(options: Options) -> dict[str, Any]:
     task = setup.task(options.eval_split) if options.eval_prompts else None
     algorithm = make_algorithm(options, setup)
     assert algorithm.env is not None
-    require_same_model_and_data(algorithm.policy.backbone.hash, algorithm.env.get_attr("task")[0])
+    require_same_model_and_data(algorithm.policy.backbone, algorithm.env.get_attr("task")[0])
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
     if algorithm.num_timesteps < options.total_timesteps:
         learn(algorithm, options, folder)

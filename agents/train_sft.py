@@ -81,7 +81,7 @@ def train(options: Options) -> Path:
     rng = np.random.default_rng(options.seed)
     rows = encode(backbone, demonstrations(drawn(task, options.records, rng)))
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
-    require_same_rows(backbone.hash, rows)
+    require_same_rows(backbone, rows)
     name = f"{options.env}-sft-seed{options.seed}"
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
 
@@ -93,7 +93,8 @@ def train(options: Options) -> Path:
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     how = how.warmed_up(options.warmup, len(rows), is_shipped(backbone))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
-    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds)), "peak_rss_mb": peak_rss_mb()}
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
+    cost["peak_rss_mb"] = max(group.gather(peak_rss_mb()))
     losses = {"before": all_losses_of(backbone.reference, test), "after": all_losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
     summary = {**identity(options), "records": len(rows), "epochs": options.epochs, "held_out_loss": held_out_loss}
@@ -160,7 +161,7 @@ def losses_of(role: Role, rows: Rows) -> list[float]:
 
 def all_losses_of(role: Role, rows: Rows) -> list[float]:
     """Returns `losses_of` rows, of which each process of the run computes its part."""
-    return group.shared_out(len(rows), lambda mine: losses_of(role, [rows[i] for i in mine]))
+    return group.map_over_processes(len(rows), lambda mine: losses_of(role, [rows[i] for i in mine]))
 
 
 @torch.no_grad()

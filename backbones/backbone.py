@@ -37,7 +37,7 @@ from backbones.model.template import find_template
 from backbones.model.tokens import TokenBatch
 from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
-from backbones.sharding import describe, is_sharded, load_sharded, shards
+from backbones.sharding import describe, is_sharded, is_to_be_sharded, load_sharded
 from backbones.shortcuts.checkpointed import checkpoint_layers
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
@@ -146,7 +146,7 @@ class Backbone:
         place = wanted or (others[0].device if others else find_device("auto"))
         settings = settings or LoadSettings()
         read = partial(_read, path, settings, place)
-        model, precision, sha256 = load_sharded(read, path, place) if shards(settings) else read()
+        model, precision, sha256 = load_sharded(read, path, place) if is_to_be_sharded(settings) else read()
         tokenizer = load_tokenizer(path)
         check_vocabulary(path, model, tokenizer)
         if place.type != "meta":  # where there are no numbers to check
@@ -413,7 +413,8 @@ def _read(path: str, settings: LoadSettings, place: torch.device) -> tuple[PreTr
         is_finer = any(p.dtype != torch.bfloat16 for p in model.parameters())
         sha256 = hash_base(model) if is_finer else None
         reduce_precision(model, precision)
-    if precision not in QUANTIZED and not shards(settings):  # those are in their place, and these are sent there
+    in_place = precision in QUANTIZED
+    if not in_place and not is_to_be_sharded(settings):  # whose weights are sent there
         model.to(place)
     return model, precision, sha256
 

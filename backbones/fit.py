@@ -132,7 +132,7 @@ def _accumulate(
     backbone: "Backbone", batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int
 ) -> dict[str, float]:
     """Adds up the gradient of this process's rows of a batch in micro-batches of like lengths."""
-    mine = sorted(batch, key=lengths.__getitem__)[group.rank() :: group.size()]
+    mine = group.own_part(lengths, batch)
     total: dict[str, float] = {}
     for chunk in in_step(backbone, like_lengths([lengths[i] for i in mine], micro_batch_size), []):
         value, figures = loss([mine[k] for k in chunk] or batch[:1], batch)

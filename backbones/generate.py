@@ -39,7 +39,7 @@ def generate_together(
         mine, own = [prompts[i] for i in numbers], [seeds[i] for i in numbers]
         return generate(role, mine, max_new_tokens, temperature, own)
 
-    return group.shared_out(len(prompts), of)
+    return group.map_over_processes(len(prompts), of)
 
 
 @torch.no_grad()
@@ -85,18 +85,16 @@ def generate(
         shared = [0] * len(batches)
     with role.merged() as model:
         for rows, begin in in_step(backbone, [*zip(batches, shared, strict=True)], ([], 0)):
-            batch = _Batch(
-                model, role, [prompts[i] for i in rows] or [[backbone.pad_id]], begin, max_new_tokens, allowed
-            )
-            batch.ended = [not rows] * len(batch.ended)
+            mine = [prompts[i] for i in rows]
+            batch = _Batch(model, role, mine or [[backbone.pad_id]], begin, max_new_tokens, allowed, idle=not rows)
             numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds and rows else None
-            for i, response in zip(rows, batch.run(temperature, numbers), strict=False):
+            for i, response in zip(rows, batch.run(temperature, numbers), strict=True):
                 responses[i] = response
     return responses
 
 
 class _Batch:
-    """Writes rows side by side."""
+    """Writes rows side by side; an idle one writes none, and runs forwards for the sake of other processes."""
 
     def __init__(
         self,
@@ -106,6 +104,7 @@ class _Batch:
         begin: int,
         max_new_tokens: int,
         allowed: Allowed | None,
+        idle: bool,
     ) -> None:
         self.max_new_tokens, self.backbone = max_new_tokens, role.backbone
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
@@ -123,8 +122,8 @@ class _Batch:
         self.cache = growing_cache(model.config, width + max_new_tokens + 1)
         self.cache_argument = cache_argument(model)
         self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
-        self.ended = [False] * len(prompts)  # of those rows
-        self.written: list[list[int]] = [[] for _ in prompts]
+        self.ended = [idle] * len(prompts)  # of those rows
+        self.written: list[list[int]] = [] if idle else [[] for _ in prompts]
         self.stops, self.stopped = role.backbone.stops, set[int]()  # which rows are over at a stop string
         frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
         kept = frozen.serves(role.frozen_layers) and not frozen.full

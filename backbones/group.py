@@ -19,6 +19,7 @@ from perlhf.errors import UserError, one_line
 T = TypeVar("T")
 
 TO_MEET = timedelta(minutes=2)  # the processes of several machines do not start together
+_TO_WAIT = timedelta(days=7)  # for one that evaluates or writes alone; `backbones.launch` notices one that is gone
 
 
 def launched() -> int:
@@ -37,7 +38,7 @@ def start() -> None:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=TO_MEET))
-        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_TO_WAIT)
     except (RuntimeError, ValueError) as error:  # a socket's, or of a variable
         where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         raise UserError(
@@ -87,28 +88,38 @@ def from_first(make: Callable[[], T]) -> T:
     """Returns to all what `make` gives on the first process, where alone it runs: the name of a new folder, say.
 
     Raises:
-        UserError: or OSError, that `make` raised: on all processes.
+        UserError: or OSError, that `make` raised: on all processes. Any other error the others hear of as a UserError.
     """
     if size() == 1:
         return make()
     outcome: list[Any] = [None, None]  # what it gave, and what it raised
+    raised: Exception | None = None
     if is_first():
         try:
             outcome[0] = make()
-        except (UserError, OSError) as error:
-            outcome[1] = error
+        except Exception as error:  # a bug too: the others wait for this process
+            raised = error
+            known = isinstance(error, (UserError, OSError))
+            outcome[1] = error if known else UserError(f"{type(error).__name__} in process 0: {one_line(error)}")
     dist.broadcast_object_list(outcome, src=0)
+    if raised is not None:
+        raise raised
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
 
 
-def part_of(count: int) -> range:
+def own_part(lengths: Sequence[int], rows: Sequence[int]) -> list[int]:
+    """Returns which rows of a minibatch this process trains on: as many short and long ones as any other."""
+    return sorted(rows, key=lengths.__getitem__)[rank() :: size()]
+
+
+def every_nth_of(count: int) -> range:
     """Returns which of the numbers 0 to count - 1 are this process's: every size-th; none where there are too few."""
     return range(rank(), count, size())
 
 
-def shared_out(
+def map_over_processes(
     count: int, work: Callable[[list[int]], Sequence[T]], told: Callable[[T], T] = lambda result: result
 ) -> list[T]:
     """Returns what `work` gives for the numbers 0 to count - 1, in their order; each process does its part of them.
@@ -121,7 +132,7 @@ def shared_out(
     """
     if count < size() or size() == 1:
         return list(work(list(range(count)))) if count else []
-    mine = list(work(list(part_of(count))))
+    mine = list(work(list(every_nth_of(count))))
     found: list[Any] = [None] * count
     for number, results in enumerate(gather([told(result) for result in mine])):
         found[number :: size()] = mine if number == rank() else results
@@ -139,7 +150,11 @@ def require_same(known: Mapping[str, str]) -> None:
     """
     first, *others = gather(dict(known))
     for number, other in enumerate(others, start=1):
-        said = [f"{name} ({first[name]} there, {other[name]} here)" for name in first if first[name] != other[name]]
+        said = [
+            f"{name} ({first[name]} in process 0, {other[name]} in process {number})"
+            for name in first
+            if first[name] != other[name]
+        ]
         if said:
             raise UserError(f"process {number} differs from process 0 in {', '.join(said)}; start all alike.")
 
@@ -149,6 +164,7 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     if size() == 1:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
+    flat = flat if flat.is_cuda else flat.cpu()  # gloo, which adds up where NCCL does not, knows no other device
     dist.all_reduce(flat)
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))

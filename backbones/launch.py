@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 import torch.distributed as dist
@@ -25,7 +26,14 @@ _FAILED = "perlhf/failed"  # how many processes have failed
 _EVERY = 1.0  # seconds between two looks at the others
 _GRACE = 5.0  # seconds that a process has to end by itself, which closes its files; then it is ended
 _FIRST_SPEAKS = 1.0  # seconds: what goes wrong on all of them is the first one's to say
-_WHEN_ONE_IS_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+_WHEN_ONE_IS_GONE = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Socket closed",
+    "remote process exited",
+    "communicator was aborted",
+)
 _OF_A_LOST_ONE = "another process of this run ended without a word; its launcher says which, and what killed it."
 
 
@@ -115,12 +123,14 @@ class _Others:
     def leave(self, status: int, message: str) -> NoReturn:
         """Ends this process, and all others with it; says why unless another has done so."""
         self._stop()
-        if self._is_first_to_fail() and message:
-            self._stderr.write(message)
-            self._stderr.flush()
+        if self._is_first_to_fail():
+            if message:
+                self._stderr.write(message)
+                self._stderr.flush()
             if group.is_first() and self._launcher is None:  # the store ends with this process: until all have seen it
                 time.sleep(2 * _EVERY)
-        sys.stdout.flush()
+        with suppress(OSError):  # who read it may be gone
+            sys.stdout.flush()
         for worker in multiprocessing.active_children():
             worker.terminate()
         os._exit(status)  # what is left to do at exit may wait for the others

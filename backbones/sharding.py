@@ -49,7 +49,7 @@ class _Plan(NamedTuple):
     sha256: str
 
 
-def shards(settings: LoadSettings) -> bool:
+def is_to_be_sharded(settings: LoadSettings) -> bool:
     """Tells whether a base is to be shared out: with `shard_base`, over more than one process.
 
     Raises:
@@ -63,7 +63,7 @@ def shards(settings: LoadSettings) -> bool:
     return settings.shard_base and group.size() > 1
 
 
-def shares() -> int:
+def processes_per_base() -> int:
     """Returns how many processes a layer is shared out over: those of one machine, or all where machines are unlike."""
     each = int(os.environ.get("LOCAL_WORLD_SIZE", group.size()))
     return group.size() if group.size() % each else each
@@ -95,14 +95,16 @@ def load_sharded(read: Callable[[], Read], path: str, device: torch.device) -> R
         how = model.config._attn_implementation
         return _Plan(model.config, how, model.generation_config, types, precision, sha256 or hash_base(model))
 
+    if device.type not in ("cpu", "cuda"):
+        raise BackboneError(f"--shard-base: layers can be shared out on cpu and cuda, not on {device.type}.")
     plan = group.from_first(read_and_describe)
     try:
         model = _outline(plan)
-        _share_out(model, device)
+        _shard_layers(model, device)
         _fill(model, whole.pop() if whole else None)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise BackboneError(f"backbone {path!r} cannot be shared out (--shard-base): {one_line(error)}") from None
-    _ask(model)
+    _settle_rules(model)
     return model, plan.precision, plan.sha256
 
 
@@ -160,7 +162,7 @@ def _outline(plan: _Plan) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
-def _share_out(model: PreTrainedModel, device: torch.device) -> None:
+def _shard_layers(model: PreTrainedModel, device: torch.device) -> None:
     """Lets FSDP2 have the decoder layers, each for itself; the model around them calls parts of it, so it stays."""
     layers, mesh = decoder_layers(model), _mesh(device)
     assert layers is not None
@@ -177,7 +179,7 @@ def _mesh(device: torch.device) -> DeviceMesh:
     Its sides have no names: peft would take one that is called otherwise than "fsdp" for tensor parallelism, where a
     layer runs on its share alone.
     """
-    each = shares()
+    each = processes_per_base()
     return init_device_mesh(device.type, (each,) if each == group.size() else (group.size() // each, each))
 
 
@@ -195,7 +197,7 @@ def _fill(model: PreTrainedModel, source: PreTrainedModel | None) -> None:
         dist.broadcast(buffer, src=0)
 
 
-def _ask(model: PreTrainedModel) -> None:
+def _settle_rules(model: PreTrainedModel) -> None:
     """Asks the model now what it would be asked before its first large batch, which not all processes have at once."""
     head_rule(model)
     with top_mlp_at(model, (slice(None), slice(-1, None))):

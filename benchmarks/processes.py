@@ -26,6 +26,7 @@ from agents.ppo import PPO
 from agents.setup import Setup
 from agents.train_ppo import make_algorithm, read_options
 from backbones import group
+from backbones.launch import run_command
 
 N_ENVS = 64
 MODES = {"all": [], "half": ["--lora-layers", "half"], "shared": ["--value-adapter", "shared", "--lora-layers", "half"]}
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--train", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.train is not None:
-        train(Path(given.train), given.rollouts, given.mode)
+        run_command(lambda: train(Path(given.train), given.rollouts, given.mode))  # where one fails, all end
         return
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[int, list[list[dict[str, Any]]]] = {1: [], given.processes: []}
@@ -89,7 +90,7 @@ def launch(count: int, folder: Path, rollouts: int, mode: str) -> list[dict[str,
     command = [sys.executable, "-m", "benchmarks.processes", "--train", str(folder)]
     command += ["--rollouts", str(rollouts), "--mode", mode]
     started = [
-        subprocess.Popen(command, env={**os.environ, **of_all, "RANK": str(rank)})  # noqa: S603 - this file
+        subprocess.Popen(command, env={**os.environ, **of_all, "RANK": str(rank), "LOCAL_RANK": str(rank)})  # noqa: S603
         for rank in range(count)
     ]
     if any([process.wait() for process in started]):  # noqa: C419 - all of them
@@ -100,7 +101,6 @@ def launch(count: int, folder: Path, rollouts: int, mode: str) -> list[dict[str,
 def train(folder: Path, rollouts: int, mode: str) -> None:
     """Trains as the command does with the recipe of HH-v0, and writes what it took and the weights."""
     torch.set_num_threads(1)
-    group.start()
     options = read_options(
         ["HH-v0", "--n-envs", str(N_ENVS), "--total-timesteps", str(N_ENVS * rollouts), *MODES[mode]]
     )
@@ -117,7 +117,6 @@ def train(folder: Path, rollouts: int, mode: str) -> None:
     if group.is_first():
         weights = {name: parameter.detach().clone() for name, parameter in algorithm.policy.named_parameters()}
         save_file(weights, folder / "weights.safetensors")
-    group.gather(None)
 
 
 def count_bytes(algorithm: PPO) -> list[int]:

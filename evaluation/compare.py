@@ -106,7 +106,7 @@ def _verdicts(answers: Answers, suffix: str) -> dict[str, float]:
 
 def mean_kl(policy: Role, answers: Answers) -> float:
     """KL(policy || SFT) in nats per episode, estimated on the policy's own samples at temperature 1."""
-    mine = [row for i in group.part_of(len(answers.rows)) for row in answers.rows[i]]
+    mine = [row for i in group.every_nth_of(len(answers.rows)) for row in answers.rows[i]]
     total = torch.zeros(())
     if mine or policy.backbone.is_sharded:
         prompts, responses = [prompt for prompt, _ in mine], [response for _, response in mine]

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backbones import group
+from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
@@ -15,6 +16,7 @@ from envs.reward_spec import RewardFunction, score_turns
 from envs.task import Task
 from envs.turn import Turn
 from evaluation.metrics import group_means
+from perlhf.errors import UserError
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
 # From states, which episodes they are of, and the turn, to responses and their token ids.
@@ -63,6 +65,9 @@ class Evaluator:
     Attributes:
         states: in which the episodes begin.
         bar: counts the episodes that `answer` has finished, where there is one.
+
+    Raises:
+        UserError: there is no episode.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class Evaluator:
     ) -> None:
         self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
         self.states = task.first_states(n)
+        if not self.states:
+            raise UserError(f"{type(task).__name__} has no episode to evaluate on; give another split or more data.")
         self.bar: tqdm | None = None
 
     def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
@@ -102,7 +109,8 @@ class Evaluator:
 
     def play(self, speak: Speak) -> Answers:
         """All episodes to their ends, side by side."""
-        played = group.shared_out(len(self.states), lambda mine: self._play(speak, mine), lambda each: each.told)
+        count = len(self.states)
+        played = group.map_over_processes(count, lambda mine: self._play(speak, mine), lambda each: each.told)
         texts, rows, scores, golds = (list(of_all) for of_all in zip(*played, strict=True))
         found = None if None in golds else np.array(golds, dtype=np.float64)
         return Answers(texts, rows, np.array(scores), found)
@@ -110,15 +118,16 @@ class Evaluator:
     def _play(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
         """Plays the episodes of these numbers.
 
-        All processes play as many turns, whoever's episodes are the longest: forwards of a base that is shared out over
-        them take all of them. Whose are over plays the first turn of an episode again, and drops it.
+        Where a base is shared out over the processes, its forwards take all of them. So all play as many turns,
+        whoever's episodes are the longest: whose are over plays the first turn of an episode again, and drops it.
         """
+        together = _forwards_take_all()
         states, live = list(self.states), numbers
         texts: list[list[str]] = [[] for _ in states]
         rows: list[list[Row]] = [[] for _ in states]
         scores, last = np.zeros(len(states)), [Turn("", "")] * len(states)
         turn = 0
-        while group.most(len(live)):
+        while group.most(len(live)) if together else live:
             if not live:
                 said, _ = speak([self.states[numbers[0]]], numbers[:1], turn)
                 self._scores([self.task.play(self.states[numbers[0]], said[0]).turn])
@@ -136,7 +145,8 @@ class Evaluator:
 
     def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
         parts = [turns[i : i + size] for i in range(0, len(turns), size)]
-        parts += [turns[:1]] * (group.most(len(parts)) - len(parts))  # as many on all processes
+        if _forwards_take_all():  # those of a reward model, of which all then run as many
+            parts += [turns[:1]] * (group.most(len(parts)) - len(parts))
         return np.concatenate([score_turns(self.reward, part) for part in parts])[: len(turns)]
 
     def best_of(self, role: Role, n: int) -> Answers:
@@ -155,6 +165,11 @@ class Evaluator:
     def groups(self, values: np.ndarray) -> dict[str, Any]:
         """Returns the mean of `values` over each group of episodes that the task names, with intervals."""
         return group_means(values, [self.task.groups(state) for state in self.states])
+
+
+def _forwards_take_all() -> bool:
+    """Tells whether a base in memory is shared out over the processes: the policy's, or a reward model's."""
+    return any(backbone.is_sharded for backbone in Backbone.in_memory())
 
 
 def _greyed(image: np.ndarray | None) -> np.ndarray | None:

@@ -61,7 +61,8 @@ def measure(options: Options) -> dict[str, Any]:
     evaluator = Evaluator(task, reward, room, options.prompts, options.seed)
     clock = Stopwatch()
     answers = evaluator.answer(backbone.reference, options.temperature)
-    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds)), "peak_rss_mb": peak_rss_mb()}
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
+    cost["peak_rss_mb"] = max(group.gather(peak_rss_mb()))
     figures = {**figures_of(task, backbone, answers), "groups": evaluator.groups(answers.best)}
     summary = {**about(options), "reward": options.reward, **figures, **cost}
     group.from_first(lambda: update_summary(folder, **summary))

@@ -104,7 +104,8 @@ def adapt(
     learned, held_out = ((folds != 0).nonzero().squeeze(1), (folds == 0).nonzero().squeeze(1))
     fitted, unseen = data.at(learned.tolist()), data.at(held_out.tolist())
     per_record = data.preferences.samples
-    probe = fit_probe(fitted, start.states.at(learned, per_record), start.choice)
+    read = start.states.at(learned, per_record)
+    probe = group.from_first(lambda: fit_probe(fitted, read, start.choice))  # the same on all, whatever they round
     model = put_into(probe, role)
     at_first = probe.scores(start.states.at(held_out, per_record))
     before = losses_at_best_scale(unseen, at_first)
@@ -118,7 +119,8 @@ def adapt(
         history.append(figures(unseen, scores, step))
         now = losses_at_best_scale(unseen, scores)
         gain = before - now
-        if float(now.mean()) < lowest and float(gain.mean()) > _ERRORS * standard_error(gain):
+        is_better = float(now.mean()) < lowest and float(gain.mean()) > _ERRORS * standard_error(gain)
+        if group.from_first(lambda: is_better):
             lowest, adapted = float(now.mean()), adapted._replace(best=step)
             saved.update({name: parameter.detach().clone() for name, parameter in role.parameters().items()})
             model.centre = centre_of(unseen, scores)

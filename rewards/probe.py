@@ -66,7 +66,7 @@ def fit(options: Options) -> RewardModel:
     preferences, backbone = preferences_of(task), setup.backbone
     use_threads(options.threads, backbone.parameter_count)
     data = records_to_fit(options, preferences, drawn(task, None, np.random.default_rng(options.seed)), backbone)
-    require_same_rows(backbone.hash, [row for of_one in data.rows for row in of_one])
+    require_same_rows(backbone, [row for of_one in data.rows for row in of_one])
     name = f"{options.env}-probe-seed{options.seed}"
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     print(f"fitting on {len(data.records)} records", flush=True)
@@ -78,7 +78,8 @@ def fit(options: Options) -> RewardModel:
     cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
     about_it = {**about(options), "pairs": len(data.records), **described(start.probe), **cost}
     group.from_first(lambda: model.save(folder, env=options.env, data=options.data))
-    group.from_first(lambda: update_summary(folder, **about_it, peak_rss_mb=peak_rss_mb()))
+    about_it["peak_rss_mb"] = max(group.gather(peak_rss_mb()))
+    group.from_first(lambda: update_summary(folder, **about_it))
 
     def measure() -> None:
         figures = cross_validated(data, start.states, options.log_prob_weight, options.folds, options.seed)

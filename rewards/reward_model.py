@@ -157,7 +157,7 @@ class RewardModel:
             mine = [prompts[i] for i in numbers], [responses[i] for i in numbers], [images[i] for i in numbers]
             return self.raw_scores(*mine).tolist()
 
-        return torch.tensor(group.shared_out(len(prompts), of))
+        return torch.tensor(group.map_over_processes(len(prompts), of))
 
     @torch.no_grad()
     def raw_scores_of(self, rows: Sequence[Sequence[Row]]) -> Tensor:
@@ -165,7 +165,12 @@ class RewardModel:
 
         All processes of the run ask for them, and each computes its part.
         """
-        return torch.tensor(group.shared_out(len(rows), lambda mine: self._scores_of([rows[i] for i in mine]).tolist()))
+
+        def of(numbers: list[int]) -> list[list[float]]:
+            found: list[list[float]] = self._scores_of([rows[i] for i in numbers]).tolist()
+            return found
+
+        return torch.tensor(group.map_over_processes(len(rows), of))
 
     def _scores_of(self, rows: Sequence[Sequence[Row]]) -> Tensor:
         """Computes the raw scores of records on this process, as `raw_scores_of`."""

@@ -41,8 +41,8 @@ def read_states(
         readings: what to read; layers above the highest of them do not run.
         with_log_probs: of how many records, the first, log p of each response is computed too, which takes all layers.
     """
-    mine = group.part_of(len(rows))
-    measured = len(group.part_of(min(with_log_probs, len(rows))))
+    mine = group.every_nth_of(len(rows))
+    measured = len(group.every_nth_of(min(with_log_probs, len(rows))))
     # A process that has none reads one all the same, for the forwards of a base that is shared out take all of them.
     states = _read_all(role, [rows[i] for i in mine or [0]], readings, measured)
     parts = [part for part in group.gather(states if mine else None) if part is not None]

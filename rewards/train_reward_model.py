@@ -124,9 +124,11 @@ def train(options: Options) -> RewardModel:
     print(f"learning from {len(records)} records of the data{more}", flush=True)
     records += samples(task, preferences, backbone.reference, count, rng, options.seed)
     data = learned_of(preferences, records, backbone)
-    require_same_rows(backbone.hash, [row for of_one in data.rows for row in of_one])
-    if cuts := backbone.describe_cuts():
-        print(cuts, file=sys.stderr)
+    require_same_rows(backbone, [row for of_one in data.rows for row in of_one])
+    if said := backbone.describe_cuts():
+        print(said, file=sys.stderr)
+    # Before each process measures on its part: what is learned from, all have read alike.
+    cuts = {"cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
 
     clock = Stopwatch()
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
@@ -145,7 +147,7 @@ def train(options: Options) -> RewardModel:
         **(identity(options) | of_training), score_limit=options.score_limit,
         pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
-        peak_rss_mb=peak_rss_mb(), cut_prompts=backbone.cut_prompts, cut_responses=backbone.cut_responses,
+        peak_rss_mb=max(group.gather(peak_rss_mb())), **cuts,
     )  # fmt: skip
     group.from_first(lambda: update_summary(folder, **summary))
     print_report(report, folder)

@@ -51,14 +51,32 @@ def test_a_device_that_is_not_there_is_one_line_wherever_it_is_given(name, tmp_p
 
 def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
     monkeypatch.setattr(devices, "is_there", lambda kind: kind == "cuda")
-    asked = []
+    asked, current = [], []
     monkeypatch.setattr(torch, "empty", lambda *_, device: asked.append(str(device)) or torch.zeros(0))
+    monkeypatch.setattr(torch.accelerator, "set_device_index", current.append)
     for world, rank in (("1", "0"), ("4", "3")):
         monkeypatch.setenv("WORLD_SIZE", world)
         monkeypatch.setenv("LOCAL_RANK", rank)
         for name in ("auto", "cuda", "cuda:1", "cpu"):
             find_device(name)
     assert asked == ["cuda", "cuda", "cuda:1", "cpu", "cuda:3", "cuda:3", "cuda:1", "cpu"]
+    assert current == [3, 3]
+    monkeypatch.delenv("LOCAL_RANK")
+    with pytest.raises(UserError, match=r"^there are several processes .* LOCAL_RANK does not say which cuda device"):
+        find_device("auto")
+
+
+def test_more_processes_than_gpus_are_told_to_be_fewer(monkeypatch):
+    def absent(*_, device):
+        raise RuntimeError("invalid device ordinal")
+
+    monkeypatch.setattr(torch, "empty", absent)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    with pytest.raises(UserError, match=r"invalid device ordinal \(start fewer processes on this machine\)"):
+        find_device("cuda")
+    with pytest.raises(UserError, match=r"\(auto takes what there is\)"):
+        find_device("cuda:1")
 
 
 @pytest.mark.parametrize(("computes", "auto"), [(True, "bf16"), (False, "fp32")])

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import backbones.forward as forward_module
 from agents import PPO, make_vec_env
-from agents.checkpoint import CheckpointError, get_state, set_state
+from agents.checkpoint import CheckpointError, get_state, set_state, state_of_envs
 from agents.train_sft import merged
 from backbones.backbone import Backbone
 from backbones.forward import last_token_scores, log_probs_of
@@ -439,7 +439,7 @@ def test_a_checkpoint_of_other_adapters_is_refused(small, then, now):
     env = make_vec_env("HH-v0", 4, seed=0, reward="toy_tasks:starts_with_i")
     saved, other = (trained(small.path, env, **settings) for settings in (then, now))
     with pytest.raises(CheckpointError, match=r"made with other adapters .* give the --lora-init,") as error:
-        set_state(other, *get_state(saved))
+        set_state(other, *get_state(saved, state_of_envs(saved)))
     assert "\n" not in str(error.value)
 
 

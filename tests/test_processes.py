@@ -16,11 +16,11 @@ from in_processes import train
 from safetensors.torch import load_file
 from tiny_models import save_gemma, save_seeing_gemma
 
-from agents import PPO
+from agents import PPO, make_vec_env
 from agents.processes import require_same_command, require_same_model_and_data
-from agents.rollout import own_part
 from agents.train_ppo import Options
 from backbones import group
+from backbones.backbone import Backbone
 from envs.hh.task import HH
 from perlhf.errors import UserError
 
@@ -198,7 +198,7 @@ def test_shares_and_parts_are_all_there_is(size, each, lengths):
         for rank in range(size):
             as_one_of(patch, rank, size)
             shares.append(list(group.share(size * each, "envs")))
-            parts.append(own_part(lengths, range(len(lengths))))
+            parts.append(group.own_part(lengths, range(len(lengths))))
     assert [env for share in shares for env in share] == list(range(size * each))
     assert {len(share) for share in shares} == {each}
     assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
@@ -213,7 +213,7 @@ def test_envs_that_cannot_be_shared_out_equally(monkeypatch, tmp_path):
         PPO("LoRAPolicy", "HH-v0", n_envs=64)
     with pytest.raises(UserError, match=r"^2 envs .* take 3\.$"):
         PPO("LoRAPolicy", "HH-v0", n_envs=2)
-    with pytest.raises(UserError, match=r"^batch_size 2 is less than the 3 processes that share it\.$"):
+    with pytest.raises(UserError, match=r"^batch_size 2 is less than the 3 .*; take at least 3, or start fewer"):
         PPO("LoRAPolicy", "HH-v0", n_envs=6, batch_size=2)
 
 
@@ -221,18 +221,54 @@ def test_processes_that_differ_are_named_with_what_differs(monkeypatch):
     heard = []
     as_one_of(monkeypatch, 0, 2)
     monkeypatch.setattr(group, "gather", lambda mine: heard.append(mine) or [mine])
-    require_same_command(Options())
-    require_same_model_and_data("0" * 64, HH())
+    backbone = Backbone.load("tiny", "cpu")
+    require_same_command(Options(columns="a, " * 60))
+    require_same_model_and_data(backbone, HH())
     command, model = heard
+    assert command["columns"] == repr("a, " * 60)
     as_one_of(monkeypatch, 0, 2, [{**command, "seed": "1", "torch": "1.0"}])
     with pytest.raises(
-        UserError, match=r"^process 1 differs from process 0 in seed \(0 there, 1 here\), torch \(2.*1\.0"
+        UserError, match=r"^process 1 differs from process 0 in seed \(0 in process 0, 1 in process 1\), torch \(2"
     ):
-        require_same_command(Options())
-    as_one_of(monkeypatch, 0, 2, [{**model, "the data": "abc"}])
+        require_same_command(Options(columns="a, " * 60))
+    as_one_of(monkeypatch, 0, 2, [{**model, "the device": "cuda", "the precision": "bf16", "the data": "abc"}])
     with pytest.raises(
-        UserError, match=r"^process 1 differs from process 0 in the data \([0-9a-f]{12} there, abc here\)"
+        UserError,
+        match=r"in the device \(cpu in process 0, cuda in process 1\), the precision \(fp32 .*, the data \(",
     ):
-        require_same_model_and_data("0" * 64, HH())
+        require_same_model_and_data(backbone, HH())
     as_one_of(monkeypatch, 0, 1)
     require_same_command(Options())
+    require_same_model_and_data(object(), HH())  # with one process the weights are not read
+
+
+@pytest.mark.parametrize("error", [UserError("no such file"), OSError("full"), KeyError("a bug")])
+def test_what_fails_on_the_first_process_fails_on_all(error, monkeypatch):
+    sent = []
+
+    def fail():
+        raise error
+
+    as_one_of(monkeypatch, 0, 2)
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda found, src: sent.extend(found))
+    with pytest.raises(type(error)) as raised:  # as it is, with its traceback, where it happened
+        group.from_first(fail)
+    assert raised.value is error
+    as_one_of(monkeypatch, 1, 2)
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda found, src: found.__setitem__(1, sent[1]))
+    with pytest.raises((UserError, OSError), match=r"full|no such file|^KeyError in process 0: 'a bug'$"):
+        group.from_first(fail)
+
+
+def test_processes_with_unlike_numbers_of_envs_or_that_do_not_all_save(monkeypatch, tmp_path):
+    as_one_of(monkeypatch, 0, 2, [{"the number of envs": "4"}])
+    settings = {"policy_kwargs": {"max_new_tokens": 4}, "batch_size": 2, "device": "cpu"}
+    with pytest.raises(UserError, match=r"the number of envs \(2 in process 0, 4 in process 1\)"):
+        PPO("LoRAPolicy", make_vec_env("HH-v0", 2), **settings)
+    as_one_of(monkeypatch, 0, 1)
+    algorithm = PPO("LoRAPolicy", make_vec_env("HH-v0", 2), **settings)
+    algorithm.last_observation = algorithm.env.reset()
+    as_one_of(monkeypatch, 0, 2, [True])  # what a process says of a callback
+    with pytest.raises(UserError, match=r"^not all 2 processes save the model at 0 turns"):
+        algorithm.save(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()

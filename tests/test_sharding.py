@@ -17,7 +17,7 @@ from tiny_models import save_architecture, save_gemma
 from agents.train_ppo import Options
 from backbones import Backbone
 from backbones.model.loading import LoadSettings
-from backbones.sharding import in_step, shards
+from backbones.sharding import in_step, is_to_be_sharded
 from perlhf.errors import UserError
 
 TESTS = Path(__file__).parent
@@ -130,7 +130,7 @@ def assert_learned_alike(one, other):
 def test_with_one_process_it_changes_nothing(models):
     settings = LoadSettings(shard_base=True)
     backbone = Backbone.load(models / "gemma", "cpu", settings)
-    assert not shards(settings)
+    assert not is_to_be_sharded(settings)
     assert not backbone.is_sharded
     assert backbone.whereabouts.endswith("; one process, so it has all of the base")
     assert in_step(backbone, [[1, 2], [3]], []) == [[1, 2], [3]]

@@ -31,6 +31,11 @@ def test_a_model_is_measured_as_it_is(tmp_path, capsys):
     assert "GOAL" in printed
 
 
+def test_no_episode_is_one_line():
+    with pytest.raises(UserError, match=r"^UINav has no episode to evaluate on; give another split or more data"):
+        Evaluator(Setup.of("UINav-v0").task("test"), lambda turns: [0.0] * len(turns), n=0)
+
+
 def test_figures_are_lines():
     figures = {"n": 2, "turns": 3, "score": {"mean": 0.5, "low": 0.25, "high": 1.0, "n": 2}, "ended": 1.0}
     assert describe(figures).splitlines() == [

@@ -26,20 +26,36 @@ def find_device(name: str | torch.device) -> torch.device:
     """Returns the device as tensors on it name it: "cpu:0" is "cpu".
 
     "auto" is what `device_of` says. Of several processes on a machine each has its own one of "cuda" and "xpu": that of
-    the number that their launcher gave it, LOCAL_RANK.
+    the number that their launcher gave it, LOCAL_RANK, and computes on it from here on.
 
     Raises:
-        BackboneError: no such device here.
+        BackboneError: no such device here, or LOCAL_RANK is missing.
     """
     wanted = device_of(name) if isinstance(name, str) else name
+    others = "auto takes what there is"
     try:
         device = torch.device(wanted)
-        if device.index is None and device.type in ("cuda", "xpu") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.empty(0, device=device).device
+        shared = device.index is None and device.type in ("cuda", "xpu")
+        if not shared or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return torch.empty(0, device=device).device
+        device = torch.device(device.type, _local_rank(device.type))
+        others = "start fewer processes on this machine"
+        found = torch.empty(0, device=device).device
+        torch.accelerator.set_device_index(device.index)  # FSDP2, for one, asks for the current device
+        return found
     except (RuntimeError, AssertionError) as error:  # torch has one for unknown names, one for absent devices
-        others = "auto takes what there is" if name != "auto" else "start fewer processes on this machine"
         raise BackboneError(f"device {str(name)!r} cannot be used: {one_line(error)} ({others})") from None
+
+
+def _local_rank(kind: str) -> int:
+    """Returns the number of this process among those of its machine."""
+    try:
+        return int(os.environ["LOCAL_RANK"])
+    except (KeyError, ValueError):
+        raise BackboneError(
+            f"there are several processes (WORLD_SIZE), and LOCAL_RANK does not say which {kind} device of this "
+            "machine is this one's: start them with torchrun, or set LOCAL_RANK to 0, 1 and so on."
+        ) from None
 
 
 def computes_bf16(device: torch.device) -> bool:
