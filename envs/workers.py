@@ -33,7 +33,6 @@ from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import UserError, one_line
 
-
 _SECONDS_TO_LEAVE = 5  # that workers are given, all together, when they are told to
 
 

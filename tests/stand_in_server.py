@@ -50,7 +50,7 @@ class StandIn:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def reset(self, faults=()):
-        """Mends everything but what is given, and forgets adapters: who still asks for one is no part of what follows."""
+        """Mends everything but what is given, and forgets adapters: who still asks for one gets a refusal."""
         self.faults, self.busy, self.silent, self.dies_after = set(faults), [], 0, None
         self.key, self.processed, self.loads, self.max_rank = None, False, True, 16
         self.asked.clear()

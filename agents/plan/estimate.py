@@ -191,7 +191,7 @@ def _sent(work: Workload, sizes: Sizes) -> list[Figure]:
     if work.gpus > 1:
         rows = work.all_rows
         gathered = _gathered(work)
-        server = f" + {costs.SAMPLED_BYTES} x {work.response_tokens} of the server's" if work.rollout == "server" else ""
+        server = f" + {costs.SAMPLED_BYTES} x {work.response_tokens} tokens" if work.rollout == "server" else ""
         figures += [
             Figure("gradients, an optimizer step", plan.adapters, two,
                    f"4 bytes x trained weights; four: 2 models x 2 bytes x {count(sizes.weights)}"),
