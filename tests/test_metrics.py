@@ -128,7 +128,7 @@ class _Scorer:
 
     logits = {"a b c": 2.0, "a": -1.0, "a b": 0.25, "a b c d": -2.0}
 
-    def raw_scores(self, prompts, responses, images):
+    def raw_scores_together(self, prompts, responses, images):
         return torch.tensor([self.logits[response] for response in responses])
 
 

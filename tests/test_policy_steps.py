@@ -38,7 +38,7 @@ def steps_of(monkeypatch, task, say, count=80, seed=0, corrected=True):
 
     monkeypatch.setattr(task, "start", lambda *a: remember(started(*a)))
     monkeypatch.setattr(task, "play", play)
-    monkeypatch.setattr(module, "generate", lambda role, prompts, *how: [shown[n] for (n,) in prompts])
+    monkeypatch.setattr(module, "generate_together", lambda role, prompts, *how: [shown[n] for (n,) in prompts])
     role = SimpleNamespace(
         backbone=SimpleNamespace(
             device="cpu", encode_prompt=encode_prompt, decode=lambda prompt: say(task, states[prompt])

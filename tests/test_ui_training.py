@@ -127,10 +127,15 @@ def test_an_answer_does_not_depend_on_which_other_episodes_are_live(path):
     texts = many.answer(role, 1.0).texts
     assert few.answer(role, 1.0).texts == texts[:2]
     play = task.play
-    task.play = lambda state, text: play(state, text)._replace(truncated=state is ended)  # one turn, the others more
+
+    def cut(state, text):  # one episode has one turn, the others have more
+        played = play(state, text)
+        return played._replace(truncated=played.truncated or state is ended)
+
+    task.play = cut
     others = later.answer(role, 1.0).texts
     assert others[0] == texts[0].split("; ")[0]
-    assert [text.split("; ")[:3] for text in others[1:]] == [text.split("; ") for text in texts[1:]]
+    assert others[1:] == texts[1:]
 
 
 def test_a_policy_is_compared_over_whole_episodes(path):
