@@ -72,7 +72,10 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
     n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)
     env_workers: int = option(
-        0, "processes that play the episodes, for a task that takes long in Python", low=0, group=Hyperparameters.group
+        0,
+        "processes that play the episodes of one process, for a task slow in Python",
+        low=0,
+        group=Hyperparameters.group,
     )
     schedule: Literal["constant", "linear"] = option(
         "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group

@@ -407,6 +407,7 @@ def _read(path: str, settings: LoadSettings, place: torch.device) -> tuple[PreTr
     model = load_model(path, settings, place)
     precision = precision_on(settings.precision, place, sum(p.numel() for p in model.parameters()))
     if precision == "fp32" and model.dtype != torch.float32:  # auto left it in its own type
+        del model  # before it is read again: two would be in memory
         model = load_model(path, replace(settings, precision="fp32"), place)
     sha256 = None
     if precision not in ("fp32", *QUANTIZED):

@@ -234,7 +234,8 @@ def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATC
     except BackboneError:
         of_one = _TYPICAL * layer_count(model) * backbone.hidden_size * length * rows
     if backbone.settings.gradient_checkpointing:
-        of_one = kept_with_checkpoints(of_one, rows, layer_count(backbone.model), length, backbone.hidden_size)
+        width = bytes_of_states(backbone.precision) * backbone.hidden_size
+        of_one = kept_with_checkpoints(of_one, rows, layer_count(backbone.model), length, width)
     return max(1, min(most, _budget(backbone.device) // of_one))
 
 
@@ -243,9 +244,15 @@ def kept_with_checkpoints(kept: int, rows: int, layers: int, length: int, width:
 
     Args:
         kept: what it keeps without that, in bytes.
-        rows, layers, length, width: how many rows, layers, tokens of a row and numbers of a state there are.
+        rows, layers, length: how many rows, layers and tokens of a row there are.
+        width: bytes of the state of a token.
     """
-    return kept * 2 // layers + 4 * rows * layers * length * width
+    return kept * 2 // layers + rows * layers * length * width
+
+
+def bytes_of_states(precision: Precision) -> int:
+    """Returns how many bytes a number of a state has between layers; all but bf16 keep float32 there."""
+    return 2 if precision == "bf16" else 4
 
 
 def _budget(device: torch.device) -> int:

@@ -86,6 +86,7 @@ def served(program: Path, base: str, dtype: str, log: Path) -> Iterator[tuple[st
     }  # fmt: skip
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     clock = Stopwatch()
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as out:
         command = [str(program), "serve", base, *how.split()]
         server = subprocess.Popen(  # noqa: S603
@@ -100,7 +101,11 @@ def served(program: Path, base: str, dtype: str, log: Path) -> Iterator[tuple[st
             yield url, clock.seconds
         finally:
             server.terminate()
-            server.wait(60)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 def _answers(url: str) -> bool:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from envs.entry_points import find_package, load_callable, quoted
+from envs.forks import one_thread_after_fork
 from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, did_you_mean
@@ -40,6 +41,7 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
     Raises:
         RewardError: a spec of no known form, or a module or name that cannot be imported.
     """
+    one_thread_after_fork()  # some rewards compute when they are imported
     spec = without_paths(spec)
     if isinstance(spec, (list, tuple)):
         terms = [(weight, resolve_reward(options, task)) for options, weight in _weighted_parts(spec)]
@@ -220,6 +222,7 @@ def _all_finite(scores: list[Any]) -> bool:
 
 def _call(function: RewardFunction, turns: Sequence[Turn]) -> Any:
     """Calls the function; an error that arose inside it is its own."""
+    one_thread_after_fork()
     try:
         return function(turns)
     except TypeError as error:

@@ -12,13 +12,16 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, pairwise
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -30,23 +33,7 @@ from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import UserError, one_line
 
-
-def _one_thread_of_torch() -> None:
-    """Keeps a forked process from waiting for threads that it does not have.
-
-    torch's CPU threads do not survive a fork: a worker that `gym.make_vec(..., "async")` forks from a process that has
-    used them waits for them for good as soon as it multiplies a larger matrix. With one thread there is nothing to wait
-    for, as in the workers of torch's own `DataLoader`; and workers share the machine's cores anyway.
-    """
-    set_threads = getattr(sys.modules.get("torch"), "set_num_threads", None)  # a process without torch needs nothing
-    if set_threads is not None:
-        set_threads(1)
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_one_thread_of_torch)
-
-_SECONDS_TO_LEAVE = 5  # that a worker is given when it is told to
+_SECONDS_TO_LEAVE = 5  # that workers are given, all together, when they are told to
 
 
 class Workers:
@@ -124,8 +111,10 @@ class Workers:
         """Ends the workers; one that does not leave by itself is killed."""
         for connection in self._connections:
             connection.close()
+        end = time.monotonic() + _SECONDS_TO_LEAVE
         for process in self._processes:
-            process.join(_SECONDS_TO_LEAVE)
+            process.join(max(0.0, end - time.monotonic()))
+        for process in self._processes:
             if process.is_alive():
                 process.kill()
                 process.join()
@@ -211,13 +200,20 @@ def _start_without_script(process: SpawnProcess) -> None:
     """Starts a process that does not run the script anew, as spawned ones do by default to know its functions.
 
     Of a command that would be 0.3 GB and some seconds for torch, and a script without a guard would start it all again.
+    Ctrl-C waits meanwhile, and is blocked in the process until that ignores it.
     """
     script = sys.modules["__main__"]
+    blocks = hasattr(signal, "pthread_sigmask")  # Windows has none
+    if blocks:
+        resource_tracker.ensure_running()  # spawning starts it, and it unblocks signals then
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         process.start()
     finally:
         sys.modules["__main__"] = script
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # In the worker.
@@ -226,6 +222,8 @@ def _start_without_script(process: SpawnProcess) -> None:
 def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
     """Makes the task and answers questions until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then closes the connection
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # else what the task starts inherits the block
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     episodes, problem = None, None
     try:
@@ -237,13 +235,15 @@ def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
             number, method, arguments = connection.recv()
         except (EOFError, OSError):
             return
-        if episodes is None:
-            connection.send((number, None, problem))
-            continue
         try:
-            connection.send((number, _answer(episodes, method, arguments), None))
-        except Exception as error:
-            connection.send((number, None, _told(error)))
+            answer = None if episodes is None else _answer(episodes, method, arguments)
+            message = ForkingPickler.dumps((number, answer, problem))
+        except Exception as error:  # of the task, or of what cannot be pickled
+            message = ForkingPickler.dumps((number, None, _told(error)))
+        try:
+            connection.send_bytes(message)
+        except OSError:  # closed in the middle of a turn
+            return
 
 
 def _answer(episodes: Episodes, method: str, arguments: tuple[Any, ...]) -> Any:

@@ -4,7 +4,8 @@ It knows /v1/models, /v1/completions with token ids, and loads and unloads adapt
 vLLM 0.32 in its words. `faults` names what it does wrong:
 
     lengths, one token fewer than log-probabilities; short, a response that stops in the middle; no_log_probs; no_ids;
-    another_prompt, a response to one cut in front; not_finite; unknown_token; page, HTML in place of JSON;
+    another_prompt, a response to one cut in front; not_finite; unknown_token; page, HTML in place of JSON; words, text
+    for ids; listed, log-probabilities that are a list; breaks_off, the text of a refusal does;
     stale, every adapter after the first is taken, and the first one used.
 """
 
@@ -49,10 +50,11 @@ class StandIn:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def reset(self, faults=()):
-        """Mends everything but what is given."""
+        """Mends everything but what is given, and forgets adapters: who still asks for one gets a refusal."""
         self.faults, self.busy, self.silent, self.dies_after = set(faults), [], 0, None
         self.key, self.processed, self.loads, self.max_rank = None, False, True, 16
         self.asked.clear()
+        self.adapters.clear()
 
     def close(self):
         self.closing.set()
@@ -131,6 +133,10 @@ class StandIn:
         choice["prompt_token_ids"] = body["prompt"][1:] if "another_prompt" in self.faults else body["prompt"]
         if "no_log_probs" in self.faults:
             choice["logprobs"] = None
+        if "listed" in self.faults:
+            choice["logprobs"] = log_probs
+        if "words" in self.faults:
+            choice["token_ids"] = [str(token) for token in ids]
         if "no_ids" in self.faults:
             del choice["token_ids"]
         return {"choices": [choice]}
@@ -162,6 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self, body):
         """Whether the request is to be answered."""
         owner = self.owner
+        if self.path == "/v1/completions" and body["model"] not in owner.adapters:
+            said = f"The model `{body['model']}` does not exist."
+            return self._answer(404, {"error": {"message": said, "code": 404}})
         owner.asked.append((self.path, body))
         if owner.key is not None and self.headers.get("Authorization") != f"Bearer {owner.key}":
             return self._answer(401, {"error": "Unauthorized"})
@@ -182,9 +191,6 @@ class _Handler(BaseHTTPRequestHandler):
             owner.silent -= 1
             owner.closing.wait(30)
             return
-        if body["model"] not in owner.adapters:
-            self._answer(404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}})
-            return
         self._answer(200, owner.complete(body))
 
     def _answer(self, status, said, after=None):
@@ -192,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if after is not None:
             self.send_header("Retry-After", str(after))
-        self.send_header("Content-Length", str(len(data)))
+        breaks_off = status != 200 and "breaks_off" in self.owner.faults
+        self.send_header("Content-Length", str(len(data) + breaks_off))
         self.end_headers()
         self.wfile.write(data)
         return False

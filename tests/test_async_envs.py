@@ -76,3 +76,27 @@ def test_workers_score_with_a_learned_reward_after_torch_used_its_threads(tmp_pa
         words, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240, check=False
     )
     assert found.stdout == "True\n", found.stderr
+
+
+ONE_THREAD = """
+import os, torch, envs
+from envs.reward_spec import score_turns
+def threads_of_child(scores):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        if scores:
+            score_turns(lambda turns: [0.0] * len(turns), [])
+        os.write(writer, bytes([torch.get_num_threads()]))
+        os._exit(0)
+    return os.read(reader, 1)[0]
+torch.set_num_threads(3)
+print(threads_of_child(False), threads_of_child(True), torch.get_num_threads())
+"""
+
+
+def test_only_a_forked_process_that_scores_has_one_thread():
+    words = [sys.executable, "-c", ONE_THREAD]
+    found = subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert found.stdout == "3 1 3\n", found.stderr

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -118,9 +119,66 @@ def test_a_model_is_read_in_its_own_type_and_has_one_hash_in_all_precisions(dtyp
 def test_a_config_that_says_another_type_than_the_files_costs_no_digits(tmp_path):
     path = str(save_gemma(tmp_path))
     before = Backbone.load(path).hash
-    config = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(config.replace('"dtype": "float32"', '"dtype": "bfloat16"'))
+    say_another_type(tmp_path, "bfloat16")
     assert Backbone.load(path, settings=LoadSettings("bf16")).hash == before
+
+
+def say_another_type(folder, name):
+    """Lets a config whose files are float32 say another type."""
+    config = (folder / "config.json").read_text()
+    said = config.replace('"dtype": "float32"', f'"dtype": "{name}"')
+    assert said != config
+    (folder / "config.json").write_text(said)
+
+
+@pytest.mark.parametrize("precision", ["auto", "mixed", "bf16"])
+def test_a_model_of_the_hub_is_read_in_the_type_of_its_files(precision, tmp_path, monkeypatch):
+    """The cache of the hub as its client lays it out; a config that says float16 would cost digits before the hash."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--someone--small"
+    folder = save_gemma(cached / "snapshots" / "0123456789")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0123456789")
+    before = Backbone.load(str(folder)).hash
+    say_another_type(folder, "float16")
+    assert own_dtype("someone/small") == torch.float32
+    assert Backbone.load("someone/small", "cpu", LoadSettings(precision)).hash == before
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_buffers_of_mixed_have_the_digits_of_float32(dtype, tied, tmp_path):
+    """Gemma multiplies what it embeds by the root of its width, which is in no file."""
+    path = str(save_gemma(tmp_path))
+    model = AutoModelForCausalLM.from_pretrained(path)
+    model.config.tie_word_embeddings = tied
+    model.to(dtype).save_pretrained(path)
+    buffers = [
+        dict(Backbone.load(path, "cpu", LoadSettings(precision)).model.named_buffers())
+        for precision in ("fp32", "mixed")
+    ]
+    assert buffers[0].keys() == buffers[1].keys()
+    for name, plain in buffers[0].items():
+        assert plain.dtype == buffers[1][name].dtype
+        assert torch.equal(plain, buffers[1][name]), name
+    assert any(name.endswith("embed_scale") for name in buffers[0])
+
+
+def test_a_model_is_not_in_memory_twice_where_auto_is_float32(tmp_path, monkeypatch):
+    path = saved_in(torch.bfloat16, tmp_path)
+    read = []
+
+    def reading(*given):
+        assert not [model for model in read if model() is not None]
+        model = load_model(*given)
+        read.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr("backbones.backbone.load_model", reading)
+    backbone = Backbone.load(path, "cpu", LoadSettings("auto"))
+    assert len(read) == 2
+    assert backbone.model is read[1]()
 
 
 def test_the_global_generators_are_left_alone_by_a_new_role(tmp_path, monkeypatch):

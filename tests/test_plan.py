@@ -71,6 +71,7 @@ def test_costs_by_hand():
     assert costs.token_seconds(weights=100, cache=50, bandwidth=10) == 15.0
     assert costs.token_seconds(weights=100, cache=50, bandwidth=10, layers=20_000) == 20.0  # 1 ms each
     assert costs.gathered_bytes(rows=2, prompt=3, response=5) == 2 * (4 * 8 + 2 * 4 * 4 * 5)
+    assert costs.gathered_bytes(rows=2, prompt=3, response=5, by_server=True) == 2 * (4 * 8 + 2 * 4 * 4 * 5 + 9 * 5)
 
 
 @pytest.mark.parametrize(("weights", "most", "width"), [(13.5e9, 8, 1), (80e9, 8, 2), (141e9, 8, 4), (1e12, 6, 6)])
@@ -127,10 +128,26 @@ def test_a_server_reads_weights_and_cache_once_a_token(seven):
     token = (2 * 6_738_415_616 + 64 * kv * (512 + 128)) / 3.35e12
     prompts = 64 * 2 * (sizes.of_layers * 512 + sizes.of_head) / (0.4 * 989e12)
     assert figure(served.seconds, "sampling").here == pytest.approx(prompts + 256 * token)
+    assert figure(served.sent, "rows").here == 8 * 64 * (4 * 768 + 32 * 256 + 9 * 256)
     assert figure(served.sent, "policy").here == sizes.plan.roles["policy"].weights
     half = estimate(replace(work, rollout="server", server_gpus=4), sizes)  # 128 rows an engine, and room for 146
     token = (2 * 6_738_415_616 + 128 * kv * (512 + 128)) / 3.35e12
     assert figure(half.seconds, "sampling").here == pytest.approx(2 * prompts + 256 * token)
+
+
+def test_layers_that_run_again_keep_their_input_in_its_precision_and_are_gathered_no_more_often(small):
+    """Width 32, 3 layers, 40 tokens: all of two layers of three, and the input of each."""
+    work, sizes = small
+    again = replace(work, gradient_checkpointing=True)
+    for precision, width in (("bf16", 2), ("fp32", 4)):
+        work, again = replace(work, precision=precision), replace(again, precision=precision)
+        kept = sizes.plan.activations
+        found = estimate(again, sizes)
+        assert figure(found.held, "activations").here == found.micro_batch * (kept * 2 // 3 + 3 * 40 * width * 32)
+    gathers = 2 * 2 * 4 * costs.gather_seconds(sizes.plan.layers, 8, work.card.link)  # roles, passes, batches
+    run = 64 * 2 * 3 * 2 * sizes.of_layers * 40 / again.rate  # forward, again, backward
+    heads = 64 * 2 * 2 * sizes.of_head * 16 / again.rate
+    assert figure(found.seconds, "training").here == pytest.approx(run + heads + gathers)
 
 
 # Sharded bases

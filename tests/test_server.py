@@ -143,6 +143,7 @@ def test_each_update_is_a_new_adapter_under_a_new_path_and_the_one_before_goes(s
     loaded = [body["lora_path"] for body in server.bodies("/v1/load_lora_adapter")]
     assert len(set(loaded)) == 2
     assert [Path(each).exists() for each in loaded] == [False, True]
+    assert Path(loaded[1]).parent.stat().st_mode & 0o777 == 0o755  # a server of another user reads it
     engine.close()
     assert not Path(loaded[1]).parent.exists()
     assert not server.adapters
@@ -193,6 +194,8 @@ def test_ids_that_the_tokenizer_does_not_know_are_ruled_out(tmp_path, prompts):
         ("short", "1 tokens with 0 end tokens, where 8 were to be sampled"),
         ("no_log_probs", "gave no log-probabilities of its tokens"),
         ("no_ids", "gave no token_ids"),
+        ("words", "gave no token_ids"),
+        ("listed", "gave no log-probabilities of its tokens"),
         ("another_prompt", "a response to another prompt"),
         ("not_finite", "a log-probability that is not finite"),
         ("unknown_token", "token 10000, which the policy never says"),
@@ -209,12 +212,17 @@ def test_a_busy_server_is_asked_again_when_it_says(server, role, prompts):
     server.busy = [(503, None), (429, "0.3"), (429, "Wed, 21 Oct 2015 07:28:00 GMT")]  # the last one comes first
     began = time.monotonic()
     assert len(sampled(server, role, prompts[:2])) == 2
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 30
 
 
 def test_a_server_that_stays_busy_or_silent_is_given_up(server, role, prompts):
+    for odd in ("nan", "-1", "inf"):
+        server.busy = [(503, odd)]
+        assert len(sampled(server, role, prompts[:1])) == 1
     server.busy = [(429, None)] * 5
     assert "gives no answer in 5 tries: 429: too busy" in fault(server, role, prompts[:1])
+    server.busy, server.faults = [(503, None)] * 5, {"breaks_off"}
+    assert "gives no answer in 5 tries: 503: Service Unavailable" in fault(server, role, prompts[:1])
     server.reset()
     server.silent = 1
     assert len(sampled(server, role, prompts[:2], timeout=1.5)) == 2  # the second try
@@ -227,7 +235,7 @@ def test_a_server_that_dies_in_the_middle_is_one_line_at_once(path, role, prompt
         server.dies_after = 2
         began = time.monotonic()
         assert "Is the server still running?" in fault(server, role, prompts)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_no_server_there_and_one_of_another_kind(server, role, prompts, tmp_path):
@@ -267,12 +275,20 @@ def test_the_key_comes_from_the_environment_alone(server, role, prompts, monkeyp
     assert "(the key is read from VLLM_API_KEY)" in fault(server, role, prompts)
     monkeypatch.setenv("VLLM_API_KEY", "secret")
     assert len(sampled(server, role, prompts[:1])) == 1
-    with pytest.raises(UserError, match="VLLM_API_KEY") as caught:
-        check_url("http://me:secret@localhost:8000")
-    assert "secret" not in str(caught.value)
+    for address in ("me:secret@localhost:8000", "me:secret@h/?a=1", "me:secret@[::1", "me:secret@a b:x", "secret@h"):
+        with pytest.raises(UserError, match="VLLM_API_KEY") as caught:
+            check_url(f"http://{address}")
+        assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["localhost:8000", "Local", "", "ftp://here", "http://", "http://here:1/?a=b"])
+NO_ADDRESSES = (
+    "localhost:8000", "Local", "", "ftp://here", "http://", "http://here:1/?a=b", "http://[::1", "http://a..b",
+    "http://here:abc", "http://here:99999", "http://he re", "http://here\n", " http://here", "http://here/ä",
+    f"http://{'a' * 64}", "http://here#there",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES)
 def test_what_is_no_address_is_refused_before_anything_is_loaded(text):
     with pytest.raises(UserError, match="expected local, or the address"):
         PolicySettings(rollout=text)
@@ -284,6 +300,7 @@ def test_all_weights_and_images_are_not_for_a_server(server, role):
     seen = ImagePrompt([5, 6], np.zeros((8, 8, 3), np.uint8), vision=None)
     assert "prompts with images are not sampled by a server" in fault(server, role, [seen])
     assert check_url("http://localhost:8000/v1/") == "http://localhost:8000"
+    assert check_url("http://[::1]:8000") == "http://[::1]:8000"
 
 
 # Importance weights.

@@ -167,6 +167,8 @@ def test_any_text_leniently_read_is_an_action_or_says_why_not(response):
         ("```\nclick(3)\n```", Action("click", 3)),
         ("```python\nclick(3)\n```", Action("click", 3)),
         ("ACTION: click(3)", Action("click", 3)),
+        ("type(1, Hello)\nACTION:", Action("type", 1, "Hello")),
+        ("ACTION: click(2)\nI am done. ACTION: ```", Action("click", 2)),
         ("The mail is at 5, so I tap it.\n\nAction: click(5)", Action("click", 5)),
         ("I will click(4) to open it.", Action("click", 4)),
         ("- open_app(Mail)\n- click(3)", Action("open_app", 0, "Mail")),

@@ -22,6 +22,8 @@ class Orders(TwoTurns):
             raise KeyError("no page of this name")
         if response == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if response == "nap":
+            time.sleep(1)
         if response == "hang":
             time.sleep(600)
         reference = {"said": state[1:], "failed": response == "fail"}

@@ -5,6 +5,7 @@ ROW_SECONDS = 80e-6  # of one core for a gathered row: unpickling, rewards, adva
 ROW_HELD = 40e3  # bytes of a machine's memory for such a row in each process; likewise
 ROW_TOKENS = 768  # of the rows of that measurement
 ID_BYTES = 4  # of a token id, pickled
+SAMPLED_BYTES = 9  # of a log-probability that a server gave, pickled
 FIGURES = 4  # float32 numbers of a response token that are added up: two log-probabilities, entropy, value
 
 
@@ -52,9 +53,13 @@ def token_seconds(weights: float, cache: float, bandwidth: float, layers: int = 
     return max((weights + cache) / bandwidth, layers * EAGER_LAYER)
 
 
-def gathered_bytes(rows: int, prompt: int, response: int) -> int:
-    """Returns what a process gets of a rollout of `rows` rows: all ids, and figures that go around twice in a ring."""
-    return rows * (ID_BYTES * (prompt + response) + 2 * 4 * FIGURES * response)
+def gathered_bytes(rows: int, prompt: int, response: int, by_server: bool = False) -> int:
+    """Returns what a process gets of a rollout of `rows` rows: all ids, and figures that go around twice in a ring.
+
+    Of a rollout that a server has sampled, the log-probabilities of that too.
+    """
+    of_token = 2 * 4 * FIGURES + (SAMPLED_BYTES if by_server else 0)
+    return rows * (ID_BYTES * (prompt + response) + of_token * response)
 
 
 def engine_width(weights: float, memory: float, most: int) -> int:

@@ -9,7 +9,16 @@ from agents.plan import costs
 from agents.plan.models import find_model
 from agents.plan.workload import Workload
 from backbones.generate import ROWS
-from backbones.memory import Held, MemoryPlan, RoleSettings, Shape, kept_with_checkpoints, plan_memory, skeleton
+from backbones.memory import (
+    Held,
+    MemoryPlan,
+    RoleSettings,
+    Shape,
+    bytes_of_states,
+    kept_with_checkpoints,
+    plan_memory,
+    skeleton,
+)
 from backbones.model.anatomy import decoder_layers
 from perlhf.errors import UserError
 
@@ -143,7 +152,8 @@ def _held(work: Workload, sizes: Sizes) -> tuple[int, list[Figure]]:
     adapters = sum(held.total for held in plan.roles.values()) - plan.base
     of_row = plan.activations
     if work.gradient_checkpointing:
-        of_row = kept_with_checkpoints(of_row, 1, sizes.layers, work.prompt_tokens + work.response_tokens, sizes.width)
+        state = bytes_of_states(work.precision) * sizes.width
+        of_row = kept_with_checkpoints(of_row, 1, sizes.layers, work.prompt_tokens + work.response_tokens, state)
     left = work.card.memory - plan.base - plan.gathered - adapters
     micro_batch = int(max(1, min(work.most_rows, left / 2 // of_row)))
     rows = min(ROWS, work.rows) if work.rollout == "local" else 0
@@ -180,13 +190,14 @@ def _sent(work: Workload, sizes: Sizes) -> list[Figure]:
     figures = []
     if work.gpus > 1:
         rows = work.all_rows
-        gathered = costs.gathered_bytes(rows, work.prompt_tokens, work.response_tokens)
+        gathered = _gathered(work)
+        server = f" + {costs.SAMPLED_BYTES} x {work.response_tokens} tokens" if work.rollout == "server" else ""
         figures += [
             Figure("gradients, an optimizer step", plan.adapters, two,
                    f"4 bytes x trained weights; four: 2 models x 2 bytes x {count(sizes.weights)}"),
             Figure("rows, an iteration", gathered, gathered,
                    f"{rows} rows x ({costs.ID_BYTES} bytes x {work.prompt_tokens + work.response_tokens} ids + 2 x 4 "
-                   f"bytes x {costs.FIGURES} figures x {work.response_tokens} tokens), to every process"),
+                   f"bytes x {costs.FIGURES} figures x {work.response_tokens} tokens{server}), to every process"),
         ]  # fmt: skip
     if work.shards > 1:
         figures.append(
@@ -291,7 +302,7 @@ def _training(work: Workload, sizes: Sizes, micro_batch: int) -> Phase:
     of_row = costs.forward_flop(roles * ((1 + again) * run + above), 2 * sizes.of_head, tokens, response)
     of_four = costs.forward_flop(2 * (3 + again) * sizes.of_layers, 3 * sizes.of_head, tokens, response)
     batches, rows = work.steps * -(-work.batch_rows // micro_batch), work.n_epochs * work.rows
-    times = (2 + again) * batches
+    times = 2 * batches  # a layer that runs again does so where its backward pass has gathered it
     gathers = roles * times * costs.gather_seconds(sizes.plan.layers, work.shards, work.card.link)
     twice = ", forward again" if again else ""
     four_gathers = 2 * times * _gather_of_four(work, sizes)
@@ -337,13 +348,18 @@ def _messages(work: Workload, sizes: Sizes) -> Phase:
     return Phase("messages", work.steps * each + rows + policy, 0.0, work.steps * of_four + rows + whole, 0.0, formula)
 
 
+def _gathered(work: Workload) -> int:
+    """Returns the bytes that every process gets of the rows of all."""
+    by_server = work.rollout == "server"
+    return costs.gathered_bytes(work.all_rows, work.prompt_tokens, work.response_tokens, by_server)
+
+
 def _gathering(work: Workload) -> float:
     """Returns the seconds in which every process gets the rows of all."""
     if work.gpus == 1:
         return 0.0
     tokens = work.prompt_tokens + work.response_tokens
-    size = costs.gathered_bytes(work.all_rows, work.prompt_tokens, work.response_tokens)
-    return size / work.between + work.all_rows * costs.ROW_SECONDS * tokens / costs.ROW_TOKENS
+    return _gathered(work) / work.between + work.all_rows * costs.ROW_SECONDS * tokens / costs.ROW_TOKENS
 
 
 def _gathering_limit(work: Workload, whole: float) -> int:

@@ -31,8 +31,8 @@ def describe(estimate: Estimate, formulas: bool = False) -> str:
         f"{_number(work.all_rows / (estimate.seconds[-1].four or 1.0)):>12}",
         "",
         *_breaks(estimate),
-        "four models: policy and value trained in full (bf16 gradients, float32 Adam), reward and reference frozen;",
-        "each is cut over all GPUs (ZeRO stage 3, arXiv 1910.02054)",
+        "four models: policy and value trained in full (float32 weights, gradients and Adam; bf16 on the way), reward",
+        "and reference frozen; each is cut over all GPUs (ZeRO stage 3, arXiv 1910.02054)",
     ]
     if formulas:
         lines += ["", *_sources(estimate)]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from math import isfinite
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -30,13 +31,18 @@ def check_url(url: str) -> str:
     """Returns the address of a server without a path, such as http://localhost:8000.
 
     Raises:
-        UserError: it is no such address, or a password stands in it.
+        UserError: it is no such address, or a name or password stands in it.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if "@" in url:  # a password would be written into config.yaml, and is not printed either
+        raise UserError(f"rollout: a key does not stand in the address, nor a name before @; give it in {KEY}.")
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:  # a host or port that is none
+        host = b""
+    odd = any(character.isspace() or not character.isprintable() for character in url)
+    if not host or odd or parts.scheme not in ("http", "https") or set("?#") & set(url) or not parts.path.isascii():
         raise UserError(f"rollout {url!r}: expected local, or the address of a server such as http://localhost:8000.")
-    if parts.username or parts.password:  # it would be written into config.yaml
-        raise UserError(f"rollout: a key does not stand in the address; give it in {KEY}.")
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -86,7 +92,7 @@ class Client:
             except (URLError, HTTPException, OSError) as error:
                 problem = _reason(error)
             if number + 1 < tries:
-                time.sleep(min(wait, _LONGEST_WAIT))
+                time.sleep(max(0.0, min(wait, _LONGEST_WAIT)))
         raise ServerError(f"{self.url}{path} gives no answer in {tries} tries: {problem}. Is the server still running?")
 
     def ask_json(self, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
@@ -111,7 +117,10 @@ class Client:
 
 def _said(error: HTTPError) -> str:
     """Returns the message of a refusal, in one line: vLLM's is JSON, a proxy's may be a page."""
-    text = error.read().decode("utf-8", "replace")
+    try:
+        text = error.read().decode("utf-8", "replace")
+    except (HTTPException, OSError):  # it breaks off
+        text = ""
     try:
         found = json.loads(text)
         text = str(found.get("error", found).get("message", text))
@@ -126,13 +135,16 @@ def _about_keys(code: int) -> str:
 
 def _asked_for(after: str | None, wait: float) -> float:
     """Returns the seconds that a Retry-After header asks for, a number or a date; `wait` where there is none."""
+    if after is None:
+        return wait
     try:
-        return wait if after is None else float(after)
+        seconds = float(after)
+        return seconds if isfinite(seconds) else wait
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(str(after)).timestamp() - time.time())
-    except ValueError:
+        return parsedate_to_datetime(after).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return wait
 
 

@@ -27,7 +27,7 @@ from backbones.engine.engine import Engine, Sampled, Save
 from backbones.model.vision import ImagePrompt, unsayable_ids
 from perlhf.errors import UserError
 
-AT_ONCE = 256  # requests on their way; vLLM's own default of rows that it works on
+AT_ONCE = 256  # requests on their way, of all processes; vLLM's own default of rows that it works on
 _MOST_BIASED = 1024  # tokens that vLLM rules out of one request
 _IMPOSSIBLE = -100.0  # the least bias that the protocol knows
 _LOADING, _UNLOADING = 120.0, 10.0  # seconds for an adapter; for the list of them as for loading one
@@ -90,7 +90,7 @@ class ServerEngine(Engine):
             return row, self._read(self._complete({**body, "temperature": temperature}, timeout), body)
 
         # Its threads are daemons, so one that waits for a dead server keeps no process from ending.
-        with ThreadPool(max(1, min(len(prompts), AT_ONCE))) as pool:
+        with ThreadPool(max(1, min(len(prompts), AT_ONCE // group.size()))) as pool:
             found = dict(pool.imap_unordered(ask, range(len(prompts))))
         return [found[row] for row in range(len(prompts))]
 
@@ -113,6 +113,7 @@ class ServerEngine(Engine):
         if self._folder is None:
             self._names()  # an address where no such server is says so before anything is written
             self._folder = Path(tempfile.mkdtemp(prefix="perlhf-rollout-"))
+            self._folder.chmod(0o755)  # a server may be another user's
         name = f"perlhf-{uuid4().hex[:12]}"
         folder = self._folder / name
         save(folder)
@@ -155,8 +156,8 @@ class ServerEngine(Engine):
     def _read(self, answer: Any, asked: dict[str, Any]) -> Sampled:
         """Reads one response and holds it against what was asked for."""
         choice = self._choice(answer)
-        ids, log_probs = choice.get("token_ids"), (choice.get("logprobs") or {}).get("token_logprobs")
-        if not isinstance(ids, list) or not ids:
+        ids, log_probs = choice.get("token_ids"), _dict(choice.get("logprobs")).get("token_logprobs")
+        if not isinstance(ids, list) or not ids or not all(type(token) is int for token in ids):
             raise self._odd("no token_ids; it has to know return_token_ids, as vLLM does")
         if not isinstance(log_probs, list) or not all(isinstance(x, float | int) for x in log_probs):
             raise self._odd("no log-probabilities of its tokens (logprobs)")
@@ -199,8 +200,9 @@ class ServerEngine(Engine):
         gaps = []
         for at in (1.0, temperature):
             body = {"prompt": list(prompt), "seed": 0, "max_tokens": 1, "temperature": at, "logprobs": 2}
-            top = ((self._choice(self._complete(body, _LOADING)).get("logprobs") or {}).get("top_logprobs") or [{}])[0]
-            best = sorted(top.values())[-2:]
+            places = _dict(self._choice(self._complete(body, _LOADING)).get("logprobs")).get("top_logprobs")
+            top = _dict(places[0] if isinstance(places, list) and places else None)
+            best = sorted(x for x in top.values() if isinstance(x, float | int))[-2:]
             if len(best) < 2:
                 raise self._odd("no log-probabilities of the likeliest tokens (logprobs)")
             gaps.append(best[1] - best[0])
@@ -210,3 +212,8 @@ class ServerEngine(Engine):
                 "start it with --logprobs-mode processed_logprobs, or leave the temperature at 1."
             )
         self._at_temperature.add(temperature)
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    """Returns what should be a mapping in an answer; an empty one where it is something else."""
+    return found if isinstance(found, dict) else {}

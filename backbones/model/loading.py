@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers import (
     AutoConfig,
@@ -31,8 +32,9 @@ Stamps = dict[str, tuple[int, int, int]]  # of files by name: inode, size and ti
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model",
 )  # fmt: skip
+_WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
-    "model*.safetensors", "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
+    _WEIGHTS, "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     "chat_template.jinja", "chat_template.json", *_TOKENIZER_FILES,
 )  # fmt: skip
 INSTEAD = "take a decoder that keeps keys and values, such as Llama, Qwen, Gemma or SmolLM"
@@ -176,20 +178,21 @@ def load_model(
     return model.eval()
 
 
-def _dtype_of(path: str, settings: LoadSettings) -> torch.dtype | str:
-    """Returns in which numbers to read a model: float32, or its own, which "auto" leaves to its config."""
+def _dtype_of(path: str, settings: LoadSettings) -> torch.dtype:
+    """Returns in which numbers to read a model: float32, or where less will do its own, if that can be told."""
     if settings.precision in ("fp32", *QUANTIZED):
         return torch.float32
-    return own_dtype(path) or "auto"
+    return own_dtype(path) or torch.float32
 
 
 def own_dtype(path: str) -> torch.dtype | None:
-    """Returns the widest type of numbers in a folder's safetensors files; None of a hub id, or where there are none.
+    """Returns the widest type of numbers in the safetensors files of a folder or a hub id; None where there are none.
 
-    Read off the files' headers: what a config says of it is not always so.
+    Read off the files' headers: what a config says of it is not always so. Of a hub id they are downloaded first.
     """
     found = set()
-    for file in Path(path).glob("model*.safetensors"):
+    folder = path if Path(path).is_dir() else snapshot_download(path, allow_patterns=_WEIGHTS)
+    for file in Path(folder).glob(_WEIGHTS):
         with safe_open(file, "pt") as opened:
             found |= {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118 - no mapping
     return next((dtype for name, dtype in _DTYPES.items() if name in found), None)

@@ -7,6 +7,7 @@ Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`
 where it shares its weight with the LM head.
 """
 
+from copy import deepcopy
 from itertools import chain
 from typing import Any, get_args
 
@@ -30,7 +31,7 @@ class HalfLinear(nn.Linear):
 def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
     """Brings a plain model's weights to a precision in place, before it has any adapter.
 
-    They may be in the type of their files: bf16 stays, and what is to be float32 is widened.
+    They may be in the type of their files: bf16 stays, and what is to be float32 is widened, or made anew.
 
     Raises:
         UserError: no such precision.
@@ -42,6 +43,7 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
     if precision == "bf16" and any(p.dtype != torch.bfloat16 for p in model.parameters()):
         _to_bf16(model)
     if precision == "mixed":
+        _restore_buffers(model)
         for module in model.modules():
             if type(module) is nn.Linear:
                 module.to(torch.bfloat16)
@@ -64,6 +66,31 @@ def _to_bf16(model: PreTrainedModel) -> None:
     model.to(torch.bfloat16)
     for module, name, buffer in angles:
         setattr(module, name, buffer)
+
+
+def _restore_buffers(model: PreTrainedModel) -> None:
+    """Makes anew, in float32, what no file holds and bf16 has rounded when it was made, as Gemma's scale of embeddings.
+
+    transformers gives such buffers their values where it initializes weights; here those are on the meta device.
+    """
+    rounded = [
+        name
+        for name, buffer in model.named_non_persistent_buffers()
+        if buffer.dtype in (torch.bfloat16, torch.float16) and not buffer.is_meta
+    ]
+    if not rounded:
+        return
+    with torch.device("meta"):
+        fresh = type(model)._from_config(deepcopy(model.config), dtype=torch.float32)
+    for name in rounded:
+        place, _, last = name.rpartition(".")
+        setattr(fresh.get_submodule(place), last, torch.empty_like(fresh.get_buffer(name), device="cpu"))
+    for module in fresh.modules():
+        module._is_hf_initialized = False
+    fresh.initialize_weights()
+    for name in rounded:
+        buffer = model.get_buffer(name)
+        buffer.data = fresh.get_buffer(name).to(buffer.device)
 
 
 def _read_in_float32(model: PreTrainedModel) -> None:

@@ -21,7 +21,8 @@ def find_action(response: str) -> Action:
     """Returns the action that a response says, with whatever stands around it.
 
     What `parse_action` reads is read as it does, without quotes that JSON has not. Else what follows the last "ACTION:"
-    counts, where there is one, and of that the first line that is a call, then the first call in a line.
+    counts, or stands before it where nothing follows, and of that the first line that is a call, then the first call in
+    a line.
 
     Raises:
         ActionError: it says none; as `parse_action` puts it.
@@ -30,7 +31,8 @@ def find_action(response: str) -> Action:
         return _unquoted(parse_action(response))
     except ActionError as error:
         first = error
-    lines = [line.strip(_AROUND) for line in _MARKER.split(response)[-1].split("\n")]
+    said = [part for part in _MARKER.split(response) if part.strip(_AROUND + "\n")]
+    lines = [line.strip(_AROUND) for line in (said or [""])[-1].split("\n")]
     alone = [line for line in lines if _CALL.fullmatch(line) or _BARE.fullmatch(line)]
     for line in [*alone, *(line for line in lines if _CALL.search(line))]:
         try:
