@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -298,7 +299,10 @@ def start(tmp_path, *arguments):
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     words = [sys.executable, str(tmp_path / "script.py"), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path}, **pipes, start_new_session=True)
+    # Who starts the tests in the background ignores SIGINT, and so would this process.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(words, env=environment, **pipes, start_new_session=True, preexec_fn=heed)
 
 
 def is_running(pid):
