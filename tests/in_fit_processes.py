@@ -68,6 +68,7 @@ def go_wrong(kind: str, rank: int) -> None:
 def main() -> None:
     """Does as it is told on the command line."""
     kind, what = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which is off in what a shell runs in the background
     if kind == "commands":
         commands(Path(what))
     else:
