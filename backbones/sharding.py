@@ -174,13 +174,14 @@ def _shard_layers(model: PreTrainedModel, device: torch.device) -> None:
 
 
 def _mesh(device: torch.device) -> DeviceMesh:
-    """Makes the mesh of the processes: those of one machine in a row, of several machines by processes.
+    """Makes the mesh of the processes of this machine, which share a base out.
 
-    Its sides have no names: peft would take one that is called otherwise than "fsdp" for tensor parallelism, where a
-    layer runs on its share alone.
+    What machines have alike needs no mesh: frozen weights have no gradients to be added up. The row is called "fsdp":
+    peft would take another name for tensor parallelism, where a layer runs on its share alone.
     """
     each = processes_per_base()
-    return init_device_mesh(device.type, (each,) if each == group.size() else (group.size() // each, each))
+    sides = (group.size() // each, each)
+    return init_device_mesh(device.type, sides, mesh_dim_names=("machines", "fsdp"))["fsdp"]
 
 
 def _fill(model: PreTrainedModel, source: PreTrainedModel | None) -> None:
