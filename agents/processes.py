@@ -107,7 +107,7 @@ def _digest(task: Task) -> str:
 
 def own_envs(n_envs: int) -> range:
     """Returns the numbers of this process's `n_envs` envs among those of all processes."""
-    return range(group.rank() * n_envs, (group.rank() + 1) * n_envs)
+    return group.share(n_envs * group.size(), "envs")
 
 
 def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:

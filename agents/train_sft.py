@@ -43,7 +43,7 @@ from backbones.roles import LoRARole, Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
 from perlhf.errors import UserError
-from perlhf.measure import Stopwatch, peak_rss_mb
+from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 from rewards.preferences import drawn
@@ -93,8 +93,7 @@ def train(options: Options) -> Path:
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     how = how.warmed_up(options.warmup, len(rows), is_shipped(backbone))
     fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
-    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
-    cost["peak_rss_mb"] = max(group.gather(peak_rss_mb()))
+    cost = group.cost_since(clock)
     losses = {"before": all_losses_of(backbone.reference, test), "after": all_losses_of(role, test)}
     held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
     summary = {**identity(options), "records": len(rows), "epochs": options.epochs, "held_out_loss": held_out_loss}

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from perlhf.errors import UserError, one_line
+from perlhf.measure import Stopwatch, peak_rss_mb
 
 T = TypeVar("T")
 
@@ -197,3 +198,12 @@ def add_up_gradients(parameters: Sequence[nn.Parameter], figures: Mapping[str, f
     sums = torch.tensor(list(figures.values()), dtype=torch.float32, device=parameters[0].device)
     add_up([*(parameter.grad for parameter in parameters if parameter.grad is not None), sums])
     return dict(zip(figures, sums.tolist(), strict=True))
+
+
+def cost_since(clock: Stopwatch) -> dict[str, float]:
+    """Returns what work has cost, for summary.json; all processes call this.
+
+    Its seconds are this process's, its CPU seconds those of all together, its peak in MiB that of the largest.
+    """
+    cost = {"seconds": clock.seconds, "cpu_seconds": sum(gather(clock.cpu_seconds))}
+    return {**cost, "peak_rss_mb": max(gather(peak_rss_mb()))}

@@ -22,7 +22,7 @@ from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean
-from perlhf.measure import Stopwatch, peak_rss_mb
+from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 from perlhf.terminal import printable
@@ -61,8 +61,7 @@ def measure(options: Options) -> dict[str, Any]:
     evaluator = Evaluator(task, reward, room, options.prompts, options.seed)
     clock = Stopwatch()
     answers = evaluator.answer(backbone.reference, options.temperature)
-    cost = {"seconds": clock.seconds, "cpu_seconds": sum(group.gather(clock.cpu_seconds))}
-    cost["peak_rss_mb"] = max(group.gather(peak_rss_mb()))
+    cost = group.cost_since(clock)
     figures = {**figures_of(task, backbone, answers), "groups": evaluator.groups(answers.best)}
     summary = {**about(options), "reward": options.reward, **figures, **cost}
     group.from_first(lambda: update_summary(folder, **summary))
