@@ -63,7 +63,7 @@ class Task(ABC):
     a new dataset needs is one subclass and one line, `envs.register_task`; docs/adding_a_text_task.md shows it.
     """
 
-    instructions: ClassVar[str | None] = None  # what a model with a chat template is told first, if the task needs it
+    instructions: str | None = None  # what a model with a chat template is told first, if the task needs it
     examples: ClassVar[tuple[tuple[str, str], ...]] = ()  # prompts and right responses, shown behind the instructions
     default_reward: str = "gold"  # "" for none: then there is no judge either, and the reward must be given
     needs_data: ClassVar[bool] = False  # whether `data` must be given, since the task has none of its own

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.corpora.hub import is_hub, read_hub
-from envs.corpora.records import AnyRecord, Record, responses_of, with_instructions
+from envs.corpora.records import AnyRecord, InstructedRecords, Record, responses_of
 from envs.corpora.splits import SPLITS, Source, read_split
 from envs.feedback import Feedback, ShortcutPolicy
 from envs.miniature.corpus import ANNOTATOR, RATER, MiniatureCorpus, miniature
@@ -48,15 +48,19 @@ class TextTask(Feedback):
     grammar: Grammar | None = None
     source: Source | None = None
 
-    def __init__(self, data: str = "miniature", split: str = "train") -> None:
+    def __init__(self, data: str = "miniature", split: str = "train", instructions: str = "") -> None:
         """
         Args:
             data: "miniature" for the generated data, "hub" for the real corpus on the Hugging Face hub (other forms:
                 `envs.corpora.hub`), or a file or folder of it.
             split: "train", "validation" or "test".
+            instructions: the system's message, what a model with a chat template is told first; "" for the task's own.
         """
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
+        if not isinstance(instructions, str):
+            raise UserError(f"instructions must be text, got {instructions!r}.")
+        self.instructions = instructions or self.instructions
         self.data, self.split = data_name(data), split  # the two lines that make the records go by them
         super().__init__(self.data, split, self._generate() if self.data == "miniature" else self._read())
 
@@ -69,14 +73,18 @@ class TextTask(Feedback):
         if self.source is None:
             raise UserError(f"{type(self).__name__} has no reader of files; 'data' must be 'miniature'.")
         if not is_hub(self.data):
-            read = read_split(self.source, Path(self.data), self.split)
-            return with_instructions(read, self.instructions, self.examples)
+            return self._instructed(read_split(self.source, Path(self.data), self.split))
         if self.source.hub is None:
             raise UserError(
                 f"{type(self).__name__} has no corpus on the Hugging Face hub; "
                 f"give a path to {self.source.what} as 'data', or 'miniature'."
             )
-        return with_instructions(read_hub(self.source, self.data, self.split), self.instructions, self.examples)
+        return self._instructed(read_hub(self.source, self.data, self.split))
+
+    def _instructed(self, records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
+        if self.instructions is None:
+            return records
+        return InstructedRecords(records, self.instructions, self.examples)
 
     @property
     def miniature(self) -> MiniatureCorpus | None:

@@ -47,7 +47,7 @@ class Conversation(str):
 
 
 class Instructed(Conversation):
-    """A prompt that is one message of the user, behind what a task tells every model first.
+    """A prompt behind what a task tells every model first: a transcript's messages, or one message of the user.
 
     `instructed_by` makes classes of it, one for each task: an env makes a prompt at every step, and messages are made
     only where somebody asks for them.
@@ -63,9 +63,9 @@ class Instructed(Conversation):
 
     @property
     def messages(self) -> tuple[Message, ...]:  # type: ignore[override]
-        """Returns the instructions, the examples and the text."""
+        """Returns the instructions, the examples and the messages of the prompt itself."""
         shown = (Message(role, text) for pair in self.examples for role, text in zip(ROLES[1:], pair, strict=True))
-        return Message("system", self.instructions), *shown, Message("user", str(self))
+        return Message("system", self.instructions), *shown, *messages_of(str.__str__(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _instructed, (self.instructions, self.examples, str(self))
@@ -129,5 +129,5 @@ def _turns(text: str) -> tuple[Message, ...]:
 def first_user_turn(prompt: str) -> str:
     """Returns what the user says first in a prompt: prompts that have it in common are continuations of one another."""
     if isinstance(prompt, Instructed):  # whose examples are the same for all
-        return str(prompt)
+        prompt = str.__str__(prompt)
     return next((message.content for message in messages_of(prompt) if message.role == "user"), prompt)

@@ -15,6 +15,7 @@ from perlhf.errors import RewardError, UserError
 IDS = sorted(i for i in gym.registry if i.startswith("perlhf/"))
 WRONG = [float("nan"), float("inf"), -1, 1.5, object(), [[1]], {"a": 1}, b"x", "no such thing"]
 RIGHT = {("perlhf/UINavNumeric-v0", "progress"): (1.5,)}
+RIGHT |= {(i, "instructions"): ("no such thing",) for i in IDS}
 
 
 def parameters():
@@ -36,7 +37,7 @@ def test_a_wrong_argument_of_an_env_is_one_line(env_id, name, needed):
     others = needed if env_id == "perlhf/Preferences-v0" else {}
     for value in WRONG:
         if any(value is right or value == right for right in RIGHT.get((env_id, name), ())):
-            gym.make(env_id, **{name: value})
+            gym.make(env_id, **{**others, name: value})
             continue
         with pytest.raises(UserError) as caught:
             gym.make(env_id, **{**others, name: value})

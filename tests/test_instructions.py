@@ -10,9 +10,10 @@ from chat_models import backbone_of
 import perlhf  # noqa: F401 - registers the environments
 from agents.setup import Setup
 from backbones.backbone import Backbone
-from envs.corpora.records import Demonstration, with_instructions
+from envs.corpora.records import Demonstration, InstructedRecords
 from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, KINDS, parse_action
-from perlhf.conversation import Conversation, Instructed, Message, instructed_by, messages_of
+from perlhf.conversation import Conversation, Instructed, Message, first_user_turn, instructed_by, messages_of
+from perlhf.errors import UserError
 
 TASKS = ["UINav-v0", "VQAv2-v0", "Taskmaster-v0"]
 
@@ -31,12 +32,40 @@ def test_a_prompt_with_instructions_is_its_text_and_two_messages():
     assert messages_of(shown)[1:3] == (Message("user", "Where?"), Message("assistant", "Here."))
 
 
-def test_records_get_instructions_where_there_are_any():
-    records = [Demonstration("Who?", "I.", {})]
-    assert with_instructions(records, None) is records
-    (told,) = with_instructions(records, "Be brief.")
-    assert told == records[0]
-    assert messages_of(told.prompt)[0] == Message("system", "Be brief.")
+SPOKEN = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Who?\n\nAssistant:"
+TURNS = (Message("user", "Hi"), Message("assistant", "Hello."), Message("user", "Who?"))
+
+
+def test_a_transcript_keeps_its_turns_behind_the_instructions_and_is_grouped_by_its_own_first():
+    prompt = instructed_by("Be brief.", (("Where?", "Here."),))(SPOKEN)
+    assert messages_of(prompt)[-3:] == TURNS
+    assert len(messages_of(prompt)) == 6
+    assert first_user_turn(prompt) == first_user_turn(SPOKEN) == "Hi"
+
+
+def test_records_get_instructions():
+    messages = Conversation((Message("system", "You are Al."), *TURNS))
+    records = [Demonstration("Who?", "I.", {}), Demonstration(messages, "I.", {}), Demonstration(SPOKEN, "I.", {})]
+    told = InstructedRecords(records, "Be brief.")
+    assert [*told] == records == told[:]
+    assert len(told) == 3
+    system = Message("system", "Be brief.")
+    assert messages_of(told[0].prompt) == (system, Message("user", "Who?"))
+    assert messages_of(told[1].prompt) == (Message("system", "Be brief.\n\nYou are Al."), *TURNS)
+    assert messages_of(told[-1].prompt) == (system, *TURNS)
+
+
+def test_a_text_task_is_told_what_the_user_says(tmp_path):
+    told = gym.make("perlhf/HH-v0", instructions="Be brief.", reward="gold").reset(seed=3)[0]["prompt"]
+    plain = gym.make("perlhf/HH-v0", reward="gold").reset(seed=3)[0]["prompt"]
+    assert told == plain
+    assert messages_of(told) == (Message("system", "Be brief."), *messages_of(plain))
+    (tmp_path / "own.jsonl").write_text('{"prompt": "Who?", "chosen": "I.", "rejected": "No."}\n' * 2)
+    options = {"data": tmp_path / "own.jsonl", "splits": "all", "reward": "rewards.functions:length_penalty"}
+    own = gym.make("perlhf/Preferences-v0", instructions="Be brief.", **options).reset(seed=0)[0]["prompt"]
+    assert messages_of(own) == (Message("system", "Be brief."), Message("user", "Who?"))
+    with pytest.raises(UserError, match="instructions must be text, got 3"):
+        gym.make("perlhf/HH-v0", instructions=3)
 
 
 @pytest.mark.parametrize("env", TASKS)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from perlhf.conversation import instructed_by
+from perlhf.conversation import Conversation, Message, instructed_by
 from perlhf.errors import DataError
 
 
@@ -44,14 +44,38 @@ def responses_of(record: AnyRecord) -> dict[str, Any]:
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
 
 
-def with_instructions(
-    records: Sequence[AnyRecord], instructions: str | None, examples: tuple[tuple[str, str], ...] = ()
-) -> Sequence[AnyRecord]:
-    """Returns records whose prompts have a task's instructions beside them; as they are where there are none."""
-    if instructions is None:
-        return records
-    prompt = instructed_by(instructions, examples)
-    return [record._replace(prompt=prompt(record.prompt)) for record in records]
+class InstructedRecords(Sequence[AnyRecord]):
+    """Records whose prompts have instructions beside them, each made when it is asked for.
+
+    A prompt that is messages keeps a system's message of its own, behind the instructions.
+    """
+
+    def __init__(
+        self, records: Sequence[AnyRecord], instructions: str, examples: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self._records, self._instructions = records, instructions
+        self._of_text = instructed_by(instructions, examples)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> AnyRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
+    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        record = self._records[index]
+        return record._replace(prompt=self._told(record.prompt))
+
+    def _told(self, prompt: str) -> Conversation:
+        if not isinstance(prompt, Conversation):
+            return self._of_text(prompt)
+        said, messages = self._instructions, prompt.messages
+        if messages[0].role == "system":
+            said, messages = f"{said}\n\n{messages[0].content}", messages[1:]
+        return Conversation((Message("system", said), *messages), str.__str__(prompt))
 
 
 def image_of(record: AnyRecord) -> np.ndarray | None:

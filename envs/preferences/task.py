@@ -35,17 +35,25 @@ class Preferences(TextTask):
     `data`: a file, a folder or a glob of jsonl, json, csv or parquet files, or "hub:ORG/NAME". There are no miniature
     data. `split`: "train", "validation" or "test"; see `envs.preferences.splits`.
     `columns`: what columns are called, such as "prompt=question,chosen=good".
-    `splits`: "auto", or "all": every row is in every split, and nothing is held out.
+    `splits`: "auto", or "all": every row is in every split, and nothing is held out. `instructions`: the system's
+    message, for models with a chat template.
     `reward`, `render_mode`: see `envs.core.TaskEnv`.
     """
 
     default_reward = ""
     needs_data: ClassVar[bool] = True
 
-    def __init__(self, data: str = "miniature", split: str = "train", columns: str = "", splits: str = "auto") -> None:
+    def __init__(
+        self,
+        data: str = "miniature",
+        split: str = "train",
+        columns: str = "",
+        splits: str = "auto",
+        instructions: str = "",
+    ) -> None:
         """
         Args:
-            data, split: as of `TextTask`, but that `data` must be given.
+            data, split, instructions: as of `TextTask`, but that `data` must be given.
             columns: NAME=COLUMN, with commas between.
             splits: "auto" or "all".
         """
@@ -55,16 +63,16 @@ class Preferences(TextTask):
         self.splits = splits
         if data_name(data) in ("miniature", "hub", ""):
             raise UserError(f"Preferences-v0 has no data of its own: give --data (in Python data=) {_INPUTS}.")
-        super().__init__(data, split)
+        super().__init__(data, split, instructions)
 
     def _read(self) -> Sequence[AnyRecord]:
         kept = read_all(self.data, self.columns)
         if self.splits == "all":
-            return kept.records
+            return self._instructed(kept.records)
         rows = rows_of_split(kept.keys, kept.sides, self.split)
         if not len(rows):
             raise self._no_records(len(set(kept.keys.tolist())))
-        return kept.rows(rows)
+        return self._instructed(kept.rows(rows))
 
     def _no_records(self, prompts: int) -> DataError:
         why = f"{prompts} distinct prompt{'s' if prompts > 1 else ''} are too few for {len(SPLITS)} splits"

@@ -76,8 +76,8 @@ class UINav(Task):
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `max_steps`: 20, of recordings at least what the longest takes. `max_elements`: of a recorded screen,
-    the most that are shown. `lenient`: an action is also found in what language models write around it. `reward`,
-    `render_mode`: see `envs.core.TaskEnv`.
+    the most that are shown. `lenient`: an action is also found in what language models write around it, and `DID` says
+    what was done in the words of the actions. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -122,7 +122,7 @@ class UINav(Task):
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
-        self.parse = find_action if lenient else parse_action
+        self.lenient, self.parse = lenient, find_action if lenient else parse_action
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         self.known: Mapping[str, Known] = {}
         self.recordings: RecordedDevice | None = None
@@ -244,7 +244,7 @@ class UINav(Task):
 
     def _after(self, state: Episode, response: str) -> Episode:
         """Returns the episode after a response."""
-        device, problem, ending, written = state.state, "", None, "?"
+        device, problem, ending, written = state.state, "", None, "" if self.lenient else "?"
         try:
             action = self.action(response, state)
         except ActionError as error:
@@ -254,7 +254,8 @@ class UINav(Task):
                 ending = Ending(action.kind, action.text)
             else:
                 device, written, problem, ending = self._performed(device, action)
-        history = (*state.history[1 - _SHOWN :], written[:_LONGEST])
+                written = str(action) if self.lenient else written
+        history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
         return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
 

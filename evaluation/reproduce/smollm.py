@@ -15,6 +15,11 @@ PPO = (
     *CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--n-epochs", 4, "--schedule", "constant",
     "--kl-coef", 0.05, "--max-new-tokens", 32,
 )  # fmt: skip
+TALKS = {
+    "its template, told to be brief": ("--env-options", "instructions=You are brief. Answer in one or two sentences."),
+    "its template": (),
+    "no template": ("--chat-template", "none"),
+}
 PAIRS = ("--pairs", 240, "--eval-pairs", 200)
 
 
@@ -57,9 +62,8 @@ def smollm_table(options: Choices) -> Table:
         options, "smollm-phone", "evaluation.zero_shot", *phone, "--prompts", 20, "--max-new-tokens", 24
     )
     talk = ("--reward", easy, "--prompts", 64, "--temperature", 1, "--max-new-tokens", 96, "--precision", "mixed")
-    for name, template in {"its template": "auto", "no template": "none"}.items():
-        folder = f"smollm-ended-{template}"
-        runs[name] = command(options, folder, "evaluation.zero_shot", *hh, *talk, "--chat-template", template)
+    for number, (name, how) in enumerate(TALKS.items()):
+        runs[name] = command(options, f"smollm-ended-{number}", "evaluation.zero_shot", *hh, *talk, *how)
     samples = {name: runs[name].folder for name in ("short answers", "learned reward")}
     return Table("SmolLM2-135M-Instruct", runs, lambda summaries: smollm_rows(summaries, samples))
 
@@ -71,7 +75,7 @@ def smollm_rows(summaries: dict[str, Summary], folders: dict[str, Path]) -> list
     policies = {name: summaries[name] for name in folders}
     rows = [*probe_rows(probes), "", *reward_rows(rewards), "", *ppo_rows(policies), ""]
     rows += [*phone_rows(summaries["phone"]), ""]
-    rows += [*ended_rows({name: summaries[name] for name in ("its template", "no template")}), ""]
+    rows += [*ended_rows({name: summaries[name] for name in TALKS}), ""]
     for name, folder in folders.items():
         rows += [f"Before and after, {name}:", "", *sample_lines(folder), ""]
     return rows[:-1]

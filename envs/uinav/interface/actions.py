@@ -31,6 +31,7 @@ _POINTING, _SAYING, _BARE = ("click", "long_press"), ("open_app", "done", "infea
 
 # What a model with a chat template is told first, since the prompt itself says nothing of the grammar. SmolLM2-135M
 # says actions in nearly all turns where the examples are earlier turns, and in none where the instructions hold them.
+# One of them goes on from an error: without it greedy decoding says again and again what has just failed.
 INSTRUCTIONS = """\
 You operate a phone. Answer with one action and nothing else. The actions are
 click(N): tap element N
@@ -49,11 +50,12 @@ EXAMPLES = (
         "open_app(Mail)",
     ),
     (
-        "GOAL Send the text Hello to bob@x.com\nDID open_app(Mail)\nSCREEN Mail\n1 icon Search\n2 icon New\nACTION:",
+        "GOAL Send the text Hello to bob@x.com\nDID open_app(Mail)\nERROR type takes the number of an element, a comma "
+        "and a text\nSCREEN Mail\n1 icon Search\n2 icon New\nACTION:",
         "click(2)",
     ),
     (
-        "GOAL Send the text Hello to bob@x.com\nDID open_app(Mail); click New\nSCREEN Mail: Compose\n1 icon Back\n"
+        "GOAL Send the text Hello to bob@x.com\nDID open_app(Mail); click(2)\nSCREEN Mail: Compose\n1 icon Back\n"
         "2 field To:\n3 field Message\nACTION:",
         "type(2, bob@x.com)",
     ),
