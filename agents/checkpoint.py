@@ -75,7 +75,8 @@ def _write(algorithm: "PPO", envs: Mapping[str, Any] | None, folder: Path) -> No
         save_file(tensors, part / "state.safetensors")
         write_json(part / "state.json", state)
         policy.policy_role.save(part / "policy")
-        policy.value_role.save(part / "value", {"offset": policy.value_offset})
+        if policy.value_role is not None:
+            policy.value_role.save(part / "value", {"offset": policy.value_offset})
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -239,7 +240,9 @@ def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
 
 
 def saved_value_settings(folder: Path) -> LoRASettings | None:
-    """Returns the LoRA settings of the saved value adapter, maybe a reward model's; None with all weights trained."""
+    """Returns the LoRA settings of the saved value adapter, maybe a reward model's; None where there is no adapter."""
+    if not (folder / "value").is_dir():
+        return None
     lora = read_provenance(folder / "value")["lora"]
     return None if lora is None else LoRASettings(**lora)
 
@@ -285,8 +288,7 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
 
 
 def _constants(policy: "LoRAPolicy") -> dict[str, Tensor]:
-    roles = (policy.policy_role, policy.value_role)
-    return {f"{role.name}.{name}": tensor for role in roles for name, tensor in role.constants().items()}
+    return {f"{role.name}.{name}": tensor for role in policy.roles for name, tensor in role.constants().items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

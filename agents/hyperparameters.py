@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from transformers import PreTrainedModel
 
+from agents.algorithms import ALGORITHMS
 from backbones.engine.client import check_url
 from backbones.model.anatomy import top_layers
 from backbones.model.loading import LoadSettings
@@ -34,7 +35,13 @@ class Hyperparameters:
     """What PPO learns by; from Python, the `SCHEDULES` may be SB3's schedules too."""
 
     group: ClassVar[str] = "how it learns"  # the heading in --help
-    n_steps: int = option(1, "turns of each env in a rollout", low=1)
+    algorithm: Literal["ppo", "reinforce", "rloo", "grpo", "reinforce++"] = option("ppo", "see docs/ppo.md")
+    group_size: int | None = option(
+        None, "episodes from one state, or responses to one prompt: 8 for rloo and grpo, else 1", low=1
+    )
+    n_steps: int | None = option(
+        None, "turns of each env in a rollout, 1 by default; of whole episodes (groups, no values) at most", low=1
+    )
     batch_size: int = option(16, "turns in an optimizer step", low=1)
     micro_batch_size: int | None = option(
         None, "turns in one forward pass of training; what memory has room for, 16 at most, by default", low=1
@@ -48,6 +55,7 @@ class Hyperparameters:
     clip_range: float = option(0.2, "where the policy ratio is clipped: at 1 minus and 1 plus this", above=0)
     clip_range_vf: float | None = option(0.2, "how far a value may move from its old one before it is clipped", above=0)
     vf_coef: float = option(0.5, "weight of the value loss", low=0)
+    value_warmup: int = option(0, "rollouts at the start in which values alone are trained", low=0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0)
     max_grad_norm: float = option(1.0, "the largest norm of a gradient; a longer one is scaled down to it", above=0)
     target_kl: float | None = option(
@@ -67,6 +75,34 @@ class Hyperparameters:
 
     def __post_init__(self) -> None:
         check_bounds(self, SCHEDULES)
+
+    @property
+    def whole_episodes(self) -> bool:
+        """Whether a rollout is one whole episode of each env, alike at their start in each group."""
+        return not ALGORITHMS[self.algorithm].has_values or (self.group_size or 1) > 1
+
+    def settled(self, taker: str) -> "Hyperparameters":
+        """Returns these with what the algorithm says where nothing was given.
+
+        Args:
+            taker: the algorithm of the class that takes them, "ppo" for the one that takes any.
+
+        Raises:
+            UserError: another algorithm than the taker's, a setting that has no say in it, or no group to compare in.
+        """
+        algorithm = ALGORITHMS[self.algorithm]
+        if self.algorithm != taker != "ppo":
+            raise UserError(f"this class learns by {taker!r}, got algorithm {self.algorithm!r}; agents.PPO takes any.")
+        for field in fields(self):
+            if field.name in algorithm.unused and getattr(self, field.name) != field.default:
+                raise UserError(f"{field.name} has no say with algorithm {self.algorithm!r}; leave it out.")
+        size = algorithm.group_size if self.group_size is None else self.group_size
+        if algorithm.compares and size == 1:
+            raise UserError(
+                f"algorithm {self.algorithm!r} compares responses to one prompt; group_size must be at least 2, got 1."
+            )
+        settled = replace(self, group_size=size)
+        return settled if settled.whole_episodes else replace(settled, n_steps=self.n_steps or 1)
 
 
 @dataclass

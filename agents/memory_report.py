@@ -50,7 +50,7 @@ def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
     """Returns what the roles hold now, the gradients and moments of their last update included."""
     base = sum(local(weight).nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
-    for role in (policy.policy_role, policy.value_role):
+    for role in policy.roles:
         roles[role.name] = _held(role, policy.optimizer)
     if reward is not None and reward.role.backbone is policy.backbone:
         roles["reward"] = _held(reward.role, policy.optimizer)

@@ -21,6 +21,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from agents.algorithms import ALGORITHMS
 from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, run_logger
 from agents.checkpoint import (
     CheckpointError,
@@ -101,6 +102,12 @@ def read_options(arguments: Sequence[str]) -> Options:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
+    if options.resume is None and options.whole_episodes:
+        given = parse_options(
+            Options, arguments, prog=PROG
+        )  # without the recipe, which is for PPO's rollouts and values
+        own = {"n_steps", *ALGORITHMS[options.algorithm].unused}
+        options = replace(options, **{name: getattr(given, name) for name in own})
     if options.resume is not None:
         refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
     return options
@@ -173,7 +180,7 @@ def train(options: Options) -> dict[str, Any]:
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     """Writes policy, value and summary.json; whatever an earlier policy was worth is gone."""
-    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
+    for role in algorithm.policy.roles:
         role.save(folder / role.name)
     write_json(folder / "summary.json", summary)
 

@@ -210,7 +210,7 @@ def an_adapter_that_is_not_moved(algorithm, patched):
 
 BUGS = {
     a_batch_on_the_cpu: r"backbones/\w+.*\.py:\d+: aten.embedding",
-    a_part_of_the_rollout_on_the_cpu: r"agents/functional.py:\d+: aten",
+    a_part_of_the_rollout_on_the_cpu: r"agents/algorithms/functional.py:\d+: aten",
     figures_that_are_not_fetched: r"(backbones|rewards|agents)/\w+.*\.py:\d+: ",
     an_adapter_that_is_not_moved: r"backbones/\w+.*\.py:\d+: aten",
 }
