@@ -37,6 +37,8 @@ class Starts:
     With several processes all have one each, ask it for the groups of all of them, and tell it of all; so all know the
     same. A state that is begun in again is proposed once; what comes of it says whether it comes back.
 
+    States go in and out as JSON (`Task.state_to_json`), as they travel between processes.
+
     Args:
         task: that draws states.
         frontier: the probability that a group begins at the border of what is solved, 0 to 1.
@@ -44,7 +46,7 @@ class Starts:
 
     Attributes:
         success: the running probability of success of each kind of episode that was tried, the first of `Task.groups`.
-        again: states to begin in again.
+        again: states to begin in again, as JSON.
     """
 
     def __init__(self, task: Task, frontier: float, seed: int) -> None:
@@ -57,22 +59,24 @@ class Starts:
         """Returns a state for each group to begin in; None where it begins as any other episode does."""
         return [self._at_the_border() if self._rng.random() < self.frontier else None for _ in range(groups)]
 
-    def tell(self, states: Sequence[Any], success_rates: Sequence[float]) -> None:
+    def tell(self, states: Sequence[Any], successes: Sequence[Sequence[bool]]) -> None:
         """Learns what came of groups.
 
         Args:
             states: that they began in, proposed ones and others.
-            success_rates: the share of each group's episodes that succeeded, 0 to 1.
+            successes: of each group's episodes; none of a group that there is nothing to say of.
         """
-        for state, rate in zip(states, success_rates, strict=True):
-            kind = self._kind(state)
-            known = self.success.get(kind, UNKNOWN)
-            self.success[kind] = (1 - FORGET) * known + FORGET * float(rate)
+        for state, of_group in zip(states, successes, strict=True):
+            if not of_group:
+                continue
+            rate = sum(of_group) / len(of_group)
+            kind = self._kind(self.task.state_from_json(state))
+            self.success[kind] = (1 - FORGET) * self.success.get(kind, UNKNOWN) + FORGET * rate
             if 0 < rate < SOLVED:
                 self.again.append(state)
 
     def weight(self, state: Any) -> float:
-        """Returns how much a new state of this kind is wanted."""
+        """Returns how much a new state of the kind of this one (as the task has it) is wanted."""
         p = self.success.get(self._kind(state), UNKNOWN)
         return p * (1 - p) + FLOOR
 
@@ -80,14 +84,13 @@ class Starts:
         """Returns what it knows and what it draws next, as JSON."""
         return {
             "success": dict(self.success),
-            "again": [self.task.state_to_json(state) for state in self.again],
+            "again": list(self.again),
             "generator": self._rng.bit_generator.state,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` gave."""
-        again = [self.task.state_from_json(value) for value in state["again"]]
-        self.success, self.again = dict(state["success"]), deque(again, maxlen=KEPT)
+        self.success, self.again = dict(state["success"]), deque(state["again"], maxlen=KEPT)
         self._rng.bit_generator.state = state["generator"]
 
     def _at_the_border(self) -> Any:
@@ -99,7 +102,7 @@ class Starts:
             return state
         drawn = [self.task.start(self._rng, {}) for _ in range(CANDIDATES)]
         weights = np.array([self.weight(state) for state in drawn])
-        return drawn[int(self._rng.choice(CANDIDATES, p=weights / weights.sum()))]
+        return self.task.state_to_json(drawn[int(self._rng.choice(CANDIDATES, p=weights / weights.sum()))])
 
     def _kind(self, state: Any) -> str:
         return next(iter(self.task.groups(state)), "")
