@@ -137,6 +137,8 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
+    averages, averaged = ({}, 0) if algorithm.average is None else algorithm.average.get_state()
+    tensors |= {f"average.{name}": tensor for name, tensor in averages.items()}
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
@@ -153,6 +155,10 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
         "episodes": [list(buffer or ()) for buffer in (algorithm.ep_info_buffer, algorithm.ep_success_buffer)],
         "order": algorithm.order_generator.bit_generator.state,
     }
+    if algorithm.average is not None:
+        state["averaged"] = averaged
+    if algorithm.starts is not None:
+        state["starts"] = algorithm.starts.get_state()
     if envs is not None:
         state["env"] = envs
     return tensors, json.loads(json.dumps(state, default=_plain))
@@ -184,6 +190,11 @@ def set_state(
         for name, tensor in _constants(policy).items():
             tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
+    if algorithm.average is not None:
+        averages = {name.removeprefix("average."): t for name, t in tensors.items() if name.startswith("average.")}
+        algorithm.average.set_state(averages or policy.policy_role.parameters(), state.get("averaged", 0))
+    if algorithm.starts is not None and "starts" in state:
+        algorithm.starts.set_state(state["starts"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
     algorithm.turns, policy.predictions = state["turns"], state["predictions"]

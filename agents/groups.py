@@ -1,32 +1,16 @@
 """Whole episodes in groups that begin alike: how a rollout of them is begun, and who says in which states."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.policy import Observation
+from agents.starts import Starts
 from agents.vec_env import TaskVecEnv
 from backbones import group
 from perlhf.errors import UserError
-
-State = Any  # of an episode, as its task writes it down in JSON
-
-
-class Starts(Protocol):
-    """Says in which states groups of episodes begin, and hears what came of them; the same on all processes."""
-
-    def propose(self, groups: int) -> list[State | None]:
-        """Returns a state for each group of a rollout; None for one that the env draws."""
-
-    def tell(self, states: Sequence[State], successes: Sequence[Sequence[bool]]) -> None:
-        """Hears the state that each group has begun in, and which of its episodes succeeded."""
-
-    def get_state(self) -> Any:
-        """Returns, as JSON, everything that decides what will be proposed."""
-
-    def set_state(self, state: Any) -> None:
-        """Puts back what `get_state` gave."""
 
 
 def require_groups(env: VecEnv, group_size: int) -> None:
@@ -52,7 +36,20 @@ def _multiples_beside(number: int, of: int) -> list[int]:
     return [n for n in (below, below + of) if n]
 
 
-def begin_groups(env: VecEnv, group_size: int, starts: Starts | None) -> tuple[Observation, list[State]]:
+def starts_of(env: VecEnv, frontier: float, seed: int) -> Starts:
+    """Makes what proposes starts at the border of what is solved.
+
+    Raises:
+        UserError: the task has no verdict on its episodes, so that nothing is known to be solved.
+    """
+    task = env.get_attr("task")[0]
+    turn = task.play(task.start(np.random.default_rng(0), {}), "").turn
+    if task.judge(turn) is None:
+        raise UserError(f"frontier: {type(task).__name__} has no verdict on its episodes for these data; leave it out.")
+    return Starts(task, frontier, seed)
+
+
+def begin_groups(env: VecEnv, group_size: int, starts: Starts | None) -> tuple[Observation, list[Any]]:
     """Begins an episode in each env, alike in each group; returns what they show.
 
     Args:
@@ -72,3 +69,19 @@ def begin_groups(env: VecEnv, group_size: int, starts: Starts | None) -> tuple[O
         return observation, []
     states = env.unwrapped.task_env.get_state()["states"][::group_size]  # type: ignore[attr-defined]
     return observation, [state for part in group.gather(states) for state in part]
+
+
+def tell_starts(starts: Starts | None, begun: list[Any], outcomes: Mapping[int, bool | None], group_size: int) -> None:
+    """Lets `starts` know what came of a rollout.
+
+    Args:
+        starts: that proposed; None for nobody.
+        begun: the state of each group, from `begin_groups`.
+        outcomes: whether the episode of each env, of all processes, succeeded; None where the env failed. One that is
+            not there was not over in time.
+        group_size: envs in a group.
+    """
+    if starts is not None:
+        envs = [range(first, first + group_size) for first in range(0, len(begun) * group_size, group_size)]
+        found = [[outcomes.get(env, False) for env in of_group] for of_group in envs]
+        starts.tell(begun, [[each for each in of_group if each is not None] for of_group in found])

@@ -55,6 +55,12 @@ class Hyperparameters:
     clip_range: float = option(0.2, "where the policy ratio is clipped: at 1 minus and 1 plus this", above=0)
     clip_range_vf: float | None = option(0.2, "how far a value may move from its old one before it is clipped", above=0)
     vf_coef: float = option(0.5, "weight of the value loss", low=0)
+    frontier: float = option(
+        0.0, "share of the groups that begin at the border of what is solved; the others anywhere", low=0, high=1
+    )
+    average_weights: float = option(
+        0.0, "decay of an average of the weights, which is the policy at the end; 0 takes the last ones", low=0, below=1
+    )
     value_warmup: int = option(0, "rollouts at the start in which values alone are trained", low=0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0)
     max_grad_norm: float = option(1.0, "the largest norm of a gradient; a longer one is scaled down to it", above=0)
@@ -102,6 +108,8 @@ class Hyperparameters:
                 f"algorithm {self.algorithm!r} compares responses to one prompt; group_size must be at least 2, got 1."
             )
         settled = replace(self, group_size=size)
+        if self.frontier and not settled.whole_episodes:
+            raise UserError("frontier chooses where whole episodes begin; give a group_size of 2 or more, or leave it.")
         return settled if settled.whole_episodes else replace(settled, n_steps=self.n_steps or 1)
 
 

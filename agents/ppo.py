@@ -11,7 +11,7 @@ JSON, no pickle). What tells the algorithms apart, advantages and losses, is in 
 """
 
 from collections import defaultdict
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from inspect import signature
 from numbers import Integral
@@ -32,15 +32,10 @@ from tqdm import tqdm
 from agents import preflight
 from agents.algorithms import ALGORITHMS
 from agents.algorithms import functional as F
-from agents.checkpoint import (
-    load_checkpoint,
-    save_checkpoint,
-    saved_arguments,
-    saved_spaces,
-    set_state,
-)
+from agents.averaging import AveragedWeights
+from agents.checkpoint import load_checkpoint, save_checkpoint, saved_arguments, saved_spaces, set_state
 from agents.forwards import forwards_to_come, lengths_of, micro_batch_for
-from agents.groups import Starts, begin_groups, require_groups
+from agents.groups import begin_groups, require_groups, starts_of, tell_starts
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.importance import weigh
 from agents.merging import merge
@@ -50,6 +45,7 @@ from agents.rollout import Rollout, ScoreSettings, Step, rows_of, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
 from agents.sb3 import TextAlgorithm, vectorized
+from agents.starts import Starts
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
@@ -103,7 +99,8 @@ class PPO(TextAlgorithm):
         preflight_checks: what the run found out about itself before and after its first update.
         score_scale: the running scale of scores, with `normalize_scores`.
         turns: how many each env has been given, in all calls of `learn`; samples depend on it.
-        starts: proposes the states in which groups begin; None has the env draw them.
+        starts: proposes the states in which groups begin, with `frontier`; None has the env draw them.
+        average: of the policy's weights, with `average_weights`.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
 
     Raises:
@@ -159,10 +156,13 @@ class PPO(TextAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
+        self.starts: Starts | None = None
         if self.env is not None:  # a vector env brings its own number
             group.require_same({"the number of envs": str(self.n_envs)})
             if h.whole_episodes:
                 require_groups(self.env, h.group_size or 1)
+            if h.frontier:
+                self.starts = starts_of(self.env, h.frontier, self.seed or 0)
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
@@ -171,7 +171,6 @@ class PPO(TextAlgorithm):
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
         self.turns = 0
-        self.starts: Starts | None = None
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
         self.rollout: Rollout | None = None
@@ -221,7 +220,13 @@ class PPO(TextAlgorithm):
             self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()
         self.order_generator = np.random.default_rng(self.seed or 0)
+        decay = self.hyperparameters.average_weights
+        self.average = AveragedWeights(self.policy.policy_role.parameters(), decay) if decay else None
         self.rollout_buffer = None  # type: ignore[assignment]  # `rollout` is in its place
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Puts the averaged weights in the place of the policy's inside a block, where there is an average."""
+        return nullcontext() if self.average is None else self.average.swapped_in()
 
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
@@ -248,7 +253,7 @@ class PPO(TextAlgorithm):
         playing, own = np.ones(self.all_envs, bool), own_envs(env.num_envs)  # of the envs of all processes
         steps: list[Step] = []
         golds: list[float] = []
-        successes: dict[int, bool] = {}
+        outcomes: dict[int, bool | None] = {}  # whether the episode of each env succeeded; None where the env failed
         prompts_cut = 0
         while len(steps) < (n_rollout_steps or LONGEST) and playing.any():
             assert self.last_observation is not None
@@ -280,7 +285,9 @@ class PPO(TextAlgorithm):
             golds += [info["gold"] for _, info in ended if "gold" in info]
             if h.whole_episodes:
                 playing[[env for env, _ in ended]] = False
-                successes |= {env: info["is_success"] for env, info in ended if "is_success" in info}
+                outcomes |= {env: info.get("is_success") for env, info in ended}
+        if h.whole_episodes:
+            tell_starts(self.starts, begun, outcomes, h.group_size or 1)
         if h.normalize_scores:
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
@@ -380,6 +387,8 @@ class PPO(TextAlgorithm):
                 )
             stats["grad_norm"].append(norm)
             policy.optimizer.step()
+            if self.average is not None and not values_alone:
+                self.average.update()
         self.n_updates += h.n_epochs
         if first_update:
             self._check(preflight.after_update(policy, *before))

@@ -40,6 +40,7 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
+from backbones.roles import Role
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
@@ -56,7 +57,7 @@ PROG = "python -m agents.train_ppo"
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
-    "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
+    "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
 
@@ -81,7 +82,7 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     schedule: Literal["constant", "linear"] = option(
         "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
     )
-    output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
+    output_dir: str | None = option(None, "the run folder; runs/ENV-ALGORITHM-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
@@ -171,9 +172,10 @@ def train(options: Options) -> dict[str, Any]:
     summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
-    group.from_first(lambda: write_model(algorithm, summary, folder))
-    if task is not None:
-        summary |= evaluate(algorithm, task, options, folder)
+    with algorithm.averaged():
+        group.from_first(lambda: write_model(algorithm, summary, folder))
+        if task is not None:
+            summary |= evaluate(algorithm, task, options, folder)
     print(f"-> {folder}")
     return summary
 
@@ -234,12 +236,13 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
             sound; they were made on another base.
     """
     if options.resume is None:
-        name = f"{options.env}-ppo-seed{options.seed}"
+        name = f"{options.env}-{options.algorithm}-seed{options.seed}"
         return group.from_first(lambda: new_run_folder(options.output_dir, name, options, resumable=True))
     folder = Path(options.resume)
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
-    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, steps, to_evaluate)):
+    roles = algorithm.policy.roles
+    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, roles, steps, to_evaluate)):
         raise UserError(f"{folder} is finished: {steps} turns; raise --total-timesteps to go on.")
     group.from_first(lambda: go_on_in(folder, options, steps))
     print(f"resuming {folder} at {steps} of {options.total_timesteps} turns")
@@ -270,10 +273,10 @@ def read_newest(folder: Path) -> tuple[Path | None, list[str], tuple[dict[str, T
     return checkpoint, problems, None if checkpoint is None else read_checkpoint(checkpoint)
 
 
-def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
-    """Returns whether the folder holds all that a run of so many turns leaves."""
+def is_finished(folder: Path, roles: Sequence[Role], steps: int, to_evaluate: bool) -> bool:
+    """Returns whether the folder holds all that a run of these roles and so many turns leaves."""
     summary = read_summary(folder)
-    saved = all((folder / role).is_dir() for role in ("policy", "value"))
+    saved = all((folder / role.name).is_dir() for role in roles)
     return saved and turns_of(summary) == steps and ("policy" in summary or not to_evaluate)
 
 
