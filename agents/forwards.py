@@ -6,7 +6,8 @@ from copy import deepcopy
 import numpy as np
 
 from agents.policy import LoRAPolicy
-from agents.rollout import Step, chunks_of
+from agents.rollout import chunks_of
+from agents.steps import Step
 from backbones import group
 from backbones.memory import rows_that_fit
 

@@ -87,18 +87,13 @@ class Hyperparameters:
         """Whether a rollout is one whole episode of each env, alike at their start in each group."""
         return not ALGORITHMS[self.algorithm].has_values or (self.group_size or 1) > 1
 
-    def settled(self, taker: str) -> "Hyperparameters":
+    def settled(self) -> "Hyperparameters":
         """Returns these with what the algorithm says where nothing was given.
 
-        Args:
-            taker: the algorithm of the class that takes them, "ppo" for the one that takes any.
-
         Raises:
-            UserError: another algorithm than the taker's, a setting that has no say in it, or no group to compare in.
+            UserError: a setting that has no say in the algorithm, or no group to compare in.
         """
         algorithm = ALGORITHMS[self.algorithm]
-        if self.algorithm != taker != "ppo":
-            raise UserError(f"this class learns by {taker!r}, got algorithm {self.algorithm!r}; agents.PPO takes any.")
         for field in fields(self):
             if field.name in algorithm.unused and getattr(self, field.name) != field.default:
                 raise UserError(f"{field.name} has no say with algorithm {self.algorithm!r}; leave it out.")

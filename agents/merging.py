@@ -1,13 +1,11 @@
 """Rows that say the same are trained on once: episodes of a group do alike for as long as they can."""
 
-from collections.abc import Hashable
 from dataclasses import replace
-from hashlib import sha256
 
 import torch
 
 from agents.rollout import Rollout
-from backbones.model.vision import ImagePrompt
+from agents.steps import first_of_equal_rows
 
 _OF_ROWS = (
     "response_mask", "scores", "ended", "failed", "old_log_probs", "reference_log_probs", "entropy", "rewards"
@@ -26,22 +24,14 @@ def merge(rollout: Rollout, keep_all: bool) -> Rollout:
             they are left out, and so are those that nothing is learned from.
     """
     assert rollout.values is None
-    first: dict[Hashable, int] = {}
-    keys = [_key(prompt, response) for prompt, response in zip(rollout.prompts, rollout.responses, strict=True)]
-    sound = (rollout.response_mask.any(1)).tolist()
-    into = torch.tensor([first.setdefault((key, ok), i) for i, (key, ok) in enumerate(zip(keys, sound, strict=True))])
+    sound = rollout.response_mask.any(1)
+    into = torch.tensor(first_of_equal_rows(rollout.prompts, rollout.responses, sound.tolist()))
     advantages = torch.zeros_like(rollout.advantages).index_add(0, into, rollout.advantages)
     counts = torch.zeros(len(into)).index_add(0, into, torch.ones(len(into)))
-    needed = rollout.response_mask.any(1) & (advantages.ne(0).any(1) | keep_all) & (counts > 0)
-    rows = torch.nonzero(needed).squeeze(1).tolist()
+    rows = torch.nonzero(sound & (counts > 0) & (advantages.ne(0).any(1) | keep_all)).squeeze(1).tolist()
     tensors = {name: getattr(rollout, name)[rows] for name in _OF_ROWS}
     return replace(
         rollout, **tensors, prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
         order=type(rollout.order)(*(tensor[rows] for tensor in rollout.order)), advantages=advantages[rows],
         counts=counts[rows], all_tokens=int(rollout.response_mask.sum()), batches=None, sampled_log_probs=None,
     )  # fmt: skip
-
-
-def _key(prompt: list[int], response: list[int]) -> Hashable:
-    image = sha256(prompt.image.tobytes()).digest() if isinstance(prompt, ImagePrompt) else b""
-    return image, tuple(prompt), tuple(response)

@@ -40,12 +40,13 @@ from agents.hyperparameters import Hyperparameters, PolicySettings, from_keyword
 from agents.importance import weigh
 from agents.merging import merge
 from agents.policy import LoRAPolicy
-from agents.processes import own_envs, require_a_row_each, step_of_all
-from agents.rollout import Rollout, ScoreSettings, Step, rows_of, score_rollout
+from agents.processes import require_a_row_each, step_of_all
+from agents.rollout import Rollout, ScoreSettings, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
 from agents.sb3 import TextAlgorithm, vectorized
 from agents.starts import Starts
+from agents.steps import Players, Step
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
@@ -129,7 +130,9 @@ class PPO(TextAlgorithm):
     ) -> None:
         others = signature(PPO).parameters.keys() - {"hyperparameters", "_init_setup_model"}
         given = {"algorithm": self.learns_by, "learning_rate": learning_rate, **hyperparameters}
-        h = from_keywords(Hyperparameters, given, type(self).__name__, others).settled(self.learns_by)
+        h = from_keywords(Hyperparameters, given, type(self).__name__, others).settled()
+        if h.algorithm != self.learns_by != "ppo":
+            raise UserError(f"{type(self).__name__} learns by {self.learns_by!r}, got algorithm {h.algorithm!r}.")
         if env is None and _init_setup_model:
             raise UserError('PPO needs an env, as in PPO("LoRAPolicy", "HH-v0").')
         if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
@@ -250,44 +253,31 @@ class PPO(TextAlgorithm):
         callback.on_rollout_start()
         if h.whole_episodes:
             self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
-        playing, own = np.ones(self.all_envs, bool), own_envs(env.num_envs)  # of the envs of all processes
+        players = Players(env.num_envs, h.whole_episodes)
         steps: list[Step] = []
         golds: list[float] = []
-        outcomes: dict[int, bool | None] = {}  # whether the episode of each env succeeded; None where the env failed
         prompts_cut = 0
-        while len(steps) < (n_rollout_steps or LONGEST) and playing.any():
+        while len(steps) < (n_rollout_steps or LONGEST) and players.count:
             assert self.last_observation is not None
             before = policy.backbone.cut_prompts
-            rows = np.flatnonzero(playing[own.start : own.stop]).tolist()  # of this process's envs, those that play
-            prompts = policy.encode(rows_of(self.last_observation, rows))  # token ids of the states s_t
+            prompts = policy.encode(players.observed(self.last_observation))  # token ids of the states s_t
             prompts_cut += policy.backbone.cut_prompts - before
-            seeds = row_seeds(policy.seed, [own[i] for i in rows], self.turns)
+            seeds = row_seeds(policy.seed, players.envs, self.turns)
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
-            actions: list[str | None] = [None] * env.num_envs
-            for i, response in zip(rows, responses, strict=True):
-                actions[i] = policy.backbone.decode(response)
+            actions = players.actions([policy.backbone.decode(row) for row in responses])
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
-            self.num_timesteps += int(playing.sum())
+            self.num_timesteps += players.count
             self.turns += 1
             callback.update_locals(locals())
             if not all(group.gather(callback.on_step())):
                 return False
-            infos = [infos[i] for i in rows]
-            cut = {k: info["terminal_observation"] for k, info in enumerate(infos) if info.get("TimeLimit.truncated")}
-            failed = frozenset(k for k, info in enumerate(infos) if info.get("failed"))
-            envs = [own[i] for i in rows]
-            step, told = step_of_all(
-                Step(prompts, responses, rewards[rows], dones[rows], cut, failed, said, envs), infos
-            )
+            step, told = step_of_all(*players.step(prompts, responses, said, rewards, dones, infos))
+            players.note(step, told)
             steps.append(step)
             self._update_info_buffer(told, step.dones)
-            ended = [(env, info) for env, info, done in zip(step.envs or (), told, step.dones, strict=True) if done]
-            golds += [info["gold"] for _, info in ended if "gold" in info]
-            if h.whole_episodes:
-                playing[[env for env, _ in ended]] = False
-                outcomes |= {env: info.get("is_success") for env, info in ended}
+            golds += [info["gold"] for info, done in zip(told, step.dones, strict=True) if done and "gold" in info]
         if h.whole_episodes:
-            tell_starts(self.starts, begun, outcomes, h.group_size or 1)
+            tell_starts(self.starts, begun, players.outcomes, h.group_size or 1)
         if h.normalize_scores:
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
@@ -360,13 +350,12 @@ class PPO(TextAlgorithm):
                     if spoken is not None and not values_alone:
                         log_probs, entropies = spoken
                         losses, clipped = algorithm.policy_loss(log_probs, part, h)
-                        policy_loss, entropy = losses.sum(), (entropies * part.mask * counts).sum()
-                        loss = loss + policy_loss - h.ent_coef * entropy  # -L^CLIP - c2 S
+                        entropy = (entropies * part.mask * counts).sum()
+                        loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
                         moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
-                        figures["policy_loss"].append(policy_loss.detach())
-                        figures["clip_fraction"].append((clipped * counts).sum())
-                        figures["approx_kl"].append((moved * counts).sum())
-                        figures["entropy"].append(entropy.detach())
+                        found = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
+                        for name, each in zip(FIGURES, found, strict=False):
+                            figures[name].append(each.sum())
                     if values is not None:
                         errors = algorithm.value_loss(values, part, h)
                         loss = loss + h.vf_coef * errors.sum()  # c1 L^VF

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.rollout import Step
+from agents.steps import Infos, Step
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.model.vision import ImagePrompt
@@ -24,7 +24,6 @@ from perlhf.errors import UserError
 _LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
 _COMPARED = 64  # episodes, as far as they show on which data the task is
 _TOLD = ("episode", "is_success", "gold")  # what is logged of an env's `info`
-Infos = list[dict[str, Any]]
 
 
 def require_same_command(options: Any) -> None:
@@ -106,11 +105,6 @@ def _digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def own_envs(n_envs: int) -> range:
-    """Returns the numbers of this process's `n_envs` envs among those of all processes."""
-    return group.share(n_envs * group.size(), "envs")
-
-
 def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
     """Returns the step of all envs, the first process's first, and what is logged of their infos.
 
@@ -134,6 +128,6 @@ def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
         {firsts[group.rank()] + row: observation for row, observation in own.cut_at.items()},
         frozenset(first + row for first, step in zip(firsts, steps, strict=True) for row in step.failed),
         [row for step in steps for row in step.sampled_log_probs or []] or None,
-        [env for step in steps for env in step.envs or []],
+        [env for step in steps for env in step.envs],
     )  # fmt: skip
     return whole, [info for _, _, infos in found for info in infos]

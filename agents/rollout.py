@@ -11,25 +11,13 @@ from torch import Tensor
 from agents.algorithms import ALGORITHMS, Algorithm
 from agents.algorithms.functional import Order, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
+from agents.steps import Step, first_of_equal_rows, order_of, own_rows
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 from backbones.sharding import in_step
 
 _SCORED = 16  # rows in a forward without gradients
-
-
-class Step(NamedTuple):
-    """One env step of all envs, those of other processes too: a row for each that has not ended and waits."""
-
-    prompts: list[list[int]]  # token ids
-    responses: list[list[int]]  # token ids as sampled, the end token included
-    scores: np.ndarray  # (rows,) rewards of the env
-    dones: np.ndarray  # (rows,) bool
-    cut_at: dict[int, Observation]  # row -> last observation, where an episode of this process was truncated
-    failed: frozenset[int] = frozenset()  # rows at which the env failed, which are not learned from
-    sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
-    envs: Sequence[int] | None = None  # which env each row is of, among those of all processes; None: a row each
 
 
 class Part(NamedTuple):
@@ -152,23 +140,26 @@ def score_rollout(
         settings: see `ScoreSettings`.
         batches: rows that this process scores in one forward each; by default its envs', as many as suit scoring.
     """
-    algorithm, backbone = settings.algorithm, policy.backbone
+    algorithm, backbone, order = settings.algorithm, policy.backbone, order_of(steps)
     prompts = [row for step in steps for row in step.prompts]
     responses = [row for step in steps for row in step.responses]
     said = [row for step in steps for row in step.sampled_log_probs or []]
-    order = order_of(steps)
     failed = torch.tensor([row in step.failed for step in steps for row in range(len(step.prompts))])
     if not algorithm.has_values:  # then an episode that failed says nothing of its turns before
         failed = torch.isin(order.envs, order.envs[failed])
     mask = length_mask(responses) & ~failed[:, None]
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    parts = chunks_of(lengths, own_rows(order), _SCORED) if batches is None else batches
+    merges = batches is None and not algorithm.has_values
+    first = first_of_equal_rows(prompts, responses) if merges else list(range(len(prompts)))  # whose figures each has
+    own = [row for row in own_rows(order) if first[row] == row]
+    parts = chunks_of(lengths, own, _SCORED) if batches is None else batches
     forward = policy.log_probs_and_values if algorithm.has_values else policy.log_probs_and_entropy
     old, entropies, *found = map_batches(backbone, prompts, responses, forward, parts)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, parts)
     if algorithm.has_values:
         order = order._replace(after=values_after(policy, steps, order, last_observation))
     group.add_up([old, entropies, *found, reference, order.after])  # each is 0 where another process has it
+    old, entropies, reference = (of_rows[first] for of_rows in (old, entropies, reference))
     ended = torch.tensor([backbone.has_ended(row) for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
     scores = scores - settings.missing_eos_penalty * ~ended
@@ -185,49 +176,22 @@ def score_rollout(
     return rollout
 
 
-def order_of(steps: Sequence[Step]) -> Order:
-    """Returns which rows are one episode; what follows those that are cut is still 0."""
-    envs = [step.envs if step.envs is not None else range(len(step.prompts)) for step in steps]
-    numbers = torch.tensor([number for number, of_step in enumerate(envs) for _ in of_step])
-    of_rows = torch.tensor([env for of_step in envs for env in of_step])
-    over = torch.tensor([bool(done) for step in steps for done in step.dones])
-    over[list({int(env): row for row, env in enumerate(of_rows)}.values())] = True  # the last row of each env
-    return Order(numbers, of_rows, over, torch.zeros(len(of_rows)))
-
-
-def own_rows(order: Order) -> list[int]:
-    """Returns the rows of this process's envs."""
-    own = group.share(int(order.envs.max()) + 1, "envs")
-    return torch.nonzero((order.envs >= own.start) & (order.envs < own.stop)).squeeze(1).tolist()
-
-
 def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
     """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
 
     0 where an episode terminated or goes on, and for the envs of other processes.
     """
     after = torch.zeros(len(order.envs))
-    own = group.share(int(order.envs.max()) + 1, "envs")
     if not steps[-1].dones.all():
-        follows = policy.predict_values(last_observation).cpu()
-        first = len(order.envs) - len(steps[-1].prompts)
-        rows = [row for row in own_rows(order) if row >= first and not steps[-1].dones[row - first]]
-        after[rows] = follows[order.envs[rows] - own.start]
-    starts = np.cumsum([0, *(len(step.prompts) for step in steps)])
-    cuts = [
-        (int(start) + row, shown)
-        for start, step in zip(starts, steps, strict=False)
-        for row, shown in step.cut_at.items()
-    ]
+        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
+        rows = [row for row in own if order.goes_on[row]]
+        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
+    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
+    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
     for cut in in_step(policy.backbone, cuts, None):
         if cut is None:
-            policy.predict_values(rows_of(last_observation, [0]))
+            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
         else:
             row, shown = cut
             after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
     return after
-
-
-def rows_of(observation: Observation, numbers: Sequence[int]) -> Observation:
-    """Returns what some of the envs show."""
-    return {key: [value[i] for i in numbers] for key, value in observation.items()}

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import functional as F
-from agents.rollout import Rollout, Step
+from agents.rollout import Rollout
+from agents.steps import Step
 
 NEGATIVE_KL = 3  # rollouts in a row with a KL far below 0, after which a warning is due
 

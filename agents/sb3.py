@@ -9,8 +9,8 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.policy import Observation
-from agents.processes import own_envs
 from agents.rollout import Rollout
+from agents.steps import own_envs
 from agents.vec_env import make_vec_env
 from backbones import group
 

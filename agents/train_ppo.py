@@ -155,7 +155,8 @@ def train(options: Options) -> dict[str, Any]:
     plan = None
     if options.memory_report:
         rows = (options.batch_size, options.micro_batch_size, options.n_envs)
-        plan = plan_of(options, *rows, options.reward, setup.backbone_name)
+        has_values = ALGORITHMS[options.algorithm].has_values
+        plan = plan_of(options, *rows, options.reward, setup.backbone_name, has_values)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, setup.backbone.parameter_count)
     log_formats(options.log_formats)
@@ -181,7 +182,7 @@ def train(options: Options) -> dict[str, Any]:
 
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
-    """Writes policy, value and summary.json; whatever an earlier policy was worth is gone."""
+    """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
     for role in algorithm.policy.roles:
         role.save(folder / role.name)
     write_json(folder / "summary.json", summary)

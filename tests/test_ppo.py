@@ -27,10 +27,11 @@ from agents import PPO, make_vec_env, preflight
 from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import normalize
 from agents.hyperparameters import Hyperparameters
-from agents.rollout import Step, score_rollout
+from agents.rollout import score_rollout
 from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
 from agents.setup import Setup
+from agents.steps import Step
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds

@@ -80,7 +80,8 @@ class Order(NamedTuple):
     steps: Tensor  # (N,) the env step of each row; rows stand in the order of steps
     envs: Tensor  # (N,) the env of each row; it plays one episode after the other
     over: Tensor  # (N,) bool: no turn of its episode follows in this rollout
-    after: Tensor  # (N,) value of what follows such a row, where its episode is only cut there; else 0
+    goes_on: Tensor  # (N,) bool: since the rollout ends there, and not the episode
+    after: Tensor  # (N,) value of what follows a row that is over, where its episode is only cut there; else 0
 
 
 def chain_gae(rewards: Tensor, values: Tensor, mask: Tensor, order: Order, gamma: float, gae_lambda: float) -> Tensor:
