@@ -353,8 +353,8 @@ class PPO(TextAlgorithm):
                         entropy = (entropies * part.mask * counts).sum()
                         loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
                         moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
-                        found = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
-                        for name, each in zip(FIGURES, found, strict=False):
+                        noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
+                        for name, each in zip(FIGURES, noted, strict=False):
                             figures[name].append(each.sum())
                     if values is not None:
                         errors = algorithm.value_loss(values, part, h)

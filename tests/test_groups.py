@@ -70,7 +70,7 @@ def test_what_is_over_waits_and_is_not_scored():
     _, rewards, terminated, truncated, infos = env.step(["a", "bb", "ccc", "d"])
     assert terminated.tolist() == [True, False, False, True]
     assert "is_success" in infos["final_info"]
-    _, rewards, terminated, truncated, infos = env.step([None, "x!", "y", "never said"])
+    _, rewards, terminated, _, infos = env.step([None, "x!", "y", "never said"])
     assert rewards.tolist() == [0.0, 1.0, 1.0, 0.0]
     assert terminated.tolist() == [False, True, False, False]
     assert infos["final_info"]["is_success"].tolist() == [False, True, False, False]
