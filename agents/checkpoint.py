@@ -364,6 +364,7 @@ def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
     if isinstance(env, VecMonitor):
         env.episode_returns = np.array(state["returns"], dtype=np.float32)
         env.episode_lengths = np.array(state["lengths"], dtype=np.int32)
+    env.seed(None)  # of the constructor, which the next reset would begin with; the generators come from the checkpoint
     return task_env.set_state(saved)
 
 

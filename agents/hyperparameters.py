@@ -36,45 +36,37 @@ class Hyperparameters:
 
     group: ClassVar[str] = "how it learns"  # the heading in --help
     algorithm: Literal["ppo", "reinforce", "rloo", "grpo", "reinforce++"] = option("ppo", "see docs/ppo.md")
-    group_size: int | None = option(
-        None, "episodes from one state, or responses to one prompt: 8 for rloo and grpo, else 1", low=1
-    )
+    group_size: int | None = option(None, "episodes from one state or prompt; 8 for rloo, grpo, else 1", low=1)
+    frontier: float = option(0.0, "share of groups that begin at the border of success", low=0, high=1)
     n_steps: int | None = option(
-        None, "turns of each env in a rollout, 1 by default; of whole episodes (groups, no values) at most", low=1
-    )
+        None, "turns of each env in a rollout; 1, or whole episodes, by default", low=1
+    )  # with whole episodes: at most
     batch_size: int = option(16, "turns in an optimizer step", low=1)
     micro_batch_size: int | None = option(
-        None, "turns in one forward pass of training; what memory has room for, 16 at most, by default", low=1
+        None, "turns in a forward of training; 16, or as many as fit, by default", low=1
     )
     n_epochs: int = option(1, "passes over a rollout", low=1)
     learning_rate: float | None = option(
-        None, "Adam's learning rate; 0.8 / width of the backbone by default, a tenth of that with --full", above=0
+        None, "Adam's; 0.8 / the backbone's width by default, a tenth with --full", above=0
     )
     gamma: float = option(1.0, "discount of rewards, per response token", low=0, high=1)
-    gae_lambda: float = option(0.95, "decay of generalised advantage estimation, per response token", low=0, high=1)
-    clip_range: float = option(0.2, "where the policy ratio is clipped: at 1 minus and 1 plus this", above=0)
-    clip_range_vf: float | None = option(0.2, "how far a value may move from its old one before it is clipped", above=0)
+    gae_lambda: float = option(0.95, "decay of generalised advantages, per token", low=0, high=1)
+    clip_range: float = option(0.2, "the policy ratio is clipped at 1 - X and 1 + X", above=0)
+    clip_range_vf: float | None = option(0.2, "how far a value may move before it is clipped", above=0)
     vf_coef: float = option(0.5, "weight of the value loss", low=0)
-    frontier: float = option(
-        0.0, "share of the groups that begin at the border of what is solved; the others anywhere", low=0, high=1
-    )
-    average_weights: float = option(
-        0.0, "decay of an average of the weights, which is the policy at the end; 0 takes the last ones", low=0, below=1
-    )
-    value_warmup: int = option(0, "rollouts at the start in which values alone are trained", low=0)
+    value_warmup: int = option(0, "first rollouts, in which values alone are trained", low=0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0)
-    max_grad_norm: float = option(1.0, "the largest norm of a gradient; a longer one is scaled down to it", above=0)
+    max_grad_norm: float = option(1.0, "longest a gradient may be; else it is scaled down", above=0)
+    average_weights: float = option(0.0, "decay of the weights' average, the final policy", low=0, below=1)
     target_kl: float | None = option(
         None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
     )
-    kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy in the reward", low=0)
+    kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy", low=0)
     kl_target: float | None = option(
         None, "KL to the SFT policy, in nats a response, that kl_coef is steered to; it stays fixed by default", above=0
     )
     kl_horizon: int = option(10_000, "episodes over which kl_coef is steered to kl_target", low=1)
-    missing_eos_penalty: float = option(
-        1.0, "taken off the score of a response that is cut before its end token", low=0
-    )
+    missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
     importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
     importance_cap: float = option(2.0, "the largest of these weights", low=1)

@@ -1,6 +1,7 @@
-"""Trains a policy with PPO against a reward.
+"""Trains a policy with PPO, or with `--algorithm` by another of `agents.algorithms`, against a reward.
 
     python -m agents.train_ppo HH-v0
+    python -m agents.train_ppo UINav-v0 --algorithm grpo --group-size 8 --reward gold
     python -m agents.train_ppo HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
     torchrun --nproc-per-node 2 -m agents.train_ppo HH-v0
@@ -65,7 +66,7 @@ MAY_CHANGE = {
 # The last base comes first, among the fields and in --help.
 @dataclass
 class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
-    """Trains a LoRA policy, or with --full all weights, with PPO against a reward."""
+    """Trains a LoRA policy, or with --full all weights, with PPO or another algorithm against a reward."""
 
     group: ClassVar[str] = RunOptions.group
     reward: str = option(

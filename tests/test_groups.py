@@ -67,7 +67,7 @@ def test_what_is_over_waits_and_is_not_scored():
 
     env = gym.make_vec("test/Uneven-v0", num_envs=4, reward=reward).unwrapped
     env.reset(seed=0, options={"group_size": 4})
-    _, rewards, terminated, truncated, infos = env.step(["a", "bb", "ccc", "d"])
+    _, rewards, terminated, _, infos = env.step(["a", "bb", "ccc", "d"])
     assert terminated.tolist() == [True, False, False, True]
     assert "is_success" in infos["final_info"]
     _, rewards, terminated, _, infos = env.step([None, "x!", "y", "never said"])
@@ -119,9 +119,8 @@ def test_workers_play_groups_that_lie_across_them():
         env = gym.make_vec("perlhf/UINav-v0", num_envs=8, reward="gold", workers=workers).unwrapped
         shown, _ = env.reset(seed=1, options={"group_size": 4})
         prompts, golds = [shown["prompt"]], []
-        for turn in range(4):
-            said = [None if turn > 2 and i == 3 else text for i, text in enumerate(env.oracle())]
-            said[0] = "done(nothing)"
+        for _ in range(4):
+            said = ["done(nothing)", *env.oracle()[1:]]
             shown, rewards, terminated, _, _ = env.step(said)
             prompts.append(shown["prompt"])
             golds.append((rewards.tolist(), terminated.tolist()))

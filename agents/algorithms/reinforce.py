@@ -1,4 +1,4 @@
-"""REINFORCE with a learned baseline: what the paper trains with (arXiv 2403.10704, section 3.2).
+"""REINFORCE with a learned baseline: what the paper trains with (arXiv 2403.10704).
 
     objective  =  (1 - beta) score  -  beta KL(pi || pi_ref)
     r_t  =  (1 - beta) score at the last token  -  beta (log pi_old - log pi_ref)_t

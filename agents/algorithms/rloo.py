@@ -1,4 +1,4 @@
-"""REINFORCE leave-one-out (arXiv 2402.14740, section 3.3; the estimator is that of Kool et al., 2019).
+"""REINFORCE leave-one-out (arXiv 2402.14740; the estimator is that of Kool et al., 2019).
 
     R_i  =  score_i  -  beta sum_t (log pi_old - log pi_ref)_t      of a whole episode
     A_i  =  R_i  -  the mean of R over the other episodes of its group
