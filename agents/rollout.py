@@ -14,6 +14,7 @@ from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 from backbones.sharding import in_step
+from backbones.shortcuts.equal_prompts import first_of_each
 
 _SCORED = 16  # rows in a forward without gradients
 
@@ -82,7 +83,8 @@ class Rollout:
     def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
         """This process's of these rows in parts of like lengths, at most `size` in each, so that little is padding."""
         lengths = [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
-        return chunks_of(lengths, group.own_part(lengths, rows), size)
+        prompts = self.prompts if self.batches is None else None  # where it was said, these are the same parts
+        return chunks_of(lengths, group.own_part(lengths, rows), size, prompts)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
         """Some rows, with their tokens as `policy` takes them; for none of them one that nothing is learned from."""
@@ -94,9 +96,12 @@ class Rollout:
         return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
 
 
-def chunks_of(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:
-    """Puts some rows in parts of like lengths, at most `size` in each."""
-    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size)]
+def chunks_of(
+    lengths: Sequence[int], rows: Sequence[int], size: int, prompts: Sequence[Sequence[int]] | None = None
+) -> list[list[int]]:
+    """Puts some rows in parts of like lengths, at most `size` in each; with prompts, equal ones side by side."""
+    equal = None if prompts is None else first_of_each([prompts[i] for i in rows])
+    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size, equal)]
 
 
 class ScoreSettings(NamedTuple):
@@ -136,7 +141,7 @@ def score_rollout(
     backbone, n_envs = policy.backbone, len(steps[0].prompts)
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     own = [step * n_envs + env for step in range(len(steps)) for env in group.share(n_envs, "envs")]
-    parts = chunks_of(lengths, own, _SCORED) if batches is None else batches
+    parts = chunks_of(lengths, own, _SCORED, prompts) if batches is None else batches
     old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values, parts)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, parts)
     after = values_after(policy, steps, last_observation)

@@ -102,6 +102,13 @@ def test_logits_are_those_of_rows_alone(small):
 rows = st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(3, 60), max_size=5)), min_size=1, max_size=10)
 
 
+def test_with_gradient_checkpointing_too(tmp_path):
+    path = str(save_architecture("Llama", tmp_path))
+    test_figures_and_gradients_are_those_of_rows_alone(
+        Backbone.load(path, settings=LoadSettings(gradient_checkpointing=True))
+    )
+
+
 @given(rows, st.lists(st.lists(st.integers(3, 60), min_size=1, max_size=12), min_size=3, max_size=3, unique_by=tuple))
 @settings(max_examples=40, deadline=None)
 def test_any_rows_can_share_lines(small, rows, prompts):
@@ -148,10 +155,14 @@ def test_a_prompt_is_computed_once_and_equal_rows_are(small):
 
 
 def test_rows_have_lines_of_their_own_where_that_is_less(small):
-    long = [list(range(3, 43))] * 4
-    assert shared_lines(small, [SHORT] * 4, [[t, *response] for t, response in enumerate(long, 3)]).places is None
-    same = shared_lines(small, [SHORT] * 4, long)  # of one response
-    assert same.input_ids.shape == (1, 43)
+    # Of width 32 a position is as much work as 192 pairs. 4 rows of 3 + 40 tokens: 4 * 43 * (192 + 43) = 40,420;
+    # one line of 3 + 160: 163 * (192 + 163) = 57,865. Responses of 12: 4 * 15 * 207 = 12,420 and 51 * 243 = 12,393.
+    long = [[number, *range(3, 42)] for number in range(3, 7)]
+    assert shared_lines(small, [SHORT] * 4, long).places is None
+    assert shared_lines(small, [SHORT] * 4, [row[:12] for row in long]).places is None
+    # Of 8: 4 * 11 * 203 = 8,932 and 35 * 227 = 7,945, which is below nine tenths of it.
+    assert shared_lines(small, [SHORT] * 4, [row[:8] for row in long]).input_ids.shape == (1, 35)
+    assert shared_lines(small, [SHORT] * 4, long[:1] * 4).input_ids.shape == (1, 43)  # of one response
 
 
 def test_where_it_is_not_possible_every_row_has_its_line(small, monkeypatch, tmp_path):

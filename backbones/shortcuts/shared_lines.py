@@ -5,7 +5,7 @@ whose masks and positions these are, a response sees the prompt and itself, so e
 gradients of all responses add up in the prompt's states before they go through the model. Equal responses to it stand
 there once.
 
-It is done where it is less work, by the positions and by the pairs of attention; elsewhere each row has a line.
+It is done where it is less work, by the positions and the pairs of attention; elsewhere each row has a line.
 
 Patched: nothing.
 """
@@ -22,7 +22,7 @@ from backbones.shortcuts.packing import attention_to_own, fits, positions_in_slo
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
-_LEAST = 0.9  # of the positions of lines for each row; above that a mask for each token is not worth it
+_LEAST = 0.9  # of the work of lines for each row; above that a mask for each token is not worth it
 Rows = Sequence[Sequence[int]]
 Lines = dict[int, dict[tuple[int, ...], int]]  # first row of a prompt -> its distinct responses and where each begins
 
@@ -37,7 +37,7 @@ def shared_lines(backbone: "Backbone", prompts: Rows, responses: Rows) -> TokenB
     if len(set(first)) < len(first) and backbone.precision == "fp32" and not backbone.is_sharded:
         lines = _laid_out(first, responses)
         rows = [*zip(prompts, responses, strict=True)]
-        if _is_less(lines, prompts, responses) and backbone.packs and fits(backbone, rows):
+        if _is_less(lines, prompts, responses, backbone.hidden_size) and backbone.packs and fits(backbone, rows):
             return _batch_of(backbone, lines, first, prompts, responses)
     return backbone.batch(prompts, responses)
 
@@ -51,12 +51,19 @@ def _laid_out(first: Sequence[int], responses: Rows) -> Lines:
     return lines
 
 
-def _is_less(lines: Lines, prompts: Rows, responses: Rows) -> bool:
-    """Tells whether lines hold fewer positions, padding included, and no more pairs of them, than a line a row."""
+def _is_less(lines: Lines, prompts: Rows, responses: Rows, hidden: int) -> bool:
+    """Tells whether lines are less work than a line a row, padding included.
+
+    A layer's maps are 12 hidden^2 numbers in a usual model, which a position goes through, and the attention of a pair
+    of positions takes 2 hidden products: a position costs as much as 6 hidden pairs.
+    """
+
+    def work(count: int, length: int) -> int:
+        return count * length * (6 * hidden + length)
+
     width = max(map(len, prompts))
-    alone, together = width + max(1, *map(len, responses)), width + max(sum(map(len, line)) for line in lines.values())
-    fewer = len(lines) * together <= _LEAST * len(prompts) * alone
-    return fewer and len(lines) * together**2 <= len(prompts) * alone**2
+    alone, together = max(1, *map(len, responses)), max(sum(map(len, line)) for line in lines.values())
+    return work(len(lines), width + together) <= _LEAST * work(len(prompts), width + alone)
 
 
 def _batch_of(backbone: "Backbone", lines: Lines, first: Sequence[int], prompts: Rows, responses: Rows) -> TokenBatch:
