@@ -22,6 +22,7 @@ from backbones.generate import generate
 from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
+from backbones.shortcuts.shared_lines import shared_lines
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
@@ -130,8 +131,8 @@ class LoRAPolicy(BasePolicy):
         return [row.ids for row in rows], said or None
 
     def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
-        """Rows as padded tensors."""
-        return self.backbone.batch(prompts, responses)
+        """Rows as padded tensors; those with equal prompts share a line of them where that is less work."""
+        return shared_lines(self.backbone, prompts, responses)
 
     @property
     def shares_states(self) -> bool:

@@ -16,6 +16,7 @@ from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 from backbones.sharding import in_step
+from backbones.shortcuts.equal_prompts import first_of_each
 
 _SCORED = 16  # rows in a forward without gradients
 
@@ -87,7 +88,8 @@ class Rollout:
     def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
         """This process's of these rows in parts of like lengths, at most `size` in each, so that little is padding."""
         lengths = [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
-        return chunks_of(lengths, group.own_part(lengths, rows), size)
+        prompts = self.prompts if self.batches is None else None  # where it was said, these are the same parts
+        return chunks_of(lengths, group.own_part(lengths, rows), size, prompts)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
         """Some rows, with their tokens as `policy` takes them; for none of them one that nothing is learned from."""
@@ -104,9 +106,12 @@ class Rollout:
         return Part(batch, *spoken, of_rows(self.advantages), counts.to(device), *of_values)
 
 
-def chunks_of(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:
-    """Puts some rows in parts of like lengths, at most `size` in each."""
-    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size)]
+def chunks_of(
+    lengths: Sequence[int], rows: Sequence[int], size: int, prompts: Sequence[Sequence[int]] | None = None
+) -> list[list[int]]:
+    """Puts some rows in parts of like lengths, at most `size` in each; with prompts, equal ones side by side."""
+    equal = None if prompts is None else first_of_each([prompts[i] for i in rows])
+    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size, equal)]
 
 
 class ScoreSettings(NamedTuple):
@@ -152,7 +157,7 @@ def score_rollout(
     merges = batches is None and not algorithm.has_values
     first = first_of_equal_rows(prompts, responses) if merges else list(range(len(prompts)))  # whose figures each has
     own = [row for row in own_rows(order) if first[row] == row]
-    parts = chunks_of(lengths, own, _SCORED) if batches is None else batches
+    parts = chunks_of(lengths, own, _SCORED, prompts) if batches is None else batches
     forward = policy.log_probs_and_values if algorithm.has_values else policy.log_probs_and_entropy
     old, entropies, *found = map_batches(backbone, prompts, responses, forward, parts)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, parts)
