@@ -1,7 +1,6 @@
 """Env steps of a rollout: who plays, and which rows are one episode, or say the same."""
 
 from collections.abc import Hashable, Sequence
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from agents.algorithms.functional import Order
 from agents.policy import Observation
 from backbones import group
-from backbones.model.vision import ImagePrompt
+from backbones.shortcuts.equal_prompts import first_of_each
 
 Infos = list[dict[str, Any]]
 
@@ -132,10 +131,5 @@ def first_of_equal_rows(
     """
     first: dict[Hashable, int] = {}
     kinds = [None] * len(prompts) if apart is None else apart
-    rows = enumerate(zip(prompts, responses, kinds, strict=True))
-    return [first.setdefault((_digest(p), tuple(p), tuple(r), kind), i) for i, (p, r, kind) in rows]
-
-
-def _digest(prompt: Sequence[int]) -> bytes:
-    """Returns a digest of a prompt's image; nothing where it has none."""
-    return sha256(prompt.image.tobytes()).digest() if isinstance(prompt, ImagePrompt) else b""
+    rows = enumerate(zip(first_of_each(prompts), responses, kinds, strict=True))
+    return [first.setdefault((prompt, tuple(response), kind), i) for i, (prompt, response, kind) in rows]
