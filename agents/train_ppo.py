@@ -104,12 +104,10 @@ def read_options(arguments: Sequence[str]) -> Options:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
-    if options.resume is None and options.whole_episodes:
-        given = parse_options(
-            Options, arguments, prog=PROG
-        )  # without the recipe, which is for PPO's rollouts and values
-        own = {"n_steps", *ALGORITHMS[options.algorithm].unused}
-        options = replace(options, **{name: getattr(given, name) for name in own})
+    if options.resume is None:  # a recipe is for PPO: what it says of values and of parts of episodes may have no use
+        no_use = {*ALGORITHMS[options.algorithm].unused, *(["n_steps"] if options.whole_episodes else [])}
+        given = parse_options(Options, arguments, prog=PROG)
+        options = replace(options, **{name: getattr(given, name) for name in no_use})
     if options.resume is not None:
         refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
     return options

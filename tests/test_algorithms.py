@@ -355,6 +355,10 @@ def test_the_average_is_the_policy_inside_its_block_and_in_the_checkpoint(path, 
             {"algorithm": "reinforce", "clip_range": 0.1},
             "clip_range has no say with algorithm 'reinforce'; leave it out.",
         ),
+        (
+            {"algorithm": "reinforce", "kl_coef": 1.0},
+            "algorithm 'reinforce' weighs the score by 1 - kl_coef; it must be",
+        ),
         ({"algorithm": "ppo", "frontier": 0.5}, "frontier chooses where whole episodes begin; give a group_size"),
     ],
 )
@@ -388,7 +392,8 @@ def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not():
     options = read_options(["UINav-v0", "--algorithm", "grpo"])
     assert (options.n_steps, options.clip_range_vf, options.learning_rate) == (None, 0.2, 0.0015)
     assert read_options(["UINav-v0", "--algorithm", "grpo", "--n-steps", "8"]).n_steps == 8
-    assert read_options(["UINav-v0", "--algorithm", "reinforce"]).n_steps == 8
+    options = read_options(["UINav-v0", "--algorithm", "reinforce"])
+    assert (options.n_steps, options.clip_range_vf) == (8, 0.2)
 
 
 # It learns.
