@@ -91,7 +91,7 @@ class Hyperparameters:
                 raise UserError(f"{field.name} has no say with algorithm {self.algorithm!r}; leave it out.")
         if algorithm.reward_weights(self.kl_coef)[0] <= 0:
             raise UserError(
-                f"algorithm {self.algorithm!r} weighs the score by 1 - kl_coef; it must be below 1, got {self.kl_coef:g}."
+                f"{self.algorithm!r} weighs the score by 1 - kl_coef; kl_coef must be below 1, got {self.kl_coef:g}."
             )
         size = algorithm.group_size if self.group_size is None else self.group_size
         if algorithm.compares and size == 1:
