@@ -323,8 +323,9 @@ class PPO(TextAlgorithm):
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         h = replace(h, clip_range=FloatSchedule(h.clip_range)(self._current_progress_remaining))
-        mask = rollout.response_mask
-        advantages = F.normalize(rollout.advantages, mask) if algorithm.normalizes else rollout.advantages
+        advantages = rollout.advantages
+        if algorithm.normalizes:
+            advantages = F.normalize(advantages, rollout.response_mask)
         advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
         learned = replace(rollout, advantages=advantages)
         if not algorithm.has_values and policy.backbone.precision == "fp32":
