@@ -337,6 +337,8 @@ class PPO(TextAlgorithm):
         roles = policy.trained_roles[-1 if values_alone else 0 :]
         names = FIGURES if algorithm.has_values else FIGURES[:-1]
         stats: dict[str, list[float]] = defaultdict(list, weights)
+        if not algorithm.has_values:
+            stats["rows"] = [len(learned)]
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
             figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed

@@ -35,6 +35,7 @@ WHOLE = {
     "pissa": ("HH-v0", LETTER, {"lora_init": "pissa", "lora_targets": "all-linear"}, {}),
     "images": ("VQAv2-v0", "gold", {}, {}),
     "a phone": ("UINav-v0", "gold", {}, {"n_steps": 3}),
+    "groups": ("HH-v0", "toy_tasks:letters", {}, {"algorithm": "grpo", "group_size": 3, "n_steps": 1}),
     "all weights": ("HH-v0", LETTER, {"full": True}, {}),
 }  # fmt: skip
 
