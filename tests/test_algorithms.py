@@ -357,7 +357,7 @@ def test_the_average_is_the_policy_inside_its_block_and_in_the_checkpoint(path, 
         ),
         (
             {"algorithm": "reinforce", "kl_coef": 1.0},
-            "algorithm 'reinforce' weighs the score by 1 - kl_coef; it must be",
+            "'reinforce' weighs the score by 1 - kl_coef; kl_coef must be",
         ),
         ({"algorithm": "ppo", "frontier": 0.5}, "frontier chooses where whole episodes begin; give a group_size"),
     ],
