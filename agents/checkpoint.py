@@ -75,7 +75,8 @@ def _write(algorithm: "PPO", envs: Mapping[str, Any] | None, folder: Path) -> No
         save_file(tensors, part / "state.safetensors")
         write_json(part / "state.json", state)
         policy.policy_role.save(part / "policy")
-        policy.value_role.save(part / "value", {"offset": policy.value_offset})
+        if policy.value_role is not None:
+            policy.value_role.save(part / "value", {"offset": policy.value_offset})
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -136,6 +137,8 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
     tensors |= _optimizer_tensors(policy.optimizer)
+    averages, averaged = ({}, 0) if algorithm.average is None else algorithm.average.get_state()
+    tensors |= {f"average.{name}": tensor for name, tensor in averages.items()}
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
@@ -152,6 +155,10 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
         "episodes": [list(buffer or ()) for buffer in (algorithm.ep_info_buffer, algorithm.ep_success_buffer)],
         "order": algorithm.order_generator.bit_generator.state,
     }
+    if algorithm.average is not None:
+        state["averaged"] = averaged
+    if algorithm.starts is not None:
+        state["starts"] = algorithm.starts.get_state()
     if envs is not None:
         state["env"] = envs
     return tensors, json.loads(json.dumps(state, default=_plain))
@@ -183,6 +190,11 @@ def set_state(
         for name, tensor in _constants(policy).items():
             tensor.copy_(tensors[f"constants.{name}"])
     _restore_optimizer(policy.optimizer, tensors)
+    if algorithm.average is not None:
+        averages = {name.removeprefix("average."): t for name, t in tensors.items() if name.startswith("average.")}
+        algorithm.average.set_state(averages or policy.policy_role.parameters(), state.get("averaged", 0))
+    if algorithm.starts is not None and "starts" in state:
+        algorithm.starts.set_state(state["starts"])
     policy.value_offset = state["value_offset"]
     algorithm.num_timesteps, algorithm.n_updates = state["num_timesteps"], state["n_updates"]
     algorithm.turns, policy.predictions = state["turns"], state["predictions"]
@@ -239,7 +251,9 @@ def saved_spaces(state: Mapping[str, Any]) -> tuple[spaces.Dict, Unicode, int]:
 
 
 def saved_value_settings(folder: Path) -> LoRASettings | None:
-    """Returns the LoRA settings of the saved value adapter, maybe a reward model's; None with all weights trained."""
+    """Returns the LoRA settings of the saved value adapter, maybe a reward model's; None where there is no adapter."""
+    if not (folder / "value").is_dir():
+        return None
     lora = read_provenance(folder / "value")["lora"]
     return None if lora is None else LoRASettings(**lora)
 
@@ -285,8 +299,7 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
 
 
 def _constants(policy: "LoRAPolicy") -> dict[str, Tensor]:
-    roles = (policy.policy_role, policy.value_role)
-    return {f"{role.name}.{name}": tensor for role in roles for name, tensor in role.constants().items()}
+    return {f"{role.name}.{name}": tensor for role in policy.roles for name, tensor in role.constants().items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -351,6 +364,7 @@ def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
     if isinstance(env, VecMonitor):
         env.episode_returns = np.array(state["returns"], dtype=np.float32)
         env.episode_lengths = np.array(state["lengths"], dtype=np.int32)
+    env.seed(None)  # of the constructor, which the next reset would begin with; the generators come from the checkpoint
     return task_env.set_state(saved)
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from transformers import PreTrainedModel
 
+from agents.algorithms import ALGORITHMS
 from backbones.engine.client import check_url
 from backbones.model.anatomy import top_layers
 from backbones.model.loading import LoadSettings
@@ -34,39 +35,73 @@ class Hyperparameters:
     """What PPO learns by; from Python, the `SCHEDULES` may be SB3's schedules too."""
 
     group: ClassVar[str] = "how it learns"  # the heading in --help
-    n_steps: int = option(1, "turns of each env in a rollout", low=1)
+    algorithm: Literal["ppo", "reinforce", "rloo", "grpo", "reinforce++"] = option("ppo", "see docs/ppo.md")
+    group_size: int | None = option(None, "episodes from one state or prompt; 8 for rloo, grpo, else 1", low=1)
+    frontier: float = option(0.0, "share of groups that begin at the border of success", low=0, high=1)
+    n_steps: int | None = option(
+        None, "turns of each env in a rollout; 1, or whole episodes, by default", low=1
+    )  # with whole episodes: at most
     batch_size: int = option(16, "turns in an optimizer step", low=1)
     micro_batch_size: int | None = option(
-        None, "turns in one forward pass of training; what memory has room for, 16 at most, by default", low=1
+        None, "turns in a forward of training; 16, or as many as fit, by default", low=1
     )
     n_epochs: int = option(1, "passes over a rollout", low=1)
     learning_rate: float | None = option(
-        None, "Adam's learning rate; 0.8 / width of the backbone by default, a tenth of that with --full", above=0
+        None, "Adam's; 0.8 / the backbone's width by default, a tenth with --full", above=0
     )
     gamma: float = option(1.0, "discount of rewards, per response token", low=0, high=1)
-    gae_lambda: float = option(0.95, "decay of generalised advantage estimation, per response token", low=0, high=1)
-    clip_range: float = option(0.2, "where the policy ratio is clipped: at 1 minus and 1 plus this", above=0)
-    clip_range_vf: float | None = option(0.2, "how far a value may move from its old one before it is clipped", above=0)
+    gae_lambda: float = option(0.95, "decay of generalised advantages, per token", low=0, high=1)
+    clip_range: float = option(0.2, "the policy ratio is clipped at 1 - X and 1 + X", above=0)
+    clip_range_vf: float | None = option(0.2, "how far a value may move before it is clipped", above=0)
     vf_coef: float = option(0.5, "weight of the value loss", low=0)
+    value_warmup: int = option(0, "first rollouts, in which values alone are trained", low=0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0)
-    max_grad_norm: float = option(1.0, "the largest norm of a gradient; a longer one is scaled down to it", above=0)
+    max_grad_norm: float = option(1.0, "longest a gradient may be; else it is scaled down", above=0)
+    average_weights: float = option(0.0, "decay of the weights' average, the final policy", low=0, below=1)
     target_kl: float | None = option(
         None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
     )
-    kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy in the reward", low=0)
+    kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy", low=0)
     kl_target: float | None = option(
         None, "KL to the SFT policy, in nats a response, that kl_coef is steered to; it stays fixed by default", above=0
     )
     kl_horizon: int = option(10_000, "episodes over which kl_coef is steered to kl_target", low=1)
-    missing_eos_penalty: float = option(
-        1.0, "taken off the score of a response that is cut before its end token", low=0
-    )
+    missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
     importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
     importance_cap: float = option(2.0, "the largest of these weights", low=1)
 
     def __post_init__(self) -> None:
         check_bounds(self, SCHEDULES)
+
+    @property
+    def whole_episodes(self) -> bool:
+        """Whether a rollout is one whole episode of each env, alike at their start in each group."""
+        return not ALGORITHMS[self.algorithm].has_values or (self.group_size or 1) > 1
+
+    def settled(self) -> "Hyperparameters":
+        """Returns these with what the algorithm says where nothing was given.
+
+        Raises:
+            UserError: a setting that has no say in the algorithm, or no group to compare in.
+        """
+        algorithm = ALGORITHMS[self.algorithm]
+        for field in fields(self):
+            if field.name in algorithm.unused and getattr(self, field.name) != field.default:
+                raise UserError(f"{field.name} has no say with algorithm {self.algorithm!r}; leave it out.")
+        if algorithm.reward_weights(self.kl_coef)[0] <= 0:
+            raise UserError(
+                f"{self.algorithm!r} weighs the score by 1 - kl_coef; kl_coef must be below 1, got {self.kl_coef:g}."
+            )
+        size = algorithm.group_size if self.group_size is None else self.group_size
+        if algorithm.compares and size == 1:
+            raise UserError(
+                f"algorithm {self.algorithm!r} compares responses to one prompt; group_size must be at least 2, got 1."
+            )
+        settled = replace(self, group_size=size)
+        if self.frontier and not settled.whole_episodes:
+            raise UserError("frontier chooses where whole episodes begin; give a group_size of 2 or more, or leave it.")
+        return settled if settled.whole_episodes else replace(settled, n_steps=self.n_steps or 1)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.functional import masked_mean
+from agents.algorithms.functional import masked_mean
 from agents.rollout import Rollout
 
 _LARGEST_LOG_RATIO = 20.0  # so that a ratio is a finite number

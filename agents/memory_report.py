@@ -26,6 +26,7 @@ def plan_of(
     n_envs: int,
     reward: str,
     backbone: str,
+    has_values: bool = True,
 ) -> MemoryPlan:
     """Returns what each process of a run will hold at most: its share of the envs, of a minibatch, of a sharded base.
 
@@ -40,8 +41,8 @@ def plan_of(
     policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
     if settings.full:
-        return plan_memory(backbone, RoleSettings(None, None, reward_adapter), shape)
-    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared")
+        return plan_memory(backbone, RoleSettings(None, None, reward_adapter, has_values=has_values), shape)
+    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared", has_values)
     shards = processes_per_base() if is_to_be_sharded(settings.load_settings) else 1
     return plan_memory(backbone, adapters, shape, settings.precision, shards)
 
@@ -50,7 +51,7 @@ def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
     """Returns what the roles hold now, the gradients and moments of their last update included."""
     base = sum(local(weight).nbytes for weight in base_weights(policy.backbone.model).values())
     roles = {"reference": Held(base)}
-    for role in (policy.policy_role, policy.value_role):
+    for role in policy.roles:
         roles[role.name] = _held(role, policy.optimizer)
     if reward is not None and reward.role.backbone is policy.backbone:
         roles["reward"] = _held(reward.role, policy.optimizer)

@@ -1,6 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from backbones.generate import generate
 from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
+from backbones.shortcuts.shared_lines import shared_lines
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
@@ -45,6 +47,7 @@ class LoRAPolicy(BasePolicy):
         device: where the backbone lives; "auto" is a GPU where there is one.
         value_start: the reward model to start the value role from; PPO passes the env's.
         value_settings: of the value adapter where they are known, as from a checkpoint; nothing else counts then.
+        has_values: whether there is a value role.
         settings: the fields of `agents.hyperparameters.PolicySettings`: backbone, adapters, sampling.
 
     Raises:
@@ -61,10 +64,11 @@ class LoRAPolicy(BasePolicy):
         device: str | torch.device = "auto",
         value_start: RewardModel | None = None,
         value_settings: LoRASettings | None = None,
+        has_values: bool = True,
         **settings: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
-        own = ("seed", "device", "value_start", "value_settings")
+        own = ("seed", "device", "value_start", "value_settings", "has_values")
         s = from_keywords(PolicySettings, settings, "LoRAPolicy", own)
         self.backbone = Backbone.load(s.backbone, device, s.load_settings)
         self.max_new_tokens = fitting(s.max_new_tokens, self.backbone)
@@ -77,14 +81,18 @@ class LoRAPolicy(BasePolicy):
             value_start = None
         self.no_value_start: str | None = None  # why V does not start as the reward model, where there is one
         adapter = value_settings or s.lora(self.backbone.model, rank=s.value_rank)
-        self.value_role: Role
-        if s.value_adapter == "shared":
-            self.value_role, self.value_offset = HeadRole(self.backbone, "value", self.policy_role), 0.0
+        self.value_role: Role | None = None
+        self.value_offset = 0.0
+        if not has_values:
+            refuse_value_settings(s)
+        elif s.value_adapter == "shared":
+            self.value_role = HeadRole(self.backbone, "value", self.policy_role)
         else:
             self.value_role, self.value_offset = self._make_value_role(adapter, value_start, seed + 1)
         self.seed, self.predictions = seed, 0  # how often `predict` has sampled: the turn of its seeds
         self.policy_parameters = _registered(self.policy_role)
-        self.value_parameters = _registered(self.value_role)
+        if self.value_role is not None:
+            self.value_parameters = _registered(self.value_role)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
 
     def _make_value_role(
@@ -123,8 +131,8 @@ class LoRAPolicy(BasePolicy):
         return [row.ids for row in rows], said or None
 
     def batch(self, prompts: Tokens, responses: Tokens) -> TokenBatch:
-        """Rows as padded tensors."""
-        return self.backbone.batch(prompts, responses)
+        """Rows as padded tensors; those with equal prompts share a line of them where that is less work."""
+        return shared_lines(self.backbone, prompts, responses)
 
     @property
     def shares_states(self) -> bool:
@@ -134,7 +142,7 @@ class LoRAPolicy(BasePolicy):
     @property
     def frozen_layers(self) -> int:
         """How many of the lowest layers neither policy nor value changes."""
-        return min(self.policy_role.frozen_layers, self.value_role.frozen_layers)
+        return min(role.frozen_layers for role in self.roles)
 
     def log_probs_and_entropy(self, batch: TokenBatch, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
         """log p of the response tokens under the policy and the entropy at each of them (0 if unwanted), (B, T)."""
@@ -144,6 +152,7 @@ class LoRAPolicy(BasePolicy):
 
     def values(self, batch: TokenBatch) -> Tensor:
         """V of the state before each response token, (B, T)."""
+        assert self.value_role is not None
         with self.value_role.active() as model:
             return self._read_values(response_states(model, batch))
 
@@ -151,15 +160,21 @@ class LoRAPolicy(BasePolicy):
         """Returns log p of the response tokens, the entropy and V at each, (B, T); in one forward for shared states."""
         if not self.shares_states:
             return *self.log_probs_and_entropy(batch, with_entropy), self.values(batch)
+        assert self.value_role is not None
         with self.value_role.active() as model:
             log_probs, entropies, states = speak(model, batch, self.temperature, with_entropy)
             values = self._read_values(states)
         return log_probs, entropies, values
 
     @property
+    def roles(self) -> list[Role]:
+        """What is trained: policy, and value where there is one."""
+        return [self.policy_role] if self.value_role is None else [self.policy_role, self.value_role]
+
+    @property
     def trained_roles(self) -> list[Role]:
-        """The roles that an update goes through: policy and value, or one where V reads the policy's states."""
-        return [self.value_role] if self.shares_states else [self.policy_role, self.value_role]
+        """The roles that an update goes through: those there are, or one where V reads the policy's states."""
+        return self.roles[1:] if self.shares_states else self.roles
 
     def outputs(self, role: Role, batch: TokenBatch, with_entropy: bool = True) -> Outputs:
         """Returns what one of `trained_roles` gives for a batch, in one forward."""
@@ -171,6 +186,7 @@ class LoRAPolicy(BasePolicy):
         return Outputs(None, self.values(batch))
 
     def _read_values(self, states: Tensor) -> Tensor:
+        assert self.value_role is not None
         assert self.value_role.head is not None
         if self.shares_states:
             # The value loss would pull at the policy's adapter, the harder the larger the returns are.
@@ -213,6 +229,13 @@ class LoRAPolicy(BasePolicy):
     def set_training_mode(self, mode: bool) -> None:
         """Dropout stays off while sampling, scoring and training alike, so that the first ratio is 1."""
         self.training = mode
+
+
+def refuse_value_settings(settings: PolicySettings) -> None:
+    """Raises UserError where a policy without a value role is told what that is made of."""
+    for field in fields(settings):
+        if field.name in ("value_adapter", "value_rank") and getattr(settings, field.name) != field.default:
+            raise UserError(f"{field.name}: this algorithm learns no values; leave it out.")
 
 
 def fitting(max_new_tokens: int, backbone: Backbone) -> int:

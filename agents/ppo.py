@@ -2,15 +2,16 @@
 
     from agents import PPO
     PPO("LoRAPolicy", "HH-v0").learn(4096, progress_bar=True)
+    PPO("LoRAPolicy", "HH-v0", algorithm="grpo")  # REINFORCE, RLOO and others go through the same loop
 
 SB3 keeps the learn loop, callbacks, logger and episode statistics. What is replaced: how a rollout is collected
-(`PPO.collect_rollouts`, `agents.rollout`), the update (`PPO.train`, `agents.functional`), and saving
-(`agents.checkpoint`: safetensors and JSON, no pickle). `examples/ppo_in_one_file.py` does the same straight down.
+(`PPO.collect_rollouts`, `agents.rollout`), the update (`PPO.train`), and saving (`agents.checkpoint`: safetensors and
+JSON, no pickle). What tells the algorithms apart, advantages and losses, is in `agents.algorithms`.
+`examples/ppo_in_one_file.py` does the same as PPO straight down.
 """
 
 from collections import defaultdict
-from contextlib import closing
-from copy import deepcopy
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from inspect import signature
 from numbers import Integral
@@ -22,34 +23,34 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import FloatSchedule, get_system_info
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
-from agents import functional as F
 from agents import preflight
-from agents.checkpoint import (
-    load_checkpoint,
-    save_checkpoint,
-    saved_arguments,
-    saved_spaces,
-    set_state,
-)
+from agents.algorithms import ALGORITHMS
+from agents.algorithms import functional as F
+from agents.averaging import AveragedWeights
+from agents.checkpoint import load_checkpoint, save_checkpoint, saved_arguments, saved_spaces, set_state
+from agents.forwards import forwards_to_come, lengths_of, micro_batch_for
+from agents.groups import begin_groups, require_groups, starts_of, tell_starts
 from agents.hyperparameters import Hyperparameters, PolicySettings, from_keywords, values_of
 from agents.importance import weigh
-from agents.policy import LoRAPolicy, Observation
-from agents.processes import own_envs, require_a_row_each, step_of_all
-from agents.rollout import Rollout, ScoreSettings, Step, chunks_of, score_rollout
+from agents.merging import merge
+from agents.policy import LoRAPolicy
+from agents.processes import require_a_row_each, step_of_all
+from agents.rollout import Rollout, ScoreSettings, score_rollout
 from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
-from agents.vec_env import make_vec_env
+from agents.sb3 import TextAlgorithm, vectorized
+from agents.starts import Starts
+from agents.steps import Players, Step
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
-from backbones.memory import MICRO_BATCH, rows_that_fit
+from backbones.memory import MICRO_BATCH
 from backbones.model.devices import find_device
 from backbones.roles import LoRASettings
 from backbones.sharding import in_step
@@ -58,10 +59,10 @@ from rewards.reward_model import learned_model
 
 LEARNING_RATE = 0.8  # of Adam, times the width; see `Backbone.learning_rate`
 FIGURES = ("policy_loss", "clip_fraction", "approx_kl", "entropy", "value_loss")  # of an optimizer step, per token
-_EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
+LONGEST = 1000  # turns of a whole episode, where nothing else ends it
 
 
-class PPO(OnPolicyAlgorithm):
+class PPO(TextAlgorithm):
     """PPO with a value adapter, a per-token KL penalty to the SFT policy, and the score on the last token.
 
     Callbacks are SB3's. A callback may
@@ -99,6 +100,8 @@ class PPO(OnPolicyAlgorithm):
         preflight_checks: what the run found out about itself before and after its first update.
         score_scale: the running scale of scores, with `normalize_scores`.
         turns: how many each env has been given, in all calls of `learn`; samples depend on it.
+        starts: proposes the states in which groups begin, with `frontier`; None has the env draw them.
+        average: of the policy's weights, with `average_weights`.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
 
     Raises:
@@ -106,6 +109,7 @@ class PPO(OnPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LoRAPolicy": LoRAPolicy}
+    learns_by: ClassVar[str] = "ppo"  # the algorithm, where none is given
     policy: LoRAPolicy  # type: ignore[assignment]
 
     def __init__(
@@ -125,7 +129,10 @@ class PPO(OnPolicyAlgorithm):
         **hyperparameters: Any,
     ) -> None:
         others = signature(PPO).parameters.keys() - {"hyperparameters", "_init_setup_model"}
-        h = from_keywords(Hyperparameters, {"learning_rate": learning_rate, **hyperparameters}, "PPO", others)
+        given = {"algorithm": self.learns_by, "learning_rate": learning_rate, **hyperparameters}
+        h = from_keywords(Hyperparameters, given, type(self).__name__, others).settled()
+        if h.algorithm != self.learns_by != "ppo":
+            raise UserError(f"{type(self).__name__} learns by {self.learns_by!r}, got algorithm {h.algorithm!r}.")
         if env is None and _init_setup_model:
             raise UserError('PPO needs an env, as in PPO("LoRAPolicy", "HH-v0").')
         if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
@@ -133,9 +140,9 @@ class PPO(OnPolicyAlgorithm):
         require_a_row_each(h.batch_size)
         super().__init__(
             policy,  # type: ignore[arg-type]
-            None if env is None else _vectorized(env, n_envs),  # type: ignore[arg-type]
+            None if env is None else vectorized(env, n_envs),  # type: ignore[arg-type]
             learning_rate,  # type: ignore[arg-type]
-            h.n_steps,
+            h.n_steps or LONGEST,
             h.gamma,
             h.gae_lambda,
             h.ent_coef,
@@ -152,8 +159,13 @@ class PPO(OnPolicyAlgorithm):
             supported_action_spaces=(spaces.Text,),
             _init_setup_model=False,
         )
+        self.starts: Starts | None = None
         if self.env is not None:  # a vector env brings its own number
             group.require_same({"the number of envs": str(self.n_envs)})
+            if h.whole_episodes:
+                require_groups(self.env, h.group_size or 1)
+            if h.frontier:
+                self.starts = starts_of(self.env, h.frontier, self.seed or 0)
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
@@ -179,7 +191,8 @@ class PPO(OnPolicyAlgorithm):
         """How the next rollout is scored."""
         h = self.hyperparameters
         scale = self.score_scale.std if h.normalize_scores else 1.0
-        return ScoreSettings(h.kl_coef, h.missing_eos_penalty, h.gamma, h.gae_lambda, scale)
+        how = (ALGORITHMS[h.algorithm], h.group_size or 1)
+        return ScoreSettings(h.kl_coef, h.missing_eos_penalty, h.gamma, h.gae_lambda, scale, *how)
 
     @property
     def all_envs(self) -> int:
@@ -199,10 +212,10 @@ class PPO(OnPolicyAlgorithm):
         if backbone not in before:  # else whoever loaded it has said so
             self._say(backbone.whereabouts)
         start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
-        schedule = FloatSchedule(self.learning_rate or 0.0)
+        schedule, algorithm = FloatSchedule(self.learning_rate or 0.0), ALGORITHMS[self.hyperparameters.algorithm]
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, schedule, value_start=start,
-            value_settings=self.value_settings, **settings,
+            value_settings=self.value_settings, has_values=algorithm.has_values, **settings,
         )  # fmt: skip
         if self.policy.no_value_start is not None:
             self._say(f"the value function starts at random, not as the reward model: {self.policy.no_value_start}")
@@ -210,7 +223,13 @@ class PPO(OnPolicyAlgorithm):
             self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()
         self.order_generator = np.random.default_rng(self.seed or 0)
+        decay = self.hyperparameters.average_weights
+        self.average = AveragedWeights(self.policy.policy_role.parameters(), decay) if decay else None
         self.rollout_buffer = None  # type: ignore[assignment]  # `rollout` is in its place
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Puts the averaged weights in the place of the policy's inside a block, where there is an average."""
+        return nullcontext() if self.average is None else self.average.swapped_in()
 
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
@@ -221,38 +240,45 @@ class PPO(OnPolicyAlgorithm):
     # 1. Collect: sample responses, step the env, score what was said.
 
     def collect_rollouts(  # type: ignore[override]
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: None, n_rollout_steps: int | None
     ) -> bool:
-        """Plays `n_rollout_steps` turns of each env and leaves them in `self.rollout`; False where a callback stops."""
-        policy = self.policy
+        """Plays turns of all envs and leaves them in `self.rollout`; returns False where a callback stops.
+
+        These are `n_rollout_steps` of each env, or an episode of each, as long as it takes if nothing else is said.
+        """
+        policy, h = self.policy, self.hyperparameters
         policy.set_training_mode(False)
         policy.backbone.frozen_states.open(policy.frozen_layers)  # forgets the tokens of the rollout before
         policy.engine.update(policy.policy_role.save)  # a server is told what the last update made of the adapter
         callback.on_rollout_start()
+        if h.whole_episodes:
+            self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
+        players = Players(env.num_envs, h.whole_episodes)
         steps: list[Step] = []
         golds: list[float] = []
         prompts_cut = 0
-        for _ in range(n_rollout_steps):
+        while len(steps) < (n_rollout_steps or LONGEST) and players.count:
             assert self.last_observation is not None
             before = policy.backbone.cut_prompts
-            prompts = policy.encode(self.last_observation)  # token ids of the states s_t
+            prompts = policy.encode(players.observed(self.last_observation))  # token ids of the states s_t
             prompts_cut += policy.backbone.cut_prompts - before
-            seeds = row_seeds(policy.seed, own_envs(env.num_envs), self.turns)
+            seeds = row_seeds(policy.seed, players.envs, self.turns)
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
-            actions = [policy.backbone.decode(row) for row in responses]
+            actions = players.actions([policy.backbone.decode(row) for row in responses])
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
-            self.num_timesteps += self.all_envs
+            self.num_timesteps += players.count
             self.turns += 1
             callback.update_locals(locals())
             if not all(group.gather(callback.on_step())):
                 return False
-            cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
-            failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
-            step, told = step_of_all(Step(prompts, responses, rewards, dones, cut, failed, said), infos)
+            step, told = step_of_all(*players.step(prompts, responses, said, rewards, dones, infos))
+            players.note(step, told)
             steps.append(step)
             self._update_info_buffer(told, step.dones)
             golds += [info["gold"] for info, done in zip(told, step.dones, strict=True) if done and "gold" in info]
-        if self.hyperparameters.normalize_scores:
+        if h.whole_episodes:
+            tell_starts(self.starts, begun, players.outcomes, h.group_size or 1)
+        if h.normalize_scores:
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
         self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings, batches)  # type: ignore[arg-type]
@@ -263,78 +289,78 @@ class PPO(OnPolicyAlgorithm):
         return True
 
     def _forwards_to_come(self, steps: list[Step]) -> list[list[int]] | None:
-        """Returns the rows of each forward of this process in the first epoch of updates; None in float32.
-
-        A bf16 product rounds away what another order of sums, in a batch of another shape, would change, but for a few
-        numbers, and these grow from layer to layer to a few percent of a ratio. So what ratios are taken against is
-        computed in the very batches that will be trained on. In float32 it does not matter.
-        """
+        """Returns the rows of each forward of the update, where they matter; says how many there is room for."""
         h = self.hyperparameters
-        lengths = [len(p) + len(r) for step in steps for p, r in zip(step.prompts, step.responses, strict=True)]
+        size = h.micro_batch_size or micro_batch_for(self.policy, steps)
         if h.micro_batch_size is None:
-            longest = max(len(row) for step in steps for row in step.responses)
-            fitting = rows_that_fit(self.policy.policy_role, max(lengths), longest)
-            self.micro_batch_size = min(group.gather(fitting))
-            self._say(f"micro-batch: {self.micro_batch_size} turns of up to {max(lengths)} tokens")
-        if self.policy.backbone.precision == "fp32":
-            return None
-        order = deepcopy(self.order_generator).permutation(len(lengths)).tolist()  # as `train` will draw it
-        batches = [order[i : i + h.batch_size] for i in range(0, len(order), h.batch_size)]
-        parts = [group.own_part(lengths, rows) for rows in batches]
-        return [chunk for rows in parts for chunk in chunks_of(lengths, rows, self.micro_batch_size)]
+            self.micro_batch_size = size
+            self._say(f"micro-batch: {size} turns of up to {max(lengths_of(steps))} tokens")
+        return forwards_to_come(self.policy, steps, h.batch_size, size, self.order_generator)
 
-    # 2. Update: clipped policy and value losses over minibatches of the rollout.
+    # 2. Update: policy and value losses over minibatches of the rollout.
 
     def train(self) -> None:
         """Updates policy and value on the rollout: `n_epochs` times over its turns, `batch_size` turns a step.
 
-        A step minimises the mean over its response tokens t of (arXiv 1707.06347, eq. 9, with the sign turned)
+        With PPO a step minimises the mean over its response tokens t of (arXiv 1707.06347, eq. 9, the sign turned)
 
             -min(r_t A_t, clip(r_t, 1 - eps, 1 + eps) A_t)  +  c1/2 max((V_t - R_t)^2, (V_t^clip - R_t)^2)  -  c2 S_t
 
         with the ratio r_t of the new policy's probability to the old one's, the advantage A_t, the return R_t, the
-        value V_t and the entropy S_t; eps is `clip_range`, c1 `vf_coef`, c2 `ent_coef`.
+        value V_t and the entropy S_t; eps is `clip_range`, c1 `vf_coef`, c2 `ent_coef`. The other algorithms have other
+        first and second terms (`agents.algorithms`).
 
         Each process adds up over its rows of the minibatch, then all over the processes. The rest is the same on all.
         """
         policy, rollout, h = self.policy, self.rollout, self.hyperparameters
         assert rollout is not None
-        first_update = not self.preflight_checks
-        if first_update:
+        algorithm = ALGORITHMS[h.algorithm]
+        if not self.preflight_checks:
             if self.verbose >= 1:
                 tqdm.write(preflight.adapted(policy))
             self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
-            before = preflight.snapshot(policy)
         self._check_sampler(rollout)
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
-        eps = FloatSchedule(h.clip_range)(self._current_progress_remaining)
-        advantages = F.normalize(rollout.advantages, rollout.response_mask)
+        h = replace(h, clip_range=FloatSchedule(h.clip_range)(self._current_progress_remaining))
+        advantages = rollout.advantages
+        if algorithm.normalizes:
+            advantages = F.normalize(advantages, rollout.response_mask)
         advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
-        normalized = replace(rollout, advantages=advantages)
+        learned = replace(rollout, advantages=advantages)
+        if not algorithm.has_values and policy.backbone.precision == "fp32":
+            learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
+        first_update = len(learned) > 0 and not preflight.has_updated(self.preflight_checks)
+        if first_update:
+            before = preflight.snapshot(policy)
+        values_alone = self.n_updates < h.value_warmup * h.n_epochs
+        roles = policy.trained_roles[-1 if values_alone else 0 :]
+        names = FIGURES if algorithm.has_values else FIGURES[:-1]
         stats: dict[str, list[float]] = defaultdict(list, weights)
-        for rows in rollout.minibatches(h.n_epochs, h.batch_size, self.order_generator):
-            tokens = max(1, int(rollout.response_mask[rows].sum()))
-            figures: dict[str, list[torch.Tensor]] = {name: [] for name in FIGURES}  # read when all has been computed
+        if not algorithm.has_values:
+            stats["rows"] = [len(learned)]
+        for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
+            tokens, trained_on = learned.tokens(rows)
+            figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
             policy.optimizer.zero_grad(set_to_none=True)
-            chunks = in_step(policy.backbone, rollout.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
+            chunks = in_step(policy.backbone, learned.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
             # One part at a time: what is made of images takes far more memory than the images.
-            parts = (normalized.part(chunk, policy) for chunk in chunks)
-            for part, role in ((part, role) for part in parts for role in policy.trained_roles):
-                loss = torch.zeros((), device=part.mask.device)
+            parts = (learned.part(chunk, policy) for chunk in chunks)
+            for part, role in ((part, role) for part in parts for role in roles):
+                loss, counts = torch.zeros((), device=part.mask.device), part.counts[:, None]
                 with role.active():  # only here do its parameters take gradients
                     spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
-                    if spoken is not None:
+                    if spoken is not None and not values_alone:
                         log_probs, entropies = spoken
-                        losses, clipped = F.policy_loss(log_probs, part.old_log_probs, part.advantages, part.mask, eps)
-                        surrogate, entropy = losses.sum(), (entropies * part.mask).sum()
-                        loss = loss + surrogate - h.ent_coef * entropy  # -L^CLIP - c2 S
-                        figures["policy_loss"].append(surrogate.detach())
-                        figures["clip_fraction"].append(clipped.sum())
-                        figures["approx_kl"].append(F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask))
-                        figures["entropy"].append(entropy.detach())
+                        losses, clipped = algorithm.policy_loss(log_probs, part, h)
+                        entropy = (entropies * part.mask * counts).sum()
+                        loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
+                        moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
+                        noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
+                        for name, each in zip(FIGURES, noted, strict=False):
+                            figures[name].append(each.sum())
                     if values is not None:
-                        errors = F.value_loss(values, part.old_values, part.returns, part.mask, h.clip_range_vf)
+                        errors = algorithm.value_loss(values, part, h)
                         loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
                         figures["value_loss"].append(errors.sum().detach())
                     (loss / tokens).backward()
@@ -342,17 +368,19 @@ class PPO(OnPolicyAlgorithm):
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
-                stats[name].append(value / tokens)
+                stats[name].append(value / (tokens if name.endswith("loss") else trained_on))
             if h.target_kl is not None and stats["approx_kl"][-1] > 1.5 * h.target_kl:
                 break
             norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), h.max_grad_norm))
             if not np.isfinite(norm):
-                found = {name: stats[name][-1] for name in ("policy_loss", "value_loss")}
+                found = {name: stats[name][-1] for name in sums if name.endswith("loss")}
                 raise UserError(
                     f"the gradient is not finite at step {self.num_timesteps}: {found}; lower learning_rate."
                 )
             stats["grad_norm"].append(norm)
             policy.optimizer.step()
+            if self.average is not None and not values_alone:
+                self.average.update()
         self.n_updates += h.n_epochs
         if first_update:
             self._check(preflight.after_update(policy, *before))
@@ -459,48 +487,3 @@ class PPO(OnPolicyAlgorithm):
         set_state(model, tensors, state, with_episodes=not force_reset)
         model.kl_coef = kwargs.get("kl_coef", model.kl_coef)
         return model
-
-    # 5. What SB3 keeps under private names, or does in another way.
-
-    @property
-    def n_updates(self) -> int:
-        """Passes over rollouts so far, as SB3 counts updates."""
-        return self._n_updates
-
-    @n_updates.setter
-    def n_updates(self, count: int) -> None:
-        self._n_updates = count
-
-    @property
-    def last_observation(self) -> Observation | None:
-        """What the envs show now; None before the first reset."""
-        return self._last_obs  # type: ignore[return-value]
-
-    @last_observation.setter
-    def last_observation(self, observation: Observation | None) -> None:
-        self._last_obs = observation  # type: ignore[assignment]
-
-    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
-        # One bar for all processes.
-        return super()._init_callback(callback, progress_bar and group.is_first())
-
-    @staticmethod
-    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        # SB3's own would transpose images and wrap text in arrays.
-        return make_vec_env(env)
-
-    def set_random_seed(self, seed: int | None = None) -> None:
-        """Seeds the env. SB3 seeds the global generators here; ours are our own, and those of others are left alone."""
-        if seed is not None and self.env is not None:
-            self.env.seed(_EPISODES_APART * seed + own_envs(self.env.num_envs).start)
-
-    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
-        super()._update_current_progress_remaining(num_timesteps - self.all_envs * self.n_steps, total_timesteps)
-
-
-def _vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
-    """Makes this process's env for training; a vector env has its own number of episodes."""
-    if isinstance(env, (gym.vector.VectorEnv, VecEnv)):
-        return make_vec_env(env)
-    return make_vec_env(env, len(group.share(n_envs, "envs")))

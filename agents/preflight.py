@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.functional import token_rewards
+from agents.algorithms.functional import token_rewards
 from agents.importance import log_probs_of_sampler
 from agents.policy import LoRAPolicy
 from agents.rollout import Rollout, ScoreSettings
@@ -21,6 +21,7 @@ from perlhf.errors import UserError
 # Of |ratio - 1|; in fp32 across shapes of batches, else in the shape that is trained, and in the median across shapes.
 _TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
 
+LEARNS = "adapters learn"
 SERVER = "the server speaks as the policy"
 _SAMPLER_TOLERANCE = {"fp32": 1e-4, "others": 0.05}  # of mean |log p - log q|, in nats a token
 
@@ -43,7 +44,7 @@ class PreflightError(UserError):
 
 def adapted(policy: LoRAPolicy) -> str:
     """Returns what policy and value train, a line for each."""
-    return "\n".join(f"  {describe_role(role)}" for role in (policy.policy_role, policy.value_role))
+    return "\n".join(f"  {describe_role(role)}" for role in policy.roles)
 
 
 def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, fresh: bool) -> list[Check]:
@@ -61,6 +62,11 @@ def snapshot(policy: LoRAPolicy) -> tuple[str, list[Tensor]]:
     return hash_base(policy.backbone.model), [p.detach().clone() for p in policy.parameters()]
 
 
+def has_updated(checks: Sequence[Check]) -> bool:
+    """Returns whether the checks after the first update are among these."""
+    return any(check.question == LEARNS for check in checks)
+
+
 def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
     """Returns the checks after the first update: adapters moved, base did not."""
     moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
@@ -71,7 +77,7 @@ def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -
             "an optimizer group holds base weights; a role left its parameters trainable",
         ),
         Check(
-            "adapters learn", moved > 0, f"{moved} of {len(before)} tensors moved (an adapter's B is the first)",
+            LEARNS, moved > 0, f"{moved} of {len(before)} tensors moved (an adapter's B is the first)",
             "a backward pass outside its role; a learning rate of 0; all advantages 0",
         ),
     ]  # fmt: skip
@@ -152,11 +158,12 @@ def _mask(policy: LoRAPolicy, rollout: Rollout) -> Check:
 
 
 def _score_position(rollout: Rollout, settings: ScoreSettings) -> Check:
-    kl_only = token_rewards(torch.zeros_like(rollout.scores), rollout.kl, rollout.response_mask, settings.kl_coef)
+    score_weight, kl_weight = settings.algorithm.reward_weights(settings.kl_coef)
+    kl_only = token_rewards(torch.zeros_like(rollout.scores), rollout.kl, rollout.response_mask, kl_weight)
     placed = rollout.rewards - kl_only
     last = rollout.response_mask.sum(1) - 1
     expected = torch.zeros_like(placed)
-    expected[torch.arange(len(rollout)), last] = torch.where(rollout.failed, 0.0, rollout.scores)
+    expected[torch.arange(len(rollout)), last] = torch.where(rollout.failed, 0.0, score_weight * rollout.scores)
     gap = float((placed - expected).abs().max())
     causes = "the score sits on the first padding slot; a custom reward shape"
     return Check("score is on the last action token", gap < 1e-4, f"largest difference {gap:.1e}", causes)

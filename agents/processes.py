@@ -9,11 +9,12 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from agents.rollout import Step
+from agents.steps import Infos, Step
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.model.vision import ImagePrompt
@@ -23,7 +24,6 @@ from perlhf.errors import UserError
 _LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
 _COMPARED = 64  # episodes, as far as they show on which data the task is
 _TOLD = ("episode", "is_success", "gold")  # what is logged of an env's `info`
-Infos = list[dict[str, Any]]
 
 
 def require_same_command(options: Any) -> None:
@@ -105,11 +105,6 @@ def _digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def own_envs(n_envs: int) -> range:
-    """Returns the numbers of this process's `n_envs` envs among those of all processes."""
-    return group.share(n_envs * group.size(), "envs")
-
-
 def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
     """Returns the step of all envs, the first process's first, and what is logged of their infos.
 
@@ -124,14 +119,15 @@ def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
     steps = [step for step, _, _ in found]
     vision = next((row.vision for row in own.prompts if isinstance(row, ImagePrompt)), None)
     rows = [row for _, of_process, _ in found for row in of_process]
-    numbers = own_envs(len(own.prompts))
+    firsts = [0, *accumulate(len(of_process) for _, of_process, _ in found)][:-1]  # rows of each process
     whole = Step(
         [ids if image is None or vision is None else ImagePrompt(ids, image, vision) for ids, image in rows],
         [row for step in steps for row in step.responses],
         np.concatenate([step.scores for step in steps]),
         np.concatenate([step.dones for step in steps]),
-        {numbers[env]: observation for env, observation in own.cut_at.items()},
-        frozenset(number * len(own.prompts) + env for number, step in enumerate(steps) for env in step.failed),
-        None if own.sampled_log_probs is None else [row for step in steps for row in step.sampled_log_probs or []],
+        {firsts[group.rank()] + row: observation for row, observation in own.cut_at.items()},
+        frozenset(first + row for first, step in zip(firsts, steps, strict=True) for row in step.failed),
+        [row for step in steps for row in step.sampled_log_probs or []] or None,
+        [env for step in steps for env in step.envs],
     )  # fmt: skip
     return whole, [info for _, _, infos in found for info in infos]

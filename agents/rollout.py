@@ -8,26 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.functional import Carry, gae, kl_k1, token_rewards
+from agents.algorithms import ALGORITHMS, Algorithm
+from agents.algorithms.functional import Order, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
+from agents.steps import Step, first_of_equal_rows, order_of, own_rows
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
 from backbones.sharding import in_step
+from backbones.shortcuts.equal_prompts import first_of_each
 
 _SCORED = 16  # rows in a forward without gradients
-
-
-class Step(NamedTuple):
-    """One env step of all envs, those of other processes too."""
-
-    prompts: list[list[int]]  # token ids, one row an env
-    responses: list[list[int]]  # token ids as sampled, the end token included
-    scores: np.ndarray  # (n_envs,) rewards of the env
-    dones: np.ndarray  # (n_envs,) bool
-    cut_at: dict[int, Observation]  # env -> last observation, where an episode of this process was truncated
-    failed: frozenset[int] = frozenset()  # envs that failed at this step, whose rows are not learned from
-    sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
 
 
 class Part(NamedTuple):
@@ -36,14 +27,16 @@ class Part(NamedTuple):
     batch: TokenBatch
     mask: Tensor  # True on the tokens that are learned from
     old_log_probs: Tensor
-    old_values: Tensor
+    reference_log_probs: Tensor
     advantages: Tensor
-    returns: Tensor
+    counts: Tensor  # (B,) how many equal rows each stands for
+    old_values: Tensor | None
+    returns: Tensor | None
 
 
 @dataclass
 class Rollout:
-    """Rows in step order: row `step * n_envs + env`. Tensors are (N, T) on the CPU; none is read outside the mask."""
+    """Rows in the order of steps, then of envs. Tensors are (N, T) on the CPU; none is read outside the mask."""
 
     prompts: list[list[int]]
     responses: list[list[int]]
@@ -51,15 +44,18 @@ class Rollout:
     scores: Tensor  # (N,) as trained on: the env's reward by its scale, less the penalty for not ending
     ended: Tensor  # (N,) bool: the response has an end token or a stop string
     failed: Tensor  # (N,) bool: the env failed at this turn; its mask is empty, so nothing is learned from it
+    order: Order  # which rows are one episode
     old_log_probs: Tensor
     reference_log_probs: Tensor
     entropy: Tensor
-    values: Tensor
+    values: Tensor | None  # None where the algorithm has none
     rewards: Tensor  # per token
     advantages: Tensor
-    returns: Tensor
+    returns: Tensor | None = None  # advantages + values
+    counts: Tensor | None = None  # (N,) how many equal rows each stands for; None: one each
     batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
     sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
+    all_tokens: int | None = None  # with those of rows that were left out, where equal ones were merged
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -79,24 +75,43 @@ class Rollout:
         orders = [rng.permutation(len(self)).tolist() for _ in range(epochs)]
         return [order[i : i + size] for order in orders for i in range(0, len(self), size)]
 
+    def tokens(self, rows: Sequence[int]) -> tuple[float, float]:
+        """Returns what sums over some rows are divided by: losses, and figures of what is trained on.
+
+        Where rows were left out, losses are means over all that there were: these rows have their share of them.
+        """
+        if self.counts is None or self.all_tokens is None:
+            return (max(1, int(self.response_mask[rows].sum())),) * 2
+        trained_on = float((self.response_mask[rows].sum(1) * self.counts[rows]).sum())
+        return self.all_tokens * len(rows) / len(self), max(1.0, trained_on)
+
     def chunks(self, rows: Sequence[int], size: int) -> list[list[int]]:
         """This process's of these rows in parts of like lengths, at most `size` in each, so that little is padding."""
         lengths = [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
-        return chunks_of(lengths, group.own_part(lengths, rows), size)
+        prompts = self.prompts if self.batches is None else None  # where it was said, these are the same parts
+        return chunks_of(lengths, group.own_part(lengths, rows), size, prompts)
 
     def part(self, rows: Sequence[int], policy: LoRAPolicy) -> Part:
         """Some rows, with their tokens as `policy` takes them; for none of them one that nothing is learned from."""
         learned, rows = len(rows) > 0, rows or [0]
         batch = policy.batch([self.prompts[i] for i in rows], [self.responses[i] for i in rows])
-        mask = self.response_mask & learned
-        tensors = (mask, self.old_log_probs, self.values, self.advantages, self.returns)
-        # As wide as these rows need: the rollout is as wide as its longest response.
-        return Part(batch, *(tensor[rows, : batch.length].to(batch.input_ids.device) for tensor in tensors))
+        mask, device = self.response_mask & learned, batch.input_ids.device
+        counts = torch.ones(len(rows)) if self.counts is None else self.counts[rows]
+
+        def of_rows(tensor: Tensor) -> Tensor:  # as wide as these need: the rollout is as wide as its longest response
+            return tensor[rows, : batch.length].to(device)
+
+        spoken = (of_rows(mask), of_rows(self.old_log_probs), of_rows(self.reference_log_probs))
+        of_values = (None if tensor is None else of_rows(tensor) for tensor in (self.values, self.returns))
+        return Part(batch, *spoken, of_rows(self.advantages), counts.to(device), *of_values)
 
 
-def chunks_of(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:
-    """Puts some rows in parts of like lengths, at most `size` in each."""
-    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size)]
+def chunks_of(
+    lengths: Sequence[int], rows: Sequence[int], size: int, prompts: Sequence[Sequence[int]] | None = None
+) -> list[list[int]]:
+    """Puts some rows in parts of like lengths, at most `size` in each; with prompts, equal ones side by side."""
+    equal = None if prompts is None else first_of_each([prompts[i] for i in rows])
+    return [[rows[k] for k in chunk] for chunk in like_lengths([lengths[i] for i in rows], size, equal)]
 
 
 class ScoreSettings(NamedTuple):
@@ -107,6 +122,8 @@ class ScoreSettings(NamedTuple):
     gamma: float
     gae_lambda: float
     scale: float = 1.0  # what scores are divided by
+    algorithm: Algorithm = ALGORITHMS["ppo"]
+    group_size: int = 1
 
 
 @torch.no_grad()
@@ -128,65 +145,58 @@ def score_rollout(
         settings: see `ScoreSettings`.
         batches: rows that this process scores in one forward each; by default its envs', as many as suit scoring.
     """
+    algorithm, backbone, order = settings.algorithm, policy.backbone, order_of(steps)
     prompts = [row for step in steps for row in step.prompts]
     responses = [row for step in steps for row in step.responses]
     said = [row for step in steps for row in step.sampled_log_probs or []]
-    failed = torch.tensor([env in step.failed for step in steps for env in range(len(step.prompts))])
+    failed = torch.tensor([row in step.failed for step in steps for row in range(len(step.prompts))])
+    if not algorithm.has_values:  # then an episode that failed says nothing of its turns before
+        failed = torch.isin(order.envs, order.envs[failed])
     mask = length_mask(responses) & ~failed[:, None]
-    backbone, n_envs = policy.backbone, len(steps[0].prompts)
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    own = [step * n_envs + env for step in range(len(steps)) for env in group.share(n_envs, "envs")]
-    parts = chunks_of(lengths, own, _SCORED) if batches is None else batches
-    old, entropies, values = map_batches(backbone, prompts, responses, policy.log_probs_and_values, parts)
+    merges = batches is None and not algorithm.has_values
+    first = first_of_equal_rows(prompts, responses) if merges else list(range(len(prompts)))  # whose figures each has
+    own = [row for row in own_rows(order) if first[row] == row]
+    parts = chunks_of(lengths, own, _SCORED, prompts) if batches is None else batches
+    forward = policy.log_probs_and_values if algorithm.has_values else policy.log_probs_and_entropy
+    old, entropies, *found = map_batches(backbone, prompts, responses, forward, parts)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, parts)
-    after = values_after(policy, steps, last_observation)
-    group.add_up([old, entropies, values, reference, after])  # each is 0 where another process has it
+    if algorithm.has_values:
+        order = order._replace(after=values_after(policy, steps, order, last_observation))
+    group.add_up([old, entropies, *found, reference, order.after])  # each is 0 where another process has it
+    old, entropies, reference = (of_rows[first] for of_rows in (old, entropies, reference))
     ended = torch.tensor([backbone.has_ended(row) for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
     scores = scores - settings.missing_eos_penalty * ~ended
-    rewards = token_rewards(scores, kl_k1(old, reference), mask, settings.kl_coef)
-    advantages = chain_gae(steps, rewards, values, mask, after, settings)
-    return Rollout(
-        prompts, responses, mask, scores, ended, failed, old, reference, entropies, values, rewards, advantages,
-        returns=(advantages + values) * mask, batches=batches, sampled_log_probs=said or None,
+    score_weight, kl_weight = algorithm.reward_weights(settings.kl_coef)
+    rewards = token_rewards(score_weight * scores, kl_k1(old, reference), mask, kl_weight)
+    rollout = Rollout(
+        prompts, responses, mask, scores, ended, failed, order, old, reference, entropies,
+        found[0] if found else None, rewards, advantages=torch.zeros_like(rewards), batches=batches,
+        sampled_log_probs=said or None,
     )  # fmt: skip
+    rollout.advantages = algorithm.advantages(rollout, settings)
+    if rollout.values is not None:
+        rollout.returns = (rollout.advantages + rollout.values) * mask
+    return rollout
 
 
-def values_after(policy: LoRAPolicy, steps: Sequence[Step], last_observation: Observation) -> Tensor:
-    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (steps + 1, n_envs).
+def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
+    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
 
     0 where an episode terminated or goes on, and for the envs of other processes.
     """
-    n_envs = len(steps[0].prompts)
-    after = torch.zeros(len(steps) + 1, n_envs)
+    after = torch.zeros(len(order.envs))
     if not steps[-1].dones.all():
-        after[-1, list(group.share(n_envs, "envs"))] = policy.predict_values(last_observation).cpu()
-    cuts = [(number, env) for number, step in enumerate(steps) for env in step.cut_at]
+        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
+        rows = [row for row in own if order.goes_on[row]]
+        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
+    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
+    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
     for cut in in_step(policy.backbone, cuts, None):
         if cut is None:
             policy.predict_values({key: value[:1] for key, value in last_observation.items()})
         else:
-            number, env = cut
-            after[number, env] = policy.predict_values(one_row(steps[number].cut_at[env]))[0]
+            row, shown = cut
+            after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
     return after
-
-
-def chain_gae(
-    steps: Sequence[Step], rewards: Tensor, values: Tensor, mask: Tensor, after: Tensor, settings: ScoreSettings
-) -> Tensor:
-    """GAE over the response tokens of each episode laid end to end, (N, T): the last step first."""
-    n_envs = len(steps[0].prompts)
-    carry = Carry(after[-1], torch.zeros(n_envs))
-    advantages = torch.zeros_like(rewards)
-    for number in range(len(steps) - 1, -1, -1):
-        rows, done = slice(number * n_envs, (number + 1) * n_envs), torch.tensor(steps[number].dones)
-        carry = Carry(torch.where(done, after[number], carry.value), torch.where(done, 0.0, carry.advantage))
-        advantages[rows], carry = gae(
-            rewards[rows], values[rows], mask[rows], carry, settings.gamma, settings.gae_lambda
-        )
-    return advantages
-
-
-def one_row(observation: Observation) -> Observation:
-    """Returns a single observation as a batch of one."""
-    return {key: [value] for key, value in observation.items()}

@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import functional as F
-from agents.rollout import Rollout, Step
+from agents.algorithms import functional as F
+from agents.rollout import Rollout
+from agents.steps import Step
 
 NEGATIVE_KL = 3  # rollouts in a row with a KL far below 0, after which a warning is due
 
 
 def sound_scores(steps: Sequence[Step]) -> np.ndarray:
     """Returns the env's rewards of all steps that it did not fail at."""
-    return np.array([score for step in steps for env, score in enumerate(step.scores) if env not in step.failed])
+    return np.array([score for step in steps for row, score in enumerate(step.scores) if row not in step.failed])
 
 
 def rollout_figures(rollout: Rollout, steps: Sequence[Step], golds: Sequence[float]) -> dict[str, float]:
@@ -47,7 +48,9 @@ def is_far_below_zero(kl: Tensor) -> bool:
 
 def update_figures(rollout: Rollout, stats: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Means over the optimizer steps on a rollout, and how well its values foretold its returns."""
-    means = {f"train/{name}": float(np.mean(values)) for name, values in stats.items()}
+    means = {f"train/{name}": float(np.mean(values)) for name, values in stats.items() if values}
+    if rollout.values is None or rollout.returns is None:
+        return means
     explained = explained_variance(rollout.values, rollout.returns, rollout.response_mask)
     return {**means, "train/explained_variance": explained}
 

@@ -1,6 +1,7 @@
-"""Trains a policy with PPO against a reward.
+"""Trains a policy with PPO, or with `--algorithm` by another of `agents.algorithms`, against a reward.
 
     python -m agents.train_ppo HH-v0
+    python -m agents.train_ppo UINav-v0 --algorithm grpo --group-size 8 --reward gold
     python -m agents.train_ppo HH-v0 --reward runs/HH-v0-reward-seed0 --backbone DIR --data FILE
     python -m agents.train_ppo --resume runs/HH-v0-ppo-seed0
     torchrun --nproc-per-node 2 -m agents.train_ppo HH-v0
@@ -21,6 +22,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from agents.algorithms import ALGORITHMS
 from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, run_logger
 from agents.checkpoint import (
     CheckpointError,
@@ -39,6 +41,7 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
+from backbones.roles import Role
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
@@ -55,7 +58,7 @@ PROG = "python -m agents.train_ppo"
 MAY_CHANGE = {
     "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
-    "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
+    "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
 }  # fmt: skip
 
@@ -63,7 +66,7 @@ MAY_CHANGE = {
 # The last base comes first, among the fields and in --help.
 @dataclass
 class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
-    """Trains a LoRA policy, or with --full all weights, with PPO against a reward."""
+    """Trains a LoRA policy, or with --full all weights, with PPO or another algorithm against a reward."""
 
     group: ClassVar[str] = RunOptions.group
     reward: str = option(
@@ -80,7 +83,7 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     schedule: Literal["constant", "linear"] = option(
         "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
     )
-    output_dir: str | None = option(None, "the run folder; runs/ENV-ppo-seedN by default")
+    output_dir: str | None = option(None, "the run folder; runs/ENV-ALGORITHM-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
@@ -101,6 +104,10 @@ def read_options(arguments: Sequence[str]) -> Options:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
+    if options.resume is None:  # a recipe is for PPO: what it says of values and of parts of episodes may have no use
+        no_use = {*ALGORITHMS[options.algorithm].unused, *(["n_steps"] if options.whole_episodes else [])}
+        given = parse_options(Options, arguments, prog=PROG)
+        options = replace(options, **{name: getattr(given, name) for name in no_use})
     if options.resume is not None:
         refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
     return options
@@ -147,7 +154,8 @@ def train(options: Options) -> dict[str, Any]:
     plan = None
     if options.memory_report:
         rows = (options.batch_size, options.micro_batch_size, options.n_envs)
-        plan = plan_of(options, *rows, options.reward, setup.backbone_name)
+        has_values = ALGORITHMS[options.algorithm].has_values
+        plan = plan_of(options, *rows, options.reward, setup.backbone_name, has_values)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, setup.backbone.parameter_count)
     log_formats(options.log_formats)
@@ -164,16 +172,17 @@ def train(options: Options) -> dict[str, Any]:
     summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
-    group.from_first(lambda: write_model(algorithm, summary, folder))
-    if task is not None:
-        summary |= evaluate(algorithm, task, options, folder)
+    with algorithm.averaged():
+        group.from_first(lambda: write_model(algorithm, summary, folder))
+        if task is not None:
+            summary |= evaluate(algorithm, task, options, folder)
     print(f"-> {folder}")
     return summary
 
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
-    """Writes policy, value and summary.json; whatever an earlier policy was worth is gone."""
-    for role in (algorithm.policy.policy_role, algorithm.policy.value_role):
+    """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
+    for role in algorithm.policy.roles:
         role.save(folder / role.name)
     write_json(folder / "summary.json", summary)
 
@@ -227,12 +236,13 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
             sound; they were made on another base.
     """
     if options.resume is None:
-        name = f"{options.env}-ppo-seed{options.seed}"
+        name = f"{options.env}-{options.algorithm}-seed{options.seed}"
         return group.from_first(lambda: new_run_folder(options.output_dir, name, options, resumable=True))
     folder = Path(options.resume)
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
-    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, steps, to_evaluate)):
+    roles = algorithm.policy.roles
+    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, roles, steps, to_evaluate)):
         raise UserError(f"{folder} is finished: {steps} turns; raise --total-timesteps to go on.")
     group.from_first(lambda: go_on_in(folder, options, steps))
     print(f"resuming {folder} at {steps} of {options.total_timesteps} turns")
@@ -263,10 +273,10 @@ def read_newest(folder: Path) -> tuple[Path | None, list[str], tuple[dict[str, T
     return checkpoint, problems, None if checkpoint is None else read_checkpoint(checkpoint)
 
 
-def is_finished(folder: Path, steps: int, to_evaluate: bool) -> bool:
-    """Returns whether the folder holds all that a run of so many turns leaves."""
+def is_finished(folder: Path, roles: Sequence[Role], steps: int, to_evaluate: bool) -> bool:
+    """Returns whether the folder holds all that a run of these roles and so many turns leaves."""
     summary = read_summary(folder)
-    saved = all((folder / role).is_dir() for role in ("policy", "value"))
+    saved = all((folder / role.name).is_dir() for role in roles)
     return saved and turns_of(summary) == steps and ("policy" in summary or not to_evaluate)
 
 

@@ -82,18 +82,23 @@ class TaskVecEnv(VecEnv):
         if env is not env.unwrapped:
             raise _wrapped(env)
         self.task_env: TaskVectorEnv = env.unwrapped
-        self._actions: Sequence[str] = ()
+        self._actions: Sequence[str | None] = ()
         self._seed: int | None = None
+        self._options_of_reset: dict[str, Any] | None = None
         self.render_mode = env.render_mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> dict[str, Any]:
-        observations, infos = self.task_env.reset(seed=self._seed)
-        self._seed = None  # like other VecEnvs: a seed counts for one reset
+        observations, infos = self.task_env.reset(seed=self._seed, options=self._options_of_reset)
+        self._seed, self._options_of_reset = None, None  # like other VecEnvs: they count for one reset
         self.reset_infos = self._rows(infos)
         return observations
 
-    def step_async(self, actions: Sequence[str]) -> None:  # type: ignore[override]
+    def set_options(self, options: Any = None) -> None:
+        """Sets the options of the next reset, such as "group_size"; they are of all envs."""
+        self._options_of_reset = options
+
+    def step_async(self, actions: Sequence[str | None]) -> None:  # type: ignore[override]
         self._actions = actions
 
     def step_wait(self) -> tuple[dict[str, Any], np.ndarray, np.ndarray, list[dict[str, Any]]]:

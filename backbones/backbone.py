@@ -39,6 +39,7 @@ from backbones.model.vision import ImagePrompt, Vision
 from backbones.roles import LoRARole, LoRASettings, ReferenceRole, Role
 from backbones.sharding import describe, is_sharded, is_to_be_sharded, load_sharded
 from backbones.shortcuts.checkpointed import checkpoint_layers
+from backbones.shortcuts.equal_prompts import repeats_rows
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.packing import packs
 from backbones.shortcuts.precision import reduce_precision
@@ -370,6 +371,11 @@ class Backbone:
     def shares_prefixes(self) -> bool:
         """Tells whether prompts that begin alike can be read together, see `backbones.shortcuts.shared_prefix`."""
         return shares_prefixes(self)
+
+    @cached_property
+    def repeats_rows(self) -> bool:
+        """Tells whether a prompt can be read once for several responses, see `backbones.shortcuts.equal_prompts`."""
+        return repeats_rows(self)
 
     def save_processor(self, folder: str | Path) -> None:
         """Writes what stands beside a model: the tokenizer with the chat template in use, and what makes pixels."""

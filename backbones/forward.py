@@ -17,6 +17,7 @@ from backbones.sharding import in_step
 from backbones.shortcuts.frozen_states import FrozenStates
 from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
 from backbones.shortcuts.packing import Packed
+from backbones.shortcuts.shared_lines import shared_lines
 from backbones.shortcuts.top_mlp import top_mlp_at
 
 if TYPE_CHECKING:
@@ -27,13 +28,7 @@ if TYPE_CHECKING:
 def response_logits(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> Tensor:
     """Computes the logits of each response token, (B, T, vocabulary), in float32; the head runs nowhere else."""
     # By their columns, not as all but the last: the gradient of a slice is a copy, and nothing here is as large.
-    return _logits(model, batch, batch.before, temperature)
-
-
-def response_logits_and_states(model: PreTrainedModel, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Computes `response_logits` and the last hidden states before each response token, (B, T, hidden)."""
-    with states_at_the_head(model) as caught:
-        return _logits(model, batch, batch.before, temperature), caught[0]
+    return batch.of_rows(_logits(model, batch, batch.before, temperature))
 
 
 def logits_and_states_to_the_end(model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
@@ -82,14 +77,22 @@ def speak(model: PreTrainedModel, batch: TokenBatch, temperature: float = 1.0, w
     """
     rule = _rule_of_large(model, batch)
     if rule is None:
-        logits, states = response_logits_and_states(model, batch, temperature)
-        of_all = logits.log_softmax(-1)
-        log_probs = chosen(of_all, batch.response_ids)
-        return Spoken(log_probs, entropy(of_all) if with_entropy else torch.zeros_like(log_probs), states)
-    states, mask = _states_without_head(model, batch, batch.before), batch.response_mask
+        with states_at_the_head(model) as caught:
+            of_all = _logits(model, batch, batch.before, temperature).log_softmax(-1)
+        log_probs = _chosen_of_rows(of_all, batch)
+        entropies = batch.of_rows(entropy(of_all)) if with_entropy else torch.zeros_like(log_probs)
+        return Spoken(log_probs, entropies, batch.of_rows(caught[0]))
+    states, mask = batch.of_rows(_states_without_head(model, batch, batch.before)), batch.response_mask
     found = log_probs_of_states(model, rule, states[mask], batch.response_ids[mask], temperature, with_entropy)
     log_probs, entropies = (_spread(figures, mask) for figures in found)
     return Spoken(log_probs, entropies, states)
+
+
+def _chosen_of_rows(of_all: Tensor, batch: TokenBatch) -> Tensor:
+    """Picks log p of the response tokens, (B, T), from that of all tokens at `batch.before`, without a copy of it."""
+    if batch.places is None:
+        return chosen(of_all, batch.response_ids)
+    return of_all[batch.places.lines, batch.places.columns, batch.response_ids]
 
 
 def _rule_of_large(model: PreTrainedModel, batch: TokenBatch) -> HeadRule | None:
@@ -113,7 +116,7 @@ def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Computes the last hidden state before each response token, (B, T, hidden), which the value head reads."""
     with top_mlp_at(model, batch.read), batch.above_frozen_layers():
         hidden = hidden_states(model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.image_inputs)
-    return hidden[batch.read][:, :-1]
+    return batch.of_rows(hidden[batch.read][:, :-1])
 
 
 def hidden_states(
@@ -154,7 +157,7 @@ def map_batches(
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     idle = [[backbone.pad_id]]
     for rows in in_step(backbone, like_lengths(lengths, 16) if batches is None else batches, []):
-        batch = backbone.batch([prompts[i] for i in rows] or idle, [responses[i] for i in rows] or idle)
+        batch = shared_lines(backbone, [prompts[i] for i in rows] or idle, [responses[i] for i in rows] or idle)
         for k, tensor in enumerate(function(batch)):
             if k == len(results):
                 results.append(torch.zeros(len(prompts), width))

@@ -20,6 +20,7 @@ from backbones.model.tokens import like_lengths, next_positions, token_positions
 from backbones.model.vision import image_inputs, sayable
 from backbones.roles import Role
 from backbones.sharding import goes_on, in_step
+from backbones.shortcuts.equal_prompts import distinct_prompts, first_of_each
 from backbones.shortcuts.growing_cache import growing_cache, keep_rows
 from backbones.shortcuts.sampled_states import SampledStates
 from backbones.shortcuts.shared_prefix import prefix_length
@@ -78,19 +79,23 @@ def generate(
         given = "none" if seeds is None else len(seeds)
         raise UserError(f"generate needs a seed for each of {len(prompts)} prompts, got {given}; or temperature=0.")
     responses: list[list[int]] = [[] for _ in prompts]
-    batches = like_lengths([len(p) for p in prompts], batch_size)
-    shared = [prefix_length([prompts[i] for i in rows]) for rows in batches]
-    backbone = role.backbone
+    backbone, first = role.backbone, first_of_each(prompts)
+    sampled = [*range(len(prompts))] if temperature else sorted(set(first))  # equal prompts have one likeliest response
+    lengths, equal = [len(prompts[i]) for i in sampled], [first[i] for i in sampled]
+    batches = [[sampled[k] for k in rows] for rows in like_lengths(lengths, batch_size, equal)]
+    shared = [prefix_length(distinct_prompts([prompts[i] for i in rows])[0]) for rows in batches]
     if backbone.is_sharded or (any(shared) and not backbone.shares_prefixes):
         shared = [0] * len(batches)
+    # Of a base that is shared out all processes ask at once.
+    once = (backbone.is_sharded or len(set(equal)) < len(equal)) and backbone.repeats_rows
     with role.merged() as model:
         for rows, begin in in_step(backbone, [*zip(batches, shared, strict=True)], ([], 0)):
             mine = [prompts[i] for i in rows]
-            batch = _Batch(model, role, mine or [[backbone.pad_id]], begin, max_new_tokens, allowed, idle=not rows)
+            batch = _Batch(model, role, mine or [[backbone.pad_id]], begin, max_new_tokens, allowed, once, not rows)
             numbers = uniforms([seeds[i] for i in rows], max_new_tokens) if temperature and seeds and rows else None
             for i, response in zip(rows, batch.run(temperature, numbers), strict=True):
                 responses[i] = response
-    return responses
+    return responses if temperature else [list(responses[i]) for i in first]
 
 
 class _Batch:
@@ -104,9 +109,20 @@ class _Batch:
         begin: int,
         max_new_tokens: int,
         allowed: Allowed | None,
+        once: bool,
         idle: bool,
     ) -> None:
         self.max_new_tokens, self.backbone = max_new_tokens, role.backbone
+        self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
+        self.ended = [idle] * len(prompts)  # of those rows
+        self.written: list[list[int]] = [] if idle else [[] for _ in prompts]
+        frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
+        kept = frozen.serves(role.frozen_layers) and not frozen.full
+        self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids, begin) if kept else None
+        distinct, of = distinct_prompts(prompts)
+        self.read_for: Tensor | None = None  # which of the rows that are read each row goes on from, until it does
+        if once and len(distinct) < len(prompts):
+            prompts, self.read_for = distinct, torch.tensor(of, device=role.backbone.device)
         self.model, self.end_ids, self.allowed = model, set(role.backbone.end_ids), allowed
         device, width = role.backbone.device, max(map(len, prompts))
         pad = role.backbone.pad_id
@@ -121,13 +137,7 @@ class _Batch:
         # One more: a response that was cut is read on to an end token, see `_read_to_the_end`.
         self.cache = growing_cache(model.config, width + max_new_tokens + 1)
         self.cache_argument = cache_argument(model)
-        self.rows = list(range(len(prompts)))  # which row of the result each row of the batch is
-        self.ended = [idle] * len(prompts)  # of those rows
-        self.written: list[list[int]] = [] if idle else [[] for _ in prompts]
         self.stops, self.stopped = role.backbone.stops, set[int]()  # which rows are over at a stop string
-        frozen, end_ids = role.backbone.frozen_states, role.backbone.end_ids
-        kept = frozen.serves(role.frozen_layers) and not frozen.full
-        self.sampled_states = SampledStates(frozen, prompts, max_new_tokens, end_ids, begin) if kept else None
         self.room = role.backbone.max_response_tokens
 
     def run(self, temperature: float, numbers: Tensor | None) -> list[list[int]]:
@@ -159,6 +169,8 @@ class _Batch:
 
     def _next_logits(self) -> Tensor:  # (rows, vocabulary)
         logits = self._read()
+        if self.read_for is not None:
+            logits = self._repeat(logits, self.read_for)
         if self.sampled_states is not None:  # who had ended was there to be read to the end
             logits = logits[self._drop_ended()]
         if self.allowed is not None:
@@ -168,7 +180,7 @@ class _Batch:
 
     def _read(self) -> Tensor:  # (rows, vocabulary)
         """Reads the tokens that were not read yet; logits of what may follow."""
-        with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows):
+        with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows, self.read_for):
             output = self.model(
                 input_ids=self.input_ids,
                 attention_mask=self.mask,
@@ -184,7 +196,13 @@ class _Batch:
     def _read_prefix(self) -> None:
         with nullcontext() if self.sampled_states is None else self.sampled_states.reading(self.rows):
             self.model(input_ids=self.prefix, logits_to_keep=1, use_cache=True, **{self.cache_argument: self.cache})
-        self.cache.batch_repeat_interleave(len(self.rows))
+        self.cache.batch_repeat_interleave(len(self.input_ids))
+
+    def _repeat(self, logits: Tensor, of: Tensor) -> Tensor:
+        """Gives each row what was read for it; returns the logits of all rows."""
+        self.mask, self.position_ids, self.read_for = self.mask[of], self.position_ids[..., of, :], None
+        keep_rows(self.cache, of)
+        return logits[of]
 
     def _write(self, tokens: Tensor) -> None:
         said = tokens.tolist()

@@ -127,6 +127,7 @@ class RoleSettings(NamedTuple):
     value: LoRASettings | None  # likewise; its head is not in it
     reward: LoRASettings | None  # None where no model gives the reward
     value_is_shared: bool = False  # V has nothing but its head
+    has_values: bool = True  # whether there is a V
 
 
 def plan_memory(
@@ -161,7 +162,7 @@ def plan_memory(
     roles = {
         "reference": Held(base),
         "policy": Held.trained(*_role_bytes(model, adapters.policy)),
-        "value": Held.trained(value[0] + head, value[1]),
+        **({"value": Held.trained(value[0] + head, value[1])} if adapters.has_values else {}),
     }
     if adapters.reward is not None:
         roles["reward"] = Held(sum(_role_bytes(model, adapters.reward)) + head)

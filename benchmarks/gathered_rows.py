@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from agents import functional as F
+from agents.algorithms import functional as F
 from backbones import group
 from backbones.model.tokens import length_mask
 from perlhf.errors import UserError, run_command

@@ -34,6 +34,7 @@ from envs.workers import Workers
 from perlhf.errors import UserError, did_you_mean
 
 Shown = tuple[Turn, float | None, float | None]  # a turn, its score and its gold
+_GROUPS = ("group_size", "starts")  # options of `reset` that are the vector env's own
 
 
 class _TaskEnvBase:
@@ -77,13 +78,14 @@ class _TaskEnvBase:
             observation["image"] = spaces.Box(0, 255, self.task.image_shape, np.uint8)
         return spaces.Dict(observation), Unicode(self.task.max_response_length)
 
-    def _check_reset_options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Returns the options of a reset, none for None; the task must know all of them."""
+    def _check_reset_options(self, options: Mapping[str, Any] | None, own: Sequence[str] = ()) -> Mapping[str, Any]:
+        """Returns the options of a reset, none for None; the task must know all of them but the env's own."""
         if options is not None and not isinstance(options, Mapping):
             raise UserError(f"the options of a reset are a dict, got {options!r}.")
+        known = self.task.reset_options.union(own)
         for option in options or {}:
-            if option not in self.task.reset_options:
-                hint = did_you_mean(str(option), self.task.reset_options)
+            if option not in known:
+                hint = did_you_mean(str(option), known)
                 raise UserError(f"{type(self.task).__name__} has no reset option {option!r}.{hint}")
         return options or {}
 
@@ -230,6 +232,8 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     that a `TaskEnv` seeded with `seed + i` plays. Autoreset is SAME_STEP: a finished episode's `info` is in
     `infos["final_info"]`, its last observation in `infos["final_obs"]`.
 
+    Groups of episodes that begin alike are played with `reset(options={"group_size": 8})`: see there.
+
     With `workers=2` two processes play the turns, for a task that takes long in Python: the same episodes, and scored
     here as without. Each makes the task from its name, so its class stands in a module that can be imported.
 
@@ -261,6 +265,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._begun = False
         self._episodes = self._made_episodes(workers)
+        self._over: np.ndarray | None = None  # which episodes are over and wait, after a reset to groups
         self.shown: list[Shown | None] = []  # what `render` draws of each episode; None where nothing is rendered
 
     def _made_episodes(self, workers: int) -> Episodes | Workers:
@@ -282,15 +287,43 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Starts all episodes; an integer seed seeds episode i with `seed + i`.
 
+        With `options={"group_size": G}` groups are played until the next reset: G envs after the other begin in the
+        same state, drawn by the first of them, and each plays one whole episode. What is over waits: its action counts
+        for nothing and may be None, its reward is 0, it is neither terminated nor truncated once more, and no reward
+        function sees it. "starts" beside "group_size" may give the states, one a group, as JSON of `get_state`'s
+        "states"; None draws one.
+
         Raises:
-            UserError: an option that the task does not know, or a number of seeds that is not that of the envs.
+            UserError: an option that the task does not know; a number of seeds or of starts that is not that of the
+                envs or groups; a number of envs that is no multiple of the group's.
         """
-        known = self._check_reset_options(options)
+        known = dict(self._check_reset_options(options, _GROUPS))
+        groups = {name: known.pop(name) for name in _GROUPS if name in known}
         self._episodes.seed(self._seeds(seed))
-        infos, observations = self._episodes.start(known)
+        if groups:
+            infos, observations = self._episodes.begin(self._starts(known, **groups))
+        else:
+            infos, observations = self._episodes.start(known)
+        self._over = np.zeros(self.num_envs, bool) if groups else None
         self._begun = True
         self._show_states()
         return observations, stacked_infos(dict(enumerate(infos)), self.num_envs)
+
+    def _starts(
+        self, options: Mapping[str, Any], group_size: Any = 1, starts: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """Returns for each env the state in which it begins, as JSON; those that are not given are drawn."""
+        if isinstance(group_size, bool) or not isinstance(group_size, (int, np.integer)) or group_size < 1:
+            raise UserError(f"group_size must be at least 1, a whole number, got {group_size!r}.")
+        groups, rest = divmod(self.num_envs, int(group_size))
+        if rest:
+            raise UserError(f"{self.num_envs} envs are no groups of {group_size}; take a multiple of it.")
+        given = [None] * groups if starts is None else list(starts)
+        if len(given) != groups:
+            raise UserError(f"expected {groups} starts, one for each group of {group_size} envs, got {len(given)}.")
+        first = [i % group_size == 0 and given[i // group_size] is None for i in range(self.num_envs)]
+        drawn = self._episodes.draw(first, options)[::group_size]
+        return [drawn[k] if given[k] is None else given[k] for k in range(groups) for _ in range(group_size)]
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """Returns a seed for each episode; None where it goes on with the generator it has."""
@@ -302,7 +335,9 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
             raise UserError(f"expected {self.num_envs} seeds, one for each env, got {len(seed)}.")
         return list(seed)
 
-    def step(self, actions: Sequence[str]) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: Sequence[str | None]
+    ) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Answers all prompts; shapes (num_envs,) for rewards (float64), terminated and truncated (bool).
 
         Raises:
@@ -313,18 +348,29 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         if len(actions) != self.num_envs:
             raise UserError(f"expected {self.num_envs} actions, one for each env, got {len(actions)}.")
         for i, action in enumerate(actions):
-            _check_action(self.single_action_space, action, i)
+            if self._over is None or not self._over[i]:
+                _check_action(self.single_action_space, action, i)
         turns = self._episodes.play(actions)
-        scores = score_turns(self.reward_function, turns)
+        scores = self._scores(turns)
         settled = self._episodes.settle(self.max_episode_steps)
+        if self._over is not None:
+            self._over[list(settled.over)] = True
         infos: dict[int, dict[str, Any]] = {}
         for i, over in settled.over.items():
             infos[i] = {"final_obs": over.observation, "final_info": over.verdict, **over.info}
         if self.render_mode is not None:  # else turns would be kept longer than they are used
             golds = [settled.over[i].verdict.get("gold") if i in settled.over else None for i in range(self.num_envs)]
-            self.shown = list(zip(turns, scores.tolist(), golds, strict=True))
+            told = zip(turns, scores.tolist(), golds, self.shown, strict=True)
+            self.shown = [before if turn is None else (turn, score, gold) for turn, score, gold, before in told]
         ended = np.array(settled.terminated), np.array(settled.truncated)
         return settled.observations, scores, *ended, stacked_infos(infos, self.num_envs)
+
+    def _scores(self, turns: Sequence[Turn | None]) -> np.ndarray:
+        """Returns the rewards of turns, (num_envs,) float64; 0 where an episode is over and there is no turn."""
+        scores, played = np.zeros(self.num_envs), {i: turn for i, turn in enumerate(turns) if turn is not None}
+        if played:
+            scores[list(played)] = score_turns(self.reward_function, list(played.values()))
+        return scores
 
     def need_reset(self, what: str) -> None:
         """Raises ResetNeeded before the first reset."""
@@ -363,6 +409,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
     def set_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Restores what `get_state` gave, with any number of workers; returns the observations as they then were."""
         observations = self._episodes.set_state(state)
+        self._over = np.array(state["over"], bool) if "over" in state else None
         self._begun = True
         self._show_states()
         return observations

@@ -2,6 +2,9 @@
 
 `TaskVectorEnv` has one of these, or in worker processes one each (`envs.workers`), so an episode is played by the same
 lines either way.
+
+After `start` a new episode begins wherever one is over. After `begin`, in states that somebody gives, one episode each
+is played: what is over waits until the others are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +23,7 @@ class Over(NamedTuple):
     Attributes:
         observation: its last one.
         verdict: what `info` says of it; see `verdict_of`.
-        info: of the episode that has begun in its place.
+        info: of the episode that has begun in its place; empty where none has.
     """
 
     observation: dict[str, Any]
@@ -59,7 +62,8 @@ class Episodes:
         self._rngs: list[np.random.Generator] = []
         self._states: list[Any] = [None] * count
         self._steps = [0] * count
-        self._played: list[Played] = []
+        self._played: list[Played | None] = []
+        self._over: list[bool] | None = None  # of one episode each; None where new ones begin in their places
 
     # Copies and pickles are without the task: whoever makes one puts it back.
     def __getstate__(self) -> dict[str, Any]:
@@ -75,6 +79,7 @@ class Episodes:
 
     def start(self, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Draws all episodes anew; returns their infos and observations. `options` is what `env.reset` was given."""
+        self._over = None
         return [self._start(i, options) for i in range(len(self._states))], self._observations()
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,29 +87,56 @@ class Episodes:
         self._steps[i] = 0
         return self.task.info(self._states[i])
 
-    def play(self, responses: Sequence[str]) -> list[Turn]:
-        """Returns the turns that responses make, one for each episode."""
-        self._played = [self.task.play(s, r) for s, r in zip(self._states, responses, strict=True)]
-        return [played.turn for played in self._played]
+    def draw(self, which: Sequence[bool], options: Mapping[str, Any]) -> list[Any]:
+        """Draws states in which episodes may begin, as JSON; None for the episodes that `which` leaves out."""
+        each = zip(which, self._rngs, strict=True)
+        return [self.task.state_to_json(self.task.start(rng, options)) if wanted else None for wanted, rng in each]
+
+    def begin(self, starts: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Begins one episode each in states that are given as JSON; returns their infos and observations.
+
+        Neighbours with equal starts share one state, which none of them changes. What is over waits.
+        """
+        for i, start in enumerate(starts):
+            again = i > 0 and start == starts[i - 1]
+            self._states[i] = self._states[i - 1] if again else self.task.state_from_json(start)
+        self._steps, self._over = [0] * len(starts), [False] * len(starts)
+        return [self.task.info(state) for state in self._states], self._observations()
+
+    def play(self, responses: Sequence[str | None]) -> list[Turn | None]:
+        """Returns the turns that responses make, one for each episode; None for those that are over and wait."""
+        over = self._over or [False] * len(self._states)
+        each = zip(self._states, responses, over, strict=True)
+        self._played = [None if waits else self.task.play(s, r or "") for s, r, waits in each]
+        return [played and played.turn for played in self._played]
 
     def settle(self, limit: int | None) -> Settled:
-        """Moves all episodes to where the last `play` led, and begins new ones in the place of those that are over.
+        """Moves all episodes to where the last `play` led; new ones begin in the place of those that are over, or wait.
 
         Args:
             limit: steps after which an episode is broken off; None for no limit.
         """
-        truncated, over = [], {}
+        terminated, truncated = ([False] * len(self._states) for _ in range(2))
+        over: dict[int, Over] = {}
         for i, played in enumerate(self._played):
+            if played is None:
+                continue
             self._states[i] = played.state
             self._steps[i] += 1
-            cut = not played.terminated and (played.truncated or self._steps[i] == limit)
-            truncated.append(cut)
-            if played.terminated or cut:
+            terminated[i] = played.terminated
+            truncated[i] = not played.terminated and (played.truncated or self._steps[i] == limit)
+            if terminated[i] or truncated[i]:
                 verdict = verdict_of(self.task, played.turn, played.terminated or played.truncated)
-                over[i] = Over(self.task.observe(played.state), verdict, self._start(i, {}))
-        terminated = [played.terminated for played in self._played]
+                over[i] = Over(self.task.observe(played.state), verdict, self._followed(i))
         self._played = []  # turns are not held longer than they are used
         return Settled(terminated, truncated, over, self._observations())
+
+    def _followed(self, i: int) -> dict[str, Any]:
+        """Begins an episode in the place of one that is over, and returns its info; or lets it wait."""
+        if self._over is None:
+            return self._start(i, {})
+        self._over[i] = True
+        return {}
 
     def _observations(self) -> dict[str, Any]:
         if self.task.image_shape is None:
@@ -134,6 +166,7 @@ class Episodes:
             "rngs": [rng.bit_generator.state for rng in self._rngs],
             "states": [self.task.state_to_json(state) for state in self._states],
             "steps": list(self._steps),
+            **({} if self._over is None else {"over": list(self._over)}),
         }
 
     def set_state(self, state: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -143,6 +176,7 @@ class Episodes:
             rng.bit_generator.state = saved
         self._states = [self.task.state_from_json(value) for value in state["states"]]
         self._steps = list(state["steps"])
+        self._over = list(state["over"]) if "over" in state else None
         return self._observations()
 
 

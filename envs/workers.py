@@ -73,7 +73,15 @@ class Workers:
         parts = self._ask("start", self._same(options))
         return [info for infos, _ in parts for info in infos], self._joined([shown for _, shown in parts])
 
-    def play(self, responses: Sequence[str]) -> list[Turn]:
+    def draw(self, which: Sequence[bool], options: Mapping[str, Any]) -> list[Any]:
+        shares = [(wanted, options) for (wanted,) in self._shared(which)]
+        return [start for part in self._ask("draw", shares) for start in part]
+
+    def begin(self, starts: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        parts = self._ask("begin", self._shared(starts))
+        return [info for infos, _ in parts for info in infos], self._joined([shown for _, shown in parts])
+
+    def play(self, responses: Sequence[str | None]) -> list[Turn | None]:
         return self._turns(self._ask("play", self._shared(responses)))
 
     def settle(self, limit: int | None) -> Settled:
@@ -86,7 +94,7 @@ class Workers:
         return Settled(terminated, truncated, over, self._joined([part.observations for part in parts]))
 
     def turns(self) -> list[Turn]:
-        return self._turns(self._ask("turns", self._same()))
+        return [turn for turn in self._turns(self._ask("turns", self._same())) if turn is not None]
 
     def oracle(self) -> tuple[str, ...]:
         return tuple(said for part in self._ask("oracle", self._same()) for said in part)
@@ -136,13 +144,13 @@ class Workers:
             joined["image"] = np.concatenate(self._images)
         return joined
 
-    def _turns(self, parts: Sequence[Sequence[Turn]]) -> list[Turn]:
+    def _turns(self, parts: Sequence[Sequence[Turn | None]]) -> list[Turn | None]:
         """Returns the turns of all workers; their pictures are those that are shown, and were not sent again."""
         turns = [turn for part in parts for turn in part]
         if not self._images:
             return turns
         images = (image for part in self._images for image in part)
-        return [replace(turn, picture=image) for turn, image in zip(turns, images, strict=True)]
+        return [turn and replace(turn, picture=image) for turn, image in zip(turns, images, strict=True)]
 
     def _ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Calls a method of the episodes of every worker, all at once, and returns what each gave.
@@ -249,7 +257,9 @@ def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
 def _answer(episodes: Episodes, method: str, arguments: tuple[Any, ...]) -> Any:
     answer = getattr(episodes, method)(*arguments)
     if method in ("play", "turns") and episodes.task.image_shape is not None:
-        return [replace(turn, picture=None) for turn in answer]  # what is shown is there already, as observation
+        return [
+            turn and replace(turn, picture=None) for turn in answer
+        ]  # what is shown is there already, as observation
     return answer
 
 

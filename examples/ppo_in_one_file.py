@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import functional as F
+from agents.algorithms import functional as F
 from backbones.draws import row_seeds
 from backbones.forward import chosen_log_probs, log_probs_of, map_batches, response_logits, response_states
 from backbones.generate import generate

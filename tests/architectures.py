@@ -27,6 +27,7 @@ from transformers import (
 from agents import train_ppo, train_sft
 from agents.pretrain.build import build_tokenizer
 from backbones.backbone import Backbone
+from backbones.draws import row_seeds
 from backbones.forward import log_probs_of, response_logits
 from backbones.generate import generate
 from backbones.model.targets import table_of
@@ -221,6 +222,13 @@ def numbers_of(backbone: Backbone, targets: str = "attention") -> Numbers:
     for i, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
         wrong += plain_sample(role, prompt, 12) != said[i]
         gap = max(gap, float((plain_log_probs(role, prompt, response) - padded[i, : len(response)]).abs().max()))
+    # Prompts that are there twice are read once, in sampling and in scoring.
+    twice, seeds = prompts * 2, row_seeds(0, range(2 * len(prompts)), 0)
+    alone = [generate(role, [p], 6, 1.0, [s])[0] for p, s in zip(twice, seeds, strict=True)]
+    wrong += generate(role, twice, 6, 1.0, seeds) != alone
+    together = log_probs_of(role, twice, [*responses, *responses[::-1]], batches=[range(len(twice))])
+    swapped = log_probs_of(role, prompts, responses[::-1])
+    gap = max(gap, float((together[:4] - padded).abs().max()), float((together[4:] - swapped).abs().max()))
     with role.active() as model:
         response_logits(model, backbone.batch(prompts, responses), 1.0).square().sum().backward()
     idle = sum(p.grad is None for n, p in role.parameters().items() if "lora_B" in n)

@@ -2,8 +2,11 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_models import gemma, save_architecture
 
 from backbones.backbone import Backbone
@@ -11,7 +14,9 @@ from backbones.draws import row_seeds
 from backbones.forward import last_token_scores, log_probs_of, map_batches
 from backbones.generate import generate
 from backbones.model.tokens import TokenBatch, like_lengths
+from backbones.model.vision import ImagePrompt
 from backbones.roles import LoRASettings
+from backbones.shortcuts.equal_prompts import distinct_prompts, first_of_each
 from backbones.shortcuts.shared_prefix import SHORTEST, prefix_length
 from perlhf.errors import UserError
 
@@ -65,6 +70,74 @@ def test_a_short_beginning_is_not_worth_it():
     assert prefix_length([[*begin[1:], 1], [*begin[1:], 2, 3]]) == 0
     assert prefix_length([[*begin, 1]]) == 0
     assert prefix_length([begin, [*begin, 4]]) == 0  # something of every prompt is left to read
+
+
+@pytest.fixture
+def read(backbone, monkeypatch):
+    """The shapes of the ids that forwards read, as a list that grows."""
+    shapes = []
+    hook = backbone.model.register_forward_pre_hook(
+        lambda _, __, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    assert backbone.repeats_rows  # asked for now, so that it is not among them
+    shapes.clear()
+    monkeypatch.setattr(backbone, "end_ids", [-1])  # no row leaves
+    yield shapes
+    hook.remove()
+
+
+def test_equal_prompts_are_read_once(backbone, read):
+    generate(backbone.reference, [PROMPTS[i] for i in (0, 1, 0, 3, 1, 0)], 2, 1.0, seeds(6))
+    assert read == [(3, 8), (6, 1)]
+
+
+def test_equal_prompts_stand_in_one_batch(backbone, read):
+    same = [[5, 6], [7, 8]] * 4
+    generate(backbone.reference, same, 1, 1.0, seeds(8), batch_size=4)
+    assert read == [(1, 2), (1, 2)]
+
+
+def test_of_equal_prompts_the_likeliest_response_is_sampled_once(backbone, read):
+    first, second, again = generate(backbone.reference, [PROMPTS[0], PROMPTS[1], PROMPTS[0]], 3, temperature=0)
+    assert first == again
+    assert first is not again  # whoever changes one leaves the other
+    assert read == [(2, 8), (2, 1), (2, 1)]
+    assert second == generate(backbone.reference, [PROMPTS[1]], 3, temperature=0)[0]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 12), st.sampled_from([0.0, 1.5]), st.data())
+@settings(max_examples=20, deadline=None)
+def test_equal_prompts_say_what_each_says_alone(backbone, numbers, batch_size, temperature, data):
+    begin = [9] * data.draw(st.sampled_from([0, SHORTEST]))
+    prompts, of_rows = [begin + PROMPTS[i] for i in numbers], seeds(len(numbers), data.draw(st.integers(0, 99)))
+    together = generate(backbone.reference, prompts, 5, temperature, of_rows, batch_size)
+    alone = [generate(backbone.reference, [p], 5, temperature, [s])[0] for p, s in zip(prompts, of_rows, strict=True)]
+    assert together == alone
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT2", "OPT", "Bloom"])
+def test_models_of_other_kinds_read_equal_prompts_once_too(name, tmp_path):
+    backbone = Backbone.load(str(save_architecture(name, tmp_path)))
+    assert backbone.repeats_rows
+    prompts, of_rows = PROMPTS * 3, seeds(12)
+    alone = [generate(backbone.reference, [p], 6, 1.5, [s])[0] for p, s in zip(prompts, of_rows, strict=True)]
+    assert generate(backbone.reference, prompts, 6, 1.5, of_rows) == alone
+    backbone.release()
+
+
+def test_a_model_that_keeps_more_than_a_cache_reads_each_prompt(backbone, read, monkeypatch):
+    monkeypatch.setitem(vars(backbone), "repeats_rows", False)
+    generate(backbone.reference, [PROMPTS[0]] * 3, 2, 1.0, seeds(3))
+    assert read == [(3, 3), (3, 1)]
+
+
+def test_prompts_are_equal_by_tokens_and_image():
+    image = np.zeros((2, 3, 3), dtype=np.uint8)
+    other, reshaped = image.copy(), image.reshape(3, 2, 3)
+    other[0, 0, 0] = 1
+    shown = [ImagePrompt([5, 6], i, None) for i in (image, other, reshaped, image.copy())]
+    assert first_of_each([[5, 6], (5, 6), [5], *shown]) == [0, 0, 2, 3, 4, 5, 3]
+    assert distinct_prompts([[5], [6], [5]]) == ([[5], [6]], [0, 1, 0])
 
 
 def test_sampling_repeats_with_its_seeds_and_leaves_the_global_state_alone(backbone):

@@ -26,6 +26,7 @@ from backbones.shortcuts.low_rank import UpProjection
 from backbones.shortcuts.packing import Packed
 from backbones.shortcuts.precision import HalfLinear
 from backbones.shortcuts.sampled_states import SampledStates
+from backbones.shortcuts.shared_lines import shared_lines
 from backbones.shortcuts.skipped_layers import skipped, states_after
 from backbones.shortcuts.top_mlp import top_mlp_at
 
@@ -235,6 +236,26 @@ def test_sampled_states(backbone):
     with backbone.frozen_states.kept(1):
         for one, other in zip(kept, backbone.frozen_states.states(ROWS), strict=True):
             close(one, other)
+
+
+def test_equal_prompts(backbone):
+    """A model goes on from repeated rows of its cache, and what each says is what it says alone."""
+    assert backbone.repeats_rows
+    prompts, seeds = [ROWS[0], ROWS[1], ROWS[0]], row_seeds(0, range(3), 0)
+    alone = [generate(backbone.reference, [p], 4, 1.0, [s])[0] for p, s in zip(prompts, seeds, strict=True)]
+    assert generate(backbone.reference, prompts, 4, 1.0, seeds) == alone
+
+
+@torch.no_grad()
+def test_shared_lines(backbone):
+    prompts, responses = [ROWS[0] * 5] * 3, [[7, 8], [9], [3, 4]]
+    batch = shared_lines(backbone, prompts, responses)
+    assert len(batch.input_ids) == 1
+    with backbone.reference.active() as model:
+        together = response_states(model, batch)
+        for states, response in zip(together, responses, strict=True):
+            alone = response_states(model, backbone.batch(prompts[:1], [response]))[0]
+            close(states[: len(response)], alone)
 
 
 @torch.no_grad()

@@ -24,12 +24,14 @@ from toy_tasks import starts_with_i
 
 import envs  # noqa: F401
 from agents import PPO, make_vec_env, preflight
-from agents.functional import normalize
+from agents.algorithms import ALGORITHMS
+from agents.algorithms.functional import normalize
 from agents.hyperparameters import Hyperparameters
-from agents.rollout import Step, score_rollout
+from agents.rollout import score_rollout
 from agents.rollout_log import is_far_below_zero
 from agents.running import RunningScale
 from agents.setup import Setup
+from agents.steps import Step
 from agents.train_ppo import Options, make_algorithm
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
@@ -406,7 +408,8 @@ def test_no_episodes_side_by_side_is_a_mistake():
 
 
 def test_every_hyperparameter_is_used():
-    source = inspect.getsource(PPO)
+    algorithms = (inspect.getsource(type(each)) for each in ALGORITHMS.values())
+    source = "".join([inspect.getsource(PPO), *algorithms])
     unused = [f.name for f in dataclasses.fields(Hyperparameters) if not re.search(rf"\b(h|self)\.{f.name}\b", source)]
     assert not unused
 

@@ -47,6 +47,11 @@ CASES = {
         "env": "test/Troubled-v0", "backbone": "gemma", "turns": 72, "n_steps": 3, "batch_size": 8, "gamma": 0.9,
         "learning_rate": 3e-3, "env_options": {"reward": "in_processes:letters", "max_episode_steps": 2},
     },
+    "groups of broken episodes": {
+        "env": "test/Troubled-v0", "backbone": "gemma", "turns": 40, "algorithm": "rloo", "group_size": 2,
+        "frontier": 0.5, "batch_size": 8, "learning_rate": 3e-3,
+        "env_options": {"reward": "in_processes:letters", "max_episode_steps": 2},
+    },
     "VQAv2": {"env": "VQAv2-v0", "backbone": "sees", "turns": 24, "batch_size": 4, "learning_rate": 3e-3},
     "VQAv2, trunk": {
         "env": "VQAv2-v0", "backbone": "sees", "turns": 16, "batch_size": 4, "learning_rate": 3e-3,

@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import backbones.forward as forward_module
 from agents import PPO, make_vec_env
-from agents import functional as F
+from agents.algorithms import functional as F
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.forward import (

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agents.policy import LoRAPolicy
 from agents.preflight import before_update, require
-from agents.rollout import ScoreSettings, Step, score_rollout
+from agents.rollout import ScoreSettings, score_rollout
+from agents.steps import Step
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.forward import log_probs_of

@@ -57,6 +57,22 @@ def perturbed(role):
     return role
 
 
+def test_equal_prompts_with_an_image_are_read_once(backbone):
+    first, second = prompts_of(backbone)[:2]
+    other = backbone.encode_prompt(TEXTS[0], IMAGES[0] // 2)  # the same tokens, another image
+    prompts, seeds = [first, second, other, first, other], row_seeds(0, range(5), 0)
+    assert backbone.repeats_rows
+    alone = [generate(backbone.reference, [p], 6, 1.0, [s])[0] for p, s in zip(prompts, seeds, strict=True)]
+    read = []
+    hook = backbone.model.register_forward_pre_hook(
+        lambda _, __, given: read.append(len(given["input_ids"])), with_kwargs=True
+    )
+    assert generate(backbone.reference, prompts, 6, 1.0, seeds) == alone
+    hook.remove()
+    assert read[0] == 3
+    assert generate(backbone.reference, prompts, 6, 0.0)[3] == generate(backbone.reference, [first], 6, 0.0)[0]
+
+
 def test_a_prompt_is_the_tokens_of_its_image_and_then_its_text(gemma3):
     prompt, text = gemma3.encode_prompt("yes no", IMAGES[0]), gemma3.encode_prompt("yes no")
     line = gemma3.encode_prompt("\n\n")

@@ -8,7 +8,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from tiny_models import gemma, save_seeing_gemma
 
 from agents import PPO, make_vec_env
-from agents.rollout import ScoreSettings, Step, score_rollout
+from agents.rollout import ScoreSettings, score_rollout
+from agents.steps import Step
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
 from backbones.model.anatomy import hash_base

@@ -51,6 +51,15 @@ class Endless(TwoTurns):
         return [state[0], response], False
 
 
+class Unjudged(OneTurn):
+    """Nobody knows what is right."""
+
+    default_reward = ""
+
+    def judge(self, turn: Turn) -> None:
+        return None
+
+
 def starts_with_i(turns: list[Turn]) -> list[float]:
     """1 for a response that starts with "I"."""
     return [float(turn.response.startswith("I")) for turn in turns]
@@ -60,11 +69,16 @@ def always_one(turns: list[Turn]) -> list[float]:
     return [1.0] * len(turns)
 
 
+def letters(turns: list[Turn]) -> list[float]:
+    """How many characters there are, and how many of them are an e."""
+    return [len(turn.response) / 7 + turn.response.count("e") for turn in turns]
+
+
 def nan_on_the_third(turns: list[Turn]) -> list[float]:
     return [float("nan") if i == 2 else 0.0 for i in range(len(turns))]
 
 
-for name in ("OneTurn", "TwoTurns", "Endless"):
+for name in ("OneTurn", "TwoTurns", "Endless", "Unjudged"):
     if f"test/{name}-v0" not in gym.registry:
         gym.register(
             f"test/{name}-v0",

@@ -112,7 +112,8 @@ def sizes_of(work: Workload) -> Sizes:
     layers = decoder_layers(model)
     if layers is None:
         raise UserError(f"model {name!r} does not hold its layers in one list, so it cannot be planned.")
-    roles = RoleSettings(policy, value, value, value_is_shared=work.value_adapter == "shared")
+    how = work.value_adapter
+    roles = RoleSettings(policy, value, value, value_is_shared=how == "shared", has_values=how != "none")
     shape = Shape(work.prompt_tokens, work.response_tokens, rows=1, micro_batch=1)
     head = model.get_output_embeddings().weight
     return Sizes(

@@ -23,7 +23,9 @@ class Workload:
     value_rank: int = option(4, "rank of the value adapter and of the reward model's", low=1)
     lora_layers: str = option("all", "which layers have adapters: all, half, quarter, or so many at the top")
     lora_targets: str = option("attention", "which maps have adapters, as in train-ppo")
-    value_adapter: Literal["own", "shared"] = option("own", "an adapter of its own for V, or a head on the policy's")
+    value_adapter: Literal["own", "shared", "none"] = option(
+        "own", "an adapter of its own for V, a head on the policy's, or no V (rloo, grpo, reinforce++)"
+    )
     gradient_checkpointing: bool = option(False, "run layers again in the backward pass, for less memory")
     shard_base: bool = option(False, "cut the decoder layers over the GPUs of each machine")
 

@@ -25,20 +25,30 @@ class Piece(NamedTuple):
     skip: int = 0  # how many of its first tokens are not there
 
 
+class Places(NamedTuple):
+    """Says where the tokens of rows are computed that share lines of a batch."""
+
+    lines: Tensor  # (B, 1) of each row
+    columns: Tensor  # (B, T) before each of its response tokens, counted from the last column of prompts on
+    width: int  # columns behind the prompts
+
+
 class TokenBatch(NamedTuple):
     """Holds prompts padded on the left and responses on the right: all responses begin in one column.
 
-    Masks come from lengths, never from comparing ids with the padding id, which may be a real token.
+    Masks come from lengths, never from comparing ids with the padding id, which may be a real token. B rows are on as
+    many lines, but where rows with one prompt share a line (`backbones.shortcuts.shared_lines`): `places` says how.
     """
 
-    input_ids: Tensor  # (B, P + T)
-    attention_mask: Tensor  # (B, P + T), 1 on real tokens
-    position_ids: Tensor  # (B, P + T), 0 on the first real token; (3, B, P + T) where a model places images so
+    input_ids: Tensor  # (lines, P + T)
+    attention_mask: Tensor  # (lines, P + T), 1 on real tokens; (lines, 1, P + T, P + T) bool of lines that are shared
+    position_ids: Tensor  # (lines, P + T), 0 on the first real token; (3, B, P + T) where a model places images so
     response_ids: Tensor  # (B, T)
     response_mask: Tensor  # (B, T), True on real response tokens
     image_inputs: dict[str, Tensor]  # pixels of the prompts' images and what goes with them; empty for text alone
     pieces: Sequence[Piece]  # what stands where; the rest is padding
     frozen_states: "FrozenStates | None" = None  # of the backbone that the batch is for, see `above_frozen_layers`
+    places: Places | None = None  # of rows that share lines; None where each has its own
 
     @classmethod
     def of(
@@ -70,15 +80,24 @@ class TokenBatch(NamedTuple):
         return self.response_ids.shape[1]
 
     @property
+    def width(self) -> int:
+        """Counts the columns behind the prompts: T, or more where rows share lines."""
+        return self.length if self.places is None else self.places.width
+
+    @property
     def read(self) -> Where:
         """Says where states are read: from the last prompt token on."""
-        return slice(None), slice(-self.length - 1, None)
+        return slice(None), slice(-self.width - 1, None)
 
     @property
     def before(self) -> Tensor:
-        """Returns the columns before each response token, (T,)."""
+        """Returns the columns before each response token, (T,), or all where rows share lines."""
         last = self.input_ids.shape[1] - 1
-        return torch.arange(last - self.length, last, device=self.input_ids.device)
+        return torch.arange(last - self.width, last, device=self.input_ids.device)
+
+    def of_rows(self, figures: Tensor) -> Tensor:
+        """Returns what was computed at `before`, (lines, columns, ...), at each row's tokens, (B, T, ...)."""
+        return figures if self.places is None else figures[self.places.lines, self.places.columns]
 
     def above_frozen_layers(self) -> AbstractContextManager[None]:
         """Lets a forward of this batch begin above the frozen layers, inside, where their states are kept."""
@@ -122,7 +141,17 @@ def length_mask(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.arange(max(1, int(lengths.max()))) < lengths[:, None]
 
 
-def like_lengths(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Puts row numbers in batches of like lengths, so that little of a batch is padding."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+def like_lengths(lengths: Sequence[int], batch_size: int, equal: Sequence[int] | None = None) -> list[list[int]]:
+    """Puts row numbers in batches of like lengths, so that little of a batch is padding.
+
+    Args:
+        lengths: of the rows.
+        batch_size: rows in a batch.
+        equal: the same number for rows that are to stand side by side, as with one prompt; by default none are.
+    """
+    of = range(len(lengths)) if equal is None else equal
+    longest: dict[int, int] = {}
+    for number, length in zip(of, lengths, strict=True):
+        longest[number] = max(length, longest.get(number, 0))
+    order = sorted(range(len(lengths)), key=lambda i: (longest[of[i]], of[i], lengths[i]))
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

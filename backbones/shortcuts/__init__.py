@@ -19,6 +19,8 @@ when that is undone and what it relies on. All were tried with transformers 5.23
 | growing_cache | `layers` of one `DynamicCache`, by a subclass of `DynamicLayer` | with the cache |
 | packing | nothing; masks and positions that a model must take as they are | - |
 | shared_prefix | nothing; padding that a model must take where it is | - |
+| equal_prompts | nothing; rows of a cache that a model must go on from when they are repeated | - |
+| shared_lines | nothing; masks and positions as of packing | - |
 | planned_attention | an entry in transformers' `AttentionInterface` | never |
 
 `Adapters.merged` (backbones/adapters.py) is no patch: it puts what the weights come to with an adapter in place of the

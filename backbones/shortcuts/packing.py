@@ -51,7 +51,7 @@ class Packed(NamedTuple):
         slots = torch.arange(count).repeat_interleave(widths)  # (T,) of each column
         offsets = torch.arange(len(slots)) - firsts[slots]  # (T,) token of its response
         real = offsets < lengths[:, slots]
-        mask, places = _attention(plain, slots, real), _positions(plain, offsets)
+        mask, places = attention_to_own(plain, slots.expand(real.shape), real), positions_in_slots(plain, offsets)
         width = plain.input_ids.shape[1] - plain.length
         batch = plain._replace(
             attention_mask=mask,
@@ -74,20 +74,26 @@ class Packed(NamedTuple):
         return rows, columns + self.batch.input_ids.shape[1] - self.batch.length - 1
 
 
-def _attention(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
-    """Makes (B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response."""
-    width = batch.input_ids.shape[1] - batch.length
+def attention_to_own(batch: TokenBatch, slots: Tensor, real: Tensor) -> Tensor:
+    """Makes (B, 1, W + T, W + T) bool: a token sees, up to itself, its prompt and its own response.
+
+    Args:
+        batch: prompts of W columns, and behind them T columns of several responses.
+        slots: (B, T), which response each of these columns is of.
+        real: (B, T), False on padding.
+    """
+    width, device = batch.input_ids.shape[1] - batch.length, batch.input_ids.device
     prompt = batch.attention_mask[:, :width].bool()
-    seen = torch.cat([prompt, real.to(prompt.device)], dim=1)
-    of = torch.cat([torch.full((width,), -1), slots]).to(prompt.device)
-    together = (of[None, :] == -1) | (of[None, :] == of[:, None])
-    causal = torch.ones(len(of), len(of), dtype=torch.bool, device=prompt.device).tril()
-    itself = torch.eye(len(of), dtype=torch.bool, device=prompt.device)  # so that padding sees something
-    return ((together & causal)[None] & seen[:, None, :] | itself)[:, None]
+    seen = torch.cat([prompt, real.to(device)], dim=1)
+    of = torch.cat([torch.full(prompt.shape, -1), slots], dim=1).to(device)
+    together = (of[:, None, :] == -1) | (of[:, None, :] == of[:, :, None])
+    causal = torch.ones(of.shape[1], of.shape[1], dtype=torch.bool, device=device).tril()
+    itself = torch.eye(of.shape[1], dtype=torch.bool, device=device)  # so that padding sees something
+    return (together & causal & seen[:, None, :] | itself)[:, None]
 
 
-def _positions(batch: TokenBatch, offsets: Tensor) -> Tensor:
-    """Makes (B, W + T): every response counts on from its prompt."""
+def positions_in_slots(batch: TokenBatch, offsets: Tensor) -> Tensor:
+    """Makes (B, W + T): every response counts on from its prompt, by `offsets` of (T,) or (B, T) in it."""
     width = batch.input_ids.shape[1] - batch.length
     of_prompt = positions(batch.attention_mask[:, :width])
     return torch.cat([of_prompt, of_prompt[:, -1:] + 1 + offsets.to(of_prompt.device)], dim=1)

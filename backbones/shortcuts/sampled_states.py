@@ -41,11 +41,16 @@ class SampledStates:
         self.states: Tensor | None = None  # (rows, columns, hidden)
 
     @contextmanager
-    def reading(self, rows: Sequence[int]) -> Iterator[None]:
-        """Keeps what the frozen layers give in one forward, inside, of these rows' next tokens."""
+    def reading(self, rows: Sequence[int], of: Tensor | None = None) -> Iterator[None]:
+        """Keeps what the frozen layers give in one forward, inside, of these rows' next tokens.
+
+        Args:
+            rows: that are read.
+            of: which row of the forward is each row's; by default its own, or the only one.
+        """
         with self.frozen_states.caught() as caught:
             yield
-        new = caught[0]
+        new = caught[0] if of is None else caught[0][of]
         if self.states is None:
             self.states = new.new_empty(len(self.prompts), self.width + self.longest + 1, new.shape[-1])
         end = self.length + new.shape[1]

@@ -1,10 +1,11 @@
-"""The mathematics of PPO for language models: pure functions of tensors.
+"""The mathematics that the algorithms are made of: pure functions of tensors.
 
-Shapes: B rows (one turn each), T response tokens, padded on the right. `mask` (B, T) is True on response tokens.
-Nothing outside the mask ever changes a result. Sources: PPO, arXiv 1707.06347; GAE, arXiv 1506.02438; the details
-for language models, arXiv 2403.17031; KL in the reward, arXiv 1909.08593.
+Shapes: B rows (one turn each), T response tokens, padded on the right; N rows of a whole rollout. `mask` (B, T) is True
+on response tokens. Nothing outside the mask ever changes a result. Sources: PPO, arXiv 1707.06347; GAE, arXiv
+1506.02438; the details for language models, arXiv 2403.17031; KL in the reward, arXiv 1909.08593.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ def kl_k1(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
 def kl_k3(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
     """r - 1 - log r with r = q/p: an estimate of the same KL that is never negative (Schulman, 2020).
 
-    For watching only: its gradient is not that of the reverse KL, neither as reward nor as loss.
+    For watching, and for GRPO: as a loss its gradient is that of the other direction, KL(reference || policy).
     """
     log_ratio = reference_log_probs - log_probs
     return torch.expm1(log_ratio) - log_ratio
@@ -73,6 +74,48 @@ def gae(
     return advantages, Carry(next_value, advantage)
 
 
+class Order(NamedTuple):
+    """Says which rows of a rollout are the turns of one episode, one after the other, and what follows them."""
+
+    steps: Tensor  # (N,) the env step of each row; rows stand in the order of steps
+    envs: Tensor  # (N,) the env of each row; it plays one episode after the other
+    over: Tensor  # (N,) bool: no turn of its episode follows in this rollout
+    goes_on: Tensor  # (N,) bool: since the rollout ends there, and not the episode
+    after: Tensor  # (N,) value of what follows a row that is over, where its episode is only cut there; else 0
+
+
+def chain_gae(rewards: Tensor, values: Tensor, mask: Tensor, order: Order, gamma: float, gae_lambda: float) -> Tensor:
+    """GAE over the response tokens of each episode laid end to end, (N, T): the last step first."""
+    n_envs = int(order.envs.max()) + 1
+    value, advantage = torch.zeros(n_envs), torch.zeros(n_envs)  # that each env hands to its row before
+    advantages = torch.zeros_like(rewards)
+    for step in range(int(order.steps.max()), -1, -1):
+        rows = torch.nonzero(order.steps == step).squeeze(1)
+        envs, over = order.envs[rows], order.over[rows]
+        carry = Carry(torch.where(over, order.after[rows], value[envs]), torch.where(over, 0.0, advantage[envs]))
+        advantages[rows], carry = gae(rewards[rows], values[rows], mask[rows], carry, gamma, gae_lambda)
+        value[envs], advantage[envs] = carry
+    return advantages
+
+
+def compare_in_groups(
+    compare: Callable[[Tensor, Tensor], Tensor], rewards: Tensor, mask: Tensor, order: Order, group_size: int
+) -> Tensor:
+    """Advantages of whole episodes, one an env, on all their tokens, (N, T).
+
+    Args:
+        compare: makes advantages, (groups, G), of the summed rewards of episodes, (groups, G), and of which of them are
+            sound, (groups, G) bool: one that the env failed at has no token to learn from, and says nothing.
+        rewards, mask: (N, T).
+        order: each env plays one episode.
+        group_size: G; envs 0 to G - 1 are the first group, and so on.
+    """
+    n_envs = int(order.envs.max()) + 1
+    returns = torch.zeros(n_envs).index_add(0, order.envs, rewards.sum(1)).view(-1, group_size)
+    sound = torch.zeros(n_envs, dtype=torch.long).index_add(0, order.envs, mask.sum(1)).view(-1, group_size) > 0
+    return compare(returns, sound).flatten()[order.envs, None] * mask
+
+
 def normalize(advantages: Tensor, mask: Tensor, floor: float = 1e-4) -> Tensor:
     """Zero mean and unit variance over all valid tokens; all 0 where their spread is below `floor`.
 
@@ -94,6 +137,11 @@ def policy_loss(
     return loss * mask, ((ratio - 1).abs() > clip_range) & mask
 
 
+def score_function_loss(log_probs: Tensor, advantages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """-log p times the advantage per token, (B, T), whose gradient is REINFORCE's; nothing is clipped."""
+    return torch.where(mask, -log_probs * advantages, 0.0), torch.zeros_like(mask)
+
+
 def value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip_range_vf: float | None
 ) -> Tensor:
@@ -106,9 +154,9 @@ def value_loss(
 
 
 def approx_kl(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor) -> Tensor:
-    """KL(old || new) per token as SB3 estimates it (k3), summed over the mask, ()."""
+    """KL(old || new) per token as SB3 estimates it (k3), (B, T), 0 outside the mask."""
     log_ratio = torch.where(mask, log_probs - old_log_probs, 0.0)
-    return ((log_ratio.exp() - 1) - log_ratio).sum()
+    return (log_ratio.exp() - 1) - log_ratio
 
 
 def adapt_kl_coef(kl_coef: float, kl: float, target: float, episodes: int, horizon: int) -> float:

@@ -1,0 +1,37 @@
+"""Rows that say the same are trained on once: episodes of a group do alike for as long as they can."""
+
+from dataclasses import replace
+
+import torch
+
+from agents.rollout import Rollout
+from agents.steps import first_of_equal_rows
+
+_OF_ROWS = (
+    "response_mask", "scores", "ended", "failed", "old_log_probs", "reference_log_probs", "entropy", "rewards"
+)  # fmt: skip
+
+
+def merge(rollout: Rollout, keep_all: bool) -> Rollout:
+    """Returns a rollout in which equal rows are one, with their advantages added up.
+
+    The sum of the losses of equal rows is the loss of one row with their summed advantage, as long as no ratio is
+    clipped: what they say has one probability. The mean over the tokens of a rollout stays the mean over all of them.
+
+    Args:
+        rollout: with the advantages that are trained on, and without values.
+        keep_all: whether rows are needed whose advantages are 0, since a KL or an entropy is in the loss too. Else
+            they are left out, and so are those that nothing is learned from.
+    """
+    assert rollout.values is None
+    sound = rollout.response_mask.any(1)
+    into = torch.tensor(first_of_equal_rows(rollout.prompts, rollout.responses, sound.tolist()))
+    advantages = torch.zeros_like(rollout.advantages).index_add(0, into, rollout.advantages)
+    counts = torch.zeros(len(into)).index_add(0, into, torch.ones(len(into)))
+    rows = torch.nonzero(sound & (counts > 0) & (advantages.ne(0).any(1) | keep_all)).squeeze(1).tolist()
+    tensors = {name: getattr(rollout, name)[rows] for name in _OF_ROWS}
+    return replace(
+        rollout, **tensors, prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
+        order=type(rollout.order)(*(tensor[rows] for tensor in rollout.order)), advantages=advantages[rows],
+        counts=counts[rows], all_tokens=int(rollout.response_mask.sum()), batches=None, sampled_log_probs=None,
+    )  # fmt: skip
