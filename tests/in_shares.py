@@ -92,7 +92,7 @@ def figures_and_gradients(backbone):
 def unequal_work(backbone):
     """What takes another number of forwards on each process: rows to sample, score and read; some have none."""
     role = perturbed(backbone.add_role("policy", LoRASettings(4)))
-    mine = [PROMPTS[i % 3] for i in range(3 * group.rank())]
+    mine = [PROMPTS[i % 3] for i in range(4 * group.rank())]
     said = generate(role, mine, 12, 1.0, [7 + i for i in range(len(mine))], batch_size=2)
     greedy = generate(role, PROMPTS, 8, 0.0)
     rows = [[i] for i in range(len(mine))]

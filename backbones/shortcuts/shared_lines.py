@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from backbones.model.tokens import Piece, Places, TokenBatch
+from backbones.model.tokens import Piece, Places, TokenBatch, length_mask
 from backbones.shortcuts.equal_prompts import first_of_each
 from backbones.shortcuts.packing import attention_to_own, fits, positions_in_slots
 
@@ -67,31 +67,30 @@ def _is_less(lines: Lines, prompts: Rows, responses: Rows, hidden: int) -> bool:
 
 
 def _batch_of(backbone: "Backbone", lines: Lines, first: Sequence[int], prompts: Rows, responses: Rows) -> TokenBatch:
-    """Makes the batch."""
-    number = {row: k for k, row in enumerate(lines)}
-    joined = [[token for response in line for token in response] for line in lines.values()]
+    """Makes the batch: prompts and responses laid out in lines, and where each row's tokens are in them."""
     pad, device = backbone.pad_id, backbone.device
+    joined = [[token for response in line for token in response] for line in lines.values()]
     plain = TokenBatch.of([prompts[i] for i in lines], joined, pad, device, backbone.frozen_states)
     width, slots, offsets = plain.length, [], []
-    for line, tokens in zip(lines.values(), joined, strict=True):
-        rest = width - len(tokens)
+    for line, of_line in zip(lines.values(), joined, strict=True):
+        rest = width - len(of_line)
         slots.append([k for k, response in enumerate(line) for _ in response] + [len(line)] * rest)
         offsets.append([t for response in line for t in range(len(response))] + [0] * rest)
-    begins = [lines[i][tuple(response)] for i, response in zip(first, responses, strict=True)]
-    longest = max(1, *map(len, responses))
-    ids = [[*response, *[pad] * (longest - len(response))] for response in responses]
-    lengths = torch.tensor([len(response) for response in responses], device=device)
-    tokens = torch.arange(longest, device=device)
-    mask = tokens < lengths[:, None]
+    number = {row: k for k, row in enumerate(lines)}
+    begins = torch.tensor([lines[i][tuple(response)] for i, response in zip(first, responses, strict=True)])
+    mask = length_mask(responses)
+    tokens = torch.arange(mask.shape[1])
+    ids = torch.tensor([[*response, *[pad] * (len(tokens) - len(response))] for response in responses])
     # The first token follows the prompt, the others the one before; what padding would read does not matter.
-    columns = torch.where(mask & (tokens > 0), torch.tensor(begins, device=device)[:, None] + tokens, 0)
+    columns = torch.where(mask & (tokens > 0), begins[:, None] + tokens, 0)
+    places = Places(torch.tensor([[number[i]] for i in first], device=device), columns.to(device), width)
     return plain._replace(
         attention_mask=attention_to_own(plain, torch.tensor(slots), plain.response_mask),
         position_ids=positions_in_slots(plain, torch.tensor(offsets)),
-        response_ids=torch.tensor(ids, device=device),
-        response_mask=mask,
+        response_ids=ids.to(device),
+        response_mask=mask.to(device),
         pieces=_pieces(lines, prompts, plain.input_ids.shape[1] - width),
-        places=Places(torch.tensor([[number[i]] for i in first], device=device), columns, width),
+        places=places,
     )
 
 
