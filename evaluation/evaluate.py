@@ -16,6 +16,7 @@ from backbones import group
 from backbones.launch import run_command
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
+from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError
@@ -37,7 +38,10 @@ class Options(RunOptions):
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     prompts: int = option(500, "held-out prompts", low=1)
     split: str = option("test", "split of the data; choose settings on 'validation'")
-    best_of: int = option(16, "samples of SFT's best-of-n yardstick; 0 leaves it out", low=0)
+    validation_prompts: int | None = option(
+        None, "validation prompts to choose SFT's temperature on; a fifth of --prompts by default", low=1
+    )
+    samples: int = option(16, "samples of both for pass@k and SFT's best of them by the reward; 0 for none", low=0)
     show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
 
 
@@ -53,8 +57,9 @@ def main() -> None:
     task = setup.task(options.split)
     policy = load_policy(folder, setup, options.threads)
     reward = resolve_reward(setup.reward, task)
-    evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
-    report = compare(evaluator, policy, options.best_of)
+    evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed, options.split)
+    validation = validation_like(evaluator, setup.task, options.validation_prompts)
+    report = compare(evaluator, validation, policy, options.samples)
     print(describe(report))
     print(show_answers(report, options.show))
     if options.split == "test":

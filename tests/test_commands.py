@@ -61,7 +61,7 @@ def chain(tmp_path_factory):
         "agents.train_ppo", "--backbone", backbone, "--reward", root / "reward", "--total-timesteps", 16,
         "--n-envs", 8, "--batch-size", 8, "--eval-prompts", 12, "--max-new-tokens", 16, "--output-dir", root / "ppo",
     )  # fmt: skip
-    evaluation = run("evaluation.evaluate", "--run", root / "ppo", "--prompts", 12, "--best-of", 2)
+    evaluation = run("evaluation.evaluate", "--run", root / "ppo", "--prompts", 12, "--samples", 2)
     return root, sft, ppo, evaluation
 
 
@@ -159,7 +159,8 @@ def test_evaluation_adds_the_yardsticks_and_answers_side_by_side(chain):
     assert summary["oracle"]["gold"] == 1.0
     report = json.loads((root / "ppo" / "evaluation.json").read_text())
     assert set(report["samples"][0]) == {"prompt", "sft_sampled", "policy_sampled", "sft_greedy", "policy_greedy"}
-    assert "sft best of 2" in printed
+    assert "sft best of 2 by score, T = 0.7" in printed
+    assert set(summary["pass_at"]["policy"]) == {"1"}  # of 2 samples
 
 
 def test_plain_peft_opens_the_trained_policy(chain):
@@ -209,7 +210,7 @@ def test_full_goes_through_the_same_commands(call, tmp_path):
         "--batch-size", 4, "--eval-prompts", 4, "--max-new-tokens", 8, "--output-dir", tmp_path / "ppo",
     )  # fmt: skip
     assert json.loads((tmp_path / "ppo" / "summary.json").read_text())["mode"] == "full"
-    call("evaluation.evaluate", "--run", tmp_path / "ppo", "--prompts", 4, "--best-of", 0)
+    call("evaluation.evaluate", "--run", tmp_path / "ppo", "--prompts", 4, "--samples", 0)
 
 
 def test_pretraining_makes_a_backbone_that_loads(call, tmp_path):

@@ -261,8 +261,9 @@ def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
     assert "gone" in fault(evaluation.evaluate.main)
     monkeypatch.setattr("sys.argv", [*words, "--backbone", backbone.path])
     assert "lost" in fault(evaluation.evaluate.main)
-    for best_of, keys in (("1", set(KEYS)), ("0", set(KEYS) - {"best_of"})):  # nothing of the first is left
-        found = ["--backbone", backbone.path, "--reward", "gold", "--best-of", best_of]
+    sampled = {"best_of", "pass_at", "best_at"}
+    for samples, keys in (("1", set(KEYS)), ("0", set(KEYS) - sampled)):  # nothing of the first is left
+        found = ["--backbone", backbone.path, "--reward", "gold", "--samples", samples]
         monkeypatch.setattr("sys.argv", [*words, *found])
         evaluation.evaluate.main()
         assert set(read_summary(tmp_path / "run")) == keys
@@ -395,6 +396,6 @@ def test_variants_are_the_means_of_their_seeds():
 
     rows = variant_rows({"plain, seed 0": run(0.7, 1.0), "plain, seed 1": run(0.8, 2.0), "half, seed 0": run(0.6, 3.0)})
     assert rows[2:] == [
-        "| plain | 0.500 -> 0.750 | 0.700, 0.800 | 0.400 -> 0.850 | 0.800, 0.900 | 1.50 | 15.0 | 600 |",
-        "| half | 0.500 -> 0.600 | 0.600 | 0.400 -> 0.700 | 0.700 | 3.00 | 30.0 | 600 |",
+        "| plain | 0.500 -> 0.750 | 0.700, 0.800 | 0.400 -> 0.850 | 0.800, 0.900 |  |  | 1.50 | 15.0 | 600 |",
+        "| half | 0.500 -> 0.600 | 0.600 | 0.400 -> 0.700 | 0.700 |  |  | 3.00 | 30.0 | 600 |",
     ]
