@@ -301,7 +301,8 @@ def evaluate(algorithm: PPO, setup: Setup, task: Task, options: Options, folder:
     reward = algorithm.env.get_attr("reward_function")[0]
     policy = algorithm.policy
     evaluator = Evaluator(task, reward, policy.max_new_tokens, options.eval_prompts, options.seed, options.eval_split)
-    report = compare(evaluator, validation_like(evaluator, setup.task), policy.policy_role)
+    validation = validation_like(evaluator, setup.task, max(1, options.eval_prompts // 8))
+    report = compare(evaluator, validation, policy.policy_role)
     print(describe(report))
     return group.from_first(lambda: write_report(folder, report))
 

@@ -18,6 +18,7 @@ from evaluation.control import TEMPERATURES, beyond_sharpening, choose_temperatu
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, interval, pair_accuracy, signed
 from evaluation.pass_at import describe_samples, of_samples
+from evaluation.short_answers import are_short, calibration_of, commonest, describe_calibration
 from perlhf.measure import progress_bar
 from perlhf.run_folder import update_summary, write_json
 from perlhf.terminal import printable
@@ -25,7 +26,7 @@ from perlhf.terminal import printable
 STEPS = 500  # states that single steps are judged in
 KEYS = (
     "sft", "policy", "gain", "sft_temperature", "beyond_sharpening", "win_rate", "win_rate_by", "kl", "oracle",
-    "best_of", "pass_at", "best_at",
+    "best_of", "pass_at", "best_at", "calibration",
 )  # of a report, in summary.json  # fmt: skip
 
 
@@ -39,14 +40,13 @@ def compare(evaluator: Evaluator, validation: Evaluator, policy: Role, samples: 
         samples: of both at `AT`, for pass@k and SFT's best by the reward; 0 leaves these out.
     """
     roles = {"sft": policy.backbone.reference, "policy": policy}
-    pictures = evaluator.task.image_shape is not None
-    episodes = (5 + 2 * samples + 2 * pictures) * len(evaluator.states) + len(TEMPERATURES) * len(validation.states)
-    bar = progress_bar(total=episodes, unit="episode", desc="evaluation", leave=False)
-    evaluator.bar = validation.bar = bar
+    oracle, pictures = evaluator.oracle(), evaluator.task.image_shape is not None
+    short = oracle.golds is not None and are_short(oracle)
+    evaluator.bar = validation.bar = bar = progress_bar(unit="episode", desc="evaluation", leave=False)
+    passes = 5 + 2 * pictures + samples * (2 + (short and pictures))
+    bar.total = passes * len(evaluator.states) + len(TEMPERATURES) * len(validation.states)
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
-    choice = choose_temperature(validation, roles["sft"])
-    best = sft_at_best(evaluator, roles["sft"], choice["temperature"], {1.0: sampled["sft"], 0.0: greedy["sft"]})
     report: dict[str, Any] = {}
     steps = step_evaluator(evaluator)
     for name, role in roles.items():
@@ -56,20 +56,25 @@ def compare(evaluator: Evaluator, validation: Evaluator, policy: Role, samples: 
             report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
         if pictures:
             report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
-    report["sft"]["best"] = bootstrap_mean(best.best)
-    report["sft"]["groups"]["best"] = evaluator.groups(best.best)
     report["gain"] = {
         how: bootstrap_mean(answers["policy"].best - answers["sft"].best)
         for how, answers in (("sampled", sampled), ("greedy", greedy))
     }
+    choice = choose_temperature(validation, roles["sft"])
+    best = sft_at_best(evaluator, roles["sft"], choice["temperature"], {1.0: sampled["sft"], 0.0: greedy["sft"]})
+    report["sft"]["best"] = bootstrap_mean(best.best)
+    report["sft"]["groups"]["best"] = evaluator.groups(best.best)
     report["sft_temperature"] = choice
     report["beyond_sharpening"] = beyond_sharpening(evaluator, greedy["policy"], best)
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
-    report["oracle"] = _verdicts(evaluator.oracle(), "")
+    report["oracle"] = _verdicts(oracle, "")
+    if short:
+        report["calibration"] = {name: calibration_of(evaluator, role, greedy[name]) for name, role in roles.items()}
     if samples > 0:
-        report |= of_samples(evaluator, roles, samples)
+        guessed = commonest(validation.without_scores().oracle().texts, samples) if short else []
+        report |= of_samples(evaluator, roles, samples, guessed)
     bar.close()
     report["samples"] = side_by_side(evaluator, sampled, greedy)
     return report
@@ -165,6 +170,7 @@ def describe(report: dict[str, Any]) -> str:
     for how, gain in report["gain"].items():
         lines.append(f"gain over SFT, episode by episode, {how}: {signed(gain)}")
     lines.append(in_words(report))
+    lines += describe_calibration(report)
     win = report["win_rate"]
     lines.append(f"win rate by {report['win_rate_by']}: {interval(win)}")
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")

@@ -15,13 +15,10 @@ from evaluation.metrics import bootstrap_mean, signed
 from perlhf.errors import UserError
 
 TEMPERATURES = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0)  # 0 is greedy
-_SHARE = 5  # held-out episodes for one validation episode, each of which is played at every temperature
 
 
-def validation_like(evaluator: Evaluator, task_of_split: Callable[[str], Task], n: int | None = None) -> Evaluator:
+def validation_like(evaluator: Evaluator, task_of_split: Callable[[str], Task], n: int) -> Evaluator:
     """Returns the evaluator of n validation episodes, to choose on, with all else as in `evaluator`.
-
-    By default they are a fifth of those that `evaluator` has.
 
     Where the data have no validation split the episodes are of train, on which SFT has learned, and a line says so.
     """
@@ -30,8 +27,7 @@ def validation_like(evaluator: Evaluator, task_of_split: Callable[[str], Task], 
     except UserError as error:
         print(f"SFT's temperature is chosen on train, since there is no validation split: {error}")
         task, split = task_of_split("train"), "train"
-    count = n or max(1, len(evaluator.states) // _SHARE)
-    return Evaluator(task, evaluator.reward, evaluator.max_new_tokens, count, evaluator.seed, split)
+    return Evaluator(task, evaluator.reward, evaluator.max_new_tokens, n, evaluator.seed, split)
 
 
 def choose_temperature(validation: Evaluator, sft: Role) -> dict[str, Any]:

@@ -38,9 +38,7 @@ class Options(RunOptions):
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     prompts: int = option(500, "held-out prompts", low=1)
     split: str = option("test", "split of the data; choose settings on 'validation'")
-    validation_prompts: int | None = option(
-        None, "validation prompts to choose SFT's temperature on; a fifth of --prompts by default", low=1
-    )
+    validation_prompts: int = option(250, "prompts of the split validation to choose SFT's temperature on", low=1)
     samples: int = option(16, "samples of both for pass@k and SFT's best of them by the reward; 0 for none", low=0)
     show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
 

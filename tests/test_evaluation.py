@@ -256,13 +256,13 @@ def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
     backbone.add_role("policy", LoRASettings(2)).save(tmp_path / "run" / "policy")
     config = {**PPO_CONFIG, "backbone": str(tmp_path / "gone"), "reward": str(tmp_path / "lost"), "max_new_tokens": 4}
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
-    words = ["evaluate", "--run", str(tmp_path / "run"), "--prompts", "2"]
+    words = ["evaluate", "--run", str(tmp_path / "run"), "--prompts", "2", "--validation-prompts", "2"]
     monkeypatch.setattr("sys.argv", words)
     assert "gone" in fault(evaluation.evaluate.main)
     monkeypatch.setattr("sys.argv", [*words, "--backbone", backbone.path])
     assert "lost" in fault(evaluation.evaluate.main)
-    sampled = {"best_of", "pass_at", "best_at"}
-    for samples, keys in (("1", set(KEYS)), ("0", set(KEYS) - sampled)):  # nothing of the first is left
+    every, sampled = set(KEYS) - {"calibration"}, {"best_of", "pass_at", "best_at"}  # these answers are not short
+    for samples, keys in (("1", every), ("0", every - sampled)):  # nothing of the first is left
         found = ["--backbone", backbone.path, "--reward", "gold", "--samples", samples]
         monkeypatch.setattr("sys.argv", [*words, *found])
         evaluation.evaluate.main()
@@ -313,6 +313,16 @@ def test_a_picture_is_a_png(evaluated, monkeypatch, tmp_path, name):
 def test_the_folder_of_a_picture_is_made(evaluated, monkeypatch, tmp_path):
     draw(monkeypatch, evaluated[0], "--output", tmp_path / "new" / "a.png")
     assert (tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_has_a_line_where_sft_is_at_its_best_temperature(evaluated, monkeypatch, tmp_path):
+    folder, samples = evaluated
+    draw(monkeypatch, folder, "--output", tmp_path / "without.png")  # as of a run of an earlier version
+    report = {"samples": samples, "sft_temperature": {"by": "gold"}, "sft": {"best": {"mean": 0.7}}}
+    assert evaluation.picture.control_of(report) == {"rollout/gold": 0.7}
+    (folder / "evaluation.json").write_text(json.dumps(report))
+    draw(monkeypatch, folder, "--output", tmp_path / "with.png")
+    assert (tmp_path / "without.png").read_bytes() != (tmp_path / "with.png").read_bytes()
 
 
 # baselines
