@@ -4,6 +4,7 @@ SFT at its best temperature is the control (`evaluation.control`): what is learn
 by the reward model, and the oracle, are the yardsticks: what choosing alone would give, and what there is to win.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
-from evaluation.control import TEMPERATURES, beyond_sharpening, choose_temperature, in_words, sft_at_best
+from evaluation.control import (
+    TEMPERATURES,
+    beside_another,
+    beyond_sharpening,
+    choose_temperature,
+    describe_others,
+    in_words,
+    sft_at_best,
+)
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean, correlation, distinct_n, interval, pair_accuracy, signed
 from evaluation.pass_at import describe_samples, of_samples
@@ -26,25 +35,33 @@ from perlhf.terminal import printable
 STEPS = 500  # states that single steps are judged in
 KEYS = (
     "sft", "policy", "gain", "sft_temperature", "beyond_sharpening", "win_rate", "win_rate_by", "kl", "oracle",
-    "best_of", "pass_at", "best_at", "calibration",
+    "best_of", "pass_at", "best_at", "calibration", "others",
 )  # of a report, in summary.json  # fmt: skip
 
 
-def compare(evaluator: Evaluator, validation: Evaluator, policy: Role, samples: int = 0) -> dict[str, Any]:
+def compare(
+    evaluator: Evaluator,
+    validation: Evaluator,
+    policy: Role,
+    samples: int = 0,
+    others: Mapping[str, Role] | None = None,
+) -> dict[str, Any]:
     """Everything that is said of a trained policy beside its reference: see docs/architecture.md.
 
     Args:
         evaluator: the prompts and the reward.
         validation: other prompts, on which SFT's best temperature is chosen.
         policy: the trained role; SFT is the reference role of its backbone.
-        samples: of both at `AT`, for pass@k and SFT's best by the reward; 0 leaves these out.
+        samples: of both at temperature .7, for pass@k and SFT's best by the reward; 0 leaves these out.
+        others: SFT policies by name that play the same episodes, a row each.
     """
     roles = {"sft": policy.backbone.reference, "policy": policy}
     oracle, pictures = evaluator.oracle(), evaluator.task.image_shape is not None
     short = oracle.golds is not None and are_short(oracle)
     evaluator.bar = validation.bar = bar = progress_bar(unit="episode", desc="evaluation", leave=False)
-    passes = 5 + 2 * pictures + samples * (2 + (short and pictures))
-    bar.total = passes * len(evaluator.states) + len(TEMPERATURES) * len(validation.states)
+    sides = 1 + len(others or {})
+    passes = 3 + 2 * sides + 2 * pictures + samples * (2 + (short and pictures))
+    bar.total = passes * len(evaluator.states) + sides * len(TEMPERATURES) * len(validation.states)
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
     report: dict[str, Any] = {}
@@ -75,6 +92,10 @@ def compare(evaluator: Evaluator, validation: Evaluator, policy: Role, samples: 
     if samples > 0:
         guessed = commonest(validation.without_scores().oracle().texts, samples) if short else []
         report |= of_samples(evaluator, roles, samples, guessed)
+    if others:
+        report["others"] = {
+            name: beside_another(evaluator, validation, other, greedy["policy"]) for name, other in others.items()
+        }
     bar.close()
     report["samples"] = side_by_side(evaluator, sampled, greedy)
     return report
@@ -165,6 +186,7 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(f"  sft    {title:24} {choice['by']} {interval(best)}")
     by_temperature = ", ".join(f"{t}: {mean:.3f}" for t, mean in choice["by_temperature"].items())
     lines.append(f"    chosen on {choice['n']} episodes of {choice['split']}, {choice['by']} by T: {by_temperature}")
+    lines += describe_others(report)
     lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{_gold(report['oracle'], '')}")
     lines += describe_samples(report)
     for how, gain in report["gain"].items():

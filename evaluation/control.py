@@ -11,7 +11,7 @@ from typing import Any
 from backbones.roles import Role
 from envs.task import Task
 from evaluation.evaluator import Answers, Evaluator
-from evaluation.metrics import bootstrap_mean, signed
+from evaluation.metrics import bootstrap_mean, interval, signed
 from perlhf.errors import UserError
 
 TEMPERATURES = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0)  # 0 is greedy
@@ -78,6 +78,23 @@ def beyond_sharpening(evaluator: Evaluator, policy_greedy: Answers, sft_best: An
     return {**bootstrap_mean(difference), "groups": evaluator.groups(difference)}
 
 
+def beside_another(evaluator: Evaluator, validation: Evaluator, other: Role, policy_greedy: Answers) -> dict[str, Any]:
+    """Returns what another SFT policy does in the same episodes, greedy and at its own best temperature.
+
+    Returns:
+        `sft_temperature` of it, `greedy` and `best`, and `policy_less`: the policy's greedy answers less its best ones,
+        episode by episode.
+    """
+    choice, greedy = choose_temperature(validation, other), evaluator.answer(other, 0.0)
+    best = sft_at_best(evaluator, other, choice["temperature"], {0.0: greedy})
+    return {
+        "sft_temperature": choice,
+        "greedy": bootstrap_mean(greedy.best),
+        "best": bootstrap_mean(best.best),
+        "policy_less": bootstrap_mean(policy_greedy.best - best.best),
+    }
+
+
 def in_words(report: Mapping[str, Any]) -> str:
     """Returns what the control says, in a line; reports of earlier versions have none, and then it says that.
 
@@ -97,3 +114,12 @@ def in_words(report: Mapping[str, Any]) -> str:
     else:
         verdict = f"no gain: SFT at {at} does as well"
     return f"beyond sharpening: {signed(beyond)}: {verdict}"
+
+
+def describe_others(report: Mapping[str, Any]) -> list[str]:
+    """Writes a line for each other SFT policy for the terminal."""
+    return [
+        f"  {name}: greedy {interval(other['greedy'])}, at its best, T = {other['sft_temperature']['temperature']:g}, "
+        f"{interval(other['best'])}; the policy less that {signed(other['policy_less'])}"
+        for name, other in report.get("others", {}).items()
+    ]

@@ -14,9 +14,11 @@ from toy_tasks import OneTurn, TwoTurns
 from envs.hh.task import HH
 from evaluation.control import (
     TEMPERATURES,
+    beside_another,
     best_temperature,
     beyond_sharpening,
     choose_temperature,
+    describe_others,
     in_words,
     sft_at_best,
     validation_like,
@@ -24,7 +26,7 @@ from evaluation.control import (
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import best_of_k
 from evaluation.pass_at import describe_samples, figures_of, of_samples, tries
-from evaluation.reproduce.tables import control_cells, control_rows
+from evaluation.reproduce.tables import control_cells, control_rows, pass_rows
 from evaluation.short_answers import are_short, calibration, commonest, describe_calibration, guesses, probabilities_of
 from perlhf.errors import UserError
 
@@ -244,6 +246,33 @@ def test_without_a_judge_there_is_no_pass_at_k(backbone):
     evaluator = Evaluator(OneTurn(), lengths, max_new_tokens=3, n=3)
     evaluator.task.judge = lambda turn: None
     assert set(of_samples(evaluator, {"sft": backbone.reference, "policy": backbone.reference}, 2)) == {"best_of"}
+
+
+def test_the_table_of_pass_at_k():
+    sft, policy = np.zeros((2, 4)), np.zeros((2, 4))
+    sft[0, 0] = policy[0] = 1
+    groups = [["a"], ["b"]]
+    run = {"pass_at": figures_of({"sft": sft, "policy": policy}, groups)}
+    run["best_at"] = run["pass_at"]
+    guessed = {"pass_at": {**run["pass_at"], "guess": {"4": {"mean": 0.25}}, "blind": {"4": {"mean": 0.5}}}}
+    rows = pass_rows({"HH, seed 0": run, "VQAv2, seed 0": {**run, **guessed}})
+    assert rows[0] == "|  | pass@1 | pass@4 | gain of pass@4 | guessing, grey pictures @4 | best gold of 4 |"
+    cells = "0.125 -> 0.500 | 0.500 -> 0.500 | +0.000 [+0.000, +0.000]"
+    assert rows[2] == f"| HH, seed 0 | {cells} |  | 0.500 -> 0.500 |"
+    assert rows[3] == f"| VQAv2, seed 0 | {cells} | 0.250, 0.500 | 0.500 -> 0.500 |"
+    assert rows[-2:] == ["| VQAv2, seed 0: a | 1 | 1.000 -> 1.000 |", "| VQAv2, seed 0: b | 1 | 0.000 -> 0.000 |"]
+
+
+def test_another_sft_policy_plays_the_same_episodes():
+    known = {t: answers([0.0, 0.5]) for t in TEMPERATURES}
+    known[0.2] = answers([1.0, 0.5])
+    evaluator = Known(known)
+    found = beside_another(evaluator, Known(known), None, answers([1.0, 1.0]))
+    assert (found["greedy"]["mean"], found["best"]["mean"], found["policy_less"]["mean"]) == (0.25, 0.75, 0.25)
+    assert evaluator.asked == [(0.0, True), (0.2, False)]
+    (line,) = describe_others({"others": {"tiny": found}})
+    assert line.startswith("  tiny: greedy 0.250 [0.000, 0.500], at its best, T = 0.2, 0.750 [0.500, 1.000]; ")
+    assert describe_others({}) == []
 
 
 # Short answers

@@ -166,6 +166,27 @@ def cost_rows(summaries: dict[str, Summary]) -> list[str]:
     return rows
 
 
+def pass_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Returns pass@k, before and after, beside guessing where answers are few, then its last k by group."""
+    tries = next(iter(summaries.values()))["pass_at"]["gain"]
+    last = list(tries)[-1]
+    names = (*(f"pass@{k}" for k in tries), f"gain of pass@{last}", f"guessing, grey pictures @{last}")
+    rows = table_head("", *names, f"best gold of {last}")
+    for name, s in summaries.items():
+        of, best = s["pass_at"], s["best_at"]
+        cells = [arrow(of["sft"][k]["mean"], of["policy"][k]["mean"]) for k in tries]
+        blind = ", ".join(f"{of[side][last]['mean']:.3f}" for side in ("guess", "blind") if side in of)
+        cells += [signed(of["gain"][last]), blind, arrow(best["sft"][last]["mean"], best["policy"][last]["mean"])]
+        rows.append(row(name, *cells))
+    rows += ["", *table_head(f"pass@{last} by group", "episodes", "SFT -> policy")]
+    for name, s in summaries.items():
+        groups = {side: s["pass_at"]["groups"][side][last] for side in ("sft", "policy")}
+        for group, of_group in groups["sft"].items():
+            means = arrow(of_group["mean"], groups["policy"][group]["mean"])
+            rows.append(row(f"{name}: {group}", str(of_group["n"]), means))
+    return rows
+
+
 def real_rows(summaries: dict[str, Summary]) -> list[str]:
     """Returns rows that say what the small backbone makes of real text."""
     reward, ppo = summaries["reward"], summaries["ppo"]
