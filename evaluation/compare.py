@@ -64,15 +64,7 @@ def compare(
     bar.total = passes * len(evaluator.states) + sides * len(TEMPERATURES) * len(validation.states)
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
-    report: dict[str, Any] = {}
-    steps = step_evaluator(evaluator)
-    for name, role in roles.items():
-        groups = {"sampled": evaluator.groups(sampled[name].best), "greedy": evaluator.groups(greedy[name].best)}
-        report[name] = {**_side(sampled[name], greedy[name], role.backbone), "groups": groups}
-        if steps is not None:
-            report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
-        if pictures:
-            report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
+    report = _sides(evaluator, roles, sampled, greedy)
     report["gain"] = {
         how: bootstrap_mean(answers["policy"].best - answers["sft"].best)
         for how, answers in (("sampled", sampled), ("greedy", greedy))
@@ -98,6 +90,22 @@ def compare(
         }
     bar.close()
     report["samples"] = side_by_side(evaluator, sampled, greedy)
+    return report
+
+
+def _sides(
+    evaluator: Evaluator, roles: Mapping[str, Role], sampled: Mapping[str, Answers], greedy: Mapping[str, Answers]
+) -> dict[str, Any]:
+    """Returns what each role does by itself."""
+    report: dict[str, Any] = {}
+    steps = step_evaluator(evaluator)
+    for name, role in roles.items():
+        groups = {"sampled": evaluator.groups(sampled[name].best), "greedy": evaluator.groups(greedy[name].best)}
+        report[name] = {**_side(sampled[name], greedy[name], role.backbone), "groups": groups}
+        if steps is not None:
+            report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
+        if evaluator.task.image_shape is not None:
+            report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
     return report
 
 
