@@ -45,6 +45,7 @@ from backbones.roles import Role
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
+from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
@@ -175,7 +176,7 @@ def train(options: Options) -> dict[str, Any]:
     with algorithm.averaged():
         group.from_first(lambda: write_model(algorithm, summary, folder))
         if task is not None:
-            summary |= evaluate(algorithm, task, options, folder)
+            summary |= evaluate(algorithm, setup, task, options, folder)
     print(f"-> {folder}")
     return summary
 
@@ -304,13 +305,14 @@ def add_up_cuts(backbone: Backbone) -> dict[str, int]:
     return {name: getattr(backbone, name) for name in names if name.startswith("cut")}
 
 
-def evaluate(algorithm: PPO, task: Task, options: Options, folder: Path) -> dict[str, Any]:
+def evaluate(algorithm: PPO, setup: Setup, task: Task, options: Options, folder: Path) -> dict[str, Any]:
     """Compares the policy with SFT on held-out prompts and adds it to summary.json."""
     assert algorithm.env is not None
     reward = algorithm.env.get_attr("reward_function")[0]
     policy = algorithm.policy
-    evaluator = Evaluator(task, reward, policy.max_new_tokens, options.eval_prompts, options.seed)
-    report = compare(evaluator, policy.policy_role)
+    evaluator = Evaluator(task, reward, policy.max_new_tokens, options.eval_prompts, options.seed, options.eval_split)
+    validation = validation_like(evaluator, setup.task, max(1, options.eval_prompts // 8))
+    report = compare(evaluator, validation, policy.policy_role)
     print(describe(report))
     return group.from_first(lambda: write_report(folder, report))
 

@@ -1,9 +1,10 @@
 """Policy against SFT on held-out episodes: proxy score and gold score, sampled and greedy, with intervals.
 
-SFT's best of n by the reward model, and the oracle, are the yardsticks: what choosing alone would give, and what
-there is to win.
+SFT at its best temperature is the control (`evaluation.control`): what is learned has to be above it. SFT's best of n
+by the reward model, and the oracle, are the yardsticks: what choosing alone would give, and what there is to win.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,88 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.roles import Role
+from evaluation.control import (
+    TEMPERATURES,
+    beside_another,
+    beyond_sharpening,
+    choose_temperature,
+    describe_others,
+    in_words,
+    sft_at_best,
+)
 from evaluation.evaluator import Answers, Evaluator
-from evaluation.metrics import bootstrap_mean, correlation, distinct_n, pair_accuracy
+from evaluation.metrics import bootstrap_mean, correlation, distinct_n, interval, pair_accuracy, signed
+from evaluation.pass_at import describe_samples, of_samples
+from evaluation.short_answers import are_short, calibration_of, commonest, describe_calibration
 from perlhf.measure import progress_bar
 from perlhf.run_folder import update_summary, write_json
 from perlhf.terminal import printable
 
 STEPS = 500  # states that single steps are judged in
-KEYS = ("sft", "policy", "gain", "win_rate", "win_rate_by", "kl", "oracle", "best_of")  # of a report, in summary.json
+KEYS = (
+    "sft", "policy", "gain", "sft_temperature", "beyond_sharpening", "win_rate", "win_rate_by", "kl", "oracle",
+    "best_of", "pass_at", "best_at", "calibration", "others",
+)  # of a report, in summary.json  # fmt: skip
 
 
-def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, Any]:
+def compare(
+    evaluator: Evaluator,
+    validation: Evaluator,
+    policy: Role,
+    samples: int = 0,
+    others: Mapping[str, Role] | None = None,
+) -> dict[str, Any]:
     """Everything that is said of a trained policy beside its reference: see docs/architecture.md.
 
     Args:
         evaluator: the prompts and the reward.
+        validation: other prompts, on which SFT's best temperature is chosen.
         policy: the trained role; SFT is the reference role of its backbone.
-        best_of: samples of SFT to choose from by the reward, as a yardstick; 0 for none.
+        samples: of both at temperature .7, for pass@k and SFT's best by the reward; 0 leaves these out.
+        others: SFT policies by name that play the same episodes, a row each.
     """
     roles = {"sft": policy.backbone.reference, "policy": policy}
-    passes = 4 + best_of + 2 * (evaluator.task.image_shape is not None)
-    evaluator.bar = progress_bar(total=passes * len(evaluator.states), unit="episode", desc="evaluation", leave=False)
+    oracle, pictures = evaluator.oracle(), evaluator.task.image_shape is not None
+    short = oracle.golds is not None and are_short(oracle)
+    evaluator.bar = validation.bar = bar = progress_bar(unit="episode", desc="evaluation", leave=False)
+    sides = 1 + len(others or {})
+    passes = 3 + 2 * sides + 2 * pictures + samples * (2 + (short and pictures))
+    bar.total = passes * len(evaluator.states) + sides * len(TEMPERATURES) * len(validation.states)
     sampled = {name: evaluator.answer(role, 1.0) for name, role in roles.items()}
     greedy = {name: evaluator.answer(role, 0.0) for name, role in roles.items()}
+    report = _sides(evaluator, roles, sampled, greedy)
+    report["gain"] = {
+        how: bootstrap_mean(answers["policy"].best - answers["sft"].best)
+        for how, answers in (("sampled", sampled), ("greedy", greedy))
+    }
+    choice = choose_temperature(validation, roles["sft"])
+    best = sft_at_best(evaluator, roles["sft"], choice["temperature"], {1.0: sampled["sft"], 0.0: greedy["sft"]})
+    report["sft"]["best"] = bootstrap_mean(best.best)
+    report["sft"]["groups"]["best"] = evaluator.groups(best.best)
+    report["sft_temperature"] = choice
+    report["beyond_sharpening"] = beyond_sharpening(evaluator, greedy["policy"], best)
+    report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
+    report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
+    report["kl"] = mean_kl(policy, sampled["policy"])
+    report["oracle"] = _verdicts(oracle, "")
+    if short:
+        report["calibration"] = {name: calibration_of(evaluator, role, greedy[name]) for name, role in roles.items()}
+    if samples > 0:
+        guessed = commonest(validation.without_scores().oracle().texts, samples) if short else []
+        report |= of_samples(evaluator, roles, samples, guessed)
+    if others:
+        report["others"] = {
+            name: beside_another(evaluator, validation, other, greedy["policy"]) for name, other in others.items()
+        }
+    bar.close()
+    report["samples"] = side_by_side(evaluator, sampled, greedy)
+    return report
+
+
+def _sides(
+    evaluator: Evaluator, roles: Mapping[str, Role], sampled: Mapping[str, Answers], greedy: Mapping[str, Answers]
+) -> dict[str, Any]:
+    """Returns what each role does by itself."""
     report: dict[str, Any] = {}
     steps = step_evaluator(evaluator)
     for name, role in roles.items():
@@ -46,18 +106,6 @@ def compare(evaluator: Evaluator, policy: Role, best_of: int = 0) -> dict[str, A
             report[name]["step_accuracy"] = bootstrap_mean(steps.answer(role, 0.0).best)
         if evaluator.task.image_shape is not None:
             report[name]["blind"] = bootstrap_mean(evaluator.answer(role, 0.0, blind=True).best)
-    report["gain"] = {
-        how: bootstrap_mean(answers["policy"].best - answers["sft"].best)
-        for how, answers in (("sampled", sampled), ("greedy", greedy))
-    }
-    report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
-    report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
-    report["kl"] = mean_kl(policy, sampled["policy"])
-    report["oracle"] = _verdicts(evaluator.oracle(), "")
-    if best_of > 0:
-        report["best_of"] = {"n": best_of, **_verdicts(evaluator.best_of(roles["sft"], best_of), "")}
-    evaluator.bar.close()
-    report["samples"] = side_by_side(evaluator, sampled, greedy)
     return report
 
 
@@ -141,15 +189,20 @@ def describe(report: dict[str, Any]) -> str:
     for name, side in sides.items():
         if "blind" in side:
             lines.append(f"  {name:6} greedy, shown grey alone {side['blind']['mean']:.3f}")
-    for name, verdicts in (("oracle", report["oracle"]), ("best_of", report.get("best_of"))):
-        if verdicts:
-            title = name if name == "oracle" else f"sft best of {verdicts['n']}"
-            lines.append(f"  {title:31} score {verdicts['score']:+.3f}{_gold(verdicts, '')}")
+    best, choice = report["sft"]["best"], report["sft_temperature"]
+    title = f"at its best, T = {choice['temperature']:g}"
+    lines.append(f"  sft    {title:24} {choice['by']} {interval(best)}")
+    by_temperature = ", ".join(f"{t}: {mean:.3f}" for t, mean in choice["by_temperature"].items())
+    lines.append(f"    chosen on {choice['n']} episodes of {choice['split']}, {choice['by']} by T: {by_temperature}")
+    lines += describe_others(report)
+    lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{_gold(report['oracle'], '')}")
+    lines += describe_samples(report)
     for how, gain in report["gain"].items():
-        paired = f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        lines.append(f"gain over SFT, episode by episode, {how}: {paired}")
+        lines.append(f"gain over SFT, episode by episode, {how}: {signed(gain)}")
+    lines.append(in_words(report))
+    lines += describe_calibration(report)
     win = report["win_rate"]
-    lines.append(f"win rate by {report['win_rate_by']}: {win['mean']:.3f} [{win['low']:.3f}, {win['high']:.3f}]")
+    lines.append(f"win rate by {report['win_rate_by']}: {interval(win)}")
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")
     for name in report["sft"]["groups"]["sampled"]:
         before, after = (report[s]["groups"]["sampled"][name]["mean"] for s in sides)

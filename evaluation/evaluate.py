@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 from agents.processes import require_same_command
 from agents.setup import RunOptions
 from backbones import group
+from backbones.backbone import Backbone
 from backbones.launch import run_command
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
+from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError
@@ -27,8 +29,8 @@ from perlhf.run_folder import read_summary
 class Options(RunOptions):
     """Compares the policy of a training run with SFT: proxy and gold scores, sampled and greedy, with intervals.
 
-    Replaces the figures in the run's summary.json and evaluation.json, unless those are of more prompts than now, or
-    --split is not 'test'.
+    Replaces the figures in the run's summary.json and evaluation.json, unless those are of more prompts than now,
+    --split is not 'test', or --output-dir says where to write.
     """
 
     group: ClassVar[str] = "what to compare"
@@ -37,7 +39,12 @@ class Options(RunOptions):
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     prompts: int = option(500, "held-out prompts", low=1)
     split: str = option("test", "split of the data; choose settings on 'validation'")
-    best_of: int = option(16, "samples of SFT's best-of-n yardstick; 0 leaves it out", low=0)
+    validation_prompts: int = option(250, "prompts of the split validation to choose SFT's temperature on", low=1)
+    samples: int = option(16, "samples of both for pass@k and SFT's best of them by the reward; 0 for none", low=0)
+    also_sft: str | None = option(
+        None, "another backbone, a name or a folder, whose SFT policy plays the same episodes beside these two"
+    )
+    output_dir: str | None = option(None, "where to write instead of the run folder")
     show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
 
 
@@ -53,11 +60,19 @@ def main() -> None:
     task = setup.task(options.split)
     policy = load_policy(folder, setup, options.threads)
     reward = resolve_reward(setup.reward, task)
-    evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed)
-    report = compare(evaluator, policy, options.best_of)
+    evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed, options.split)
+    validation = validation_like(evaluator, setup.task, options.validation_prompts)
+    others = {}
+    if options.also_sft is not None:
+        others[options.also_sft] = Backbone.load(options.also_sft, setup.device, setup.load_settings).reference
+    report = compare(evaluator, validation, policy, options.samples, others)
     print(describe(report))
     print(show_answers(report, options.show))
-    if options.split == "test":
+    if options.output_dir is not None:
+        output = Path(options.output_dir)
+        group.from_first(lambda: write_report(output, report))
+        print(f"-> {output / 'evaluation.json'}")
+    elif options.split == "test":
         group.from_first(lambda: replace_report(folder, report))
 
 

@@ -1,6 +1,7 @@
 """`Evaluator`: what a role answers in held-out episodes, of one turn or of many, and what that is worth."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from envs.task import Task
 from envs.turn import Turn
 from evaluation.metrics import group_means
 from perlhf.errors import UserError
+
+_BLOCK = 32  # states whose samples are played side by side; it bounds what is held of them
+_SAMPLES = 1000  # added to the seed for the first of several samples, so that none is what `answer` gives
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt and of the response to it
 # From states, which episodes they are of, and the turn, to responses and their token ids.
@@ -36,6 +40,18 @@ class Answers:
     def best(self) -> np.ndarray:
         """The truest verdict there is: gold, else the score."""
         return self.scores if self.golds is None else self.golds
+
+
+class Samples(NamedTuple):
+    """Holds what several samples from each of n states are worth.
+
+    Attributes:
+        scores: (n, samples) by the reward, summed over the turns.
+        golds: (n, samples) by the task's judge; None where there is none.
+    """
+
+    scores: np.ndarray
+    golds: np.ndarray | None
 
 
 class _Episode(NamedTuple):
@@ -61,6 +77,7 @@ class Evaluator:
         max_new_tokens: where a response is cut.
         n: episodes; of a text task with distinct prompts, and fewer where the split has fewer.
         seed: of the samples; episodes do not depend on it.
+        split: what the episodes are of, as reports call it.
 
     Attributes:
         states: in which the episodes begin.
@@ -71,9 +88,16 @@ class Evaluator:
     """
 
     def __init__(
-        self, task: Task, reward: RewardFunction, max_new_tokens: int = 64, n: int = 500, seed: int = 0
+        self,
+        task: Task,
+        reward: RewardFunction,
+        max_new_tokens: int = 64,
+        n: int = 500,
+        seed: int = 0,
+        split: str = "test",
     ) -> None:
         self.task, self.reward, self.max_new_tokens, self.seed = task, reward, max_new_tokens, seed
+        self.split = split
         self.states = task.first_states(n)
         if not self.states:
             raise UserError(f"{type(task).__name__} has no episode to evaluate on; give another split or more data.")
@@ -87,17 +111,59 @@ class Evaluator:
         """
         seed = self.seed if seed is None else seed
 
+        def seeds(episodes: list[int], turn: int) -> list[int]:
+            return row_seeds(seed, episodes, turn, EVALUATION)
+
+        answers = self.play(self._speaker(role, temperature, seeds, blind))
+        self._count(len(self.states))
+        return answers
+
+    def samples(self, role: Role, temperature: float, n: int, blind: bool = False) -> "Samples":
+        """Plays n episodes by `role` from each state, those of a state side by side, so that its prompt is shared.
+
+        Each is what `answer` gives with a seed of its own.
+        """
+        golds, scores = [], []
+        for begin in range(0, len(self.states), _BLOCK):
+            block = self._of([state for state in self.states[begin : begin + _BLOCK] for _ in range(n)])
+
+            def seeds(rows: list[int], turn: int, begin: int = begin) -> list[int]:
+                each = ((self.seed + _SAMPLES + row % n, begin + row // n) for row in rows)
+                return [row_seeds(seed, [episode], turn, EVALUATION)[0] for seed, episode in each]
+
+            answers = block.play(self._speaker(role, temperature, seeds, blind))
+            scores.append(answers.scores.reshape(-1, n))
+            golds.append(None if answers.golds is None else answers.golds.reshape(-1, n))
+            self._count(len(block.states))
+        known = [of_block for of_block in golds if of_block is not None]
+        return Samples(np.concatenate(scores), np.concatenate(known) if len(known) == len(golds) else None)
+
+    def without_scores(self) -> "Evaluator":
+        """Returns the same episodes at a reward of 0, for where gold alone is asked for: a reward model takes time."""
+        plain = self._of(self.states)
+        plain.reward = lambda turns: [0.0] * len(turns)
+        return plain
+
+    def _of(self, states: list[Any]) -> "Evaluator":
+        other = copy(self)
+        other.states = states
+        return other
+
+    def _count(self, episodes: int) -> None:
+        if self.bar is not None:
+            self.bar.update(episodes)
+
+    def _speaker(
+        self, role: Role, temperature: float, seeds: Callable[[list[int], int], list[int]], blind: bool
+    ) -> Speak:
         def speak(states: list[Any], episodes: list[int], turn: int) -> tuple[list[str], list[Row]]:
             shown = [self.task.observe(state) for state in states]
             images = [_greyed(one.get("image")) if blind else one.get("image") for one in shown]
             prompts = [role.backbone.encode_prompt(one["prompt"], im) for one, im in zip(shown, images, strict=True)]
-            ids = generate(role, prompts, self.max_new_tokens, temperature, row_seeds(seed, episodes, turn, EVALUATION))
+            ids = generate(role, prompts, self.max_new_tokens, temperature, seeds(episodes, turn))
             return [role.backbone.decode(row) for row in ids], list(zip(prompts, ids, strict=True))
 
-        answers = self.play(speak)
-        if self.bar is not None:
-            self.bar.update(len(self.states))
-        return answers
+        return speak
 
     def oracle(self) -> Answers:
         """Returns the task's own right responses."""
@@ -148,19 +214,6 @@ class Evaluator:
         if _forwards_take_all():  # those of a reward model, of which all then run as many
             parts += [turns[:1]] * (group.most(len(parts)) - len(parts))
         return np.concatenate([score_turns(self.reward, part) for part in parts])[: len(turns)]
-
-    def best_of(self, role: Role, n: int) -> Answers:
-        """In each episode the answer with the highest score of n samples."""
-        best = self.answer(role, 1.0, self.seed + 1000)
-        for k in range(1, n):
-            other = self.answer(role, 1.0, self.seed + 1000 + k)
-            better = np.flatnonzero(other.scores > best.scores)
-            for i in better:
-                best.texts[i], best.rows[i] = other.texts[i], other.rows[i]
-            best.scores[better] = other.scores[better]
-            if best.golds is not None and other.golds is not None:
-                best.golds[better] = other.golds[better]
-        return best
 
     def groups(self, values: np.ndarray) -> dict[str, Any]:
         """Returns the mean of `values` over each group of episodes that the task names, with intervals."""

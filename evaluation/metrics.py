@@ -1,8 +1,9 @@
 """Figures with their uncertainty, and what texts look like as a set. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import TypedDict
+from math import comb
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,16 @@ class Interval(TypedDict):
     low: float
     high: float
     n: int
+
+
+def interval(value: Mapping[str, Any]) -> str:
+    """Returns a mean with its interval as text."""
+    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def signed(value: Mapping[str, Any]) -> str:
+    """Returns a mean difference with its interval as text."""
+    return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
 def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
@@ -82,6 +93,28 @@ def distinct_n(texts: Sequence[str], n: int = 2) -> float:
     """Returns the share of word n-grams of all texts together that are distinct (arXiv 1510.03055); 0 without any."""
     grams = [tuple(words[i : i + n]) for t in texts for words in [t.split()] for i in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def best_of_k(values: ArrayLike, k: int) -> np.ndarray:
+    """Returns the expected largest value among k of the samples of each item, drawn without replacement, (n,).
+
+    Of successes, 0 or 1, it is pass@k: 1 - C(samples - successes, k) / C(samples, k), without bias however many
+    samples there are (Chen et al., arXiv 2107.03374, equation 1).
+
+    Args:
+        values: (n, samples).
+        k: 1 to samples.
+
+    Raises:
+        ValueError: k is not.
+    """
+    array = np.sort(np.asarray(values, dtype=np.float64), axis=1)
+    samples = array.shape[1]
+    if not 1 <= k <= samples:
+        raise ValueError(f"expected k from 1 to the {samples} samples, got {k}")
+    # The i-th smallest, from 0, is the largest of k where the other k - 1 are among the i below it.
+    weights = np.array([comb(i, k - 1) / comb(samples, k) for i in range(samples)])
+    return array @ weights
 
 
 def correlation(first: ArrayLike, second: ArrayLike) -> float:

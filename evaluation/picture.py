@@ -4,7 +4,7 @@ python -m evaluation.picture --run runs/HH-v0-ppo-seed0 --output docs/hh.png
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,13 @@ def main() -> None:
     for name in ("evaluation.json", "metrics.jsonl"):
         if not (folder / name).is_file():
             raise UserError(f"{folder} has no {name}; give the folder of a finished, evaluated run.")
-    samples = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["samples"]
+    report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     output = Path(options.output)
     if output.suffix.lower() != ".png":
         raise UserError(f"--output {output}: expected a name that ends in .png.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    draw(chosen(samples, options.sample), rows).save(output)
+    draw(chosen(report["samples"], options.sample), rows, control_of(report)).save(output)
     print(f"-> {output}")
 
 
@@ -67,8 +67,23 @@ def gain(sample: dict[str, Any]) -> float:
     return float(sample["policy_sampled"][key] - sample["sft_sampled"][key])
 
 
-def draw(sample: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """Draws the two cards side by side, without the empty space above them, over the curves."""
+def control_of(report: dict[str, Any]) -> dict[str, float]:
+    """Returns how good SFT is at its best temperature, under the name of its curve; nothing of earlier versions."""
+    if "sft_temperature" not in report:
+        return {}
+    return {f"rollout/{report['sft_temperature']['by']}": report["sft"]["best"]["mean"]}
+
+
+def draw(
+    sample: dict[str, Any], rows: Sequence[dict[str, Any]], control: Mapping[str, float] | None = None
+) -> Image.Image:
+    """Draws the two cards side by side, without the empty space above them, over the curves.
+
+    Args:
+        sample: of evaluation.json.
+        rows: of metrics.jsonl.
+        control: by name of a curve what SFT reaches at its best temperature, a line across it.
+    """
     answers = {"before: SFT": sample["sft_sampled"], "after PPO": sample["policy_sampled"]}
     cards = [draw_card(Turn(sample["prompt"], a["text"]), a["score"], a["gold"]) for a in answers.values()]
     empty = min(int(np.flatnonzero((card != card[0, 0]).any(axis=(1, 2)))[0]) for card in cards)
@@ -80,11 +95,16 @@ def draw(sample: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Image.Image:
         left = GAP + number * (WIDTH + GAP)
         pen.text((left, 14), title, fill=_INK, font=ImageFont.load_default(size=18))
         picture.paste(Image.fromarray(card), (left, TITLE))
-    _draw_curves(pen, rows, (GAP, TITLE + height + GAP, width - GAP, TITLE + height + GAP + CURVES))
+    _draw_curves(pen, rows, control or {}, (GAP, TITLE + height + GAP, width - GAP, TITLE + height + GAP + CURVES))
     return picture
 
 
-def _draw_curves(pen: ImageDraw.ImageDraw, rows: Sequence[dict[str, Any]], box: tuple[int, int, int, int]) -> None:
+def _draw_curves(
+    pen: ImageDraw.ImageDraw,
+    rows: Sequence[dict[str, Any]],
+    control: Mapping[str, float],
+    box: tuple[int, int, int, int],
+) -> None:
     """Each series over the turns trained on, in its own range, with its first and last value written."""
     font = ImageFont.load_default(size=13)
     present = [(key, *style) for key, style in _LINES.items() if any(row.get(key) is not None for row in rows)]
@@ -93,13 +113,18 @@ def _draw_curves(pen: ImageDraw.ImageDraw, rows: Sequence[dict[str, Any]], box: 
         top = box[1] + number * height
         left, right, bottom = box[0] + 150, box[2] - 60, top + height - 22
         values = smoothed([row[key] for row in rows if row.get(key) is not None])
-        low, high = min(values), max(values)
+        across = [control[key]] if key in control else []
+        low, high = min(values + across), max(values + across)
         span = (high - low) or 1.0
         points = [
             (left + (right - left) * i / max(1, len(values) - 1), bottom - (bottom - top - 6) * (v - low) / span)
             for i, v in enumerate(values)
         ]
         pen.line((left, bottom, right, bottom), fill=_RAIL)
+        for value in across:
+            level = bottom - (bottom - top - 6) * (value - low) / span
+            pen.line((left, level, right, level), fill=_FAINT)
+            pen.text((box[0], top + 24), f"line: SFT's best, {value:.2f}", fill=_FAINT, font=font)
         pen.line(points, fill=colour, width=3, joint="curve")
         pen.text((box[0], top + 6), f"{name} in training", fill=_INK, font=font)
         pen.text((left - 8, points[0][1]), f"{values[0]:.2f}", fill=_FAINT, font=font, anchor="rm")

@@ -24,7 +24,7 @@ from envs.hh.task import HH
 from envs.vqav2.task import VQAv2
 from evaluation.baselines.__main__ import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
-from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, tasks_table
+from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, pass_table, tasks_table
 from evaluation.reproduce.cached_runs import Run, clear, command, finish, weights_of
 from evaluation.reproduce.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
@@ -103,6 +103,18 @@ def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
     assert finish(vqa) == {"number": 2}
 
 
+def test_an_evaluation_is_of_its_runs_policy(tmp_path, runs):
+    run = ppo(tmp_path)
+    finish(run)
+    (run.folder / "policy").mkdir()
+    (run.folder / "policy" / "adapter_model.safetensors").write_bytes(b"1")
+    again = command(options(tmp_path), "pass", "evaluation.evaluate", "--run", run.folder)
+    assert finish(again) == finish(again) == {"number": 1}
+    assert list(runs.markers[1]["weights"]) == ["policy/adapter_model.safetensors"]
+    (run.folder / "policy" / "adapter_model.safetensors").write_bytes(b"2")
+    assert finish(again) == {"number": 2}
+
+
 def test_a_run_that_failed_is_named_and_starts_over(tmp_path, runs):
     runs.status = 1
     message = fault(finish, ppo(tmp_path))
@@ -165,6 +177,15 @@ def test_the_runs_of_the_text_tasks(tmp_path):
     assert len({run.folder for run in table.runs.values()}) == 10
     words = table.runs["Taskmaster coffee, seed 4"].words
     assert words[:7] == "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --seed 4".split()
+
+
+def test_the_runs_of_pass_at_k_are_evaluated_when_they_are_trained(tmp_path, runs):
+    table = pass_table(options(tmp_path, seeds="4"))
+    assert [words[0] for words in runs.words] == ["agents.train_ppo"] * 8
+    assert list(table.runs)[::7] == ["HH, seed 4", "VQAv2, seed 4"]
+    folders = tmp_path / "out" / "ppo-4", tmp_path / "out" / "pass-ppo-4"
+    words = f"evaluation.evaluate --run {folders[0]} --prompts 200 --samples 16 --show 0 --output-dir {folders[1]}"
+    assert table.runs["HH, seed 4"] == Run(folders[1], words.split())
 
 
 def test_groups_that_all_runs_have_keep_the_order_of_the_first():
@@ -256,17 +277,28 @@ def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
     backbone.add_role("policy", LoRASettings(2)).save(tmp_path / "run" / "policy")
     config = {**PPO_CONFIG, "backbone": str(tmp_path / "gone"), "reward": str(tmp_path / "lost"), "max_new_tokens": 4}
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
-    words = ["evaluate", "--run", str(tmp_path / "run"), "--prompts", "2"]
+    words = ["evaluate", "--run", str(tmp_path / "run"), "--prompts", "2", "--validation-prompts", "2"]
     monkeypatch.setattr("sys.argv", words)
     assert "gone" in fault(evaluation.evaluate.main)
     monkeypatch.setattr("sys.argv", [*words, "--backbone", backbone.path])
     assert "lost" in fault(evaluation.evaluate.main)
-    for best_of, keys in (("1", set(KEYS)), ("0", set(KEYS) - {"best_of"})):  # nothing of the first is left
-        found = ["--backbone", backbone.path, "--reward", "gold", "--best-of", best_of]
+    every, sampled = (
+        set(KEYS) - {"calibration", "others"},
+        {"best_of", "pass_at", "best_at"},
+    )  # these answers are not short
+    for samples, keys in (("1", every), ("0", every - sampled)):  # nothing of the first is left
+        found = ["--backbone", backbone.path, "--reward", "gold", "--samples", samples]
         monkeypatch.setattr("sys.argv", [*words, *found])
         evaluation.evaluate.main()
         assert set(read_summary(tmp_path / "run")) == keys
     assert read_summary(tmp_path / "run")["policy"]["n"] == 2
+    beside = [*words, "--backbone", backbone.path, "--reward", "gold", "--samples", "0", "--also-sft", backbone.path]
+    monkeypatch.setattr("sys.argv", [*beside, "--output-dir", str(tmp_path / "elsewhere")])
+    evaluation.evaluate.main()
+    assert set(read_summary(tmp_path / "run")) == every - sampled  # as it was
+    found = read_summary(tmp_path / "elsewhere")
+    assert found["others"][backbone.path]["greedy"]["mean"] == found["sft"]["gold_greedy"]  # it is the same
+    assert found["others"][backbone.path]["policy_less"]["mean"] == found["beyond_sharpening"]["mean"]
 
 
 # picture
@@ -312,6 +344,16 @@ def test_a_picture_is_a_png(evaluated, monkeypatch, tmp_path, name):
 def test_the_folder_of_a_picture_is_made(evaluated, monkeypatch, tmp_path):
     draw(monkeypatch, evaluated[0], "--output", tmp_path / "new" / "a.png")
     assert (tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_has_a_line_where_sft_is_at_its_best_temperature(evaluated, monkeypatch, tmp_path):
+    folder, samples = evaluated
+    draw(monkeypatch, folder, "--output", tmp_path / "without.png")  # as of a run of an earlier version
+    report = {"samples": samples, "sft_temperature": {"by": "gold"}, "sft": {"best": {"mean": 0.7}}}
+    assert evaluation.picture.control_of(report) == {"rollout/gold": 0.7}
+    (folder / "evaluation.json").write_text(json.dumps(report))
+    draw(monkeypatch, folder, "--output", tmp_path / "with.png")
+    assert (tmp_path / "without.png").read_bytes() != (tmp_path / "with.png").read_bytes()
 
 
 # baselines
@@ -395,6 +437,6 @@ def test_variants_are_the_means_of_their_seeds():
 
     rows = variant_rows({"plain, seed 0": run(0.7, 1.0), "plain, seed 1": run(0.8, 2.0), "half, seed 0": run(0.6, 3.0)})
     assert rows[2:] == [
-        "| plain | 0.500 -> 0.750 | 0.700, 0.800 | 0.400 -> 0.850 | 0.800, 0.900 | 1.50 | 15.0 | 600 |",
-        "| half | 0.500 -> 0.600 | 0.600 | 0.400 -> 0.700 | 0.700 | 3.00 | 30.0 | 600 |",
+        "| plain | 0.500 -> 0.750 | 0.700, 0.800 | 0.400 -> 0.850 | 0.800, 0.900 |  |  | 1.50 | 15.0 | 600 |",
+        "| half | 0.500 -> 0.600 | 0.600 | 0.400 -> 0.700 | 0.700 |  |  | 3.00 | 30.0 | 600 |",
     ]

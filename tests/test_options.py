@@ -362,7 +362,7 @@ def test_commands_refuse_numbers_that_mean_nothing(command, words):
     [
         ("agents.train_ppo", "--eval-prompts 0 --kl-coef 0 --ent-coef 0 --gae-lambda 0 --threads 0"),
         ("rewards.train_reward_model", "--policy-pairs 0 --lora-dropout 0"),
-        ("evaluation.evaluate", "--best-of 0 --show 0"),
+        ("evaluation.evaluate", "--samples 0 --show 0"),
     ],
 )
 def test_commands_take_nought_where_it_means_none(command, words):

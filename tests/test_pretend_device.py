@@ -149,7 +149,18 @@ def test_the_commands_train_and_evaluate(paths, there, tmp_path, capsys):
         said = capsys.readouterr().out
         assert said.count("device: cuda:0, precision: fp32\n") == 4
         with pytest.MonkeyPatch.context() as patched:
-            arguments = ["evaluate", run, "--prompts", "4", "--best-of", "2", "--device", "cuda"]
+            arguments = [
+                "evaluate",
+                run,
+                "--prompts",
+                "4",
+                "--validation-prompts",
+                "4",
+                "--samples",
+                "2",
+                "--device",
+                "cuda",
+            ]
             patched.setattr("sys.argv", arguments)
             evaluate.main()
     assert device is None or device.operations > 10_000

@@ -33,6 +33,7 @@ from envs.uinav.task import UINav
 from evaluation import watch
 from evaluation.compare import compare
 from evaluation.constrained import ActionsOnly
+from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.reproduce.ui import step_rows, success_rows, template_rows
 from perlhf.errors import UserError
@@ -142,7 +143,8 @@ def test_an_answer_does_not_depend_on_which_other_episodes_are_live(path):
 def test_a_policy_is_compared_over_whole_episodes(path):
     algorithm = algorithm_of(path)
     task = UINav(split="test", templates="star_email+delete_email", max_steps=3)
-    report = compare(Evaluator(task, resolve_reward("gold", task), 6, n=5), algorithm.policy.policy_role)
+    evaluator = Evaluator(task, resolve_reward("gold", task), 6, n=5)
+    report = compare(evaluator, validation_like(evaluator, lambda _: task, 2), algorithm.policy.policy_role)
     assert report["sft"]["gold"] == report["policy"]["gold"] == 0.0  # a random model
     assert report["sft"]["turns"] == 3.0
     assert report["kl"] == 0.0

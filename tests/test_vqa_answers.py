@@ -184,7 +184,7 @@ def test_the_evaluation_sees_the_pictures(path):
     backbone, task = Backbone.load(path), VQAv2(split="validation")
     evaluator = Evaluator(task, labels_gold, max_new_tokens=4, n=20)
     assert evaluator.states == list(range(20))
-    report = compare(evaluator, backbone.reference)
+    report = compare(evaluator, evaluator, backbone.reference)
     assert report["oracle"]["gold"] == 1.0
     assert report["kl"] == 0
     assert {"yes/no", "level 1", "seen combinations"} <= set(report["sft"]["groups"]["greedy"])

@@ -69,7 +69,9 @@ def test_rows_by_hand(tmp_path):
         "gain": {"sampled": of(0.8)}, "samples_per_cpu_second": 0.5, "peak_rss_mb": 2500.0,
     }  # fmt: skip
     (_, _, row) = ppo_rows({"short": policy})
-    cells = "-1.000 -> -0.200 | +0.800 [+0.700, +0.900] | 1.60 | 2.0 | 0.250 -> 0.750 | 30.000 -> 20.000 | 512 | 2.00"
+    cells = (
+        "-1.000 -> -0.200 |  |  | +0.800 [+0.700, +0.900] | 1.60 | 2.0 | 0.250 -> 0.750 | 30.000 -> 20.000 | 512 | 2.00"
+    )
     assert row == f"| short | {cells} | 2500 |"
     said = {"sft_sampled": {"text": "a\n b", "score": -1.0}, "policy_sampled": {"text": "c", "score": 0.5}}
     (tmp_path / "evaluation.json").write_text(json.dumps({"samples": [{"prompt": "Who\n\nis it?", **said}]}))

@@ -2,6 +2,7 @@
 
     python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
     python -m evaluation.reproduce --tables cheaper
+    python -m evaluation.reproduce --tables pass
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-reward
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.setup import Setup
-from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
+from evaluation.reproduce.cached_runs import EVALUATE, ROOT, Table, command, finish, show
 from evaluation.reproduce.smollm import smollm_table
 from evaluation.reproduce.tables import (
     Summary,
@@ -27,6 +28,7 @@ from evaluation.reproduce.tables import (
     cost_rows,
     kind_rows,
     label_rows,
+    pass_rows,
     policy_rows,
     ranked_rows,
     real_rows,
@@ -48,8 +50,8 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, real, taskmaster, ui, ui-reward, miniwob, "
-        "vqa, vqa-reward, nlvr, smollm, with commas between",
+        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, pass, real, taskmaster, ui, ui-reward, "
+        "miniwob, vqa, vqa-reward, nlvr, smollm, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -190,6 +192,22 @@ def cheaper_table(options: Options) -> Table:
     return Table("PPO on HH-v0 with what saves time and memory", runs, variant_rows)
 
 
+def pass_table(options: Options) -> Table:
+    """Defines the table of pass@k: the runs of `ppo`, `tasks`, `ui` and `vqa`, each evaluated again with samples."""
+    tables = {"HH": ppo_table, "": tasks_table, "UINav": ui_table, "VQAv2": vqa_table}
+    trained = {
+        ", ".join(filter(None, (task, name))): run
+        for task, table in tables.items()
+        for name, run in table(options).runs.items()
+    }
+    runs = {}
+    for name, run in trained.items():
+        finish(run)
+        words = (EVALUATE, "--run", run.folder, "--prompts", 200, "--samples", 16, "--show", 0)
+        runs[name] = command(options, f"pass-{run.folder.name}", *words)
+    return Table("pass@k at T = .7 on 200 held-out episodes: SFT and policy", runs, pass_rows)
+
+
 def real_table(options: Options) -> Table:
     """Defines the table of the whole chain on the real corpus."""
     if not options.real:
@@ -226,6 +244,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "reward": reward_table,
     "full": full_table,
     "cheaper": cheaper_table,
+    "pass": pass_table,
     "real": real_table,
     "taskmaster": taskmaster_table,
     "ui": ui_table,

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ MARKER = "reproduce.json"
 _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
 STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
+EVALUATE = "evaluation.evaluate"
 
 
 class Run(NamedTuple):
@@ -65,10 +66,17 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
-    given, setup = dict(itertools.pairwise(words)), setup_of(words)
+    given = dict(itertools.pairwise(words))
+    if words[0] == EVALUATE:  # of a run that is itself made anew where other weights were
+        return _hashes([Path(given["--run"]) / "policy"])
+    setup = setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
     if words[0] == "agents.train_ppo":
         folders += [given["--reward"]] if "--reward" in given else bundled(setup)
+    return _hashes(folders)
+
+
+def _hashes(folders: Iterable[str | Path]) -> dict[str, str]:
     kinds = ("*.safetensors", "perlhf.json")
     files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
     return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
@@ -76,10 +84,10 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
-    given, setup = dict(itertools.pairwise(words)), setup_of(words)
-    stage = STAGES.get(words[0])
+    given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
     if stage is None:
         return {}
+    setup = setup_of(words)
     choices = SimpleNamespace(
         env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
         backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
@@ -143,6 +151,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
+        EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Protocol
 
+from evaluation.metrics import interval, signed
 from evaluation.reproduce.cached_runs import Table, Where, command, finish
-from evaluation.reproduce.tables import Summary, arrow, interval, row, signed, table_head
+from evaluation.reproduce.tables import CONTROL, Summary, arrow, control_cells, row, table_head
 from perlhf.errors import UserError
 from perlhf.run_folder import write_text
 
@@ -109,12 +110,30 @@ def reward_rows(rewards: dict[str, Summary]) -> list[str]:
 
 def ppo_rows(policies: dict[str, Summary]) -> list[str]:
     """Returns what PPO moved, in the reward's own units and in standard deviations of SFT's score, and cost."""
-    names = ("score, sampled", "gain, paired", "in SDs", "KL (nats)", "ended", "tokens", "turns", "CPU s a turn")
+    names = (
+        "score, sampled",
+        *CONTROL,
+        "gain, paired",
+        "in SDs",
+        "KL (nats)",
+        "ended",
+        "tokens",
+        "turns",
+        "CPU s a turn",
+    )
     rows = table_head("PPO", *names, "peak MB")
     for name, s in policies.items():
         sides, gain = (s["sft"], s["policy"]), s["gain"]["sampled"]
         score, ended, length = (arrow(*(side[key] for side in sides)) for key in ("score", "ended", "length"))
-        cells = [score, signed(gain), f"{gain['mean'] / s['sft']['score_sd']:.2f}", f"{s['kl']:.1f}", ended, length]
+        cells = [
+            score,
+            *control_cells([s]),
+            signed(gain),
+            f"{gain['mean'] / s['sft']['score_sd']:.2f}",
+            f"{s['kl']:.1f}",
+            ended,
+            length,
+        ]
         cost = 1 / s["samples_per_cpu_second"]
         rows.append(row(name, *cells, str(s["turns"]), f"{cost:.2f}", f"{s['peak_rss_mb']:.0f}"))
     return rows

@@ -4,18 +4,22 @@ from collections.abc import Collection
 from statistics import mean
 from typing import Any
 
+from evaluation.metrics import interval, signed
 from perlhf.run_folder import turns_of
 
 Summary = dict[str, Any]
+CONTROL = ("SFT at its best T", "beyond sharpening")  # columns of every table of policies, see `control_cells`
 
 
 def policy_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Gold and score, before and after, by decoding and by group."""
-    rows = table_head("", "gold, sampled", "gold, greedy", "score, sampled", "KL (nats)", "win rate", "turns", "s")
+    """Gold and score, before and after, by decoding and by group, and the control."""
+    names = ("gold, sampled", "gold, greedy", *CONTROL, "score, sampled", "KL (nats)", "win rate", "turns", "s")
+    rows = table_head("", *names)
     for name, s in summaries.items():
         cells = [
             arrow_interval(s, "gold"),
             arrow_interval(s, "gold_greedy"),
+            *control_cells([s]),
             arrow(s["sft"]["score"], s["policy"]["score"]),
         ]
         cells += [f"{s['kl']:.2f}", interval(s["win_rate"]), f"{turns_of(s):,}", f"{s['seconds']:.0f}"]
@@ -51,6 +55,7 @@ def variant_rows(summaries: dict[str, Summary]) -> list[str]:
         "policy by seed",
         "gold, greedy",
         "policy by seed",
+        *CONTROL,
         "KL (nats)",
         "turns per CPU s",
         "peak MB",
@@ -62,10 +67,30 @@ def variant_rows(summaries: dict[str, Summary]) -> list[str]:
         for key in ("gold", "gold_greedy"):
             cells.append(arrow(*(mean(run[side][key] for run in runs) for side in ("sft", "policy"))))
             cells.append(", ".join(f"{run['policy'][key]:.3f}" for run in runs))
-        cells.append(f"{mean(run['kl'] for run in runs):.2f}")
+        cells += [*control_cells(runs), f"{mean(run['kl'] for run in runs):.2f}"]
         cells.append(f"{mean(run['samples_per_cpu_second'] for run in runs):.1f}")
         rows.append(row(variant, *cells, f"{mean(run['peak_rss_mb'] for run in runs):.0f}"))
     return rows
+
+
+def control_cells(runs: list[Summary]) -> list[str]:
+    """Returns the cells under `CONTROL`: of one run with intervals, of several the means; empty where not measured."""
+    if any("beyond_sharpening" not in run for run in runs):
+        return ["", ""]  # runs of earlier versions
+    temperatures = ", ".join(dict.fromkeys(f"{run['sft_temperature']['temperature']:g}" for run in runs))
+    best, beyond = [run["sft"]["best"] for run in runs], [run["beyond_sharpening"] for run in runs]
+    if len(runs) == 1:
+        return [f"{interval(best[0])}, T = {temperatures}", signed(beyond[0])]
+    by_seed = ", ".join(f"{each['mean']:+.3f}" for each in beyond)
+    return [
+        f"{mean(each['mean'] for each in best):.3f}, T = {temperatures}",
+        f"{mean(each['mean'] for each in beyond):+.3f} ({by_seed})",
+    ]
+
+
+def control_rows(run: Summary) -> list[str]:
+    """Returns the same as two rows of a table of stages and figures."""
+    return [row("", name, cell) for name, cell in zip(CONTROL, control_cells([run]), strict=True)]
 
 
 def mean_arrow(runs: list[Summary], how: str, group: str) -> str:
@@ -130,11 +155,35 @@ def ranked_rows(summaries: dict[str, Summary]) -> list[str]:
 
 def cost_rows(summaries: dict[str, Summary]) -> list[str]:
     """Quality beside cost of PPO."""
-    rows = table_head("", "gold, sampled", "gold, greedy", "KL (nats)", "s", "CPU s", "turns/CPU-s", "peak MB")
+    rows = table_head(
+        "", "gold, sampled", "gold, greedy", *CONTROL, "KL (nats)", "s", "CPU s", "turns/CPU-s", "peak MB"
+    )
     for name, s in summaries.items():
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), f"{s['kl']:.2f}", f"{s['seconds']:.0f}"]
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), *control_cells([s])]
+        cells += [f"{s['kl']:.2f}", f"{s['seconds']:.0f}"]
         cells += [f"{s['cpu_seconds']:.0f}", f"{s['samples_per_cpu_second']:.1f}", f"{s['peak_rss_mb']:.0f}"]
         rows.append(row(name, *cells))
+    return rows
+
+
+def pass_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Returns pass@k, before and after, beside guessing where answers are few, then its last k by group."""
+    tries = next(iter(summaries.values()))["pass_at"]["gain"]
+    last = list(tries)[-1]
+    names = (*(f"pass@{k}" for k in tries), f"gain of pass@{last}", f"guessing, grey pictures @{last}")
+    rows = table_head("", *names, f"best gold of {last}")
+    for name, s in summaries.items():
+        of, best = s["pass_at"], s["best_at"]
+        cells = [arrow(of["sft"][k]["mean"], of["policy"][k]["mean"]) for k in tries]
+        blind = ", ".join(f"{of[side][last]['mean']:.3f}" for side in ("guess", "blind") if side in of)
+        cells += [signed(of["gain"][last]), blind, arrow(best["sft"][last]["mean"], best["policy"][last]["mean"])]
+        rows.append(row(name, *cells))
+    rows += ["", *table_head(f"pass@{last} by group", "episodes", "SFT -> policy")]
+    for name, s in summaries.items():
+        groups = {side: s["pass_at"]["groups"][side][last] for side in ("sft", "policy")}
+        for group, of_group in groups["sft"].items():
+            means = arrow(of_group["mean"], groups["policy"][group]["mean"])
+            rows.append(row(f"{name}: {group}", str(of_group["n"]), means))
     return rows
 
 
@@ -148,6 +197,7 @@ def real_rows(summaries: dict[str, Summary]) -> list[str]:
     )
     rows += [row("", name, f"{value:.3f}") for name, value in reward["baselines"].items()]
     rows.append(row("PPO", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"])))
+    rows += control_rows(ppo)
     rows.append(row("", "win rate by score", interval(ppo["win_rate"])))
     return [*rows, row("", "KL, nats a response", f"{ppo['kl']:.2f}")]
 
@@ -166,16 +216,6 @@ def table_head(*names: str) -> list[str]:
 def row(*cells: str) -> str:
     """One line of it."""
     return "| " + " | ".join(cells) + " |"
-
-
-def interval(value: Summary) -> str:
-    """Returns a mean with its interval."""
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def signed(value: Summary) -> str:
-    """Returns a mean difference with its interval."""
-    return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
 def arrow(before: float, after: float) -> str:

@@ -2,16 +2,18 @@
 
 from typing import Protocol
 
+from evaluation.metrics import interval, signed
 from evaluation.reproduce.cached_runs import Table, Where, command, finish
 from evaluation.reproduce.tables import (
+    CONTROL,
     Summary,
     arrow,
     arrow_interval,
-    interval,
+    control_cells,
+    control_rows,
     loss_row,
     mean_arrow,
     row,
-    signed,
     table_head,
 )
 from perlhf.errors import UserError
@@ -43,14 +45,14 @@ def ui_table(options: Choices) -> Table:
 def success_rows(summaries: dict[str, Summary]) -> list[str]:
     """Returns rows with the share of goals that were reached, before and after, and of single steps that are right."""
     names = (
-        "success, sampled", "success, greedy", "gain greedy, episode by episode", "right steps, greedy",
+        "success, sampled", "success, greedy", *CONTROL, "gain greedy, episode by episode", "right steps, greedy",
         *(f"{kind}, sampled" for kind in KINDS),
     )  # fmt: skip
     rows = table_head("", *names, "KL (nats)", "turns", "s")
     for name, s in summaries.items():
         steps = (s[side]["step_accuracy"]["mean"] for side in ("sft", "policy"))
         gain = signed(s["gain"]["greedy"])
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, arrow(*steps)]
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), *control_cells([s]), gain, arrow(*steps)]
         cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     return rows
@@ -120,6 +122,7 @@ def recorded_rows(summaries: dict[str, Summary]) -> list[str]:
     rows.append(row("PPO", "right steps, greedy", " -> ".join(steps)))
     rows.append(row("", "share of the recording done, sampled", arrow_interval(ppo, "gold")))
     rows.append(row("", "the same, greedy", arrow_interval(ppo, "gold_greedy")))
+    rows += control_rows(ppo)
     return [*rows, row("", "score, sampled", arrow(ppo["sft"]["score"], ppo["policy"]["score"]))]
 
 

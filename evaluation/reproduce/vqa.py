@@ -4,16 +4,18 @@ from typing import Protocol
 
 from envs.registry import env_id, task_of
 from evaluation.baselines.shortcuts import shortcut_means
+from evaluation.metrics import interval, signed
 from evaluation.reproduce.cached_runs import Table, Where, command, finish
 from evaluation.reproduce.tables import (
+    CONTROL,
     Summary,
     arrow,
     arrow_interval,
-    interval,
+    control_cells,
+    control_rows,
     loss_row,
     mean_arrow,
     row,
-    signed,
     table_head,
 )
 from perlhf.errors import UserError
@@ -47,14 +49,15 @@ def vqa_table(options: Choices) -> Table:
 def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
     """VQA's accuracy, before and after, and by kind of question."""
     names = (
-        "accuracy, sampled", "accuracy, greedy", "gain greedy, question by question", "greedy, grey pictures",
+        "accuracy, sampled", "accuracy, greedy", *CONTROL, "gain greedy, question by question",
+        "greedy, grey pictures",
         "KL (nats)", "turns", "s",
     )  # fmt: skip
     rows = table_head("", *names)
     for name, s in summaries.items():
         blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
         gain = signed(s["gain"]["greedy"])
-        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), gain, blind]
+        cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), *control_cells([s]), gain, blind]
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     runs = list(summaries.values())
     groups = runs[0]["sft"]["groups"]["sampled"]
@@ -120,5 +123,6 @@ def statement_rows(summaries: dict[str, Summary]) -> list[str]:
     rows.append(loss_row(summaries["sft"]))
     rows.append(row("PPO", f"right, sampled (n = {ppo['sft']['n']})", arrow_interval(ppo, "gold")))
     rows.append(row("", "right, greedy", arrow_interval(ppo, "gold_greedy")))
+    rows += control_rows(ppo)
     blind = (interval(ppo[side]["blind"]) for side in ("sft", "policy"))
     return [*rows, row("", "right, greedy, grey pictures", " -> ".join(blind))]
