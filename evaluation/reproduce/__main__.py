@@ -2,6 +2,7 @@
 
     python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
     python -m evaluation.reproduce --tables cheaper
+    python -m evaluation.reproduce --tables audit
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-reward
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.setup import Setup
+from evaluation.reproduce.audit import audit_table
 from evaluation.reproduce.cached_runs import ROOT, Table, command, finish, show
 from evaluation.reproduce.smollm import smollm_table
 from evaluation.reproduce.tables import (
@@ -48,8 +50,8 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, real, taskmaster, ui, ui-reward, miniwob, "
-        "vqa, vqa-reward, nlvr, smollm, with commas between",
+        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, real, taskmaster, ui, ui-reward, "
+        "miniwob, vqa, vqa-reward, nlvr, smollm, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -226,6 +228,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "reward": reward_table,
     "full": full_table,
     "cheaper": cheaper_table,
+    "audit": audit_table,
     "real": real_table,
     "taskmaster": taskmaster_table,
     "ui": ui_table,

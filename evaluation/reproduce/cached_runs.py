@@ -67,7 +67,7 @@ def weights_of(words: list[str]) -> dict[str, str]:
     """
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
-    if words[0] == "agents.train_ppo":
+    if words[0] in ("agents.train_ppo", "evaluation.audit_reward"):
         folders += [given["--reward"]] if "--reward" in given else bundled(setup)
     kinds = ("*.safetensors", "perlhf.json")
     files = [file for folder in folders for kind in kinds for file in sorted(Path(folder).glob(kind))]
@@ -143,6 +143,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
+        "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
