@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_tasks import OneTurn
 
 import evaluation.reproduce.__main__ as reproduce
+from envs import register_task
 from envs.corpora.records import Record
 from envs.feedback import Feedback
-from evaluation.audit_reward import Options, audit
+from evaluation.audit_reward import Options, audit, main
 from evaluation.auditing.bench import Bench, Verdict
 from evaluation.auditing.constants import crosses, worst_constants
 from evaluation.auditing.report import describe, figures_of, is_fooled, verdict
@@ -240,42 +242,47 @@ def test_without_a_judge_the_preferred_response_is_the_measure():
 # The command
 
 
-def run_audit(folder, *words):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    words = [sys.executable, "-m", "evaluation.audit_reward", "HH-v0", *words, "--output-dir", str(folder)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+FEW = {"prompts": 6, "constants": 8, "budget": 400, "max_new_tokens": 8}
 
 
 def test_the_command_audits_the_bundled_model_and_does_so_again_to_the_last_digit(tmp_path):
-    words = ("--prompts", "8", "--constants", "12", "--budget", "600", "--max-new-tokens", "8")
-    first = run_audit(tmp_path / "a", *words)
-    assert first.returncode == 0, first.stderr
-    assert "(wanted <= 5%)" in first.stdout
-    assert "| negated |" in first.stdout
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in FEW.items()]
+    words = [sys.executable, "-m", "perlhf", "audit", "HH-v0", *words, "--output-dir", str(tmp_path / "a")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "(wanted <= 5%)" in done.stdout
+    assert "| negated |" in done.stdout
     figures = json.loads((tmp_path / "a" / "audit.json").read_text())
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
     assert summary["worst_constant"] == figures["constants"][0]
-    assert figures["n"] == 8
-    assert 1 <= len(figures["search"]["found"]) <= 8
-    again = run_audit(tmp_path / "b", *words)
-    assert json.loads((tmp_path / "b" / "audit.json").read_text()) == figures, again.stderr
+    assert figures["n"] == 6
+    assert 1 <= len(figures["search"]["found"]) <= 6
+    audit(Options(**FEW, output_dir=str(tmp_path / "b")))
+    assert json.loads((tmp_path / "b" / "audit.json").read_text()) == figures
 
 
-def test_strict_says_it_with_the_exit_status(tmp_path):
+def test_strict_says_it_with_the_exit_status(tmp_path, monkeypatch, capsys):
     reward = tmp_path / "likes.yaml"
     reward.write_text("reward: rewards.functions:contains\ntext: I\n")
-    done = run_audit(tmp_path / "a", "--prompts", "8", "--constants", "40", "--budget", "0", "--strict",
-                     "--reward", reward)  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert "a constant is scored above the oracle where it fails on" in done.stdout
-    assert "searched" not in done.stdout
+    words = ["audit", "--prompts", "8", "--constants", "40", "--budget", "0", "--reward", str(reward)]
+    monkeypatch.setattr(sys, "argv", [*words, "--output-dir", str(tmp_path / "a")])
+    main()
+    monkeypatch.setattr(sys, "argv", [*words, "--output-dir", str(tmp_path / "b"), "--strict"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    said = capsys.readouterr().out
+    assert "a constant is scored above the oracle where it fails on" in said
+    assert "searched" not in said
 
 
 def test_single_steps_of_a_phone_are_audited(tmp_path):
     found = audit(Options(env="UINav-v0", reward="rewards.functions:length_penalty", prompts=10, constants=20, budget=0,
                           output_dir=str(tmp_path / "run")))  # fmt: skip
     assert found["has_judge"]
-    assert {each["name"] for each in found["constants"]} == {"corpus", "degenerate"}
+    assert {each["name"] for each in found["constants"]} == {"corpus"}
+    assert all(each["fooled"]["mean"] == each["above"] == 0 for each in found["constants"])  # a penalty of few words
     assert found["n"] == 10
 
 
@@ -290,10 +297,33 @@ def test_people_s_data_without_a_judge_are_audited_as_far_as_they_can_be(tmp_pat
     assert "no judge" in capsys.readouterr().out
 
 
-def test_what_cannot_be_audited_is_one_line(tmp_path):
-    folder = str(tmp_path / "run")
-    with pytest.raises(UserError, match=r"^toy_tasks:test/OneTurn-v0 has no records|no records of responses, so"):
-        audit(Options(env="toy_tasks:test/OneTurn-v0", reward="gold", output_dir=folder))
+class Silent(OneTurn):
+    """Has prompts and a judge, but no responses that anybody gave."""
+
+    def __init__(self, data="miniature", split="train"):
+        self.data = data
+
+
+class Long(Silent):
+    """Has many steps and no judge of single ones."""
+
+    max_steps = 5
+
+
+register_task("test/Silent-v0", "test_audit:Silent")
+register_task("test/Long-v0", "test_audit:Long")
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("test/Silent-v0", "test/Silent-v0 has no records of responses, so there are no constants to try."),
+        ("test/Long-v0", "test/Long-v0 has many steps and nobody who judges single ones, so none can be audited."),
+    ],
+)
+def test_what_cannot_be_audited_is_one_line(tmp_path, env, message):
+    with pytest.raises(UserError, match=f"^{message}$"):
+        audit(Options(env=env, reward="gold", output_dir=str(tmp_path / "run")))
 
 
 # The table
