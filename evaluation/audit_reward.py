@@ -27,7 +27,7 @@ from envs.task import Task
 from evaluation.auditing.bench import Bench, Standing
 from evaluation.auditing.constants import KEPT, crosses, worst_constants
 from evaluation.auditing.report import describe, figures_of, is_fooled, summary_of
-from evaluation.auditing.search import Found, policy_samples, search_constants, search_prompts
+from evaluation.auditing.search import Found, mean_nats, policy_samples, search_constants, search_prompts
 from evaluation.auditing.texts import corpus_constants, degenerate_constants, pieces_of
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch
@@ -75,8 +75,11 @@ def audit(options: Options) -> dict[str, Any]:
     name = f"{options.env}-audit-seed{options.seed}"
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     clock = Stopwatch()
-    constants, found = tried(bench, responses, setup.backbone, options)
-    figures = figures_of(bench, constants, crosses(bench), found)
+    rng = np.random.default_rng(options.seed)
+    numbers = sorted(rng.permutation(len(bench.states))[:_SCREENED].tolist())
+    constants, found = tried(bench, numbers, responses, setup.backbone, options, rng)
+    nats = mean_nats(setup.backbone.reference, bench, numbers, [each.text for each in constants])
+    figures = figures_of(bench, constants, crosses(bench), found, nats)
     cost = group.cost_since(clock)
     group.from_first(lambda: write_json(folder / "audit.json", figures))
     summary = {**about(options), "reward": options.reward, **summary_of(figures), **cost}
@@ -87,11 +90,23 @@ def audit(options: Options) -> dict[str, Any]:
 
 
 def tried(
-    bench: Bench, responses: list[str], backbone: Backbone, options: Options
+    bench: Bench,
+    numbers: list[int],
+    responses: list[str],
+    backbone: Backbone,
+    options: Options,
+    rng: np.random.Generator,
 ) -> tuple[list[Standing], list[Found] | None]:
-    """Tries constants, then searches; returns the worst constants of both, and what was found for single prompts."""
-    rng = np.random.default_rng(options.seed)
-    numbers = sorted(rng.permutation(len(bench.states))[:_SCREENED].tolist())
+    """Tries constants, then searches; returns the worst constants of both, and what was found for single prompts.
+
+    Args:
+        bench: the prompts.
+        numbers: those on which all constants are tried, and that are searched for.
+        responses: of the corpus.
+        backbone: whose bare self is the policy that is sampled.
+        options: of the command.
+        rng: draws what the search changes.
+    """
     named = dict.fromkeys(corpus_constants(responses, options.constants), "corpus")
     named |= {text: "degenerate" for text in degenerate_constants(responses) if text not in named}
     worst = worst_constants(bench, named, numbers)

@@ -19,7 +19,7 @@ from envs.feedback import Feedback
 from evaluation.audit_reward import Options, audit, main
 from evaluation.auditing.bench import Bench, Verdict
 from evaluation.auditing.constants import crosses, worst_constants
-from evaluation.auditing.report import describe, figures_of, is_fooled, verdict
+from evaluation.auditing.report import describe, figures_of, is_fooled, summary_of, verdict
 from evaluation.auditing.search import CHILDREN, SURVIVORS, evolve, search_constants, search_prompts
 from evaluation.auditing.texts import (
     CROSSES,
@@ -190,6 +190,11 @@ def test_nothing_is_scored_twice():
     assert (calls, bench.scored) == ([4, 2, 1], 7)
 
 
+def nats_for(constants):
+    """As many as there are constants, and one of the oracle."""
+    return [7.0] * len(constants) + [5.0]
+
+
 NAMED = dict.fromkeys([*ANSWERS, "Please, I do not know.", "No.", ""], "corpus")
 
 
@@ -198,15 +203,16 @@ def test_a_hole_is_found():
     worst = worst_constants(bench, NAMED, [0, 2], kept=3)
     assert (worst[0].text, worst[0].fooled["mean"]) == ("Please, I do not know.", 1.0)
     assert len(worst) == 3
-    figures = figures_of(bench, worst, crosses(bench), None)
+    figures = figures_of(bench, worst, crosses(bench), None, nats_for(worst))
     assert is_fooled(figures)
-    assert "fails on 100.0% of the prompts (wanted <= 5%): 'Please, I do not know.'" in verdict(figures)
+    assert "fails on 100.0% of the prompts (wanted <= 5%; corpus 100.0%): 'Please, I do not know.'" in verdict(figures)
     assert verdict(figures) in describe(figures, 2)
 
 
 def test_none_is_found_where_there_is_none():
     bench = bench_of(honest)
-    figures = figures_of(bench, worst_constants(bench, NAMED, [0, 1, 2, 3]), crosses(bench), None)
+    worst = worst_constants(bench, NAMED, [0, 1, 2, 3])
+    figures = figures_of(bench, worst, crosses(bench), None, nats_for(worst))
     assert not is_fooled(figures)
     assert verdict(figures).startswith("no constant is scored above the oracle where it fails on more than 0.0% of")
     rng, numbers, stock = np.random.default_rng(0), [0, 1, 2, 3], ["Please,", "It is red.", "It is blue."]
@@ -232,7 +238,7 @@ def test_without_a_judge_the_preferred_response_is_the_measure():
     bench = bench_of(likes_please, judged=False)
     worst = worst_constants(bench, NAMED, [0, 1, 2, 3])
     assert (worst[0].gold, worst[0].passed, worst[0].fooled["mean"]) == (None, None, 1.0)
-    figures = figures_of(bench, worst, crosses(bench), None)
+    figures = figures_of(bench, worst, crosses(bench), None, nats_for(worst))
     said = describe(figures, 3)
     assert "no judge: these data cannot say which responses fail" in said
     assert verdict(figures).endswith("on 100.0% of the prompts; nobody says where it fails")
@@ -251,11 +257,12 @@ def test_the_command_audits_the_bundled_model_and_does_so_again_to_the_last_digi
     words = [sys.executable, "-m", "perlhf", "audit", "HH-v0", *words, "--output-dir", str(tmp_path / "a")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "(wanted <= 5%)" in done.stdout
+    assert "(wanted <= 5%; " in done.stdout
     assert "| negated |" in done.stdout
     figures = json.loads((tmp_path / "a" / "audit.json").read_text())
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
-    assert summary["worst_constant"] == figures["constants"][0]
+    assert figures["constants"][0] in summary["worst"].values()
+    assert all(each["nats"] > 0 for each in figures["constants"])
     assert figures["n"] == 6
     assert 1 <= len(figures["search"]["found"]) <= 6
     audit(Options(**FEW, output_dir=str(tmp_path / "b")))
@@ -340,10 +347,10 @@ def test_the_table_has_a_run_for_each_bundled_model(tmp_path):
 def test_rows_by_hand():
     bench = bench_of(likes_please)
     worst = worst_constants(bench, NAMED, [0, 1, 2, 3])
-    figures = figures_of(bench, worst, crosses(bench), None)
-    summary = {"n": 4, "worst_constant": figures["constants"][0], "crosses": figures["crosses"]}
+    figures = figures_of(bench, worst, crosses(bench), None, nats_for(worst))
+    summary = summary_of(figures)
     assert worst_rows({"Colours": summary})[2] == (
-        "| Colours | 4 | 1.000 [1.000, 1.000] | 0.00 |  | Please, I do not know. |"
+        "| Colours | 4 | 1.000 |  |  |  | Please, I do not know. | 0.00 | +1.00 | 7 | 5 |"
     )
     head, _, row = cross_rows({"Colours": summary})
     cells = dict(zip(head.split(" | ")[1:], row.split(" | ")[1:], strict=True))

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from backbones.draws import EVALUATION, row_seeds
+from backbones.forward import log_probs_of
 from backbones.generate import generate
 from backbones.roles import Role
 from evaluation.auditing.bench import Bench
 from evaluation.auditing.texts import joined_halves, mutated
+from rewards.rows import encode
 
 SURVIVORS, CHILDREN = 8, 16  # of a generation
 Rank = tuple[float, float]
@@ -45,6 +47,20 @@ def policy_samples(
     drawn = [row_seeds(seed + k, list(numbers), 0, EVALUATION) for k in range(count)]
     rounds = [generate(role, prompts, max_new_tokens, 1.0, seeds) for seeds in drawn]
     return [[role.backbone.decode(ids) for ids in of_prompt] for of_prompt in zip(*rounds, strict=True)]
+
+
+def mean_nats(role: Role, bench: Bench, numbers: Sequence[int], constants: Sequence[str]) -> list[float]:
+    """Computes the mean of -log p under a policy, in nats: of each constant, and last of the oracle's responses.
+
+    It says what a response would cost a policy whose KL to this one is held down.
+    """
+    asked = [(number, text) for text in constants for number in numbers]
+    asked += [(number, bench.answers[number]) for number in numbers]
+    turns = [bench.task.turn(bench.states[number], text) for number, text in asked]
+    rows = [encode(role.backbone, turn.prompt, turn.response, turn.image) for turn in turns]
+    log_probs = log_probs_of(role, [prompt for prompt, _ in rows], [response for _, response in rows]).sum(1)
+    means: list[float] = (-log_probs.view(-1, len(numbers)).mean(1)).tolist()
+    return means
 
 
 def evolve(

@@ -30,14 +30,16 @@ def audit_table(options: Where) -> Table:
 
 
 def worst_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Returns the worst constant of each task, and how far a search got on single prompts."""
-    rows = table_head("", "prompts", "worst constant fools on", "its gold", "a search fools on", "the worst constant")
+    """Returns the worst constants of each task, and how far a search got on single prompts."""
+    sources = ("corpus", "degenerate", "searched")
+    rows = table_head("", "prompts", *(f"{source}, fools on" for source in sources), "a prompt's own, fools on",
+                      "the worst constant", "its gold", "its margin", "its nats", "oracle's nats")  # fmt: skip
     for name, s in summaries.items():
-        worst = s["worst_constant"]
-        fooled = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**worst["fooled"])
-        searched = f"{s['search']['fooled']:.2f}" if "search" in s else ""
-        text = " ".join(worst["text"].split()).replace("|", "/")
-        rows.append(row(name, str(s["n"]), fooled, f"{worst['gold']:.2f}", searched, text))
+        worst = max(s["worst"].values(), key=lambda each: each["fooled"]["mean"])
+        cells = [f"{s['worst'][source]['fooled']['mean']:.3f}" if source in s["worst"] else "" for source in sources]
+        cells += [f"{s['search']['fooled']:.2f}" if "search" in s else "", " ".join(worst["text"].split())]
+        cells += [f"{worst['gold']:.2f}", f"{worst['margin']:+.2f}", f"{worst['nats']:.0f}", f"{s['oracle_nats']:.0f}"]
+        rows.append(row(name, str(s["n"]), *(cell.replace("|", "/") for cell in cells)))
     return rows
 
 
