@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": ("agents.plan", "estimate what PPO on many GPUs would hold, send and take"),
     "probe": ("rewards.probe", "fit a linear reward on the states of a frozen model, in seconds"),
     "train-sft": ("agents.train_sft", "fine-tune a backbone on chosen responses"),
+    "audit": ("evaluation.audit_reward", "search for responses that a reward scores high although they fail"),
     "zero-shot": ("evaluation.zero_shot", "say how well a language model does a task as it is"),
     "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
     "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),

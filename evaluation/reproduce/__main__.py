@@ -3,6 +3,7 @@
     python -m evaluation.reproduce --tables ppo,long,tasks,bundled,head,reward,full
     python -m evaluation.reproduce --tables cheaper
     python -m evaluation.reproduce --tables pass
+    python -m evaluation.reproduce --tables audit
     python -m evaluation.reproduce --tables real --real PATH
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-reward
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.setup import Setup
+from evaluation.reproduce.audit import audit_table
 from evaluation.reproduce.cached_runs import EVALUATE, ROOT, Table, command, finish, show
 from evaluation.reproduce.smollm import smollm_table
 from evaluation.reproduce.tables import (
@@ -50,7 +52,7 @@ class Options:
 
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
-        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, pass, real, taskmaster, ui, ui-reward, "
+        "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, pass, real, taskmaster, ui, ui-reward, "
         "miniwob, vqa, vqa-reward, nlvr, smollm, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
@@ -245,6 +247,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "full": full_table,
     "cheaper": cheaper_table,
     "pass": pass_table,
+    "audit": audit_table,
     "real": real_table,
     "taskmaster": taskmaster_table,
     "ui": ui_table,

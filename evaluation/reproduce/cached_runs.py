@@ -71,7 +71,7 @@ def weights_of(words: list[str]) -> dict[str, str]:
         return _hashes([Path(given["--run"]) / "policy"])
     setup = setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
-    if words[0] == "agents.train_ppo":
+    if words[0] in ("agents.train_ppo", "evaluation.audit_reward"):
         folders += [given["--reward"]] if "--reward" in given else bundled(setup)
     return _hashes(folders)
 
@@ -152,6 +152,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
+        "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
