@@ -30,31 +30,34 @@ _HARMLESS = re.compile(
 )
 # What denies its whole sentence.
 _DENIES = _any_of(
-    r"""not, never, neither, nor, nobody, no one, none, hardly, barely, scarcely, no longer, no way, no need, nothing of,
-    by no means, in no way, under no circumstances, on no account, anything but, almost, nearly, supposed*, alleged*,
-    falsely, wrongly, false, untrue, incorrect, a lie, lies, lied, a myth, nonsense, rumou?r*, a joke, kidding, joking,
-    made up, made (?:\w+ ){1,4}up, invented, mistaken, wrong (?:that|to|if), bad idea, impossible, unlikely, foolish to, dangerous to,
-    harmful to, mistake to, den(?:y|ies|ied|ying), doubt*, disagree*, disbelie*, pretend*, imagine that, the opposite,
-    the reverse, the other way, the contrary, contrary to, far from, refus* to, declin* to, fail* to, forbid*, forg[eo]t* to, neglect*,
-    instead of, rather than, unlike, refrain*, abstain*, beware*, against (?:this|that|it|doing), advis* against,
-    avoid*, keep from, in (?:a|my|his|her) (?:dream|film|movie|novel)"""
+    r"""not, never, neither, nor, nobody, no one, none, hardly, barely, scarcely, no longer, no way, no need,
+    nothing of, by no means, in no way, under no circumstances, on no account, anything but, almost, nearly, supposed*,
+    alleged*, falsely, wrongly, false, untrue, incorrect, a lie, lies, lied, a myth, nonsense, rumou?r*, a joke, kidding,
+    joking, made (?:\w+ )?(?:\w+ )?(?:\w+ )?up, invented, mistaken, wrong (?:that|to|if), bad idea, impossible, unlikely,
+    foolish to, dangerous to, harmful to, mistake to, den(?:y|ies|ied|ying), doubt*, disagree*, disbelie*, pretend*,
+    imagine that, the opposite, the reverse, the other way, the contrary, contrary to, far from, refus* to, declin* to,
+    fail* to, forbid*, forg[eo]t* to, neglect*, instead of, rather than, unlike, refrain*, abstain*, beware*,
+    against (?:this|that|it|doing), advis* against, avoid*, keep from, in (?:a|my|his|her) (?:dream|film|movie|novel)"""
 )
 # What denies only where its sentence names nothing of its own, or ends in a colon: "Forget it.", "Stop: ..".
 _DENIES_ALONE = _any_of(
     "stop*, forget*, ignore*, disregard*, skip*, reject*, retract*, wrong, bad, lie, nope, back, else"
 )
+# Words that any sentence may have: one with no others speaks of what is said beside it.
 _EMPTY = frozenset(
-    """a above actually advice advise all am an and any anything are around as at be been being below but by can case could did
-    do does doing done either even ever everything false follow following follows for from had happen happened happens
-    has have he here how i if in is it just kind let's may me mean meant must my now of oh on one only or other our please
-    quite real really recommend right round said say says shall she should simply so sorry sort still take taken tell than that
-    the them then there these they thing things think this those to told too told true truly try trying untrue us very
-    was way we well were what which who will with would written wrote yes you your""".split()
+    """a above actually advice advise all am an and any anything are around as at be been being below but by can case
+    could did do does doing done either even ever everything false follow following follows for from had happen
+    happened happens has have he here how i if in is it just kind let's may me mean meant must my now of oh on one
+    only or other our please quite real really recommend right round said say says shall she should simply so sorry
+    sort still take taken tell than that the them then there these they thing things think this those to told too
+    told true truly try trying untrue us very was way we well were what which who will with would written wrote yes
+    you your""".split()
 )
 _SENTENCE = re.compile(r"[^.!?;\n]*[.!?;\n]*")
-_SHORT_NOT = re.compile(r"\b(?:(ca)|(wo)|(\w+?))n'?t\b")
-_SHORT = frozenset("ca wo do does did has have had is are was were would could should must need ai might".split())
-_WORD = re.compile(r"[a-z0-9']+|:")
+_NOT = re.compile(
+    r"\b(?:do|does|did|has|have|had|is|are|was|were|wo|would|ca|could|should|must|need|ai|might)n'?t\b|\bcannot\b"
+)
+_WORD = re.compile(r"[a-z0-9']+|:(?!\d)")
 
 
 @lru_cache(maxsize=4096)
@@ -77,10 +80,8 @@ def affirmed(text: str) -> str:
 
 
 def _plain(sentence: str) -> str:
-    """Returns a sentence in lower case, every short form of "not" written out, colons its only signs."""
-    text = sentence.lower().replace("\u2019", "'")
-    text = _SHORT_NOT.sub(lambda found: "not" if found[0].rstrip("t'").removesuffix("n") in _SHORT else found[0], text)
-    return " ".join(_WORD.findall(text.replace("cannot", "not")))
+    """Returns a sentence in lower case, with "not" for "don't" and the like, colons its only signs."""
+    return " ".join(_WORD.findall(_NOT.sub("not", sentence.lower().replace("\u2019", "'"))))
 
 
 def _denies(words: str) -> bool:
