@@ -34,10 +34,10 @@ _DENIES = _any_of(
     nothing of, by no means, in no way, under no circumstances, on no account, anything but, almost, nearly, supposed*,
     alleged*, falsely, wrongly, false, untrue, incorrect, a lie, lies, lied, a myth, nonsense, rumou?r*, a joke,
     kidding, joking, made (?:\w+ )?(?:\w+ )?(?:\w+ )?up, invented, mistaken, wrong (?:that|to|if), bad idea, impossible,
-    unlikely, foolish to, dangerous to, harmful to, mistake to, den(?:y|ies|ied|ying), doubt*, disagree*, disbelie*, pretend*,
-    imagine that, the opposite, the reverse, the other way, the contrary, contrary to, far from, refus* to, declin* to,
-    fail* to, forbid*, forg[eo]t* to, neglect*, instead of, rather than, unlike, refrain*, abstain*, beware*,
-    against (?:this|that|it|doing), advis* against, avoid*, keep from, in (?:a|my|his|her) (?:dream|film|movie|novel)"""
+    unlikely, foolish to, dangerous to, harmful to, mistake to, den(?:y|ies|ied|ying), doubt*, disagree*, disbelie*,
+    pretend*, imagine that, the opposite, the reverse, the other way, the contrary, contrary to, far from, refus* to,
+    declin* to, fail* to, forbid*, forg[eo]t* to, neglect*, instead of, rather than, unlike, refrain*, abstain*,
+    beware*, against (?:this|that|it|doing), advis* against, avoid*, keep from, in (?:a|my|his|her) (?:dream|film|movie|novel)"""
 )
 # What denies only where its sentence names nothing of its own, or ends in a colon: "Forget it.", "Stop: ..".
 _DENIES_ALONE = _any_of(
