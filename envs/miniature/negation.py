@@ -37,7 +37,8 @@ _DENIES = _any_of(
     unlikely, foolish to, dangerous to, harmful to, mistake to, den(?:y|ies|ied|ying), doubt*, disagree*, disbelie*,
     pretend*, imagine that, the opposite, the reverse, the other way, the contrary, contrary to, far from, refus* to,
     declin* to, fail* to, forbid*, forg[eo]t* to, neglect*, instead of, rather than, unlike, refrain*, abstain*,
-    beware*, against (?:this|that|it|doing), advis* against, avoid*, keep from, in (?:a|my|his|her) (?:dream|film|movie|novel)"""
+    beware*, against (?:this|that|it|doing), advis* against, avoid*, keep from,
+    in (?:a|my|his|her) (?:dream|film|movie|novel)"""
 )
 # What denies only where its sentence names nothing of its own, or ends in a colon: "Forget it.", "Stop: ..".
 _DENIES_ALONE = _any_of(
@@ -70,13 +71,18 @@ def affirmed(text: str) -> str:
     for sentence in _SENTENCE.findall(text):
         words = _plain(sentence)
         before, colon, after = words.partition(" :")
-        if _takes_back(words) or (colon and not after and _denies(before)):
+        if takes_back(words) or (colon and not after and denies(before)):
             return ""
-        if colon and (_denies(before) or _takes_back(before)):
+        if colon and (denies(before) or takes_back(before)):
             break  # "Avoid this: first .. Then .." speaks of all that follows
-        if not _denies(words):
+        if not denies(words):
             kept.append(sentence)
     return "".join(kept).strip()
+
+
+def denies(text: str) -> bool:
+    """Returns whether anything in `text` says the opposite of what its words name, or keeps away from it."""
+    return _DENIES.search(_HARMLESS.sub(" ", _plain(text))) is not None
 
 
 def _plain(sentence: str) -> str:
@@ -84,13 +90,9 @@ def _plain(sentence: str) -> str:
     return " ".join(_WORD.findall(_NOT.sub("not", sentence.lower().replace("\u2019", "'"))))
 
 
-def _denies(words: str) -> bool:
-    return _DENIES.search(_HARMLESS.sub(" ", words)) is not None
-
-
-def _takes_back(words: str) -> bool:
+def takes_back(sentence: str) -> bool:
     """Returns whether a sentence denies, and has no words but those that any sentence may have."""
-    words = _HARMLESS.sub(" x ", words)
+    words = _HARMLESS.sub(" x ", _plain(sentence))
     rest, strong = _DENIES.subn(" ", words)
     rest, weak = _DENIES_ALONE.subn(" ", rest)
     return strong + weak > 0 and _EMPTY.issuperset(rest.replace(":", " ").split())
