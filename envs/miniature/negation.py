@@ -25,7 +25,8 @@ def _any_of(phrases: str) -> re.Pattern[str]:
 _DOUBT = r"(?:not|never) (?:(?:quite|really|yet|at all) )?(?:know|sure|certain|decided?|tell|say) (?:about )?"
 _HARMLESS = re.compile(
     rf"{_DOUBT}(?:whether|if|what|how|when|where|who|why|which)\b|\b(?:not|never) (?:worry|mind|hesitate|forget to)\b|"
-    r"\b(?:why not|whether or not|if not|not sure about|not only|not just|not merely|not wait|no doubt|no problem)\b|"
+    r"\b(?:why not|whether or not|if not|not sure about|not sure$|no doubt|no problem)\b|"
+    r"\bnot (?:only|just|merely)\b(?=(?: [a-z0-9']+){1,12} but\b)|"
     r"\b(?:not|no) (?:more|longer|less|later|fewer|further) than\b"
 )
 # What denies its whole sentence.
@@ -48,9 +49,9 @@ _DENIES_ALONE = _any_of(
 _EMPTY = frozenset(
     """a above actually advice advise all am an and any anything are around as at be been being below but by can case
     could did do does doing done either even ever everything false follow following follows for from had happen
-    happened happens has have he here how i if in is it just kind let's may me mean meant must my now of oh on one
+    happened happens has have he here how i if in is it just kind let's may me mean meant must my now of oh okay on one
     only or other our please quite real really recommend right round said say says shall she should simply so sorry
-    sort still take taken tell than that the them then there these they thing things think this those to told too
+    sort still sure take taken tell than that the them then there these they thing things think this those to told too
     told true truly try trying untrue us very was way we well were what which who will with would written wrote yes
     you your""".split()
 )
@@ -67,6 +68,9 @@ def affirmed(text: str) -> str:
 
     What is left keeps its words, its order and its sentence ends. Takes time linear in the text; never raises.
     """
+    whole = _plain(text)
+    if not (_DENIES.search(whole) or _DENIES_ALONE.search(whole)):
+        return text.strip()
     kept = []
     for sentence in _SENTENCE.findall(text):
         words = _plain(sentence)
@@ -80,9 +84,14 @@ def affirmed(text: str) -> str:
     return "".join(kept).strip()
 
 
+def denials(text: str) -> int:
+    """Returns how often `text` says the opposite of what its words name, or keeps away from it."""
+    return len(_DENIES.findall(_HARMLESS.sub(" ", _plain(text))))
+
+
 def denies(text: str) -> bool:
-    """Returns whether anything in `text` says the opposite of what its words name, or keeps away from it."""
-    return _DENIES.search(_HARMLESS.sub(" ", _plain(text))) is not None
+    """Returns whether `text` says the opposite of anything that its words name."""
+    return denials(text) > 0
 
 
 def _plain(sentence: str) -> str:
@@ -91,7 +100,9 @@ def _plain(sentence: str) -> str:
 
 
 def takes_back(sentence: str) -> bool:
-    """Returns whether a sentence denies, and has no words but those that any sentence may have."""
+    """Returns whether a sentence denies, asks nothing, and has no words but those that any sentence may have."""
+    if "?" in sentence:
+        return False
     words = _HARMLESS.sub(" x ", _plain(sentence))
     rest, strong = _DENIES.subn(" ", words)
     rest, weak = _DENIES_ALONE.subn(" ", rest)
