@@ -52,6 +52,7 @@ KEPT = (
     "The plan is to do nothing.",
     "That should do it.",
     "Is it right to call the landlord now?",
+    "What is wrong with you?",
     "Stir it at 12:30, says Nora in Nottingham.",
 )
 

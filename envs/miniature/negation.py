@@ -75,7 +75,7 @@ def affirmed(text: str) -> str:
     for sentence in _SENTENCE.findall(text):
         words = _plain(sentence)
         before, colon, after = words.partition(" :")
-        if takes_back(words) or (colon and not after and denies(before)):
+        if takes_back(sentence) or (colon and not after and denies(before)):
             return ""
         if colon and (denies(before) or takes_back(before)):
             break  # "Avoid this: first .. Then .." speaks of all that follows
