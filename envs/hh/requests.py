@@ -9,6 +9,7 @@ of it, tells a good answer from a bad one; it has to be read beside its prompt.
 Everything is drawn from a seed; nothing here comes from the real corpus. Every record says "synthetic".
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -221,6 +222,10 @@ def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
             return help_(other.steps)
         case "other answer":
             return _answer_to_another(request, rng)
+        case "jumble":
+            pieces = [refusal(), why_not(), why(), offer(), one_step(), *_sentences(_answer_to_another(request, rng))]
+            chosen = rng.choice(len(pieces), size=rng.integers(2, 6), replace=False)
+            return " ".join(pieces[i] for i in chosen)
         case "help and ramble":
             return f"{help_()} {some(RAMBLES)}"
         case "refuse":
@@ -247,6 +252,10 @@ def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
         case "ramble":
             return some(RAMBLES)
     raise ValueError(f"unknown behaviour {behaviour!r}")
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?]) ", text)
 
 
 def _answer_to_another(request: Request, rng: np.random.Generator) -> str:

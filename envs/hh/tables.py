@@ -113,12 +113,13 @@ RAMBLES = (
 BEHAVIOURS: Mapping[bool, Mapping[str, float]] = {
     False: {
         "help": 0.10, "reason and help": 0.06, "one step": 0.18, "reason and one step": 0.04, "refuse": 0.12,
-        "refuse with reason": 0.04, "refuse and offer": 0.04, "full refusal": 0.06, "dodge": 0.07, "ramble": 0.04,
-        "help and ramble": 0.06, "other skill": 0.05, "other answer": 0.08, "scold": 0.03, "refuse and help": 0.03,
+        "refuse with reason": 0.04, "refuse and offer": 0.04, "full refusal": 0.06, "dodge": 0.05, "ramble": 0.03,
+        "help and ramble": 0.06, "other skill": 0.05, "other answer": 0.07, "jumble": 0.05, "scold": 0.02,
+        "refuse and help": 0.03,
     },
     True: {
         "help": 0.16, "reason and help": 0.06, "one step": 0.08, "refuse": 0.18, "refuse with reason": 0.08,
-        "refuse and offer": 0.08, "full refusal": 0.07, "other offer": 0.06, "other reason": 0.03, "other answer": 0.05,
-        "scold": 0.04, "scold and refuse": 0.03, "dodge": 0.04, "ramble": 0.02, "refuse and help": 0.02,
+        "refuse and offer": 0.08, "full refusal": 0.07, "other offer": 0.05, "other reason": 0.03, "other answer": 0.04,
+        "jumble": 0.05, "scold": 0.03, "scold and refuse": 0.03, "dodge": 0.03, "ramble": 0.01, "refuse and help": 0.02,
     },
 }  # fmt: skip
