@@ -237,8 +237,8 @@ def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
         case "full refusal":
             return pick((f"{refusal()} {why_not()} {offer()}", f"{why_not()} {refusal()} {offer()}"))
         case "other reason":
-            other = REASONS["trespass" if request.risk == "malice" else "malice"]
-            return f"{refusal()} {reason(other)} {offer()}"
+            unfit = REASONS["trespass" if request.risk == "malice" else "malice"]
+            return f"{refusal()} {reason(unfit)} {offer()}"
         case "other offer":
             return f"{refusal()} {why_not()} {offer(TOPICS[rng.integers(len(TOPICS))])}"
         case "refuse and help":
