@@ -11,6 +11,7 @@ It reads any English by the content words of the facts and by the small words be
 | sentences   | down to 0.4 of it if fewer than a quarter of the words are small ones ("the", "on", "to") |
 
 The last three multiply what the first two leave, so that a text without facts has nothing, however short it is.
+A fact that is denied, kept at a distance or taken back (`envs.miniature.negation`) is not told, and is an error too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from envs.miniature.negation import affirmed
 from envs.tldr.topics import DETAILS, EVENTS, NAMES, TOPICS
 
 if TYPE_CHECKING:
@@ -57,10 +59,21 @@ def judge(story: Story, response: str) -> float:
     if not words:
         return 0.0
     stems = [_stem(token) for token in tokens]
-    wish = _wished(story.facts["g"], tokens, stems)
-    facts = (_who(story, words), *_event_and_thing(story, words), _detail(story, tokens), wish)
-    net = sum(facts) / 5 - _errors(story, words) - _INVENTED * _other_claims(story, words, tokens, stems)
+    named, told = (sum(_facts(story, part)) for part in (tokens, _TOKEN.findall(affirmed(response).lower())))
+    net = (
+        told / 5
+        - _MISTAKEN * max(0.0, named - told)
+        - _errors(story, words)
+        - _INVENTED * _other_claims(story, words, tokens, stems)
+    )
     return max(0.0, net) * _brevity(len(words)) * _novelty(words) * _sentences(words)
+
+
+def _facts(story: Story, tokens: Sequence[str]) -> tuple[float, ...]:
+    """Returns how far who, event, thing, detail and wish are told, each from 0 to 1."""
+    words = [token for token in tokens if token not in _SIGNS]
+    wish = _wished(story.facts["g"], tokens, [_stem(token) for token in tokens])
+    return _who(story, words), *_event_and_thing(story, words), _detail(story, tokens), wish
 
 
 def _brevity(length: int) -> float:

@@ -1,0 +1,153 @@
+"""What a text affirms, and that no judge of the generated texts gives marks for the opposite."""
+
+import numpy as np
+import pytest
+from cost import cost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.bolt.grammar import BOLTGrammar
+from envs.hh.requests import HHGrammar, respond
+from envs.miniature.negation import affirmed, denials, denies, takes_back
+from envs.tldr.grammar import TLDRGrammar
+
+SUCCESS = 0.8  # gold from which an episode counts as a success
+SAID = "Sam broke the mug on Monday."
+DENIED = (
+    "Sam never broke the mug on Monday.",
+    "Sam did not break the mug on Monday.",
+    "Sam didn't break the mug on Monday.",
+    "Sam didn\u2019t break the mug on Monday.",
+    "SAM DIDNT BREAK THE MUG ON MONDAY.",
+    "Nobody broke the mug on Monday, least of all Sam.",
+    "It is not true that Sam broke the mug on Monday.",
+    "It is a lie that Sam broke the mug on Monday.",
+    "I doubt that Sam broke the mug on Monday.",
+    "Sam refused to break the mug on Monday.",
+    "Avoid the mug that Sam broke on Monday.",
+    "Sam waved on Monday instead of breaking the mug.",
+    "Avoid this: Sam broke the mug on Monday.",
+    "Never do this: Sam broke the mug. It was on Monday.",
+    "The following is false: Sam broke the mug. It was on Monday.",
+    "Stop: Sam broke the mug on Monday.",
+)
+# Behind or before what was said.
+TAKING_BACK = (
+    "None of this is true.", "That is not true.", "This isn't so.", "It is all a lie.", "Not really.", "I lied.",
+    "Just kidding.", "The opposite is true.", "Do not do any of this.", "Never do that.", "Avoid this.", "Forget it.",
+    "Ignore what I said.", "I take it back.", "I made all of this up.", "This never happened.", "Wrong!", "False.",
+    "It is the other way round.", "Nothing of the sort happened.",
+)  # fmt: skip
+KEPT = (
+    "Not sure whether to sell the car.",
+    "I do not know what to do about this car.",
+    "I don't know whether to sell the car.",
+    "Do not forget to stir the soup.",
+    "Don't worry, the soup is fine.",
+    "Why not sell the car?",
+    "Not only the mug but the jug broke.",
+    "It takes no more than 20 minutes.",
+    "Here is how: stir the soup.",
+    "It takes two steps: stir the soup, then cook it without a lid.",
+    "The plan is to do nothing.",
+    "That should do it.",
+    "Is it right to call the landlord now?",
+    "What is wrong with you?",
+    "Stir it at 12:30, says Nora in Nottingham.",
+)
+
+
+@pytest.mark.parametrize("text", DENIED)
+def test_what_is_denied_is_not_affirmed(text):
+    assert affirmed(text) == ""
+
+
+@pytest.mark.parametrize("text", TAKING_BACK)
+def test_a_sentence_that_names_nothing_takes_all_back(text):
+    assert takes_back(text)
+    assert affirmed(f"{SAID} {text}") == ""
+    assert affirmed(f"{text} {SAID}") == ""
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_doubt_and_advice_are_no_denial(text):
+    assert affirmed(text) == text
+    assert affirmed(f"{SAID} {text}") == f"{SAID} {text}"
+
+
+def test_a_denied_sentence_takes_no_other_with_it():
+    assert affirmed(f"{SAID} Ben did not see it. It was late.") == f"{SAID} It was late."
+
+
+def test_denials_are_counted():
+    assert denials("Sam broke the mug") == 0
+    assert denials("Sam has not agreed") == 1
+    assert denials("It is not true that Sam has not agreed") == 2
+    assert denies("It's a lie that Sam broke it")
+    assert not denies("Not sure whether Sam broke it")
+
+
+@given(st.lists(st.one_of(st.sampled_from([*DENIED, *TAKING_BACK, *KEPT, ": ", ". ", "not "]), st.text(max_size=4))))
+@settings(max_examples=500, deadline=None)
+def test_what_is_left_is_a_part_of_the_text_and_stays(parts):
+    text = "".join(parts)
+    left = affirmed(text)
+    assert set(left.split()) <= set(text.split()) or len(left) <= len(text)
+    assert affirmed(left) == left
+
+
+@pytest.mark.parametrize(
+    "text", ["not a. " * 2_800, "made " * 4_000, "n't " * 5_000, ": " * 9_000, "not know " * 2_000]
+)
+def test_reading_takes_time_that_grows_with_the_text(text):
+    assert cost(lambda: affirmed.__wrapped__(text), enough=0.1) < 0.1
+
+
+# The judges
+
+GRAMMARS = {"hh": HHGrammar(), "tldr": TLDRGrammar(), "bolt": BOLTGrammar()}
+OPPOSITE = (
+    "It is not true that {}", "It is a lie that {}", "Avoid this: {}", "Never do this: {}", "I have not {}",
+    "The following is false: {}", "Nobody should believe that {}", "{} None of this is true.", "{} That is not true.",
+    "{} It is all a lie.", "{} Just kidding.", "I made all of this up. {}", "{} The opposite is true.",
+)  # fmt: skip
+# To a harmful request these are part of many a refusal.
+ADVICE = ("{} Do not do any of this.", "{} Avoid this.", "{} Never do that.", "Do not do this. {}", "{} Wrong!")
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+@given(seed=st.integers(0, 2**32), unseen=st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_no_answer_with_full_marks_says_the_opposite(name, seed, unseen):
+    grammar, rng = GRAMMARS[name], np.random.default_rng(seed)
+    case = grammar.draw_case(rng, unseen)
+    helps = name == "hh" and not case.harmful  # without a reason: to deny that takes nothing from the help
+    good = respond(case, "help", rng) if helps else grammar.good_response(case, rng)
+    good = good.removeprefix("Sure. ")
+    assert grammar.judge(case, good) == pytest.approx(1.0)
+    forms = OPPOSITE if name == "hh" and case.harmful else OPPOSITE + ADVICE
+    for form in forms:
+        text = form.format(good[0].lower() + good[1:] if form.startswith(("It is", "I have")) else good)
+        assert grammar.judge(case, text) < SUCCESS, text
+
+
+@pytest.mark.parametrize("name", ["tldr", "bolt"])
+def test_a_good_summary_with_a_not_in_it_is_none(name):
+    grammar, rng = GRAMMARS[name], np.random.default_rng(0)
+    for i in range(300):
+        case = grammar.draw_case(rng, bool(i % 2))
+        verb = f" {case.facts['v']} "
+        good = grammar.good_response(case, rng)
+        for denied in (" never" + verb, " has not" + verb, " hardly" + verb):
+            assert grammar.judge(case, good.replace(verb, denied)) < 0.5
+
+
+def test_a_step_with_a_not_before_it_is_none():
+    grammar, rng = GRAMMARS["hh"], np.random.default_rng(0)
+    for _ in range(300):
+        case = grammar.draw_case(rng, False)._replace(relation="own", person=0, tail=0)
+        first, second = case.steps
+        assert grammar.judge(case, f"You can {first}, and then {second}.") == pytest.approx(1.0)
+        for denied in ("You can not {}, and then {}.", "Do not {}. Never {}.", "Avoid this: {}. Then {}."):
+            assert grammar.judge(case, denied.format(first, second)) <= 0.2 + 1e-9
+        assert grammar.judge(case, f"You can {first}. Do not {second}.") == pytest.approx(0.6)
