@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from envs.miniature.annotator import Annotator
 from envs.miniature.corpus import miniature
 from envs.shp.judge import judge
-from envs.shp.questions import BEHAVIOURS, Question, SHPGrammar, respond
+from envs.shp.questions import BEHAVIOURS, DEMONSTRATED, Question, SHPGrammar, respond
 from envs.shp.reader import parse_shp
 from envs.shp.topics import CONDITIONS, TOPICS, TRAITS
 from envs.shp.votes import draw_votes
@@ -222,6 +222,7 @@ JUDGED = {
     # one faulty sentence: half of the manners
     "another problem": (TIME, "Drop raw potatoes in the old soup. You only need 25 minutes.", 0.5 * 0.2 + 0.05),
     "a negated step": (TIME, "Never stir flour into the old soup.", 0.05 + 0.1),
+    "taken back": (TIME, f"{STEPS} It fits into 25 minutes. None of this is true.", 0.05 + 0.05),
     "rude beside a good answer": (TIME, f"{STEPS} It fits into 25 minutes. What is wrong with you?", 0.95),
     # two faults: no manners, and .15 of the rest
     "two asides": (TIME, f"{STEPS} It fits into 25 minutes. My aunt sang. We had rain.", 0.85 * 0.9),
@@ -257,6 +258,25 @@ def test_stuffing_does_not_pay():
     assert judge(TIME, f"{prompt} {good}") < 0.75
     assert judge(TIME, f"{good} " * 50) < 0.3
     assert judge(TIME, good + " and so on" * 2_000) < 0.3
+
+
+OPPOSITES = (
+    "Avoid this: {r}", "It is not true: {r}", "I have not tried this: {r}", "Never do this. {r}", "Ignore this: {r}",
+    "{r} None of this is true.", "{r} Avoid this.", "{r} That is a lie.", "{r} Do the opposite.",
+    "Nobody should do this: {r}", "It would be wrong to say: {r}",
+)  # fmt: skip
+HONEST = ("{r} Don't worry.", "No problem. {r}", "Sure. {r}", "{r} I hope that helps.")
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(OPPOSITES), st.sampled_from(HONEST))
+@settings(max_examples=300)
+def test_a_good_comment_taken_back_is_no_success_and_an_honest_one_is(seed, unseen, opposite, honest):
+    rng = np.random.default_rng(seed)
+    case = GRAMMAR.draw_case(rng, unseen)
+    good = GRAMMAR.good_response(case, rng)
+    assert judge(case, good) == pytest.approx(1.0)
+    assert judge(case, opposite.format(r=good)) < 0.3
+    assert judge(case, honest.format(r=good)) > 0.9
 
 
 def test_every_step_of_every_problem_is_found_by_the_judge():
@@ -321,6 +341,16 @@ def test_drawn_comments_are_half_good(pairs):
     assert 0.28 < golds.std() < 0.38
     assert 0.12 < np.mean(golds > 0.999) < 0.20
     assert len(set(np.round(golds.ravel(), 3))) > 20
+
+
+def test_most_demonstrations_name_one_step(cases):
+    rng = np.random.default_rng(9)
+    golds = np.array([judge(case, GRAMMAR.demonstration(case, rng)) for case in cases[:2_000]])
+    assert sum(DEMONSTRATED.values()) == pytest.approx(1.0)
+    assert DEMONSTRATED["one step"] + DEMONSTRATED["step and ramble"] > 0.5
+    # .12 * 1 + .05 * .68 + .04 * .58 + .20 * .38 + .34 * .22 + .06 * .45 + .06 * .12 + .11 * .02 + .02 * .25
+    assert golds.mean() == pytest.approx(0.37, abs=0.02)
+    assert np.mean(golds > 0.999) == pytest.approx(DEMONSTRATED["full"], abs=0.03)  # so RL finds them
 
 
 def test_preferred_comments_are_half_good_and_no_longer(pairs):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from agents.pretrain.__main__ import main, thinned
 from agents.pretrain.curriculum import exercise
@@ -86,6 +87,17 @@ def test_the_easiest_exercise_is_one_of_two_names_and_nothing_else(seed):
     goal, _, *elements, _ = prompt.split("\n")
     assert f"{response[6]} item {goal.removeprefix('GOAL ')}" == elements[int(response[6]) - 1]
     assert len(elements) == 2
+
+
+def test_a_backbone_goes_on_from_another(tmp_path, monkeypatch):
+    words = "tiny-shp --steps 1 --batch-size 2 --learning-rate 1e-6 --overwrite --output-dir".split()
+    monkeypatch.setattr("sys.argv", ["pretrain", *words, str(tmp_path)])
+    main()
+    start = load_file(SHIPPED["tiny-shp-liked"] / "model.safetensors")
+    after = load_file(tmp_path / "model.safetensors")
+    assert start.keys() == after.keys()
+    assert all(torch.allclose(start[name], after[name], atol=1e-4) for name in start)
+    assert any(not torch.equal(start[name], after[name]) for name in start)
 
 
 def test_what_a_share_of_the_prompt_weighs_is_what_the_whole_did():

@@ -49,6 +49,9 @@ class Options:
     backbone: str = option("tiny", f"which of the shipped backbones: {', '.join(BACKBONES)}", positional=True)
     output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
     overwrite: bool = option(False, "write over the model that is there already")
+    start: str | None = option(
+        None, "backbone to go on from, of the same corpora; none begins with random weights and a tokenizer of its own"
+    )
     vocab_size: int = option(2048, "tokens of the tokenizer, at most; 256 are bytes and 2 are special", low=258)
     hidden_size: int = option(128, "width of the model", low=8)
     layers: int = option(4, "decoder layers", low=1)
@@ -96,8 +99,7 @@ def pretrain_on_texts(options: Options) -> None:
     corpus = CORPORA[options.backbone]
     rng = np.random.default_rng([options.seed, 1])
     documents = corpus.documents(rng, options.steps * options.batch_size)
-    tokenizer = build_tokenizer((f"{p} {r}" for p, r in corpus.typical(documents)), options.vocab_size)
-    model = build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
+    tokenizer, model = start_of(options, corpus.typical(documents))
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
@@ -107,6 +109,15 @@ def pretrain_on_texts(options: Options) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_record(folder, options, clock, loss, corpus.golds(Backbone(str(folder), model, tokenizer)))
+
+
+def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Returns the tokenizer and the model that pretraining begins with: those of a backbone, or new ones."""
+    if options.start is not None:
+        backbone = Backbone.load(options.start)
+        return backbone.tokenizer, backbone.model.requires_grad_(True)
+    tokenizer = build_tokenizer((f"{p} {r}" for p, r in typical), options.vocab_size)
+    return tokenizer, build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
 
 
 def pretrain_on_pictures(options: Options) -> None:

@@ -123,10 +123,14 @@ def _two_responses(grammar: Grammar, case: Any, rng: np.random.Generator) -> tup
     raise UserError(f"{type(grammar).__name__}: all of {_TRIES} responses drawn to {case} are the same.")
 
 
-def pretraining_documents(grammar: Grammar, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, response) of all topics and of train cases only; the response is one that was liked."""
+def pretraining_documents(grammar: Grammar, rng: np.random.Generator, liked: bool = False) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response) of all topics and of train cases only.
+
+    The response is a person's demonstration where the grammar has some, else, or where `liked`, one that was liked.
+    """
     while True:
         record = draw_record(grammar, rng, bool(rng.random() < UNSEEN_SHARE), "train")
-        response = good_response(record)
+        shown = None if liked else grammar.demonstration(grammar.case_type(*record.meta["case"]), rng)
+        response = good_response(record) if shown is None else shown
         if response is not None:
             yield record.prompt, response

@@ -51,6 +51,13 @@ class Grammar(ABC):
     def draw_response(self, case: Any, rng: np.random.Generator) -> str:
         """Returns a response of mixed quality, as the people and models that wrote the corpus would give."""
 
+    def demonstration(self, case: Any, rng: np.random.Generator) -> str | None:
+        """Returns the answer of a person who shows the task, as well as most people do it.
+
+        By default None: the backbone then reads responses that were liked instead.
+        """
+        return None
+
     @abstractmethod
     def good_response(self, case: Any, rng: np.random.Generator) -> str:
         """Returns a response that `judge` gives full marks."""

@@ -11,6 +11,7 @@ by markers of what is no answer.
 | 0.1 | names the very thing: half without its trait ("bike" for "old bike") |
 | 0.1 | manners: half is lost by each sentence that is no answer |
 
+A sentence that says the opposite of its words gives no step and no value (`envs.miniature.negation`).
 Steps count half without the thing, half beside another thing of the topic, half beside a step of another problem or
 as a list of key words.
 Without any step the condition and the thing count half. From the second fault on, each takes away a part of everything,
@@ -21,6 +22,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from envs.miniature.negation import affirmed
 from envs.shp.topics import CONDITIONS, OFF_TOPIC, TOPICS, TRAITS
 
 if TYPE_CHECKING:  # the questions' module imports this one
@@ -36,7 +38,6 @@ _STOP = frozenset(
     "their until before after if so as or but will would should do into up off out "
     "around near between above along below behind without while very".split()
 )
-_NEGATED = re.compile(r"\b(?:do not|don't|dont|never|should not|shouldn't|must not|instead of|rather than)\b")
 _UNFIT = re.compile(
     r"\b(?:not|never|isn't|won't|can't|cannot|without|(?<!no )more than|(?<!no )longer than|"
     r"too (?:little|few|short|small|late|long|much))\b"
@@ -115,10 +116,12 @@ def judge(question: "Question", response: str) -> float:
     """Returns the gold score of `response` in [0, 1]; see the table above. Never raises, whatever the text."""
     key = _key(question.topic, question.problem, question.thing)
     text = response[:_READ].lower().replace("\u2019", "'").strip()
-    sentences = [s for s in _SENTENCE_END.split(text) if _LETTER.search(s)]
+    sentences = _sentences(text)
     if not sentences:
         return 0.0
-    readings = [_read(s, key, question.condition) for s in dict.fromkeys(sentences)]
+    # A scold takes nothing back, whatever is "wrong with you".
+    meant = frozenset(_sentences(affirmed(" ".join(s for s in sentences if not _SCOLD.search(s)))))
+    readings = [_read(s, key, question.condition, s in meant) for s in dict.fromkeys(sentences)]
     faults = sum(r.fault for r in readings) + len(sentences) - len(readings) + max(0, len(sentences) - 6)
     soup = _is_soup(text)
     faults += 3 * soup + 10 * (len(response) > _READ)
@@ -127,19 +130,23 @@ def judge(question: "Question", response: str) -> float:
     return body * max(0.2, 1.0 - 0.15 * max(0, faults - 1)) + 0.1 * max(0.0, 1.0 - 0.5 * faults)
 
 
+def _sentences(text: str) -> list[str]:
+    return [s for s in _SENTENCE_END.split(text) if _LETTER.search(s)]
+
+
 def _is_soup(text: str) -> bool:
     """Returns whether it is a list of key words: English has more small words between them."""
     words = _WORD.findall(text)
     return len(words) >= 6 and sum(w in _STOP for w in words) < 0.16 * len(words)
 
 
-def _read(sentence: str, key: _Key, condition: int) -> _Reading:
-    """Reads a sentence; one that is no part of an answer is a fault."""
+def _read(sentence: str, key: _Key, condition: int, meant: bool) -> _Reading:
+    """Reads a sentence; one that is no part of an answer is a fault, and one that is not `meant` gives no step."""
     words = tuple(_WORD.findall(sentence))
     stems = frozenset(map(_stem, words))
     steps: tuple[float, ...] = (0.0, 0.0)
     other = False
-    if not _NEGATED.search(sentence) and len(words) <= 60:
+    if meant and len(words) <= 60:
         steps = tuple(_covered(step, stems) for step in key.steps)
         other = any(_covered(step, stems) == 1.0 for step in key.other_steps if not step <= key.known)
     values = frozenset("".join(v) if isinstance(v, tuple) else v for v in _VALUES[condition].findall(sentence))
@@ -147,7 +154,7 @@ def _read(sentence: str, key: _Key, condition: int) -> _Reading:
     fault = bool(_SCOLD.search(sentence)) or (other and not helps)
     if not helps:
         fault = fault or _no_answer(sentence) or not (values or key.known & stems or _COURTESY.search(sentence))
-    return _Reading(steps, other, words, values, bool(_UNFIT.search(sentence)), fault)
+    return _Reading(steps, other, words, values, not meant or bool(_UNFIT.search(sentence)), fault)
 
 
 def _no_answer(sentence: str) -> bool:

@@ -135,6 +135,13 @@ BEHAVIOURS: Mapping[str, float] = {
     "joke": 0.02, "anecdote": 0.03, "rude": 0.01, "rude and step": 0.03,
 }  # fmt: skip
 
+# How people answer who show the task: most name one of the two steps, and leave out the rest or tell a story instead.
+# SFT repeats the commonest kind of what it has read, so this kind, and not the mean, is what a greedy SFT policy says.
+DEMONSTRATED: Mapping[str, float] = {
+    "full": 0.12, "full and ramble": 0.05, "step and fit": 0.04, "one step": 0.20, "step and ramble": 0.34,
+    "wrong thing": 0.06, "other problem": 0.06, "vague": 0.06, "anecdote": 0.05, "repeat": 0.02,
+}  # fmt: skip
+
 
 def respond(question: Question, behaviour: str, rng: np.random.Generator) -> str:
     """Returns the words of one behaviour (a key of `BEHAVIOURS`) in answer to `question`."""
@@ -227,9 +234,9 @@ class _Speaker:
         )
 
 
-def draw_response(question: Question, rng: np.random.Generator) -> str:
-    """Returns a comment of mixed quality, drawn from `BEHAVIOURS`."""
-    return respond(question, list(BEHAVIOURS)[rng.choice(len(BEHAVIOURS), p=list(BEHAVIOURS.values()))], rng)
+def draw_response(question: Question, rng: np.random.Generator, behaviours: Mapping[str, float] = BEHAVIOURS) -> str:
+    """Returns a comment of mixed quality, drawn from `behaviours`."""
+    return respond(question, list(behaviours)[rng.choice(len(behaviours), p=list(behaviours.values()))], rng)
 
 
 def _all_problems(question: Question, prompt: str, rng: np.random.Generator) -> str:
@@ -283,6 +290,9 @@ class SHPGrammar(Grammar):
 
     def draw_response(self, case: Question, rng: np.random.Generator) -> str:
         return draw_response(case, rng)
+
+    def demonstration(self, case: Question, rng: np.random.Generator) -> str:
+        return draw_response(case, rng, DEMONSTRATED)
 
     def good_response(self, case: Question, rng: np.random.Generator) -> str:
         return respond(case, "full", rng)
