@@ -11,7 +11,8 @@ by markers of what is no answer.
 | 0.1 | names the very thing: half without its trait ("bike" for "old bike") |
 | 0.1 | manners: half is lost by each sentence that is no answer |
 
-A sentence that says the opposite of its words gives no step and no value (`envs.miniature.negation`).
+A sentence that says the opposite of its words (`envs.miniature.negation`) gives no step and no value, and to deny one
+of the right ones is a fault.
 Steps count half without the thing, half beside another thing of the topic, half beside a step of another problem or
 as a list of key words.
 Without any step the condition and the thing count half. From the second fault on, each takes away a part of everything,
@@ -84,6 +85,7 @@ class _Reading(NamedTuple):
     values: frozenset[str] = frozenset()
     unfit: bool = False
     fault: bool = True
+    denied: bool = False  # says that a right step or the value is none
 
 
 @lru_cache(maxsize=4096)  # words of the grammar are few, and hostile text cannot fill the memory
@@ -119,10 +121,9 @@ def judge(question: "Question", response: str) -> float:
     sentences = _sentences(text)
     if not sentences:
         return 0.0
-    # A scold takes nothing back, whatever is "wrong with you".
-    meant = frozenset(_sentences(affirmed(" ".join(s for s in sentences if not _SCOLD.search(s)))))
+    meant = frozenset(_sentences(affirmed(text)))
     readings = [_read(s, key, question.condition, s in meant) for s in dict.fromkeys(sentences)]
-    faults = sum(r.fault for r in readings) + len(sentences) - len(readings) + max(0, len(sentences) - 6)
+    faults = sum(r.fault or r.denied for r in readings) + len(sentences) - len(readings) + max(0, len(sentences) - 6)
     soup = _is_soup(text)
     faults += 3 * soup + 10 * (len(response) > _READ)
     stuffed = soup or any(r.other_step for r in readings)
@@ -141,20 +142,23 @@ def _is_soup(text: str) -> bool:
 
 
 def _read(sentence: str, key: _Key, condition: int, meant: bool) -> _Reading:
-    """Reads a sentence; one that is no part of an answer is a fault, and one that is not `meant` gives no step."""
+    """Reads a sentence; one that is no part of an answer is a fault, and what is not `meant` gives no step."""
     words = tuple(_WORD.findall(sentence))
     stems = frozenset(map(_stem, words))
     steps: tuple[float, ...] = (0.0, 0.0)
     other = False
-    if meant and len(words) <= 60:
+    if len(words) <= 60:
         steps = tuple(_covered(step, stems) for step in key.steps)
         other = any(_covered(step, stems) == 1.0 for step in key.other_steps if not step <= key.known)
     values = frozenset("".join(v) if isinstance(v, tuple) else v for v in _VALUES[condition].findall(sentence))
+    denied = not meant and (max(steps) > 0 or bool(values))
+    if not meant:
+        steps, other = (0.0, 0.0), False
     helps = max(steps) > 0
     fault = bool(_SCOLD.search(sentence)) or (other and not helps)
     if not helps:
         fault = fault or _no_answer(sentence) or not (values or key.known & stems or _COURTESY.search(sentence))
-    return _Reading(steps, other, words, values, not meant or bool(_UNFIT.search(sentence)), fault)
+    return _Reading(steps, other, words, values, not meant or bool(_UNFIT.search(sentence)), fault, denied)
 
 
 def _no_answer(sentence: str) -> bool:
