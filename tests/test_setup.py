@@ -152,7 +152,7 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
     [
         ("HH-v0", (8000, None, 0.0, None, None)),
         ("TLDR-v0", (8000, None, 0.1, None, None)),
-        ("SHP-v0", (8000, None, 0.0, None, None)),
+        ("SHP-v0", (8000, None, 0.1, None, None)),
         ("Taskmaster-v0", (8000, None, 0.3, None, 3.0)),
         ("UINav-v0", (12_000, 24_000, 1.0, 3e-3, 5.0)),
         ("VQAv2-v0", (16_000, 16_000, 1.0, 2e-3, 5.0)),
