@@ -229,6 +229,8 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
     command = command_module(COMMANDS["pretrain"])
     for name in command.BACKBONES:
         options = command.read_options(["--backbone", name])
-        assert (options.steps, options.batch_size, options.learning_rate) == (8000, 16, 3e-3)
+        steps, rate = {"tiny-shp": (600, 1e-3), "tiny-taskmaster": (3000, 1e-3)}.get(name, (8000, 3e-3))
+        assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
+        assert options.start == (f"{name}-liked" if steps < 8000 else None)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()
