@@ -62,7 +62,7 @@ bench: install
 
 # Makes the shipped backbones and reward models again, from seeds and by recipes/: about four hours.
 BACKBONES := tiny tiny-tldr tiny-shp-liked tiny-shp tiny-taskmaster tiny-uinav tiny-vqav2
-MODELS := hh=HH-v0 tldr=TLDR-v0 shp=SHP-v0 uinav=UINav-v0 vqav2=VQAv2-v0
+MODELS := hh=HH-v0 tldr=TLDR-v0 uinav=UINav-v0 vqav2=VQAv2-v0
 DOMAINS := coffee ticketing
 REWARD := $(BIN)/python -m rewards.train_reward_model
 
@@ -70,6 +70,8 @@ models: install
 	for name in $(BACKBONES); do $(BIN)/python -m agents.pretrain $$name --overwrite || exit 1; done
 	for model in $(MODELS); do rm -rf rewards/bundled/$${model%=*}; \
 	  $(REWARD) $${model#*=} --output-dir rewards/bundled/$${model%=*} || exit 1; done
+	rm -rf rewards/bundled/shp
+	$(REWARD) SHP-v0 --backbone tiny-shp-liked --output-dir rewards/bundled/shp
 	for domain in $(DOMAINS); do rm -rf rewards/bundled/taskmaster_$$domain; \
 	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 

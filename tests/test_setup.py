@@ -148,19 +148,19 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("words", "values"),
     [
-        ("HH-v0", (8000, None, 0.0, None, None)),
+        ("HH-v0", (12_000, None, 0.0, None, None)),
         ("TLDR-v0", (8000, None, 0.1, None, None)),
-        ("SHP-v0", (8000, None, 0.1, None, None)),
+        ("SHP-v0 --backbone tiny-shp-liked", (8000, None, 0.1, None, None)),
         ("Taskmaster-v0", (8000, None, 0.3, None, 3.0)),
         ("UINav-v0", (12_000, 24_000, 1.0, 3e-3, 5.0)),
         ("VQAv2-v0", (16_000, 16_000, 1.0, 2e-3, 5.0)),
     ],
 )
-def test_a_reward_model_is_by_itself_the_bundled_one(name, values):
+def test_a_reward_model_is_by_itself_the_bundled_one(words, values):
     command = command_module(COMMANDS["reward"])
-    found = parse_options(command.Options, [name], defaults=lambda options: recipe_of("reward", options))
+    found = parse_options(command.Options, words.split(), defaults=lambda options: recipe_of("reward", options))
     names = "pairs policy_pairs log_prob_weight learning_rate score_limit".split()
     assert tuple(getattr(found, name) for name in names) == values
 
@@ -168,7 +168,7 @@ def test_a_reward_model_is_by_itself_the_bundled_one(name, values):
 @pytest.mark.parametrize("folder", BUNDLED, ids=lambda folder: folder.name)
 def test_the_bundled_reward_models_were_made_by_their_recipes(folder):
     made = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    words = [made["env"], "--env-options", made.get("env_options", "")]
+    words = [made["env"], "--env-options", made.get("env_options", ""), "--backbone", made["backbone"]]
     command = command_module(COMMANDS["reward"])
     found = parse_options(command.Options, words, defaults=lambda options: recipe_of("reward", options))
     assert made.pop("policy_pairs") == (found.policy_pairs or found.pairs // 2)
