@@ -20,14 +20,21 @@ TEMPERATURES = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0)  # 0 is greedy
 def validation_like(evaluator: Evaluator, task_of_split: Callable[[str], Task], n: int) -> Evaluator:
     """Returns the evaluator of n validation episodes, to choose on, with all else as in `evaluator`.
 
-    Where the data have no validation split the episodes are of train, on which SFT has learned, and a line says so.
+    Where the policy is evaluated on validation episodes, these are the ones behind them. Where the data have no
+    validation split they are of train, on which SFT has learned, and a line says so.
     """
     try:
         task, split = task_of_split("validation"), "validation"
     except UserError as error:
         print(f"SFT's temperature is chosen on train, since there is no validation split: {error}")
         task, split = task_of_split("train"), "train"
-    return Evaluator(task, evaluator.reward, evaluator.max_new_tokens, n, evaluator.seed, split)
+    taken = len(evaluator.states) if split == evaluator.split else 0
+    validation = Evaluator(task, evaluator.reward, evaluator.max_new_tokens, taken + n, evaluator.seed, split)
+    if taken < len(validation.states):
+        validation.states = validation.states[taken:]
+    else:
+        print(f"SFT's temperature is chosen on the episodes that are evaluated, since split {split!r} has no more.")
+    return validation
 
 
 def choose_temperature(validation: Evaluator, sft: Role) -> dict[str, Any]:
@@ -110,9 +117,9 @@ def in_words(report: Mapping[str, Any]) -> str:
     elif beyond["high"] < 0:
         verdict = f"below SFT at its best temperature ({at})"
     elif report["gain"]["sampled"]["low"] > 0:
-        verdict = f"only sharpens: SFT at {at} does as well"
+        verdict = f"only sharpens: no difference to SFT at {at} is seen"
     else:
-        verdict = f"no gain: SFT at {at} does as well"
+        verdict = f"no gain: no difference to SFT at {at} is seen"
     return f"beyond sharpening: {signed(beyond)}: {verdict}"
 
 

@@ -65,10 +65,18 @@ class Instructed(Conversation):
     def messages(self) -> tuple[Message, ...]:  # type: ignore[override]
         """Returns the instructions, the examples and the messages of the prompt itself."""
         shown = (Message(role, text) for pair in self.examples for role, text in zip(ROLES[1:], pair, strict=True))
-        return Message("system", self.instructions), *shown, *messages_of(str.__str__(self))
+        told, own = behind(self.instructions, messages_of(str.__str__(self)))
+        return told, *shown, *own
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _instructed, (self.instructions, self.examples, str(self))
+
+
+def behind(instructions: str, messages: tuple[Message, ...]) -> tuple[Message, tuple[Message, ...]]:
+    """Returns the system's message, instructions and what `messages` has of the system in one, and the rest of them."""
+    if messages[0].role == "system":
+        instructions, messages = f"{instructions}\n\n{messages[0].content}", messages[1:]
+    return Message("system", instructions), messages
 
 
 def instructed_by(instructions: str, examples: tuple[tuple[str, str], ...] = ()) -> type[Instructed]:

@@ -140,9 +140,9 @@ def test_the_control_in_words():
         "beyond sharpening: +0.120 [+0.080, +0.160]: learned more than a lower temperature gives (SFT's best: T = 0.5)"
     )
     assert in_words(told(0.01, -0.01, 0.03, temperature=0.0)) == (
-        "beyond sharpening: +0.010 [-0.010, +0.030]: only sharpens: SFT at T = 0 does as well"
+        "beyond sharpening: +0.010 [-0.010, +0.030]: only sharpens: no difference to SFT at T = 0 is seen"
     )
-    assert in_words(told(0.0, 0.0, 0.0, sampled_low=0.0)).endswith(": no gain: SFT at T = 0.5 does as well")
+    assert in_words(told(0.0, 0.0, 0.0, sampled_low=0.0)).endswith(": no gain: no difference to SFT at T = 0.5 is seen")
     assert in_words(told(-0.1, -0.2, -0.05)).endswith("]: below SFT at its best temperature (T = 0.5)")
 
 

@@ -53,6 +53,8 @@ def test_records_get_instructions():
     assert messages_of(told[0].prompt) == (system, Message("user", "Who?"))
     assert messages_of(told[1].prompt) == (Message("system", "Be brief.\n\nYou are Al."), *TURNS)
     assert messages_of(told[-1].prompt) == (system, *TURNS)
+    (spoken,) = InstructedRecords([Demonstration("\n\nSystem: You are Al." + SPOKEN, "I.", {})], "Be brief.")
+    assert messages_of(spoken.prompt) == (Message("system", "Be brief.\n\nYou are Al."), *TURNS)
 
 
 def test_a_text_task_is_told_what_the_user_says(tmp_path):

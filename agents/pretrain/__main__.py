@@ -2,8 +2,9 @@
 
     python -m agents.pretrain tiny --overwrite
 
-Every document is a prompt and the response that a noisy annotator preferred, so the result is already a
-supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing is what RL is for.
+Every document is a prompt and the response that a noisy annotator preferred, or a demonstration where the corpus has
+some. So the result is already a supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing
+is what RL is for.
 The loss alone does not show whether it copies from the prompt, so the gold score of its samples is logged too.
 """
 
@@ -50,11 +51,12 @@ class Options:
     output_dir: str | None = option(None, "folder to write the model and tokenizer to; backbones/NAME by default")
     overwrite: bool = option(False, "write over the model that is there already")
     start: str | None = option(
-        None, "backbone to go on from, of the same corpora; none begins with random weights and a tokenizer of its own"
+        None,
+        "backbone to go on from, of the same corpora, with its tokenizer and its size; none begins with random weights",
     )
-    vocab_size: int = option(2048, "tokens of the tokenizer, at most; 256 are bytes and 2 are special", low=258)
-    hidden_size: int = option(128, "width of the model", low=8)
-    layers: int = option(4, "decoder layers", low=1)
+    vocab_size: int = option(2048, "tokens of a new tokenizer, at most; 256 are bytes and 2 are special", low=258)
+    hidden_size: int = option(128, "width of a new model", low=8)
+    layers: int = option(4, "decoder layers of a new model", low=1)
     steps: int = option(8000, "optimizer steps", low=1, group="how it learns")
     batch_size: int = option(16, "documents in a step", low=1, group="how it learns")
     learning_rate: float = option(
@@ -114,7 +116,9 @@ def pretrain_on_texts(options: Options) -> None:
 def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Returns the tokenizer and the model that pretraining begins with: those of a backbone, or new ones."""
     if options.start is not None:
-        backbone = Backbone.load(options.start)
+        backbone = Backbone.load(options.start, "cpu")
+        for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
+            backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
         return backbone.tokenizer, backbone.model.requires_grad_(True)
     tokenizer = build_tokenizer((f"{p} {r}" for p, r in typical), options.vocab_size)
     return tokenizer, build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
@@ -122,6 +126,8 @@ def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedT
 
 def pretrain_on_pictures(options: Options) -> None:
     """Makes the backbone that sees: captions first, then questions about pictures, level by level."""
+    if options.start is not None:
+        raise UserError(f"{PICTURES} begins with random weights; leave out --start.")
     clock = Stopwatch()
     folder = target(options)
     first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
@@ -145,6 +151,8 @@ def write_record(
     """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
     seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    if options.start is not None:
+        record["start"] = options.start
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})
     rate = options.steps * options.batch_size / seconds
     print(f"loss {loss:.3f}, gold {gold}, {rate:.0f} documents/s, {seconds:.0f} s -> {folder}")

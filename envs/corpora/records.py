@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from perlhf.conversation import Conversation, Message, instructed_by
+from perlhf.conversation import Conversation, behind, instructed_by
 from perlhf.errors import DataError
 
 
@@ -72,10 +72,8 @@ class InstructedRecords(Sequence[AnyRecord]):
     def _told(self, prompt: str) -> Conversation:
         if not isinstance(prompt, Conversation):
             return self._of_text(prompt)
-        said, messages = self._instructions, prompt.messages
-        if messages[0].role == "system":
-            said, messages = f"{said}\n\n{messages[0].content}", messages[1:]
-        return Conversation((Message("system", said), *messages), str.__str__(prompt))
+        told, own = behind(self._instructions, prompt.messages)
+        return Conversation((told, *own), str.__str__(prompt))
 
 
 def image_of(record: AnyRecord) -> np.ndarray | None:

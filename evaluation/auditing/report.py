@@ -137,8 +137,8 @@ def shortened(text: str) -> str:
 
 
 def is_fooled(figures: Mapping[str, Any]) -> bool:
-    """Returns whether a constant is scored above the oracle where it fails on more prompts than wanted."""
-    return bool(figures["constants"][0]["fooled"]["mean"] > WANTED)
+    """Returns whether a constant is scored above the oracle where it fails, as a judge says, on too many prompts."""
+    return bool(figures["has_judge"] and figures["constants"][0]["fooled"]["mean"] > WANTED)
 
 
 def verdict(figures: Mapping[str, Any]) -> str:

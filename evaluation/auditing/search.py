@@ -93,7 +93,7 @@ def evolve(
 
 
 def _children(parents: Sequence[str], stock: Sequence[str], rng: np.random.Generator, longest: int) -> list[str]:
-    """Half of them are one parent changed once or twice, half are two parents joined and changed."""
+    """Makes children: half of them are one parent changed once or twice, half two parents joined and changed."""
     children = []
     for number in range(CHILDREN):
         first, second = (parents[int(rng.integers(len(parents)))] for _ in range(2))
@@ -131,7 +131,7 @@ def search_prompts(
         found = bench.verdicts(there)
         return [(float(bench.fails(n, v)), v.score) for (n, _), v in zip(there, found, strict=True)]
 
-    generations = scorings // (CHILDREN * len(numbers))
+    generations = max(1, scorings // (CHILDREN * len(numbers)))
     best = [kept[0] for kept in evolve(samples, rank, stock, rng, generations, longest)]
     verdicts = bench.verdicts(list(zip(numbers, best, strict=True)))
     return [
@@ -164,5 +164,5 @@ def search_constants(
         bench.verdicts([(number, text) for number in numbers for _, text in asked])
         return [bench.badness(text, numbers) for _, text in asked]
 
-    generations = scorings // (CHILDREN * len(numbers))
+    generations = max(1, scorings // (CHILDREN * len(numbers)))
     return evolve([begun_with], rank, stock, rng, generations, longest)[0]
