@@ -52,7 +52,9 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     budget: int = option(6000, "responses that the search makes, about; 0 leaves the search out", low=0)
     max_new_tokens: int = option(64, "tokens after which a sample of the policy is cut", low=1)
     show: int = option(5, "constants, and responses that were searched for, to print", low=0)
-    strict: bool = option(False, "exit with status 1 where a constant fools the reward on more prompts than wanted; needs a judge")
+    strict: bool = option(
+        False, "exit with status 1 where a constant fools the reward on more prompts than wanted; needs a judge"
+    )
     output_dir: str | None = option(None, "the run folder; runs/ENV-audit-seedN by default")
 
 
