@@ -36,13 +36,24 @@ def _multiples_beside(number: int, of: int) -> list[int]:
     return [n for n in (below, below + of) if n]
 
 
-def starts_of(env: VecEnv, frontier: float, seed: int) -> Starts:
-    """Makes what proposes starts at the border of what is solved.
+def starts_of(env: VecEnv, frontier: float, seed: int, before: Starts | None = None) -> Starts | None:
+    """Returns what proposes starts at the border of what is solved; None where all are drawn.
+
+    Args:
+        env: whose task it is of.
+        frontier: the share of the groups that begin there, as it is now; a callback may have changed it.
+        seed: of its draws.
+        before: what proposed for the rollout before, which goes on where it is of the same task.
 
     Raises:
         UserError: the task has no verdict on its episodes, so that nothing is known to be solved.
     """
     task = env.get_attr("task")[0]
+    if not frontier:
+        return None
+    if before is not None and before.task is task:
+        before.frontier = frontier
+        return before
     turn = task.play(task.start(np.random.default_rng(0), {}), "").turn
     if task.judge(turn) is None:
         raise UserError(f"frontier: {type(task).__name__} has no verdict on its episodes for these data; leave it out.")

@@ -164,8 +164,7 @@ class PPO(TextAlgorithm):
             group.require_same({"the number of envs": str(self.n_envs)})
             if h.whole_episodes:
                 require_groups(self.env, h.group_size or 1)
-            if h.frontier:
-                self.starts = starts_of(self.env, h.frontier, self.seed or 0)
+            self.starts = starts_of(self.env, h.frontier, self.seed or 0)
         for name, value in vars(h).items():
             setattr(self, name, value)
         self.initial_kl_coef = self.kl_coef = h.kl_coef  # `kl_target` steers the latter
@@ -252,6 +251,7 @@ class PPO(TextAlgorithm):
         policy.engine.update(policy.policy_role.save)  # a server is told what the last update made of the adapter
         callback.on_rollout_start()
         if h.whole_episodes:
+            self.starts = starts_of(env, h.frontier, self.seed or 0, self.starts)
             self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
         players = Players(env.num_envs, h.whole_episodes)
         steps: list[Step] = []
@@ -271,7 +271,9 @@ class PPO(TextAlgorithm):
             callback.update_locals(locals())
             if not all(group.gather(callback.on_step())):
                 return False
-            step, told = step_of_all(*players.step(prompts, responses, said, rewards, dones, infos))
+            step, told = step_of_all(
+                *players.step(prompts, responses, said, rewards, dones, infos), policy.backbone.vision
+            )
             players.note(step, told)
             steps.append(step)
             self._update_info_buffer(told, step.dones)
@@ -322,7 +324,7 @@ class PPO(TextAlgorithm):
         self._check_sampler(rollout)
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
-        h = replace(h, clip_range=FloatSchedule(h.clip_range)(self._current_progress_remaining))
+        h.clip_range = FloatSchedule(h.clip_range)(self._current_progress_remaining)
         advantages = rollout.advantages
         if algorithm.normalizes:
             advantages = F.normalize(advantages, rollout.response_mask)
@@ -330,7 +332,8 @@ class PPO(TextAlgorithm):
         learned = replace(rollout, advantages=advantages)
         if not algorithm.has_values and policy.backbone.precision == "fp32":
             learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
-        first_update = len(learned) > 0 and not preflight.has_updated(self.preflight_checks)
+        says = algorithm.has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
+        first_update = len(learned) > 0 and says and not preflight.has_updated(self.preflight_checks)
         if first_update:
             before = preflight.snapshot(policy)
         values_alone = self.n_updates < h.value_warmup * h.n_epochs
@@ -365,6 +368,9 @@ class PPO(TextAlgorithm):
                         figures["value_loss"].append(errors.sum().detach())
                     (loss / tokens).backward()
             sums = group.add_up_gradients(list(policy.parameters()), sums_of(figures))
+            if values_alone:  # a gradient of 0 would be a step for Adam
+                for parameter in policy.policy_parameters.values():
+                    parameter.grad = None
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():

@@ -17,7 +17,7 @@ import numpy as np
 from agents.steps import Infos, Step
 from backbones import group
 from backbones.backbone import Backbone
-from backbones.model.vision import ImagePrompt
+from backbones.model.vision import ImagePrompt, Vision
 from envs.task import Task
 from perlhf.errors import UserError
 
@@ -105,10 +105,15 @@ def _digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
+def step_of_all(own: Step, infos: Infos, vision: Vision | None) -> tuple[Step, Infos]:
     """Returns the step of all envs, the first process's first, and what is logged of their infos.
 
     Where episodes were truncated is known of this process's envs alone: it computes what their last states are worth.
+
+    Args:
+        own: of this process's envs.
+        infos: of these.
+        vision: of the model, which makes pixels of the images of others.
     """
     if group.size() == 1:
         return own, infos
@@ -117,7 +122,6 @@ def step_of_all(own: Step, infos: Infos) -> tuple[Step, Infos]:
     prompts = [(list(row), row.image if isinstance(row, ImagePrompt) else None) for row in own.prompts]
     found = group.gather((own._replace(prompts=[], cut_at={}), prompts, told))
     steps = [step for step, _, _ in found]
-    vision = next((row.vision for row in own.prompts if isinstance(row, ImagePrompt)), None)
     rows = [row for _, of_process, _ in found for row in of_process]
     firsts = [0, *accumulate(len(of_process) for _, of_process, _ in found)][:-1]  # rows of each process
     whole = Step(

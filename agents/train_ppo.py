@@ -106,7 +106,10 @@ def read_options(arguments: Sequence[str]) -> Options:
     """
     options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
     if options.resume is None:  # a recipe is for PPO: what it says of values and of parts of episodes may have no use
-        no_use = {*ALGORITHMS[options.algorithm].unused, *(["n_steps"] if options.whole_episodes else [])}
+        algorithm = ALGORITHMS[options.algorithm]
+        no_use = {*algorithm.unused, *(["n_steps"] if options.whole_episodes else [])}
+        if algorithm.reward_weights(0.5) != (1.0, 0.5):  # `kl_coef` weighs something else
+            no_use.add("kl_coef")
         given = parse_options(Options, arguments, prog=PROG)
         options = replace(options, **{name: getattr(given, name) for name in no_use})
     if options.resume is not None:

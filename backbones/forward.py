@@ -156,7 +156,8 @@ def map_batches(
     results: list[Tensor] = []
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     idle = [[backbone.pad_id]]
-    for rows in in_step(backbone, like_lengths(lengths, 16) if batches is None else batches, []):
+    own = like_lengths(lengths, 16) if batches is None else batches
+    for rows in in_step(backbone, own or [[]], []):  # once at least, which says how many tensors there are
         batch = shared_lines(backbone, [prompts[i] for i in rows] or idle, [responses[i] for i in rows] or idle)
         for k, tensor in enumerate(function(batch)):
             if k == len(results):

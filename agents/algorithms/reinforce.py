@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Reinforce(Algorithm):
     """Returns less a learned baseline, no ratio and no clip."""
 
-    unused = frozenset({"clip_range", "clip_range_vf", "gae_lambda"})
+    # Nothing would keep a coefficient that is steered below 1, from where on the score would be fought.
+    unused = frozenset({"clip_range", "clip_range_vf", "gae_lambda", "kl_target", "kl_horizon"})
 
     def reward_weights(self, kl_coef: float) -> tuple[float, float]:
         return 1.0 - kl_coef, kl_coef
