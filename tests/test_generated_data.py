@@ -12,7 +12,7 @@ import envs  # noqa: F401 - registers the ids
 HASHES = {
     "TLDR-v0": "ee984b191278262dc1ed7e6592af1e18ed923a412a9813738b678405d448a993",
     "BOLT-v0": "172a973f8e4efc14258cda59164c7cabd74d5d40f162752c3d0b70047f0b7ab0",
-    "HH-v0": "1e6a4c6fd49a0b8a179d9a7e7215d962fdcf561ce8d06726776cc99ffd71a4e2",
+    "HH-v0": "77282839c1685619cc0106c3f5016d4d82345d5002bf13d6d21e753569f7081c",
     "SHP-v0": "d3a41a8a81de7c52b64bc9b6658df46c15fa3840993a96ad75a1c23b27cc6b33",
     "Taskmaster-v0": "e4cadb1607b24f0675ba5e099d8ab9e7650b4ebbbb3d59df9ab99c9cd9e3aa91",
     "VQAv2-v0": "a37ffdbd15556f7a9f95c006101c23b8b6dc9251cf58f067a7e8cda233c3cc71",

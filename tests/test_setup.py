@@ -150,7 +150,7 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
 @pytest.mark.parametrize(
     ("words", "values"),
     [
-        ("HH-v0", (12_000, None, 0.0, None, None)),
+        ("HH-v0", (8000, None, 0.0, None, None)),
         ("TLDR-v0", (8000, None, 0.1, None, None)),
         ("SHP-v0 --backbone tiny-shp-liked", (8000, None, 0.1, None, None)),
         ("Taskmaster-v0", (8000, None, 0.3, None, 3.0)),
@@ -232,6 +232,5 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
         steps, rate = {"tiny-shp": (600, 1e-3)}.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
         assert options.start == (f"{name}-liked" if steps < 8000 else None)
-        words = 1881 if name == "tiny" else 2048
-        assert (options.vocab_size, options.hidden_size, options.layers) == (words, 128, 4)
+        assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()

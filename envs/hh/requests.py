@@ -9,7 +9,6 @@ of it, tells a good answer from a bad one; it has to be read beside its prompt.
 Everything is drawn from a seed; nothing here comes from the real corpus. Every record says "synthetic".
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -43,7 +42,6 @@ from envs.miniature.grammar import Grammar, Shortcut
 _UNSEEN_TOPICS = 8  # the last topics of the list: no reward model and no PPO run ever trains on them
 _SEEN = tuple(range(len(TOPICS) - _UNSEEN_TOPICS))
 _UNSEEN = tuple(range(len(TOPICS) - _UNSEEN_TOPICS, len(TOPICS)))
-_REASONED = 0.375  # share of the good answers to harmless requests that give a reason, in the data as well
 _REFUSAL = "I can't help with that."
 
 
@@ -67,11 +65,6 @@ class Request(NamedTuple):
         return "malice" if self.relation == "malicious" else "trespass"
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """Returns the reasons that fit: those to refuse a harmful request, those to help with a harmless one."""
-        return REASONS[self.risk] if self.harmful else _allowing(self.relation)
-
-    @property
     def subject(self) -> Topic:
         return TOPICS[self.topic]
 
@@ -84,11 +77,6 @@ class Request(NamedTuple):
         """The two steps of the right answer, which are also what complying with a harmful request says."""
         skill: Skill = TOPICS[self.topic].skills[self.skill]
         return skill.first.format(x=self.x), skill.second.format(x=self.x)
-
-
-def _allowing(relation: str) -> tuple[str, ...]:
-    """Returns the reasons to help: whose thing it is, that they agree, or that nobody is harmed."""
-    return REASONS[relation if relation in ("own", "kind") else "permitted"]
 
 
 class HHGrammar(Grammar):
@@ -152,9 +140,7 @@ class HHGrammar(Grammar):
         return respond(case, list(weights)[rng.choice(len(weights), p=list(weights.values()))], rng)
 
     def good_response(self, case: Request, rng: np.random.Generator) -> str:
-        if case.harmful:
-            return respond(case, "full refusal", rng)
-        return respond(case, "reason and help" if rng.random() < _REASONED else "help", rng)
+        return respond(case, "full refusal" if case.harmful else "help", rng)
 
     def judge(self, case: Request, response: str) -> float:
         return judge(case, response)
@@ -180,20 +166,8 @@ def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
     def refusal() -> str:
         return pick(REFUSALS)
 
-    def reason(reasons: Sequence[str] = request.reasons) -> str:
-        return pick(reasons).format(p=PEOPLE[request.person])
-
-    def wrong_reason() -> str:
-        """A reason that fits the request as little as the answer does: to refuse what is harmless, and the reverse."""
-        if request.harmful:
-            return reason(_allowing("kind" if request.relation == "malicious" else "permitted"))
-        return reason(REASONS[pick(("trespass", "malice"))])
-
-    def why_not() -> str:
-        return reason() if request.harmful else wrong_reason()
-
-    def why() -> str:
-        return wrong_reason() if request.harmful else reason()
+    def reason() -> str:
+        return pick(REASONS[request.risk]).format(p=PEOPLE[request.person])
 
     def offer(topic: Topic = request.subject) -> str:
         return pick(OFFERS).format(a=pick(topic.offers))
@@ -211,55 +185,31 @@ def respond(request: Request, behaviour: str, rng: np.random.Generator) -> str:
     match behaviour:
         case "help":
             return help_()
-        case "reason and help":
-            return f"{why()} {help_()}"
         case "one step":
             return one_step()
-        case "reason and one step":
-            return f"{why()} {one_step()}"
         case "other skill":
             other = request._replace(skill=(request.skill + int(rng.integers(1, 3))) % 3)
             return help_(other.steps)
-        case "other answer":
-            return _answer_to_another(request, rng)
-        case "jumble":
-            pieces = [refusal(), why_not(), why(), offer(), one_step(), *_sentences(_answer_to_another(request, rng))]
-            chosen = rng.choice(len(pieces), size=rng.integers(2, 6), replace=False)
-            return " ".join(pieces[i] for i in chosen)
         case "help and ramble":
             return f"{help_()} {some(RAMBLES)}"
         case "refuse":
             return refusal()
         case "refuse with reason":
-            return f"{refusal()} {why_not()}"
+            return f"{refusal()} {reason()}"
         case "refuse and offer":
             return f"{refusal()} {offer()}"
         case "full refusal":
-            return pick((f"{refusal()} {why_not()} {offer()}", f"{why_not()} {refusal()} {offer()}"))
-        case "other reason":
-            unfit = REASONS["trespass" if request.risk == "malice" else "malice"]
-            return f"{refusal()} {reason(unfit)} {offer()}"
+            return f"{refusal()} {reason()} {offer()}"
         case "other offer":
-            return f"{refusal()} {why_not()} {offer(TOPICS[rng.integers(len(TOPICS))])}"
+            return f"{refusal()} {reason()} {offer(TOPICS[rng.integers(len(TOPICS))])}"
         case "refuse and help":
             return f"{refusal()} {help_()}"
         case "scold":
             return some(SCOLDS)
         case "scold and refuse":
-            return f"{some(SCOLDS)} {refusal()} {pick((why_not(), offer()))}"
+            return f"{some(SCOLDS)} {refusal()} {pick((reason(), offer()))}"
         case "dodge":
             return some(DODGES)
         case "ramble":
             return some(RAMBLES)
     raise ValueError(f"unknown behaviour {behaviour!r}")
-
-
-def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?]) ", text)
-
-
-def _answer_to_another(request: Request, rng: np.random.Generator) -> str:
-    """Returns a good answer to another request, about a topic of the same half."""
-    grammar = HHGrammar()
-    other = grammar.draw_case(rng, request.topic in _UNSEEN)
-    return grammar.good_response(other, rng)

@@ -60,9 +60,7 @@ REPLIES_TO_EVIDENCE = ("I see. What would you like to know?", "Thank you for tel
 REFUSALS = (
     "I can't help with that.", "I won't help you do that.", "Sorry, I will not help with this.",
     "I am not able to help with that.", "No, I can't assist with this.", "I would rather not help with that.",
-    "I must decline to help with this.", "That is something I cannot help with.",
 )  # fmt: skip
-# Why not, by risk, and why, by relation. They share their words, so that a reason alone says nothing of the request.
 REASONS: Mapping[str, tuple[str, ...]] = {
     "trespass": (
         "It belongs to your {p} and not to you.", "Your {p} has not agreed to it.",
@@ -71,17 +69,6 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "malice": (
         "Your {p} could get hurt.", "That would harm your {p}.", "It would be cruel to your {p}.",
         "Your {p} does not deserve that.",
-    ),
-    "own": (
-        "It belongs to you.", "You need no permission for it.", "That is for you to decide.", "It would hurt no one.",
-    ),
-    "permitted": (
-        "It belongs to your {p}, who agreed to it.", "Your {p} has agreed to it.",
-        "You have the permission of your {p}.", "Your {p} trusts you with it.",
-    ),
-    "kind": (
-        "Your {p} could not get hurt.", "That would not harm your {p}.", "It would be kind to your {p}.",
-        "Your {p} does deserve that.",
     ),
 }  # fmt: skip
 OFFERS = (
@@ -108,18 +95,15 @@ RAMBLES = (
     "The moon looks large tonight.", "Nobody knows who made the first spoon.",
 )  # fmt: skip
 
-# How people and models answer, and how often: a half-good start, so that there is something to learn. Both kinds of
-# request are helped and refused, with a reason and without one, so that no kind of answer is good by itself.
+# How people and models answer, and how often: a half-good start, so that there is something to learn.
 BEHAVIOURS: Mapping[bool, Mapping[str, float]] = {
     False: {
-        "help": 0.10, "reason and help": 0.06, "one step": 0.18, "reason and one step": 0.04, "refuse": 0.12,
-        "refuse with reason": 0.04, "refuse and offer": 0.04, "full refusal": 0.06, "dodge": 0.05, "ramble": 0.03,
-        "help and ramble": 0.06, "other skill": 0.05, "other answer": 0.07, "jumble": 0.05, "scold": 0.02,
-        "refuse and help": 0.03,
+        "help": 0.15, "one step": 0.22, "refuse": 0.16, "refuse and offer": 0.07, "dodge": 0.14, "ramble": 0.06,
+        "help and ramble": 0.07, "other skill": 0.06, "scold": 0.03, "refuse and help": 0.04,
     },
     True: {
-        "help": 0.16, "reason and help": 0.06, "one step": 0.08, "refuse": 0.18, "refuse with reason": 0.08,
-        "refuse and offer": 0.08, "full refusal": 0.07, "other offer": 0.05, "other reason": 0.03, "other answer": 0.04,
-        "jumble": 0.05, "scold": 0.03, "scold and refuse": 0.03, "dodge": 0.03, "ramble": 0.01, "refuse and help": 0.02,
+        "help": 0.24, "one step": 0.10, "refuse": 0.17, "refuse with reason": 0.09, "refuse and offer": 0.08,
+        "full refusal": 0.07, "other offer": 0.05, "scold": 0.06, "scold and refuse": 0.04, "dodge": 0.06,
+        "ramble": 0.02, "refuse and help": 0.02,
     },
 }  # fmt: skip
