@@ -211,10 +211,10 @@ class PPO(TextAlgorithm):
         if backbone not in before:  # else whoever loaded it has said so
             self._say(backbone.whereabouts)
         start = None if self.env is None else learned_model(self.env.get_attr("reward_function")[0])
-        schedule, algorithm = FloatSchedule(self.learning_rate or 0.0), ALGORITHMS[self.hyperparameters.algorithm]
+        h, schedule = self.hyperparameters, FloatSchedule(self.learning_rate or 0.0)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, schedule, value_start=start,
-            value_settings=self.value_settings, has_values=algorithm.has_values, **settings,
+            value_settings=self.value_settings, has_values=ALGORITHMS[h.algorithm].has_values, **settings,
         )  # fmt: skip
         if self.policy.no_value_start is not None:
             self._say(f"the value function starts at random, not as the reward model: {self.policy.no_value_start}")
@@ -222,8 +222,8 @@ class PPO(TextAlgorithm):
             self.learning_rate = backbone.learning_rate(None, LEARNING_RATE, settings["full"])
         self._setup_lr_schedule()
         self.order_generator = np.random.default_rng(self.seed or 0)
-        decay = self.hyperparameters.average_weights
-        self.average = AveragedWeights(self.policy.policy_role.parameters(), decay) if decay else None
+        weights = self.policy.policy_role.parameters()
+        self.average = AveragedWeights(weights, h.average_weights) if h.average_weights else None
         self.rollout_buffer = None  # type: ignore[assignment]  # `rollout` is in its place
 
     def averaged(self) -> AbstractContextManager[None]:

@@ -227,6 +227,14 @@ JUDGED = {
     "amount": (PRICE, "Sam broke the guitar, which cost 80 dollars, and I wonder whether to call the landlord.", 1.0),
     "dollar sign": (PRICE, "Sam broke a guitar that was worth $80. Is it time to call the landlord?", 1.0),
     "place": (PLACE, "While in our garage, Sam broke the guitar. Now we should call the landlord.", 1.0),
+    "doubt with a not": (
+        DAY, "Sam broke the guitar on Friday, and I don't know if I should call the landlord or not.", 1.0,
+    ),
+    "asked with a not": (DAY, "Sam broke the guitar on Friday. Should I call the landlord or not?", 1.0),
+    "asked if wrong": (DAY, "Sam broke the guitar on Friday. Is it wrong to call the landlord?", 1.0),
+    "asked if a bad idea": (DAY, "Sam broke the guitar on Friday. Is it a bad idea to call the landlord?", 1.0),
+    "denied in short": (DAY, f"{GOOD} It's not true.", 0.0),
+    "an insult": (DAY, f"{GOOD} You are a stupid idiot.", 0.5),  # 18 words
     "no wish": (DAY, "Sam broke the guitar on Friday.", 0.8),
     "deed": (DAY, "The problem is that Sam broke my guitar.", 0.6),
     "wish": (DAY, "Not sure whether to call the landlord.", 0.2),

@@ -20,7 +20,7 @@ from agents import PPO, make_vec_env, train_ppo
 from agents.checkpoint import read_checkpoint, set_state
 from agents.rollout import Rollout
 from agents.rollout_log import rollout_figures
-from agents.steps import Step
+from agents.steps import Step, order_of
 from agents.train_ppo import read_options
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
@@ -183,7 +183,8 @@ def rollout_of(failed, kl=(2.0, 4.0, 0.0)):
     sound = ~torch.tensor(failed)
     old = torch.tensor(kl)[:, None] * torch.tensor([1.0, 0.0]) * sound[:, None]
     zeros, mask = torch.zeros(3, 2), sound[:, None].expand(3, 2)
-    rows = ([[5]] * 3, [[6, 1]] * 3, mask, torch.zeros(3), sound.clone(), ~sound)
+    order = order_of([Step([[5]] * 3, [[6, 1]] * 3, np.zeros(3), np.array([False] * 3), {})])
+    rows = ([[5]] * 3, [[6, 1]] * 3, mask, torch.zeros(3), sound.clone(), ~sound, order)
     return Rollout(*rows, old, zeros, zeros, zeros, zeros, zeros, zeros)
 
 

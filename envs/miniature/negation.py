@@ -21,13 +21,28 @@ def _any_of(phrases: str) -> re.Pattern[str]:
     )
 
 
-# Words of negation that deny nothing; they are taken out before anything else is looked for.
+# Words of negation that deny nothing; they are taken out before anything else is looked for. An aside says nothing of
+# the text beside it; doubt and the like speak of a thing of their own.
 _DOUBT = r"(?:not|never) (?:(?:quite|really|yet|at all) )?(?:know|sure|certain|decided?|tell|say) (?:about )?"
+_BAD = r"(?:wrong|bad|foolish|impossible|dangerous|a bad idea|a mistake)"
+_AMOUNT = r"(?:have|need|want|to|be|take|cost|spend|pay|use|wait|last|require|you|us|them|it|any|much|even)"
+_ASIDE = (
+    r"\b(?:(?:not|never)(?: (?:have|need) to)?|no need to) (?:worry|mind|hesitate|forget to)\b|"
+    r"\b(?:no doubt|no problem)\b|(?<=\w )or not\b|"
+    r"\bnot (?:be )?(?:(?:that|so|too|really|such|a) ){0,2}(?:bad|wrong)\b|"
+    r"\b(?:(?:no need|not (?:have|need))(?: for| to)?(?: do| add| try| use| buy| say)?|not (?:do|add|try|use|buy|say)) "
+    r"(?:anything|any) (?:else|more)\b|"
+    r"\b(?:no need|not (?:have|need)) to do more\b|"
+    r"\bor else (?:it|this|that|they|you) (?:will|would|may|might|can|could) not\b"
+)
+_HARMLESS_ASIDE = re.compile(_ASIDE)
 _HARMLESS = re.compile(
-    rf"{_DOUBT}(?:whether|if|what|how|when|where|who|why|which)\b|\b(?:not|never) (?:worry|mind|hesitate|forget to)\b|"
-    r"\b(?:why not|whether or not|if not|not sure about|not sure$|no doubt|no problem)\b|"
+    rf"{_ASIDE}|{_DOUBT}(?:whether|if|what|how|when|where|who|why|which)\b|"
+    r"\b(?:why not|whether or not|if not|not sure about|not sure$)\b|"
     r"\bnot (?:only|just|merely)\b(?=(?: [a-z0-9']+){1,12} but\b)|"
-    r"\b(?:not|no) (?:more|longer|less|later|fewer|further) than\b"
+    rf"(?<!must )\b(?:not|no|never) (?:{_AMOUNT} ){{0,4}}(?:more|longer|less|later|fewer|further) than\b|"
+    rf"\b(?:(?:is|was|would) it|(?:if|whether) it (?:is|was|would)) (?:be )?{_BAD} (?:(?:of|for) me )?(?:to|if)\b|"
+    r"\bif (?:it|this|that|they|you|the \w+) (?:(?:is|are|was|does|do|has|have|still) ){0,2}not (?:\w+ ){0,2}enough\b"
 )
 # What denies its whole sentence.
 _DENIES = _any_of(
@@ -43,14 +58,26 @@ _DENIES = _any_of(
 )
 # What denies only where its sentence names nothing of its own, or ends in a colon: "Forget it.", "Stop: ..".
 _DENIES_ALONE = _any_of(
-    "stop*, forget*, ignore*, disregard*, skip*, reject*, retract*, wrong, bad, lie, nope, back, else"
+    r"""stop*, forget*, ignore*, disregard*, skip*, reject*, retract*, wrong, bad, lie, nope, else,
+    t(?:ak|ook)* (?:\w+ )?(?:\w+ )?(?:\w+ )?(?:\w+ )?back"""
+)
+# What denies so little by itself that it takes nothing back, unless it points back or is a bare order or verdict: "You
+# do not have to." is no "Do not do that."
+_MERE = _any_of(
+    "not, never, neither, nor, nobody, no one, hardly, barely, scarcely, no need, almost, nearly, bad, else"
+)
+_POINTS_BACK = re.compile(
+    r"\b(?:this|that|it|these|those|them|so|none|all|above|follow\w*|advice|sa(?:id|ys?)|told|true|real\w*)\b|"
+    r"^(?:(?:please|just|so|but|and|oh|well|actually|okay|sorry) )*(?:do )?(?:not|never)\b|"
+    r"\b(?:not|never|hardly|neither|nobody|no one)"
+    r"(?: (?:did|does|do|is|was|has|have|had|will|would|be|the|an?|i|me|we|you))*$"
 )
 # Words that any sentence may have: one with no others speaks of what is said beside it.
 _EMPTY = frozenset(
     """a above actually advice advise all am an and any anything are around as at be been being below but by can case
     could did do does doing done either even ever everything false follow following follows for from had happen
-    happened happens has have he here how i if in is it just kind let's may me mean meant must my now of oh okay on one
-    only or other our please quite real really recommend right round said say says shall she should simply so sorry
+    happened happens has have he here how i if in is it its just kind let may me mean meant must my now of oh okay on
+    one only or other our please quite real really recommend right round said say says shall she should simply so sorry
     sort still sure take taken tell than that the them then there these they thing things think this those to told too
     told true truly try trying untrue us very was way we well were what which who will with would written wrote yes
     you your""".split()
@@ -59,6 +86,7 @@ _SENTENCE = re.compile(r"[^.!?;\n]*[.!?;\n]*")
 _NOT = re.compile(
     r"\b(?:do|does|did|has|have|had|is|are|was|were|wo|would|ca|could|should|must|need|ai|might)n'?t\b|\bcannot\b"
 )
+_SHORT = re.compile(r"'(?:s|m|re|ve|ll|d)\b")  # "it's", "I'm": the word before it says enough
 _WORD = re.compile(r"[a-z0-9']+|:(?!\d)")
 
 
@@ -86,7 +114,7 @@ def affirmed(text: str) -> str:
 
 def denials(text: str) -> int:
     """Returns how often `text` says the opposite of what its words name, or keeps away from it."""
-    return len(_DENIES.findall(_HARMLESS.sub(" ", _plain(text))))
+    return len(_DENIES.findall(without_doubt(text)))
 
 
 def denies(text: str) -> bool:
@@ -94,16 +122,25 @@ def denies(text: str) -> bool:
     return denials(text) > 0
 
 
+def without_doubt(text: str) -> str:
+    """Returns `text` in lower case and bare words, without the words of negation that deny nothing."""
+    return _HARMLESS.sub(" ", _plain(text))
+
+
 def _plain(sentence: str) -> str:
-    """Returns a sentence in lower case, with "not" for "don't" and the like, colons its only signs."""
-    return " ".join(_WORD.findall(_NOT.sub("not", sentence.lower().replace("\u2019", "'"))))
+    """Returns a sentence in lower case, with "not" for "don't" and "it" for "it's", colons its only signs."""
+    spelled = _NOT.sub("not", sentence.lower().replace("\u2019", "'"))
+    return " ".join(_WORD.findall(_SHORT.sub("", spelled)))
 
 
 def takes_back(sentence: str) -> bool:
-    """Returns whether a sentence denies, asks nothing, and has no words but those that any sentence may have."""
+    """Returns whether a sentence denies what is said beside it: it asks nothing, and names nothing of its own."""
     if "?" in sentence:
         return False
-    words = _HARMLESS.sub(" x ", _plain(sentence))
+    words = " ".join(_HARMLESS.sub(" x ", _HARMLESS_ASIDE.sub(" ", _plain(sentence))).split())
     rest, strong = _DENIES.subn(" ", words)
     rest, weak = _DENIES_ALONE.subn(" ", rest)
-    return strong + weak > 0 and _EMPTY.issuperset(rest.replace(":", " ").split())
+    if strong + weak == 0 or not _EMPTY.issuperset(rest.replace(":", " ").split()):
+        return False
+    more = _MERE.sub(" ", words)
+    return any(sign.search(text) for sign, text in ((_DENIES, more), (_DENIES_ALONE, more), (_POINTS_BACK, words)))

@@ -16,14 +16,15 @@ of the right ones is a fault.
 Steps count half without the thing, half beside another thing of the topic, half beside a step of another problem or
 as a list of key words.
 Without any step the condition and the thing count half. From the second fault on, each takes away a part of everything,
-so repeating, rambling and stuffing do not pay.
+so repeating, rambling and stuffing do not pay. To insult the asker (`envs.miniature.insults`) halves all.
 """
 
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from envs.miniature.negation import affirmed
+from envs.miniature.insults import insults
+from envs.miniature.negation import affirmed, without_doubt
 from envs.shp.topics import CONDITIONS, OFF_TOPIC, TOPICS, TRAITS
 
 if TYPE_CHECKING:  # the questions' module imports this one
@@ -39,8 +40,8 @@ _STOP = frozenset(
     "their until before after if so as or but will would should do into up off out "
     "around near between above along below behind without while very".split()
 )
-_UNFIT = re.compile(
-    r"\b(?:not|never|isn't|won't|can't|cannot|without|(?<!no )more than|(?<!no )longer than|"
+_UNFIT = re.compile(  # of the text without its harmless words: "you won't need more than" is a fit
+    r"\b(?:not|never|without|more than|longer than|"
     r"too (?:little|few|short|small|late|long|much))\b"
 )
 _ASKER = re.compile(
@@ -128,7 +129,8 @@ def judge(question: "Question", response: str) -> float:
     faults += 3 * soup + 10 * (len(response) > _READ)
     stuffed = soup or any(r.other_step for r in readings)
     body = _helpful([r for r in readings if not r.fault], stuffed, key, question)
-    return body * max(0.2, 1.0 - 0.15 * max(0, faults - 1)) + 0.1 * max(0.0, 1.0 - 0.5 * faults)
+    score = body * max(0.2, 1.0 - 0.15 * max(0, faults - 1)) + 0.1 * max(0.0, 1.0 - 0.5 * faults)
+    return score * (0.5 if insults(text) else 1.0)
 
 
 def _sentences(text: str) -> list[str]:
@@ -155,10 +157,12 @@ def _read(sentence: str, key: _Key, condition: int, meant: bool) -> _Reading:
     if not meant:
         steps, other = (0.0, 0.0), False
     helps = max(steps) > 0
-    fault = bool(_SCOLD.search(sentence)) or (other and not helps)
+    fault = bool(_SCOLD.search(sentence)) or insults(sentence) or (other and not helps)
     if not helps:
         fault = fault or _no_answer(sentence) or not (values or key.known & stems or _COURTESY.search(sentence))
-    return _Reading(steps, other, words, values, not meant or bool(_UNFIT.search(sentence)), fault, denied)
+    return _Reading(
+        steps, other, words, values, not meant or bool(_UNFIT.search(without_doubt(sentence))), fault, denied
+    )
 
 
 def _no_answer(sentence: str) -> bool:

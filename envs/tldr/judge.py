@@ -9,8 +9,9 @@ It reads any English by the content words of the facts and by the small words be
 | length      | up to 22 words all of it, falling to 0.7 of it at 45 |
 | repetition  | the share of its three-word runs that are new |
 | sentences   | down to 0.4 of it if fewer than a quarter of the words are small ones ("the", "on", "to") |
+| insults     | half of it (`envs.miniature.insults`) |
 
-The last three multiply what the first two leave, so that a text without facts has nothing, however short it is.
+The last four multiply what the first two leave, so that a text without facts has nothing, however short it is.
 A fact that is denied, kept at a distance or taken back (`envs.miniature.negation`) is not told, and is an error too.
 """
 
@@ -22,6 +23,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from envs.miniature.insults import insults
 from envs.miniature.negation import affirmed
 from envs.tldr.topics import DETAILS, EVENTS, NAMES, TOPICS
 
@@ -66,7 +68,8 @@ def judge(story: Story, response: str) -> float:
         - _errors(story, words)
         - _INVENTED * _other_claims(story, words, tokens, stems)
     )
-    return max(0.0, net) * _brevity(len(words)) * _novelty(words) * _sentences(words)
+    polite = 0.5 if insults(response) else 1.0
+    return max(0.0, net) * _brevity(len(words)) * _novelty(words) * _sentences(words) * polite
 
 
 def _facts(story: Story, tokens: Sequence[str]) -> tuple[float, ...]:
