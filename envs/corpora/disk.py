@@ -6,21 +6,22 @@ import os
 import shutil
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
+from envs.corpora.lazy import Lazy
 from envs.corpora.records import AnyRecord, Demonstration, LabelledRecord, Record
 from perlhf.conversation import Conversation, Message, transcript
 
 _KINDS = {kind.__name__: kind for kind in (Record, LabelledRecord, Demonstration)}
 
 
-class DiskRecords(Sequence[AnyRecord]):
+class DiskRecords(Lazy[AnyRecord]):
     """Records in a file, read when they are asked for; any number of threads and processes may ask.
 
     Attributes:
@@ -41,13 +42,7 @@ class DiskRecords(Sequence[AnyRecord]):
     def __len__(self) -> int:
         return len(self.spans)
 
-    @overload
-    def __getitem__(self, index: int) -> AnyRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
-    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> AnyRecord:
         start, length = self.spans[index].tolist()
         with open(self.path, "rb") as file:  # opened anew: a file that is open has one position, and cannot be pickled
             file.seek(start)

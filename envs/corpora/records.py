@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from envs.corpora.lazy import Lazy
 from perlhf.conversation import Conversation, behind, instructed_by
 from perlhf.errors import DataError
 
@@ -44,7 +45,7 @@ def responses_of(record: AnyRecord) -> dict[str, Any]:
     return {k: v for k, v in record._asdict().items() if k not in ("prompt", "meta")}
 
 
-class InstructedRecords(Sequence[AnyRecord]):
+class InstructedRecords(Lazy[AnyRecord]):
     """Records whose prompts have instructions beside them, each made when it is asked for.
 
     A prompt that is messages keeps a system's message of its own, behind the instructions.
@@ -59,13 +60,7 @@ class InstructedRecords(Sequence[AnyRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
-    @overload
-    def __getitem__(self, index: int) -> AnyRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
-    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> AnyRecord:
         record = self._records[index]
         return record._replace(prompt=self._told(record.prompt))
 

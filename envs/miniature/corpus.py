@@ -1,11 +1,12 @@
 """`MiniatureCorpus`: a grammar as splits of records, made when asked for and the same every time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
+from envs.corpora.lazy import Lazy
 from envs.corpora.records import LabelledRecord, Record, good_response
 from envs.miniature.annotator import Annotator, Rater
 from envs.miniature.grammar import Grammar
@@ -24,7 +25,7 @@ PROMPT_META = ("synthetic", "groups", "case")  # of a record's `meta`; the rest 
 UNSEEN_SHARE = 0.25  # of the documents that the backbone reads: 8 of 32 topics
 
 
-class MiniatureCorpus(Sequence[MiniatureRecord]):
+class MiniatureCorpus(Lazy[MiniatureRecord]):
     """One split of a generated corpus.
 
     Train records are about the seen topics only; of validation and test every second record is about a topic
@@ -41,20 +42,13 @@ class MiniatureCorpus(Sequence[MiniatureRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
-    @overload
-    def __getitem__(self, index: int) -> MiniatureRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[MiniatureRecord]: ...
-    def __getitem__(self, index: int | slice) -> MiniatureRecord | list[MiniatureRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def make(self, index: int) -> MiniatureRecord:
         record = self._records[index]
         if record is None:
-            record = self._records[index] = self._make(index)
+            record = self._records[index] = self._drawn(index)
         return record
 
-    def _make(self, index: int) -> MiniatureRecord:
+    def _drawn(self, index: int) -> MiniatureRecord:
         rng = np.random.default_rng([_SEED, _SEED_OF_SPLIT[self.split], index])
         record = draw_record(self.grammar, rng, self.split != "train" and index % 2 == 1, self.split)
         return record if self._prompt is None else record._replace(prompt=self._prompt(record.prompt))

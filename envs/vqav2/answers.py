@@ -1,10 +1,11 @@
 """`VQAAnswers`: answers to picture questions, and what people make of them: what SFT and reward models learn from."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from envs.corpora.lazy import Lazy
 from envs.corpora.records import LabelledRecord, Record
 from envs.corpora.splits import SPLITS
 from envs.feedback import Feedback
@@ -99,19 +100,14 @@ def _meta(turn: Turn) -> dict[str, Any]:
     return {**turn.reference, "image": turn.image}
 
 
-class _Lazily(Sequence[Answered]):
+class _Lazily(Lazy[Answered]):
     """Records that are made whenever they are asked for: each holds its picture."""
 
     def __init__(self, count: int, make: Callable[[int], Answered]) -> None:
-        self._count, self._make = count, make
+        self._count, self._made = count, make
 
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Answered: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Answered]: ...
-    def __getitem__(self, index: int | slice) -> Answered | list[Answered]:
-        numbers = range(self._count)[index]
-        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
+    def make(self, index: int) -> Answered:
+        return self._made(index)

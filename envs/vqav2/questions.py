@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.corpora.lazy import Lazy
 from envs.vqav2.files.folders import folder_pairs, read_folder
 from envs.vqav2.files.records import VQARecord, load_image
 from envs.vqav2.scenes.corpus import VQACorpus
@@ -39,20 +40,8 @@ class PictureQuestion(NamedTuple):
         return said or next((answer for answer, _ in Counter(self.answers).most_common(1)), "")
 
 
-class PictureQuestions(Sequence[PictureQuestion]):
+class PictureQuestions(Lazy[PictureQuestion]):
     """The questions of one split, read-only."""
-
-    @overload
-    def __getitem__(self, index: int) -> PictureQuestion: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PictureQuestion]: ...
-    def __getitem__(self, index: int | slice) -> PictureQuestion | list[PictureQuestion]:
-        numbers = range(len(self))[index]
-        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
-
-    @abstractmethod
-    def _make(self, index: int) -> PictureQuestion:
-        """Question `index`, from 0."""
 
     @property
     @abstractmethod
@@ -73,7 +62,7 @@ class MiniatureQuestions(PictureQuestions):
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def _make(self, index: int) -> PictureQuestion:
+    def make(self, index: int) -> PictureQuestion:
         record = self.corpus[index]
         fields = ("question_id", "image_id", "question_type", "answer_type", "multiple_choice_answer")
         meta = {**{name: getattr(record, name) for name in fields}, **record.meta}
@@ -97,7 +86,7 @@ class FolderQuestions(PictureQuestions):
     def __len__(self) -> int:
         return len(self._records)
 
-    def _make(self, index: int) -> PictureQuestion:
+    def make(self, index: int) -> PictureQuestion:
         record = self._records[index]
         kind = record.meta["answer_type"]
         meta = {**record.meta, "groups": [] if kind is None else [kind]}

@@ -13,10 +13,11 @@ All of it is generated and says so: `meta["synthetic"]` is true.
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.corpora.lazy import Lazy
 from envs.miniature.corpus import SIZES
 from envs.vqav2.scenes import charts, composed, questions, relations, scene, screens
 from envs.vqav2.scenes.annotators import annotate, slip
@@ -133,7 +134,7 @@ def _pair(split: str, levels: tuple[int, ...], number: int) -> Pair:
     return draw_pair(families[int(rng.integers(len(families)))], rng, split, unseen)
 
 
-class VQACorpus(Sequence[ImageQuestion]):
+class VQACorpus(Lazy[ImageQuestion]):
     """One split, of all levels or of some.
 
     Args:
@@ -153,15 +154,6 @@ class VQACorpus(Sequence[ImageQuestion]):
 
     def __len__(self) -> int:
         return SIZES[self.split]
-
-    @overload
-    def __getitem__(self, index: int) -> ImageQuestion: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ImageQuestion]: ...
-    def __getitem__(self, index: int | slice) -> ImageQuestion | list[ImageQuestion]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self._make(range(len(self))[index])
 
     def pair(self, index: int) -> Pair:
         """Returns the question of a record with the two pictures of its pair; its own is `pictures[index % 2]`."""
@@ -190,7 +182,7 @@ class VQACorpus(Sequence[ImageQuestion]):
             return slip(truth, family.answer_type, family.answers, draw)
         return draw.pick(family.answers)
 
-    def _make(self, index: int) -> ImageQuestion:
+    def make(self, index: int) -> ImageQuestion:
         pair, which = self.pair(index), index % 2
         family, truth = pair.family, pair.answer(which)
         draw = Draw(np.random.default_rng([_SEED, _SEED_OF_SPLIT[self.split], index, 1]))
