@@ -25,7 +25,16 @@ from evaluation.control import (
     sft_at_best,
 )
 from evaluation.evaluator import Answers, Evaluator
-from evaluation.metrics import bootstrap_mean, correlation, distinct_n, interval, pair_accuracy, signed
+from evaluation.metrics import (
+    bootstrap_mean,
+    correlation,
+    distinct_n,
+    gold_in_words,
+    gold_keys,
+    interval,
+    pair_accuracy,
+    signed,
+)
 from evaluation.pass_at import describe_samples, of_samples
 from evaluation.short_answers import are_short, calibration_of, commonest, describe_calibration
 from perlhf.measure import progress_bar
@@ -147,8 +156,7 @@ def _verdicts(answers: Answers, suffix: str) -> dict[str, float]:
     """`score` and, where there is a judge, `gold` with its interval, as flat keys."""
     found = {f"score{suffix}": float(answers.scores.mean()), f"score_sd{suffix}": float(answers.scores.std())}
     if answers.golds is not None:
-        gold = bootstrap_mean(answers.golds)
-        found |= {f"gold{suffix}": gold["mean"], f"gold{suffix}_low": gold["low"], f"gold{suffix}_high": gold["high"]}
+        found |= gold_keys(answers.golds, suffix)
     return found
 
 
@@ -185,7 +193,7 @@ def describe(report: dict[str, Any]) -> str:
     lines = [f"held-out episodes: {sides['sft']['n']}"]
     for key, title in (("", "sampled at temperature 1"), ("_greedy", "greedy")):
         for name, side in sides.items():
-            lines.append(f"  {name:6} {title:24} score {side[f'score{key}']:+.3f}{_gold(side, key)}")
+            lines.append(f"  {name:6} {title:24} score {side[f'score{key}']:+.3f}{gold_in_words(side, key)}")
     for name, side in sides.items():
         if "blind" in side:
             lines.append(f"  {name:6} greedy, shown grey alone {side['blind']['mean']:.3f}")
@@ -195,7 +203,7 @@ def describe(report: dict[str, Any]) -> str:
     by_temperature = ", ".join(f"{t}: {mean:.3f}" for t, mean in choice["by_temperature"].items())
     lines.append(f"    chosen on {choice['n']} episodes of {choice['split']}, {choice['by']} by T: {by_temperature}")
     lines += describe_others(report)
-    lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{_gold(report['oracle'], '')}")
+    lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{gold_in_words(report['oracle'])}")
     lines += describe_samples(report)
     for how, gain in report["gain"].items():
         lines.append(f"gain over SFT, episode by episode, {how}: {signed(gain)}")
@@ -221,9 +229,3 @@ def show_answers(report: dict[str, Any], count: int) -> str:
             lines.append(f"  {name:6} [{answer['score']:+.2f}{gold}] {printable(answer['text'])}")
         lines.append("")
     return "\n".join(lines)
-
-
-def _gold(side: dict[str, Any], key: str) -> str:
-    if f"gold{key}" not in side:
-        return ""
-    return f"  gold {side[f'gold{key}']:.3f} [{side[f'gold{key}_low']:.3f}, {side[f'gold{key}_high']:.3f}]"

@@ -42,6 +42,20 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> I
     return {"mean": float(array.mean()), "low": float(low), "high": float(high), "n": int(array.size)}
 
 
+def gold_keys(golds: ArrayLike, suffix: str = "") -> dict[str, float]:
+    """Returns the mean of golds (n,) and its interval as the flat keys of summary.json."""
+    gold = bootstrap_mean(golds)
+    return {f"gold{suffix}": gold["mean"], f"gold{suffix}_low": gold["low"], f"gold{suffix}_high": gold["high"]}
+
+
+def gold_in_words(side: Mapping[str, Any], suffix: str = "") -> str:
+    """Writes what `gold_keys` gave, to stand behind a score; nothing where there is no judge."""
+    if f"gold{suffix}" not in side:
+        return ""
+    mean, low, high = (side[f"gold{suffix}{end}"] for end in ("", "_low", "_high"))
+    return f"  gold {interval({'mean': mean, 'low': low, 'high': high})}"
+
+
 def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:
     """Returns the mean of `values` (n,) over each group of items; an item may be in several, named in a fixed order."""
     array = np.asarray(values, dtype=np.float64)

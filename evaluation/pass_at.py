@@ -11,7 +11,7 @@ import numpy as np
 
 from backbones.roles import Role
 from evaluation.evaluator import Evaluator, Samples
-from evaluation.metrics import best_of_k, bootstrap_mean, group_means, interval, signed
+from evaluation.metrics import best_of_k, bootstrap_mean, gold_in_words, gold_keys, group_means, signed
 from evaluation.short_answers import guesses
 
 AT = 0.7  # temperature of the samples
@@ -88,8 +88,7 @@ def _chosen(samples: Samples) -> dict[str, float]:
     rows, best = np.arange(len(samples.scores)), samples.scores.argmax(axis=1)
     found = {"score": float(samples.scores[rows, best].mean())}
     if samples.golds is not None:
-        gold = bootstrap_mean(samples.golds[rows, best])
-        found |= {"gold": gold["mean"], "gold_low": gold["low"], "gold_high": gold["high"]}
+        found |= gold_keys(samples.golds[rows, best])
     return found
 
 
@@ -98,9 +97,8 @@ def describe_samples(report: Mapping[str, Any]) -> list[str]:
     lines = []
     if "best_of" in report:
         chosen = report["best_of"]
-        gold = f"  gold {interval(_interval(chosen))}" if "gold" in chosen else ""
         title = f"sft best of {chosen['n']} by score, T = {chosen['temperature']:g}"
-        lines.append(f"  {title:31} score {chosen['score']:+.3f}{gold}")
+        lines.append(f"  {title:31} score {chosen['score']:+.3f}{gold_in_words(chosen)}")
     for key, title in (("pass_at", "pass@"), ("best_at", "best gold of ")):
         if key not in report:
             continue
@@ -111,7 +109,3 @@ def describe_samples(report: Mapping[str, Any]) -> list[str]:
             at = f"at T = {of_sides['temperature']:g}"
             lines.append(f"  {title}{k} {at}: {before} -> {after}, gain {signed(gain)}{beside}")
     return lines
-
-
-def _interval(verdicts: Mapping[str, float]) -> dict[str, float]:
-    return {"mean": verdicts["gold"], "low": verdicts["gold_low"], "high": verdicts["gold_high"]}
