@@ -9,6 +9,7 @@ memory than keeping them.
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ class ImagePrompt(list[int]):
     def __init__(self, ids: Iterable[int], image: np.ndarray, vision: "Vision") -> None:
         super().__init__(ids)
         self.image, self.vision = image, vision
+
+    @cached_property
+    def digest(self) -> tuple[tuple[int, ...], bytes]:
+        """What tells the image from others, without holding on to it: its shape and a sha256 of its pixels."""
+        return self.image.shape, sha256(self.image.tobytes()).digest()
 
     def __add__(self, ids: Iterable[int]) -> "ImagePrompt":  # type: ignore[override]
         """Appends ids to the prompt's; the image stays."""

@@ -8,7 +8,6 @@ a few tokens.
 """
 
 from collections.abc import Hashable, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,11 +16,11 @@ from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import positions
 from backbones.model.vision import ImagePrompt
 from backbones.shortcuts.growing_cache import growing_cache, keep_rows
+from backbones.shortcuts.precision import is_close
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
-_CLOSE = {"fp32": 1e-4}  # of logits; what other precisions round differs by more
 _PROMPTS, _NEXT, _OF = [[3, 4, 5, 6], [6, 5, 3, 4]], [[7], [8], [9]], [1, 0, 1]
 
 
@@ -42,7 +41,7 @@ def distinct_prompts(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[in
 def _key(prompt: Sequence[int]) -> Hashable:
     if not isinstance(prompt, ImagePrompt):
         return tuple(prompt)
-    return tuple(prompt), prompt.image.shape, sha256(prompt.image.tobytes()).digest()
+    return tuple(prompt), prompt.digest
 
 
 @torch.no_grad()
@@ -66,5 +65,4 @@ def repeats_rows(backbone: "Backbone") -> bool:
             input_ids=torch.tensor(whole, device=device), attention_mask=mask, position_ids=positions(mask),
             logits_to_keep=1, use_cache=False,
         )  # fmt: skip
-    close = _CLOSE.get(backbone.precision, 0.1)
-    return torch.allclose(repeated.logits[:, -1], each.logits[:, -1], atol=close, rtol=close)
+    return is_close(repeated.logits[:, -1], each.logits[:, -1], backbone.precision)

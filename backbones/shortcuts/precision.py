@@ -19,6 +19,14 @@ from transformers import PreTrainedModel
 from backbones.model.loading import Precision
 from perlhf.errors import UserError, did_you_mean
 
+_CLOSE = {"fp32": 1e-4}  # of logits; what other precisions round differs by more
+
+
+def is_close(one: Tensor, other: Tensor, precision: str) -> bool:
+    """Tells whether two ways of making the same logits agree, as far as a precision lets them."""
+    close = _CLOSE.get(precision, 0.1)
+    return torch.allclose(one, other, atol=close, rtol=close)
+
 
 class HalfLinear(nn.Linear):
     """Applies a frozen linear map with bf16 weights, from and to the type of its input."""

@@ -16,12 +16,12 @@ from transformers import DynamicCache
 from backbones.model.anatomy import cache_argument
 from backbones.model.tokens import positions
 from backbones.shortcuts.growing_cache import growing_cache, grows
+from backbones.shortcuts.precision import is_close
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 SHORTEST = 32  # tokens that are worth a forward of their own
-_CLOSE = {"fp32": 1e-4}  # of logits; what other precisions round differs by more
 _PREFIX, _RESTS = [5, 6, 7, 8, 9], [[3, 4, 5], [6], [4, 3]]
 
 
@@ -55,8 +55,7 @@ def shares_prefixes(backbone: "Backbone") -> bool:
             input_ids=whole.to(model.device), attention_mask=whole_mask.to(model.device),
             position_ids=positions(whole_mask).to(model.device), use_cache=False,
         )  # fmt: skip
-    close = _CLOSE.get(backbone.precision, 0.1)
-    return torch.allclose(of_two.logits[:, -1], of_one.logits[:, -1], atol=close, rtol=close)
+    return is_close(of_two.logits[:, -1], of_one.logits[:, -1], backbone.precision)
 
 
 def _padded(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
