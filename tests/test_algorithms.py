@@ -10,9 +10,9 @@ import torch
 import toy_tasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
+from toy_callbacks import After
 
 from agents import GRPO, PPO, make_vec_env
 from agents.algorithms import ALGORITHMS
@@ -44,20 +44,6 @@ def small(path, algorithm, n_envs=8, reward=LETTER, env="test/OneTurn-v0", **kwa
     return PPO(
         "LoRAPolicy", envs, algorithm=algorithm, policy_kwargs={"backbone": path, "max_new_tokens": 4}, **options
     )
-
-
-class After(BaseCallback):
-    """Calls a function at the end of every rollout."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_end(self):
-        self.function(self.model)
 
 
 # Advantages and losses by hand.

@@ -20,6 +20,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
+from toy_callbacks import After
 from toy_tasks import starts_with_i
 
 import envs  # noqa: F401
@@ -63,20 +64,6 @@ def small(path, env="HH-v0", reward=LETTER, n_envs=8, policy_kwargs=None, **kwar
 def length(turns):
     """The number of characters."""
     return [float(len(turn.response)) for turn in turns]
-
-
-class After(BaseCallback):
-    """Calls a function at the end of every rollout."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_end(self):
-        self.function(self.model)
 
 
 def collected(algorithm):
