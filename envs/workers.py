@@ -257,9 +257,8 @@ def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
 def _answer(episodes: Episodes, method: str, arguments: tuple[Any, ...]) -> Any:
     answer = getattr(episodes, method)(*arguments)
     if method in ("play", "turns") and episodes.task.image_shape is not None:
-        return [
-            turn and replace(turn, picture=None) for turn in answer
-        ]  # what is shown is there already, as observation
+        # What is shown is there already, as observation.
+        return [turn and replace(turn, picture=None) for turn in answer]
     return answer
 
 

@@ -24,8 +24,8 @@ class BOLT(TextTask):
 
     ## Arguments
     `data`: "miniature", or a path to a jsonl file of threads or to BOLT's XML, or a folder
-    of them. `split`: "train", "validation" or "test". `instructions`: the system's message, for models
-    with a chat template. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    of them. `split`: "train", "validation" or "test". `instructions`: the system's message, for models with a chat
+    template. `reward`, `render_mode`: see `envs.core.TaskEnv`.
     """
 
     default_reward = "rewards.bundled:tldr"

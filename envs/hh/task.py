@@ -25,8 +25,8 @@ class HH(TextTask):
     ## Arguments
     `data`: "miniature", or "hub" (Anthropic/hh-rlhf, its harmless-base; see `envs.corpora.hub`), or a path to HH-RLHF's
     own jsonl(.gz) file, or a folder with train and test files.
-    `split`: "train", "validation" or "test". `instructions`: the system's message, for models
-    with a chat template. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    `split`: "train", "validation" or "test". `instructions`: the system's message, for models with a chat template.
+    `reward`, `render_mode`: see `envs.core.TaskEnv`.
     """
 
     default_reward = "rewards.bundled:hh"

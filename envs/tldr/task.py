@@ -25,8 +25,8 @@ class TLDR(TextTask):
     ## Arguments
     `data`: "miniature", or "hub" (openai/summarize_from_feedback, its comparisons; `envs.corpora.hub`), or a path to
     a file of OpenAI's comparisons or of the filtered posts, or a folder of them. `split`: "train", "validation" or
-    "test". `instructions`: the system's message, for models
-    with a chat template. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    "test". `instructions`: the system's message, for models with a chat template. `reward`, `render_mode`: see
+    `envs.core.TaskEnv`.
     """
 
     default_reward = "rewards.bundled:tldr"
