@@ -1,6 +1,6 @@
 """Envs of perlhf as a task of Inspect; `integrations.inspect_model` has the policies.
 
-    inspect eval integrations/perlhf_env -T env=UINav-v0 -T episodes=50 --model perlhf/runs/UINav-v0-ppo-seed0
+inspect eval integrations/perlhf_env -T env=UINav-v0 -T episodes=50 --model perlhf/runs/UINav-v0-ppo-seed0
 """
 
 from typing import Any
@@ -74,7 +74,7 @@ def verdict() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
         found: dict[str, Any] = state.store.get("verdict", {})
         if "gold" not in found:
-            raise UserError("nobody can judge this episode: the task has no judge for these data, or its device failed.")
+            raise UserError("nobody judged this episode: the task has no judge for these data, or its device failed.")
         return Score(value={name: float(found[name]) for name in ("gold", "is_success")})
 
     return score

@@ -1,6 +1,6 @@
 """Envs of perlhf in verifiers: a taskset of episodes, the env that plays them, and a harness of one reply a turn.
 
-    vf-eval integrations --env.taskset.env UINav-v0 -n 50 --model NAME --client.base-url URL
+vf-eval integrations --env.taskset.env UINav-v0 -n 50 --model NAME --client.base-url URL
 """
 
 from collections.abc import Iterator
