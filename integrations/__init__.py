@@ -3,6 +3,13 @@
 import perlhf  # noqa: F401  # registers the envs
 from perlhf.lazy import lazy_names
 
-# verifiers looks for these in the top-level package that a taskset's id names; imported when it asks for them.
+# What verifiers looks for in the package that a taskset's id names; imported when it asks.
 __all__ = ["OneReply", "PerlhfEnv", "PerlhfTaskset"]
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "integrations.verifiers_environment"))
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "OneReply": "integrations.verifiers_harness",
+        "PerlhfEnv": "integrations.verifiers_environment",
+        "PerlhfTaskset": "integrations.verifiers_environment",
+    },
+)

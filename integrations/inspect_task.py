@@ -1,7 +1,4 @@
-"""Envs of perlhf as a task of Inspect; `integrations.inspect_model` has the policies.
-
-inspect eval integrations/perlhf_env -T env=UINav-v0 -T episodes=50 --model perlhf/runs/UINav-v0-ppo-seed0
-"""
+"""Envs of perlhf as a task of Inspect; models of perlhf's for it are in `integrations.inspect_model`."""
 
 from typing import Any
 

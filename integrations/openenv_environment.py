@@ -1,6 +1,8 @@
-"""A server of OpenEnv over an env of perlhf: reset, step and state for any number of clients at once.
+"""A server of OpenEnv over an env of perlhf.
 
-PERLHF_ENV=UINav-v0 PERLHF_ENV_OPTIONS=split=test uvicorn --factory integrations.openenv_environment:app
+    PERLHF_ENV=UINav-v0 PERLHF_ENV_OPTIONS=split=test uvicorn --factory integrations.openenv_environment:app
+
+It has reset, step and state, for any number of clients at once.
 """
 
 import os

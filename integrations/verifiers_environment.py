@@ -1,10 +1,11 @@
-"""Envs of perlhf in verifiers: a taskset of episodes, the env that plays them, and a harness of one reply a turn.
+"""Envs of perlhf in verifiers: a taskset of episodes, and the env that plays them.
 
-vf-eval integrations --env.taskset.env UINav-v0 -n 50 --model NAME --client.base-url URL
+    vf-eval integrations --env.taskset.env UINav-v0 -n 50 --model NAME --client.base-url URL
+
+`integrations` is the taskset's id: verifiers looks for a taskset, an env and a harness in that package.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from envs.registry import parse_env_options
 from integrations.text import instructions_of, messages, text_env
@@ -12,8 +13,6 @@ from perlhf.errors import UserError
 
 try:
     import verifiers.v1 as vf
-    from openai import AsyncOpenAI
-    from verifiers.v1.dialects.chat import message_to_wire
 except ImportError:
     raise UserError("this needs verifiers 0.4 or newer: pip install 'perlhf[verifiers]'.") from None
 
@@ -29,12 +28,12 @@ class EpisodeTask(vf.Task[EpisodeData]):
 
 
 class PerlhfTasksetConfig(vf.TasksetConfig):
-    """Which env, and further arguments of `gym.make`, such as "split=test,reward=gold"."""
+    """Which env, how many episodes, and further arguments of `gym.make`, such as "split=test,reward=gold"."""
 
     id: str = "integrations"
     env: str = "HH-v0"
-    options: str = "split=test"
     episodes: int = 500
+    options: str = "split=test"
 
 
 class PerlhfTaskset(vf.Taskset[EpisodeTask, PerlhfTasksetConfig]):
@@ -46,31 +45,16 @@ class PerlhfTaskset(vf.Taskset[EpisodeTask, PerlhfTasksetConfig]):
             yield EpisodeTask(EpisodeData(seed=seed, system_prompt=told), self.config.task)
 
 
-class OneReply(vf.Harness[vf.HarnessConfig]):
-    """Asks the model for one reply to the conversation so far, in this process."""
-
-    APPENDS_SYSTEM_PROMPT = SUPPORTS_RESUME = True
-    EXECUTES_CODE = NEEDS_CONTAINER = False
-
-    async def launch(self, ctx: Any, trace: Any, runtime: Any, endpoint: str, secret: str, *rest: Any) -> Any:
-        system, said = self.resolve_prompt(rest[-1])
-        told = [{"role": "system", "content": system}] if system else []
-        async with AsyncOpenAI(base_url=endpoint, api_key=secret) as client:
-            await client.chat.completions.create(model=ctx.model, messages=told + [message_to_wire(m) for m in said])
-        return vf.ProgramResult(0, "", "")
-
-
 class PerlhfEnvConfig(vf.EnvConfig):
-    """Who plays; by default a chat model alone, with nothing run in a sandbox."""
+    """Who plays; by default a chat model alone (`OneReply`), with nothing run in a sandbox."""
 
-    taskset: PerlhfTasksetConfig = PerlhfTasksetConfig()
     agent: vf.AgentConfig = vf.AgentConfig(runtime=vf.SubprocessConfig())
 
 
 class PerlhfEnv(vf.Env[PerlhfEnvConfig]):
     """Shows the agent what the env shows and plays its replies; the reward is the sum of the env's."""
 
-    async def run(self, task: Any, agents: Any) -> None:
+    async def run(self, task: EpisodeTask, agents: vf.Agents) -> None:
         of = self.taskset.config
         env = text_env(of.env, **parse_env_options(of.options))
         observation, info = env.reset(seed=task.data.seed)
@@ -82,3 +66,8 @@ class PerlhfEnv(vf.Env[PerlhfEnvConfig]):
                 total, over, seen = total + float(reward), terminated or truncated, observation["prompt"]
             talk.trace.record_reward("reward", total)
             talk.trace.record_metrics({name: float(info[name]) for name in ("gold", "is_success") if name in info})
+
+
+def load_environment(env: str, episodes: int = 500, options: str = "split=test") -> PerlhfEnv:
+    """Returns the env of verifiers over an env such as "UINav-v0"; see `PerlhfTasksetConfig`."""
+    return PerlhfEnv(PerlhfEnvConfig(taskset=PerlhfTasksetConfig(env=env, episodes=episodes, options=options)))

@@ -5,11 +5,14 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from perlhf.conversation import messages_of
+
 
 class OracleSpeaker:
-    """Answers prompts of episodes that it was told of, and follows them as its answers are played.
+    """Answers the last message of prompts, of episodes that it was told of, and follows them as its answers are played.
 
     Attributes:
+        at: the states in which a last message is shown.
         asked: the messages of every request to the server, in order.
     """
 
@@ -19,12 +22,12 @@ class OracleSpeaker:
             self.follow(state)
 
     def follow(self, state):
-        self.at.setdefault(str(self.task.observe(state)["prompt"]), []).append(state)
+        self.at.setdefault(messages_of(self.task.observe(state)["prompt"])[-1].content, []).append(state)
 
-    def __call__(self, prompt):
+    def __call__(self, message):
         """The right response; the episode goes on with it."""
         with self.lock:
-            state = self.at[prompt].pop(0)
+            state = self.at[message].pop(0)
             said = self.task.oracle(state)
             played = self.task.play(state, said)
             if not (played.terminated or played.truncated):

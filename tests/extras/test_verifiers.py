@@ -13,7 +13,7 @@ pytest.importorskip("verifiers")
 import verifiers.v1 as vf
 from oracle_speaker import OracleSpeaker, oracle_server
 
-from integrations.verifiers_environment import PerlhfEnv, PerlhfEnvConfig, PerlhfTasksetConfig
+from integrations.verifiers_environment import load_environment
 
 pytestmark = pytest.mark.extras
 
@@ -30,9 +30,8 @@ def played(env, episodes, url, options):
     """The traces of the first episodes, one after the other."""
 
     async def play():
-        taskset = PerlhfTasksetConfig(env=env, episodes=episodes, options=options)
-        made = PerlhfEnv(PerlhfEnvConfig(taskset=taskset))
-        context = vf.ModelContext(vf.EvalClientConfig(base_url=url), "oracle", vf.SamplingConfig())
+        made = load_environment(env, episodes, options)
+        context = vf.ModelContext(model="oracle", client=vf.EvalClientConfig(base_url=url))
         async with made.serving():
             found = [await made.run_episode(task, context) for task in made.taskset]
         assert all(episode.ok and not episode.errors for episode in found), [e.errors for e in found]
