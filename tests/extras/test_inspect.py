@@ -11,6 +11,7 @@ inspect_ai = pytest.importorskip("inspect_ai")
 from inspect_ai.model import ModelOutput, ModelUsage, get_model  # noqa: E402
 from oracle_speaker import OracleSpeaker  # noqa: E402
 
+from agents import train_ppo  # noqa: E402
 from backbones.backbone import Backbone  # noqa: E402
 from envs.registry import task_of  # noqa: E402
 from envs.reward_spec import resolve_reward  # noqa: E402
@@ -18,6 +19,7 @@ from evaluation.evaluator import Evaluator  # noqa: E402
 from integrations import inspect_task  # noqa: E402
 from integrations.inspect_task import perlhf_env  # noqa: E402
 from perlhf.errors import UserError  # noqa: E402
+from perlhf.run_folder import read_summary  # noqa: E402
 
 pytestmark = pytest.mark.extras
 
@@ -70,6 +72,21 @@ def test_a_policy_gets_the_number_that_perlhf_gives_it(tmp_path):
     assert [sample.scores["verdict"].value["gold"] for sample in log.samples] == here.golds.tolist()
     assert means["gold"] == pytest.approx(here.golds.mean())
     assert 0 < means["gold"] < 1
+
+
+def test_a_run_gets_the_number_of_its_evaluation(tmp_path):
+    run = tmp_path / "run"
+    train_ppo.train(
+        train_ppo.Options(
+            env="UINav-v0", env_options="max_steps=6", reward="gold", backbone="tiny", output_dir=str(run), n_envs=2,
+            total_timesteps=4, n_steps=2, batch_size=4, eval_prompts=5, max_new_tokens=48, threads=1,
+        )
+    )  # fmt: skip
+    summary, of = read_summary(run), perlhf_env("UINav-v0", 5, options="max_steps=6")
+    assert 0 < summary["policy"]["gold_greedy"] < 1
+    assert figures(of, f"perlhf/{run}", tmp_path)[0]["gold"] == pytest.approx(summary["policy"]["gold_greedy"])
+    sft = get_model(f"perlhf/{run}", sft=True)
+    assert figures(of, sft, tmp_path)[0]["gold"] == pytest.approx(summary["sft"]["gold_greedy"])
 
 
 def test_the_command_of_inspect_finds_task_and_model(tmp_path):
