@@ -17,7 +17,7 @@ from envs.entry_points import quoted
 from perlhf.errors import RewardError, did_you_mean
 
 KINDS = ("min", "mean", "uncertainty")
-_SHORT = re.compile(rf"\s*({'|'.join(KINDS)})\((.*)\)\s*", re.DOTALL)
+_SHORT = re.compile(rf"\s*({'|'.join(KINDS)})\((.*)", re.DOTALL)
 _OPTION = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*", re.DOTALL)
 _KEYS = ("ensemble", "members", "penalty")
 
@@ -58,14 +58,16 @@ def ensemble_of(spec: Any) -> Ensemble | None:
         spec = spec["reward"]  # of a sum
     if isinstance(spec, str):
         short = _SHORT.fullmatch(spec)
-        return None if short is None else _checked(_read_short(spec, short[1], short[2]))
+        return None if short is None else _checked(_read_short(spec, short[1], short[2].rstrip()))
     return _checked(spec) if isinstance(spec, Mapping) and "ensemble" in spec else None
 
 
 def _read_short(text: str, kind: str, inside: str) -> dict[str, Any]:
     """Reads the short form: names and options with commas between, and parentheses around those of a member."""
     found: dict[str, Any] = {"ensemble": kind, "members": []}
-    for part in _split(text, inside):
+    if not inside.endswith(")"):
+        raise RewardError(f"reward {quoted(text)}: its parentheses do not match.")
+    for part in _split(text, inside[:-1]):
         option = _OPTION.fullmatch(part)
         if option is None:
             found["members"].append(part.strip())
