@@ -5,7 +5,7 @@ Any base, any tokenizer: see `rewards.texts` for what it reads. It is a copy of 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -166,7 +166,7 @@ def release_all() -> None:
     _held.clear()
 
 
-def _once(key: tuple[Any, ...], stamps: Stamps, path: str, make: Any) -> Classifier:
+def _once(key: tuple[Any, ...], stamps: Stamps, path: str, make: Callable[[], Classifier]) -> Classifier:
     """Returns what is held by a key, made anew where its files have changed."""
     before, held = _held.get(key, ({}, None))
     if held is None or (stamps and before != stamps):
@@ -194,8 +194,8 @@ def _read(path: str, dtype: str, name: str, **how: Any) -> PreTrainedModel:
             path, dtype=numbers, use_safetensors=True, output_loading_info=True, **safe_config(path), **how
         )
     except Exception as error:  # as above
-        missing = "" if Path(path).is_dir() else " (and there is no such folder)"
-        raise RewardError(f"reward {name!r}: {path!r} cannot be loaded{missing}: {one_line(error)}") from None
+        gone = "" if Path(path).is_dir() else " (and there is no such folder)"
+        raise RewardError(f"reward {name!r}: {path!r} cannot be loaded{gone}: {one_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(before)
     missing = sorted(told["missing_keys"])

@@ -21,7 +21,7 @@ from backbones.model.loading import SHIPPED, BackboneError, Stamps, file_stamps
 from backbones.model.targets import pattern_of
 from backbones.model.tokens import like_lengths
 from backbones.role_files import read_tensors
-from backbones.roles import LoRASettings, Role
+from backbones.roles import LoRASettings, LoRAVariant, Role
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError
 from rewards.classifier import Classifier, load_adapter
@@ -131,11 +131,16 @@ def _opened(
     has_tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.txt"))
     tokenizer = read_tokenizer(str(folder), str(folder) if has_tokenizer else base)
     problem = _obstacle(config, tensors)
+    if not problem and how[0] is not None:
+        raise RewardError(f"reward {str(folder)!r} has one output, which is the score; leave label out.")
     if not problem:
+        before = Backbone.in_memory()
         try:
             backbone = Backbone.load(base)
             made = _on_backbone(folder, config, tensors, backbone, tokenizer, how)
             backbone.attached[key] = made, stamps
+            shared = "which is in memory already" if backbone in before else "a copy in memory for it"
+            print(f"reward {str(folder)!r}: an adapter on {base}, {shared}", file=sys.stderr)
             return made
         except BackboneError as error:
             if _is_gone(base):
@@ -144,7 +149,8 @@ def _opened(
                 ) from None
             problem = str(error)
     print(f"reward {str(folder)!r} takes a copy of {base!r} of its own: {problem}", file=sys.stderr)
-    return load_adapter(str(folder), base, tokenizer, *how, labels=int(tensors[heads[0]].shape[0]))
+    label, form, max_length = how
+    return load_adapter(str(folder), base, tokenizer, label, form, max_length, int(tensors[heads[0]].shape[0]))
 
 
 def _is_gone(base: str) -> bool:
@@ -184,7 +190,7 @@ def _on_backbone(
     """
     plain = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
     names = sorted({name.partition(".lora_")[0] for name in plain if ".lora_" in name})
-    variant = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else "lora"
+    variant: LoRAVariant = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else "lora"
     settings = LoRASettings(
         int(config["r"]), float(config["lora_alpha"]), vision=False, targets=pattern_of(names), variant=variant
     )

@@ -91,9 +91,7 @@ def save_adapter(folder, base, seed=0, **lora):
     """An adapter with a head on a base, as plain peft saves it; its numbers are drawn."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        whole = transformers.AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=1, dtype=torch.float32
-        )
+        whole = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
         config = LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=6, **{"target_modules": ["q_proj", "v_proj"], **lora})
         model = get_peft_model(whole, config)
         for parameter in model.parameters():

@@ -604,7 +604,7 @@ def test_a_missing_data_file_is_a_data_error():
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
-        ("golden", "unknown reward 'golden': expected 'bundled', 'gold', 'module:name' or an existing folder."),
+        ("golden", "unknown reward 'golden': expected 'bundled', 'gold', 'module:name', 'classifier:HUB_ID', "),
         ("", "unknown reward ''"),
         (":contains", "unknown reward ':contains'"),
         ("..relative:contains", "unknown reward '..relative:contains'"),

@@ -177,9 +177,9 @@ def test_a_server_that_is_away_is_one_line_with_its_address():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        reward = resolve_reward({"reward": f"judge:{url}#small", "tries": 2, "cache": False}, HH(split="test"))
         with pytest.raises(RewardError) as caught:
-            spec = {"reward": f"judge:{url}#small", "tries": 2, "cache": False}
-            score_turns(resolve_reward(spec, HH(split="test")), TURNS[:2])
+            score_turns(reward, TURNS[:2])
     expected = f"judge: {url}/v1/chat/completions gives no answer in 2 tries: Connection refused. Is the server"
     assert str(caught.value).startswith(expected)
     assert "go on with --resume" in str(caught.value)

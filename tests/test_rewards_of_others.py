@@ -136,13 +136,8 @@ def test_the_command_takes_names_and_files_and_keeps_no_key(place, specs, tmp_pa
         reward = str(tmp_path / "reward.yaml")
         assert reward_from_text(reward) == specs[kind]
     small = {"n_envs": 4, "batch_size": 2, "max_new_tokens": 6, "checkpoint_every": 1, "log_formats": ""}
-    run = tmp_path / "run"
-    train(
-        Options(
-            backbone=str(place / "policy"), output_dir=str(run), reward=reward, total_timesteps=4, eval_prompts=4,
-            **small,
-        )  # fmt: skip
-    )
+    run, policy = tmp_path / "run", str(place / "policy")
+    train(Options(backbone=policy, output_dir=str(run), reward=reward, total_timesteps=4, eval_prompts=4, **small))
     train(read_options(["--resume", str(run), "--total-timesteps", "8"]))
     summary = json.loads((run / "summary.json").read_text())
     assert summary["turns"] == 8
