@@ -1013,5 +1013,6 @@ def test_paths_are_taken_like_text_and_survive_json(tmp_path, make):
 
 def test_a_path_is_a_reward_like_its_text(tmp_path):
     task = gym.make(HH, reward="gold").unwrapped.task
+    (tmp_path / "perlhf.json").write_text("{}")
     function = resolve_reward(tmp_path, task)
     assert (function.func.__name__, function.keywords) == ("score", {"path": str(tmp_path)})
