@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, get_args
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from backbones.model.chat import ChatTemplate
-from backbones.model.loading import safe_config
+from backbones.model.loading import BackboneError, safe_config
 from backbones.model.plain_text import PlainText, added_ids, controls_of
-from backbones.model.template import find_template
+from backbones.model.template import REMEDY, Template, find_template
 from envs.turn import Turn
 from perlhf.conversation import messages_of
 from perlhf.errors import RewardError, one_line
@@ -62,7 +62,7 @@ class Reader:
         self.name, self._tokenizer, self.cut = name, tokenizer, 0
         limits = [limit for limit in (max_length, tokenizer.model_max_length) if limit and limit < _UNLIMITED]
         self.max_length = min(limits, default=None)
-        template = find_template("auto", tokenizer) if form in ("auto", "chat") else None
+        template = self._template_of(tokenizer) if form in ("auto", "chat") else None
         separates = tokenizer.sep_token_id is not None
         if (form == "chat" and template is None) or (form == "pair" and not separates):
             lacks = "chat template" if form == "chat" else "token that separates two texts"
@@ -86,7 +86,8 @@ class Reader:
         if self.form == "pair":
             return self._read_pair(str(turn.prompt), turn.response)
         if self._chat is not None:
-            ids, kept = self._chat.whole_ids(messages_of(turn.prompt), turn.response), 0
+            ids = self._chat_ids(self._chat, turn)
+            kept = int(ids[0] == self._tokenizer.bos_token_id)  # a start token stays
         else:
             text = f"{turn.prompt}{_joint(str(turn.prompt), turn.response)}{turn.response}"
             ids = [*self._prefix, *self._plain.ids(text), *self._end_ids, *self._suffix]
@@ -96,8 +97,24 @@ class Reader:
             ids = ids[:kept] + ids[len(ids) - self.max_length + kept :]
         return Tokens(ids)
 
+    def _template_of(self, tokenizer: PreTrainedTokenizerBase) -> Template | None:
+        try:
+            return find_template("auto", tokenizer)
+        except BackboneError as error:
+            raise self._of_template(error) from None
+
+    def _chat_ids(self, chat: ChatTemplate, turn: Turn) -> list[int]:
+        try:
+            return chat.whole_ids(messages_of(turn.prompt), turn.response)
+        except BackboneError as error:
+            raise self._of_template(error) from None
+
+    def _of_template(self, error: BackboneError) -> RewardError:
+        """Returns what a template refuses, with what to do about it where it is a reward's."""
+        return RewardError(f"reward {self.name!r}: {str(error).removesuffix(REMEDY)}Give form: text.")
+
     def _read_pair(self, prompt: str, response: str) -> Tokens:
-        how: dict[str, Any] = {"split_special_tokens": True}
+        how: dict[str, Any] = {"split_special_tokens": True, "verbose": False}
         found = self._tokenizer(prompt, response, **how)
         if self.max_length is not None and len(found["input_ids"]) > self.max_length:
             self._say_cut()

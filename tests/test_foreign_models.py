@@ -261,6 +261,16 @@ def test_wrong_options_are_one_line(folders, options, message):
     assert message in wrong({"reward": str(folders / "bert"), **options})
 
 
+@pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{% if %}", "nothing"])
+def test_a_template_that_is_none_says_what_to_do(tmp_path, template):
+    save_qwen(tmp_path, template)
+    said = wrong(str(tmp_path))
+    assert said.startswith(f"reward {str(tmp_path)!r}: chat template of the tokenizer")
+    assert said.endswith(" Give form: text.")
+    assert "--chat-template" not in said
+    assert len(score_turns(resolved({"reward": str(tmp_path), "form": "text"}), TURNS)) == 4
+
+
 def test_images_are_refused_and_numbers_that_are_none(folders, tmp_path):
     with pytest.raises(RewardError, match="reads text alone, and the env shows images"):
         score_turns(resolved(str(folders / "bert")), [Turn("Hello", "yes", picture=np.zeros((4, 4, 3), np.uint8))])
