@@ -18,10 +18,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 from transformers import PreTrainedModel
 
 from agents.algorithms import ALGORITHMS
-from backbones.engine.client import check_url
 from backbones.model.anatomy import top_layers
 from backbones.model.loading import LoadSettings
 from backbones.roles import LoRASettings
+from perlhf.client import check_url
 from perlhf.errors import UserError, did_you_mean
 from perlhf.options import check_bounds, option
 

@@ -71,7 +71,7 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
 
     group: ClassVar[str] = RunOptions.group
     reward: str = option(
-        "bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file", group=TaskOptions.group
+        "bundled", "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md", group=TaskOptions.group
     )
     total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
     n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)

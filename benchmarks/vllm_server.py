@@ -26,7 +26,7 @@ from agents.importance import log_probs_of_sampler, weigh
 from agents.ppo import PPO
 from agents.setup import Setup
 from agents.train_ppo import make_algorithm, read_options
-from backbones.engine.client import Client, ServerError
+from perlhf.client import Client, ServerError
 from perlhf.errors import UserError, run_command
 from perlhf.measure import Stopwatch
 

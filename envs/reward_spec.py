@@ -4,8 +4,10 @@ A reward function takes a batch of turns and returns one number for each. It is 
 
 - "bundled": the task's default;  "gold": the task's own judge;
 - "module:name": imported when first needed (as Gymnasium does with entry points);
-- a folder (str or Path): a reward model that `rewards.train_reward_model` wrote;
+- a folder (str or Path): a reward model that `rewards.train_reward_model` wrote, or one of others;
+- "classifier:HUB_ID", "judge:URL#MODEL", "trl:module:name": rewards of others, see docs/rewards.md;
 - {"reward": any of these strings, option: value, ...}: the same with keyword options;
+- {"ensemble": "min" | "mean" | "uncertainty", "members": [...]}, in short "min(a, b)": see `envs.ensembles`;
 - a list of such mappings, each with a "weight": their weighted sum;
 - any callable. All but this one are JSON, so that an `EnvSpec` with them can be saved and sent.
 """
@@ -16,14 +18,15 @@ import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
+from envs.ensembles import Ensemble, ensemble_of
 from envs.entry_points import find_package, load_callable, quoted
 from envs.forks import one_thread_after_fork
+from envs.reward_names import NAMES, OF_TRL, meaning_of
 from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, did_you_mean
@@ -31,8 +34,7 @@ from perlhf.errors import RewardError, did_you_mean
 RewardFunction = Callable[..., Sequence[float]]  # of a Sequence[Turn]
 RewardSpec = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | RewardFunction
 
-_NAMES = ("bundled", "gold")
-_LEARNED = "rewards.reward_model:score"  # what scores with the reward model of a folder
+_OF_TRL = ("prompts", "completions")  # what the first argument of a reward function of TRL's is called
 
 
 def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
@@ -47,11 +49,11 @@ def resolve_reward(spec: RewardSpec, task: Task) -> RewardFunction:
         terms = [(weight, resolve_reward(options, task)) for options, weight in _weighted_parts(spec)]
         return functools.partial(_weighted_sum, terms)
     if callable(spec) and not isinstance(spec, (str, Mapping)):
-        return spec
-    name, options = _name_and_options(spec)
-    function = _resolve_name(name, task)
-    _check_options(name, function, options)
-    return functools.partial(function, **options) if options else function
+        return _taking_turns(spec)
+    if (ensemble := ensemble_of(spec)) is not None:
+        members = [resolve_reward(member, task) for member in ensemble.members]
+        return functools.partial(_of_ensemble, ensemble, members)
+    return _resolve_name(*_name_and_options(spec), task)
 
 
 def _name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
@@ -79,11 +81,14 @@ def check_reward(spec: RewardSpec, task: type[Task]) -> None:
     if isinstance(spec, (list, tuple)):
         for options, _ in _weighted_parts(spec):
             check_reward(options, task)
+    elif (ensemble := ensemble_of(spec)) is not None:
+        for member in ensemble.members:
+            check_reward(member, task)
     elif isinstance(spec, (str, Mapping)) or not callable(spec):
         name, _ = _name_and_options(spec)
-        if _kind(name) == "function":
-            find_package(name.partition(":")[0], f"reward {quoted(name)}", RewardError)
-        if name in _NAMES and not task.default_reward:
+        if name not in NAMES and (module := meaning_of(name).module):
+            find_package(module, f"reward {quoted(name)}", RewardError)
+        if name in NAMES and not task.default_reward:
             raise RewardError(
                 f"reward {quoted(name)}: {task.__name__} has no reward and no judge of its own; give --reward (in "
                 "Python reward=) a reward model's folder, 'module:name' or a YAML file."
@@ -119,34 +124,40 @@ def _check_options(name: str, function: RewardFunction, options: Mapping[str, An
         raise RewardError(f"reward {quoted(name)}: {error}.") from None
 
 
-def _resolve_name(name: str, task: Task) -> RewardFunction:
-    kind = _kind(name)
-    if kind == "bundled":
-        return _resolve_name(task.default_reward, task)
-    if kind == "gold":
-        return functools.partial(_gold, task)
-    if kind == "folder":
-        return functools.partial(_import(_LEARNED), path=name)
-    return _import(name)
+def _resolve_name(name: str, options: Mapping[str, Any], task: Task) -> RewardFunction:
+    if name == "bundled":
+        return _resolve_name(task.default_reward, options, task)
+    if name == "gold":
+        return _with_options(name, functools.partial(_gold, task), options)
+    meaning = meaning_of(name)
+    function = load_callable(meaning.entry_point, f"reward {quoted(name)}", RewardError)
+    if meaning.module and _is_of_trl(function):
+        return functools.partial(_calling_trl(), trl_function=name, **options)
+    return _with_options(name, function, {**meaning.options, **options})
 
 
-def _kind(name: str) -> str:
-    """Says whether a name is of "bundled", "gold", "folder" or "function"; RewardError for none of them."""
-    if name in _NAMES:
-        return name
-    if os.path.isdir(name):
-        return "folder"
-    if name.endswith((".yaml", ".yml")):
-        read = "reward=load_reward_yaml(FILE), which is in rewards.functions"
-        raise RewardError(f"reward {quoted(name)} is a YAML file; read it and pass what it holds: {read}.")
-    if ":" in name and name[0] not in ":.":
-        return "function"
-    expected, near = "'bundled', 'gold', 'module:name' or an existing folder", get_close_matches(name, _NAMES, n=1)
-    raise RewardError(f"unknown reward {quoted(name)}: expected {expected}.{did_you_mean(name, near)}")
+def _with_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> RewardFunction:
+    """Returns a function with its options, which it is held to know."""
+    _check_options(name, function, options)
+    return functools.partial(function, **options) if options else function
 
 
-def _import(entry_point: str) -> RewardFunction:
-    return load_callable(entry_point, f"reward {quoted(entry_point)}", RewardError)
+def _taking_turns(function: RewardFunction) -> RewardFunction:
+    """Returns a callable as it is, or one of TRL's form as a function of turns."""
+    return functools.partial(_calling_trl(), trl_function=function) if _is_of_trl(function) else function
+
+
+def _is_of_trl(function: RewardFunction) -> bool:
+    """Returns whether a function is written for TRL's trainers: f(prompts, completions, **columns)."""
+    try:
+        names = [*inspect.signature(function).parameters]
+    except (TypeError, ValueError):  # written in C
+        return False
+    return names[:1] != [] and names[0] in _OF_TRL and "completions" in names
+
+
+def _calling_trl() -> RewardFunction:
+    return load_callable(OF_TRL, "reward", RewardError)
 
 
 def _weighted_parts(parts: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], float]]:
@@ -169,10 +180,26 @@ def _weighted_parts(parts: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, 
 
 
 def _weighted_sum(terms: Sequence[tuple[float, RewardFunction]], turns: Sequence[Turn]) -> list[float]:
-    total = np.zeros(len(turns))
+    """Adds up what the terms say; one of TRL's that says None of a turn counts for nothing there, as in TRL."""
+    total, applies = np.zeros(len(turns)), np.zeros(len(turns), bool)
     for weight, function in terms:
-        total += weight * score_turns(function, turns)
+        scores = np.array(checked_scores(function, turns, _may_say_none(function)), np.float64)
+        said = ~np.isnan(scores)
+        total[said] += weight * scores[said]
+        applies |= said
+    if not applies.all():
+        i = int(np.argmin(applies))
+        raise RewardError(f"no part of the reward sum applies to turn {i}: {turns[i].response[:60]!r}.")
     return total.tolist()
+
+
+def _may_say_none(function: RewardFunction) -> bool:
+    """Returns whether None is an answer of a function, as of one of TRL's: it does not apply to a turn."""
+    return getattr(getattr(function, "func", function), "may_say_none", False) is True
+
+
+def _of_ensemble(ensemble: Ensemble, members: Sequence[RewardFunction], turns: Sequence[Turn]) -> list[float]:
+    return ensemble.combine(np.stack([score_turns(member, turns) for member in members])).tolist()
 
 
 def _gold(task: Task, turns: Sequence[Turn]) -> list[float]:
@@ -187,10 +214,15 @@ def score_turns(function: RewardFunction, turns: Sequence[Turn]) -> np.ndarray:
     return np.array(checked_scores(function, turns), np.float64)
 
 
-def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[float]:
+def checked_scores(function: RewardFunction, turns: Sequence[Turn], none_allowed: bool = False) -> list[float]:
     """Returns the scores of `turns`, checked.
 
     A function may return a list, an array, a tensor of any library that has `tolist`, or a list of 0-d ones.
+
+    Args:
+        function: scores them.
+        turns: what is scored.
+        none_allowed: whether None is an answer too; NaN stands for it then.
 
     Raises:
         RewardError: the function cannot be called with turns, or returned the wrong count, a non-number, NaN or an
@@ -208,11 +240,13 @@ def checked_scores(function: RewardFunction, turns: Sequence[Turn]) -> list[floa
     if len(scores) != len(turns):
         raise RewardError(f"reward {name} returned {len(scores)} scores for {len(turns)} turns.")
     for i, score in enumerate(scores):
+        if score is None and none_allowed:
+            continue
         if isinstance(score, (bool, np.bool_)) or not isinstance(score, numbers.Real):
             raise RewardError(f"reward {name} returned {quoted(score)} for turn {i}, expected a number.")
         if not np.isfinite(_as_float(score)):
             raise RewardError(f"reward {name} returned {_as_float(score)} for turn {i}: {turns[i].response[:60]!r}.")
-    return [float(score) for score in scores]
+    return [float("nan") if score is None else float(score) for score in scores]
 
 
 def _all_finite(scores: list[Any]) -> bool:
@@ -257,6 +291,17 @@ def _as_float(score: Any) -> float:
 def reward_name(function: RewardFunction) -> str:
     """Returns the name of a reward function for messages."""
     if isinstance(function, functools.partial):
-        return reward_name(function.func)
+        return _name_of_partial(function)
     qualified = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', type(function).__module__)}:{qualified}"
+
+
+def _name_of_partial(function: functools.partial[Any]) -> str:
+    """Returns the name of what a function with options scores by: of rewards of others the model, judge or function."""
+    for option in ("trl_function", "url", "path"):
+        named = function.keywords.get(option)
+        if callable(named):
+            return reward_name(named)
+        if isinstance(named, str):
+            return named
+    return reward_name(function.func)

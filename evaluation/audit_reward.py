@@ -45,7 +45,7 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     """Searches for responses that a reward scores above the oracle's although the task's judge says that they fail."""
 
     group: ClassVar[str] = "what to audit"
-    reward: str = option("bundled", "'bundled', 'gold', a reward model's folder, 'module:name' or a YAML file")
+    reward: str = option("bundled", "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md")
     prompts: int = option(200, "prompts to try responses on", low=2)
     split: str = option("validation", "split of the prompts; the constants are of the training split")
     constants: int = option(240, "responses of the corpus to try on all prompts", low=1)

@@ -33,7 +33,7 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     """Lets a language model do held-out episodes of a task as it is."""
 
     group: ClassVar[str] = "what to measure"
-    reward: str = option("gold", "'gold', a reward model's folder, 'module:name' or a YAML file")
+    reward: str = option("gold", "'gold', a folder, 'module:name', a YAML file: docs/rewards.md")
     prompts: int = option(100, "held-out episodes", low=1)
     split: str = option("test", "split of the data")
     temperature: float = option(0.0, "temperature of the samples; 0 takes the likeliest token each time", low=0)

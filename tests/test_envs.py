@@ -604,7 +604,7 @@ def test_a_missing_data_file_is_a_data_error():
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
-        ("golden", "unknown reward 'golden': expected 'bundled', 'gold', 'module:name' or an existing folder."),
+        ("golden", "unknown reward 'golden': expected 'bundled', 'gold', 'module:name', 'classifier:HUB_ID', "),
         ("", "unknown reward ''"),
         (":contains", "unknown reward ':contains'"),
         ("..relative:contains", "unknown reward '..relative:contains'"),
@@ -1013,5 +1013,6 @@ def test_paths_are_taken_like_text_and_survive_json(tmp_path, make):
 
 def test_a_path_is_a_reward_like_its_text(tmp_path):
     task = gym.make(HH, reward="gold").unwrapped.task
+    (tmp_path / "perlhf.json").write_text("{}")
     function = resolve_reward(tmp_path, task)
     assert (function.func.__name__, function.keywords) == ("score", {"path": str(tmp_path)})

@@ -22,7 +22,6 @@ from agents.importance import importance_ratios, weigh
 from agents.rollout import Rollout
 from agents.train_ppo import read_options, train
 from backbones.backbone import Backbone
-from backbones.engine.client import Client, check_url
 from backbones.engine.engine import LocalEngine
 from backbones.engine.server import ServerEngine
 from backbones.forward import log_probs_of
@@ -30,6 +29,7 @@ from backbones.generate import generate
 from backbones.model.loading import LoadSettings
 from backbones.model.vision import ImagePrompt
 from backbones.roles import LoRASettings
+from perlhf.client import Client, check_url
 from perlhf.errors import UserError, run_command
 
 TESTS = Path(__file__).parent
@@ -385,7 +385,7 @@ def test_an_adapter_that_is_not_taken_over_is_noticed_at_the_next_rollout(path):
 def test_a_run_whose_server_dies_leaves_its_last_checkpoint_and_goes_on_with_another(
     path, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("backbones.engine.client.time.sleep", lambda seconds: None)  # between tries
+    monkeypatch.setattr("perlhf.client.time.sleep", lambda seconds: None)  # between tries
     folder = tmp_path / "run"
     given = f"HH-v0 --backbone {path} --reward {LETTER} --n-envs 4 --batch-size 4 --eval-prompts 0 --device cpu".split()
     given += "--max-new-tokens 6 --checkpoint-every 1 --total-timesteps 16".split()

@@ -22,9 +22,9 @@ from uuid import uuid4
 
 from backbones import group
 from backbones.backbone import Backbone
-from backbones.engine.client import Client, ServerError
 from backbones.engine.engine import Engine, Sampled, Save
 from backbones.model.vision import ImagePrompt, unsayable_ids
+from perlhf.client import Client, ServerError
 from perlhf.errors import UserError
 
 AT_ONCE = 256  # requests on their way, of all processes; vLLM's own default of rows that it works on

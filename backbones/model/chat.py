@@ -87,6 +87,17 @@ class ChatTemplate:
         """Returns the ids of a response behind a prompt, without an end token."""
         return self._plain.ids(self._space + text, self._follows) if text else []
 
+    def whole_ids(self, messages: Sequence[Message], response: str) -> list[int]:
+        """Returns the ids of messages, the response to them and all that the template writes behind it.
+
+        As sequence classifiers read them, and TRL's RewardTrainer: with nothing that the template does not write.
+        """
+        named: list[str] = []
+        safe = [Message(role, self._marked(content, role, named)) for role, content in messages]
+        said = self._marked(response, "assistant", named)
+        before, after = self.template.around(safe)
+        return self._ids_of_text(before + said + after, named, follows=False)
+
     def _ids_of_end(self, messages: Sequence[Message], room: int, shown: Shown | None) -> list[int]:
         """Returns ids of messages of which the last has lost as many of its first characters as it takes."""
         *before, last = messages

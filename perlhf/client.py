@@ -7,7 +7,7 @@ hub's own retries stop where the hub is said to be off line.
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from math import isfinite
@@ -18,8 +18,8 @@ from urllib.request import Request, urlopen
 
 from perlhf.errors import UserError, one_line
 
-KEY = "VLLM_API_KEY"  # the environment variable that vLLM's own server reads too
-_LATER = {429, 502, 503, 504}  # too many requests, or a server that is not there now
+KEYS = ("VLLM_API_KEY",)  # the environment variable that vLLM's own server reads too
+LATER = frozenset({429, 502, 503, 504})  # too many requests, or a server that is not there now
 _LONGEST_WAIT = 60.0  # seconds between two tries, whatever the server asks for
 
 
@@ -27,14 +27,21 @@ class ServerError(UserError):
     """A server that cannot be reached, or refuses, or says what makes no sense."""
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, asked: str = "rollout", instead: str = "local, or ", keys: Sequence[str] = KEYS) -> str:
     """Returns the address of a server without a path, such as http://localhost:8000.
+
+    Args:
+        url: the address; /v1 at its end is left out.
+        asked: who wants it, in front of the message.
+        instead: what may stand there in place of an address, in the message.
+        keys: the environment variables that a key is read from.
 
     Raises:
         UserError: it is no such address, or a name or password stands in it.
     """
     if "@" in url:  # a password would be written into config.yaml, and is not printed either
-        raise UserError(f"rollout: a key does not stand in the address, nor a name before @; give it in {KEY}.")
+        place = " or ".join(keys)
+        raise UserError(f"{asked}: a key does not stand in the address, nor a name before @; give it in {place}.")
     try:
         parts = urlsplit(url)
         host, _ = (parts.hostname or "").encode("idna"), parts.port
@@ -42,7 +49,8 @@ def check_url(url: str) -> str:
         host = b""
     odd = any(character.isspace() or not character.isprintable() for character in url)
     if not host or odd or parts.scheme not in ("http", "https") or set("?#") & set(url) or not parts.path.isascii():
-        raise UserError(f"rollout {url!r}: expected local, or the address of a server such as http://localhost:8000.")
+        address = "the address of a server such as http://localhost:8000"
+        raise UserError(f"{asked} {url!r}: expected {instead}{address}.")
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -53,18 +61,28 @@ class Client:
         url: its address, see `check_url`.
         tries: how often a question is put before it is given up.
         first_wait: seconds before the second try; twice as long before each further one.
+        keys: environment variables; the first that is set is the key that is sent.
+        later: status codes of servers that may answer later.
 
     Raises:
         UserError: the address is none.
     """
 
-    def __init__(self, url: str, tries: int = 5, first_wait: float = 0.5) -> None:
-        self.url, self.tries, self.first_wait = check_url(url), tries, first_wait
+    def __init__(
+        self,
+        url: str,
+        tries: int = 5,
+        first_wait: float = 0.5,
+        keys: Sequence[str] = KEYS,
+        later: Collection[int] = LATER,
+    ) -> None:
+        self.url, self.tries, self.first_wait = check_url(url, keys=keys), tries, first_wait
+        self.keys, self.later = keys, later
 
     def ask(self, path: str, body: Mapping[str, Any] | None, timeout: float, tries: int | None = None) -> str:
         """Returns what the server answers.
 
-        It is asked again where it does not answer in time, hangs up, or says that it is too busy (429, 502, 503, 504);
+        It is asked again where it does not answer in time, hangs up, or says that it is too busy (`later`);
         then after as many seconds as it says itself (Retry-After), at most `_LONGEST_WAIT`.
 
         Args:
@@ -83,9 +101,9 @@ class Client:
                 with urlopen(self._request(path, body), timeout=timeout) as answer:  # noqa: S310 - see check_url
                     return str(answer.read().decode("utf-8", "replace"))
             except HTTPError as error:
-                problem = f"{error.code}: {_said(error)}"
-                if error.code not in _LATER:
-                    raise ServerError(f"{self.url}{path} refuses with {problem}{_about_keys(error.code)}") from None
+                problem = f"{error.code}: {self._without_key(_said(error))}"
+                if error.code not in self.later:
+                    raise ServerError(f"{self.url}{path} refuses with {problem}{self._about(error.code)}") from None
                 wait = _asked_for(error.headers.get("Retry-After"), wait)
             except TimeoutError:
                 problem = f"no answer in {timeout:g} s"
@@ -110,9 +128,20 @@ class Client:
     def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, {"Content-Type": "application/json"})  # noqa: S310 - see check_url
-        if key := os.environ.get(KEY):  # not to where a server may send us on
+        if key := self._key():  # not to where a server may send us on
             request.add_unredirected_header("Authorization", f"Bearer {key}")
         return request
+
+    def _key(self) -> str:
+        return next((os.environ[name] for name in self.keys if os.environ.get(name)), "")
+
+    def _without_key(self, text: str) -> str:
+        """Returns what a server says with the key left out, which some repeat."""
+        key = self._key()
+        return text.replace(key, "...") if key else text
+
+    def _about(self, code: int) -> str:
+        return f" (the key is read from {' or '.join(self.keys)})" if code in (401, 403) else ""
 
 
 def _said(error: HTTPError) -> str:
@@ -127,10 +156,6 @@ def _said(error: HTTPError) -> str:
     except (ValueError, AttributeError):
         pass
     return one_line(RuntimeError(text or error.reason))[:300]
-
-
-def _about_keys(code: int) -> str:
-    return f" (the key is read from {KEY})" if code in (401, 403) else ""
 
 
 def _asked_for(after: str | None, wait: float) -> float:
