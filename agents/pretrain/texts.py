@@ -1,5 +1,6 @@
 """Make the texts that the shipped backbones read, and measure how well they then answer."""
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -25,7 +26,9 @@ from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
-_EASY, _HARD = 0.05, 0.35  # until which share of the documents exercises are easy, and by when as hard as they get
+_EASY = 0.05  # share of the documents that are easy exercises, at first
+_MANY, _FEW = 0.85, 0.1  # share of exercises among those that follow, while they get harder and when they are hard
+_READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
@@ -80,30 +83,27 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
 class UIDemonstrations(Corpus):
     """States of UINav-v0 and what to do there.
 
-    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and fewer and fewer are later.
-    Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
+    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and fewer are later. Demonstrations
+    are a careless person's: some responses are wrong, as RL finds them in real demonstrations. No step is read twice.
     """
 
     prompt_weight, prompt_share, muon = 0.02, 0.3, True
+    exercises = 0.5  # share of the documents; the rest are demonstrations
     streams = 64  # episodes side by side, so that a batch is not of one episode
-    clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
+    mistakes = 0.1  # share of the demonstrated responses that are wrong
 
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
         task = UINav()
-        good, careless = (
-            [demonstrations(task, rng, mistakes=m) for _ in range(self.streams)] for m in (0, self.mistakes)
-        )
-        read = Counter(_WORD.findall(" ".join(prompt for prompt, _ in islice(good[0], 400))))
+        shown = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
+        read = Counter(_WORD.findall(" ".join(next(shown[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
-        number = 0
-        while True:
-            for stream in range(self.streams):
-                number += 1
-                done = number / count
-                if rng.random() < _share_of_exercises(done):
-                    yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
-                else:
-                    yield next((good if done < self.clean else careless)[stream])
+        hard = (self.exercises - _EASY * (1 - _MANY) - _FEW) / (_MANY - _FEW)  # when they are as hard as they get
+        for number in itertools.count(1):
+            done = number / count
+            if rng.random() < (1.0 if done < _EASY else _MANY if done < hard else _FEW):
+                yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (hard - _EASY))))
+            else:
+                yield next(shown[number % self.streams])
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
         return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
@@ -116,11 +116,6 @@ class UIDemonstrations(Corpus):
             right = [task.right(state, text) for state, text in zip(task.states, texts, strict=True)]
             found[how] = round(float(np.mean(right)), 3)
         return {"UINav": found}
-
-
-def _share_of_exercises(done: float) -> float:
-    """Of exercises among the documents, where `done` of them are read."""
-    return next((share for until, share in ((0.05, 1.0), (0.35, 0.85), (0.5, 0.3), (0.75, 0.1)) if done < until), 0.0)
 
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:
