@@ -45,6 +45,7 @@ class Template:
         held_out: drawn for the test split alone, unless it is named.
         demonstrated: how often people show it, beside a template that they show often, which has 1; `FEW`, or 0 for
             never: then it is practised by RL alone.
+        unseen_goals: wordings that are kept from training.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Template:
     needs: tuple[str, ...] = ()
     held_out: bool = False
     demonstrated: float = 1.0
+    unseen_goals: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -170,4 +172,4 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
     """Returns the data of an app when a phone is new; shared, and never changed."""
-    return _APPS[app].make(seeded(f"{seed} {app}"))
+    return _APPS[app].make(seeded(f"{seed} {app}", seed))
