@@ -327,11 +327,12 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def groups(self, state: Episode) -> Sequence[str]:
-        """Its template, and of the phone whether the split of training has it too."""
+        """Its template, and of the phone how training meets it, "seen templates" those that it meets at all."""
         name = state.goal.template
         if self.recordings is not None:
             return (name,)
-        return (name, "unseen templates" if self.known[name].template.held_out else "seen templates")
+        template = self.known[name].template
+        return (name, template.kind) if template.held_out else (name, "seen templates", template.kind)
 
     def feedback(self) -> UISteps:
         return UISteps(self)

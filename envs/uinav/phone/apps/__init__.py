@@ -12,7 +12,7 @@ from envs.uinav.phone.apps import (
     notes,
     search,
     settings,
-    shop,
+    shop_tasks,
     store,
 )
 
@@ -24,7 +24,7 @@ _APPS = (  # in the order of their templates
     calendar.APP,
     settings.APP,
     notes.APP,
-    shop.APP,
+    shop_tasks.APP,
     search.APP,
     maps.APP,
     music.APP,
