@@ -82,8 +82,9 @@ def numbers(words: Words, rng: np.random.Generator, count: int) -> Exercise:
 def facts(words: Words, rng: np.random.Generator, count: int) -> Exercise:
     """Returns named facts, words or numbers, of which the goal names one, to be said."""
     names, rest = _names(words, rng, count)
-    drawn = _numbers(rng, count)
-    said = [number if rng.random() < 0.5 else _first(_some(words, rng, 5), rng, 1, 5) for number in drawn]
+    drawn, taken = _numbers(rng, count), {*rest, *" ".join(names).split()}
+    others = [word for word in words if word not in taken]
+    said = [number if rng.random() < 0.5 else _first(_some(others, rng, 5), rng, 1, 5) for number in drawn]
     wanted = int(rng.integers(count))
     goal = _joined(_first(rest[:3], rng, 0, 3), names[wanted], _first(rest[3:5], rng, 0, 2))
     prompt = _prompt(goal, [f"text {name} {fact}" for name, fact in zip(names, said, strict=True)])
@@ -96,15 +97,19 @@ def form(words: Words, rng: np.random.Generator, count: int) -> Exercise:
     The first that does not hold it, in the order of the goal, is to be typed into; where all do, the icon is clicked.
     """
     count = min(count, _FIELDS)
-    names, rest = _apart(_some(words, rng, 2 * count + 5), rng, count)
-    numbers_ = _numbers(rng, count)
-    values = [number if rng.random() < 0.3 else _first(_some(words, rng, 4), rng, 1, 4) for number in numbers_]
+    names, rest = _apart(_some(words, rng, 6 * count + 5), rng, count)
+    values = [
+        number if rng.random() < 0.3 else _first(rest[5 + 4 * i : 9 + 4 * i], rng, 1, 4)
+        for i, number in enumerate(_numbers(rng, count))
+    ]
     done = int(rng.integers(count + 1))  # so many are filled in
     held = [value if i < done else "" for i, value in enumerate(values)]
     if done and rng.random() < _WRONG:
         done = int(rng.integers(done))
         held[done] = _first(rest[:3], rng, 1, 3)
-    goal = _joined(_first(rest[3:], rng, 0, 2), *(f"{name} {value}" for name, value in zip(names, values, strict=True)))
+    goal = _joined(
+        _first(rest[3:5], rng, 0, 2), *(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    )
     order = [int(i) for i in rng.permutation(count)]
     fields = [f"field {names[i]}: {held[i]}" if held[i] else f"field {names[i]}" for i in order]
     prompt = _prompt(goal, [f"icon {rest[4]}", *fields])

@@ -22,12 +22,13 @@ from envs.taskmaster.task import GRAMMARS as TASKMASTER
 from envs.tldr.task import TLDR
 from envs.uinav.feedback.demonstrations import demonstrations
 from envs.uinav.feedback.steps import UISteps
+from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
-_EASY = 0.05  # share of the documents that are easy exercises, at first
-_MANY, _FEW = 0.85, 0.1  # share of exercises among those that follow, while they get harder and when they are hard
+_MANY, _FEW = 0.9, 0.1  # share of exercises among the documents, while they get harder and when they are hard
+_EASY, _LATEST = 0.05, 0.9  # until which share of the documents they are easy, and by when at the latest they are hard
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
@@ -81,29 +82,42 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
 
 
 class UIDemonstrations(Corpus):
-    """States of UINav-v0 and what to do there.
+    """States of UINav-v0 and what to do there, after exercises.
 
-    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and fewer are later. Demonstrations
+    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and few are later. Demonstrations
     are a careless person's: some responses are wrong, as RL finds them in real demonstrations. No step is read twice.
+
+    Args:
+        exercises: share of the documents; the rest are steps of demonstrations.
+        templates: how many of those that people show are shown here; all by default.
     """
 
     prompt_weight, prompt_share, muon = 0.02, 0.3, True
-    exercises = 0.5  # share of the documents; the rest are demonstrations
     streams = 64  # episodes side by side, so that a batch is not of one episode
     mistakes = 0.1  # share of the demonstrated responses that are wrong
 
+    def __init__(self, exercises: float = 0.5, templates: int | None = None) -> None:
+        self.exercises, self.templates = exercises, templates
+
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
-        task = UINav()
-        shown = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
-        read = Counter(_WORD.findall(" ".join(next(shown[i % self.streams])[0] for i in range(_READ))))
+        task = self.shown()
+        steps = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
+        read = Counter(_WORD.findall(" ".join(next(steps[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
-        hard = (self.exercises - _EASY * (1 - _MANY) - _FEW) / (_MANY - _FEW)  # when they are as hard as they get
+        hard = min(_LATEST, (self.exercises - _FEW) / (_MANY - _FEW))
+        many = (self.exercises - _FEW * (1 - hard)) / hard
         for number in itertools.count(1):
             done = number / count
-            if rng.random() < (1.0 if done < _EASY else _MANY if done < hard else _FEW):
+            if rng.random() < (many if done < hard else _FEW):
                 yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (hard - _EASY))))
             else:
-                yield next(shown[number % self.streams])
+                yield next(steps[number % self.streams])
+
+    def shown(self) -> UINav:
+        """Returns the task whose templates are demonstrated; where not all are, which is drawn once and for all."""
+        names = [name for name, share in demonstrated_weights(UINav()).items() if share]
+        order = np.random.default_rng(0).permutation(len(names))[: self.templates]
+        return UINav(templates=[names[i] for i in sorted(order)])
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
         return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)

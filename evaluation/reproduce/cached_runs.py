@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from agents.setup import Setup, recipe_of
+from agents.setup import RECIPES, Setup, recipe_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
 from perlhf.options import config_file
@@ -24,6 +24,7 @@ from perlhf.run_folder import read_summary, write_json
 MARKER = "reproduce.json"
 _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
+PRETRAINING = "agents.pretrain"  # makes a backbone from nothing
 STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
 
 
@@ -65,6 +66,8 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
+    if words[0] == PRETRAINING:
+        return {}
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
     if words[0] == "agents.train_ppo":
@@ -76,6 +79,8 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
+    if words[0] == PRETRAINING:
+        return {"training": [yaml.safe_load((RECIPES / "pretrain" / f"{words[1]}.yaml").read_text(encoding="utf-8"))]}
     given, setup = dict(itertools.pairwise(words)), setup_of(words)
     stage = STAGES.get(words[0])
     if stage is None:
@@ -143,6 +148,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
+        PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])

@@ -12,7 +12,7 @@ import numpy as np
 from envs.uinav.feedback.mistakes import mistake
 from envs.uinav.feedback.progress import steps_left
 from envs.uinav.feedback.random_policies import random_action
-from envs.uinav.feedback.shortcuts import drawn_templates
+from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.interface.actions import ActionError
 from envs.uinav.interface.device import Ending
 from envs.uinav.interface.episode import Episode
@@ -29,11 +29,11 @@ def visited(
 ) -> Iterator[Episode]:
     """Endless states, episode by episode, from each of which the oracle reaches the goal.
 
-    `templates` says how often each is drawn; by default as the task draws them.
+    `templates` has the probability of each to be drawn; by default the task draws them.
     """
-    names, weights = list(templates or ()), np.array(list((templates or {}).values()))
+    names, shares = list(templates or ()), list((templates or {}).values())
     while True:
-        drawn = {"template": names[rng.choice(len(names), p=weights / weights.sum())]} if names else {}
+        drawn = {"template": names[rng.choice(len(names), p=shares)]} if names else {}
         episode: Episode | None = task.start(rng, drawn)
         while episode is not None:
             yield episode
@@ -81,22 +81,15 @@ def is_right(task: "UINav", episode: Episode, response: str) -> bool:
     return steps_left(device, after, _FAR) < steps_left(device, episode, _FAR)
 
 
-def demonstrated(task: "UINav") -> dict[str, float]:
-    """Returns how often people show the templates that the task draws, those alone that they show at all."""
-    if task.recordings is not None:
-        return {}
-    weights = {name: task.known[name].template.demonstrated for name in drawn_templates(task)}
-    return {name: weight for name, weight in weights.items() if weight > 0}
-
-
 def demonstrations(
     task: "UINav", rng: np.random.Generator, strays: float = STRAYS, mistakes: float = 0.0
 ) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response): the oracle's response, or with a chance of `mistakes` a wrong one.
 
-    On the phone, each template as often as it is `demonstrated`.
+    Of the templates of the phone each as often as people show it.
     """
-    for episode in visited(task, rng, strays, demonstrated(task)):
+    templates = demonstrated_weights(task) if task.recordings is None else None
+    for episode in visited(task, rng, strays, templates):
         if rng.random() >= mistakes:
             yield episode.prompt, task.oracle(episode)
             continue
