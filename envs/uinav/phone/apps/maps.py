@@ -268,7 +268,7 @@ ASKED = (
         "the place {place}",
         [
             Asked("place_hours", "closing time", "closes", own=("When does the {place} close?",)),
-            Asked("place_opens", "opening time", "opens", 0, ("When does the {place} open?",)),
+            Asked("place_opens", "opening time", "opens", FEW, ("When does the {place} open?",)),
             Asked("place_distance", "distance", "away", FEW, ("How far is the {place}?",)),
         ],
         one_place,
