@@ -35,14 +35,14 @@ FIRST = Pool(
         "Ana Ben Carla Dan Emma Finn Gina Hugo Ines Jack Kira Leo Mia Noah Olga Paul Quinn Rosa Sam Tina Uma Vera Will "
         "Zoe Alan Bella Cody Dora Eli Faye"
     ).split(),
-    "Nora Theo Ruth Igor Lena Otto Ada Max Ivy Juan Abel Greta Hans Judy".split(),
+    "Nora Theo Ruth Igor Lena Otto Ada Max Ivy Omar Abel Greta Hans Judy".split(),
 )
 LAST = Pool(
     (
         "Adams Baker Cruz Diaz Evans Ford Gomez Hall Iqbal Jones King Lopez Moore Novak Owens Price Reed Silva Turner "
         "Vance"
     ).split(),
-    "Bauer Chang Fisher Grant Hughes Kumar Lang Meyer Nash Perez Quist Rossi Stone".split(),
+    "Bauer Chang Fisher Grant Hughes Kumar Lang Meyer Nash Perez Quist Rossi Weber".split(),
 )
 HOSTS = ("mail.com", "post.net", "inbox.org", "letters.io")
 THINGS, STATES = (  # of what is kept from training
