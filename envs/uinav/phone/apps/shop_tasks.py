@@ -200,7 +200,7 @@ ASKED = (
         [
             Asked("product_price", "price", "price", own=("How much is the {product} in the shop?",)),
             Asked("product_rating", "rating", "rating"),
-            Asked("product_company", "company", "company", 0, ("Which company makes the product {product}?",)),
+            Asked("product_company", "company", "company", own=("Which company makes the product {product}?",)),
         ],
         one_product,
         on_product,
