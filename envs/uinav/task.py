@@ -75,9 +75,10 @@ class UINav(Task):
     on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
-    split has. `max_steps`: 20, of recordings at least what the longest takes. `max_elements`: of a recorded screen,
-    the most that are shown. `lenient`: an action is also found in what language models write around it. `reward`,
-    `render_mode`: see `envs.core.TaskEnv`.
+    split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
+    "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
+    of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
+    around it. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -99,6 +100,7 @@ class UINav(Task):
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "all",
+        unseen: str = "",
         image: bool = False,
         marks: bool = False,
         mask_goal: bool = False,
@@ -120,6 +122,7 @@ class UINav(Task):
         for option, number in counts.items():
             if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
+        self.unseen = unseen
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.parse = find_action if lenient else parse_action
@@ -127,12 +130,13 @@ class UINav(Task):
         self.known: Mapping[str, Known] = {}
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
-            phone = make_phone(templates, apps, split)
+            phone = make_phone(templates, apps, split, unseen)
             self.device: Device = phone
             self.known = phone.known
             return
-        if templates or apps != "all" or mask_goal:
-            raise UserError("templates, apps and mask_goal are of the simulated phone; recordings have none of them.")
+        if templates or apps != "all" or mask_goal or unseen:
+            names = "templates, apps, unseen and mask_goal"
+            raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
         self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
@@ -327,12 +331,19 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def groups(self, state: Episode) -> Sequence[str]:
-        """Its template, and of the phone how training meets it, "seen templates" those that it meets at all."""
+        """Returns its template, and of the phone how training meets it, and what `unseen` makes new.
+
+        How training meets it: "seen templates" and then "demonstrated", "few demonstrations" or "never demonstrated";
+        or else "unseen templates".
+        """
         name = state.goal.template
         if self.recordings is not None:
             return (name,)
         template = self.known[name].template
-        return (name, template.kind) if template.held_out else (name, "seen templates", template.kind)
+        kinds = (template.kind,) if template.held_out else ("seen templates", template.kind)
+        if self.unseen == "apps":
+            kinds = ()
+        return tuple(dict.fromkeys((name, *kinds, f"unseen {self.unseen}" if self.unseen else name)))
 
     def feedback(self) -> UISteps:
         return UISteps(self)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from random import Random
+from string import Formatter
 from typing import Any
 
 from envs.uinav.interface.actions import Action
@@ -92,7 +93,8 @@ class PhoneDevice:
             phone = template.prepare(phone, values)
         wordings = template.unseen_goals if self.unseen == "wordings" else template.goals
         wording = wordings[int(rng.random() * len(wordings))]
-        named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
+        said = _named_in(wording)
+        named = {k: v for k, v in values.items() if k in said}
         return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
 
     def _draw(self, rng: Random, options: Mapping[str, Any]) -> str:
@@ -151,6 +153,12 @@ class PhoneDevice:
         """Returns a right next action."""
         app, template = self.known[goal.template]
         return next_action(state.phone, state.page, app, template, goal, state.values)
+
+
+@lru_cache(maxsize=4096)
+def _named_in(wording: str) -> frozenset[str]:
+    """Returns the names of the values that a wording says."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(wording) if name)
 
 
 Done = tuple[Phone, str]  # the phone after an action, and why the action had no effect

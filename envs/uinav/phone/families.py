@@ -30,12 +30,12 @@ ASK = (
 DELETE = ("Delete {of}", "Remove {of}", "Get rid of {of}", "Take away {of}")
 RENAME = ("Rename {of} to {new}", "Change the name of {of} to {new}", "Give {of} the new name {new}")
 CHANGE = ("Change the {field} of {of} to {new}", "Set the {field} of {of} to {new}", "Make {new} the {field} of {of}")
-FORWARD = ("Forward {of} to {to}", "Send {of} on to {to}", "Let {to} have {of}, forward it")
+FORWARD = ("Forward {of} to {to}", "Send {of} on to {to}", "Write {to} and forward {of}")
 STAR = ("Star {of}", "Mark {of} with a star", "Give {of} a star")
 REPLY = ("Reply {text} to {of}", "Answer {of} with {text}", "Send the reply {text} to {of}")
 READ = ("What does {of} say?", "Read {of} and say what it says", "Tell me what {of} says")
 PIN = ("Pin {of}", "Pin {of} to the top", "Keep {of} pinned at the top")
-UNPIN = ("Unpin {of}", "Let {of} be pinned no more", "Remove the pin of {of}")
+UNPIN = ("Unpin {of}", "Remove the pin of {of}", "Take the pin off {of}")
 TURN = ("Turn {state} {of}", "Switch {state} {of}", "Turn {of} {state}")
 
 

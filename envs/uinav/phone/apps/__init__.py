@@ -1,4 +1,4 @@
-"""The apps of the phone, one file each."""
+"""The apps of the phone, one file each; `KEPT` are those that no phone of training has."""
 
 import envs.uinav.phone.apps.home  # noqa: F401 - registers the home screen
 from envs.uinav.phone.apps import (
@@ -14,6 +14,7 @@ from envs.uinav.phone.apps import (
     settings,
     shop_tasks,
     store,
+    tickets,
 )
 
 _APPS = (  # in the order of their templates
@@ -31,3 +32,4 @@ _APPS = (  # in the order of their templates
     store.APP,
 )
 BUILT_IN = tuple(app.name for app in _APPS)
+KEPT = (tickets.APP.name,)

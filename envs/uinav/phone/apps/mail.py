@@ -270,7 +270,7 @@ READ_IT = Template(
     absent=none_of,
     **wordings("read_email", READ, FROM),
 )
-ASKED_FROM = questions(FROM, [Asked("email_subject", "subject", "subject")], one_of, on_mail, none_of)
+ASKED_FROM = questions(FROM, [Asked("email_subject", "subject", "subject", 0)], one_of, on_mail, none_of)
 ASKED_ABOUT = questions(
     ABOUT,
     [

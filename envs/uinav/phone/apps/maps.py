@@ -40,6 +40,7 @@ def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
         "name": name,
         "address": f"{1 + house} {words.STREETS[draw % 10]} Street",
         "phone": f"555 {line:04d}",
+        "rating": f"{3 + line % 20 / 10:.1f}",
         "meters": 700 * number + 100 * (1 + draw // 10),
         "opens": OPENINGS[draw % 6],
         "closes": f"{16 + minutes // 12}:{minutes % 12 * 5:02d}",
@@ -162,7 +163,13 @@ _TABS = tab_rows({"Explore": "explore", "Saved": "saved"})
 _EXPLORE = (title("Maps"), *_TABS["Explore"], field("query", "Search places", enter=(search,)))
 _SAVED = (title("Saved"), *_TABS["Saved"])
 _END = foot_button("End", end)
-_LINES = (("address", "Address"), ("opens", "Opens at"), ("closes", "Closes at"), ("phone", "Phone"))
+_LINES = (
+    ("address", "Address"),
+    ("opens", "Opens at"),
+    ("closes", "Closes at"),
+    ("phone", "Phone"),
+    ("rating", "Rating"),
+)
 
 
 # Tasks
@@ -268,7 +275,8 @@ ASKED = (
         "the place {place}",
         [
             Asked("place_hours", "closing time", "closes", own=("When does the {place} close?",)),
-            Asked("place_opens", "opening time", "opens", 0, ("When does the {place} open?",)),
+            Asked("place_opens", "opening time", "opens", FEW, ("When does the {place} open?",)),
+            Asked("place_rating", "rating", "rating", FEW),
             Asked("place_distance", "distance", "away", FEW, ("How far is the {place}?",)),
         ],
         one_place,

@@ -152,7 +152,7 @@ def cart(phone: Phone) -> Iterator[Widget]:
     yield foot_button("Check out", go, "checkout", enabled=bool(lines))
     for i, line in enumerate(lines):
         name = phone.data["products"][line["product"]]["name"]
-        yield item(f"{name}, {_details(line)}", go, "line", i, name="line", hold=_removal(name, i))
+        yield item(f"{name}, {_details(line)}", go, "line", i, name="product", hold=_removal(name, i))
     yield text(f"Total {money(total(phone.data['products'], lines))}" if lines else "Your cart is empty")
 
 

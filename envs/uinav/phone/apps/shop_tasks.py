@@ -188,7 +188,7 @@ QUANTITY = Template(
 REMOVE = Template(
     "remove_from_cart",
     draw=cart_line,
-    route={"home": tapping("Cart"), "cart": tapping("{product}", "line"), "line": on_line},
+    route={"home": tapping("Cart"), "cart": tapping("{product}", "product"), "line": on_line},
     check=was_removed,
     absent=no_line,
     demonstrated=0,
@@ -200,7 +200,7 @@ ASKED = (
         [
             Asked("product_price", "price", "price", own=("How much is the {product} in the shop?",)),
             Asked("product_rating", "rating", "rating"),
-            Asked("product_company", "company", "company", FEW, ("Which company makes the product {product}?",)),
+            Asked("product_company", "company", "company", own=("Which company makes the product {product}?",)),
         ],
         one_product,
         on_product,

@@ -382,7 +382,7 @@ UPDATE_ALL = Template(
     lambda rng, phone: {},
     {**on_tab("Updates"), "updates": update_them},
     check=are_updated,
-    unseen_goals=("Get all updates of the apps in the store", "Install all updates"),
+    unseen_goals=("Get all updates of the apps in the store",),
 )
 UPDATE_AND_OPEN = Template(
     "update_all",
