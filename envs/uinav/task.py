@@ -340,10 +340,11 @@ class UINav(Task):
         if self.recordings is not None:
             return (name,)
         template = self.known[name].template
-        kinds = (template.kind,) if template.held_out else ("seen templates", template.kind)
+        new = [f"unseen {self.unseen}"] if self.unseen else []
         if self.unseen == "apps":
-            kinds = ()
-        return tuple(dict.fromkeys((name, *kinds, f"unseen {self.unseen}" if self.unseen else name)))
+            return (name, *new)
+        kinds = [] if template.held_out else ["seen templates"]
+        return tuple(dict.fromkeys([name, *kinds, template.kind, *new]))
 
     def feedback(self) -> UISteps:
         return UISteps(self)

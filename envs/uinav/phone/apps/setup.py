@@ -23,8 +23,9 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     Raises:
         UserError: an unknown template, app, module or kind of newness.
     """
-    if unseen and unseen not in UNSEEN:
-        raise UserError(f"unknown unseen {unseen!r}; it is one of {', '.join(UNSEEN)}.{did_you_mean(unseen, UNSEEN)}")
+    if unseen not in ("", *UNSEEN):
+        hint = did_you_mean(str(unseen), UNSEEN)
+        raise UserError(f"unknown unseen {unseen!r}; it is one of {', '.join(UNSEEN)}, or '' for none.{hint}")
     if unseen and split != "test":
         raise UserError(f"unseen={unseen!r} is of split 'test', which nothing is learned from; got split {split!r}.")
     installed = installed_apps(listed(apps))
