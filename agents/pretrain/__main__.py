@@ -59,7 +59,7 @@ class Options:
         group="how it learns",
     )  # fmt: skip
     exercises: float = option(
-        0.5, "of tiny-uinav: share of the documents that are exercises; the rest are demonstrated steps", low=0.2,
+        0.55, "of tiny-uinav: share of the documents that are exercises; the rest are demonstrated steps", low=0.25,
         high=0.9, group="how it learns",
     )  # fmt: skip
     templates: int | None = option(

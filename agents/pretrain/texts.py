@@ -27,8 +27,9 @@ from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
+_EASY = 0.27  # of the exercises those that come first, alone, and are easy
 _MANY, _FEW = 0.9, 0.1  # share of exercises among the documents, while they get harder and when they are hard
-_EASY, _LATEST = 0.05, 0.9  # until which share of the documents they are easy, and by when at the latest they are hard
+_LATEST = 0.9  # share of the documents by which exercises are as hard as they get, at the latest
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
@@ -84,7 +85,7 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
 class UIDemonstrations(Corpus):
     """States of UINav-v0 and what to do there, after exercises.
 
-    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and few are later. Demonstrations
+    All documents are exercises at first (`curriculum`), then most, on lists that grow, and few later. Demonstrations
     are a careless person's: some responses are wrong, as RL finds them in real demonstrations. No step is read twice.
 
     Args:
@@ -96,7 +97,7 @@ class UIDemonstrations(Corpus):
     streams = 64  # episodes side by side, so that a batch is not of one episode
     mistakes = 0.1  # share of the demonstrated responses that are wrong
 
-    def __init__(self, exercises: float = 0.5, templates: int | None = None) -> None:
+    def __init__(self, exercises: float = 0.55, templates: int | None = None) -> None:
         self.exercises, self.templates = exercises, templates
 
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
@@ -104,12 +105,13 @@ class UIDemonstrations(Corpus):
         steps = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
         read = Counter(_WORD.findall(" ".join(next(steps[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
-        hard = min(_LATEST, (self.exercises - _FEW) / (_MANY - _FEW))
-        many = (self.exercises - _FEW * (1 - hard)) / hard
+        easy = _EASY * self.exercises
+        hard = min(_LATEST, (self.exercises - _FEW - easy * (1 - _MANY)) / (_MANY - _FEW))
+        many = (self.exercises - easy - _FEW * (1 - hard)) / (hard - easy)
         for number in itertools.count(1):
             done = number / count
-            if rng.random() < (many if done < hard else _FEW):
-                yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (hard - _EASY))))
+            if rng.random() < (1.0 if done < easy else many if done < hard else _FEW):
+                yield exercise(words, rng, min(1.0, max(0.0, (done - easy) / (hard - easy))))
             else:
                 yield next(steps[number % self.streams])
 

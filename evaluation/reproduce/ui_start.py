@@ -31,7 +31,7 @@ class Start(NamedTuple):
 
 
 STARTS = (
-    Start(1 / 9, None), Start(1 / 3, None), Start(1.0, None), Start(3.0, None),
+    Start(1 / 6, None), Start(1 / 3, None), Start(1.0, None), Start(3.0, None),
     Start(1.0, 7), Start(1.0, 14), Start(1.0, 28),
 )  # fmt: skip
 
