@@ -28,7 +28,6 @@ from envs.uinav.task import UINav
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
 _EASY = 0.27  # of the exercises those that come first, alone, and are easy
-_MANY, _FEW = 0.9, 0.1  # share of exercises among the documents, while they get harder and when they are hard
 _LATEST = 0.9  # share of the documents by which exercises are as hard as they get, at the latest
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
@@ -105,13 +104,10 @@ class UIDemonstrations(Corpus):
         steps = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
         read = Counter(_WORD.findall(" ".join(next(steps[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
-        easy = _EASY * self.exercises
-        hard = min(_LATEST, (self.exercises - _FEW - easy * (1 - _MANY)) / (_MANY - _FEW))
-        many = (self.exercises - easy - _FEW * (1 - hard)) / (hard - easy)
         for number in itertools.count(1):
             done = number / count
-            if rng.random() < (1.0 if done < easy else many if done < hard else _FEW):
-                yield exercise(words, rng, min(1.0, max(0.0, (done - easy) / (hard - easy))))
+            if rng.random() < _share_of_exercises(done):
+                yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
             else:
                 yield next(steps[number % self.streams])
 
@@ -132,6 +128,11 @@ class UIDemonstrations(Corpus):
             right = [task.right(state, text) for state, text in zip(task.states, texts, strict=True)]
             found[how] = round(float(np.mean(right)), 3)
         return {"UINav": found}
+
+
+def _share_of_exercises(done: float) -> float:
+    """Of exercises among the documents, where `done` of them are read."""
+    return next((share for until, share in ((0.05, 1.0), (0.42, 0.85), (0.52, 0.3), (0.7, 0.1)) if done < until), 0.0)
 
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:
