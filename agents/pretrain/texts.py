@@ -27,8 +27,7 @@ from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
-_EASY = 0.27  # of the exercises those that come first, alone, and are easy
-_LATEST = 0.9  # share of the documents by which exercises are as hard as they get, at the latest
+_EASY, _HARD = 0.05, 0.38  # until which share of the documents exercises are easy, and by when as hard as they get
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
