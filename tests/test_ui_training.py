@@ -149,7 +149,9 @@ def test_a_policy_is_compared_over_whole_episodes(path):
     assert report["sft"]["turns"] == 3.0
     assert report["kl"] == 0.0
     assert report["oracle"]["gold"] < 1  # three steps are too few for some
-    assert set(report["policy"]["groups"]["greedy"]) <= {"star_email", "delete_email", "seen templates"}
+    assert set(report["policy"]["groups"]["greedy"]) <= {
+        "star_email", "delete_email", "seen templates", "demonstrated", "never demonstrated",
+    }  # fmt: skip
 
 
 # Failed steps

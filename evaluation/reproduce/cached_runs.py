@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from agents.setup import Setup, recipe_of
+from agents.setup import RECIPES, Setup, recipe_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
 from perlhf.options import config_file
@@ -24,6 +24,7 @@ from perlhf.run_folder import read_summary, write_json
 MARKER = "reproduce.json"
 _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
+PRETRAINING = "agents.pretrain"  # makes a backbone from nothing
 STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
 EVALUATE = "evaluation.evaluate"
 
@@ -66,6 +67,8 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
+    if words[0] == PRETRAINING:
+        return {}
     given = dict(itertools.pairwise(words))
     if words[0] == EVALUATE:  # of a run that is itself made anew where other weights were
         return _hashes([Path(given["--run"]) / "policy"])
@@ -84,6 +87,8 @@ def _hashes(folders: Iterable[str | Path]) -> dict[str, str]:
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
+    if words[0] == PRETRAINING:
+        return {"training": [yaml.safe_load((RECIPES / "pretrain" / f"{words[1]}.yaml").read_text(encoding="utf-8"))]}
     given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
     if stage is None:
         return {}
@@ -153,6 +158,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
         "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
+        PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])
