@@ -27,6 +27,9 @@ from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
+# Share of exercises among the documents, until which share of all documents.
+_STAGES = ((0.05, 1.0), (0.42, 0.85), (0.52, 0.3), (0.7, 0.1))
+EXERCISES_UNTIL = _STAGES[-1][0]
 _EASY, _HARD = 0.05, 0.38  # until which share of the documents exercises are easy, and by when as hard as they get
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
@@ -92,7 +95,9 @@ class UIDemonstrations(Corpus):
     are a careless person's: some responses are wrong, as RL finds them in real demonstrations. No step is read twice.
 
     Args:
-        exercises: share of the documents; the rest are steps of demonstrations.
+        until: share of the documents after which none is an exercise, which stretches all that comes before. Twice as
+            many documents and half of it are the same exercises, with demonstrations alone behind them. Above 1 the
+            documents end before the exercises do.
         templates: how many of those that people show are shown here; all by default.
     """
 
@@ -100,8 +105,8 @@ class UIDemonstrations(Corpus):
     streams = 64  # episodes side by side, so that a batch is not of one episode
     mistakes = 0.1  # share of the demonstrated responses that are wrong
 
-    def __init__(self, exercises: float = 0.55, templates: int | None = None) -> None:
-        self.exercises, self.templates = exercises, templates
+    def __init__(self, until: float = EXERCISES_UNTIL, templates: int | None = None) -> None:
+        self.stretch, self.templates = until / EXERCISES_UNTIL, templates
 
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
         task = self.shown()
@@ -109,7 +114,7 @@ class UIDemonstrations(Corpus):
         read = Counter(_WORD.findall(" ".join(next(steps[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
         for number in itertools.count(1):
-            done = number / count
+            done = number / count / self.stretch
             if rng.random() < _share_of_exercises(done):
                 yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
             else:
@@ -136,7 +141,19 @@ class UIDemonstrations(Corpus):
 
 def _share_of_exercises(done: float) -> float:
     """Of exercises among the documents, where `done` of them are read."""
-    return next((share for until, share in ((0.05, 1.0), (0.42, 0.85), (0.52, 0.3), (0.7, 0.1)) if done < until), 0.0)
+    return next((share for until, share in _STAGES if done < until), 0.0)
+
+
+def demonstrated_share(length: float = 1.0) -> float:
+    """Returns how many documents are demonstrations, as a share of the recipe's documents.
+
+    Args:
+        length: of the documents that are read, as a share of the same; the exercises are where the recipe has them.
+    """
+    ends = [min(until, length) for until, _ in _STAGES]
+    begins = [0.0, *ends[:-1]]
+    exercises = sum((end - begin) * share for begin, end, (_, share) in zip(begins, ends, _STAGES, strict=True))
+    return length - exercises
 
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:
