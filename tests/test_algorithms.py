@@ -373,12 +373,20 @@ def test_a_class_of_its_own_name_learns_by_it(path, tmp_path):
     assert GRPO.load(tmp_path / "saved", device="cpu").group_size == 8
 
 
+def test_a_recipe_says_how_its_own_algorithm_weighs_the_kl_and_nothing_of_it_for_others():
+    options = read_options(["UINav-v0"])
+    assert (options.algorithm, options.group_size, options.kl_coef) == ("grpo", 16, 0.01)
+    assert read_options(["UINav-v0", "--algorithm", "ppo", "--group-size", "1"]).kl_coef == 0.1
+    assert read_options(["HH-v0", "--algorithm", "grpo"]).kl_coef == 0.1
+
+
 def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not():
-    assert read_options(["UINav-v0"]).clip_range_vf == 5.0
-    options = read_options(["UINav-v0", "--algorithm", "grpo"])
+    recipe = ["UINav-v0", "--config", "recipes/ppo/UINav-v0-ppo.yaml"]
+    assert read_options(recipe).clip_range_vf == 5.0
+    options = read_options([*recipe, "--algorithm", "grpo"])
     assert (options.n_steps, options.clip_range_vf, options.learning_rate) == (None, 0.2, 0.0015)
-    assert read_options(["UINav-v0", "--algorithm", "grpo", "--n-steps", "8"]).n_steps == 8
-    options = read_options(["UINav-v0", "--algorithm", "reinforce"])
+    assert read_options([*recipe, "--algorithm", "grpo", "--n-steps", "8"]).n_steps == 8
+    options = read_options([*recipe, "--algorithm", "reinforce"])
     assert (options.n_steps, options.clip_range_vf) == (8, 0.2)
 
 
