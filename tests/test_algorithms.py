@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_callbacks import After
 
+import agents.setup
 from agents import GRPO, PPO, make_vec_env
 from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import Order, chain_gae, compare_in_groups, score_function_loss
@@ -380,13 +381,15 @@ def test_a_recipe_says_how_its_own_algorithm_weighs_the_kl_and_nothing_of_it_for
     assert read_options(["HH-v0", "--algorithm", "grpo"]).kl_coef == 0.1
 
 
-def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not():
-    recipe = ["UINav-v0", "--config", "recipes/ppo/UINav-v0-ppo.yaml"]
-    assert read_options(recipe).clip_range_vf == 5.0
-    options = read_options([*recipe, "--algorithm", "grpo"])
+def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not(tmp_path, monkeypatch):
+    (tmp_path / "ppo").mkdir()
+    (tmp_path / "ppo" / "UINav-v0.yaml").write_text("n_steps: 8\nclip_range_vf: 5.0\nlearning_rate: 0.0015\n")
+    monkeypatch.setattr(agents.setup, "RECIPES", tmp_path)
+    assert read_options(["UINav-v0"]).clip_range_vf == 5.0
+    options = read_options(["UINav-v0", "--algorithm", "grpo"])
     assert (options.n_steps, options.clip_range_vf, options.learning_rate) == (None, 0.2, 0.0015)
-    assert read_options([*recipe, "--algorithm", "grpo", "--n-steps", "8"]).n_steps == 8
-    options = read_options([*recipe, "--algorithm", "reinforce"])
+    assert read_options(["UINav-v0", "--algorithm", "grpo", "--n-steps", "8"]).n_steps == 8
+    options = read_options(["UINav-v0", "--algorithm", "reinforce"])
     assert (options.n_steps, options.clip_range_vf) == (8, 0.2)
 
 

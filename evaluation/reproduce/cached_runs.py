@@ -26,7 +26,7 @@ _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
 PRETRAINING = "agents.pretrain"  # makes a backbone from nothing
 STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
-EVALUATE = "evaluation.evaluate"
+EVALUATE, VERDICTS = "evaluation.evaluate", "evaluation.verdicts"
 
 
 class Run(NamedTuple):
@@ -70,7 +70,7 @@ def weights_of(words: list[str]) -> dict[str, str]:
     if words[0] == PRETRAINING:
         return {}
     given = dict(itertools.pairwise(words))
-    if words[0] == EVALUATE:  # of a run that is itself made anew where other weights were
+    if words[0] in (EVALUATE, VERDICTS):  # of a run that is itself made anew where other weights were
         return _hashes([Path(given["--run"]) / "policy"])
     setup = setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
@@ -151,12 +151,13 @@ def command(options: Where, name: str, *words: object) -> Run:
     folder = Path(options.output_dir, "quick" if options.quick else "", name)
     module = str(words[0])
     small = {
-        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
+        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "16", "--batch-size", "8", "--eval-prompts", "20"],
         "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
+        VERDICTS: ["--prompts", "4", "--sampled-prompts", "2", "--samples", "4", "--validation-prompts", "2"],
         "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
         PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
