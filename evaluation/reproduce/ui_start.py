@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from agents.setup import RECIPES
 from agents.pretrain.texts import EXERCISES_UNTIL, demonstrated_share
+from agents.setup import RECIPES
 from evaluation.metrics import signed
 from evaluation.reproduce.cached_runs import EVALUATE, PRETRAINING, Table, Where, command, finish
 from evaluation.reproduce.tables import Summary, row, table_head
