@@ -57,9 +57,24 @@ def finish(run: Run) -> Summary:
 
 
 def setup_of(words: list[str]) -> Setup:
-    """Returns the setup of a command."""
+    """Returns the setup of a command, with the reward that it names, else its recipe's."""
     given = dict(itertools.pairwise(words))
-    return Setup.of(given["--env"], given.get("--env-options", ""), reward=given.get("--reward", "bundled"))
+    settings = {name: value for of_file in settings_of(words) for name, value in of_file.items()}
+    reward = given.get("--reward", settings.get("reward", "bundled"))
+    return Setup.of(given["--env"], given.get("--env-options", ""), reward=reward)
+
+
+def settings_of(words: list[str]) -> list[dict[str, Any]]:
+    """Returns what the recipe of a training command says, and over it its --config; nothing of other commands."""
+    given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
+    if stage is None:
+        return []
+    choices = SimpleNamespace(
+        env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
+        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
+    )  # fmt: skip
+    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
 
 
 def weights_of(words: list[str]) -> dict[str, str]:
@@ -89,17 +104,10 @@ def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
     if words[0] == PRETRAINING:
         return {"training": [yaml.safe_load((RECIPES / "pretrain" / f"{words[1]}.yaml").read_text(encoding="utf-8"))]}
-    given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
+    stage = STAGES.get(words[0])
     if stage is None:
         return {}
-    setup = setup_of(words)
-    choices = SimpleNamespace(
-        env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
-        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
-    )  # fmt: skip
-    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
-    settings = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
-    return {"training": settings, **({"reward": setup.reward} if stage == "ppo" else {})}
+    return {"training": settings_of(words), **({"reward": setup_of(words).reward} if stage == "ppo" else {})}
 
 
 def bundled(setup: Setup) -> Iterator[Path]:
