@@ -19,13 +19,13 @@ from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from backbones.roles import Role
 from envs.reward_spec import resolve_reward
-from evaluation.control import choose_temperature, sft_at_best, validation_like
+from evaluation.control import TEMPERATURES, choose_temperature, sft_at_best, validation_like
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from evaluation.paired import describe_verdicts
 from evaluation.pass_at import AT
 from perlhf.errors import UserError
-from perlhf.measure import Stopwatch
+from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
 
@@ -85,6 +85,8 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
     evaluator = Evaluator(
         task, resolve_reward("gold", task), max_new_tokens, options.prompts, options.seed, options.split
     ).without_scores()
+    evaluator.bar = bar = progress_bar(unit="episode", desc="verdicts", leave=False)
+    bar.total = len(evaluator.states) + min(options.sampled_prompts, len(evaluator.states)) * options.samples
     greedy = evaluator.answer(role, 0.0)
     found: dict[str, Any] = {
         "split": options.split,
@@ -94,6 +96,7 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
     }
     if options.sft:
         validation = validation_like(evaluator, setup.task, options.validation_prompts)
+        validation.bar, bar.total = bar, bar.total + len(validation.states) * len(TEMPERATURES) + len(evaluator.states)
         found["sft_temperature"] = choice = choose_temperature(validation, role)
         found["best"] = _golds(sft_at_best(evaluator, role, choice["temperature"], {0.0: greedy}))
     if options.sampled_prompts:
@@ -101,6 +104,7 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
         sampled = evaluator.samples(role, AT, options.samples).golds
         assert sampled is not None  # greedy ones have verdicts
         found |= {"sampled": np.round(sampled, 6).tolist(), "temperature": AT}
+    bar.close()
     return found
 
 
