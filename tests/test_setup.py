@@ -231,6 +231,6 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
         options = command.read_options(["--backbone", name])
         steps, rate = {"tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3)}.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
-        assert options.start == (f"{name}-liked" if steps < 8000 else None)
+        assert options.start == ("tiny-shp-liked" if name == "tiny-shp" else None)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()
