@@ -64,11 +64,11 @@ class Options:
         group="how it learns",
     )  # fmt: skip
     exercises_until: float = option(
-        EXERCISES_UNTIL, "of tiny-uinav: share of the documents after which none is an exercise; above 1 the last "
-        "exercises are left out", low=0.1, high=2, group="how it learns",
+        EXERCISES_UNTIL, "tiny-uinav: share of the documents after which none is an exercise; above 1 the last ones "
+        "are left out", low=0.1, high=2, group="how it learns",
     )  # fmt: skip
     templates: int | None = option(
-        None, "of tiny-uinav: how many of the templates that people show are demonstrated; all by default", low=1,
+        None, "tiny-uinav: how many of the templates that people show are demonstrated; all by default", low=1,
         group="how it learns",
     )  # fmt: skip
     seed: int = option(0, "decides the weights and the documents", low=0, high=2**32 - 1, group="the run")
