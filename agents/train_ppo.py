@@ -105,10 +105,11 @@ def read_options(arguments: Sequence[str]) -> Options:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
     options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
-    if options.resume is None:  # a recipe is for PPO: what it says of values and of parts of episodes may have no use
-        algorithm = ALGORITHMS[options.algorithm]
+    if options.resume is None:  # what a recipe for another algorithm says of values and of parts of episodes has no use
+        algorithm, recipe = ALGORITHMS[options.algorithm], recipe_of("ppo", options)
+        tuned_for = ALGORITHMS[parse_options(Options, [], prog=PROG, defaults=lambda _: recipe).algorithm]
         no_use = {*algorithm.unused, *(["n_steps"] if options.whole_episodes else [])}
-        if algorithm.reward_weights(0.5) != (1.0, 0.5):  # `kl_coef` weighs something else
+        if algorithm.reward_weights(0.5) != tuned_for.reward_weights(0.5):  # `kl_coef` weighs something else
             no_use.add("kl_coef")
         given = parse_options(Options, arguments, prog=PROG)
         options = replace(options, **{name: getattr(given, name) for name in no_use})

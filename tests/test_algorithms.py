@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_callbacks import After
 
+import agents.setup
 from agents import GRPO, PPO, make_vec_env
 from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import Order, chain_gae, compare_in_groups, score_function_loss
@@ -373,7 +374,17 @@ def test_a_class_of_its_own_name_learns_by_it(path, tmp_path):
     assert GRPO.load(tmp_path / "saved", device="cpu").group_size == 8
 
 
-def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not():
+def test_a_recipe_says_how_its_own_algorithm_weighs_the_kl_and_nothing_of_it_for_others():
+    options = read_options(["UINav-v0"])
+    assert (options.algorithm, options.group_size, options.kl_coef) == ("grpo", 16, 0.01)
+    assert read_options(["UINav-v0", "--algorithm", "ppo", "--group-size", "1"]).kl_coef == 0.1
+    assert read_options(["HH-v0", "--algorithm", "grpo"]).kl_coef == 0.1
+
+
+def test_a_recipe_of_ppo_says_nothing_of_values_and_steps_that_there_are_not(tmp_path, monkeypatch):
+    (tmp_path / "ppo").mkdir()
+    (tmp_path / "ppo" / "UINav-v0.yaml").write_text("n_steps: 8\nclip_range_vf: 5.0\nlearning_rate: 0.0015\n")
+    monkeypatch.setattr(agents.setup, "RECIPES", tmp_path)
     assert read_options(["UINav-v0"]).clip_range_vf == 5.0
     options = read_options(["UINav-v0", "--algorithm", "grpo"])
     assert (options.n_steps, options.clip_range_vf, options.learning_rate) == (None, 0.2, 0.0015)

@@ -160,6 +160,9 @@ def test_the_weights_of_a_command_are_those_it_names_else_the_shipped_ones(tmp_p
         "reward/model.safetensors": "d4735e3a",
     }
     assert set(weights_of(["agents.train_sft", "--env", "HH-v0"])) == {"tiny/model.safetensors"}
+    on_success = ["agents.train_ppo", "--env", "UINav-v0"]  # by its recipe
+    assert set(weights_of(on_success)) == {"tiny-uinav/model.safetensors"}
+    assert "uinav/perlhf.json" in weights_of([*on_success, "--config", str(RECIPES / "ppo" / "UINav-v0-ppo.yaml")])
 
 
 @pytest.mark.parametrize("task", list(TEXT_TASKS))

@@ -137,7 +137,7 @@ def test_every_task_has_a_recipe_for_ppo_and_every_recipe_a_task():
     [
         ("HH-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("Taskmaster-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
-        ("UINav-v0", (30_720, 64, 8, 32, 0.0015, 1.0, 5.0, 48)),
+        ("UINav-v0", (150_000, 320, None, 64, 0.002, 0.01, 0.2, 48)),
         ("VQAv2-v0", (20_480, 128, None, 64, None, 0.5, 0.2, 16)),
     ],
 )
@@ -229,8 +229,8 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
     command = command_module(COMMANDS["pretrain"])
     for name in command.BACKBONES:
         options = command.read_options(["--backbone", name])
-        steps, rate = {"tiny-shp": (600, 1e-3)}.get(name, (8000, 3e-3))
+        steps, rate = {"tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3)}.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
-        assert options.start == (f"{name}-liked" if steps < 8000 else None)
+        assert options.start == ("tiny-shp-liked" if name == "tiny-shp" else None)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()

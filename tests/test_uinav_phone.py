@@ -20,7 +20,7 @@ from envs.uinav.interface.device import Ending
 from envs.uinav.interface.screen import HEIGHT, WIDTH, nodes
 from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, app_of, templates_of
-from envs.uinav.phone.apps import BUILT_IN
+from envs.uinav.phone.apps import BUILT_IN, KEPT
 from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.phone.layout import BODY_TOP, BOTTOM, KEYBOARD
 from envs.uinav.phone.state import Place
@@ -28,6 +28,8 @@ from envs.uinav.phone.state import Place
 ROOT = Path(__file__).parents[1]
 NAMES = tuple(templates_of(BUILT_IN))
 DEVICE = PhoneDevice(BUILT_IN, NAMES)
+NEW = templates_of((*BUILT_IN, *KEPT))
+NEW_DEVICES = {unseen: PhoneDevice((*BUILT_IN, *KEPT), tuple(NEW), unseen) for unseen in ("", "values", "layouts")}
 
 
 def check_screen(screen):
@@ -60,14 +62,15 @@ LEAVES = {"button", "icon", "app", "field", "item", "text", "image", "toggle", "
 class PhoneMachine(RuleBasedStateMachine):
     """Any legal or illegal action, in any order."""
 
-    @initialize(seed=st.integers(0, 10_000), name=st.sampled_from(NAMES))
-    def start(self, seed, name):
-        self.state, self.goal = DEVICE.reset(Random(seed), {"template": name})
+    @initialize(seed=st.integers(0, 10_000), name=st.sampled_from(list(NEW)), unseen=st.sampled_from(list(NEW_DEVICES)))
+    def start(self, seed, name, unseen):
+        self.device = NEW_DEVICES[unseen]
+        self.state, self.goal = self.device.reset(Random(seed), {"template": name})
 
     def do(self, action):
-        before = DEVICE.describe(self.state)
-        after = DEVICE.perform(self.state, action)
-        assert DEVICE.describe(self.state) == before, "the state before was changed"
+        before = self.device.describe(self.state)
+        after = self.device.perform(self.state, action)
+        assert self.device.describe(self.state) == before, "the state before was changed"
         assert isinstance(after.problem, str)
         assert "\n" not in after.problem
         assert after.label
@@ -75,31 +78,31 @@ class PhoneMachine(RuleBasedStateMachine):
 
     @rule(share=st.floats(0, 1, exclude_max=True))
     def click(self, share):
-        elements = DEVICE.screen(self.state).elements
+        elements = self.device.screen(self.state).elements
         self.do(Action("click", 1 + int(share * len(elements))))
 
     @rule(share=st.floats(0, 1, exclude_max=True))
     def click_what_can_be_clicked(self, share):
-        able = [i for i, e in enumerate(DEVICE.screen(self.state).elements, 1) if e.clickable]
+        able = [i for i, e in enumerate(self.device.screen(self.state).elements, 1) if e.clickable]
         if able:
             number = able[int(share * len(able))]
-            assert DEVICE.perform(self.state, Action("click", number)).problem == ""
+            assert self.device.perform(self.state, Action("click", number)).problem == ""
             self.do(Action("click", number))
 
     @rule(number=st.integers(0, 9999), kind=st.sampled_from(["click", "long_press"]))
     def point_anywhere(self, number, kind):
         self.do(Action(kind, number))
 
-    @precondition(lambda self: any(e.editable for e in DEVICE.screen(self.state).elements))
+    @precondition(lambda self: any(e.editable for e in self.device.screen(self.state).elements))
     @rule(share=st.floats(0, 1, exclude_max=True), text=st.one_of(st.text(max_size=30), st.sampled_from(["7:30", "5"])))
     def type_into_a_field(self, share, text):
-        fields = [i for i, e in enumerate(DEVICE.screen(self.state).elements, 1) if e.editable]
+        fields = [i for i, e in enumerate(self.device.screen(self.state).elements, 1) if e.editable]
         self.do(Action("type", fields[int(share * len(fields))], text))
 
-    @precondition(lambda self: any(e.long_clickable for e in DEVICE.screen(self.state).elements))
+    @precondition(lambda self: any(e.long_clickable for e in self.device.screen(self.state).elements))
     @rule(share=st.floats(0, 1, exclude_max=True))
     def press_long(self, share):
-        able = [i for i, e in enumerate(DEVICE.screen(self.state).elements, 1) if e.long_clickable]
+        able = [i for i, e in enumerate(self.device.screen(self.state).elements, 1) if e.long_clickable]
         self.do(Action("long_press", able[int(share * len(able))]))
 
     @rule(name=st.sampled_from(BUILT_IN))
@@ -127,7 +130,7 @@ class PhoneMachine(RuleBasedStateMachine):
 
     @rule()
     def do_the_right_thing(self):
-        action = DEVICE.oracle(self.state, self.goal)
+        action = self.device.oracle(self.state, self.goal)
         assert parse_action(str(action)) == action
         if action.kind not in ("done", "infeasible"):
             self.do(action)
@@ -139,16 +142,16 @@ class PhoneMachine(RuleBasedStateMachine):
         phone = self.state.phone
         assert phone.stack[0] == Place(HOME, HOME, scroll=phone.stack[0].scroll)
         assert all(place.page in app_of(place.app).pages for place in phone.stack)
-        screen = DEVICE.screen(self.state)
+        screen = self.device.screen(self.state)
         check_screen(screen)
-        assert screen.describe() == DEVICE.describe(self.state)
+        assert screen.describe() == self.device.describe(self.state)
         _, _, widgets, _ = layout.sorted_out(layout.widgets(phone))
         assert layout.height_of(widgets) == layout.stacked(widgets)[1]
         bottom = KEYBOARD.top if phone.focus else BOTTOM
         body = next(part for part in screen.parts if part.kind == "list")
         assert body.box.top == BODY_TOP
         assert body.box.bottom <= bottom
-        assert DEVICE.success(self.state, self.goal, Ending("done")) in (True, False)
+        assert self.device.success(self.state, self.goal, Ending("done")) in (True, False)
 
 
 TestPhone = PhoneMachine.TestCase

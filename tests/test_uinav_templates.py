@@ -13,7 +13,7 @@ from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.task import UINav
 
 KNOWN = templates_of(BUILT_IN)
-SEEDS = 1000
+SEEDS = 600
 LONGEST = 12  # steps of an oracle, with the last word but without dialogs that come up by chance
 
 every_template = pytest.mark.parametrize("name", KNOWN, ids=[f"{app}-{name}" for name, (app, _) in KNOWN.items()])

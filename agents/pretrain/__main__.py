@@ -27,7 +27,7 @@ from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_vision import build_processor, build_vision_model
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import PictureBatches, picture_golds
-from agents.pretrain.texts import CORPORA, Corpus, Document
+from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
@@ -61,6 +61,14 @@ class Options:
     batch_size: int = option(16, "documents in a step", low=1, group="how it learns")
     learning_rate: float = option(
         3e-3, "AdamW's peak learning rate; warmed up over 100 steps, decayed to 0 over the last 40%", above=0,
+        group="how it learns",
+    )  # fmt: skip
+    exercises_until: float = option(
+        EXERCISES_UNTIL, "tiny-uinav: share of the documents after which none is an exercise; above 1 the last ones "
+        "are left out", low=0.1, high=2, group="how it learns",
+    )  # fmt: skip
+    templates: int | None = option(
+        None, "tiny-uinav: how many of the templates that people show are demonstrated; all by default", low=1,
         group="how it learns",
     )  # fmt: skip
     seed: int = option(0, "decides the weights and the documents", low=0, high=2**32 - 1, group="the run")
@@ -99,6 +107,8 @@ def pretrain_on_texts(options: Options) -> None:
     clock = Stopwatch()
     folder = target(options)
     corpus = CORPORA[options.backbone]
+    if isinstance(corpus, UIDemonstrations):
+        corpus = UIDemonstrations(options.exercises_until, options.templates)
     rng = np.random.default_rng([options.seed, 1])
     documents = corpus.documents(rng, options.steps * options.batch_size)
     tokenizer, model = start_of(options, corpus.typical(documents))

@@ -1,5 +1,6 @@
 """Make the texts that the shipped backbones read, and measure how well they then answer."""
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -21,11 +22,16 @@ from envs.taskmaster.task import GRAMMARS as TASKMASTER
 from envs.tldr.task import TLDR
 from envs.uinav.feedback.demonstrations import demonstrations
 from envs.uinav.feedback.steps import UISteps
+from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.task import UINav
 
 Document = tuple[str, str]  # a prompt and the response to it
 _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
-_EASY, _HARD = 0.05, 0.35  # until which share of the documents exercises are easy, and by when as hard as they get
+# Share of exercises among the documents, until which share of all documents.
+_STAGES = ((0.05, 1.0), (0.42, 0.85), (0.52, 0.3), (0.7, 0.1))
+EXERCISES_UNTIL = _STAGES[-1][0]
+_EASY, _HARD = 0.05, 0.38  # until which share of the documents exercises are easy, and by when as hard as they get
+_READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
@@ -83,32 +89,42 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
 
 
 class UIDemonstrations(Corpus):
-    """States of UINav-v0 and what to do there.
+    """States of UINav-v0 and what to do there, after exercises.
 
-    Nearly all documents are exercises at first (`curriculum`), on lists that grow, and fewer and fewer are later.
-    Late documents are a careless person's: some responses are wrong, as RL finds them in real demonstrations.
+    All documents are exercises at first (`curriculum`), then most, on lists that grow, and few later. Demonstrations
+    are a careless person's: some responses are wrong, as RL finds them in real demonstrations. No step is read twice.
+
+    Args:
+        until: share of the documents after which none is an exercise, which stretches all that comes before. Twice as
+            many documents and half of it are the same exercises, with demonstrations alone behind them. Above 1 the
+            documents end before the exercises do.
+        templates: how many of those that people show are shown here; all by default.
     """
 
     prompt_weight, prompt_share, muon = 0.02, 0.3, True
     streams = 64  # episodes side by side, so that a batch is not of one episode
-    clean, mistakes = 0.65, 0.15  # share of the documents before any is wrong, and of wrong ones after it
+    mistakes = 0.1  # share of the demonstrated responses that are wrong
+
+    def __init__(self, until: float = EXERCISES_UNTIL, templates: int | None = None) -> None:
+        self.stretch, self.templates = until / EXERCISES_UNTIL, templates
 
     def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
-        task = UINav()
-        good, careless = (
-            [demonstrations(task, rng, mistakes=m) for _ in range(self.streams)] for m in (0, self.mistakes)
-        )
-        read = Counter(_WORD.findall(" ".join(prompt for prompt, _ in islice(good[0], 400))))
+        task = self.shown()
+        steps = [demonstrations(task, rng, mistakes=self.mistakes) for _ in range(self.streams)]
+        read = Counter(_WORD.findall(" ".join(next(steps[i % self.streams])[0] for i in range(_READ))))
         words = [word for word, _ in read.most_common()]
-        number = 0
-        while True:
-            for stream in range(self.streams):
-                number += 1
-                done = number / count
-                if rng.random() < _share_of_exercises(done):
-                    yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
-                else:
-                    yield next((good if done < self.clean else careless)[stream])
+        for number in itertools.count(1):
+            done = number / count / self.stretch
+            if rng.random() < _share_of_exercises(done):
+                yield exercise(words, rng, min(1.0, max(0.0, (done - _EASY) / (_HARD - _EASY))))
+            else:
+                yield next(steps[number % self.streams])
+
+    def shown(self) -> UINav:
+        """Returns the task whose templates are demonstrated; where not all are, which is drawn once and for all."""
+        names = [name for name, share in demonstrated_weights(UINav()).items() if share]
+        order = np.random.default_rng(0).permutation(len(names))[: self.templates]
+        return UINav(templates=[names[i] for i in sorted(order)])
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
         return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
@@ -125,7 +141,19 @@ class UIDemonstrations(Corpus):
 
 def _share_of_exercises(done: float) -> float:
     """Of exercises among the documents, where `done` of them are read."""
-    return next((share for until, share in ((0.05, 1.0), (0.35, 0.85), (0.5, 0.3), (0.75, 0.1)) if done < until), 0.0)
+    return next((share for until, share in _STAGES if done < until), 0.0)
+
+
+def demonstrated_share(length: float = 1.0) -> float:
+    """Returns how many documents are demonstrations, as a share of the recipe's documents.
+
+    Args:
+        length: of the documents that are read, as a share of the same; the exercises are where the recipe has them.
+    """
+    ends = [min(until, length) for until, _ in _STAGES]
+    begins = [0.0, *ends[:-1]]
+    exercises = sum((end - begin) * share for begin, end, (_, share) in zip(begins, ends, _STAGES, strict=True))
+    return length - exercises
 
 
 def _said(backbone: Backbone, prompts: Sequence[str], temperature: float) -> list[str]:

@@ -75,9 +75,11 @@ class UINav(Task):
     on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
-    split has. `max_steps`: 20, of recordings at least what the longest takes. `max_elements`: of a recorded screen,
-    the most that are shown. `lenient`: an action is also found in what language models write around it, and `DID` says
-    what was done in the words of the actions. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
+    "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
+    of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
+    around it, and `DID` says what was done in the words of the actions. `reward`, `render_mode`: see
+    `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -99,6 +101,7 @@ class UINav(Task):
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "all",
+        unseen: str = "",
         image: bool = False,
         marks: bool = False,
         mask_goal: bool = False,
@@ -120,6 +123,7 @@ class UINav(Task):
         for option, number in counts.items():
             if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
+        self.unseen = unseen
         self.split, self.max_steps = split, max_steps or _MAX_STEPS
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.lenient, self.parse = lenient, find_action if lenient else parse_action
@@ -127,12 +131,13 @@ class UINav(Task):
         self.known: Mapping[str, Known] = {}
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
-            phone = make_phone(templates, apps, split)
+            phone = make_phone(templates, apps, split, unseen)
             self.device: Device = phone
             self.known = phone.known
             return
-        if templates or apps != "all" or mask_goal:
-            raise UserError("templates, apps and mask_goal are of the simulated phone; recordings have none of them.")
+        if templates or apps != "all" or mask_goal or unseen:
+            names = "templates, apps, unseen and mask_goal"
+            raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
         self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
@@ -328,11 +333,20 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def groups(self, state: Episode) -> Sequence[str]:
-        """Its template, and of the phone whether the split of training has it too."""
+        """Returns its template, and of the phone how training meets it, and what `unseen` makes new.
+
+        How training meets it: "seen templates" and then "demonstrated", "few demonstrations" or "never demonstrated";
+        or else "unseen templates".
+        """
         name = state.goal.template
         if self.recordings is not None:
             return (name,)
-        return (name, "unseen templates" if self.known[name].template.held_out else "seen templates")
+        template = self.known[name].template
+        new = [f"unseen {self.unseen}"] if self.unseen else []
+        if self.unseen == "apps":
+            return (name, *new)
+        kinds = [] if template.held_out else ["seen templates"]
+        return tuple(dict.fromkeys([name, *kinds, template.kind, *new]))
 
     def feedback(self) -> UISteps:
         return UISteps(self)

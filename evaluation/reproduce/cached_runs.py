@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from agents.setup import Setup, recipe_of
+from agents.setup import RECIPES, Setup, recipe_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
 from perlhf.options import config_file
@@ -24,8 +24,9 @@ from perlhf.run_folder import read_summary, write_json
 MARKER = "reproduce.json"
 _BUNDLED = "rewards.bundled:"
 ROOT = Path(__file__).parents[2]
+PRETRAINING = "agents.pretrain"  # makes a backbone from nothing
 STAGES = {"agents.train_ppo": "ppo", "rewards.train_reward_model": "reward", "agents.train_sft": "sft"}  # of recipes
-EVALUATE = "evaluation.evaluate"
+EVALUATE, VERDICTS = "evaluation.evaluate", "evaluation.verdicts"
 
 
 class Run(NamedTuple):
@@ -56,9 +57,24 @@ def finish(run: Run) -> Summary:
 
 
 def setup_of(words: list[str]) -> Setup:
-    """Returns the setup of a command."""
+    """Returns the setup of a command, with the reward that it names, else its recipe's."""
     given = dict(itertools.pairwise(words))
-    return Setup.of(given["--env"], given.get("--env-options", ""), reward=given.get("--reward", "bundled"))
+    settings = {name: value for of_file in settings_of(words) for name, value in of_file.items()}
+    reward = given.get("--reward", settings.get("reward", "bundled"))
+    return Setup.of(given["--env"], given.get("--env-options", ""), reward=reward)
+
+
+def settings_of(words: list[str]) -> list[dict[str, Any]]:
+    """Returns what the recipe of a training command says, and over it its --config; nothing of other commands."""
+    given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
+    if stage is None:
+        return []
+    choices = SimpleNamespace(
+        env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
+        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
+    )  # fmt: skip
+    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
 
 
 def weights_of(words: list[str]) -> dict[str, str]:
@@ -66,8 +82,10 @@ def weights_of(words: list[str]) -> dict[str, str]:
 
     That is all weights, and what stands beside a reward model's: its centre, weight and limit.
     """
+    if words[0] == PRETRAINING:
+        return {}
     given = dict(itertools.pairwise(words))
-    if words[0] == EVALUATE:  # of a run that is itself made anew where other weights were
+    if words[0] in (EVALUATE, VERDICTS):  # of a run that is itself made anew where other weights were
         return _hashes([Path(given["--run"]) / "policy"])
     setup = setup_of(words)
     folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
@@ -84,17 +102,12 @@ def _hashes(folders: Iterable[str | Path]) -> dict[str, str]:
 
 def defaults_of(words: list[str]) -> dict[str, Any]:
     """Returns what a command takes beside its words: its recipe, and of PPO the reward that it names."""
-    given, stage = dict(itertools.pairwise(words)), STAGES.get(words[0])
+    if words[0] == PRETRAINING:
+        return {"training": [yaml.safe_load((RECIPES / "pretrain" / f"{words[1]}.yaml").read_text(encoding="utf-8"))]}
+    stage = STAGES.get(words[0])
     if stage is None:
         return {}
-    setup = setup_of(words)
-    choices = SimpleNamespace(
-        env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
-        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
-    )  # fmt: skip
-    files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
-    settings = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]
-    return {"training": settings, **({"reward": setup.reward} if stage == "ppo" else {})}
+    return {"training": settings_of(words), **({"reward": setup_of(words).reward} if stage == "ppo" else {})}
 
 
 def bundled(setup: Setup) -> Iterator[Path]:
@@ -146,13 +159,15 @@ def command(options: Where, name: str, *words: object) -> Run:
     folder = Path(options.output_dir, "quick" if options.quick else "", name)
     module = str(words[0])
     small = {
-        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "8", "--batch-size", "8", "--eval-prompts", "20"],
+        "agents.train_ppo": ["--total-timesteps", "16", "--n-envs", "16", "--batch-size", "8", "--eval-prompts", "20"],
         "rewards.train_reward_model": ["--pairs", "64", "--policy-pairs", "0", "--eval-pairs", "50"],
         "agents.train_sft": ["--records", "64", "--eval-records", "20"],
         "rewards.probe": ["--pairs", "64", "--folds", "3"],
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
+        VERDICTS: ["--prompts", "4", "--sampled-prompts", "2", "--samples", "4", "--validation-prompts", "2"],
         "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
+        PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
     extra = small.get(module, []) if options.quick else []
     return Run(folder, [*map(str, words), *extra, "--output-dir", str(folder)])

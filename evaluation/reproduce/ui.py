@@ -19,7 +19,8 @@ from evaluation.reproduce.tables import (
 from perlhf.errors import UserError
 from perlhf.run_folder import turns_of
 
-KINDS = ("seen templates", "unseen templates")  # of episodes on the phone
+# Of episodes on the phone: how training meets their templates.
+KINDS = ("seen templates", "demonstrated", "few demonstrations", "never demonstrated", "unseen templates")
 ENV = ("--env", "UINav-v0")
 
 

@@ -4,7 +4,7 @@ A policy makes mistakes and has to go on from there, so the states after them be
 response to each is the oracle's (DAgger, arXiv 1011.0686).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from envs.uinav.feedback.mistakes import mistake
 from envs.uinav.feedback.progress import steps_left
 from envs.uinav.feedback.random_policies import random_action
+from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.interface.actions import ActionError
 from envs.uinav.interface.device import Ending
 from envs.uinav.interface.episode import Episode
@@ -23,10 +24,17 @@ STRAYS = 0.15  # share of the steps that are not the oracle's
 _FAR = 40  # actions that the oracle may need from where it was led astray
 
 
-def visited(task: "UINav", rng: np.random.Generator, strays: float = STRAYS) -> Iterator[Episode]:
-    """Endless states, episode by episode, from each of which the oracle reaches the goal."""
+def visited(
+    task: "UINav", rng: np.random.Generator, strays: float = STRAYS, templates: Mapping[str, float] | None = None
+) -> Iterator[Episode]:
+    """Endless states, episode by episode, from each of which the oracle reaches the goal.
+
+    `templates` has the probability of each to be drawn; by default the task draws them.
+    """
+    names, shares = list(templates or ()), list((templates or {}).values())
     while True:
-        episode: Episode | None = task.start(rng, {})
+        drawn = {"template": names[rng.choice(len(names), p=shares)]} if names else {}
+        episode: Episode | None = task.start(rng, drawn)
         while episode is not None:
             yield episode
             episode = _after(task, episode, rng, strays)
@@ -76,8 +84,12 @@ def is_right(task: "UINav", episode: Episode, response: str) -> bool:
 def demonstrations(
     task: "UINav", rng: np.random.Generator, strays: float = STRAYS, mistakes: float = 0.0
 ) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, response): the oracle's response, or with a chance of `mistakes` a wrong one."""
-    for episode in visited(task, rng, strays):
+    """Endless (prompt, response): the oracle's response, or with a chance of `mistakes` a wrong one.
+
+    Of the templates of the phone each as often as people show it.
+    """
+    templates = demonstrated_weights(task) if task.recordings is None else None
+    for episode in visited(task, rng, strays, templates):
         if rng.random() >= mistakes:
             yield episode.prompt, task.oracle(episode)
             continue

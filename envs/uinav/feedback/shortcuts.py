@@ -8,6 +8,7 @@ import numpy as np
 from envs.task import Catalogue, Scored
 from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy
 from envs.uinav.interface.episode import Episode
+from envs.uinav.phone.app import Template
 from envs.uinav.phone.device import PhoneDevice
 
 if TYPE_CHECKING:  # the task stands on this module
@@ -29,8 +30,15 @@ def _template_rows(task: "UINav") -> Iterator[tuple[str, str, str, str, str]]:
         lengths = [steps_of_oracle(task, episode) for episode in episodes]
         steps = f"{np.median(lengths):.0f} ({min(lengths)} to {max(lengths)})"
         kind = "answer" if template.answer is not None else "state"
-        notes = [kind, *["may be infeasible"] * (template.absent is not None), *["held out"] * template.held_out]
+        notes = [kind, *["may be infeasible"] * (template.absent is not None), *_met(template)]
         yield app, name, episodes[0].goal.text, steps, ", ".join(notes)
+
+
+def _met(template: Template) -> list[str]:
+    """Returns how training meets a template, where people do not show it often."""
+    if template.held_out:
+        return ["held out"]
+    return [] if template.demonstrated == 1 else [template.kind]
 
 
 def drawn_templates(task: "UINav") -> tuple[str, ...]:

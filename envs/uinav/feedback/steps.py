@@ -13,6 +13,7 @@ from envs.turn import Turn
 from envs.uinav.feedback.demonstrations import is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, elsewhere, skipping, too_soon
 from envs.uinav.feedback.progress import ahead
+from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.episode import Episode
 
@@ -112,9 +113,12 @@ def _enough(task: "UINav") -> int | None:
 
 
 def _states(task: "UINav", rng: np.random.Generator) -> Iterator[Episode]:
-    """States of the phone without end, or all steps of all recordings."""
+    """States of the phone without end, or all steps of all recordings.
+
+    In training each template comes as often as people show it: SFT imitates what is right in these states.
+    """
     if task.recordings is None:
-        yield from visited(task, rng)
+        yield from visited(task, rng, templates=demonstrated_weights(task) if task.split == "train" else None)
         return
     for index in range(len(task.recordings.trajectories)):
         state, ended = task.start(rng, {"index": index}), False

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envs.uinav.phone.widgets import Widget
 
 HOME = "home"
+FEW = 0.1  # how often a template is demonstrated of which people showed few episodes
 Values = Mapping[str, Any]  # what a goal is about, by name; those that occur in its text are str
 Page = Callable[["Phone"], Iterable["Widget"]]
 Route = Callable[["Hands"], "Action | None"]
@@ -42,6 +43,9 @@ class Template:
             the app that the template belongs to.
         needs: names of other apps that must be on the phone.
         held_out: drawn for the test split alone, unless it is named.
+        demonstrated: how often people show it, beside a template that they show often, which has 1; `FEW`, or 0 for
+            never: then it is practised by RL alone.
+        unseen_goals: wordings that are kept from training.
     """
 
     name: str
@@ -55,6 +59,17 @@ class Template:
     app: "str | Callable[[Hands], str] | None" = None
     needs: tuple[str, ...] = ()
     held_out: bool = False
+    demonstrated: float = 1.0
+    unseen_goals: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """How training meets it: "demonstrated", "few demonstrations", "never demonstrated", "unseen templates"."""
+        if self.held_out:
+            return "unseen templates"
+        if self.demonstrated == 0:
+            return "never demonstrated"
+        return "demonstrated" if self.demonstrated >= 1 else "few demonstrations"
 
 
 @dataclass(frozen=True)
@@ -157,4 +172,4 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
     """Returns the data of an app when a phone is new; shared, and never changed."""
-    return _APPS[app].make(seeded(f"{seed} {app}"))
+    return _APPS[app].make(seeded(f"{seed} {app}", seed))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from random import Random
+from string import Formatter
 from typing import Any
 
 from envs.uinav.interface.actions import Action
@@ -14,11 +15,12 @@ from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
 from envs.uinav.phone.widgets import Named
-from envs.uinav.phone.words import POPUPS, seeded
+from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, POPUPS, UnseenRandom, seeded
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
 LONGEST = 100  # characters in a field
+_BITS = {"values": NEW_VALUES, "layouts": NEW_LAYOUT}  # of the phone's seed
 DARK = 0.4  # phones whose theme is dark at first
 
 
@@ -68,17 +70,20 @@ class PhoneDevice:
     Args:
         apps: names of the apps on it.
         templates: names of the templates that are drawn from, each as often as the others.
+        unseen: what is as training never has it: "values", "wordings" or "layouts"; "" for nothing.
     """
 
-    def __init__(self, apps: Sequence[str], templates: Sequence[str]) -> None:
-        self.apps, self.templates = tuple(apps), tuple(templates)
+    def __init__(self, apps: Sequence[str], templates: Sequence[str], unseen: str = "") -> None:
+        self.apps, self.templates, self.unseen = tuple(apps), tuple(templates), unseen
         self.titles: Sequence[str] = tuple(app_of(name).title for name in apps)
         self.known = templates_of(apps)
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
         name = options.get("template") or self._draw(rng, options)
-        phone = Phone(rng.getrandbits(32), self.apps, dark=rng.random() < DARK)
+        if self.unseen == "values":
+            rng = UnseenRandom(rng.getrandbits(64))
+        phone = Phone(rng.getrandbits(32) | _BITS.get(self.unseen, 0), self.apps, dark=rng.random() < DARK)
         template = self.known[name].template
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
         values = template.draw(rng, phone)
@@ -86,8 +91,10 @@ class PhoneDevice:
             values = {**values, **template.absent(rng, phone)}
         if template.prepare is not None:
             phone = template.prepare(phone, values)
-        wording = template.goals[int(rng.random() * len(template.goals))]
-        named = {k: v for k, v in values.items() if f"{{{k}}}" in wording}
+        wordings = template.unseen_goals if self.unseen == "wordings" else template.goals
+        wording = wordings[int(rng.random() * len(wordings))]
+        said = _named_in(wording)
+        named = {k: v for k, v in values.items() if k in said}
         return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
 
     def _draw(self, rng: Random, options: Mapping[str, Any]) -> str:
@@ -146,6 +153,12 @@ class PhoneDevice:
         """Returns a right next action."""
         app, template = self.known[goal.template]
         return next_action(state.phone, state.page, app, template, goal, state.values)
+
+
+@lru_cache(maxsize=4096)
+def _named_in(wording: str) -> frozenset[str]:
+    """Returns the names of the values that a wording says."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(wording) if name)
 
 
 Done = tuple[Phone, str]  # the phone after an action, and why the action had no effect

@@ -8,6 +8,7 @@ from envs.uinav.interface.screen import WIDTH, Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
+from envs.uinav.phone.words import NEW_LAYOUT
 
 
 def hide_keyboard(phone: Phone) -> Phone:
@@ -157,9 +158,22 @@ def _page(phone: Phone) -> list[Widget]:
     """Returns the same without names: enough to show it."""
     place = phone.stack[-1]
     found = list(app_of(place.app).pages[place.page](phone))
+    if phone.seed & NEW_LAYOUT:
+        found = _moved(found)
     if len(phone.stack) > 2:
         found.insert(0, _UP)
     return found
+
+
+def _moved(page: list[Widget]) -> list[Widget]:
+    """Returns a page laid out as none is in training: what stands in bar and foot is a row of buttons on top."""
+    outside = [widget for widget in page if widget[PLACE] != "body" and widget[KIND] != "title"]
+    rows = [
+        button(label, *tap, name=name, enabled=enabled, share=min(len(outside), 3))
+        for _, label, name, _, tap, _, _, _, enabled, _, _ in outside
+    ]
+    rest = [widget for widget in page if widget[PLACE] == "body" or widget[KIND] == "title"]
+    return [*rows, *rest]
 
 
 def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget], list[Widget]]:

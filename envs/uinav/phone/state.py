@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
-from envs.uinav.phone.words import seeded
+from envs.uinav.phone.words import NEW_VALUES, UnseenRandom, seeded
 
 Item = TypeVar("Item")
 new_tuple = tuple.__new__  # makes a tuple with names in half the time, for those of which each step makes some
@@ -123,7 +123,7 @@ class Phone(NamedTuple):
 
     def rng(self, of: str) -> Random:
         """Returns a generator for what stays the same on this phone: the order of a menu, whether a dialog comes."""
-        return Random(f"{self.seed} {of}")
+        return (UnseenRandom if self.seed & NEW_VALUES else Random)(f"{self.seed} {of}")
 
     def shuffled(self, items: Sequence[Item], of: str) -> list[Item]:
         """Returns the items in an order of this phone's own."""

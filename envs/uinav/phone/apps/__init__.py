@@ -1,4 +1,4 @@
-"""The apps of the phone, one file each."""
+"""The apps of the phone, one file each; `KEPT` are those that no phone of training has."""
 
 import envs.uinav.phone.apps.home  # noqa: F401 - registers the home screen
 from envs.uinav.phone.apps import (
@@ -12,8 +12,9 @@ from envs.uinav.phone.apps import (
     notes,
     search,
     settings,
-    shop,
+    shop_tasks,
     store,
+    tickets,
 )
 
 _APPS = (  # in the order of their templates
@@ -24,10 +25,11 @@ _APPS = (  # in the order of their templates
     calendar.APP,
     settings.APP,
     notes.APP,
-    shop.APP,
+    shop_tasks.APP,
     search.APP,
     maps.APP,
     music.APP,
     store.APP,
 )
 BUILT_IN = tuple(app.name for app in _APPS)
+KEPT = (tickets.APP.name,)

@@ -1,28 +1,38 @@
 """Calendar: the events of a week, a tab for each day."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.apps import mail
+from envs.uinav.phone.families import CHANGE, DELETE, RENAME, Asked, Draw, questions, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import minutes_of, save_button, time_at
 from envs.uinav.phone.state import Phone, ask, go, swap, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, icon, item, option, tab, text, title
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri")
-EVENTS = (
-    "Team meeting|Team lunch|Yoga class|Dance class|Dentist|Doctor visit|Car wash|Book club|Chess club|Parent evening|"
-    "Piano lesson|Guitar lesson|Movie night|Game night|Budget review|Design review|Job interview|Haircut|Choir|"
-    "Swimming|Tennis|Board meeting|Town meeting"
-).split("|")
-PLACES = (
-    "Room 2|Room 12|Main hall|City library|Blue cafe|Green cafe|North gym|South gym|Park gate|Town hall|Office lobby|"
-    "Lake house|Station square|Old harbor|Red studio|School hall"
-).split("|")
+EVENTS = words.Pool(
+    (
+        "Team meeting|Team lunch|Yoga class|Dance class|Dentist|Doctor visit|Car wash|Book club|Chess club|"
+        "Parent evening|"
+        "Piano lesson|Guitar lesson|Movie night|Game night|Budget review|Design review|Job interview|Haircut|Choir|"
+        "Swimming|Tennis|Board meeting|Town meeting"
+    ).split("|"),
+    "Chess match|Boat tour|Fire drill|Wine tasting|Bike repair|Harvest day|Rugby|Puppet show|Sales review|Opera|"
+    "Eye test|Knitting".split("|"),
+)
+PLACES = words.Pool(
+    (
+        "Room 2|Room 12|Main hall|City library|Blue cafe|Green cafe|North gym|South gym|Park gate|Town hall|"
+        "Office lobby|"
+        "Lake house|Station square|Old harbor|Red studio|School hall"
+    ).split("|"),
+    "Room 7|Mill yard|East tower|Corner bar|River bank|Glass house|Port gate|Sky deck".split("|"),
+)
 
 QUARTERS = tuple(time_at(minutes) for minutes in range(0, 1440, 15))
 
@@ -68,8 +78,9 @@ def event(phone: Phone) -> Iterator[Widget]:
     i = phone.arg
     event = phone.data["events"][i]
     yield title(event["title"])
-    yield text(f"{event['day']} at {event['time']}", name="time")
-    yield text(event["place"] or "No place", name="place")
+    yield text(f"Day {event['day']}")
+    yield text(f"Time {event['time']}", name="time")
+    yield text(f"Place {event['place']}" if event["place"] else "No place", name="place")
     delete_it = ("Delete", ask, f"Delete {event['title']}?", ("Delete", delete, i), ("Cancel",))
     icons, buttons = (icon("Edit", edit, i), icon(*delete_it)), (button("Edit", edit, i), button(*delete_it))
     yield from phone.shuffled(phone.shuffled((icons, buttons), "event buttons")[0], "event order")
@@ -158,16 +169,22 @@ def titled(phone: Phone, event: Mapping[str, str]) -> bool:
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """Returns an event of the calendar, and a time to move it to."""
+    """Returns an event of the calendar."""
     events = phone.of("calendar")["events"]
     index = int(rng.random() * len(events))
-    new = words.other(rng, (events[index]["time"],), QUARTERS[32:80])
-    return {**events[index], "index": index, "new": new}
+    return {**events[index], "index": index}
 
 
-def none_of(rng: Random, phone: Phone) -> Values:
-    """Returns a title that is not there on its day, perhaps on another; and a time."""
-    return {**new_event(rng, phone), "new": words.clock_time(rng, 8, 20)}
+def to_change(draw: Draw, key: str) -> Draw:
+    """Draws an event, and what its title, time or place is to be: "new"; its title is that of no event."""
+    pools: dict[str, Sequence[str]] = {"title": EVENTS, "time": QUARTERS[32:80], "place": PLACES}
+
+    def drawn(rng: Random, phone: Phone) -> Values:
+        values = draw(rng, phone)
+        taken = [event[key] for event in phone.of("calendar")["events"]] if key == "title" else [values[key]]
+        return {**values, "new": words.other(rng, taken, pools[key])}
+
+    return drawn
 
 
 def from_mail(rng: Random, phone: Phone) -> Values:
@@ -237,10 +254,14 @@ def was_deleted(phone: Phone, values: Values) -> bool:
     return phone.changed_only("calendar", events=without(phone.at_first("calendar")["events"], values["index"]))
 
 
-def was_moved(phone: Phone, values: Values) -> bool:
-    """Returns whether the event is at its new time, and nothing else was done."""
-    events = swapped(phone.at_first("calendar")["events"], values["index"], time=values["new"])
-    return phone.changed_only("calendar", events=in_order(events))
+def became(key: str) -> Check:
+    """Returns a check that this of the event is as wanted, and nothing else was done."""
+
+    def check(phone: Phone, values: Values) -> bool:
+        events = swapped(phone.at_first("calendar")["events"], values["index"], **{key: values["new"]})
+        return phone.changed_only("calendar", events=in_order(events))
+
+    return check
 
 
 def app_of_next_step(hands: Hands) -> str:
@@ -258,39 +279,52 @@ ADD = Template(
     new_event,
     {"day": tapping("Add"), "form": set_up("{title}", "{place}")},
     check=was_added,
+    unseen_goals=("Add an event {title} on {day} at {time} at {place}",),
 )
-DELETE = Template(
+EVENT = "the event {title} on {day}"
+DELETE_IT = Template(
     "delete_event",
-    ("Delete {title} on {day}", "Remove {title} on {day} from the calendar"),
-    one_of,
-    on_event(tapping("Delete")),
+    draw=one_of,
+    route=on_event(tapping("Delete")),
     check=was_deleted,
-    absent=none_of,
+    absent=new_event,
+    demonstrated=0,
+    **wordings("delete_event", DELETE, EVENT),
 )
-MOVE = Template(
-    "move_event",
-    ("Move {title} on {day} to {new}", "Change the time of {title} on {day} to {new}"),
-    one_of,
-    on_event(tapping("Edit"), lambda hands: hands.fill(time=hands["new"]) or hands.tap("Save")),
-    check=was_moved,
-    absent=none_of,
+
+
+def edited_in(name: str, key: str, demonstrated: float, goals: Mapping[str, Any]) -> Template:
+    """Makes the template of a change of one entry of an event."""
+    return Template(
+        name,
+        draw=to_change(one_of, key),
+        route=on_event(tapping("Edit"), lambda hands: hands.fill(**{key: hands["new"]}) or hands.tap("Save")),
+        check=became(key),
+        absent=to_change(new_event, key),
+        demonstrated=demonstrated,
+        **goals,
+    )
+
+
+EDITS = (
+    edited_in(
+        "move_event",
+        "time",
+        1,
+        wordings("move_event", CHANGE, EVENT, ("Move {title} on {day} to {new}",), field="time"),
+    ),
+    edited_in("rename_event", "title", 0, wordings("rename_event", RENAME, EVENT)),
+    edited_in("move_event_to_place", "place", 1, wordings("move_event_to_place", CHANGE, EVENT, field="place")),
 )
-TIME = Template(
-    "event_time",
-    ("When is {title} on {day}?", "At what time is {title} on {day}?"),
+ASKED = questions(
+    EVENT,
+    [
+        Asked("event_time", "time", "time", own=("When is {title} on {day}?",)),
+        Asked("event_place", "place", "place", held_out=True),
+    ],
     one_of,
-    on_event(lambda hands: hands.say(hands["time"])),
-    answer=lambda phone, values: str(values["time"]),
-    absent=none_of,
-)
-PLACE = Template(
-    "event_place",
-    ("Where is {title} on {day}?", "At what place is {title} on {day}?"),
-    one_of,
-    on_event(lambda hands: hands.say(hands["place"])),
-    answer=lambda phone, values: str(values["place"]),
-    absent=none_of,
-    held_out=True,
+    on_event,
+    new_event,
 )
 FROM_MAIL = Template(
     "email_to_event",
@@ -304,6 +338,8 @@ FROM_MAIL = Template(
     absent=from_no_mail,
     app=app_of_next_step,
     needs=("mail",),
+    demonstrated=FEW,
+    unseen_goals=("Add an event titled with the subject of the email from {sender} on {day} at {time}",),
 )
 
 APP = register_app(
@@ -312,7 +348,7 @@ APP = register_app(
         "Calendar",
         make,
         {"day": day, "event": event, "form": form},
-        templates=(ADD, DELETE, MOVE, TIME, PLACE, FROM_MAIL),
+        templates=(ADD, DELETE_IT, *EDITS, *ASKED, FROM_MAIL),
         permission="show notifications",
     )
 )

@@ -7,16 +7,22 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.families import CHANGE, DELETE, TURN, Asked, questions, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import minutes_of, save_button, tab_rows, time_at
 from envs.uinav.phone.state import Phone, ask, go, put, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, check, field, icon, item, text, title, toggle
 
-LABELS = (
-    "Wake up|Gym|School run|Take pills|Water plants|Call home|Team call|Bake bread|Walk the dog|Laundry|Lunch break|"
-    "Bus to town|Piano practice|Feed the cat|Go to bed|Stretching|Team lunch|Call the bank|Wash the car|Study"
-).split("|")
+LABELS = words.Pool(
+    (
+        "Wake up|Gym|School run|Take pills|Water plants|Call home|Team call|Bake bread|Walk the dog|Laundry|"
+        "Lunch break|"
+        "Bus to town|Piano practice|Feed the cat|Go to bed|Stretching|Team lunch|Call the bank|Wash the car|Study"
+    ).split("|"),
+    "Wax floor|Tea time|Jogging|Feed fish|Choir tour|Pick berries|Oven off|Mail letters|Night shift|Sauna|Shave|"
+    "Sweep yard".split("|"),
+)
 CITIES = (
     "Accra|Athens|Auckland|Bogota|Boston|Cairo|Dakar|Delhi|Dublin|Hanoi|Havana|Kyoto|Lima|Madrid|Manila|Milan|Osaka|"
     "Oslo|Paris|Perth|Porto|Quito|San Jose|San Juan|Santiago|Seoul|Tunis|Vienna"
@@ -27,10 +33,11 @@ def make(rng: Random) -> dict[str, Any]:
     """Alarms at different times, one of them on at least; cities; sometimes a timer that runs."""
     count = 4 + int(rng.random() * 5)
     labels, lit = words.some(rng, LABELS, count), int(rng.random() * count)
+    dark = (lit + 1 + int(rng.random() * (count - 1))) % count  # one is off, too
     minutes, alarms = 300 + 5 * int(rng.random() * 20), []
     for i, label in enumerate(labels):
         minutes += 5 + 5 * int(rng.random() ** 2 * 24)  # often two in the same hour
-        on = i == lit or rng.random() < 0.6
+        on = i == lit or (i != dark and rng.random() < 0.7)
         alarms.append({"time": time_at(minutes), "label": label, "repeat": rng.random() < 0.4, "on": on})
     gap = int(rng.random() * (len(CITIES) - 3))
     offered = (*CITIES[:gap], *CITIES[gap + 3 :])
@@ -67,7 +74,7 @@ def alarm(phone: Phone) -> Iterator[Widget]:
     yield title(alarm["time"])
     delete_it = icon("Delete", ask, f"Delete the {alarm['time']} alarm?", ("Delete", delete, i), ("Cancel",))
     yield from phone.shuffled((icon("Edit", edit, i), delete_it), "alarm icons")
-    yield text(alarm["label"] or "No label", name="label")
+    yield text(f"Label {alarm['label']}" if alarm["label"] else "No label", name="label")
     yield text("Repeats daily" if alarm["repeat"] else "Rings once")
     yield toggle("Alarm", alarm["on"], put_item, "alarms", i, {"on": not alarm["on"]})
 
@@ -98,9 +105,14 @@ def world(phone: Phone) -> Iterator[Widget]:
     """Yields the time in the cities chosen; a long press removes one."""
     yield from _WORLD
     for i, city in enumerate(phone.data["cities"]):
-        there = time_at(phone.data["now"] + 300 * CITIES.index(city))
+        there = time_in(city, phone.data["now"])
         hold = (ask, f"Remove {city}?", ("Remove", remove, i), ("Cancel",))
         yield item(f"{city}, {there}", name="city", hold=hold)
+
+
+def time_in(city: str, now: int) -> str:
+    """Returns the time in a city."""
+    return time_at(now + 300 * CITIES.index(city))
 
 
 def cities(phone: Phone) -> Iterator[Widget]:
@@ -209,9 +221,14 @@ def one_of(rng: Random, phone: Phone, on: tuple[bool, ...] = (True, False)) -> V
     return {**known[index], "index": index, "new": new_time(rng, phone)}
 
 
+def new_label(rng: Random, phone: Phone) -> str:
+    """Returns a label that no alarm has."""
+    return words.other(rng, [alarm["label"] for alarm in phone.of("clock")["alarms"]], LABELS)
+
+
 def none_of(rng: Random, phone: Phone) -> Values:
-    """Returns a time at which there is no alarm, and another."""
-    return {"time": new_time(rng, phone), "new": new_time(rng, phone)}
+    """Returns a time at which there is no alarm, and a label that none has."""
+    return {"time": new_time(rng, phone), "new": new_time(rng, phone), "label": new_label(rng, phone)}
 
 
 def draw_city(rng: Random, phone: Phone, offered: bool = True) -> Values:
@@ -221,18 +238,51 @@ def draw_city(rng: Random, phone: Phone, offered: bool = True) -> Values:
     return {"city": words.pick(rng, pool)}
 
 
+def shown_city(rng: Random, phone: Phone) -> Values:
+    """Returns a city of the world clock, and the time there."""
+    data = phone.of("clock")
+    at = int(rng.random() * len(data["cities"]))
+    city = data["cities"][at]
+    return {"city": city, "at": at, "there": time_in(city, data["now"])}
+
+
+def hidden_city(rng: Random, phone: Phone) -> Values:
+    """Returns a city that the world clock does not show."""
+    return {"city": words.other(rng, phone.of("clock")["cities"], CITIES)}
+
+
 def is_right(hands: Hands) -> bool:
     """Returns whether the page is about the alarm of the goal."""
-    return hands.arg is not None and hands.data["alarms"][hands.arg]["time"] == hands["time"]
+    alarm = hands.data["alarms"][hands.arg] if hands.arg is not None else {}
+    return bool(alarm) and (alarm["time"], alarm["label"]) == (hands["time"], hands["label"])
 
 
-def on_alarm(then: Route) -> dict[str, Route]:
-    """Routes that open the alarm of the goal and do this there."""
+def on_alarm(then: Route, form: Route = lambda hands: None, label: bool = False) -> dict[str, Route]:
+    """Routes that open the alarm of the goal, by its time or its label, and do this there, and that in its form."""
+
+    def find(hands: Hands) -> Action:
+        is_there = any(alarm["label"] == hands["label"] for alarm in hands.data["alarms"])
+        if not label:
+            return hands.tap(hands["time"], "alarm")
+        return hands.tap(f"{hands['time']}, {hands['label']}" if is_there else hands["label"], "alarm")
+
     return {
         **to_tab("Alarms"),
-        "alarms": lambda hands: hands.tap(hands["time"], "alarm"),
+        "alarms": find,
         "alarm": lambda hands: then(hands) if is_right(hands) else None,
+        "form": lambda hands: form(hands) if is_right(hands) else None,
     }
+
+
+def to_city(route: Route) -> dict[str, Route]:
+    """Routes to the world clock, and this there."""
+    return {**to_tab("World"), "world": route}
+
+
+def say_time(hands: Hands) -> Action:
+    """Says the time in the city, once it can be seen."""
+    row = hands.tap(hands["city"], "city", hold=True)
+    return hands.say(hands["there"]) if row.kind == "long_press" else row
 
 
 def to_tab(label: str) -> dict[str, Route]:
@@ -288,35 +338,58 @@ SET = Template(
     draw_alarm,
     {**to_tab("Alarms"), "alarms": tapping("Add"), "form": set_up},
     check=was_set,
+    unseen_goals=("Set an alarm at {time} with the label {label}",),
 )
-TURN_OFF = Template(
-    "turn_off_alarm",
-    ("Turn off the {time} alarm", "Switch off the alarm at {time}"),
-    lambda rng, phone: one_of(rng, phone, (True,)),
-    on_alarm(lambda hands: hands.set("Alarm", False)),
-    check=became(on=False),
-    absent=none_of,
-)
-DELETE = Template(
-    "delete_alarm",
-    ("Delete the {time} alarm", "Remove the alarm at {time}"),
-    one_of,
-    on_alarm(tapping("Delete")),
-    check=lambda phone, values: phone.changed_only(
-        "clock", alarms=without(phone.at_first("clock")["alarms"], values["index"])
-    ),
-    absent=none_of,
-)
-CHANGE = Template(
+AT, CALLED = "the {time} alarm", "the alarm {label}"
+
+
+def turning(name: str, on: bool, demonstrated: float, of: str = AT, label: bool = False) -> Template:
+    """Makes the template of an alarm that is turned on or off."""
+    return Template(
+        name,
+        draw=lambda rng, phone: one_of(rng, phone, (not on,)),
+        route=on_alarm(lambda hands: hands.set("Alarm", on), label=label),
+        check=became(on=on),
+        absent=none_of,
+        demonstrated=demonstrated,
+        **wordings(name, TURN, of, state="on" if on else "off"),
+    )
+
+
+def deleting(name: str, of: str, label: bool, held_out: bool) -> Template:
+    """Makes the template of an alarm that is deleted."""
+    return Template(
+        name,
+        draw=one_of,
+        route=on_alarm(tapping("Delete"), label=label),
+        check=was_deleted,
+        absent=none_of,
+        held_out=held_out,
+        **wordings(name, DELETE, of),
+    )
+
+
+def was_deleted(phone: Phone, values: Values) -> bool:
+    """Returns whether the alarm is gone, and nothing else was done."""
+    return phone.changed_only("clock", alarms=without(phone.at_first("clock")["alarms"], values["index"]))
+
+
+MOVE = Template(
     "change_alarm",
-    ("Change the alarm from {time} to {new}", "Move the {time} alarm to {new}", "Make the {time} alarm ring at {new}"),
-    one_of,
-    {
-        **on_alarm(tapping("Edit")),
-        "form": lambda hands: (hands.fill(time=hands["new"]) or hands.tap("Save")) if is_right(hands) else None,
-    },
+    draw=one_of,
+    route=on_alarm(tapping("Edit"), lambda hands: hands.fill(time=hands["new"]) or hands.tap("Save")),
     check=became(time="new"),
     absent=none_of,
+    **wordings("change_alarm", CHANGE, AT, ("Move the {time} alarm to {new}",), field="time"),
+)
+RELABEL = Template(
+    "rename_alarm",
+    draw=lambda rng, phone: {**one_of(rng, phone), "new": new_label(rng, phone)},
+    route=on_alarm(tapping("Edit"), lambda hands: hands.fill(label=hands["new"]) or hands.tap("Save")),
+    check=became(label="new"),
+    absent=lambda rng, phone: {**none_of(rng, phone), "new": new_label(rng, phone)},
+    demonstrated=0,
+    **wordings("rename_alarm", CHANGE, AT, field="label"),
 )
 TIMER = Template(
     "start_timer",
@@ -324,24 +397,42 @@ TIMER = Template(
     lambda rng, phone: {"minutes": str(words.other(rng, (phone.of("clock")["timer"],), range(2, 100)))},
     {**to_tab("Timer"), "timer": set_timer},
     check=lambda phone, values: phone.changed_only("clock", timer=int(values["minutes"])),
+    demonstrated=FEW,
+    unseen_goals=("Start the timer for {minutes} minutes",),
 )
 CITY = Template(
     "add_city",
-    ("Add {city} to the world clock", "Show the time in {city} on the world clock"),
+    ("Add {city} to the world clock", "Show the time in {city} on the world clock", "Put {city} on the world clock"),
     draw_city,
-    {**to_tab("World"), "world": tapping("Add"), "cities": choose},
+    to_city(tapping("Add")) | {"cities": choose},
     check=lambda phone, values: phone.changed_only(
         "clock", cities=with_item(phone.at_first("clock")["cities"], values["city"])
     ),
     absent=lambda rng, phone: draw_city(rng, phone, offered=False),
+    demonstrated=FEW,
+    unseen_goals=("Add the city {city} to the world clock",),
 )
-LABEL = Template(
-    "alarm_label",
-    ("What is the label of the {time} alarm?", "What is the {time} alarm for?"),
-    one_of,
-    on_alarm(lambda hands: hands.say(hands["label"])),
-    answer=lambda phone, values: str(values["label"]),
-    absent=none_of,
+LESS_CITY = Template(
+    "remove_city",
+    draw=shown_city,
+    route=to_city(lambda hands: hands.tap(hands["city"], "city", hold=True)),
+    check=lambda phone, values: phone.changed_only(
+        "clock", cities=without(phone.at_first("clock")["cities"], values["at"])
+    ),
+    absent=hidden_city,
+    demonstrated=FEW,
+    **wordings("remove_city", DELETE, "the city {city} on the world clock"),
+)
+CITY_TIME = questions(
+    "the city {city} on the world clock",
+    [Asked("city_time", "time", "there", FEW, ("What is the time in {city}?",))],
+    shown_city,
+    lambda then: to_city(say_time),
+    hidden_city,
+)
+LABEL = questions(AT, [Asked("alarm_label", "label", "label", 0)], one_of, on_alarm, none_of)
+TIME = questions(
+    CALLED, [Asked("alarm_time", "time", "time", FEW)], one_of, lambda then: on_alarm(then, label=True), none_of
 )
 
 APP = register_app(
@@ -350,7 +441,22 @@ APP = register_app(
         "Clock",
         make,
         {"alarms": alarms, "alarm": alarm, "form": form, "timer": timer, "world": world, "cities": cities},
-        templates=(SET, TURN_OFF, DELETE, CHANGE, TIMER, CITY, LABEL),
+        templates=(
+            SET,
+            turning("turn_off_alarm", False, 0),
+            turning("turn_off_called", False, 1, CALLED, label=True),
+            turning("turn_on_alarm", True, 0),
+            deleting("delete_alarm", AT, label=False, held_out=False),
+            deleting("delete_called", CALLED, label=True, held_out=True),
+            MOVE,
+            RELABEL,
+            TIMER,
+            CITY,
+            LESS_CITY,
+            *CITY_TIME,
+            *LABEL,
+            *TIME,
+        ),
         permission="show notifications",
     )
 )

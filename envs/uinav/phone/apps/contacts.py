@@ -7,18 +7,12 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
-from envs.uinav.phone.oracle import Hands
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.families import CHANGE, DELETE, RENAME, Asked, Draw, questions, wordings
+from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.state import Phone, ask, back, go, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, icon, item, text, title
 
-COMPANIES = (
-    "Blue Door|North Mill|Lark Books|Oak Dental|River Bank|Sun Motors|Pine Foods|Kite Travel|Stone Legal|Maple Press|"
-    "Harbor Tea|Iron Gym|Cloud Nine|Fox Media|Green Acre|Star Audio|Lime Design|Echo Labs|Bright Homes|Swift Post|"
-    "Peak Sports|Red Barn|Willow Care|Atlas Maps|Copper Pot|Delta Air|Ember Grill|Quartz Bank|"
-    "Falcon Tools|Ivory Music|Moss Garden|Orchid Films|Plum Shoes|Raven Locks|Silk Road|Tulip Toys|Union Taxi|"
-    "Violet Ink|Walnut Beds|Zebra Print"
-).split("|")
 FIELDS = (("name", "Name"), ("phone", "Phone"), ("email", "Email"))
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()/-]{2,24}")
 
@@ -27,7 +21,7 @@ def make(rng: Random) -> dict[str, Any]:
     """People, two of whom share a first name and two a last name."""
     count = 5 + int(rng.random() * 4)
     people = words.with_double(rng, words.names(rng, count))
-    companies = words.some(rng, COMPANIES, count + 1)
+    companies = words.some(rng, words.COMPANIES, count + 1)
     return {
         "people": tuple(
             {
@@ -35,6 +29,7 @@ def make(rng: Random) -> dict[str, Any]:
                 "phone": words.phone_number(rng),
                 "email": words.address(rng, name),
                 "company": company,
+                "address": words.street(rng),
                 "favorite": i > 0 and rng.random() < 0.2,
             }
             for i, (name, company) in enumerate(zip(people, companies, strict=True))
@@ -68,7 +63,7 @@ def card(phone: Phone) -> Iterator[Widget]:
         icon("Delete", ask, f"Delete {person['name']}?", ("Delete", delete, phone.arg), ("Cancel",)),
     ]
     yield from phone.shuffled(icons, "card icons")
-    for key in phone.shuffled(("phone", "email", "company"), "card rows"):
+    for key in phone.shuffled(_ROWS, "card rows"):
         if person[key]:
             yield text(f"{key.capitalize()} {person[key]}", name=key)
     yield button("Call", call, person["name"])
@@ -137,12 +132,13 @@ def wrong(entries: Mapping[str, str], taken: list[str]) -> str:
 
 def new_person(name: str, phone: str, email: str) -> dict[str, Any]:
     """Returns a person as the form adds one."""
-    return {"name": name, "phone": phone, "email": email, "company": "", "favorite": False}
+    return {"name": name, "phone": phone, "email": email, "company": "", "address": "", "favorite": False}
 
 
 # What pages show on every phone, made once
 
 _LIST = (title("Contacts"), icon("Add", go, "form", place="foot"), field("search", "Search"))
+_ROWS = ("phone", "email", "company", "address")
 _SAVE, _HANG_UP = icon("Save", save), button("Hang up", back)
 
 
@@ -150,10 +146,29 @@ _SAVE, _HANG_UP = icon("Save", save), button("Hang up", back)
 
 
 def one_of(rng: Random, phone: Phone) -> Values:
-    """Returns a person of the list, and a number that is not theirs."""
+    """Returns a person of the list."""
     people = phone.of("contacts")["people"]
     index = int(rng.random() * len(people))
-    return {**people[index], "index": index, "number": new_number(rng, people[index]["phone"])}
+    return {**people[index], "index": index}
+
+
+def to_change(draw: Draw, key: str) -> Draw:
+    """Draws a person, and what an entry of theirs is to be: "new"."""
+
+    def drawn(rng: Random, phone: Phone) -> Values:
+        values = draw(rng, phone)
+        return {**values, "new": something_new(rng, phone, key, values.get(key, ""))}
+
+    return drawn
+
+
+def something_new(rng: Random, phone: Phone, key: str, old: str) -> str:
+    """Returns an entry of a contact that is not the old one; a name is nobody's."""
+    new = old
+    while new == old:
+        someone = newcomer(rng, phone)
+        new = someone[key]
+    return str(new)
 
 
 def plain_one_of(rng: Random, phone: Phone) -> Values:
@@ -166,7 +181,7 @@ def plain_one_of(rng: Random, phone: Phone) -> Values:
 def none_of(rng: Random, phone: Phone) -> Values:
     """Returns a name like those in the list that is not among them."""
     name = words.mixed_up(rng, [person["name"] for person in phone.of("contacts")["people"]])
-    return {"name": name, "number": words.phone_number(rng)}
+    return {"name": name}
 
 
 def newcomer(rng: Random, phone: Phone) -> Values:
@@ -175,14 +190,6 @@ def newcomer(rng: Random, phone: Phone) -> Values:
     first = words.other(rng, [person["name"].split()[0] for person in people], words.FIRST)
     name = f"{first} {words.pick(rng, words.LAST)}"
     return {"name": name, "phone": words.phone_number(rng), "email": words.address(rng, name)}
-
-
-def new_number(rng: Random, old: str) -> str:
-    """Returns a phone number that is not the old one."""
-    number = words.phone_number(rng)
-    while number == old:
-        number = words.phone_number(rng)
-    return number
 
 
 def to_card(hands: Hands) -> Action:
@@ -196,14 +203,13 @@ def is_card(hands: Hands) -> bool:
     return hands.arg is not None and bool(hands.data["people"][hands.arg]["name"] == hands["name"])
 
 
-def on_card(label: str) -> Route:
-    """On the right card, clicks this."""
-    return lambda hands: hands.tap(label) if is_card(hands) else None
-
-
-def saying(key: str) -> Route:
-    """On the right card, says this."""
-    return lambda hands: hands.say(hands[key]) if is_card(hands) else None
+def on_card(then: Route, form: Route = lambda hands: None) -> dict[str, Route]:
+    """Routes that open the card of the person and do this there, and that in their form."""
+    return {
+        "everybody": to_card,
+        "card": lambda hands: then(hands) if is_card(hands) else None,
+        "form": lambda hands: form(hands) if is_card(hands) else None,
+    }
 
 
 def fill_new(hands: Hands) -> Action | None:
@@ -211,9 +217,14 @@ def fill_new(hands: Hands) -> Action | None:
     return None if hands.arg is not None else hands.fill(**asked_for(hands.values)) or hands.tap("Save")
 
 
-def fill_number(hands: Hands) -> Action | None:
-    """Changes the number, and saves."""
-    return hands.fill(name=hands["name"], phone=hands["number"]) or hands.tap("Save") if is_card(hands) else None
+def changing(key: str) -> Route:
+    """Changes an entry of the person and saves; of all others what was typed before is taken back."""
+
+    def route(hands: Hands) -> Action:
+        entries = {other: hands[other] for other, _ in FIELDS if other != key}
+        return hands.fill(**entries, **{key: hands["new"]}) or hands.tap("Save")
+
+    return route
 
 
 def asked_for(values: Values) -> dict[str, str]:
@@ -256,52 +267,75 @@ ADD = Template(
         "Add a contact named {name} with phone {phone} and email {email}",
     ),
     newcomer,
-    {"everybody": lambda hands: hands.tap("Add"), "form": fill_new},
+    {"everybody": tapping("Add"), "form": fill_new},
     check=was_added,
+    unseen_goals=("Make a new contact {name} with phone {phone}",),
 )
-EDIT = Template(
-    "edit_phone",
-    (
-        "Change the phone number of {name} to {number}",
-        "{name} has a new phone number, {number}, change the contact",
+CONTACT = "the contact {name}"
+
+
+def edited_in(name: str, key: str, demonstrated: float, goals: Mapping[str, Any]) -> Template:
+    """Makes the template of a change of one entry of a contact."""
+    return Template(
+        name,
+        draw=to_change(one_of, key),
+        route=on_card(tapping("Edit"), changing(key)),
+        check=has(**{key: "new"}),
+        absent=to_change(none_of, key),
+        demonstrated=demonstrated,
+        **goals,
+    )
+
+
+EDITS = (
+    edited_in(
+        "edit_phone",
+        "phone",
+        1,
+        wordings("edit_phone", CHANGE, CONTACT, ("{name} has a new phone number, {new}",), field="phone number"),
     ),
-    one_of,
-    {"everybody": to_card, "card": on_card("Edit"), "form": fill_number},
-    check=has(phone="number"),
-    absent=none_of,
+    edited_in("edit_email", "email", 0, wordings("edit_email", CHANGE, CONTACT, field="email")),
+    edited_in("rename_contact", "name", FEW, wordings("rename_contact", RENAME, CONTACT)),
 )
-DELETE = Template(
+DELETE_IT = Template(
     "delete_contact",
-    ("Delete the contact {name}", "Remove {name} from the contacts"),
-    one_of,
-    {"everybody": to_card, "card": on_card("Delete")},
+    draw=one_of,
+    route=on_card(tapping("Delete")),
     check=was_deleted,
     absent=none_of,
+    demonstrated=0,
+    **wordings("delete_contact", DELETE, CONTACT),
 )
 FAVORITE = Template(
     "favorite_contact",
     ("Make {name} a favorite contact", "Add {name} to the favorite contacts", "Mark the contact {name} as a favorite"),
     plain_one_of,
-    {"everybody": to_card, "card": on_card("Favorite")},
+    on_card(tapping("Favorite")),
     check=is_favorite,
     absent=none_of,
+    unseen_goals=("Make the contact {name} a favorite",),
 )
-FIND_PHONE = Template(
-    "find_phone",
-    ("What is the phone number of {name}?", "Tell me the phone number of {name}"),
+CALL = Template(
+    "call_contact",
+    ("Call {name}", "Call the contact {name}", "Give {name} a call"),
     one_of,
-    {"everybody": to_card, "card": saying("phone")},
-    answer=lambda phone, values: str(values["phone"]),
+    on_card(tapping("Call")),
+    check=lambda phone, values: phone.changed_only("contacts", calls=(values["name"],)),
     absent=none_of,
+    demonstrated=FEW,
+    unseen_goals=("Find {name} in the contacts and call",),
 )
-FIND_COMPANY = Template(
-    "find_company",
-    ("Which company does {name} work for?", "Look in the contacts and tell me where {name} works"),
+ASKED = questions(
+    CONTACT,
+    [
+        Asked("find_phone", "phone number", "phone"),
+        Asked("find_email", "email", "email", 0),
+        Asked("find_company", "company", "company", held_out=True),
+        Asked("find_address", "address", "address", 0),
+    ],
     one_of,
-    {"everybody": to_card, "card": saying("company")},
-    answer=lambda phone, values: str(values["company"]),
-    absent=none_of,
-    held_out=True,
+    on_card,
+    none_of,
 )
 
 APP = register_app(
@@ -310,7 +344,7 @@ APP = register_app(
         "Contacts",
         make,
         {"everybody": everybody, "card": card, "form": form, "calling": calling},
-        templates=(ADD, EDIT, DELETE, FAVORITE, FIND_PHONE, FIND_COMPANY),
+        templates=(ADD, *EDITS, DELETE_IT, FAVORITE, CALL, *ASKED),
         permission="see your accounts",
     )
 )

@@ -6,7 +6,8 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.families import DELETE, FORWARD, READ, REPLY, STAR, Asked, questions, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, go, put_item, swapped, with_item, without
@@ -53,8 +54,8 @@ def read(phone: Phone) -> Iterator[Widget]:
     yield title(mail["subject"])
     yield icon("Unstar" if mail["starred"] else "Star", star, not mail["starred"])
     yield icon("Delete", ask, f"Delete {mail['subject']}?", ("Delete", delete, phone.arg), ("Cancel",))
-    yield text(f"From {mail['sender']}")
-    yield text(mail["address"])
+    yield text(f"Sender {mail['sender']}")
+    yield text(f"Address {mail['address']}")
     yield text(mail["body"], name="body")
     for label, target in phone.shuffled(_BUTTONS, "mail buttons"):
         yield button(label, write, target, phone.arg, share=2)
@@ -140,14 +141,31 @@ def plain_one_of(rng: Random, phone: Phone) -> Values:
     return {**mails[index], "index": index}
 
 
+def addressed(values: Values, rng: Random) -> Values:
+    """Returns the values with somebody's address."""
+    return {**values, "to": words.address(rng, words.full_name(rng))}
+
+
 def to_mail(hands: Hands) -> Action:
     """Opens the mail from the sender."""
     return hands.tap(hands["sender"], "mail")
 
 
-def on_mail(label: str) -> Route:
-    """On the right mail, clicks this."""
-    return lambda hands: hands.tap(label) if hands.data["mails"][hands.arg]["sender"] == hands["sender"] else None
+def to_subject(hands: Hands) -> Action:
+    """Opens the mail about the subject."""
+    is_there = any(mail["subject"] == hands["subject"] for mail in hands.data["mails"])
+    return hands.tap(f"{hands['sender']}, {hands['subject']}" if is_there else hands["subject"], "mail")
+
+
+def on_mail(then: Route, to: Route = to_mail) -> dict[str, Route]:
+    """Routes that open the mail of the goal and do this there."""
+
+    def route(hands: Hands) -> Action | None:
+        mail = hands.data["mails"][hands.arg]
+        is_right = (mail["sender"], mail["subject"]) == (hands["sender"], hands["subject"])
+        return then(hands) if is_right else None
+
+    return {"inbox": to, "mail": route}
 
 
 def write_and_send(**fields: str) -> Route:
@@ -180,6 +198,8 @@ def has_star(phone: Phone, values: Values) -> bool:
     return phone.changed_only("mail", mails=swapped(phone.at_first("mail")["mails"], values["index"], starred=True))
 
 
+FROM, ABOUT = "the email from {sender}", "the email about {subject}"
+
 SEND = Template(
     "send_email",
     (
@@ -190,60 +210,76 @@ SEND = Template(
     draw_mail,
     {"inbox": tapping("Compose"), "compose": write_and_send(to="{to}", subject="{subject}", body="{body}")},
     check=was_sent("{to}", "{subject}", "{body}"),
+    unseen_goals=("Write an email to {to} with the subject {subject} and text {body}",),
 )
-REPLY = Template(
-    "reply_email",
-    ("Reply {text} to the email from {sender}", "Answer the email from {sender} with {text}"),
-    one_of,
-    {
-        "inbox": to_mail,
-        "mail": on_mail("Reply"),
-        "compose": write_and_send(to="{address}", subject="Re: {subject}", body="{text}"),
-    },
-    check=was_sent("{address}", "Re: {subject}", "{text}"),
-    absent=none_of,
-)
-FORWARD = Template(
-    "forward_email",
-    ("Forward the email from {sender} to {to}", "Send the email from {sender} on to {to}"),
-    lambda rng, phone: {**one_of(rng, phone), "to": words.address(rng, words.full_name(rng))},
-    {
-        "inbox": to_mail,
-        "mail": on_mail("Forward"),
-        "compose": write_and_send(to="{to}", subject="Fwd: {subject}", body="{body}"),
-    },
-    check=was_sent("{to}", "Fwd: {subject}", "{body}"),
-    absent=lambda rng, phone: {**none_of(rng, phone), "to": words.address(rng, words.full_name(rng))},
-    held_out=True,
-)
-DELETE = Template(
-    "delete_email",
-    ("Delete the email from {sender}", "Remove the email from {sender}"),
-    one_of,
-    {"inbox": to_mail, "mail": on_mail("Delete")},
-    check=was_deleted,
-    absent=none_of,
-)
-STAR = Template(
-    "star_email",
-    ("Star the email from {sender}", "Mark the email from {sender} with a star"),
-    plain_one_of,
-    {"inbox": to_mail, "mail": on_mail("Star")},
-    check=has_star,
-    absent=none_of,
-)
-READ = Template(
+
+
+def replying(name: str, of: str, to: Route, demonstrated: float) -> Template:
+    """Makes the template of an answer to a mail."""
+    return Template(
+        name,
+        draw=one_of,
+        route={
+            **on_mail(tapping("Reply"), to),
+            "compose": write_and_send(to="{address}", subject="Re: {subject}", body="{text}"),
+        },
+        check=was_sent("{address}", "Re: {subject}", "{text}"),
+        absent=none_of,
+        demonstrated=demonstrated,
+        **wordings(name, REPLY, of),
+    )
+
+
+def forwarding(name: str, of: str, to: Route, held_out: bool) -> Template:
+    """Makes the template of a mail that is sent on."""
+    return Template(
+        name,
+        draw=lambda rng, phone: addressed(one_of(rng, phone), rng),
+        route={
+            **on_mail(tapping("Forward"), to),
+            "compose": write_and_send(to="{to}", subject="Fwd: {subject}", body="{body}"),
+        },
+        check=was_sent("{to}", "Fwd: {subject}", "{body}"),
+        absent=lambda rng, phone: addressed(none_of(rng, phone), rng),
+        held_out=held_out,
+        **wordings(name, FORWARD, of),
+    )
+
+
+def deleting(name: str, of: str, to: Route, demonstrated: float) -> Template:
+    """Makes the template of a mail that is deleted."""
+    goals = wordings(name, DELETE, of)
+    way = on_mail(tapping("Delete"), to)
+    return Template(name, draw=one_of, route=way, check=was_deleted, absent=none_of, demonstrated=demonstrated, **goals)
+
+
+def starring(name: str, of: str, to: Route, demonstrated: float) -> Template:
+    """Makes the template of a mail that gets a star."""
+    goals = wordings(name, STAR, of)
+    way = on_mail(tapping("Star"), to)
+    return Template(
+        name, draw=plain_one_of, route=way, check=has_star, absent=none_of, demonstrated=demonstrated, **goals
+    )
+
+
+READ_IT = Template(
     "read_email",
-    ("What does the email from {sender} say?", "Read the email from {sender} and say what it says"),
-    one_of,
-    {
-        "inbox": to_mail,
-        "mail": lambda hands: (
-            hands.say(hands["body"]) if hands.data["mails"][hands.arg]["sender"] == hands["sender"] else None
-        ),
-    },
+    draw=one_of,
+    route=on_mail(lambda hands: hands.say(hands["body"])),
     answer=lambda phone, values: str(values["body"]),
     absent=none_of,
+    **wordings("read_email", READ, FROM),
+)
+ASKED_FROM = questions(FROM, [Asked("email_subject", "subject", "subject", 0)], one_of, on_mail, none_of)
+ASKED_ABOUT = questions(
+    ABOUT,
+    [
+        Asked("email_sender", "sender", "sender", FEW, ("Who sent the email about {subject}?",)),
+        Asked("email_address", "address of the sender", "address", FEW),
+    ],
+    one_of,
+    lambda then: on_mail(then, to_subject),
+    none_of,
 )
 
 APP = register_app(
@@ -252,6 +288,19 @@ APP = register_app(
         "Mail",
         make,
         {"inbox": inbox, "mail": read, "compose": compose, "sent": sent},
-        templates=(SEND, REPLY, FORWARD, DELETE, STAR, READ),
+        templates=(
+            SEND,
+            replying("reply_email", FROM, to_mail, 1),
+            replying("reply_about", ABOUT, to_subject, 0),
+            forwarding("forward_email", FROM, to_mail, held_out=True),
+            forwarding("forward_about", ABOUT, to_subject, held_out=False),
+            deleting("delete_email", FROM, to_mail, 1),
+            deleting("delete_about", ABOUT, to_subject, FEW),
+            starring("star_email", FROM, to_mail, 0),
+            starring("star_about", ABOUT, to_subject, 1),
+            READ_IT,
+            *ASKED_FROM,
+            *ASKED_ABOUT,
+        ),
     )
 )

@@ -6,15 +6,18 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Route, Template, Values, register_app
+from envs.uinav.phone.families import Asked, questions
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, choose, go, matching, with_item
 from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title
 
-NAMES = "Luna Harbor Garden Royal Sunny Corner Silver Maple River Grand Olive Castle Lotus Pearl".split()
+NAMES = words.Pool(
+    "Luna Harbor Garden Royal Sunny Corner Silver Maple River Grand Olive Castle Lotus Pearl".split(),
+    "Comet Willow Jasmine Bronze Meadow Velvet Falcon Orchid Cedar Summit".split(),
+)
 KINDS = "Cafe Museum Hotel Bakery Library Gym Pharmacy Cinema Market Theater Clinic".split()
-STREETS = "Oak Mill Park Lake Hill Rose King Elm Station Bridge".split()
 MODES = {"car": 2, "bus": 4, "bike": 5, "foot": 13}  # minutes for a kilometer
 OPENINGS = ("7:00", "7:30", "8:00", "8:30", "9:00", "10:00")
 TURNS = ("Turn left onto {} Street", "Turn right onto {} Street", "Stay on {} Street", "Cross {} Street")
@@ -29,12 +32,15 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def _place(rng: Random, number: int, name: str) -> dict[str, Any]:
-    draw = int(rng.random() * 98 * 10 * 7 * 84)  # one number tells all, since this runs for every new phone
+    draw = int(rng.random() * 98 * 10 * 7 * 84 * 10_000)  # one number tells all, since this runs for every new phone
+    draw, line = divmod(draw, 10_000)
     draw, minutes = divmod(draw, 84)
     draw, house = divmod(draw, 98)
     return {
         "name": name,
-        "address": f"{1 + house} {STREETS[draw % 10]} Street",
+        "address": f"{1 + house} {words.STREETS[draw % 10]} Street",
+        "phone": f"555 {line:04d}",
+        "rating": f"{3 + line % 20 / 10:.1f}",
         "meters": 700 * number + 100 * (1 + draw // 10),
         "opens": OPENINGS[draw % 6],
         "closes": f"{16 + minutes // 12}:{minutes % 12 * 5:02d}",
@@ -88,10 +94,9 @@ def place(phone: Phone) -> Iterator[Widget]:
     shown = phone.data["places"][phone.arg]
     yield title(shown["name"])
     yield icon("Share", share, phone.arg)
-    lines = (("address", shown["address"]), ("opens", f"Opens at {shown['opens']}"))
-    for name, line in phone.shuffled((*lines, ("closes", f"Closes at {shown['closes']}")), "place lines"):
-        yield text(line, name=name)
-    yield text(f"{_distance(shown['meters'])} from you")
+    for name, label in phone.shuffled(_LINES, "place lines"):
+        yield text(f"{label} {shown[name]}", name=name)
+    yield text(f"Distance {_distance(shown['meters'])}")
     is_saved = phone.arg in phone.data["saved"]
     change = ("Remove", *_removal(phone, phone.arg)) if is_saved else ("Save", save, phone.arg, True)
     for label, *tap in phone.shuffled((change, ("Directions", go, "directions", phone.arg)), "place buttons"):
@@ -118,7 +123,7 @@ def trip(phone: Phone) -> Iterator[Widget]:
     yield text(f"By {mode}")
     rng = phone.rng(f"way to {to}")
     for turn in words.some(rng, TURNS, 3):
-        yield text(turn.format(words.pick(rng, STREETS)))
+        yield text(turn.format(words.pick(rng, words.STREETS)))
     yield _END
 
 
@@ -158,6 +163,13 @@ _TABS = tab_rows({"Explore": "explore", "Saved": "saved"})
 _EXPLORE = (title("Maps"), *_TABS["Explore"], field("query", "Search places", enter=(search,)))
 _SAVED = (title("Saved"), *_TABS["Saved"])
 _END = foot_button("End", end)
+_LINES = (
+    ("address", "Address"),
+    ("opens", "Opens at"),
+    ("closes", "Closes at"),
+    ("phone", "Phone"),
+    ("rating", "Rating"),
+)
 
 
 # Tasks
@@ -167,7 +179,9 @@ def one_place(rng: Random, phone: Phone) -> Values:
     """Returns a place, and a way to go there."""
     places = phone.of("maps")["places"]
     index = int(rng.random() * len(places))
-    return {**places[index], "index": index, "place": places[index]["name"], "mode": words.pick(rng, tuple(MODES))}
+    place = places[index]
+    away = _distance(place["meters"])
+    return {**place, "index": index, "place": place["name"], "away": away, "mode": words.pick(rng, tuple(MODES))}
 
 
 def of_saved(is_saved: bool) -> Any:
@@ -203,9 +217,9 @@ def on_place(label: str) -> Route:
     return lambda hands: hands.tap(label) if hands.arg == hands["index"] else None
 
 
-def saying(name: str) -> Route:
-    """On the right place, says this of it."""
-    return lambda hands: hands.say(hands[name]) if hands.arg == hands["index"] else None
+def on_this(then: Route) -> Route:
+    """On the right place, does this."""
+    return lambda hands: then(hands) if hands.arg == hands["index"] else None
 
 
 def choose_and_start(hands: Hands) -> Action | None:
@@ -238,38 +252,50 @@ DIRECTIONS = Template(
     {**SEARCHING, "place": on_place("Directions"), "directions": choose_and_start},
     check=is_on_trip,
     absent=no_place,
+    unseen_goals=("Take me to the {place} by {mode}",),
 )
 SAVE = Template(
     "save_place",
-    ("Save {place} in Maps", "Add the {place} to the saved places"),
+    ("Save {place} in Maps", "Add the {place} to the saved places", "Save the place {place}"),
     of_saved(False),
     {**LOOKING, "place": on_place("Save")},
     check=is_saved,
     absent=no_place,
+    unseen_goals=("Add {place} to my saved places in Maps",),
 )
-ADDRESS = Template(
-    "place_address",
-    ("What is the address of the {place}?", "Find the address of {place} on the map"),
-    one_place,
-    {**SEARCHING, "place": saying("address")},
-    answer=lambda phone, values: str(values["address"]),
-    absent=no_place,
-)
-HOURS = Template(
-    "place_hours",
-    ("When does the {place} close?", "At what time does {place} close?"),
-    one_place,
-    {**LOOKING, "place": saying("closes")},
-    answer=lambda phone, values: str(values["closes"]),
-    absent=no_place,
+ASKED = (
+    *questions(
+        "the place {place}",
+        [Asked("place_address", "address", "address"), Asked("place_phone", "phone number", "phone", held_out=True)],
+        one_place,
+        lambda then: {**SEARCHING, "place": on_this(then)},
+        no_place,
+    ),
+    *questions(
+        "the place {place}",
+        [
+            Asked("place_hours", "closing time", "closes", own=("When does the {place} close?",)),
+            Asked("place_opens", "opening time", "opens", FEW, ("When does the {place} open?",)),
+            Asked("place_rating", "rating", "rating", FEW),
+            Asked("place_distance", "distance", "away", FEW, ("How far is the {place}?",)),
+        ],
+        one_place,
+        lambda then: {**LOOKING, "place": on_this(then)},
+        no_place,
+    ),
 )
 REMOVE = Template(
     "remove_saved",
-    ("Remove {place} from the saved places", "Delete the {place} from my saved places in Maps"),
+    (
+        "Remove {place} from the saved places",
+        "Delete the {place} from my saved places in Maps",
+        "Take {place} away from the saved places",
+    ),
     of_saved(True),
     {"explore": tapping("Saved"), "saved": tapping("{place}", "place"), "place": on_place("Remove")},
     check=was_removed,
     absent=of_saved(False),
+    unseen_goals=("Get rid of the saved place {place}",),
 )
 
 APP = register_app(
@@ -285,7 +311,7 @@ APP = register_app(
             "directions": directions,
             "trip": trip,
         },
-        templates=(DIRECTIONS, SAVE, ADDRESS, HOURS, REMOVE),
+        templates=(DIRECTIONS, SAVE, *ASKED, REMOVE),
         permission="use your location",
     )
 )

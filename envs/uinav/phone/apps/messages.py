@@ -6,22 +6,26 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
 from envs.uinav.phone.apps import contacts
+from envs.uinav.phone.families import DELETE, PIN, READ, REPLY, UNPIN, Draw, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.state import Phone, ask, go, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, icon, item, text, title
 
-TEXTS = (
-    *words.SENTENCES,
-    *(
-        "Are you home yet|Did you feed the cat|I saved you a seat|Where did you park|The shop closes at six|"
-        "We need more milk|I left my umbrella there|Can you bring chairs|The kids are asleep|My phone was off|"
-        "What a lovely photo|The bus was full|Tell Mom I said hi|I like the blue one|Try the soup there|"
-        "Ring the bell twice|The dog is fine|Is it still raining|Happy birthday to you|I got the job|"
-        "Lunch is on me|Wait for me outside|Your jacket is here|The match starts at two|I changed my number|"
-        "Ask for table nine"
-    ).split("|"),
+TEXTS = words.Pool(
+    (
+        *words.SENTENCES,
+        *(
+            "Are you home yet|Did you feed the cat|I saved you a seat|Where did you park|The shop closes at six|"
+            "We need more milk|I left my umbrella there|Can you bring chairs|The kids are asleep|My phone was off|"
+            "What a lovely photo|The bus was full|Tell Mom I said hi|I like the blue one|Try the soup there|"
+            "Ring the bell twice|The dog is fine|Is it still raining|Happy birthday to you|I got the job|"
+            "Lunch is on me|Wait for me outside|Your jacket is here|The match starts at two|I changed my number|"
+            "Ask for table nine"
+        ).split("|"),
+    ),
+    words.SENTENCES.unseen,
 )
 # Who wrote the messages of a chat, from the first to the last: they or I.
 COURSES = ("t", "tt", "it", "tit", "ti", "iti")
@@ -31,13 +35,14 @@ SHOWN = 5  # messages of a chat
 def make(rng: Random) -> dict[str, Any]:
     """Chats with people, two of whom share a first name and two a last name."""
     people = words.with_double(rng, words.names(rng, 4 + int(rng.random() * 4)))
+    pinned = 1 + int(rng.random() * (len(people) - 1))
     lines = iter(words.some(rng, TEXTS, 3 * len(people)))
     chats = tuple(
         {
             "name": name,
             "lines": tuple((who == "i", next(lines)) for who in words.pick(rng, COURSES)),
             "muted": i > 0 and rng.random() < 0.2,
-            "pinned": i > 0 and rng.random() < 0.15,
+            "pinned": i == pinned,
         }
         for i, name in enumerate(people)
     )
@@ -162,11 +167,15 @@ def one_of(rng: Random, phone: Phone) -> Values:
     return {"name": chats[index]["name"], "index": index, "last": last, "text": words.other(rng, written, TEXTS)}
 
 
-def loud_one_of(rng: Random, phone: Phone) -> Values:
-    """Returns a chat that is not muted."""
-    chats = phone.of("messages")["chats"]
-    index = words.pick(rng, [i for i, chat in enumerate(chats) if not chat["muted"]])
-    return {"name": chats[index]["name"], "index": index}
+def chat_where(**wanted: bool) -> Draw:
+    """Draws a chat with these marks."""
+
+    def draw(rng: Random, phone: Phone) -> Values:
+        chats = phone.of("messages")["chats"]
+        index = words.pick(rng, [i for i, chat in enumerate(chats) if all(chat[k] == v for k, v in wanted.items())])
+        return {"name": chats[index]["name"], "index": index}
+
+    return draw
 
 
 def none_of(rng: Random, phone: Phone) -> Values:
@@ -224,11 +233,14 @@ def was_deleted(phone: Phone, values: Values) -> bool:
     return phone.changed_only("messages", chats=without(phone.at_first("messages")["chats"], values["index"]))
 
 
-def is_muted(phone: Phone, values: Values) -> bool:
-    """Returns whether the chat is muted, and nothing else was done."""
-    return phone.changed_only(
-        "messages", chats=swapped(phone.at_first("messages")["chats"], values["index"], muted=True)
-    )
+def is_marked(**changes: bool) -> Check:
+    """Returns a check that the chat has these marks, and nothing else was done."""
+
+    def check(phone: Phone, values: Values) -> bool:
+        chats = phone.at_first("messages")["chats"]
+        return phone.changed_only("messages", chats=swapped(chats, values["index"], **changes))
+
+    return check
 
 
 SEND = Template(
@@ -237,47 +249,70 @@ SEND = Template(
     draw_message,
     {"chats": tapping("New message"), "new": write_to("name")},
     check=was_sent("name"),
+    unseen_goals=("Write a message to {name} saying {text}",),
 )
-REPLY = Template(
+CHAT, MESSAGE = "the chat with {name}", "the last message from {name}"
+ANSWER = Template(
     "reply_message",
-    ("Reply {text} to the message from {name}", "Answer {name} in Messages with {text}"),
-    one_of,
-    {"chats": tapping("{name}", "chat"), "chat": answer_and_send},
+    draw=one_of,
+    route={"chats": tapping("{name}", "chat"), "chat": answer_and_send},
     check=was_sent("name"),
     absent=none_of,
+    demonstrated=0,
+    **wordings("reply_message", REPLY, "the message from {name}"),
 )
-DELETE = Template(
+DELETE_IT = Template(
     "delete_thread",
-    ("Delete the chat with {name}", "Remove the messages with {name}"),
-    one_of,
-    holding("Delete"),
+    draw=one_of,
+    route=holding("Delete"),
     check=was_deleted,
     absent=none_of,
+    demonstrated=FEW,
+    **wordings("delete_thread", DELETE, CHAT),
 )
 MUTE = Template(
     "mute_thread",
-    ("Mute the chat with {name}", "Mute the messages from {name}"),
-    loud_one_of,
+    ("Mute the chat with {name}", "Mute the messages from {name}", "Make the chat with {name} mute"),
+    chat_where(muted=False),
     holding("Mute"),
-    check=is_muted,
+    check=is_marked(muted=True),
     absent=none_of,
+    unseen_goals=("Mute {name} in Messages",),
 )
-READ = Template(
+PIN_IT = Template(
+    "pin_thread",
+    draw=chat_where(pinned=False),
+    route=holding("Pin"),
+    check=is_marked(pinned=True),
+    absent=none_of,
+    demonstrated=0,
+    **wordings("pin_thread", PIN, CHAT),
+)
+UNPIN_IT = Template(
+    "unpin_thread",
+    draw=chat_where(pinned=True),
+    route=holding("Unpin"),
+    check=is_marked(pinned=False),
+    absent=none_of,
+    held_out=True,
+    **wordings("unpin_thread", UNPIN, CHAT),
+)
+READ_IT = Template(
     "read_message",
-    ("What did {name} write last?", "Read the last message from {name} and say what it says"),
-    one_of,
-    {
+    draw=one_of,
+    route={
         "chats": tapping("{name}", "chat"),
         "chat": lambda hands: hands.say(hands["last"]) if in_chat(hands) else None,
     },
     answer=lambda phone, values: str(values["last"]),
     absent=none_of,
+    **wordings("read_message", READ, MESSAGE, ("What did {name} write last?",)),
 )
 TEXT_NUMBER = Template(
     "text_number",
     (
         "Look up the number of {name} in Contacts and send it this in Messages: {text}",
-        "Find the phone number of {name} in Contacts, then text {text} to that number in Messages",
+        "Find the phone number of {name} in Contacts, then send {text} to this number in Messages",
     ),
     draw_number,
     {
@@ -298,7 +333,7 @@ APP = register_app(
         "Messages",
         make,
         {"chats": chats, "chat": chat, "menu": menu, "new": new},
-        templates=(SEND, REPLY, DELETE, MUTE, READ, TEXT_NUMBER),
+        templates=(SEND, ANSWER, DELETE_IT, MUTE, PIN_IT, UNPIN_IT, READ_IT, TEXT_NUMBER),
         permission="read your contacts",
     )
 )

@@ -6,28 +6,44 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Route, Template, Values, register_app
+from envs.uinav.phone.families import DELETE, Asked, questions, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, go, put, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title, toggle
 
-ADJECTIVES = (
-    "Silver Hollow Distant Golden Broken Quiet Electric Winter Velvet Burning Lonely Crystal Wild Faded Secret Paper"
-).split()
-NOUNS = (
-    "Rain River Hearts Lights Echo Highway Mirror Garden Thunder Letters Ocean Shadow Summer Fire Window Stars".split()
+ADJECTIVES = words.Pool(
+    (
+        "Silver Hollow Distant Golden Broken Quiet Electric Winter Velvet Burning Lonely Crystal Wild Faded Secret "
+        "Paper"
+    ).split(),
+    "Frozen Hidden Gentle Purple Restless Marble Humble Foggy Bitter Tender Iron Hungry".split(),
+)
+NOUNS = words.Pool(
+    "Rain River Hearts Lights Echo Highway Mirror Garden Thunder Letters Ocean Shadow Summer Fire Window Stars".split(),
+    "Valley Dancers Engine Planet Sailor Candle Bridges Feather Harvest Kingdom Wolves Circle".split(),
 )
 BAND, MEMBERS = (
     "Tin Amber Northern Marble Velour Copper Lunar Salty".split(),
     "Sparrows Ferries Otters Ladders Comets Clocks Pilots Walnuts".split(),
 )
-ARTISTS = tuple(f"{band} {members}" for members in MEMBERS for band in BAND)
+ARTISTS = words.Pool(
+    (f"{band} {members}" for members in MEMBERS for band in BAND),
+    (
+        f"{band} {members}"
+        for members in ("Foxes", "Tailors", "Rockets", "Owls")
+        for band in ("Plain", "Cobalt", "Dusty")
+    ),
+)
 MOODS, MOMENTS = (
     "Slow Sunny Rainy Late Loud Calm Happy Old".split(),
     "morning drive dinner workout evening party walk study".split(),
 )
-PLAYLISTS = tuple(f"{mood} {moment}" for moment in MOMENTS for mood in MOODS)
+PLAYLISTS = words.Pool(
+    (f"{mood} {moment}" for moment in MOMENTS for mood in MOODS),
+    (f"{mood} {moment}" for moment in ("journey", "picnic", "nap") for mood in ("Lazy", "Brave", "Cozy", "Bright")),
+)
 OFF = "Off"
 TIMES = tuple(f"{n} minutes" for n in (5, 10, 15, 20, 30, 40, 45, 60, 90))
 
@@ -233,7 +249,8 @@ def one_of(fits: Callable[[Mapping[str, Any], int], bool]) -> Callable[[Random, 
     def draw(rng: Random, phone: Phone) -> Values:
         data = phone.of("music")
         index = words.pick(rng, [i for i in range(len(data["songs"])) if fits(data, i)])
-        return {"song": data["songs"][index]["title"], "artist": data["songs"][index]["artist"], "index": index}
+        song = data["songs"][index]
+        return {"song": song["title"], "artist": song["artist"], "length": song["length"], "index": index}
 
     return draw
 
@@ -251,6 +268,13 @@ def song_and_list(rng: Random, phone: Phone) -> Values:
     at = int(rng.random() * len(lists))
     song = one_of(lambda data, i: i not in lists[at]["songs"])(rng, phone)
     return {**song, "name": lists[at]["name"], "at": at}
+
+
+def one_list(rng: Random, phone: Phone) -> Values:
+    """Returns a playlist."""
+    lists = phone.of("music")["playlists"]
+    at = int(rng.random() * len(lists))
+    return {"name": lists[at]["name"], "at": at}
 
 
 def draw_list(rng: Random, phone: Phone) -> Values:
@@ -319,14 +343,17 @@ PLAY = Template(
     through_song(tapping("Play")),
     check=lambda phone, values: phone.changed_only("music", playing=values["index"]),
     absent=none_of,
+    unseen_goals=("Play the song {song}",),
 )
 LIKE = Template(
     "like_song",
-    ("Like the song {song}", "Give the song {song} a like"),
+    ("Like the song {song}", "Give the song {song} a like", "Like {song} in Music"),
     one_of(lambda data, i: not data["songs"][i]["liked"]),
     through_song(tapping("Like")),
     check=is_liked,
     absent=none_of,
+    demonstrated=FEW,
+    unseen_goals=("Give {song} a like in Music",),
 )
 ADD = Template(
     "add_to_playlist",
@@ -335,6 +362,7 @@ ADD = Template(
     through_song(tapping("More"), menu=to_choice, choose=into_list),
     check=was_added,
     absent=none_of,
+    unseen_goals=("Add {song} to the playlist {name}", "Put the song {song} on the playlist {name}"),
 )
 CREATE = Template(
     "create_playlist",
@@ -342,14 +370,32 @@ CREATE = Template(
     draw_list,
     {"songs": tapping("Playlists", "tab"), "playlists": tapping("New playlist"), "new": name_it},
     check=was_created,
+    unseen_goals=("Create a new playlist named {name}", "Make a playlist called {name}"),
 )
-ARTIST = Template(
-    "song_artist",
-    ("Who sings {song}?", "Which artist is the song {song} by?"),
+DELETE_IT = Template(
+    "delete_playlist",
+    draw=one_list,
+    route={
+        "songs": tapping("Playlists", "tab"),
+        "playlists": tapping("{name}", "playlist"),
+        "playlist": lambda hands: hands.tap("Delete") if hands.arg == hands["at"] else None,
+    },
+    check=lambda phone, values: phone.changed_only(
+        "music", playlists=without(phone.at_first("music")["playlists"], values["at"])
+    ),
+    absent=lambda rng, phone: {**draw_list(rng, phone), "at": None},
+    demonstrated=0,
+    **wordings("delete_playlist", DELETE, "the playlist {name}"),
+)
+ASKED = questions(
+    "the song {song}",
+    [
+        Asked("song_artist", "artist", "artist", own=("Who sings {song}?",)),
+        Asked("song_length", "length", "length", FEW, ("How long is the song {song}?",)),
+    ],
     one_of(lambda data, i: True),
-    through_song(lambda hands: hands.say(hands["artist"])),
-    answer=lambda phone, values: str(values["artist"]),
-    absent=none_of,
+    through_song,
+    none_of,
 )
 TIMER = Template(
     "set_sleep_timer",
@@ -366,6 +412,8 @@ TIMER = Template(
         "timer": tapping("{time}", "option"),
     },
     check=lambda phone, values: phone.changed_only("music", timer=values["time"]),
+    demonstrated=FEW,
+    unseen_goals=("Set the sleep timer of the music to {time}",),
 )
 
 PAGES = (songs, playlists, song, menu, choose, playlist, new, playing, options, timer)
@@ -375,6 +423,6 @@ APP = register_app(
         "Music",
         make,
         {page.__name__: page for page in PAGES},
-        templates=(PLAY, LIKE, ADD, CREATE, ARTIST, TIMER),
+        templates=(PLAY, LIKE, ADD, CREATE, DELETE_IT, *ASKED, TIMER),
     )
 )

@@ -1,50 +1,65 @@
 """Notes: short texts, and lists with items to tick."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Check, Route, Template, Values, register_app
+from envs.uinav.phone.families import CHANGE, DELETE, PIN, READ, RENAME, UNPIN, Draw, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import save_button
 from envs.uinav.phone.state import Phone, ask, go, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, check, field, icon, item, text, title
 
-TITLES = (
-    "Trip ideas|Trip budget|Gift ideas|Gift budget|Book quotes|Book ideas|Garden plan|Garden diary|Work ideas|"
-    "Work diary|House rules|House repairs|Soup recipe|Cake recipe|Bread recipe|Film ideas|Song ideas|Team goals|"
-    "Door codes|School diary|Dream diary|Summer plan"
-).split("|")
-LISTS = (
-    "Shopping list|Packing list|Party list|Weekend list|Camping list|Picnic list|Moving list|Holiday list|Kitchen list|"
-    "Workshop list"
-).split("|")
+TITLES = words.Pool(
+    (
+        "Trip ideas|Trip budget|Gift ideas|Gift budget|Book quotes|Book ideas|Garden plan|Garden diary|Work ideas|"
+        "Work diary|House rules|House repairs|Soup recipe|Cake recipe|Bread recipe|Film ideas|Song ideas|Team goals|"
+        "Door codes|School diary|Dream diary|Summer plan"
+    ).split("|"),
+    "Boat ideas|Boat repairs|Wine diary|Quiz answers|Winter plan|Poem ideas|Roof budget|Family tree|Pet care|"
+    "Bird diary|"
+    "Yard budget|Story ends".split("|"),
+)
+LISTS = words.Pool(
+    (
+        "Shopping list|Packing list|Party list|Weekend list|Camping list|Picnic list|Moving list|Holiday list|"
+        "Kitchen list|"
+        "Workshop list"
+    ).split("|"),
+    "Office list|Beach list|Garage list|Dinner list|School list|Winter list".split("|"),
+)
 ITEMS = (
     "Bread|Milk|Apples|Green apples|Rice|Soap|Candles|Batteries|Towels|Matches|Rope|Tape|Paint|Coffee|Cups|Paper cups|"
     "Plates|Blanket|Lamp|Map|Socks|Tea|Green tea|Salt|Honey|Nails"
 ).split("|")
-TEXTS = (
-    "Turn left at the mill|Two cups of flour|Ask for a window seat|Water it twice a week|Blue looks better|"
-    "Start before eight|Keep the receipt|The code is on the door|Bake for an hour|Save a little every month|"
-    "Try the red one first|Plant the beans in May|Ring twice|Never on a Sunday|Add a pinch of salt|"
-    "Look behind the shelf|Fix the lamp in the hall|Read the last page again|Bring a warm coat|Shoes off at the door|"
-    "Ask Olga about the boat|Stir it slowly|The best day was Tuesday|Sow the grass in spring|Call the plumber|"
-    "Ten pages every evening|Check the tires first|Fewer meetings|Cut the hedge in June|Write to the bank"
-).split("|")
+TEXTS = words.Pool(
+    (
+        "Turn left at the mill|Two cups of flour|Ask for a window seat|Water it twice a week|Blue looks better|"
+        "Start before eight|Keep the receipt|The code is on the door|Bake for an hour|Save a little every month|"
+        "Try the red one first|Plant the beans in May|Ring twice|Never on a Sunday|Add a pinch of salt|"
+        "Look behind the shelf|Fix the lamp in the hall|Read the last page again|Bring a warm coat|"
+        "Shoes off at the door|"
+        "Ask Olga about the boat|Stir it slowly|The best day was Tuesday|Sow the grass in spring|Call the plumber|"
+        "Ten pages every evening|Check the tires first|Fewer meetings|Cut the hedge in June|Write to the bank"
+    ).split("|"),
+    words.SENTENCES.unseen,
+)
 
 
 def make(rng: Random) -> dict[str, Any]:
     """Texts and one to three lists, mixed; some are pinned."""
     lists, texts = 1 + int(rng.random() * 3), 3 + int(rng.random() * 4)
+    lit = lists + 1 + int(rng.random() * (texts - 1))  # one is pinned, the first list and the first text are not
     names = (*words.some(rng, LISTS, lists), *words.some(rng, TITLES, texts))
     notes = [
         {
             "title": name,
             "text": "" if i < lists else words.pick(rng, TEXTS),
             "items": some_items(rng) if i < lists else (),
-            "pinned": i > 0 and i != lists and rng.random() < 0.2,
+            "pinned": i == lit or (0 < i < lists and rng.random() < 0.2),
         }
         for i, name in enumerate(names)
     ]
@@ -152,7 +167,7 @@ _TITLE_FIELD, _TEXT_FIELD = field("title", "Title"), field("text", "Text")
 # Tasks
 
 
-def other_title(rng: Random, phone: Phone, pool: list[str]) -> str:
+def other_title(rng: Random, phone: Phone, pool: Sequence[str]) -> str:
     """Returns a title of the pool that no note has."""
     return words.other(rng, [note["title"] for note in phone.of("notes")["notes"]], pool)
 
@@ -191,6 +206,16 @@ def no_item(rng: Random, phone: Phone) -> Values:
     """Returns a list and an item that it lacks."""
     note = one_of(rng, phone, items=True)
     return {**note, "item": words.other(rng, [entry["name"] for entry in note["items"]], ITEMS)}
+
+
+def to_rename(draw: Draw) -> Draw:
+    """Draws a note, and a title for it that none has."""
+    return lambda rng, phone: {**draw(rng, phone), "new": other_title(rng, phone, TITLES)}
+
+
+def no_list(rng: Random, phone: Phone) -> Values:
+    """Returns a list that is not there, and an item."""
+    return {"title": other_title(rng, phone, LISTS), "item": words.pick(rng, ITEMS)}
 
 
 def to_note(hands: Hands) -> Action:
@@ -248,6 +273,12 @@ def was_ticked(phone: Phone, values: Values) -> bool:
     return became(items="ticked")(phone, {**values, "ticked": swapped(values["items"], values["number"], done=True)})
 
 
+def was_lengthened(phone: Phone, values: Values) -> bool:
+    """Returns whether the item is the last of the list, and nothing else was done."""
+    items = with_item(values["items"], {"name": values["item"], "done": False})
+    return became(items="longer")(phone, {**values, "longer": items})
+
+
 CREATE = Template(
     "create_note",
     (
@@ -258,46 +289,78 @@ CREATE = Template(
     draw_note,
     {"notes": tapping("Add"), "form": write},
     check=was_written,
+    unseen_goals=("Make a note with the title {title} saying {text}",),
 )
-CHANGE = Template(
+NOTE = "the note {title}"
+CHANGE_IT = Template(
     "append_note",
-    ("Change the text of the note {title} to {new}", "Make the note {title} say {new}"),
-    one_text,
-    on_note(tapping("Edit"), lambda hands: hands.fill(text=hands["new"]) or hands.tap("Save")),
+    draw=one_text,
+    route=on_note(tapping("Edit"), lambda hands: hands.fill(text=hands["new"]) or hands.tap("Save")),
     check=became(text="new"),
     absent=none_of,
+    **wordings("append_note", CHANGE, NOTE, ("Make the note {title} say {new}",), field="text"),
 )
-DELETE = Template(
+RENAME_IT = Template(
+    "rename_note",
+    draw=to_rename(one_of),
+    route=on_note(tapping("Edit"), lambda hands: hands.fill(title=hands["new"]) or hands.tap("Save")),
+    check=became(title="new"),
+    absent=to_rename(none_of),
+    demonstrated=0,
+    **wordings("rename_note", RENAME, NOTE),
+)
+DELETE_IT = Template(
     "delete_note",
-    ("Delete the note {title}", "Remove the note titled {title}"),
-    one_of,
-    on_note(tapping("Delete")),
+    draw=one_of,
+    route=on_note(tapping("Delete")),
     check=was_deleted,
     absent=none_of,
+    demonstrated=0,
+    **wordings("delete_note", DELETE, NOTE),
 )
-PIN = Template(
+PIN_IT = Template(
     "pin_note",
-    ("Pin the note {title}", "Pin the note titled {title} to the top"),
-    lambda rng, phone: one_of(rng, phone, pinned=False),
-    on_note(tapping("Pin")),
+    draw=lambda rng, phone: one_of(rng, phone, pinned=False),
+    route=on_note(tapping("Pin")),
     check=became(pinned=True),
     absent=none_of,
+    **wordings("pin_note", PIN, NOTE),
+)
+UNPIN_IT = Template(
+    "unpin_note",
+    draw=lambda rng, phone: one_of(rng, phone, pinned=True),
+    route=on_note(tapping("Unpin")),
+    check=became(pinned=False),
+    absent=none_of,
+    **wordings("unpin_note", UNPIN, NOTE),
 )
 TICK = Template(
     "tick_item",
-    ("Tick {item} on the {title}", "Tick off {item} in the note {title}"),
+    ("Tick {item} on the {title}", "Tick off {item} in the note {title}", "Tick off {item} on the {title}"),
     one_item,
     on_note(lambda hands: hands.set(hands["item"], True, "entry")),
     check=was_ticked,
     absent=no_item,
+    unseen_goals=("Tick {item} in the note {title}",),
 )
-READ = Template(
+LENGTHEN = Template(
+    "add_item",
+    ("Add {item} to the {title}", "Put {item} on the {title}", "Add the item {item} to the note {title}"),
+    no_item,
+    on_note(lambda hands: hands.fill(new=hands["item"]) or hands.tap("Add item")),
+    check=was_lengthened,
+    absent=no_list,
+    demonstrated=FEW,
+    unseen_goals=("Put the item {item} on the {title}",),
+)
+READ_IT = Template(
     "read_note",
-    ("What does the note {title} say?", "Read the note {title} and say what it says"),
-    one_text,
-    on_note(lambda hands: hands.say(hands["text"])),
+    draw=one_text,
+    route=on_note(lambda hands: hands.say(hands["text"])),
     answer=lambda phone, values: str(values["text"]),
     absent=none_of,
+    demonstrated=0,
+    **wordings("read_note", READ, NOTE),
 )
 
 APP = register_app(
@@ -306,6 +369,6 @@ APP = register_app(
         "Notes",
         make,
         {"notes": notes, "note": note, "form": form},
-        templates=(CREATE, CHANGE, DELETE, PIN, TICK, READ),
+        templates=(CREATE, CHANGE_IT, RENAME_IT, DELETE_IT, PIN_IT, UNPIN_IT, TICK, LENGTHEN, READ_IT),
     )
 )

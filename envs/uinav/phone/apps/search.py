@@ -6,7 +6,8 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Route, Template, Values, register_app
+from envs.uinav.phone.families import ASK, DELETE, wordings
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, choose, go, put, with_item
@@ -272,6 +273,17 @@ def one_fact(rng: Random, phone: Phone) -> Values:
     return {"query": building, "visit": (building, number), "fact": fact, "told": told}
 
 
+def one_bookmark(rng: Random, phone: Phone) -> Values:
+    """Returns a bookmark."""
+    visit = words.pick(rng, phone.of("search")["bookmarks"])
+    return {"visit": visit, "title": title_of(visit)}
+
+
+def no_bookmark(rng: Random, phone: Phone) -> Values:
+    """Returns a page that is no bookmark."""
+    return new_query(rng, phone)
+
+
 def to_search(hands: Hands) -> Action:
     """Searches."""
     return hands.enter("query", hands["query"])
@@ -311,6 +323,12 @@ def _has_kept(phone: Phone, *visits: Visit) -> bool:
     return data["bookmarks"] == visits and len(data["history"]) >= len(first["history"])
 
 
+def was_forgotten(phone: Phone, values: Values) -> bool:
+    """Returns whether the page alone is a bookmark no more."""
+    first = phone.at_first("search")["bookmarks"]
+    return _has_kept(phone, *(visit for visit in first if visit != values["visit"]))
+
+
 def was_cleared(phone: Phone, values: Values) -> bool:
     """Returns whether the history lacks what was to go and nothing else; opening pages on the way is no harm."""
     data, first, due = phone.of("search"), phone.at_first("search"), (values["span"], [values["kind"]])
@@ -327,6 +345,8 @@ SEARCH = Template(
     new_query,
     {"search": to_search, **ON_TABS},
     check=was_searched,
+    demonstrated=0,
+    unseen_goals=("Look on the web for {query}",),
 )
 BOOKMARK = Template(
     "bookmark_page",
@@ -343,17 +363,28 @@ BOOKMARK = Template(
     },
     check=was_kept,
     absent=no_page,
+    unseen_goals=("Look for {query} on the web and bookmark the page {title}",),
 )
 ANSWER = Template(
     "web_answer",
-    (
-        "Find the {fact} of the {query} on the web",
-        "Search the web for the {query} and say its {fact}",
-        "Look up the {fact} of the {query} on the web and say it",
-    ),
-    one_fact,
-    {"search": to_search, **ON_TABS, "results": to_page, "page": say_fact},
+    draw=one_fact,
+    route={"search": to_search, **ON_TABS, "results": to_page, "page": say_fact},
     answer=lambda phone, values: str(values["told"]),
+    demonstrated=FEW,
+    **wordings("web_answer", ASK[:4], "the {query} on the web", field="{fact}"),
+)
+FORGET = Template(
+    "remove_bookmark",
+    draw=one_bookmark,
+    route={
+        "search": tapping("Bookmarks"),
+        "history": tapping("Bookmarks"),
+        "bookmarks": lambda hands: hands.tap(hands["title"], "bookmark", hold=True),
+    },
+    check=was_forgotten,
+    absent=no_bookmark,
+    demonstrated=FEW,
+    **wordings("remove_bookmark", DELETE, "the bookmark {title}"),
 )
 CLEAR = Template(
     "clear_history",
@@ -370,6 +401,8 @@ CLEAR = Template(
         "clear": set_and_clear,
     },
     check=was_cleared,
+    demonstrated=FEW,
+    unseen_goals=("Delete the {kind} of the {span} from the web history",),
 )
 
 APP = register_app(
@@ -385,6 +418,6 @@ APP = register_app(
             "history": history,
             "clear": clear_page,
         },
-        templates=(SEARCH, BOOKMARK, ANSWER, CLEAR),
+        templates=(SEARCH, BOOKMARK, ANSWER, FORGET, CLEAR),
     )
 )

@@ -1,12 +1,13 @@
 """Settings: sections of switches and choices, Wi-Fi networks, and what the phone says about itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Route, Template, Values, register_app
+from envs.uinav.phone.families import ASK, CHANGE, RENAME, TURN, Asked, Draw, questions, wordings
 from envs.uinav.phone.oracle import Hands
 from envs.uinav.phone.shared_widgets import save_button
 from envs.uinav.phone.state import Phone, go, put
@@ -243,14 +244,31 @@ def there(phone: Phone, name: str) -> dict[str, Any]:
 def draw_level(rng: Random, phone: Phone) -> Values:
     """Returns a level that is not chosen yet."""
     name = words.pick(rng, LEVELED)
-    return {**there(phone, name), "value": words.other(rng, (phone.of("settings")[name],), LEVELS)}
+    level = phone.of("settings")[name]
+    return {**there(phone, name), "level": level, "new": words.other(rng, (level,), LEVELS)}
+
+
+def draw_language(rng: Random, phone: Phone) -> Values:
+    """Returns a language that is not chosen yet."""
+    return {**there(phone, "Language"), "new": words.other(rng, (phone.of("settings")["Language"],), LANGUAGES)}
+
+
+def draw_fact(rng: Random, phone: Phone) -> Values:
+    """Returns a fact about the phone, and what it is."""
+    name = words.pick(rng, FACTS)
+    return {**there(phone, name), "fact": phone.of("settings")[name]}
+
+
+def ringing(rng: Random, phone: Phone) -> Values:
+    """Returns the ringtone that is chosen."""
+    return {**there(phone, "Ringtone"), "tone": phone.of("settings")["Ringtone"]}
 
 
 def draw_tone(rng: Random, phone: Phone, offered: bool = True) -> Values:
     """Returns a ringtone that is not chosen yet, or one that is not to be had."""
     data = phone.of("settings")
     tones = [tone for tone in TONES if (tone in data["tones"]) == offered and tone != data["Ringtone"]]
-    return {**there(phone, "Ringtone"), "value": words.pick(rng, tones)}
+    return {**there(phone, "Ringtone"), "new": words.pick(rng, tones)}
 
 
 def draw_network(rng: Random, phone: Phone) -> Values:
@@ -280,9 +298,19 @@ def open_row(hands: Hands) -> Action:
     return hands.tap(hands["name"])
 
 
+def on_row(then: Route) -> dict[str, Route]:
+    """Routes to the section of the goal, and this there once its row can be seen."""
+
+    def look(hands: Hands) -> Action | None:
+        row = hands.tap(hands["name"])
+        return then(hands) if row.kind == "click" else row
+
+    return in_section(look)
+
+
 def choose(hands: Hands) -> Action | None:
     """Chooses the value of the goal."""
-    return hands.set(hands["value"], True) if hands.arg == hands["name"] else None
+    return hands.set(hands["new"], True) if hands.arg == hands["name"] else None
 
 
 def to_network(hands: Hands) -> Action:
@@ -314,7 +342,7 @@ def was_turned(phone: Phone, values: Values) -> bool:
 
 def was_chosen(phone: Phone, values: Values) -> bool:
     """Returns whether the value is chosen, and nothing else changed."""
-    return changed(phone, values, **{values["name"]: values["value"]})
+    return changed(phone, values, **{values["name"]: values["new"]})
 
 
 def was_joined(phone: Phone, values: Values) -> bool:
@@ -322,13 +350,14 @@ def was_joined(phone: Phone, values: Values) -> bool:
     return changed(phone, values, joined=values["network"], **{"Wi-Fi": True})
 
 
+PHONE = "this phone"
 TOGGLE = Template(
     "toggle_setting",
-    ("Turn {name} {state}", "Turn {state} {name}", "Switch {name} {state} in the settings"),
-    draw_switch,
-    in_section(lambda hands: hands.set(hands["name"], hands["state"] == "on")),
+    draw=draw_switch,
+    route=in_section(lambda hands: hands.set(hands["name"], hands["state"] == "on")),
     check=was_turned,
     absent=no_switch,
+    **wordings("toggle_setting", TURN, "{name}", ("Switch {name} {state} in the settings",)),
 )
 WIFI = Template(
     "connect_wifi",
@@ -341,37 +370,49 @@ WIFI = Template(
     {**in_section(open_row), "networks": to_network, "password": give_password},
     check=was_joined,
     absent=no_network,
+    demonstrated=FEW,
+    unseen_goals=("Connect to the Wi-Fi network {network}, the password is {password}",),
 )
-RINGTONE = Template(
+
+
+def choosing(name: str, draw: Draw, demonstrated: float, goals: Mapping[str, Any], absent: Draw | None) -> Template:
+    """Makes the template of something that is chosen."""
+    way = {**in_section(open_row), "choice": choose}
+    return Template(name, draw=draw, route=way, check=was_chosen, absent=absent, demonstrated=demonstrated, **goals)
+
+
+RINGTONE = choosing(
     "set_ringtone",
-    ("Set the ringtone to {value}", "Make {value} the ringtone", "Change the ringtone to {value}"),
     draw_tone,
-    {**in_section(open_row), "choice": choose},
-    check=was_chosen,
-    absent=lambda rng, phone: draw_tone(rng, phone, offered=False),
+    1,
+    wordings("set_ringtone", CHANGE, PHONE, ("Set the ringtone to {new}",), field="ringtone"),
+    lambda rng, phone: draw_tone(rng, phone, offered=False),
 )
-LEVEL = Template(
+LEVEL = choosing(
     "set_brightness",
-    ("Set {name} to {value}", "Change {name} to {value}", "Put {name} at {value} in the settings"),
     draw_level,
-    {**in_section(open_row), "choice": choose},
-    check=was_chosen,
+    1,
+    wordings("set_brightness", CHANGE, "{name}", ("Set {name} to {new}",), field="level"),
+    None,
 )
-RENAME = Template(
+LANGUAGE = choosing("set_language", draw_language, FEW, wordings("set_language", CHANGE, PHONE, field="language"), None)
+RENAME_IT = Template(
     "rename_device",
-    ("Rename the device to {device}", "Change the device name to {device}", "Call this phone {device}"),
-    lambda rng, phone: {**there(phone, "Device name"), "device": device_name(rng)},
-    {**in_section(open_row), "rename": lambda hands: hands.fill(name=hands["device"]) or hands.tap("Save")},
-    check=lambda phone, values: changed(phone, values, **{"Device name": values["device"]}),
+    draw=lambda rng, phone: {**there(phone, "Device name"), "new": device_name(rng)},
+    route={**in_section(open_row), "rename": lambda hands: hands.fill(name=hands["new"]) or hands.tap("Save")},
+    check=lambda phone, values: changed(phone, values, **{"Device name": values["new"]}),
+    **wordings("rename_device", RENAME, PHONE, ("Change the device name to {new}",)),
 )
-VERSION = Template(
+FACT = Template(
     "device_version",
-    ("What is the {name} of this phone?", "Look up the {name} in the settings"),
-    lambda rng, phone: there(phone, words.pick(rng, FACTS)),
-    in_section(lambda hands: hands.say(hands.data[hands["name"]])),
-    answer=lambda phone, values: str(phone.of("settings")[values["name"]]),
-    held_out=True,
+    draw=draw_fact,
+    route=in_section(lambda hands: hands.say(hands["fact"])),
+    answer=lambda phone, values: str(values["fact"]),
+    **wordings("device_version", ASK, PHONE, ("Look up the {name} in the settings",), field="{name}"),
 )
+LOUDNESS = questions("{name}", [Asked("level_of", "level", "level", 0)], draw_level, on_row)
+RINGS = Asked("find_ringtone", "ringtone", "tone", own=("Which ringtone is set?",), held_out=True)
+TONE = questions(PHONE, [RINGS], ringing, on_row)
 
 APP = register_app(
     App(
@@ -386,7 +427,7 @@ APP = register_app(
             "password": enter_password,
             "rename": rename,
         },
-        templates=(TOGGLE, WIFI, RINGTONE, LEVEL, RENAME, VERSION),
+        templates=(TOGGLE, WIFI, RINGTONE, LEVEL, LANGUAGE, RENAME_IT, FACT, *LOUDNESS, *TONE),
         tick=proceed,
     )
 )

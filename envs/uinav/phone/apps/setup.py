@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from envs.uinav.phone.app import apps_of_module, find_template, templates_of
-from envs.uinav.phone.apps import BUILT_IN
+from envs.uinav.phone.app import Known, apps_of_module, find_template, templates_of
+from envs.uinav.phone.apps import BUILT_IN, KEPT
 from envs.uinav.phone.device import PhoneDevice
-from perlhf.errors import UserError
+from perlhf.errors import UserError, did_you_mean
+
+UNSEEN = ("values", "wordings", "layouts", "templates", "apps")  # what can be new, each alone
 
 
-def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split: str) -> PhoneDevice:
+def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split: str, unseen: str = "") -> PhoneDevice:
     """Makes the phone.
 
     Args:
@@ -16,24 +18,47 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
             test split alone.
         apps: what is on it, in the same form; see `installed_apps`.
         split: "train", "validation" or "test".
+        unseen: one of `UNSEEN`, for the test split alone; "" for the split as it is.
 
     Raises:
-        UserError: an unknown template, app or module.
+        UserError: an unknown template, app, module or kind of newness.
     """
+    if unseen not in ("", *UNSEEN):
+        hint = did_you_mean(str(unseen), UNSEEN)
+        raise UserError(f"unknown unseen {unseen!r}; it is one of {', '.join(UNSEEN)}, or '' for none.{hint}")
+    if unseen and split != "test":
+        raise UserError(f"unseen={unseen!r} is of split 'test', which nothing is learned from; got split {split!r}.")
     installed = installed_apps(listed(apps))
+    if unseen == "apps":
+        installed = tuple(dict.fromkeys((*installed, *KEPT)))
     known = templates_of(installed)
-    drawn = [find_template(name, known) for name in listed(templates)]
-    by_default = [name for name, each in known.items() if split == "test" or not each.template.held_out]
-    if not drawn and not by_default:
-        raise UserError(f"there is no template in apps {'+'.join(installed)!r} for split {split!r}.")
-    return PhoneDevice(installed, drawn or by_default)
+    named = [find_template(name, known) for name in listed(templates)]
+    drawn = named or [name for name, each in known.items() if _is_drawn(each, split, unseen)]
+    if unseen == "wordings" and (bare := [name for name in named if not known[name].template.unseen_goals]):
+        raise UserError(f"template {bare[0]!r} has no wording that is kept from training; leave it out.")
+    if not drawn:
+        words = f"split {split!r}" + (f" with unseen {unseen!r}" if unseen else "")
+        raise UserError(f"there is no template in apps {'+'.join(installed)!r} for {words}.")
+    return PhoneDevice(installed, drawn, unseen)
+
+
+def _is_drawn(known: Known, split: str, unseen: str) -> bool:
+    """Returns whether a template is drawn where none is named."""
+    app, template = known
+    if unseen == "apps":
+        return app in KEPT
+    if unseen == "templates":
+        return template.held_out
+    if unseen == "wordings":
+        return bool(template.unseen_goals) and not template.held_out
+    return not template.held_out or (split == "test" and not unseen)
 
 
 def installed_apps(names: Sequence[str]) -> tuple[str, ...]:
     """Names of apps: "all" stands for those that ship with perlhf, a name for one of them, a module for its own."""
     found: list[str] = []
     for name in names:
-        found += BUILT_IN if name == "all" else [name] if name in BUILT_IN else apps_of_module(name)
+        found += BUILT_IN if name == "all" else [name] if name in (*BUILT_IN, *KEPT) else apps_of_module(name)
     if not found:
         raise UserError("apps must name at least one app; 'all' is those that ship with perlhf.")
     return tuple(dict.fromkeys(found))

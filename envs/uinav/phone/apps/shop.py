@@ -1,13 +1,10 @@
-"""Shop: products by category, a cart, a form to order with, and the orders so far."""
+"""Shop: products by category, a cart, a form to order with, and the orders so far; `shop_tasks` has what is done."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
-from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.state import Phone, ask, choose, go, matching, put_item, swapped, with_item, without
 from envs.uinav.phone.widgets import Widget, button, field, foot_button, icon, item, option, text, title
 
@@ -20,11 +17,13 @@ NOUNS = {
     "Travel": "suitcase backpack umbrella wallet pouch".split(),
 }
 CATEGORIES = tuple(NOUNS)
-BRANDS = "Nordo Velka Aldia Brisa Cresto Fermo Lumio Orvel Pinto Rivo Solara Tundra Zenta Maro".split()
+BRANDS = words.Pool(
+    "Nordo Velka Aldia Brisa Cresto Fermo Lumio Orvel Pinto Rivo Solara Tundra Zenta Maro".split(),
+    "Halden Kivi Bremo Sotto Wexa Dorin Palto Ulmar".split(),
+)
 COLOURS = "red blue green black white grey pink orange".split()
 PALETTES = tuple(tuple(COLOURS[(i + step) % 8] for step in (0, 3, 5)) for i in range(8))
 SIZES = ("S", "M", "L")
-STREETS = "Oak Mill Park Lake Hill Rose King Elm Station Bridge".split()
 STATUSES = ("Ordered", "Packed", "Shipped", "Delivered", "Returned", "On hold")
 DELIVERIES = {"Standard": 0, "Express": 900, "Pickup": 0}  # cents
 MOST = 20  # of one product
@@ -39,7 +38,7 @@ def make(rng: Random) -> dict[str, Any]:
             name = f"{brands[(row + i) % 4]} {nouns[(start + i // 2) % 5]}"
             products.append(_product(rng, name, category, i != 1 or rng.random() < 0.6))
     order = words.some(rng, range(len(products)), 5)
-    home = {"name": words.full_name(rng), **_address(rng), "delivery": "Standard"}
+    home = {"name": words.full_name(rng), **address(rng), "delivery": "Standard"}
     number = 2000 + int(rng.random() * 6000)
     orders = tuple(
         {"number": number + i, "lines": (line_of(products, order[i]),), "status": words.pick(rng, STATUSES), **home}
@@ -49,9 +48,12 @@ def make(rng: Random) -> dict[str, Any]:
 
 
 def _product(rng: Random, name: str, category: str, coloured: bool) -> dict[str, Any]:
-    draw = int(rng.random() * 150 * 20 * 8)  # one number tells all, since this runs for every new phone
+    draw = int(rng.random() * 150 * 20 * 8 * 40)  # one number tells all, since this runs for every new phone
+    draw, maker = divmod(draw, 40)
+    makers = words.pool_for(rng, words.COMPANIES)
     return {
         "name": name,
+        "company": makers[maker % len(makers)],
         "category": category,
         "price": 500 + 50 * (draw % 150),
         "rating": 30 + draw // 150 % 20,
@@ -60,9 +62,9 @@ def _product(rng: Random, name: str, category: str, coloured: bool) -> dict[str,
     }
 
 
-def _address(rng: Random) -> dict[str, str]:
-    street = f"{1 + int(rng.random() * 98)} {words.pick(rng, STREETS)} Street"
-    return {"street": street, "city": words.pick(rng, words.CITIES)}
+def address(rng: Random) -> dict[str, str]:
+    """Draws where something is sent to."""
+    return {"street": words.street(rng), "city": words.pick(rng, words.CITIES)}
 
 
 def line_of(products: Sequence[Mapping[str, Any]], index: int, count: int = 1, colour: str = "") -> dict[str, Any]:
@@ -77,9 +79,9 @@ def money(cents: int) -> str:
     return f"${cents // 100}.{cents % 100:02d}"
 
 
-def total(phone: Phone, lines: Sequence[Mapping[str, Any]]) -> int:
+def total(products: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> int:
     """Returns the price of the lines of a cart, in cents."""
-    return sum(phone.data["products"][line["product"]]["price"] * line["count"] for line in lines)
+    return sum(products[line["product"]]["price"] * line["count"] for line in lines)
 
 
 # Pages
@@ -125,8 +127,9 @@ def product(phone: Phone) -> Iterator[Widget]:
     shown = phone.data["products"][phone.arg]
     yield title(shown["name"])
     yield _CART
-    yield text(money(shown["price"]), name="price")
-    yield text(f"Rated {shown['rating'] / 10} of 5")
+    yield text(f"Price {money(shown['price'])}", name="price")
+    yield text(f"Rating {shown['rating'] / 10}")
+    yield text(f"Company {shown['company']}")
     chosen = _chosen(phone)
     for key, choices in phone.shuffled([("colour", shown["colours"]), ("size", shown["sizes"])], "product options"):
         for choice in choices:
@@ -149,8 +152,8 @@ def cart(phone: Phone) -> Iterator[Widget]:
     yield foot_button("Check out", go, "checkout", enabled=bool(lines))
     for i, line in enumerate(lines):
         name = phone.data["products"][line["product"]]["name"]
-        yield item(f"{name}, {_details(line)}", go, "line", i, name="line", hold=_removal(name, i))
-    yield text(f"Total {money(total(phone, lines))}" if lines else "Your cart is empty")
+        yield item(f"{name}, {_details(line)}", go, "line", i, name="product", hold=_removal(name, i))
+    yield text(f"Total {money(total(phone.data['products'], lines))}" if lines else "Your cart is empty")
 
 
 def _details(line: Mapping[str, Any]) -> str:
@@ -179,7 +182,7 @@ def checkout(phone: Phone) -> Iterator[Widget]:
     chosen = phone.typed("delivery", "Standard")
     yield from _DELIVERY[chosen]
     lines = phone.data["cart"] if phone.arg is None else phone.arg
-    yield text(f"Total {money(total(phone, lines) + DELIVERIES[chosen])}")
+    yield text(f"Total {money(total(phone.data['products'], lines) + DELIVERIES[chosen])}")
     yield _PLACE_ORDER
 
 
@@ -198,10 +201,12 @@ def _content(phone: Phone, order: Mapping[str, Any]) -> str:
 def order(phone: Phone) -> Iterator[Widget]:
     """One order."""
     shown = phone.data["orders"][phone.arg]
-    yield title(f"Order {shown['number']}")
+    yield title("Order")
     yield text(_content(phone, shown))
-    yield text(f"Status: {shown['status']}", name="status")
-    yield text(f"{shown['name']}, {shown['street']}, {shown['city']}")
+    yield text(f"Number {shown['number']}")
+    yield text(f"Status {shown['status']}", name="status")
+    yield text(f"Total {money(total(phone.data['products'], shown['lines']))}")
+    yield text(f"Address {shown['street']}, {shown['city']}")
 
 
 # What the buttons do
@@ -288,205 +293,3 @@ _DELIVERY = {
     for chosen in DELIVERIES
 }
 _PLACE_ORDER = foot_button("Place order", place_order)
-
-
-# Tasks
-
-
-def new_line(rng: Random, phone: Phone, colours: bool = False) -> Values:
-    """Returns a product that is not in the cart; with `colours` one of its own, else what is offered first."""
-    data = phone.of("shop")
-    products, taken = data["products"], [line["product"] for line in data["cart"]]
-    free = [i for i, p in enumerate(products) if i not in taken and (p["colours"] or not colours)]
-    index = words.pick(rng, free)
-    colour = words.pick(rng, products[index]["colours"]) if colours else ""
-    line = line_of(products, index, colour=colour)
-    return {"product": products[index]["name"], "colour": line["colour"], "line": line}
-
-
-def no_line(rng: Random, phone: Phone) -> Values:
-    """Returns a product that is not in the shop, though others of its kind are."""
-    names = [product["name"].split() for product in phone.of("shop")["products"]]
-    brand, noun = words.other(rng, [name[0] for name in names], BRANDS), words.pick(rng, names)[1]
-    return {"product": f"{brand} {noun}", "colour": words.pick(rng, COLOURS), "line": {"product": None}}
-
-
-def counted(values: Values, rng: Random) -> Values:
-    """Returns the values with a count of more than one."""
-    count = 2 + int(rng.random() * 8)
-    return {**values, "count": str(count), "line": {**values["line"], "count": count}}
-
-
-def addressed(values: Values, rng: Random) -> Values:
-    """Returns the values with somebody's address."""
-    return {**values, "name": words.full_name(rng), **_address(rng)}
-
-
-def cart_line(rng: Random, phone: Phone) -> Values:
-    """Returns a product in the cart."""
-    data = phone.of("shop")
-    index = int(rng.random() * len(data["cart"]))
-    return {"product": data["products"][data["cart"][index]["product"]]["name"], "index": index}
-
-
-def one_order(rng: Random, phone: Phone) -> Values:
-    """Returns a product that was ordered."""
-    data = phone.of("shop")
-    order = words.pick(rng, data["orders"])
-    return {"product": data["products"][order["lines"][0]["product"]]["name"], **order}
-
-
-def no_order(rng: Random, phone: Phone) -> Values:
-    """Returns a product that was not ordered."""
-    data = phone.of("shop")
-    taken = [order["lines"][0]["product"] for order in data["orders"]]
-    index = words.other(rng, taken, range(len(data["products"])))
-    return {"product": data["products"][index]["name"], "number": 0}
-
-
-def to_search(hands: Hands) -> Action:
-    """Searches for the product."""
-    return hands.enter("query", hands["product"])
-
-
-def to_product(hands: Hands) -> Action | None:
-    """Opens the product that was searched for."""
-    return hands.tap(hands["product"], "product") if hands.arg == hands["product"] else None
-
-
-def choose_and(label: str) -> Route:
-    """Chooses what the goal wants of the product, and clicks this."""
-
-    def route(hands: Hands) -> Action | None:
-        line = hands["line"]
-        if hands.arg != line["product"]:
-            return None
-        options = [hands.set(line[key], True, key) for key in ("colour", "size") if line[key]]
-        unset = next((action for action in options if action is not None), None)
-        return unset or hands.fill(quantity=str(line["count"])) or hands.tap(label)
-
-    return route
-
-
-def fill_and_order(hands: Hands) -> Action | None:
-    """Fills the form, and orders."""
-    if hands.arg != (hands["line"],):
-        return None
-    address = {key: hands[key] for key in ("name", "street", "city")}
-    return hands.set("Standard", True) or hands.fill(**address) or hands.tap("Place order")
-
-
-def say_price(hands: Hands) -> Action | None:
-    """Says the price of the product where it is found."""
-    names = [product["name"] for product in hands.data["products"]]
-    found = hands["product"] in names and hands.arg == hands["product"]
-    return hands.say(money(hands["line"]["price"])) if found else to_product(hands)
-
-
-def on_line(hands: Hands) -> Action | None:
-    """Removes the line of the cart."""
-    name = hands.data["products"][hands.data["cart"][hands.arg]["product"]]["name"]
-    return hands.tap("Remove") if name == hands["product"] else None
-
-
-def priced(rng: Random, phone: Phone) -> Values:
-    """Returns a product."""
-    product = words.pick(rng, phone.of("shop")["products"])
-    return {"product": product["name"], "line": product}
-
-
-def is_in_cart(phone: Phone, values: Values) -> bool:
-    """Returns whether the line is in the cart behind those that were, and nothing else was done."""
-    return phone.changed_only("shop", cart=with_item(phone.at_first("shop")["cart"], values["line"]))
-
-
-def was_ordered(phone: Phone, values: Values) -> bool:
-    """Returns whether the line alone was ordered to the address, and nothing else was done."""
-    orders = phone.at_first("shop")["orders"]
-    return phone.changed_only("shop", orders=with_item(orders, new_order(orders, (values["line"],), values)))
-
-
-def was_removed(phone: Phone, values: Values) -> bool:
-    """Returns whether the line is gone from the cart, and nothing else was done."""
-    return phone.changed_only("shop", cart=without(phone.at_first("shop")["cart"], values["index"]))
-
-
-ADD = Template(
-    "add_to_cart",
-    ("Add {product} in {colour} to the cart", "Put the {product} in {colour} into the shopping cart"),
-    lambda rng, phone: new_line(rng, phone, colours=True),
-    {"home": to_search, "results": to_product, "product": choose_and("Add to cart")},
-    check=is_in_cart,
-    absent=no_line,
-)
-BUY = Template(
-    "buy_product",
-    (
-        "Buy the {product} for {name}, {street}, {city}",
-        "Order the {product} to {name}, {street}, {city}",
-        "Have the {product} from the shop sent to {name}, {street}, {city}",
-    ),
-    lambda rng, phone: addressed(new_line(rng, phone), rng),
-    {"home": to_search, "results": to_product, "product": choose_and("Buy now"), "checkout": fill_and_order},
-    check=was_ordered,
-    absent=lambda rng, phone: addressed(no_line(rng, phone), rng),
-)
-QUANTITY = Template(
-    "set_quantity",
-    ("Put {count} of {product} in the cart", "Add the {product} to the cart with quantity {count}"),
-    lambda rng, phone: counted(new_line(rng, phone), rng),
-    {"home": to_search, "results": to_product, "product": choose_and("Add to cart")},
-    check=is_in_cart,
-    absent=lambda rng, phone: counted(no_line(rng, phone), rng),
-)
-REMOVE = Template(
-    "remove_from_cart",
-    ("Remove the {product} from the cart", "Take {product} out of the shopping cart"),
-    cart_line,
-    {"home": tapping("Cart"), "cart": tapping("{product}", "line"), "line": on_line},
-    check=was_removed,
-    absent=no_line,
-)
-PRICE = Template(
-    "product_price",
-    ("How much is the {product} in the shop?", "What does the {product} cost in the shop?"),
-    priced,
-    {"home": to_search, "results": say_price},
-    answer=lambda phone, values: money(values["line"]["price"]),
-    absent=no_line,
-)
-STATUS = Template(
-    "order_status",
-    ("What is the status of the order of {product}?", "Look up the status of my order of {product}"),
-    one_order,
-    {
-        "home": tapping("Orders"),
-        "orders": tapping("{product}", "order"),
-        "order": lambda hands: (
-            hands.say(hands["status"]) if hands.data["orders"][hands.arg]["number"] == hands["number"] else None
-        ),
-    },
-    answer=lambda phone, values: str(values["status"]),
-    absent=no_order,
-    held_out=True,
-)
-
-APP = register_app(
-    App(
-        "shop",
-        "Shop",
-        make,
-        {
-            "home": home,
-            "category": category,
-            "results": results,
-            "product": product,
-            "cart": cart,
-            "line": line,
-            "checkout": checkout,
-            "orders": orders,
-            "order": order,
-        },
-        templates=(ADD, BUY, QUANTITY, REMOVE, PRICE, STATUS),
-    )
-)

@@ -6,13 +6,17 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.app import App, Route, Template, Values, register_app
+from envs.uinav.phone.app import FEW, App, Route, Template, Values, register_app
+from envs.uinav.phone.families import Asked, questions
 from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.shared_widgets import tab_rows
 from envs.uinav.phone.state import Phone, ask, back, choose, go, matching, put_item, swapped
 from envs.uinav.phone.widgets import Widget, button, field, foot_button, item, option, text, title
 
-FIRST = "Pixel Cloud Daily Magic Turbo Happy Smart Tiny Rocket Lucky Cosmic Pocket Swift Mellow".split()
+FIRST = words.Pool(
+    "Pixel Cloud Daily Magic Turbo Happy Smart Tiny Rocket Lucky Cosmic Pocket Swift Mellow".split(),
+    "Mighty Laser Jolly Brave Zippy Clever Orbit Panda Sonic Honest".split(),
+)
 SECOND = "Chess Budget Radio Planner Puzzle Recipes Fitness Camera Piano Weather Quiz Diary Scanner".split()
 NEEDS = ("camera", "contacts", "location", "microphone")
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
@@ -30,9 +34,12 @@ def make(rng: Random) -> dict[str, Any]:
 
 def _app(rng: Random, name: str, number: int) -> dict[str, Any]:
     installed, update = STATES[number] if number < len(STATES) else (True, rng.random() < 0.5)
-    draw = int(rng.random() * 180 * 20 * 3)  # one number tells all, since this runs for every new phone
+    draw = int(rng.random() * 180 * 20 * 3 * 40)  # one number tells all, since this runs for every new phone
+    draw, maker = divmod(draw, 40)
+    makers = words.pool_for(rng, words.COMPANIES)
     return {
         "name": name,
+        "company": makers[maker % len(makers)],
         "size": 6 + draw % 180,
         "rating": 30 + draw // 180 % 20,
         "wait": 2 + draw // 3600,  # how many actions it takes to install
@@ -113,12 +120,13 @@ def app_page(phone: Phone) -> Iterator[Widget]:
     """One app."""
     app = phone.data["apps"][phone.arg]
     yield title(app["name"])
-    yield text(f"Size: {app['size']} MB")
-    yield text(f"Rated {app['rating'] / 10} of 5")
+    yield text(f"Size {app['size']} MB")
+    yield text(f"Rating {app['rating'] / 10}")
+    yield text(f"Company {app['company']}")
     yield text(f"Needs your {app['needs']}" if app["needs"] else "Needs no permissions")
     if app["stars"]:
         yield text(f"You gave it {STARS[app['stars'] - 1]}")
-    yield text(_state(app).capitalize())
+    yield text(f"Status {_state(app)}")
     yield from _buttons(phone, app)
 
 
@@ -206,8 +214,10 @@ def of_state(**wanted: bool) -> Any:
         apps = phone.of("store")["apps"]
         fitting = [i for i, app in enumerate(apps) if all(app[key] == value for key, value in wanted.items())]
         index = words.pick(rng, fitting)
-        size = f"{apps[index]['size']} MB"
-        return {"app": apps[index]["name"], "index": index, "size": size, "stars": words.pick(rng, STARS)}
+        app = apps[index]
+        facts = {"size": f"{app['size']} MB", "rating": str(app["rating"] / 10), "state": _state(app)}
+        stars = words.pick(rng, STARS)
+        return {"app": app["name"], "index": index, "company": app["company"], **facts, "stars": stars}
 
     return draw
 
@@ -263,6 +273,16 @@ def update_all(hands: Hands) -> Action:
     return Action("wait") if any(app["left"] for app in apps) else hands.tap("Installed", "tab")
 
 
+def update_them(hands: Hands) -> Action:
+    """Updates all, and waits for it."""
+    return Action("wait") if any(app["left"] for app in hands.data["apps"]) else hands.tap("Update all")
+
+
+def on_this(then: Route) -> Route:
+    """On the right app, does this."""
+    return lambda hands: then(hands) if hands.arg == hands["index"] else None
+
+
 def open_updated(hands: Hands) -> Action | None:
     """Opens the app once all are updated."""
     due = any(app["update"] for app in hands.data["apps"])
@@ -274,11 +294,14 @@ def has_changed(phone: Phone, values: Values, **changes: Any) -> bool:
     return phone.changed_only("store", apps=swapped(phone.at_first("store")["apps"], values["index"], **changes))
 
 
-def is_updated_and_open(phone: Phone, values: Values) -> bool:
-    """Returns whether no app has an update left, nothing else was done, and the app is open."""
-    wanted = tuple({**app, "update": False} for app in phone.at_first("store")["apps"])
-    is_open = (phone.app, phone.page, phone.arg) == ("store", "running", values["index"])
-    return is_open and phone.changed_only("store", apps=wanted)
+def are_updated(phone: Phone, values: Values) -> bool:
+    """Returns whether no app has an update left, and nothing else was done."""
+    return phone.changed_only("store", apps=tuple({**app, "update": False} for app in phone.at_first("store")["apps"]))
+
+
+def is_open(phone: Phone, values: Values) -> bool:
+    """Returns whether the app is open."""
+    return (phone.app, phone.page, phone.arg) == ("store", "running", values["index"])
 
 
 def on_tab(label: str) -> dict[str, Route]:
@@ -296,6 +319,7 @@ INSTALL = Template(
     {**SEARCHING, "app": on_app("Install")},
     check=lambda phone, values: has_changed(phone, values, **THERE),
     absent=no_app,
+    unseen_goals=("Get the app {app} from the store",),
 )
 UNINSTALL = Template(
     "uninstall_app",
@@ -304,6 +328,7 @@ UNINSTALL = Template(
     {**on_tab("Installed"), "app": on_app("Uninstall")},
     check=lambda phone, values: has_changed(phone, values, **GONE),
     absent=of_state(installed=False),
+    unseen_goals=("Uninstall the app {app}", "Uninstall {app} in the store"),
 )
 UPDATE = Template(
     "update_app",
@@ -312,29 +337,56 @@ UPDATE = Template(
     {**on_tab("Updates"), "app": on_app("Update")},
     check=lambda phone, values: has_changed(phone, values, **THERE),
     absent=of_state(installed=True, update=False),
+    unseen_goals=("Install the update of the app {app}", "Update {app} in the store"),
 )
 RATE = Template(
     "rate_app",
-    ("Rate the app {app} with {stars}", "Give {app} {stars} in the store"),
+    ("Rate the app {app} with {stars}", "Give {app} {stars} in the store", "Give the app {app} {stars}"),
     of_state(installed=True),
     {**on_tab("Installed"), "app": on_app("Rate"), "rate": give_stars},
     check=lambda phone, values: has_changed(phone, values, stars=STARS.index(values["stars"]) + 1),
     absent=of_state(installed=False),
+    demonstrated=FEW,
+    unseen_goals=("Rate {app} with {stars} in the store",),
 )
-SIZE = Template(
-    "app_size",
-    ("How big is the app {app}?", "What is the size of {app} in the store?"),
+ASKED = questions(
+    "the app {app}",
+    [
+        Asked("app_size", "size", "size", own=("How big is the app {app}?",)),
+        Asked("app_rating", "rating", "rating", held_out=True),
+        Asked("app_company", "company", "company", own=("Which company makes the app {app}?",)),
+        Asked("app_status", "status", "state"),
+    ],
     of_state(),
-    {
-        **on_tab("Apps"),
-        "app": lambda hands: hands.say(hands["size"]) if hands.arg == hands["index"] else None,
-    },
-    answer=lambda phone, values: str(values["size"]),
-    absent=no_app,
+    lambda then: {**on_tab("Apps"), "app": on_this(then)},
+    no_app,
+)
+OPEN = Template(
+    "open_from_store",
+    ("Open {app} from the store", "Open the app {app} in the store"),
+    of_state(installed=True),
+    {**on_tab("Installed"), "app": on_app("Open")},
+    check=lambda phone, values: is_open(phone, values) and phone.changed_only("store"),
+    absent=of_state(installed=False),
+    unseen_goals=("Open the app {app} from the store", "Open {app} in the store"),
 )
 UPDATE_ALL = Template(
+    "update_everything",
+    (
+        "Update all apps",
+        "Install all updates in the store",
+        "Update all apps in the store",
+        "Install all updates of the apps",
+        "Get all updates in the store",
+    ),
+    lambda rng, phone: {},
+    {**on_tab("Updates"), "updates": update_them},
+    check=are_updated,
+    unseen_goals=("Get all updates of the apps in the store",),
+)
+UPDATE_AND_OPEN = Template(
     "update_all",
-    ("Update all apps, then open {app} from the store", "Install all updates in the store and then open {app} there"),
+    ("Update all apps, then open {app} from the store", "Install all updates in the store, then open the app {app}"),
     of_state(installed=True),
     {
         "apps": after_updates("Installed", "tab"),
@@ -342,7 +394,7 @@ UPDATE_ALL = Template(
         "updates": update_all,
         "app": open_updated,
     },
-    check=is_updated_and_open,
+    check=lambda phone, values: is_open(phone, values) and are_updated(phone, values),
     held_out=True,
 )
 
@@ -360,7 +412,7 @@ APP = register_app(
             "running": running,
             "rate": rate,
         },
-        templates=(INSTALL, UNINSTALL, UPDATE, RATE, SIZE, UPDATE_ALL),
+        templates=(INSTALL, UNINSTALL, UPDATE, RATE, *ASKED, OPEN, UPDATE_ALL, UPDATE_AND_OPEN),
         tick=tick,
     )
 )
