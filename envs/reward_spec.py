@@ -3,7 +3,8 @@
 A reward function takes a batch of turns and returns one number for each. It is given as
 
 - "bundled": the task's default;  "gold": the task's own judge;
-- "module:name": imported when first needed (as Gymnasium does with entry points);
+- "module:name": imported when first needed (as Gymnasium does with entry points); given the env's task as well where
+  it has a keyword-only parameter `task`;
 - a folder (str or Path): a reward model that `rewards.train_reward_model` wrote, or one of others;
 - "classifier:HUB_ID", "judge:URL#MODEL", "trl:module:name": rewards of others, see docs/rewards.md;
 - {"reward": any of these strings, option: value, ...}: the same with keyword options;
@@ -133,7 +134,17 @@ def _resolve_name(name: str, options: Mapping[str, Any], task: Task) -> RewardFu
     function = load_callable(meaning.entry_point, f"reward {quoted(name)}", RewardError)
     if meaning.module and _is_of_trl(function):
         return functools.partial(_calling_trl(), trl_function=name, **options)
-    return _with_options(name, function, {**meaning.options, **options})
+    own = {"task": task} if _asks_for_task(function) else {}
+    return _with_options(name, function, {**own, **meaning.options, **options})
+
+
+def _asks_for_task(function: RewardFunction) -> bool:
+    """Returns whether a function has a parameter `task` that can be given by its name alone: it gets the env's task."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return False
+    return "task" in parameters and parameters["task"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
 def _with_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> RewardFunction:

@@ -19,7 +19,10 @@ from typing import Any
 
 import yaml
 
+from envs.task import Task
 from envs.turn import Turn
+from envs.uinav.feedback.progress import nearer
+from envs.uinav.task import UINav
 from perlhf.errors import RewardError
 
 
@@ -45,6 +48,18 @@ def contains(turns: Sequence[Turn], text: str) -> list[float]:
 def success(turns: Sequence[Turn]) -> list[float]:
     """1 for the turn that ends a UI episode with its goal reached, else 0."""
     return [float(_said_by_env(turn, "success", "a UI task")) for turn in turns]
+
+
+def success_and_progress(turns: Sequence[Turn], weight: float = 0.5, *, task: Task) -> list[float]:
+    """`success`, and `weight` times what a step comes nearer to the goal: it tells failures apart.
+
+    How near is counted by the oracle's steps (`envs.uinav.feedback.progress.nearer`), 12 of them being 1. Over an
+    episode that sums up to how much nearer its end is than its beginning, whatever way it went.
+    """
+    if not isinstance(task, UINav):
+        raise RewardError(f"success_and_progress is a reward for UI tasks, not for {type(task).__name__}.")
+    ways = [nearer(task.device, turn.reference["before"], turn.reference["after"]) for turn in turns]
+    return [reached + weight * way for reached, way in zip(success(turns), ways, strict=True)]
 
 
 def step_match(turns: Sequence[Turn]) -> list[float]:

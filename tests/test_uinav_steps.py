@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from agents.setup import Setup
 from envs.corpora.records import LabelledRecord
+from envs.hh.task import HH
+from envs.reward_spec import resolve_reward
 from envs.turn import Turn
 from envs.uinav.feedback.demonstrations import demonstrations, is_right, reachable, visited
 from envs.uinav.feedback.mistakes import altered, another_text, elsewhere, mistake, skipping, too_soon
-from envs.uinav.feedback.progress import ahead
+from envs.uinav.feedback.progress import LONGEST, ahead, steps_left
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.steps import Endings, UISteps
 from envs.uinav.interface.actions import Action, parse_action
@@ -215,6 +217,55 @@ def test_success_and_step_match_are_what_the_env_says():
         step_match([Turn("p", "r", {"success": True})])
     with pytest.raises(RewardError, match="this reward is for a UI task"):
         success([Turn("p", "r")])
+
+
+def played(task, seed, responses):
+    """The turns of an episode in which as many steps are said: the oracle's where true, else anything legal."""
+    rng = np.random.default_rng(seed)
+    state, turns = task.start(rng, {}), []
+    for right in responses:
+        result = task.play(state, task.oracle(state) if right else task.plausible_action(state, rng))
+        turns.append(result.turn)
+        state = result.state
+        if result.terminated or result.truncated:
+            break
+    return turns
+
+
+def test_progress_is_a_twelfth_for_each_step_of_the_oracles_way():
+    turns = played(UINav(templates=["create_note"]), 0, [True] * 20)
+    reward = resolve_reward({"reward": "rewards.functions:success_and_progress", "weight": 0.6}, UINav())
+    assert turns[-1].reference["success"]
+    assert reward(turns) == pytest.approx([0.05] * (len(turns) - 1) + [1.05])
+
+
+def test_a_way_there_and_back_is_worth_nothing():
+    task = UINav(templates=["create_note"])
+    state, turns = task.start(np.random.default_rng(0), {}), []
+    for _ in range(3):
+        for response in (task.oracle(state), "back()"):
+            result = task.play(state, response)
+            turns.append(result.turn)
+            state = result.state
+    scores = resolve_reward("rewards.functions:success_and_progress", task)(turns)
+    assert scores == pytest.approx([0.5 / 12, -0.5 / 12] * 3)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.lists(st.booleans(), min_size=1, max_size=14))
+def test_progress_of_an_episode_is_how_much_nearer_it_ends_than_it_began(seed, responses):
+    task = UINav()
+    turns = played(task, seed, responses)
+    total = sum(resolve_reward("rewards.functions:success_and_progress", task)(turns))
+    first, last = turns[0].reference["before"], turns[-1].reference
+    end = last["before"] if last["after"].ending is not None else last["after"]
+    left = 0 if last["success"] else steps_left(task.device, end)
+    assert total == pytest.approx(float(last["success"]) + 0.5 * (steps_left(task.device, first) - left) / LONGEST)
+
+
+def test_progress_is_of_ui_tasks():
+    with pytest.raises(RewardError, match="success_and_progress is a reward for UI tasks, not for HH"):
+        resolve_reward("rewards.functions:success_and_progress", HH())([Turn("", "", {"success": True})])
 
 
 def test_random_policies_and_mistakes_open_only_what_is_on_the_phone():

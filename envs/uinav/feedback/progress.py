@@ -19,6 +19,18 @@ def steps_left(device: Device, episode: Episode, longest: int = LONGEST) -> int:
     return longest
 
 
+def nearer(device: Device, before: Episode, after: Episode) -> float:
+    """Returns how much nearer to the goal a step came, as a share of `LONGEST` steps of the oracle; below 0 if farther.
+
+    It is the difference of a potential (Ng, Harada and Russell, ICML 1999), so a way there and back is worth nothing.
+    An end that is not success brings nothing nearer.
+    """
+    left = steps_left(device, before)
+    if after.ending is None:
+        return (left - steps_left(device, after)) / LONGEST
+    return left / LONGEST if device.success(after.state, after.goal, after.ending) else 0.0
+
+
 def ahead(device: Device, episode: Episode) -> Iterator[tuple[Screen, Action]]:
     """Yields the oracle's actions from here with the screen before each, up to its last word or `LONGEST` of them."""
     for state, action in _path(device, episode, LONGEST):
