@@ -60,12 +60,12 @@ def check_gguf(backbone: "Backbone") -> None:
     """Refuses a model that `write_gguf` cannot write.
 
     Raises:
-        UserError: the package `gguf` is not installed; another architecture, or one with what llama.cpp would not do
-            alike; a tokenizer that llama.cpp has no name for.
+        UserError: another architecture, or one with what llama.cpp would not do alike; a tokenizer that llama.cpp has
+            no name for; the package `gguf` is not installed.
     """
-    _package()
     _check_architecture(backbone.model.config)
     _vocabulary(backbone.tokenizer, backbone.end_ids)
+    _package()
 
 
 def write_gguf(model: PreTrainedModel, backbone: "Backbone", file: Path, numbers: Numbers, name: str) -> None:

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from transformers.utils import logging as transformers_logging
+
 from backbones.backbone import Backbone
 from backbones.gguf_file import check_gguf, write_gguf
 from backbones.launch import run_command
@@ -66,6 +68,7 @@ def main() -> None:
         raise UserError("give one of --merge (a model of transformers) and --gguf (a GGUF file).")
     if options.output_dir is None:
         raise UserError("give the folder to write: --output-dir DIR.")
+    transformers_logging.disable_progress_bar()
     output = Path(options.output_dir)
     check_output(output, options.overwrite)
     trained = find_trained(Path(options.run), options.backbone)
