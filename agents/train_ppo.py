@@ -191,7 +191,7 @@ def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
         role.save(folder / role.name)
     algorithm.policy.backbone.save_processor(folder / "policy")
     write_json(folder / "summary.json", summary)
-    write_card(folder / "policy", folder, "policy", algorithm.policy.backbone.path)
+    write_card(folder / "policy", folder, "policy", algorithm.policy.backbone)
 
 
 def learn(algorithm: PPO, options: Options, folder: Path) -> None:
@@ -326,7 +326,7 @@ def evaluate(algorithm: PPO, setup: Setup, task: Task, options: Options, folder:
 def write_figures(folder: Path, report: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
     """Writes what the policy is worth, its model card too; returns what went to summary.json."""
     summary = write_report(folder, report)
-    write_card(folder / "policy", folder, "policy", backbone.path)
+    write_card(folder / "policy", folder, "policy", backbone)
     return summary
 
 

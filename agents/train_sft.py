@@ -110,7 +110,7 @@ def write(role: Role, folder: Path, summary: Mapping[str, Any]) -> None:
     model.save_pretrained(folder / "backbone")
     role.backbone.save_processor(folder / "backbone")
     update_summary(folder, **summary)
-    write_card(folder / "backbone", folder, "sft", role.backbone.path)
+    write_card(folder / "backbone", folder, "sft", role.backbone)
 
 
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:

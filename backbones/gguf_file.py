@@ -106,7 +106,9 @@ def _package() -> Any:
     try:
         import gguf
     except ImportError:
-        raise UserError("--gguf needs a package that is not here: pip install gguf, or perlhf's extra 'gguf'.") from None
+        raise UserError(
+            "--gguf needs a package that is not here: pip install gguf, or perlhf's extra 'gguf'."
+        ) from None
     return gguf
 
 

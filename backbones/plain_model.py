@@ -1,4 +1,4 @@
-"""Plain models: what a role learned, in the weights of a model that transformers opens alone, without perlhf or peft."""
+"""Plain models: what a role learned, in the weights of a model that transformers opens without perlhf and peft."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast

@@ -74,17 +74,17 @@ def main() -> None:
         group.from_first(lambda: write_report(output, report))
         print(f"-> {output / 'evaluation.json'}")
     elif options.split == "test":
-        group.from_first(lambda: replace_report(folder, report, policy.backbone.path))
+        group.from_first(lambda: replace_report(folder, report, policy.backbone))
 
 
-def replace_report(folder: Path, report: dict[str, Any], backbone_path: str) -> None:
+def replace_report(folder: Path, report: dict[str, Any], backbone: Backbone) -> None:
     """Writes the report, and the model card from it, unless the one before was on more prompts; says so."""
     before, now = (summary.get("policy", {}).get("n", 0) for summary in (read_summary(folder), report))
     if now < before:
         print(f"not written: {folder} holds an evaluation on {before} prompts; --prompts {before} would replace it.")
         return
     write_report(folder, report)
-    write_card(folder / "policy", folder, "policy", backbone_path)
+    write_card(folder / "policy", folder, "policy", backbone)
     print(f"-> {folder / 'evaluation.json'}")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from transformers.utils import logging as transformers_logging
 
@@ -45,7 +45,9 @@ class Options:
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     merge: bool = option(False, "write a model of transformers with the adapter in its weights", group="as what")
     gguf: bool = option(False, "write a GGUF file, for llama.cpp and what is built on it", group="as what")
-    dtype: Numbers = option("fp32", "numbers of the weights; bf16 halves the files and rounds", group="as what")
+    dtype: Literal["fp32", "bf16"] = option(
+        "fp32", "numbers of the weights; bf16 halves the files and rounds", group="as what"
+    )
     output_dir: str | None = option(None, "where to write", group="the run")
     overwrite: bool = option(False, "write over an earlier export", group="the run")
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone", low=0, group="the run")
@@ -79,7 +81,7 @@ def main() -> None:
     with sealed(output, FORMAT, _WHAT) as part:
         write(part)
         form: Form = "gguf" if options.gguf else "model"
-        write_card(part, Path(options.run), trained.kind, trained.role.backbone.path, form)
+        write_card(part, Path(options.run), trained.kind, trained.role.backbone, form)
     print(f"-> {output}")
 
 

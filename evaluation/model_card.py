@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from backbones.backbone import Backbone
 from backbones.model.loading import short_name
 from backbones.role_files import PROVENANCE, read_provenance
 from evaluation.control import in_words
@@ -34,21 +35,22 @@ _MINIATURE = (
 )
 
 
-def write_card(folder: Path, run: Path, kind: Kind, backbone_path: str, form: Form = "adapter") -> None:
+def write_card(folder: Path, run: Path, kind: Kind, backbone: Backbone, form: Form = "adapter") -> None:
     """Writes the card of what a run trained.
 
     Args:
         folder: where what is described lies.
         run: the run folder, with config.yaml and summary.json.
         kind: what was trained.
-        backbone_path: of its backbone, as `Backbone.path`.
+        backbone: its backbone.
         form: what lies in the folder.
     """
     beside = run / "policy" if kind == "policy" else run
     provenance = read_provenance(beside) if (beside / PROVENANCE).is_file() else {}
     versions = {name: version(name) for name in ("peft", "transformers", "torch")}
-    config, summary = read_run_config(run), read_summary(run)
-    write_text(folder / CARD, model_card(kind, config, summary, provenance, short_name(backbone_path), form, versions))
+    config, summary, sees = read_run_config(run), read_summary(run), backbone.vision is not None
+    text = model_card(kind, config, summary, provenance, short_name(backbone.path), form, sees, versions)
+    write_text(folder / CARD, text)
 
 
 def model_card(
@@ -58,6 +60,7 @@ def model_card(
     provenance: Mapping[str, Any],
     base: str,
     form: Form = "adapter",
+    sees: bool = False,
     versions: Mapping[str, str] | None = None,
 ) -> str:
     """Returns the card of what was trained, as Markdown with front matter.
@@ -69,6 +72,7 @@ def model_card(
         provenance: perlhf.json beside the weights; empty where there is none.
         base: the backbone: the name of a shipped one, a hub id, or the full path of a folder.
         form: an adapter, a whole model of transformers, or a GGUF file.
+        sees: whether the backbone takes images.
         versions: of packages that it was made with, by name.
     """
     is_adapter = form == "adapter" and kind != "sft" and provenance.get("lora") is not None
@@ -77,11 +81,11 @@ def model_card(
         "Figures": _figures(kind, summary),
         "Data": _data(config),
         "Limits": _limits(kind, config, provenance),
-        "How to load it": _loading(kind, config, provenance, form, is_adapter),
+        "How to load it": _loading(kind, provenance, base, form, is_adapter, sees),
         "How it was trained": _training(kind, config, versions or {}),
     }
     title = {"policy": "Policy", "reward": "Reward model", "sft": "Fine-tuned backbone"}[kind]
-    lines = [_front_matter(kind, config, base, form, is_adapter), f"# {title} for {code(config['env'])}"]
+    lines = [_front_matter(kind, config, base, form, is_adapter, sees), f"# {title} for {code(config['env'])}"]
     return "\n\n".join([*lines, *(f"## {name}\n\n{text}" for name, text in sections.items() if text)]) + "\n"
 
 
@@ -126,10 +130,10 @@ def _is_hub_id(base: str) -> bool:
     return base.count("/") == 1 and not Path(base).is_absolute()
 
 
-def _front_matter(kind: Kind, config: Mapping[str, Any], base: str, form: Form, is_adapter: bool) -> str:
+def _front_matter(kind: Kind, config: Mapping[str, Any], base: str, form: Form, is_adapter: bool, sees: bool) -> str:
     tags = ["perlhf", str(config["env"]), {"policy": str(config.get("algorithm", "ppo")), "reward": "reward-model"}.get(
         kind, "sft")]  # fmt: skip
-    task = "text-classification" if kind == "reward" else "text-generation"
+    task = "text-classification" if kind == "reward" else "image-text-to-text" if sees else "text-generation"
     about: dict[str, Any] = {"library_name": "peft" if is_adapter else "gguf" if form == "gguf" else "transformers"}
     if _is_hub_id(base):  # the hub refuses any other
         about["base_model"] = base
@@ -221,24 +225,34 @@ def _limits(kind: Kind, config: Mapping[str, Any], provenance: Mapping[str, Any]
     return "\n".join(f"- {line}" for line in found)
 
 
-def _loading(kind: Kind, config: Mapping[str, Any], provenance: Mapping[str, Any], form: Form, is_adapter: bool) -> str:
+def _loading(kind: Kind, provenance: Mapping[str, Any], base: str, form: Form, is_adapter: bool, sees: bool) -> str:
     if form == "gguf":
         return _block("sh", f"llama-cli -m {GGUF_FILE}")
     if kind == "reward":
-        return _loading_of_reward(provenance, form)
-    auto, source = ("AutoPeftModelForCausalLM", "peft") if is_adapter else ("AutoModelForCausalLM", "transformers")
-    text = (
-        f"from {source} import {auto}\nfrom transformers import AutoTokenizer\n\n"
-        f'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\nmodel = {auto}.from_pretrained("FOLDER")\n'
+        return _loading_of_reward(provenance, form, sees)
+    auto, reader = (
+        ("AutoModelForImageTextToText", "AutoProcessor") if sees else ("AutoModelForCausalLM", "AutoTokenizer")
     )
-    return _block("python", text)
+    read = f'{reader.removeprefix("Auto").lower()} = {reader}.from_pretrained("FOLDER")'
+    if not is_adapter:
+        lines = [f"from transformers import {auto}, {reader}", "", read, f'model = {auto}.from_pretrained("FOLDER")']
+    elif sees:
+        named = base if _is_hub_id(base) else "BACKBONE"
+        lines = ["from peft import PeftModel", f"from transformers import {auto}, {reader}", "", read,
+                 f'model = PeftModel.from_pretrained({auto}.from_pretrained("{named}"), "FOLDER")']  # fmt: skip
+    else:
+        lines = ["from peft import AutoPeftModelForCausalLM", f"from transformers import {reader}", "", read,
+                 'model = AutoPeftModelForCausalLM.from_pretrained("FOLDER")']  # fmt: skip
+    return _block("python", "\n".join(lines))
 
 
-def _loading_of_reward(provenance: Mapping[str, Any], form: Form) -> str:
+def _loading_of_reward(provenance: Mapping[str, Any], form: Form, sees: bool) -> str:
     ours = _block("python", 'from perlhf import RewardModel\n\nmodel = RewardModel.load("FOLDER")\n'
                             'print(model.score_texts(["PROMPT"], ["RESPONSE"]))')  # fmt: skip
     if provenance.get("host") and form == "adapter":
         return f"{ours}\n\nThe head alone is in this folder, which perlhf reads."
+    if sees:
+        return ours
     plain = _block("python", "from transformers import pipeline\n\n"
                              'reward = pipeline("text-classification", model="FOLDER")\n'
                              'print(reward(TEXT, function_to_apply="none"))')  # fmt: skip

@@ -163,7 +163,7 @@ def train(options: Options) -> RewardModel:
 def write_figures(folder: Path, summary: dict[str, Any], backbone: Backbone) -> None:
     """Writes what the model is worth: summary.json and the model card."""
     update_summary(folder, **summary)
-    write_card(folder, folder, "reward", backbone.path)
+    write_card(folder, folder, "reward", backbone)
 
 
 def explain(model: RewardModel, report: dict[str, Any], steps: int, evaluate: Callable[[], dict[str, Any]]) -> str:

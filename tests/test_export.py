@@ -155,7 +155,9 @@ def test_a_model_that_sees_is_merged(run, exported, tmp_path):
         answers.append(generate(role, rows, 8, temperature=0.0))
     assert answers[0] == answers[1]
     assert AutoModelForImageTextToText.from_pretrained(tmp_path / "out").config.vision_config is not None
-    assert AutoProcessor.from_pretrained(tmp_path / "out").image_processor is not None
+    for place in (tmp_path / "out", folder / "policy"):
+        assert AutoProcessor.from_pretrained(place).image_processor is not None
+    assert "PeftModel.from_pretrained(AutoModelForImageTextToText" in (folder / "policy" / "README.md").read_text()
 
 
 def test_the_backbone_after_sft_is_exported_too(exported, tmp_path):
@@ -204,7 +206,7 @@ def save_run(model, folder):
 def check_scores(model, folder):
     """Whether `pipeline` gives a model's raw scores, of one text and of several at once."""
     backbone = model.role.backbone
-    rows = [sum(encode(backbone, *texts), []) for texts in zip(PROMPTS, RESPONSES, strict=True)]
+    rows = [[*p, *r] for p, r in (encode(backbone, *texts) for texts in zip(PROMPTS, RESPONSES, strict=True))]
     texts = [backbone.tokenizer.decode(row) for row in rows]
     reward = pipeline("text-classification", model=str(folder))
     assert [reward.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts] == rows

@@ -146,7 +146,9 @@ def test_the_card_of_a_reward_model():
     card = model_card("reward", CONFIG, REWARD, beside, "tiny")
     assert yaml.safe_load(card.split("---")[1])["pipeline_tag"] == "text-classification"
     assert "accuracy on 40 held-out records, with 95% intervals:\n\n| | accuracy |\n|---|---|\n" in card
-    assert "| this model | 0.750 [0.500, 1.000] |\n| baseline: length | 0.500 |\n| ceiling of the labels | 0.800 |" in card
+    assert (
+        "| this model | 0.750 [0.500, 1.000] |\n| baseline: length | 0.500 |\n| ceiling of the labels | 0.800 |" in card
+    )
     assert (
         "- It judges the miniature corpus alone: what it says to any other text means nothing.\n"
         "- What other tools compute is not the whole score: perlhf adds 0.1 times the log-probability of the response; "
@@ -165,7 +167,10 @@ def test_the_card_of_a_probe_shows_no_classifier():
 
 
 def test_the_card_of_sft():
-    losses = {"before": {"mean": 2.0, "low": 1.5, "high": 2.5, "n": 9}, "after": {"mean": 1, "low": 0.5, "high": 2, "n": 9}}
+    losses = {
+        "before": {"mean": 2.0, "low": 1.5, "high": 2.5, "n": 9},
+        "after": {"mean": 1, "low": 0.5, "high": 2, "n": 9},
+    }
     card = model_card("sft", CONFIG, {"held_out_loss": losses}, {}, "tiny")
     assert "2.000 [1.500, 2.500] before, 1.000 [0.500, 2.000] after, n = 9." in card
     assert "perlhf train-sft --config config.yaml" in card

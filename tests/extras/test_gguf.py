@@ -29,7 +29,13 @@ NEW_TOKENS = 12
 NOT_READ = ("head_dim", "attention_bias", "query_pre_attn_scalar")
 PROMPTS = ["Human: Hello there, 12 of 3!\n\nAssistant:", "yes no maybe  é good", "bad."]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-SIZES |= {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None, "num_key_value_heads": 2, "initializer_range": 0.3}
+SIZES |= {
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": None,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+}
 GEMMA = {"head_dim": 8, "query_pre_attn_scalar": 8, "num_hidden_layers": 7, "sliding_window": 16}
 KINDS = {
     "Llama": ("Llama", {"attention_bias": True, "tie_word_embeddings": True}),
@@ -136,7 +142,9 @@ def test_bf16_halves_the_file_and_leaves_vectors_as_they_are(tmp_path):
     backbone = save("Llama", tmp_path / "model")
     for numbers in ("fp32", "bf16"):
         write_gguf(merged(backbone.reference), backbone, tmp_path / f"{numbers}.gguf", numbers, "model")
-    types = {t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "bf16.gguf").tensors if t.name.endswith("attn_q.weight")}
+    types = {
+        t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "bf16.gguf").tensors if t.name.endswith("attn_q.weight")
+    }
     norms = {t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "bf16.gguf").tensors if "norm" in t.name}
     assert (types, norms) == ({"BF16"}, {"F32"})
 
@@ -147,7 +155,11 @@ def test_bf16_halves_the_file_and_leaves_vectors_as_they_are(tmp_path):
         ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, "rope_type default"),
         ("Llama", {"hidden_act": "gelu"}, "hidden_act silu, got gelu"),
         ("Gemma 3", {"query_pre_attn_scalar": 16}, "query_pre_attn_scalar 8, got 16"),
-        ("Gemma 3", {"layer_types": ["full_attention", "sliding_attention"], "num_hidden_layers": 2}, "attention to all"),
+        (
+            "Gemma 3",
+            {"layer_types": ["full_attention", "sliding_attention"], "num_hidden_layers": 2},
+            "attention to all",
+        ),
     ],
 )
 def test_what_llama_cpp_does_otherwise_is_refused(kind, settings, said, tmp_path):
