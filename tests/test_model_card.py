@@ -126,7 +126,7 @@ def test_a_policy_on_a_model_of_the_hub_names_it():
     assert "Not evaluated; `perlhf evaluate` does it." in card
     assert "miniature" not in card
     assert "so gold says nothing of other judges" in card
-    assert "from transformers import AutoModelForCausalLM\n" in card
+    assert "from transformers import AutoModelForCausalLM, AutoTokenizer\n" in card
 
 
 def test_a_folder_is_no_model_of_the_hub():
