@@ -1,10 +1,10 @@
 """Plain models: what a role learned, in the weights of a model that transformers opens without perlhf and peft."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from backbones.full_role import FullRole, empty_classifier
@@ -53,7 +53,7 @@ def merged_classifier(role: Role) -> PreTrainedModel:
             f"{type(classifier).__name__} of transformers does not take the weights of a "
             f"{type(role.backbone.model).__name__}: {one_line(error)}"
         ) from None
-    classifier.score.weight = nn.Parameter(cast(Tensor, role.head.weight).cpu())
+    classifier.score.weight = nn.Parameter(role.head.weight.cpu())
     classifier.config.problem_type = "regression"  # pipelines then give the score, and not its sigmoid
     return classifier
 

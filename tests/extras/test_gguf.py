@@ -87,6 +87,7 @@ def answers_of_llama_cpp(folder, backbone, rows, prompts):
                 break
         answers.append(answer)
         model.reset()
+    model.close()
     return answers
 
 
