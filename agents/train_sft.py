@@ -105,12 +105,15 @@ def train(options: Options) -> Path:
 
 def write(role: Role, folder: Path, summary: Mapping[str, Any]) -> None:
     """Writes the merged backbone with its model card, and summary.json."""
-    model = merged(role)
-    model.config.num_labels = 1  # so that a reward adapter on it opens as what it is, see docs/export.md
+    model, backbone = merged(role), role.backbone
+    # So that transformers opens a reward adapter on it as a classifier, see docs/export.md.
+    model.config.num_labels = 1
+    if backbone.pad_id not in backbone.end_ids:
+        model.config.pad_token_id = backbone.pad_id
     model.save_pretrained(folder / "backbone")
-    role.backbone.save_processor(folder / "backbone")
+    backbone.save_processor(folder / "backbone")
     update_summary(folder, **summary)
-    write_card(folder / "backbone", folder, "sft", role.backbone)
+    write_card(folder / "backbone", folder, "sft", backbone)
 
 
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:

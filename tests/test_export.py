@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from chat_models import model_of, tokenizer_of
+from peft import AutoPeftModelForCausalLM
 from safetensors import safe_open
 from tiny_models import save_llava
 from transformers import (
@@ -131,6 +132,8 @@ def test_a_merged_model_answers_as_the_policy(run, exported, kind, tmp_path):
     assert expected != generate(policy.backbone.reference, rows, 12, temperature=0.0)
     assert any(answer[-1] == policy.backbone.end_ids[0] for answer in expected)  # which generate has to see by itself
     assert answers_of(AutoModelForCausalLM.from_pretrained(tmp_path / "out"), rows) == expected
+    plain = AutoModelForCausalLM if kind == "full" else AutoPeftModelForCausalLM
+    assert answers_of(plain.from_pretrained(folder / "policy"), rows) == expected
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert [tokenizer(prompt)["input_ids"] for prompt in prompts] == rows
     assert "library_name: transformers" in (tmp_path / "out" / "README.md").read_text()
@@ -199,8 +202,13 @@ def reward_model(backbone, **numbers):
 
 def save_run(model, folder):
     model.save(folder, env="HH-v0", data="miniature")
-    (folder / "config.yaml").write_text(yaml.safe_dump({"env": "HH-v0", "data": "miniature", "backbone": "tiny"}))
+    write_config(folder)
     return folder
+
+
+def write_config(folder):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"env": "HH-v0", "data": "miniature", "backbone": "tiny"}))
 
 
 def check_scores(model, folder):
@@ -220,6 +228,14 @@ def check_scores(model, folder):
 
 def test_a_reward_adapter_opens_as_a_text_classifier(tmp_path):
     model = reward_model(Backbone.load("tiny", "cpu"))
+    check_scores(model, save_run(model, tmp_path / "rm"))
+
+
+def test_a_reward_adapter_opens_on_a_backbone_as_train_sft_writes_it(tmp_path):
+    role = chat_backbone("qwen", tmp_path / "model").add_role("policy", LoRASettings(2))
+    write_config(tmp_path / "sft")
+    train_sft.write(role, tmp_path / "sft", {})
+    model = reward_model(Backbone.load(tmp_path / "sft" / "backbone", "cpu"))
     check_scores(model, save_run(model, tmp_path / "rm"))
 
 
