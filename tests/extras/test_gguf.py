@@ -1,13 +1,11 @@
 """GGUF files as others read them: transformers, and llama.cpp where it is installed."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
-sys.path.append(str(Path(__file__).parents[1]))  # the helpers of the other tests
 pytest.importorskip("gguf")
 
 from tiny_models import TEXTS
