@@ -47,6 +47,7 @@ from envs.task import Task
 from evaluation.compare import compare, describe, write_report
 from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
+from evaluation.model_card import write_card
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
@@ -189,7 +190,9 @@ def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
     for role in algorithm.policy.roles:
         role.save(folder / role.name)
+    algorithm.policy.backbone.save_processor(folder / "policy")
     write_json(folder / "summary.json", summary)
+    write_card(folder / "policy", folder, "policy", algorithm.policy.backbone)
 
 
 def learn(algorithm: PPO, options: Options, folder: Path) -> None:
@@ -318,7 +321,14 @@ def evaluate(algorithm: PPO, setup: Setup, task: Task, options: Options, folder:
     validation = validation_like(evaluator, setup.task, max(1, options.eval_prompts // 8))
     report = compare(evaluator, validation, policy.policy_role)
     print(describe(report))
-    return group.from_first(lambda: write_report(folder, report))
+    return group.from_first(lambda: write_figures(folder, report, policy.backbone))
+
+
+def write_figures(folder: Path, report: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
+    """Writes what the policy is worth, its model card too; returns what went to summary.json."""
+    summary = write_report(folder, report)
+    write_card(folder / "policy", folder, "policy", backbone)
+    return summary
 
 
 if __name__ == "__main__":

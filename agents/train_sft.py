@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from agents.processes import require_same_command, require_same_rows
 from agents.setup import (
@@ -36,12 +34,13 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, Loss, fit
 from backbones.forward import log_probs_of, speak
-from backbones.full_role import FullRole
 from backbones.launch import run_command
-from backbones.model.loading import load_model, use_threads
-from backbones.roles import LoRARole, Role
+from backbones.model.loading import use_threads
+from backbones.plain_model import merged
+from backbones.roles import Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
+from evaluation.model_card import write_card
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
@@ -105,10 +104,16 @@ def train(options: Options) -> Path:
 
 
 def write(role: Role, folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the merged backbone and summary.json."""
-    merged(role).save_pretrained(folder / "backbone")
-    role.backbone.save_processor(folder / "backbone")
+    """Writes the merged backbone with its model card, and summary.json."""
+    model, backbone = merged(role), role.backbone
+    # So that transformers opens a reward adapter on it as a classifier, see docs/export.md.
+    model.config.num_labels = 1
+    if backbone.pad_id not in backbone.end_ids:
+        model.config.pad_token_id = backbone.pad_id
+    model.save_pretrained(folder / "backbone")
+    backbone.save_processor(folder / "backbone")
     update_summary(folder, **summary)
+    write_card(folder / "backbone", folder, "sft", backbone)
 
 
 def demonstrations(records: Sequence[AnyRecord]) -> list[tuple[str, str, np.ndarray | None]]:
@@ -161,17 +166,6 @@ def losses_of(role: Role, rows: Rows) -> list[float]:
 def all_losses_of(role: Role, rows: Rows) -> list[float]:
     """Returns `losses_of` rows, of which each process of the run computes its part."""
     return group.map_over_processes(len(rows), lambda mine: losses_of(role, [rows[i] for i in mine]))
-
-
-@torch.no_grad()
-def merged(role: Role) -> PreTrainedModel:
-    """Makes a plain model with the role's training in its weights, see `backbones.adapters.merged_weight`."""
-    if isinstance(role, FullRole):
-        return role.model
-    assert isinstance(role, LoRARole)
-    model = load_model(role.backbone.path)  # in float32, whatever the backbone is held in
-    role.add_to(model)
-    return model
 
 
 if __name__ == "__main__":

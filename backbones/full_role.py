@@ -31,7 +31,7 @@ class FullRole(Role):
         if backbone.precision != "fp32":
             raise UserError(f"--full trains all weights, which takes float32; --precision is {backbone.precision}.")
         if head:
-            _empty_classifier(backbone)  # fails now, not when the trained model is to be saved
+            empty_classifier(backbone)  # fails now, not when the trained model is to be saved
         settings = replace(backbone.settings, precision="fp32")  # where it said auto
         self.model = load_model(backbone.path, settings).to(backbone.device).requires_grad_(False)
         rule_out_unknown_ids(self.model, backbone.tokenizer)
@@ -59,7 +59,7 @@ class FullRole(Role):
     @torch.no_grad()
     def _as_classifier(self) -> PreTrainedModel:
         assert self.head is not None
-        classifier = _empty_classifier(self.backbone)
+        classifier = empty_classifier(self.backbone)
         classifier.base_model.load_state_dict(self.model.base_model.state_dict(), assign=True)
         classifier.score.weight = self.head.weight
         return classifier
@@ -75,7 +75,7 @@ class FullRole(Role):
         return provenance
 
 
-def _empty_classifier(backbone: "Backbone") -> PreTrainedModel:
+def empty_classifier(backbone: "Backbone") -> PreTrainedModel:
     """Makes a sequence classifier of the backbone's architecture without weights, and draws no random ones.
 
     Raises:

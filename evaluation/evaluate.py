@@ -20,6 +20,7 @@ from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
+from evaluation.model_card import write_card
 from perlhf.errors import UserError
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
@@ -73,16 +74,17 @@ def main() -> None:
         group.from_first(lambda: write_report(output, report))
         print(f"-> {output / 'evaluation.json'}")
     elif options.split == "test":
-        group.from_first(lambda: replace_report(folder, report))
+        group.from_first(lambda: replace_report(folder, report, policy.backbone))
 
 
-def replace_report(folder: Path, report: dict[str, Any]) -> None:
-    """Writes the report unless the one before was on more prompts; says so."""
+def replace_report(folder: Path, report: dict[str, Any], backbone: Backbone) -> None:
+    """Writes the report, and the model card from it, unless the one before was on more prompts; says so."""
     before, now = (summary.get("policy", {}).get("n", 0) for summary in (read_summary(folder), report))
     if now < before:
         print(f"not written: {folder} holds an evaluation on {before} prompts; --prompts {before} would replace it.")
         return
     write_report(folder, report)
+    write_card(folder / "policy", folder, "policy", backbone)
     print(f"-> {folder / 'evaluation.json'}")
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "zero-shot": ("evaluation.zero_shot", "say how well a language model does a task as it is"),
     "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
     "verdicts": ("evaluation.verdicts", "keep the verdict on each held-out episode of a policy or its SFT"),
+    "export": ("evaluation.export", "write a run's model for other tools: a merged model, or a GGUF file"),
     "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),
     "picture": ("evaluation.picture", "draw a run: answers before and after, and its curves"),
     "play": ("envs.uinav.play", "do a task on the phone by hand"),

@@ -34,7 +34,7 @@ from backbones.model.loading import BackboneError, LoadSettings, short_name
 from backbones.model.tokens import like_lengths
 from backbones.pooled import Reading, like_shapes, read_responses, rows_to_read
 from backbones.role_files import read_provenance, role_stamps, template_setting
-from backbones.roles import Role, load_role
+from backbones.roles import LoRARole, Role, load_role
 from backbones.sharding import in_step
 from backbones.shortcuts.packing import Packed, packable
 from envs.reward_spec import RewardFunction
@@ -115,6 +115,8 @@ class RewardModel:
         known = {"backbone": short_name(self.role.backbone.path), **numbers._asdict(), "log_sigmoid": self.log_sigmoid}
         known |= {"pooling": self.reading.pooling, "read_layer": self.reading.layer}
         self.role.save(Path(folder), {**known, **provenance})
+        if isinstance(self.role, LoRARole):  # a classifier of all weights has its tokenizer, a head alone is no model
+            self.role.backbone.save_processor(folder)
         self.folder = Path(folder)
         self.role.backbone.attached.pop(_key(folder), None)  # whoever asks from now on gets the new weights
 

@@ -31,6 +31,7 @@ from backbones.pooled import Reading
 from backbones.roles import HeadRole, Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
+from evaluation.model_card import write_card
 from evaluation.reward_models import evaluate_on_episodes, evaluate_reward_model
 from evaluation.reward_report import (
     describe_doubt,
@@ -149,7 +150,7 @@ def train(options: Options) -> RewardModel:
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
         peak_rss_mb=max(group.gather(peak_rss_mb())), **cuts,
     )  # fmt: skip
-    group.from_first(lambda: update_summary(folder, **summary))
+    group.from_first(lambda: write_figures(folder, summary, backbone))
     print_report(report, folder)
     if is_below_baselines(report):
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
@@ -157,6 +158,12 @@ def train(options: Options) -> RewardModel:
     elif doubt := describe_doubt(report):
         print(doubt, file=sys.stderr)
     return model
+
+
+def write_figures(folder: Path, summary: dict[str, Any], backbone: Backbone) -> None:
+    """Writes what the model is worth: summary.json and the model card."""
+    update_summary(folder, **summary)
+    write_card(folder, folder, "reward", backbone)
 
 
 def explain(model: RewardModel, report: dict[str, Any], steps: int, evaluate: Callable[[], dict[str, Any]]) -> str:

@@ -17,13 +17,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 import backbones.forward as forward_module
 from agents import PPO, make_vec_env
 from agents.checkpoint import CheckpointError, get_state, set_state, state_of_envs
-from agents.train_sft import merged
 from backbones.backbone import Backbone
 from backbones.forward import last_token_scores, log_probs_of
 from backbones.generate import generate
 from backbones.memory import Held, RoleSettings, Shape, plan_memory
 from backbones.model.anatomy import hash_base
 from backbones.model.targets import adapted_names, linear_maps, pattern_of
+from backbones.plain_model import merged
 from backbones.role_report import describe_role
 from backbones.roles import HeadRole, LoRASettings, load_role
 from backbones.shortcuts.from_start import principal_part

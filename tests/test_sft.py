@@ -5,10 +5,11 @@ import pytest
 import torch
 from tiny_models import gemma
 
-from agents.train_sft import encode, losses_of, merged, token_loss
+from agents.train_sft import encode, losses_of, token_loss
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit, shuffled_batches
 from backbones.forward import log_probs_of
+from backbones.plain_model import merged
 from backbones.roles import LoRASettings
 
 TEXTS = [("Human: Hello", "yes"), ("Human: Hello there", "no maybe"), ("Human:", "good")]
