@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests run in two processes; one thread each is faster than two on two cores.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: install demo test coverage test-long models check clean
+.PHONY: install demo test coverage test-long test-extras models check clean
 
 install: .venv/installed
 
@@ -28,6 +28,16 @@ coverage: install
 # Minutes each: kill tests, the whole demo over again.
 test-long: install
 	$(TEST) -m long
+
+# perlhf in the tools of others and with what they make, in an environment of its own: docs/integrations.md.
+test-extras: .venv-extras/installed
+	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -m extras --durations=15 tests/extras
+
+.venv-extras/installed: pyproject.toml constraints-extras.txt
+	$(PYTHON) -m venv .venv-extras
+	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt torch
+	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt --editable '.[dev,integrations]'
+	touch $@
 
 # For whoever has a GPU: the tests of devices on it, then seconds and memory beside the CPU; a table to send in.
 .PHONY: gpu-check
@@ -76,4 +86,4 @@ models: install
 	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-extras build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "map.md"
-FOLDERS = ("perlhf", "recipes", "envs", "backbones", "rewards", "agents", "evaluation", "examples", "benchmarks")
+FOLDERS = ("perlhf", "recipes", "envs", "backbones", "rewards", "agents", "evaluation", "integrations", "examples",
+           "benchmarks")  # fmt: skip
 HEAD = """# Map
 
 Every file with the first line that it says of itself. `make map` writes this page; nobody edits it. The packages stand

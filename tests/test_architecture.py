@@ -15,6 +15,7 @@ ALLOWED = {
     "rewards": {"perlhf", "envs", "backbones"},
     "agents": {"perlhf", "envs", "backbones", "rewards"},
     "evaluation": {"perlhf", "envs", "backbones", "rewards", "agents"},
+    "integrations": {"perlhf", "envs", "backbones", "rewards", "agents", "evaluation"},
 }
 FRONT_DOOR = ROOT / "perlhf" / "__init__.py"  # registers the envs: the one file that imports from a floor above it
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
@@ -210,7 +211,16 @@ def test_every_package_is_listed_for_setuptools():
 def test_the_tests_are_flat_and_no_package():
     tests = ROOT / "tests"
     assert not (tests / "__init__.py").exists()
-    assert {path.parent for path in tests.rglob("test_*.py")} == {tests}
+    assert {path.parent for path in tests.rglob("test_*.py")} <= {tests, tests / "extras"}
+    names = [path.name for path in tests.rglob("*.py")]
+    assert len(names) == len(set(names))  # with no packages a name is a module's, wherever the file lies
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "extras").glob("test_*.py")), ids=relative)
+def test_what_needs_packages_of_others_is_marked_and_skipped_without_them(path):
+    text = path.read_text(encoding="utf-8")
+    assert "\npytestmark = pytest.mark.extras\n" in text
+    assert "pytest.importorskip(" in text
 
 
 # The algorithm is short enough to be read in one sitting.
@@ -276,7 +286,7 @@ def private_names(tree):
 OF_TORCH = {ROOT / "tests" / "pretend_device.py"}
 
 
-@pytest.mark.parametrize("path", sorted({*(ROOT / "tests").glob("*.py")} - OF_TORCH), ids=relative)
+@pytest.mark.parametrize("path", sorted({*(ROOT / "tests").rglob("*.py")} - OF_TORCH), ids=relative)
 def test_no_test_uses_a_private_name(path):
     found = set(private_names(parse(path)))
     assert not found

@@ -13,7 +13,7 @@ from command_modules import command_module
 from perlhf.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("envs", "backbones", "rewards", "agents", "evaluation")
+PACKAGES = ("envs", "backbones", "rewards", "agents", "evaluation", "integrations")
 MODULES = [module for module, _ in COMMANDS.values()]
 
 

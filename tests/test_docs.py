@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-PACKAGES = ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation")
+PACKAGES = ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation", "integrations")
 
 
 def python_blocks(page):

@@ -32,7 +32,7 @@ from backbones.shortcuts.top_mlp import top_mlp_at
 
 ROOT = Path(__file__).parents[1]
 SHORTCUTS = ROOT / "backbones" / "shortcuts"
-FILES = [p for package in ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation")
+FILES = [p for package in ("perlhf", "envs", "backbones", "rewards", "agents", "evaluation", "integrations")
          for p in sorted((ROOT / package).rglob("*.py"))]  # fmt: skip
 PATCHED = {"torch", "peft", "transformers", "tokenizers", "safetensors"}
 IDS = torch.tensor([[3, 4, 5, 6], [5, 3, 6, 4]])
