@@ -76,7 +76,7 @@ def diagnose(facts: Facts) -> dict[str, str]:
         )
     if facts.cut > _MOST_CUT:
         found["cut"] = (
-            f"{facts.cut:.0%} of the responses were cut at {facts.limit} tokens: nobody sees how they would have ended; "
+            f"{facts.cut:.0%} of the responses were cut at {facts.limit} tokens, so how they end is never seen; "
             "raise --max-new-tokens, or say with --stop where a response is over"
         )
     if "scores" not in found and facts.group_size > 1 and not facts.has_advantages:
@@ -90,8 +90,8 @@ def diagnose(facts: Facts) -> dict[str, str]:
         )
     elif facts.kl > _FAR * facts.length:
         found["kl"] = (
-            f"the KL to SFT is {facts.kl:.0f} nats a response of {facts.length:.0f} tokens: the policy no longer speaks "
-            "the language that it began with; lower --learning-rate, or raise --kl-coef"
+            f"the KL to SFT is {facts.kl:.0f} nats a response of {facts.length:.0f} tokens: the policy has left the "
+            "language that it began with; lower --learning-rate, or raise --kl-coef"
         )
     return found
 

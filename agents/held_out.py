@@ -273,7 +273,7 @@ def _put(parameters: Any, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def held_out_summary(watched: Watched, keeps_best: bool) -> dict[str, Any]:
-    """Returns what summary.json says of the looks, of the diagnoses and of an early end; nothing where there is none."""
+    """Returns what summary.json says of looks, diagnoses and an early end; nothing where there is none."""
     found: dict[str, Any] = {}
     for name, look in (("last", watched.look), ("best", watched.best if keeps_best else None)):
         if look is not None:

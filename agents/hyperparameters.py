@@ -62,9 +62,7 @@ class Hyperparameters:
         None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
     )
     kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy", low=0)
-    kl_target: float | None = option(
-        None, "KL to SFT, in nats a response, that kl_coef is steered to", above=0
-    )
+    kl_target: float | None = option(None, "KL to SFT, in nats a response, that kl_coef is steered to", above=0)
     kl_horizon: int = option(10_000, "episodes over which kl_coef is steered there", low=1)
     missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")

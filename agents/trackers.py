@@ -132,8 +132,8 @@ class Trackio(Tracker):
         import trackio
 
         project = os.environ.get("TRACKIO_PROJECT", PROJECT)
-        how = "must" if resumed else "never"
-        self._run = trackio.init(project=project, name=f"{self._folder.name}-{self.id}", config=config, resume=how)
+        name = f"{self._folder.name}-{self.id}"
+        self._run = trackio.init(project=project, name=name, config=config, resume="allow")
 
     def send(self, numbers: dict[str, float], step: int) -> None:
         self._run.log(numbers, step=step)

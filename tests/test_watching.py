@@ -202,8 +202,9 @@ def test_a_run_that_fails_is_marked_and_a_tracker_that_cannot_start_is_one_line(
         _ = 1 / 0
     assert remembers.rows[-1] == ("end", {}, True)
     monkeypatch.setattr(Remembers, "start", lambda *_, **__: 1 / 0)
-    with pytest.raises(UserError, match="log format 'remembers' cannot start: division by zero"), tracked(
-        ["remembers"], tmp_path, {}, []
+    with (
+        pytest.raises(UserError, match="log format 'remembers' cannot start: division by zero"),
+        tracked(["remembers"], tmp_path, {}, []),
     ):
         pass
 
@@ -299,7 +300,9 @@ def test_actions_are_read_as_the_task_reads_them():
     assert share_of_actions(toy_tasks.OneTurn(), ["no"]) is None
 
 
-@pytest.mark.parametrize(("reward", "kinds"), [("toy_tasks:always_one", {"scores", "cut"}), ("toy_tasks:letters", {"cut"})])
+@pytest.mark.parametrize(
+    ("reward", "kinds"), [("toy_tasks:always_one", {"scores", "cut"}), ("toy_tasks:letters", {"cut"})]
+)
 def test_a_run_says_each_once_and_its_checkpoint_knows(tmp_path, capsys, reward, kinds):
     gemma(tmp_path / "backbone")
     env = make_vec_env("test/OneTurn-v0", 16, seed=0, reward=reward)
