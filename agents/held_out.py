@@ -188,6 +188,10 @@ class HeldOut(BaseCallback):
     def _watched(self) -> Watched:
         return self.model.watched  # type: ignore[attr-defined]
 
+    @property
+    def _role(self) -> Role:
+        return self.model.policy.policy_role  # type: ignore[union-attr, return-value]
+
     def _watch(self, every: int) -> None:
         watched, model = self._watched, self.model
         update = model.n_updates // model.n_epochs  # type: ignore[attr-defined]
@@ -211,21 +215,19 @@ class HeldOut(BaseCallback):
 
     def _replaces_best(self, look: Look, by: str) -> bool:
         """Keeps the weights where they are the best so far; those of before were, where they were measured alike."""
-        watched, model = self._watched, self.model
+        watched, role = self._watched, self._role
         if watched.best is not None and watched.best_by == by:
             new, best = values_of_look(look, by), values_of_look(watched.best, by)
             if len(new) == len(best) and not group.from_first(lambda: is_better(new, best)):
                 return False
         watched.best, watched.best_by = look, by
-        weights = model.policy.policy_role.parameters()  # type: ignore[union-attr, operator]
-        watched.best_weights = {name: weight.detach().clone() for name, weight in weights.items()}
+        watched.best_weights = {name: weight.detach().clone() for name, weight in role.parameters().items()}
         self._write_best()
         return True
 
     def _write_best(self) -> None:
-        role = self.model.policy.policy_role  # type: ignore[union-attr]
-        with best_swapped_in(role, self._watched):
-            group.from_first(lambda: role.save(self._run / BEST))  # type: ignore[operator, union-attr]
+        with best_swapped_in(self._role, self._watched):
+            group.from_first(lambda: self._role.save(self._run / BEST))
 
     def _log(self, look: Look, answers: Answered, is_best: bool) -> None:
         said = []

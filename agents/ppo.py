@@ -264,9 +264,8 @@ class PPO(TextAlgorithm):
         golds: list[float] = []
         prompts_cut = 0
         while len(steps) < (n_rollout_steps or LONGEST) and players.count:
-            assert self.last_observation is not None
             before = policy.backbone.cut_prompts
-            prompts = policy.encode(players.observed(self.last_observation))  # token ids of the states s_t
+            prompts = policy.encode(players.observed(self.last_observation))  # type: ignore[arg-type] # token ids of s_t
             prompts_cut += policy.backbone.cut_prompts - before
             seeds = row_seeds(policy.seed, players.envs, self.turns)
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
@@ -345,9 +344,8 @@ class PPO(TextAlgorithm):
         values_alone = self.n_updates < h.value_warmup * h.n_epochs
         roles = policy.trained_roles[-1 if values_alone else 0 :]
         names = FIGURES if algorithm.has_values else FIGURES[:-1]
-        stats: dict[str, list[float]] = defaultdict(list, weights)
-        if not algorithm.has_values:
-            stats["rows"] = [len(learned)]
+        of_rows = {} if algorithm.has_values else {"rows": [float(len(learned))]}
+        stats: dict[str, list[float]] = defaultdict(list, {**weights, **of_rows})
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
             figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed

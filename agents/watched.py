@@ -1,5 +1,6 @@
 """What is known of a run beside its weights: how it did on held-out prompts, what was said of it, why it is over."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -51,7 +52,7 @@ class Watched:
         rest = {name: value for name, value in vars(self).items() if name not in ("best_weights", "ended")}
         return {f"{WEIGHTS}{name}": weight.cpu().clone() for name, weight in self.best_weights.items()}, rest
 
-    def set_state(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+    def set_state(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Goes on from what `get_state` gave; `tensors` may have others among them."""
         fresh = {**vars(Watched()), **rest}
         vars(self).update(fresh, best_weights={
