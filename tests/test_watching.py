@@ -326,8 +326,3 @@ def test_a_first_rollout_of_hh_has_no_diagnosis():
 def test_every_tracker_is_an_extra_of_the_package():
     text = (ROOT / "pyproject.toml").read_text()
     assert all(f'\n{name} = ["{name}>=' in text for name in TRACKERS)
-
-
-def test_every_tracker_is_an_extra_of_the_package():
-    text = (ROOT / "pyproject.toml").read_text()
-    assert all(f'\n{name} = ["{name}>=' in text for name in TRACKERS)
