@@ -1,0 +1,40 @@
+"""What all integrations make of a name: an env, a task and messages, of text alone."""
+
+from typing import Any
+
+import gymnasium as gym
+
+from envs.registry import class_of, env_id, task_of
+from envs.task import Task
+from perlhf.conversation import messages_of
+from perlhf.errors import UserError
+
+
+def text_env(env: str, **options: Any) -> gym.Env[dict[str, Any], str]:
+    """Returns the env of an id such as "HH-v0", made with options of `gym.make`; UserError where it shows pictures."""
+    made: gym.Env[dict[str, Any], str] = gym.make(env_id(env), **options)
+    if "image" in made.observation_space.spaces:  # type: ignore[attr-defined]  # a Dict, as of every task
+        raise _pictures(env)
+    return made
+
+
+def text_task(env: str, **options: Any) -> Task:
+    """Returns the task of an id, made with its options, such as `split`; UserError where it shows pictures."""
+    task = task_of(env_id(env), **options)
+    if task.image_shape is not None:
+        raise _pictures(env)
+    return task
+
+
+def instructions_of(env: str) -> str | None:
+    """Returns what a chat model is told first in an env, if anything."""
+    return class_of(env_id(env)).instructions
+
+
+def messages(prompt: str) -> list[dict[str, str]]:
+    """Returns a prompt as the messages that a chat model reads: [{"role": "user", "content": "Hi"}]."""
+    return [message._asdict() for message in messages_of(prompt)]
+
+
+def _pictures(env: str) -> UserError:
+    return UserError(f"env {env!r} shows pictures, which the integrations would leave out.")
