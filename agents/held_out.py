@@ -190,7 +190,7 @@ class HeldOut(BaseCallback):
 
     @property
     def _role(self) -> Role:
-        return self.model.policy.policy_role  # type: ignore[union-attr, return-value]
+        return self.model.policy.policy_role  # type: ignore[return-value]
 
     def _watch(self, every: int) -> None:
         watched, model = self._watched, self.model
