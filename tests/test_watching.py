@@ -49,30 +49,32 @@ def test_rows_of_a_run_are_there_while_it_runs(tmp_path):
     gemma(tmp_path / "backbone")
     (tmp_path / "slow_reward.py").write_text(_BLOCKS)
     small = "--n-envs 4 --batch-size 2 --max-new-tokens 6 --total-timesteps 16 --eval-prompts 0 --threads 1".split()
+    said, bars = tmp_path / "said", tmp_path / "bars"
     run = subprocess.Popen(
         [sys.executable, "-m", "agents.train_ppo", "HH-v0", "--backbone", "backbone", "--reward", "slow_reward:waits",
          "--output-dir", "run", *small],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path, stdout=said.open("w"), stderr=bars.open("w"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     log, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
     try:
         while not log.exists() or log.read_text().count("\n") < 2:
-            assert run.poll() is None, run.stderr.read()
+            assert run.poll() is None, bars.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [4, 8]
-        assert run.poll() is None  # it waits for the file, and the rows of two updates are there
+        assert "] adapters learn: " in said.read_text()
+        assert "PPO:   0% 0/16 " in bars.read_text()
+        assert run.poll() is None  # it waits for the file, and all this is there
     finally:
         (tmp_path / "go").touch()
-        _, said = run.communicate(timeout=120)
-    assert run.returncode == 0, said
+        run.wait(timeout=120)
+    assert run.returncode == 0, bars.read_text()
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [4, 8, 12, 16]
-    bars = [line for line in said.splitlines() if line.startswith("PPO:")]
-    assert bars[0].startswith("PPO:   0% 0/16 ")
-    assert bars[-1].startswith("PPO: 100% 16/16 ")
-    assert "score=" in bars[-1]
-    assert "\r" not in said
+    last = [line for line in bars.read_text().splitlines() if line.startswith("PPO:")][-1]
+    assert last.startswith("PPO: 100% 16/16 ")
+    assert "score=" in last
+    assert "\r" not in bars.read_text()
 
 
 def test_rows_of_a_fit_are_there_while_it_runs(tmp_path):
