@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from tqdm import tqdm
 
 from agents.checkpoint import keep_newest
+from agents.trackers import TRACKERS, Tracker, is_installed
 from backbones import group
 from perlhf.errors import UserError, did_you_mean
-from perlhf.measure import Stopwatch, progress_bar
+from perlhf.measure import Stopwatch, progress_bar, show_figures
 from perlhf.run_folder import write_text
 
-_FORMATS = ("csv", "stdout", "tensorboard")
+_FORMATS = ("csv", "stdout", "tensorboard", *TRACKERS)
 
 
 class ProgressBar(BaseCallback):
-    """One line with the score, the gold score where there is one, the KL, and the time left."""
+    """One line with the score, the gold score where there is one, the KL, and the time left.
+
+    It moves with every turn that is played, and its figures with every rollout.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +34,19 @@ class ProgressBar(BaseCallback):
 
     def _on_training_start(self) -> None:
         total = self.model._total_timesteps
-        self._clock, self._begun = Stopwatch(), self.num_timesteps
+        self._begun = self.num_timesteps
         self._bar = progress_bar(total=total, initial=self.num_timesteps, unit="turn", desc="PPO", smoothing=0.1)
 
     def _on_step(self) -> bool:
+        assert self._bar is not None
+        self._bar.update(self.num_timesteps - self._bar.n)
         return True
 
     def _on_rollout_start(self) -> None:
-        if self._told or self.num_timesteps == self._begun:
+        if self.num_timesteps == self._begun:
+            self._clock = Stopwatch()  # not sooner: the policy may have been looked at on held-out prompts
+            return
+        if self._told:
             return
         self._told = True  # after the first update
         told = estimate(
@@ -49,8 +59,7 @@ class ProgressBar(BaseCallback):
         assert self._bar is not None
         recorded = self.logger.name_to_value
         shown = {"score": "rollout/score", "gold": "rollout/gold", "KL": "rollout/kl_to_reference"}
-        self._bar.set_postfix({k: f"{recorded[v]:.2f}" for k, v in shown.items() if v in recorded}, refresh=False)
-        self._bar.update(self.num_timesteps - self._bar.n)
+        show_figures(self._bar, {k: f"{recorded[v]:.2f}" for k, v in shown.items() if v in recorded})
 
     def _on_training_end(self) -> None:
         if self._bar is not None:
@@ -108,37 +117,37 @@ class Checkpoints(BaseCallback):
 
 
 class MetricsFile(KVWriter):
-    """metrics.jsonl: one JSON object an update, flushed at once; NaN is written as null."""
+    """metrics.jsonl: a JSON object for each update and each look, there to be read at once; NaN is written as null."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         row = {"step": step, **{k: _number(v) for k, v in sorted(key_values.items())}}
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
-        self._file.flush()
 
     def close(self) -> None:
         self._file.close()
 
 
 def log_formats(text: str) -> list[str]:
-    """Returns the names in "csv,tensorboard,stdout".
+    """Returns the names in "csv,tensorboard,wandb".
 
     Raises:
         UserError: a format that there is not, or one whose package is not installed.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in _FORMATS:
             raise UserError(f"unknown log format {name!r}.{did_you_mean(name, _FORMATS)}")
-    if "tensorboard" in names and sb3_logger.SummaryWriter is None:
-        raise UserError("log format 'tensorboard' needs a package that is not installed: pip install tensorboard.")
+        is_missing = name in TRACKERS and not is_installed(name)
+        if is_missing or (name == "tensorboard" and sb3_logger.SummaryWriter is None):
+            raise UserError(f"log format {name!r} needs a package that is not installed: pip install {name}.")
     return names
 
 
-def run_logger(run: Path, formats: str) -> Logger:
-    """SB3's logger on a run folder: metrics.jsonl, and the formats named ("csv,tensorboard,stdout").
+def run_logger(run: Path, formats: str, trackers: Sequence[Tracker] = ()) -> Logger:
+    """SB3's logger on a run folder: metrics.jsonl, the files named in "csv,tensorboard,stdout", and trackers.
 
     In all processes but the first it writes nothing.
 
@@ -148,25 +157,45 @@ def run_logger(run: Path, formats: str) -> Logger:
         return Logger(None, [])
     rows = read_metrics(run)
     writers: list[KVWriter] = [MetricsFile(run / "metrics.jsonl")]
-    for name in log_formats(formats):
+    for name in (name for name in log_formats(formats) if name not in TRACKERS):
         writers.append(make_output_format(name, str(run)))
         for row in rows if name == "csv" else []:
             writers[-1].write({key: value for key, value in row.items() if key != "step"}, {})
-    return Logger(str(run), writers)
+    return Logger(str(run), [*writers, *trackers])
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Returns the rows of metrics.jsonl; none where there is no such file."""
+    """Returns the rows of metrics.jsonl; none where there is no such file.
+
+    A last line that is only half there is none: the run was killed as it wrote it.
+
+    Raises:
+        UserError: another line is no row.
+    """
     path = run / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    rows = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            raise UserError(f"{path}:{number}: no row of a log, with a step; take this line out to go on.")
+        rows.append(row)
+    return rows
 
 
 def drop_metrics_after(run: Path, step: int) -> None:
-    """Cuts from metrics.jsonl what came after the checkpoint that a run resumes from."""
-    path = run / "metrics.jsonl"
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
+    """Cuts from metrics.jsonl what came after the checkpoint that a run resumes from.
+
+    Without a checkpoint, at step 0, all of it goes: the run begins anew, with its first look.
+    """
+    rows = [row for row in read_metrics(run) if row["step"] <= step] if step else []
+    if (run / "metrics.jsonl").exists():
+        write_text(run / "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def _number(value: Any) -> float | int | str | None:

@@ -139,6 +139,8 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
     tensors |= _optimizer_tensors(policy.optimizer)
     averages, averaged = ({}, 0) if algorithm.average is None else algorithm.average.get_state()
     tensors |= {f"average.{name}": tensor for name, tensor in averages.items()}
+    best, watched = algorithm.watched.get_state()
+    tensors |= best
     state: dict[str, Any] = {
         "num_timesteps": algorithm.num_timesteps,
         "n_updates": algorithm.n_updates,
@@ -148,6 +150,7 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
         "kl_coef": algorithm.kl_coef,
         "initial_kl_coef": algorithm.initial_kl_coef,
         "cost": algorithm.cost,
+        "watched": watched,
         "negative_kl_rollouts": algorithm.negative_kl_rollouts,
         "score_scale": vars(algorithm.score_scale),
         "value_offset": policy.value_offset,
@@ -204,6 +207,7 @@ def set_state(
         algorithm.kl_coef = state["kl_coef"]
     algorithm.cost, algorithm.negative_kl_rollouts = dict(state["cost"]), state["negative_kl_rollouts"]
     vars(algorithm.score_scale).update(state["score_scale"])
+    algorithm.watched.set_state(tensors, state.get("watched", {}))
     infos, successes = state["episodes"]
     infos = [{**info, "r": np.float32(info["r"])} for info in infos]  # as VecMonitor counts: means depend on it
     window = algorithm.stats_window_size

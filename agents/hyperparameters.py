@@ -62,10 +62,8 @@ class Hyperparameters:
         None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
     )
     kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy", low=0)
-    kl_target: float | None = option(
-        None, "KL to the SFT policy, in nats a response, that kl_coef is steered to; it stays fixed by default", above=0
-    )
-    kl_horizon: int = option(10_000, "episodes over which kl_coef is steered to kl_target", low=1)
+    kl_target: float | None = option(None, "KL to SFT, in nats a response, that kl_coef is steered to", above=0)
+    kl_horizon: int = option(10_000, "episodes over which kl_coef is steered there", low=1)
     missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
     importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
@@ -123,7 +121,7 @@ class BackboneSettings:
     chat_template: str = option(
         "auto", "how messages become a prompt: auto (the model's own template), none, or a file of Jinja"
     )
-    stop: str = option("", r"texts at which a response is over, such as '\n\nHuman:', separated by commas")
+    stop: str = option("", r"texts that end a response, such as '\n\nHuman:', with commas between")
     shard_base: bool = option(False, "with several processes, share the model's layers out over them")
 
     @property
@@ -190,7 +188,7 @@ class PolicySettings(ModelSettings):
     value_adapter: Literal["own", "shared"] = option(
         "own", "read values from an adapter of their own, or from a head on the policy's states, which saves a forward"
     )
-    value_rank: int = option(4, "rank of the value adapter where no reward model gives it a start", low=1)
+    value_rank: int = option(4, "rank of a value adapter that starts afresh", low=1)
     max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
     temperature: float = option(1.0, "temperature of sampling, and of log-probabilities in training", above=0)
     rollout: str = option("local", "who samples in training: local, or the URL of a vLLM server")

@@ -42,11 +42,12 @@ from agents.merging import merge
 from agents.policy import LoRAPolicy
 from agents.processes import require_a_row_each, step_of_all
 from agents.rollout import Rollout, ScoreSettings, score_rollout
-from agents.rollout_log import NEGATIVE_KL, is_far_below_zero, rollout_figures, sound_scores, sums_of, update_figures
+from agents.rollout_log import count_negative_kl, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
 from agents.sb3 import TextAlgorithm, vectorized
 from agents.starts import Starts
 from agents.steps import Players, Step
+from agents.watched import Watched
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.draws import row_seeds
@@ -103,6 +104,7 @@ class PPO(TextAlgorithm):
         starts: proposes the states in which groups begin, with `frontier`; None has the env draw them.
         average: of the policy's weights, with `average_weights`.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
+        watched: what callbacks have found out about the run; where its `ended` says why, no rollout begins.
 
     Raises:
         UserError: an argument that there is not, or a value out of its bounds.
@@ -172,6 +174,7 @@ class PPO(TextAlgorithm):
         self.score_scale = RunningScale()
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
+        self.watched = Watched()
         self.turns = 0
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
@@ -233,6 +236,7 @@ class PPO(TextAlgorithm):
     def learn(self, *args: Any, **kwargs: Any) -> "PPO":
         """SB3's; nothing of a rollout stays in memory after it, however it ends."""
         states = self.policy.backbone.frozen_states
+        self.watched.ended = None
         with states.kept(self.policy.frozen_layers), closing(self.policy.engine):
             return super().learn(*args, **kwargs)
 
@@ -250,6 +254,8 @@ class PPO(TextAlgorithm):
         policy.backbone.frozen_states.open(policy.frozen_layers)  # forgets the tokens of the rollout before
         policy.engine.update(policy.policy_role.save)  # a server is told what the last update made of the adapter
         callback.on_rollout_start()
+        if self.watched.ended is not None:
+            return False
         if h.whole_episodes:
             self.starts = starts_of(env, h.frontier, self.seed or 0, self.starts)
             self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
@@ -258,9 +264,8 @@ class PPO(TextAlgorithm):
         golds: list[float] = []
         prompts_cut = 0
         while len(steps) < (n_rollout_steps or LONGEST) and players.count:
-            assert self.last_observation is not None
             before = policy.backbone.cut_prompts
-            prompts = policy.encode(players.observed(self.last_observation))  # token ids of the states s_t
+            prompts = policy.encode(players.observed(self.last_observation))  # type: ignore[arg-type] # token ids of s_t
             prompts_cut += policy.backbone.cut_prompts - before
             seeds = row_seeds(policy.seed, players.envs, self.turns)
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
@@ -339,9 +344,8 @@ class PPO(TextAlgorithm):
         values_alone = self.n_updates < h.value_warmup * h.n_epochs
         roles = policy.trained_roles[-1 if values_alone else 0 :]
         names = FIGURES if algorithm.has_values else FIGURES[:-1]
-        stats: dict[str, list[float]] = defaultdict(list, weights)
-        if not algorithm.has_values:
-            stats["rows"] = [len(learned)]
+        of_rows = {} if algorithm.has_values else {"rows": [float(len(learned))]}
+        stats: dict[str, list[float]] = defaultdict(list, {**weights, **of_rows})
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
             figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
@@ -422,13 +426,7 @@ class PPO(TextAlgorithm):
         if rollout.failed.all():
             self.logger.warn("the env failed at every step of this rollout: nothing is learned from it.")
             return
-        below = is_far_below_zero(rollout.response_kl)
-        self.negative_kl_rollouts = self.negative_kl_rollouts + 1 if below else 0
-        if self.negative_kl_rollouts == NEGATIVE_KL:
-            self.logger.warn(
-                "the KL to the reference has been negative for three rollouts: sampling and scoring disagree "
-                "(temperature, top-k, padding, dropout), or the reference is not where the policy started."
-            )
+        self.negative_kl_rollouts = count_negative_kl(rollout, self.negative_kl_rollouts, self.logger.warn)
         for name, value in rollout_figures(rollout, steps, golds).items():
             self.logger.record(name, value)
 

@@ -1,6 +1,6 @@
 """What is logged of a rollout and of the updates on it: pure functions, by the names of the log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -44,6 +44,23 @@ def is_far_below_zero(kl: Tensor) -> bool:
     """
     error = kl.std(unbiased=False) / len(kl) ** 0.5
     return bool(kl.mean() < -3 * error)
+
+
+def count_negative_kl(rollout: Rollout, before: int, warn: Callable[[str], None]) -> int:
+    """Returns how many rollouts in a row have a KL far below 0; says so once, at the `NEGATIVE_KL`-th.
+
+    Args:
+        rollout: the last one.
+        before: how many there were before it.
+        warn: takes the warning.
+    """
+    count = before + 1 if is_far_below_zero(rollout.response_kl) else 0
+    if count == NEGATIVE_KL:
+        warn(
+            "the KL to the reference has been negative for three rollouts: sampling and scoring disagree "
+            "(temperature, top-k, padding, dropout), or the reference is not where the policy started."
+        )
+    return count
 
 
 def update_figures(rollout: Rollout, stats: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -43,7 +43,7 @@ class TaskOptions:
     """What a command works on."""
 
     group: ClassVar[str] = "what to work on"
-    env: str = option("HH-v0", "HH-v0, TLDR-v0 ..., or MODULE:ID for one of your own", positional=True)
+    env: str = option("HH-v0", "HH-v0, TLDR-v0 ..., or MODULE:ID of your own", positional=True)
     env_options: str = option("", "further arguments of the environment, such as 'domain=ticketing'")
     data: str = option("miniature", "'miniature', 'hub', or a file or folder of the real corpus; see docs/tasks/")
     columns: str = option("", "what columns of Preferences-v0's files are called: 'prompt=question,chosen=good'")

@@ -8,11 +8,13 @@
 
 Writes a run folder: `policy/` and `value/` (adapters that plain peft opens, or with --full whole models; a shared value
 is a head alone), `checkpoints/`, config.yaml, metrics.jsonl and summary.json with the policy beside SFT on held-out
-prompts.
+prompts. With --eval-every it looks at the policy on the way, and with --keep-best `policy/` is the best one; until then
+that is in `best/`. docs/watching.md says what is seen while it runs.
 """
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,7 +25,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from agents.algorithms import ALGORITHMS
-from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, run_logger
+from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, read_metrics, run_logger
 from agents.checkpoint import (
     CheckpointError,
     newest_sound_checkpoint,
@@ -31,15 +33,19 @@ from agents.checkpoint import (
     set_aside_damaged,
     set_state,
 )
+from agents.diagnosis import Diagnoses
+from agents.held_out import HeldOut, WatchOptions, best_swapped_in, check_watch, held_out_summary, why_to_stop
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.processes import require_a_row_each, require_same_command, require_same_model_and_data
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
+from agents.trackers import TRACKERS, Tracker, tracked
 from agents.vec_env import make_vec_env
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
+from backbones.memory import MemoryPlan
 from backbones.model.loading import use_threads
 from backbones.roles import Role
 from envs.reward_spec import check_reward
@@ -58,7 +64,8 @@ PROG = "python -m agents.train_ppo"
 
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
-    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "log_formats", "memory_report",
+    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "eval_every", "keep_best", "stop_at",
+    "max_kl", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
@@ -67,7 +74,7 @@ MAY_CHANGE = {
 
 # The last base comes first, among the fields and in --help.
 @dataclass
-class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
+class Options(WatchOptions, RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     """Trains a LoRA policy, or with --full all weights, with PPO or another algorithm against a reward."""
 
     group: ClassVar[str] = RunOptions.group
@@ -78,20 +85,22 @@ class Options(RunOptions, PolicySettings, Hyperparameters, TaskOptions):
     n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)
     env_workers: int = option(
         0,
-        "processes that play the episodes of one process, for a task slow in Python",
+        "processes that play the episodes, for a task slow in Python",
         low=0,
         group=Hyperparameters.group,
     )
     schedule: Literal["constant", "linear"] = option(
-        "linear", "whether the learning rate stays constant or falls to 0", group=Hyperparameters.group
+        "linear", "what the learning rate does; linear falls to 0", group=Hyperparameters.group
     )
     output_dir: str | None = option(None, "the run folder; runs/ENV-ALGORITHM-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "split of the data to compare on; choose settings on 'validation'")
-    memory_report: bool = option(False, "say before loading what each role will hold, and in summary.json what it did")
-    log_formats: str = option("csv", "besides metrics.jsonl: csv, tensorboard, stdout, with commas between")
+    memory_report: bool = option(False, "say what each role will hold, and in summary.json what it held")
+    log_formats: str = option(
+        "csv", f"besides metrics.jsonl, with commas between: csv, stdout, tensorboard, {', '.join(TRACKERS)}"
+    )
 
 
 def main() -> None:
@@ -164,25 +173,51 @@ def train(options: Options) -> dict[str, Any]:
         plan = plan_of(options, *rows, options.reward, setup.backbone_name, has_values)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, setup.backbone.parameter_count)
-    log_formats(options.log_formats)
+    check_watch(options, options.eval_prompts)
+    formats = log_formats(options.log_formats)
     task = setup.task(options.eval_split) if options.eval_prompts else None
     algorithm = make_algorithm(options, setup)
     assert algorithm.env is not None
     require_same_model_and_data(algorithm.policy.backbone, algorithm.env.get_attr("task")[0])
+    evaluator = held_out_evaluator(algorithm, setup, options)
     folder = start_or_resume(algorithm, options, to_evaluate=task is not None)
-    if algorithm.num_timesteps < options.total_timesteps:
-        learn(algorithm, options, folder)
+    config = {f.name: getattr(options, f.name) for f in fields(options) if f.name != "resume"}
+    with tracked([name for name in formats if name in TRACKERS], folder, config, read_metrics(folder)) as trackers:
+        if not is_over(algorithm, options):
+            learn(algorithm, options, folder, evaluator, trackers)
+        summary = finish(algorithm, setup, task, options, folder, plan)
+        for tracker in trackers:
+            tracker.finish(summary)
+    print(f"-> {folder}")
+    return summary
+
+
+def finish(
+    algorithm: PPO, setup: Setup, task: Task | None, options: Options, folder: Path, plan: MemoryPlan | None
+) -> dict[str, Any]:
+    """Writes the trained policy, the best or the last one, and evaluates it where there is a task; returns the summary.
+
+    Args:
+        algorithm: that has learned.
+        setup: of the run.
+        task: of the held-out prompts.
+        options: of the run.
+        folder: the run folder.
+        plan: of the memory, where it shall be held against what was used.
+    """
     cuts = add_up_cuts(algorithm.policy.backbone)
     if said := algorithm.policy.backbone.describe_cuts():
         print(said, file=sys.stderr)
     summary = {**identity(options), **progress(options, algorithm), **cost_of(algorithm), **cuts}
+    keeps_best = options.keep_best is not None
+    summary |= held_out_summary(algorithm.watched, keeps_best)
     if plan is not None:
         summary["memory"] = report(plan, algorithm.policy, reward_model_of(algorithm))
-    with algorithm.averaged():
+    best = best_swapped_in(algorithm.policy.policy_role, algorithm.watched) if keeps_best else nullcontext()
+    with algorithm.averaged(), best:
         group.from_first(lambda: write_model(algorithm, summary, folder))
         if task is not None:
             summary |= evaluate(algorithm, setup, task, options, folder)
-    print(f"-> {folder}")
     return summary
 
 
@@ -195,15 +230,19 @@ def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     write_card(folder / "policy", folder, "policy", algorithm.policy.backbone)
 
 
-def learn(algorithm: PPO, options: Options, folder: Path) -> None:
-    """Trains to `total_timesteps`, with checkpoints and logs in the folder."""
-    algorithm.set_logger(run_logger(folder, options.log_formats))
+def learn(
+    algorithm: PPO, options: Options, folder: Path, evaluator: Evaluator | None, trackers: Sequence[Tracker]
+) -> None:
+    """Trains to `total_timesteps`, or until it is over, with checkpoints and logs in the folder."""
+    algorithm.set_logger(run_logger(folder, options.log_formats, trackers))
     begun = algorithm.num_timesteps
     bar = [ProgressBar()] if group.is_first() else []
+    # A checkpoint has what was seen at its turn, so it is saved after that.
+    watching = [HeldOut(evaluator, options, folder), Diagnoses(), Checkpoints(folder, options.checkpoint_every)]
     try:
         algorithm.learn(
             options.total_timesteps - begun,
-            callback=[*bar, Checkpoints(folder, options.checkpoint_every)],
+            callback=[*bar, *watching],
             reset_num_timesteps=begun == 0,
         )
     except KeyboardInterrupt:
@@ -211,6 +250,38 @@ def learn(algorithm: PPO, options: Options, folder: Path) -> None:
         raise
     finally:
         algorithm.logger.close()
+    if algorithm.watched.ended is not None:
+        print(f"ended after {algorithm.num_timesteps} turns: {algorithm.watched.ended}")
+
+
+def is_over(algorithm: PPO, options: Options) -> bool:
+    """Returns whether there is nothing more to learn: all turns are played, or the run ended before."""
+    algorithm.watched.ended = why_to_stop(algorithm.watched, options.stop_at, options.max_kl)
+    return algorithm.num_timesteps >= options.total_timesteps or algorithm.watched.ended is not None
+
+
+def held_out_evaluator(algorithm: PPO, setup: Setup, options: Options) -> Evaluator | None:
+    """Returns the evaluator of validation episodes to look at on the way; None where nobody looks.
+
+    Where the comparison at the end is of validation episodes too, these are the ones behind them.
+
+    Raises:
+        UserError: there are none, or no verdict on them that is asked for.
+    """
+    if not options.eval_every:
+        return None
+    assert algorithm.env is not None
+    taken = options.eval_prompts if options.eval_split == "validation" else 0
+    evaluator = Evaluator(
+        setup.task("validation"), algorithm.env.get_attr("reward_function")[0], algorithm.policy.max_new_tokens,
+        taken + options.eval_prompts, options.seed, "validation",
+    )  # fmt: skip
+    evaluator.states = evaluator.states[taken:]
+    if not evaluator.states:
+        raise UserError(f"--eval-every needs validation prompts beside the {taken} of --eval-split validation.")
+    task = evaluator.task
+    check_watch(options, options.eval_prompts, task.judge(task.play(evaluator.states[0], "").turn) is not None)
+    return evaluator
 
 
 def make_algorithm(options: Options, setup: Setup) -> PPO:
@@ -250,8 +321,10 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
     roles = algorithm.policy.roles
-    if group.from_first(lambda: steps >= options.total_timesteps and is_finished(folder, roles, steps, to_evaluate)):
-        raise UserError(f"{folder} is finished: {steps} turns; raise --total-timesteps to go on.")
+    over, ended = is_over(algorithm, options), algorithm.watched.ended
+    if group.from_first(lambda: over and is_finished(folder, roles, steps, to_evaluate)):
+        more = "raise --total-timesteps" if ended is None else f"{ended}; raise that"
+        raise UserError(f"{folder} is finished: {steps} turns; {more} to go on.")
     group.from_first(lambda: go_on_in(folder, options, steps))
     print(f"resuming {folder} at {steps} of {options.total_timesteps} turns")
     return folder

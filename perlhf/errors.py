@@ -1,6 +1,7 @@
 """Errors that are the user's to mend: one line that says what was given, what was expected, what to do."""
 
 import difflib
+import io
 import sys
 from collections.abc import Callable, Iterable
 
@@ -27,7 +28,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Runs a command's `main`; a mistake of the user's or of the disk's is one line on stderr and exit status 2."""
+    """Runs a command's `main`; a mistake of the user's or of the disk's is one line on stderr and exit status 2.
+
+    What it prints is there line by line, in a log file too.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         main()
     except (UserError, OSError) as error:

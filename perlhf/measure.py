@@ -3,11 +3,13 @@
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
+
+_IN_A_LOG = 30  # seconds between two lines of a bar
 
 
 class Stopwatch:
@@ -25,9 +27,37 @@ class Stopwatch:
         return time.process_time() - self._cpu
 
 
+class _Lines:
+    """Takes what tqdm writes to redraw a terminal, and writes it as whole lines."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._last = file, ""
+
+    def write(self, text: str) -> None:
+        line = text.replace("\x1b[A", "").strip()
+        if line and line != self._last:
+            self._file.write(f"{line}\n")
+            self._last = line
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 def progress_bar(items: Iterable[Any] | None = None, **settings: Any) -> tqdm:
-    """tqdm on a terminal; in a log file a line every half minute."""
-    return tqdm(items, mininterval=0.1 if sys.stderr.isatty() else 30, **settings)
+    """Returns tqdm as it is on a terminal; elsewhere what it says is a plain line at the start, each half minute, and
+    at the end.
+    """
+    if not sys.stderr.isatty():
+        # Without a width it draws no bar. With a fixed number of iterations between two looks at the clock it does not
+        # take a wrong guess at how many a half minute has.
+        plain = {"file": _Lines(sys.stderr), "ncols": 0, "mininterval": _IN_A_LOG, "miniters": 1, "leave": True}
+        settings = {**settings, **plain}
+    return tqdm(items, **settings)
+
+
+def show_figures(bar: tqdm, figures: Mapping[str, str]) -> None:
+    """Writes figures behind a bar: at once on a terminal, elsewhere with its next line."""
+    bar.set_postfix(figures, refresh=sys.stderr.isatty())
 
 
 def peak_rss_mb() -> float:

@@ -108,10 +108,14 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file; nothing where there is no such file yet."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """Returns what summary.json says; nothing where there is none yet."""
-    path = folder / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(folder / "summary.json")
 
 
 def turns_of(summary: Mapping[str, Any]) -> int | None:

@@ -33,7 +33,7 @@ from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
 from envs.vqav2.lessons import lessons
 from perlhf.errors import UserError, did_you_mean, run_command
-from perlhf.measure import Stopwatch
+from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
@@ -196,7 +196,8 @@ def train(
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
     losses = []
     model.train()
-    for step, batch in enumerate(itertools.islice(data, options.steps), start=1):
+    bar = progress_bar(itertools.islice(data, options.steps), total=options.steps, desc="pretraining", unit=" steps")
+    for batch in bar:
         loss, response_loss = weighted_loss(model, *batch)
         model.zero_grad(set_to_none=True)
         loss.backward()
@@ -205,8 +206,7 @@ def train(
             optimizer.step()
             schedule.step()
         losses.append(response_loss)
-        if step % max(1, options.steps // 20) == 0:
-            print(f"step {step:5d}  loss {np.mean(losses[-100:]):.3f}", flush=True)
+        bar.set_postfix({"loss": f"{np.mean(losses[-100:]):.3f}"}, refresh=False)
     model.eval()
     return float(np.mean(losses[-max(1, options.steps // 10) :]))
 
