@@ -246,6 +246,7 @@ def test_an_adapter_without_a_head_is_refused(folders, tmp_path):
     file = tmp_path / "adapter_model.safetensors"
     save_file({n: t for n, t in load_file(file).items() if "score" not in n}, file)
     assert "has no head among its tensors" in wrong(str(tmp_path))
+    assert "has one output, which is the score" in wrong({"reward": str(folders / "adapter0"), "label": 1})
 
 
 @pytest.mark.parametrize(
