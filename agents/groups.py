@@ -53,9 +53,9 @@ def starts_of(env: VecEnv, frontier: float, seed: int, before: Starts | None = N
     Raises:
         UserError: the task has no verdict on its episodes, so that nothing is known to be solved.
     """
-    task = env.get_attr("task")[0]
     if not frontier:
         return None
+    task = env.get_attr("task")[0]
     if before is not None and before.task is task:
         before.frontier = frontier
         return before

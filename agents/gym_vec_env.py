@@ -39,6 +39,8 @@ class GymVecEnv(VecEnv):
     def __init__(self, env: VectorEnv) -> None:
         self.name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
         self._env = env
+        shown = env.single_observation_space
+        self._spaces = TextSpaces(self.name, shown, env.single_action_space)
         mode = env.metadata.get("autoreset_mode")
         if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED):
             raise UserError(
@@ -47,8 +49,6 @@ class GymVecEnv(VecEnv):
                 "the id or the callables."
             )
         self._resets_itself = mode == AutoresetMode.SAME_STEP
-        shown = env.single_observation_space
-        self._spaces = TextSpaces(self.name, shown, env.single_action_space)
         if _shares_plain_texts(env.unwrapped):
             raise UserError(
                 f"vector env {self.name!r} shares texts of gymnasium.spaces.Text in memory, where they never change; "
@@ -175,5 +175,11 @@ def row_of(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:
     for key, values in infos.items():
         mask = infos.get(f"_{key}")
         if not key.startswith("_") and key not in ("final_info", "final_obs") and mask is not None and mask[i]:
-            row[key] = values[i].item() if isinstance(values, np.ndarray) and values.dtype != object else values[i]
+            row[key] = _of_row(values, i)
     return row
+
+
+def _of_row(values: Any, i: int) -> Any:
+    if isinstance(values, dict):
+        return {key: _of_row(value, i) for key, value in values.items() if not key.startswith("_")}
+    return values[i].item() if isinstance(values, np.ndarray) and values.dtype != object else values[i]

@@ -147,7 +147,11 @@ class Task(ABC):
 
     def first_states(self, n: int) -> list[Any]:
         """Returns where n episodes begin to compare policies in, always the same; fewer where the data have fewer."""
-        return [self.start(np.random.default_rng([21, i]), {}) for i in range(n)]  # 21: nothing else draws from it
+        return [self.first_state(i) for i in range(n)]
+
+    def first_state(self, number: int) -> Any:
+        """Draws the state in which one of these begins."""
+        return self.start(np.random.default_rng([21, number]), {})  # 21: nothing else draws from it
 
     # What is learned from, and what else is measured.
 

@@ -151,7 +151,7 @@ class GymTask(Task):
         """
         if not self.repeats:
             raise UserError(f"{self.not_repeatable} No two policies can be compared in the same episodes of it.")
-        return [_without_seat(state) for state in super().first_states(n)]
+        return [_without_seat(self.first_state(i)) for i in range(n)]
 
     @property
     def not_repeatable(self) -> str:
