@@ -22,8 +22,8 @@ def require_groups(env: VecEnv, group_size: int) -> None:
     """
     if not isinstance(env.unwrapped, TaskVecEnv):
         raise UserError(
-            f"whole episodes in groups are played by the envs of agents.make_vec_env, not by {type(env.unwrapped).__name__}:"
-            " give PPO the id of the env, or callables that make it, instead of a vector env."
+            f"whole episodes in groups are not played by {type(env.unwrapped).__name__}: give PPO the id of the env or "
+            "callables that make it, instead of a vector env."
         )
     task = env.get_attr("task")[0]
     if group_size > 1 and not task.repeats:

@@ -85,9 +85,8 @@ class GymVecEnv(VecEnv):
             print(self._spaces.describe_fitting(), file=sys.stderr)
         actions = tuple(self._spaces.fitted(action) for action in self._actions)
         observations, rewards, terminated, truncated, infos = self._called("step", actions)
-        if not np.isfinite(rewards).all():
-            where = int(np.flatnonzero(~np.isfinite(rewards))[0])
-            raise UserError(f"vector env {self.name!r} gave the reward {rewards[where]} in env {where}, expected a number.")
+        for i in map(int, np.flatnonzero(~np.isfinite(rewards))):
+            raise UserError(f"vector env {self.name!r} gave the reward {rewards[i]} in env {i}, expected a number.")
         self._returns += rewards
         dones, rows = terminated | truncated, self._rows(infos)
         when = f"at step {self._steps}"

@@ -461,10 +461,7 @@ def make_task(task: str | type[Task], options: Mapping[str, Any]) -> Task:
 
 def refuse_unknown(made_of: type[Task], options: Mapping[str, Any], but: frozenset[str] = frozenset()) -> None:
     """Raises UserError for an option that the class does not have, or that is in `but`, with the nearest one left."""
-    parameters = inspect.signature(made_of).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-        return  # it asks somebody else about them
-    known = set(parameters) - but
+    known = set(inspect.signature(made_of).parameters) - but
     for option in options:
         if option not in known:
             raise UserError(f"{made_of.__name__} has no option {option!r}.{did_you_mean(option, known)}")

@@ -16,6 +16,8 @@ from envs.others.task import GymTask
 from envs.task import Task
 from perlhf.errors import UserError, did_you_mean, one_line
 
+_OF_VECTOR_ENV, _OF_GYM_TASK = ("reward", "render_mode", "max_episode_steps", "workers"), ("data", "split")
+
 
 def env_id(name: str) -> str:
     """Returns the full id: "HH-v0" becomes "perlhf/HH-v0", and "my_file:me/Toy-v0" becomes "me/Toy-v0".
@@ -81,7 +83,8 @@ def env_options(full_id: str, text: str) -> dict[str, Any]:
     for name in options:
         if name in ("data", "split", "reward", "columns"):
             raise UserError(f"env option {name!r}: the command itself decides that; see --data, --reward and its help.")
-    refuse_unknown(class_of(full_id), options, but=frozenset({"data", "split"}))
+    if class_of(full_id) is not GymTask:  # else the env itself says so
+        refuse_unknown(class_of(full_id), options, but=frozenset({"data", "split"}))
     return options
 
 
@@ -95,7 +98,7 @@ def task_of(full_id: str, **options: Any) -> Task:
     """Returns the task of a registered env, made with `options` (data, split...)."""
     spec = gym.spec(full_id)
     if not _is_ours(spec):
-        return make_task(GymTask, {**options, "env": spec})
+        return make_task(GymTask, _of_others(spec, options))
     kwargs = {k: v for k, v in spec.kwargs.items() if k not in ("reward", "render_mode")}
     task = kwargs.pop("task")
     return make_task(task, {**kwargs, **options})
@@ -107,12 +110,19 @@ def make_vec(full_id: str, num_envs: int, **arguments: Any) -> VectorEnv[Any, An
     Args:
         full_id: of an env; one of somebody else's is played as a `GymTask`.
         num_envs: how many.
-        arguments: of `TaskVectorEnv` and of the env.
+        arguments: of `TaskVectorEnv`, `split`, and of the env.
     """
     spec = gym.spec(full_id)
     if _is_ours(spec):
         return gym.make_vec(full_id, num_envs=num_envs, **arguments)
-    return TaskVectorEnv(GymTask, num_envs, env=spec, **arguments)
+    own = {name: arguments.pop(name) for name in _OF_VECTOR_ENV if name in arguments}
+    return TaskVectorEnv(GymTask, num_envs, **own, **_of_others(spec, arguments))
+
+
+def _of_others(spec: EnvSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a `GymTask`: what it does not know itself is the env's."""
+    own = {name: value for name, value in options.items() if name in _OF_GYM_TASK}
+    return {**own, "env": spec, "arguments": {name: value for name, value in options.items() if name not in own}}
 
 
 def feedback_of(full_id: str, options: Mapping[str, Any], splits: Sequence[str]) -> list[Feedback]:

@@ -138,7 +138,7 @@ class Task(ABC):
         """Says why `repeats` is False."""
         return f"{type(self).__name__} cannot begin an episode again."
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most tasks are memory alone
         """Lets go of what episodes are played in, where it is not memory alone."""
 
     def groups(self, state: Any) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 import copy
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,8 +47,12 @@ class EnvSource:
         self.name = name or (type(self._free[0].unwrapped).__name__ if spec is None else spec.id)
 
     @classmethod
-    def of(cls, env: Any, **kwargs: Any) -> "EnvSource":
+    def of(cls, env: Any, arguments: Mapping[str, Any]) -> "EnvSource":
         """Returns the source of what a user gives: an id, a spec, an env or a callable that makes one.
+
+        Args:
+            env: as given.
+            arguments: of the env, where it is made from an id or a spec.
 
         Raises:
             UserError: it is none of these, or arguments are given with what is made already.
@@ -57,9 +61,9 @@ class EnvSource:
             return env
         if isinstance(env, (str, EnvSpec)):
             name = env if isinstance(env, str) else env.id
-            return cls(partial(gym.make, env, disable_env_checker=True, **kwargs), name)
-        if kwargs:
-            raise UserError(f"{', '.join(kwargs)} given with an env that is made already; give them to what makes it.")
+            return cls(partial(gym.make, env, disable_env_checker=True, **arguments), name)
+        if arguments:
+            raise UserError(f"{', '.join(arguments)} given with an env that is made already; give them to its maker.")
         if isinstance(env, gym.Env):
             return cls(partial(_copied, env), None, [env])
         if callable(env):

@@ -12,8 +12,8 @@ from envs.spaces import Unicode
 from perlhf.errors import UserError
 
 _EXPECTED = (
-    "gymnasium.spaces.Text, or a Dict with 'prompt' (Text) and, where there is one, 'image' (Box, uint8, height x width "
-    "x 3)"
+    "gymnasium.spaces.Text, or a Dict with 'prompt' (Text) and, where there is one, 'image' (Box, uint8, height x "
+    "width x 3)"
 )
 
 
@@ -77,7 +77,7 @@ class TextSpaces:
         parts = observation if self._is_dict else {"prompt": observation}
         missing = [key for key in ("prompt", "image") if key in self._parts and key not in parts]
         if missing:
-            raise UserError(f"{said} no {missing[0]!r}, which its observation space has; a wrapper may have dropped it.")
+            raise UserError(f"{said} no {missing[0]!r}, which its space has; a wrapper may have dropped it.")
         prompt = parts["prompt"]
         if wrong := self._wrong_with(prompt):
             raise UserError(
@@ -85,12 +85,12 @@ class TextSpaces:
                 f"envs.spaces.Unicode(100_000) is one that holds any text."
             )
         if self.image_shape is None:
-            return {"prompt": str(prompt)}
+            return {"prompt": prompt}
         image = parts["image"]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != self.image_shape:
             found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise UserError(f"{said} an image of {found}, expected uint8 {self.image_shape}.")
-        return {"prompt": str(prompt), "image": image.copy()}  # the env may draw its next one into the same array
+        return {"prompt": prompt, "image": image.copy()}  # the env may draw its next one into the same array
 
     def _wrong_with(self, prompt: Any) -> str:
         """Says what is wrong with a prompt; "" for nothing."""

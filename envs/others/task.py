@@ -82,14 +82,16 @@ class GymTask(Task):
 
     default_reward = "envs.others.task:own_reward"
 
-    def __init__(self, env: Any, data: str = "miniature", split: str = "train", **kwargs: Any) -> None:
+    def __init__(
+        self, env: Any, data: str = "miniature", split: str = "train", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         """
         Args:
             env: an id, an `EnvSpec`, an env, a callable that makes one, or a list of these, from which each episode
                 draws one. An env that is given is used itself, and copied for more episodes side by side.
             data: of no use here, and refused.
             split: "train", "validation" or "test": seeds that the others do not have.
-            kwargs: arguments of the env, where an id is given.
+            arguments: of the env, where an id is given.
 
         Raises:
             UserError: an env that cannot be made, or whose observation or action is no text.
@@ -100,7 +102,7 @@ class GymTask(Task):
         if not given:
             raise UserError("expected at least one env, got an empty list.")
         kinds = list({id(each): each for each in given}.values())
-        self._sources = [EnvSource.of(each, **kwargs) for each in kinds]
+        self._sources = [EnvSource.of(each, arguments or {}) for each in kinds]
         self._drawn_from = [next(k for k, kind in enumerate(kinds) if kind is each) for each in given]
         self.name = self._sources[0].name
         if data != "miniature":
@@ -265,7 +267,8 @@ class GymTask(Task):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         info = turn.reference.get("info", {})
-        found = {name: _plain(value) for name, value in info.items() if isinstance(value, (bool, numbers.Real, np.bool_))}
+        said = {name: value for name, value in info.items() if isinstance(value, (numbers.Real, np.bool_))}
+        found = {name: _plain(value) for name, value in said.items()}
         if "success" in found:
             found.setdefault("is_success", found["success"])
         return {name: value for name, value in found.items() if name not in ("gold", "failed", "seed")}
