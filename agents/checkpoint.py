@@ -32,7 +32,7 @@ from backbones.model.loading import short_name
 from backbones.role_files import belongs_to, check_template, read_provenance
 from backbones.roles import LoRASettings
 from envs.core import TaskVectorEnv
-from envs.others.task import NotRepeatableError
+from envs.gym_task import NotRepeatableError
 from envs.spaces import Unicode
 from perlhf import sealed_folder
 from perlhf.errors import UserError, one_line

@@ -15,7 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from envs.others.spaces import TextSpaces
+from envs.gym_spaces import TextSpaces
 from envs.spaces import Unicode
 from perlhf.errors import UserError, one_line
 
@@ -153,7 +153,7 @@ class GymVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        return self._env.render() or [None] * self.num_envs
+        return list(self._env.render() or [None] * self.num_envs)  # type: ignore[arg-type]
 
 
 def _shares_plain_texts(env: VectorEnv) -> bool:

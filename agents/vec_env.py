@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from agents.gym_vec_env import GymVecEnv, row_of
 from envs.core import TaskEnv, TaskVectorEnv
-from envs.others.seats import EnvSource
-from envs.others.task import GymTask
+from envs.gym_seats import EnvSource
+from envs.gym_task import GymTask
 from envs.registry import env_id, make_vec
 from perlhf.errors import UserError
 

@@ -12,7 +12,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskVectorEnv, make_task, refuse_unknown, task_class
 from envs.entry_points import load_module
 from envs.feedback import Feedback
-from envs.others.task import GymTask
+from envs.gym_task import GymTask
 from envs.task import Task
 from perlhf.errors import UserError, did_you_mean, one_line
 

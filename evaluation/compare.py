@@ -68,8 +68,8 @@ def compare(
     roles = {"sft": policy.backbone.reference, "policy": policy}
     oracle = evaluator.oracle() if evaluator.task.has_oracle else None
     pictures = evaluator.task.image_shape is not None
-    judged = oracle is not None and oracle.golds is not None and isfinite(evaluator.task.success_at)
-    short = judged and are_short(oracle)
+    success = isfinite(evaluator.task.success_at)
+    short = success and oracle is not None and oracle.golds is not None and are_short(oracle)
     evaluator.bar = validation.bar = bar = progress_bar(unit="episode", desc="evaluation", leave=False)
     sides = 1 + len(others or {})
     passes = 3 + 2 * sides + 2 * pictures + samples * (2 + (short and pictures))

@@ -22,9 +22,9 @@ from agents.gym_vec_env import GymVecEnv
 from agents.train_ppo import Options, train
 from agents.vec_env import TaskVecEnv
 from envs.core import TaskEnv, TaskVectorEnv
-from envs.others.seats import EnvSource
-from envs.others.spaces import TextSpaces
-from envs.others.task import PATIENCE, GymTask, NotRepeatableError
+from envs.gym_seats import EnvSource
+from envs.gym_spaces import TextSpaces
+from envs.gym_task import PATIENCE, GymTask, NotRepeatableError
 from envs.spaces import Unicode
 from perlhf.errors import RewardError, UserError
 

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from agents import make_vec_env, train_ppo, train_sft
-from envs.others.task import GymTask
+from envs.gym_task import GymTask
 
 pytestmark = pytest.mark.extras
 pytest.importorskip("reasoning_gym")

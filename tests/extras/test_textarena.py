@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from tiny_models import save_gemma
 
 from agents import PPO, make_vec_env
-from envs.others.task import GymTask
+from envs.gym_task import GymTask
 
 pytestmark = pytest.mark.extras
 pytest.importorskip("textarena")

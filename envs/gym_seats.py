@@ -40,7 +40,7 @@ class EnvSource:
         self, make: Callable[[], Any], name: str | None = None, free: Sequence[gym.Env[Any, Any]] = ()
     ) -> None:
         self._make, self._free, self._closed = make, list(free), False
-        self.name = name or getattr(make, "__name__", "env")
+        self.name: str = name or getattr(make, "__name__", "env")
         if not self._free:
             self._free.append(self._made())
         spec = self._free[0].spec

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from envs.entry_points import quoted
-from envs.others.seats import EnvSource, Seat
-from envs.others.spaces import TextSpaces
+from envs.gym_seats import EnvSource, Seat
+from envs.gym_spaces import TextSpaces
 from envs.task import Played, Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError, did_you_mean, one_line
@@ -80,7 +80,7 @@ class GymTask(Task):
     `is_success` or `success`, or whether the return reaches the env's `success_at`, where it has any of these.
     """
 
-    default_reward = "envs.others.task:own_reward"
+    default_reward = "envs.gym_task:own_reward"
 
     def __init__(
         self, env: Any, data: str = "miniature", split: str = "train", arguments: Mapping[str, Any] | None = None
