@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, Line
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
+from agents.gym_vec_env import GymVecEnv
 from agents.hyperparameters import SCHEDULES
 from agents.vec_env import TaskVecEnv
 from backbones import group
@@ -30,6 +32,7 @@ from backbones.model.loading import short_name
 from backbones.role_files import belongs_to, check_template, read_provenance
 from backbones.roles import LoRASettings
 from envs.core import TaskVectorEnv
+from envs.gym_task import NotRepeatableError
 from envs.spaces import Unicode
 from perlhf import sealed_folder
 from perlhf.errors import UserError, one_line
@@ -117,10 +120,12 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
 def state_of_envs(algorithm: "PPO") -> dict[str, Any] | None:
     """Returns the state of the envs of all processes, which all call this; None where no episode is under way.
 
+    None too for a vector env of Gymnasium's, which cannot say how its episodes stand.
+
     Raises:
         CheckpointError: an env that cannot be written down, or a process that does something else.
     """
-    if algorithm.env is None or algorithm.last_observation is None:
+    if algorithm.env is None or algorithm.last_observation is None or isinstance(algorithm.env.unwrapped, GymVecEnv):
         return None
     found: list[Any] = group.gather((_SAVING, algorithm.num_timesteps, _env_state(algorithm.env)))
     if any(not isinstance(each, tuple) or each[:2] != (_SAVING, algorithm.num_timesteps) for each in found):
@@ -187,6 +192,9 @@ def set_state(
     _check_fit(algorithm, tensors, state)
     env_state = state.get("env") if with_episodes and algorithm.env is not None else None
     algorithm.last_observation = None if env_state is None else _restore_env(algorithm, env_state)
+    if with_episodes and algorithm.env is not None and algorithm.last_observation is None and state["turns"]:
+        print("the env cannot go back to the episodes that were under way: new ones begin.", file=sys.stderr)
+        algorithm.seed_episodes(algorithm.seed or 0, state["turns"])
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             parameter.copy_(tensors[f"parameters.{name}"])
@@ -345,7 +353,7 @@ def _own(state: Any) -> Any:
 
 
 def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
-    """Puts the episodes back that were under way; returns the observations."""
+    """Puts the episodes back that were under way; returns the observations, None where the env repeats none."""
     env = algorithm.env
     assert env is not None
     number = len(state["task"]["states"])
@@ -357,9 +365,14 @@ def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
     task_env: TaskVectorEnv = env.unwrapped.task_env  # type: ignore[attr-defined]
     task = task_env.task
     saved = state["task"]
+    if not task.repeats:
+        return None
     try:
         for value in saved["states"]:  # seen to be sound before the env is touched
             task.observe(task.state_from_json(value))
+    except NotRepeatableError as error:
+        print(error, file=sys.stderr)
+        return None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"the episodes under way in the checkpoint do not fit this env of task {type(task).__name__} "

@@ -1,6 +1,7 @@
 """Whole episodes in groups that begin alike: how a rollout of them is begun, and who says in which states."""
 
 from collections.abc import Mapping
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ def require_groups(env: VecEnv, group_size: int) -> None:
     """Makes sure that an env can play whole episodes in groups.
 
     Raises:
-        UserError: it is none of perlhf's, or its number is no multiple of the group size.
+        UserError: it cannot begin several episodes alike, or its number is no multiple of the group size.
     """
     if not isinstance(env.unwrapped, TaskVecEnv):
         raise UserError(
-            f"whole episodes in groups are played by the envs of agents.make_vec_env, not by {type(env).__name__}."
+            f"whole episodes in groups are not played by {type(env.unwrapped).__name__}: give PPO the id of the env or "
+            "callables that make it, instead of a vector env."
         )
+    task = env.get_attr("task")[0]
+    if group_size > 1 and not task.repeats:
+        raise UserError(f"{task.not_repeatable} Groups of episodes that begin alike need that; take algorithm 'ppo'.")
     if env.num_envs % group_size:
         each = f" in each of {group.size()} processes" if group.size() > 1 else ""
         near = " or ".join(str(n) for n in _multiples_beside(env.num_envs, group_size))
@@ -48,14 +53,14 @@ def starts_of(env: VecEnv, frontier: float, seed: int, before: Starts | None = N
     Raises:
         UserError: the task has no verdict on its episodes, so that nothing is known to be solved.
     """
-    task = env.get_attr("task")[0]
     if not frontier:
         return None
+    task = env.get_attr("task")[0]
     if before is not None and before.task is task:
         before.frontier = frontier
         return before
     turn = task.play(task.start(np.random.default_rng(0), {}), "").turn
-    if task.judge(turn) is None:
+    if task.judge(turn) is None or isinf(task.success_at):
         raise UserError(f"frontier: {type(task).__name__} has no verdict on its episodes for these data; leave it out.")
     return Starts(task, frontier, seed)
 

@@ -18,7 +18,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -47,6 +46,7 @@ from agents.running import RunningScale
 from agents.sb3 import TextAlgorithm, vectorized
 from agents.starts import Starts
 from agents.steps import Players, Step
+from agents.vec_env import AnyEnv
 from agents.watched import Watched
 from backbones import group
 from backbones.backbone import Backbone
@@ -85,7 +85,7 @@ class PPO(TextAlgorithm):
 
     Args:
         policy: "LoRAPolicy".
-        env: an id ("HH-v0"), an env of `gym.make` or `gym.make_vec`, or what `agents.make_vec_env` gives.
+        env: an id ("HH-v0"), or whatever else `agents.make_vec_env` takes or gives.
         learning_rate: of Adam, a number or a schedule; None takes `Backbone.learning_rate` of `LEARNING_RATE`.
         n_envs: episodes side by side in all processes, where `env` is an id or a single env; a vector env is this
             process's share.
@@ -117,7 +117,7 @@ class PPO(TextAlgorithm):
     def __init__(
         self,
         policy: str | type[LoRAPolicy] = "LoRAPolicy",
-        env: str | gym.Env | gym.vector.VectorEnv | VecEnv | None = None,
+        env: AnyEnv | None = None,
         learning_rate: float | Schedule | None = None,
         n_envs: int = 64,
         *,
@@ -205,7 +205,7 @@ class PPO(TextAlgorithm):
         self.set_random_seed(self.seed)
         settings = {**asdict(PolicySettings()), "seed": self.seed or 0, "device": self.device, **self.policy_kwargs}
         if self.env is not None and settings["backbone"] == "tiny":
-            settings["backbone"] = self.env.get_attr("task")[0].shipped_backbone
+            settings["backbone"] = self.env.get_attr("shipped_backbone")[0]
         # Loaded before the env's reward model is, which then finds this copy by its weights and takes no second one.
         known = asdict(PolicySettings()).keys()
         of_model = PolicySettings(**{name: value for name, value in settings.items() if name in known})

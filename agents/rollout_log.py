@@ -34,6 +34,7 @@ def rollout_figures(rollout: Rollout, steps: Sequence[Step], golds: Sequence[flo
         "rollout/entropy": F.masked_mean(rollout.entropy, mask).item(),
         "rollout/response_length": mask.sum(1)[sound].float().mean().item(),
         "rollout/ended": rollout.ended[sound].float().mean().item(),
+        "rollout/failed": int(rollout.failed.sum()),
     }
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.policy import Observation
 from agents.rollout import Rollout
 from agents.steps import own_envs
-from agents.vec_env import make_vec_env
+from agents.vec_env import AnyEnv, make_vec_env
 from backbones import group
 
 _EPISODES_APART = 1_000_003  # of two seeds; episode i of a vector env is seeded with its seed + i
@@ -56,7 +56,13 @@ class TextAlgorithm(OnPolicyAlgorithm):
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seeds the env. SB3 seeds the global generators here; ours are our own, and those of others are left alone."""
         if seed is not None and self.env is not None:
-            self.env.seed(_EPISODES_APART * seed + own_envs(self.env.num_envs).start)
+            self.seed_episodes(seed)
+
+    def seed_episodes(self, seed: int, begun: int = 0) -> None:
+        """Seeds the episodes that the next reset begins; `begun` are the turns of each env before, in another run."""
+        assert self.env is not None
+        own = own_envs(self.env.num_envs)
+        self.env.seed(_EPISODES_APART * seed + begun * self.env.num_envs * group.size() + own.start)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         # SB3 counts the rollout it is about to train on as done, which would waste the last one on a rate of 0.
@@ -64,8 +70,8 @@ class TextAlgorithm(OnPolicyAlgorithm):
         super()._update_current_progress_remaining(num_timesteps - played, total_timesteps)
 
 
-def vectorized(env: str | gym.Env | gym.vector.VectorEnv | VecEnv, n_envs: int) -> VecEnv:
-    """Makes this process's env for training; a vector env has its own number of episodes."""
-    if isinstance(env, (gym.vector.VectorEnv, VecEnv)):
+def vectorized(env: AnyEnv, n_envs: int) -> VecEnv:
+    """Makes this process's env for training; a vector env, or a list, has its own number of episodes."""
+    if isinstance(env, (gym.vector.VectorEnv, VecEnv, list, tuple)):
         return make_vec_env(env)
     return make_vec_env(env, len(group.share(n_envs, "envs")))

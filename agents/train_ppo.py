@@ -19,7 +19,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import gymnasium as gym
 from stable_baselines3.common.utils import LinearSchedule
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
@@ -48,6 +47,7 @@ from backbones.launch import run_command
 from backbones.memory import MemoryPlan
 from backbones.model.loading import use_threads
 from backbones.roles import Role
+from envs.registry import make_vec
 from envs.reward_spec import check_reward
 from envs.task import Task
 from evaluation.compare import compare, describe, write_report
@@ -176,6 +176,9 @@ def train(options: Options) -> dict[str, Any]:
     check_watch(options, options.eval_prompts)
     formats = log_formats(options.log_formats)
     task = setup.task(options.eval_split) if options.eval_prompts else None
+    if task is not None and not task.repeats:
+        print(f"{task.not_repeatable} So there is no comparison with SFT at the end.", file=sys.stderr)
+        task = None
     algorithm = make_algorithm(options, setup)
     assert algorithm.env is not None
     require_same_model_and_data(algorithm.policy.backbone, algorithm.env.get_attr("task")[0])
@@ -288,7 +291,7 @@ def make_algorithm(options: Options, setup: Setup) -> PPO:
     """Makes the env and PPO that the options describe; with several processes this one's share of the envs."""
     own = len(group.share(options.n_envs, "envs (--n-envs)"))
     arguments = {"reward": setup.reward, "workers": options.env_workers, **setup.task_options}
-    env = gym.make_vec(setup.env_id, num_envs=own, **arguments)
+    env = make_vec(setup.env_id, own, **arguments)
     rate = setup.backbone.learning_rate(options.learning_rate, LEARNING_RATE, options.full)
     schedule = LinearSchedule(rate, 0.0, 1.0) if options.schedule == "linear" else rate
     algorithm = PPO(

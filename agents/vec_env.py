@@ -1,87 +1,110 @@
 """Stable-Baselines3's view of the environments: a thin `VecEnv` over Gymnasium's vector env."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from agents.gym_vec_env import GymVecEnv, row_of
 from envs.core import TaskEnv, TaskVectorEnv
-from envs.registry import env_id
+from envs.gym_seats import EnvSource
+from envs.gym_task import GymTask
+from envs.registry import env_id, make_vec
 from perlhf.errors import UserError
 
 _HARMLESS = (PassiveEnvChecker, OrderEnforcing, TimeLimit)  # what `gym.make` wraps around an env by itself
 _ANSWERS_FOR_EACH = ("oracle", "plausible_action", "render")
+AnyEnv = str | gym.Env | VectorEnv | VecEnv | Callable[[], gym.Env] | Sequence[Callable[[], gym.Env]]
 
 
-def make_vec_env(
-    env: str | gym.Env | VectorEnv | VecEnv, n_envs: int | None = None, seed: int | None = None, **kwargs: Any
-) -> VecEnv:
+def make_vec_env(env: AnyEnv, n_envs: int | None = None, seed: int | None = None, **kwargs: Any) -> VecEnv:
     """Makes the envs that `PPO`, `EvalCallback` and `evaluate_policy` take.
 
-    Text and images pass unchanged, and episodes are monitored.
+    Text and images pass unchanged, and episodes are monitored. Envs that are none of perlhf's are taken where their
+    observation and action are text, with their wrappers; see docs/environments_of_others.md.
 
     Args:
-        env: an id such as "HH-v0" or "perlhf/HH-v0", an env made by `gym.make`, a vector env by `gym.make_vec`,
-            or a finished VecEnv, which is returned as it is but for the seed.
-        n_envs: episodes side by side, for an id or a single env; 1 by default.
+        env: an id such as "HH-v0" or "perlhf/HH-v0", an env, a callable that makes one, a list of callables, a vector
+            env of Gymnasium, or a finished VecEnv, which is returned as it is but for the seed.
+        n_envs: episodes side by side, for an id, a single env or a callable; 1 by default.
         seed: of the episodes; episode i gets `seed + i`.
         kwargs: arguments of the env, for an id.
 
     Raises:
-        UserError: an unknown id; an env that is none of perlhf's; a wrapper of one's own, which would have no effect;
-            arguments or another number of episodes for an env that is made already.
+        UserError: an unknown id; an env that takes or shows no text; arguments or another number of episodes for envs
+            that are made already.
     """
     if kwargs and not isinstance(env, str):
         raise UserError(f"{', '.join(kwargs)} given with an env that is made already; give them to gym.make.")
-    if isinstance(env, str):
-        env = gym.make_vec(env_id(env), num_envs=1 if n_envs is None else n_envs, **kwargs)
-    elif isinstance(env, gym.Env):
-        env = _side_by_side(env, 1 if n_envs is None else n_envs)
-    elif n_envs not in (None, env.num_envs):
-        raise UserError(f"expected a vector env of {n_envs} episodes, got one of {env.num_envs}.")
-    vec_env = env if isinstance(env, VecEnv) else VecMonitor(TaskVecEnv(env))
+    vec_env = env if isinstance(env, VecEnv) else VecMonitor(_dressed(_vector_env(env, n_envs, kwargs)))
+    if n_envs not in (None, vec_env.num_envs):
+        raise UserError(f"expected a vector env of {n_envs} episodes, got one of {vec_env.num_envs}.")
     if seed is not None:
         vec_env.seed(seed)
     return vec_env
 
 
-def _side_by_side(env: gym.Env, n_envs: int) -> VectorEnv:
-    """As many episodes of a single env as a vector env, which makes them anew from the env's spec."""
-    if not isinstance(env.unwrapped, TaskEnv) or env.unwrapped.spec is None:
-        raise UserError(f"expected an env that gym.make made from a perlhf id, got {env}.")
-    kwargs = {k: v for k, v in env.unwrapped.spec.kwargs.items() if k != "task"}
-    layer = env
-    while isinstance(layer, gym.Wrapper):
-        if type(layer) not in _HARMLESS:
-            raise _wrapped(layer)
-        if isinstance(layer, TimeLimit):
-            kwargs["max_episode_steps"] = min(layer._max_episode_steps, kwargs.get("max_episode_steps", sys.maxsize))
-        layer = layer.env
-    return gym.make_vec(env.unwrapped.spec.id, num_envs=n_envs, **kwargs)
+def _vector_env(env: Any, n_envs: int | None, kwargs: dict[str, Any]) -> VectorEnv:
+    """Returns a vector env of whatever an env is given as; one of perlhf's wherever that can be."""
+    count = 1 if n_envs is None else n_envs
+    if isinstance(env, str):
+        return make_vec(env_id(env), count, **kwargs)
+    if isinstance(env, SyncVectorEnv):  # its envs one by one can do what a vector env cannot: begin alike, and wait
+        return TaskVectorEnv(GymTask, env.num_envs, env=_sources(env))
+    if isinstance(env, VectorEnv):
+        return env
+    if isinstance(env, (list, tuple)):
+        return TaskVectorEnv(GymTask, len(env), env=env)
+    if isinstance(env, gym.Env) and isinstance(env.unwrapped, TaskEnv) and env.unwrapped.spec is not None:
+        limits = _limits(env)
+        if limits is not None:
+            kwargs = {k: v for k, v in env.unwrapped.spec.kwargs.items() if k != "task"}
+            return gym.make_vec(env.unwrapped.spec.id, num_envs=count, **{**kwargs, **limits})
+    return TaskVectorEnv(GymTask, count, env=env)
 
 
-def _wrapped(env: gym.Env | VectorEnv) -> UserError:
-    name = type(env).__name__
-    return UserError(f"the wrapper {name} would have no effect on many episodes; put it into the task or the reward.")
+def _sources(env: SyncVectorEnv) -> list[EnvSource]:
+    """Returns where each env of a vector env comes from; those that are made alike are one source."""
+    alike: dict[int, list[int]] = {}
+    for i, make in enumerate(env.env_fns):
+        alike.setdefault(id(make), []).append(i)
+    sources = {
+        key: EnvSource(env.env_fns[numbers[0]], free=[env.envs[i] for i in numbers]) for key, numbers in alike.items()
+    }
+    return [sources[id(make)] for make in env.env_fns]
+
+
+def _limits(env: gym.Env) -> dict[str, int] | None:
+    """Returns the time limits around an env as an argument; None where there is a wrapper of one's own."""
+    limits = []
+    while isinstance(env, gym.Wrapper):
+        if type(env) not in _HARMLESS:
+            return None
+        if isinstance(env, TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    known = env.unwrapped.spec.kwargs.get("max_episode_steps", sys.maxsize) if env.unwrapped.spec else sys.maxsize
+    return {"max_episode_steps": min(*limits, known)} if limits else {}
+
+
+def _dressed(env: VectorEnv) -> VecEnv:
+    """Returns a vector env as a VecEnv."""
+    return TaskVecEnv(env) if isinstance(env, TaskVectorEnv) else GymVecEnv(env)
 
 
 class TaskVecEnv(VecEnv):
     """A `TaskVectorEnv` in SB3's dress. Observations stay {"prompt": tuple of str[, "image": (n, H, W, 3) uint8]}."""
 
-    def __init__(self, env: VectorEnv) -> None:
-        if not isinstance(env.unwrapped, TaskVectorEnv):
-            raise UserError(f"expected a vector env that gym.make_vec made from a perlhf id, got {env}.")
+    def __init__(self, env: TaskVectorEnv) -> None:
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise UserError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}.")
-        if env is not env.unwrapped:
-            raise _wrapped(env)
-        self.task_env: TaskVectorEnv = env.unwrapped
+        self.task_env = env
         self._actions: Sequence[str | None] = ()
         self._seed: int | None = None
         self._options_of_reset: dict[str, Any] | None = None
@@ -106,12 +129,12 @@ class TaskVecEnv(VecEnv):
         dones, rows = terminated | truncated, self._rows(infos)
         for i in map(int, np.flatnonzero(dones)):
             # The keys of the finished episode, as SB3 wants them; those of the new one are in `reset_infos`.
-            rows[i] = {**_row(infos["final_info"], i, self.num_envs), "terminal_observation": infos["final_obs"][i]}
+            rows[i] = {**row_of(infos["final_info"], i, self.num_envs), "terminal_observation": infos["final_obs"][i]}
             rows[i]["TimeLimit.truncated"] = bool(truncated[i])
         return observations, rewards, dones, rows
 
     def _rows(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        return [_row(infos, i, self.num_envs) for i in range(self.num_envs)]
+        return [row_of(infos, i, self.num_envs) for i in range(self.num_envs)]
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         self._seed = seed
@@ -120,8 +143,14 @@ class TaskVecEnv(VecEnv):
     def close(self) -> None:
         self.task_env.close()
 
+    @property
+    def shipped_backbone(self) -> str:
+        """What "tiny" stands for with this task."""
+        return self.task_env.task.shipped_backbone
+
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        return [getattr(self.task_env, attr_name)] * len(list(self._get_indices(indices)))
+        owner = self if attr_name == "shipped_backbone" else self.task_env
+        return [getattr(owner, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         setattr(self.task_env, attr_name, value)
@@ -141,13 +170,3 @@ class TaskVecEnv(VecEnv):
     def render(self, mode: str | None = None) -> np.ndarray | None:
         """SB3's: all pictures in one; None before the first reset."""
         return super().render(mode) if self.task_env.shown else None
-
-
-def _row(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:
-    """Returns what Gymnasium's batched infos say of env i, as plain Python values."""
-    row: dict[str, Any] = {}
-    for key, values in infos.items():
-        mask = infos.get(f"_{key}")
-        if not key.startswith("_") and key not in ("final_info", "final_obs") and mask is not None and mask[i]:
-            row[key] = values[i].item() if isinstance(values, np.ndarray) and values.dtype != object else values[i]
-    return row

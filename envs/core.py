@@ -170,6 +170,7 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         """Draws an episode. `options={"index": i}` takes record i of the split instead (text tasks)."""
         options = dict(self._check_reset_options(options))
         super().reset(seed=seed)
+        self._state = None  # what the episode before was played in is free for this one
         self._state, self._ended = self.task.start(self.np_random, options), False
         if self.render_mode is not None:
             self._show(self.task.turn(self._state))
@@ -219,6 +220,9 @@ class TaskEnv(_TaskEnvBase, gym.Env[dict[str, Any], str]):
         """Draws a plausible response, good or bad."""
         self.need_reset("plausible_action")
         return self.task.plausible_action(self._state, rng)
+
+    def close(self) -> None:
+        self.task.close()
 
     def render(self) -> np.ndarray | str | None:
         """Draws the screen, (height, width, 3) uint8, or returns it as text; in "human" mode prints it."""
@@ -416,6 +420,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the worker processes, where there are some."""
+        self.task.close()
         if isinstance(self._episodes, Workers):
             self._episodes.close()
 

@@ -8,6 +8,7 @@ is played: what is over waits until the others are.
 """
 
 from collections.abc import Mapping, Sequence
+from math import isinf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,7 @@ class Episodes:
         return [self._start(i, options) for i in range(len(self._states))], self._observations()
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        self._states[i] = None  # what the episode before was played in is free for this one
         self._states[i] = self.task.start(self._rngs[i], options)
         self._steps[i] = 0
         return self.task.info(self._states[i])
@@ -194,4 +196,5 @@ def verdict_of(task: Task, turn: Turn, ended: bool) -> dict[str, Any]:
     gold = task.judge(turn) if ended else task.judge_cut(turn)
     if gold is None:
         return about
-    return {"gold": float(gold), "is_success": bool(gold >= task.success_at), **about}
+    success = {} if isinf(task.success_at) else {"is_success": bool(gold >= task.success_at)}
+    return {"gold": float(gold), **success, **about}

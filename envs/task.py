@@ -68,11 +68,13 @@ class Task(ABC):
     default_reward: str = "gold"  # "" for none: then there is no judge either, and the reward must be given
     needs_data: ClassVar[bool] = False  # whether `data` must be given, since the task has none of its own
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
-    shipped_backbone: ClassVar[str] = "tiny"  # what `--backbone tiny` means for this task
-    max_prompt_length: ClassVar[int] = 100_000
+    shipped_backbone: str = "tiny"  # what `--backbone tiny` means for this task
+    max_prompt_length: int = 100_000
     max_response_length: ClassVar[int] = 20_000
     image_shape: tuple[int, int, int] | None = None  # of `Turn.image`, (height, width, 3); None for text alone
-    success_at: ClassVar[float] = 0.8
+    success_at: float = 0.8  # the verdict from which an episode is a success; infinity where nobody knows
+    has_oracle: bool = True  # whether `oracle` knows what is right
+    repeats: bool = True  # whether an episode can be begun again: that of an env of somebody else's may not
     reset_options: frozenset[str] = frozenset()  # what `start` knows of `env.reset(options=...)`
     max_steps: int | None = None  # responses after which an episode is truncated; None where it never is
     on_screen: ClassVar[bool] = False  # whether an episode is played on the screen of a device: `frame` has pictures
@@ -131,13 +133,25 @@ class Task(ABC):
         """Returns the info of `state` at reset: plain values, the same ones for the same state."""
         return {}
 
+    @property
+    def not_repeatable(self) -> str:
+        """Says why `repeats` is False."""
+        return f"{type(self).__name__} cannot begin an episode again."
+
+    def close(self) -> None:  # noqa: B027 - most tasks are memory alone
+        """Lets go of what episodes are played in, where it is not memory alone."""
+
     def groups(self, state: Any) -> Sequence[str]:
         """Names the groups that an episode is counted under which begins in `state`, as its kind of prompt."""
         return ()
 
     def first_states(self, n: int) -> list[Any]:
         """Returns where n episodes begin to compare policies in, always the same; fewer where the data have fewer."""
-        return [self.start(np.random.default_rng([21, i]), {}) for i in range(n)]  # 21: nothing else draws from it
+        return [self.first_state(i) for i in range(n)]
+
+    def first_state(self, number: int) -> Any:
+        """Draws the state in which one of these begins."""
+        return self.start(np.random.default_rng([21, number]), {})  # 21: nothing else draws from it
 
     # What is learned from, and what else is measured.
 

@@ -242,6 +242,8 @@ def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
         try:
             number, method, arguments = connection.recv()
         except (EOFError, OSError):
+            if episodes is not None:
+                episodes.task.close()
             return
         try:
             answer = None if episodes is None else _answer(episodes, method, arguments)

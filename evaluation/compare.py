@@ -5,6 +5,7 @@ by the reward model, and the oracle, are the yardsticks: what choosing alone wou
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def compare(
         others: SFT policies by name that play the same episodes, a row each.
     """
     roles = {"sft": policy.backbone.reference, "policy": policy}
-    oracle, pictures = evaluator.oracle(), evaluator.task.image_shape is not None
-    short = oracle.golds is not None and are_short(oracle)
+    oracle = evaluator.oracle() if evaluator.task.has_oracle else None
+    pictures = evaluator.task.image_shape is not None
+    success = isfinite(evaluator.task.success_at)
+    short = success and oracle is not None and oracle.golds is not None and are_short(oracle)
     evaluator.bar = validation.bar = bar = progress_bar(unit="episode", desc="evaluation", leave=False)
     sides = 1 + len(others or {})
     passes = 3 + 2 * sides + 2 * pictures + samples * (2 + (short and pictures))
@@ -87,7 +90,8 @@ def compare(
     report["win_rate"] = bootstrap_mean(pair_accuracy(sampled["policy"].best, sampled["sft"].best))
     report["win_rate_by"] = "score" if sampled["policy"].golds is None else "gold"
     report["kl"] = mean_kl(policy, sampled["policy"])
-    report["oracle"] = _verdicts(oracle, "")
+    if oracle is not None:
+        report["oracle"] = _verdicts(oracle, "")
     if short:
         report["calibration"] = {name: calibration_of(evaluator, role, greedy[name]) for name, role in roles.items()}
     if samples > 0:
@@ -203,7 +207,8 @@ def describe(report: dict[str, Any]) -> str:
     by_temperature = ", ".join(f"{t}: {mean:.3f}" for t, mean in choice["by_temperature"].items())
     lines.append(f"    chosen on {choice['n']} episodes of {choice['split']}, {choice['by']} by T: {by_temperature}")
     lines += describe_others(report)
-    lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{gold_in_words(report['oracle'])}")
+    if "oracle" in report:
+        lines.append(f"  oracle{'':26}score {report['oracle']['score']:+.3f}{gold_in_words(report['oracle'])}")
     lines += describe_samples(report)
     for how, gain in report["gain"].items():
         lines.append(f"gain over SFT, episode by episode, {how}: {signed(gain)}")

@@ -5,6 +5,7 @@ Where answers are few, guessing stands beside them.
 """
 
 from collections.abc import Mapping, Sequence
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ def of_samples(
     golds = {"sft": sft.golds, "policy": policy.golds}
     groups = [evaluator.task.groups(state) for state in evaluator.states]
     success = evaluator.task.success_at
+    if isinf(success):
+        return {**found, "best_at": figures_of(golds, groups)}
     passes = figures_of({name: of_side >= success for name, of_side in golds.items()}, groups)
     if answers:
         passes["guess"] = guesses(evaluator, answers, tries(count))

@@ -146,7 +146,6 @@ def test_the_commands_take_an_env_of_a_file_in_this_folder(tmp_path):
         (":toys/Summary-v0", "unknown env ':toys/Summary-v0'."),
         ("envs:HH-v1", "unknown env 'envs:HH-v1'. Known: perlhf/BOLT-v0, perlhf/HH-v0, "),
         (".x:HH-v0", "unknown env '.x:HH-v0'."),
-        ("gymnasium:CartPole-v1", "env 'gymnasium:CartPole-v1' takes no text,"),
     ],
 )
 def test_a_wrong_name_is_one_line(name, message):

@@ -26,7 +26,8 @@ def shown(page):
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=shown)
-CODE = [(page, number) for page in (README, DOCS / "usage.md") for number in range(len(python_blocks(page)))]
+WITH_CODE = (README, DOCS / "usage.md", DOCS / "environments_of_others.md")
+CODE = [(page, number) for page in WITH_CODE for number in range(len(python_blocks(page)))]
 
 
 @pytest.mark.parametrize(("page", "number"), CODE, ids=[f"{shown(page)}-{number}" for page, number in CODE])

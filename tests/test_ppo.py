@@ -725,10 +725,6 @@ def test_a_time_limit_goes_along(path):
 
 def test_what_would_have_no_effect_is_refused():
     single, many = gym.make("perlhf/HH-v0", reward="gold"), gym.make_vec("perlhf/HH-v0", num_envs=2, reward="gold")
-    with pytest.raises(UserError, match="the wrapper TransformReward would have no effect"):
-        make_vec_env(gym.wrappers.TransformReward(single, lambda reward: 2 * reward), 2)
-    with pytest.raises(UserError, match="the wrapper RecordEpisodeStatistics would have no effect"):
-        make_vec_env(gym.wrappers.vector.RecordEpisodeStatistics(many))
     for env in (single, many, make_vec_env(many)):
         with pytest.raises(UserError, match="data given with an env that is made already"):
             make_vec_env(env, data="miniature")
@@ -765,10 +761,9 @@ def test_rendering_before_the_first_reset_shows_nothing(mode):
 
 
 def test_other_envs_are_refused_in_one_line():
-    with pytest.raises(UserError, match=r"expected an env that gym.make made from a perlhf id"):
-        PPO("LoRAPolicy", gym.make("CartPole-v1"))
-    with pytest.raises(UserError, match=r"expected a vector env that gym.make_vec made from a perlhf id"):
-        PPO("LoRAPolicy", gym.make_vec("CartPole-v1", num_envs=2))
+    for env in (gym.make("CartPole-v1"), gym.make_vec("CartPole-v1", num_envs=2), "CartPole-v1"):
+        with pytest.raises(UserError, match=r"^env 'CartPole-v1' takes no text: its action space is Discrete\(2\)"):
+            PPO("LoRAPolicy", env)
     with pytest.raises(UserError, match=r"unknown env 'HX-v0'.*'HH-v0'"):
         PPO("LoRAPolicy", "HX-v0")
 

@@ -63,10 +63,10 @@ def test_defaults_that_commands_would_override_are_not_registered(given):
 
 def test_an_env_of_numbers_is_for_the_algorithms_of_stable_baselines3():
     with pytest.raises(UserError) as caught:
-        env_id("UINavNumeric-v0")
+        task_of(env_id("UINavNumeric-v0"))
     assert str(caught.value) == (
-        "env 'UINavNumeric-v0' takes no text, so no command can use it: train on it with an algorithm of "
-        "Stable-Baselines3 itself. Envs of text are registered with envs.register_task."
+        "env 'perlhf/UINavNumeric-v0' takes no text: its action space is MultiDiscrete([13 16 4]), expected "
+        "gymnasium.spaces.Text. Train on it with an algorithm of Stable-Baselines3 itself."
     )
 
 

@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs  # noqa: F401 - registers perlhf/*
 import envs.uinav.numeric.features as f
-from envs.registry import env_id
+from envs.registry import env_id, task_of
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Goal
 from envs.uinav.interface.episode import Episode
@@ -230,8 +230,8 @@ def test_wrong_arguments_are_one_line(arguments, message):
 
 
 def test_commands_refuse_it_in_one_line():
-    with pytest.raises(UserError, match=r"^env 'UINavNumeric-v0' takes no text[^\n]*$"):
-        env_id("UINavNumeric-v0")
+    with pytest.raises(UserError, match=r"^env 'perlhf/UINavNumeric-v0' takes no text[^\n]*$"):
+        task_of(env_id("UINavNumeric-v0"))
 
 
 # The oracle and the masks
