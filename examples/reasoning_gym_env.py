@@ -1,6 +1,6 @@
 """reasoning-gym's tasks as an env of text: question, answer, reasoning-gym's own score. `pip install reasoning-gym`
 
-perlhf train-ppo reasoning_gym_env:examples/ReasoningGym-v0 --env-options task=chain_sum,max_terms=2,max_digits=1
+perlhf train-ppo reasoning_gym_env:examples/ReasoningGym-v0 --env-options task=count_bits,max_n=31
 """
 
 import json
@@ -35,11 +35,13 @@ class ReasoningGymEnv(gym.Env[str, str]):
 
 
 def write_records(path: str, count: int, task: str, **config: Any) -> None:
-    """Writes questions with their answers to a JSONL file, for SFT: no PPO learns from a model that is never right."""
+    """Writes questions and right answers to a JSONL file, for SFT: every other one bare, the others in a sentence."""
     env = ReasoningGymEnv(task, **config)
     with open(path, "w", encoding="utf-8") as file:
         for seed in range(2**31, 2**31 + count):  # perlhf's own episodes have seeds below that
-            file.write(json.dumps({"prompt": env.reset(seed=seed)[0], "completion": env.oracle()}) + "\n")
+            prompt, answer = env.reset(seed=seed)[0], env.oracle()
+            said = answer if seed % 2 else f"The answer is {answer}."
+            file.write(json.dumps({"prompt": prompt, "completion": said}) + "\n")
 
 
 gym.register("examples/ReasoningGym-v0", ReasoningGymEnv)

@@ -15,7 +15,7 @@ pytest.importorskip("reasoning_gym")
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 adapter = import_module("reasoning_gym_env")
 
-SUMS = {"task": "chain_sum", "max_terms": 2, "max_digits": 1}
+BITS = {"task": "count_bits", "min_n": 1, "max_n": 31}
 ID = "reasoning_gym_env:examples/ReasoningGym-v0"
 
 
@@ -33,22 +33,21 @@ def test_the_oracle_is_right_by_reasoning_gyms_own_score(task):
 
 
 def test_two_envs_ask_the_same_under_the_same_seed():
-    one, two = (make_vec_env(ID, 4, seed=3, **SUMS) for _ in range(2))
+    one, two = (make_vec_env(ID, 4, seed=3, **BITS) for _ in range(2))
     assert one.reset() == two.reset()
     assert len(set(one.reset()["prompt"])) > 1
 
 
-def test_ppo_learns_sums_of_two_digits(tmp_path):
-    """SFT on 800 answers gets some sums right; PPO on reasoning-gym's own score gets far more of them right."""
-    adapter.write_records(str(tmp_path / "sums.jsonl"), 800, **SUMS)
+def test_ppo_learns_what_reasoning_gym_scores(tmp_path):
+    """SFT answers bare or in a sentence, as its records do; PPO finds out which of the two is scored in full."""
+    adapter.write_records(str(tmp_path / "bits.jsonl"), 1600, **BITS)
     backbone = train_sft.train(train_sft.Options(
-        env="Preferences-v0", data=str(tmp_path / "sums.jsonl"), full=True, learning_rate=2e-3, records=800,
+        env="Preferences-v0", data=str(tmp_path / "bits.jsonl"), full=True, learning_rate=1.5e-3, records=1280,
         batch_size=16, output_dir=str(tmp_path / "sft"),
     ))  # fmt: skip
     summary = train_ppo.train(train_ppo.Options(
-        env=ID, env_options="task=chain_sum,max_terms=2,max_digits=1", backbone=str(backbone), max_new_tokens=4,
-        kl_coef=0.01, total_timesteps=4096, eval_prompts=200, output_dir=str(tmp_path / "ppo"),
+        env=ID, env_options="task=count_bits,min_n=1,max_n=31", backbone=str(backbone), max_new_tokens=12,
+        kl_coef=0.02, total_timesteps=1536, eval_prompts=100, output_dir=str(tmp_path / "ppo"),
     ))  # fmt: skip
     assert summary["oracle"]["gold"] == 1.0
-    assert summary["gain"]["sampled"]["low"] > 0.1
-    assert summary["gain"]["greedy"]["low"] > 0
+    assert summary["gain"]["sampled"]["low"] > 0
