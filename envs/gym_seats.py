@@ -40,11 +40,11 @@ class EnvSource:
         self, make: Callable[[], Any], name: str | None = None, free: Sequence[gym.Env[Any, Any]] = ()
     ) -> None:
         self._make, self._free, self._closed = make, list(free), False
-        self.name: str = name or getattr(make, "__name__", "env")
+        self.name = name or str(getattr(make, "__name__", "env"))
         if not self._free:
             self._free.append(self._made())
         spec = self._free[0].spec
-        self.name = name or (type(self._free[0].unwrapped).__name__ if spec is None else spec.id)
+        self.name = name or (type(self._free[0].unwrapped).__name__ if spec is None else str(spec.id))
 
     @classmethod
     def of(cls, env: Any, arguments: Mapping[str, Any]) -> "EnvSource":
