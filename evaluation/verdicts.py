@@ -1,7 +1,7 @@
 """Plays one policy in held-out episodes and keeps the verdict on each, to compare many policies with one SFT.
 
-    python -m evaluation.verdicts runs/UINav-v0-ppo-seed0 --sft
-    python -m evaluation.verdicts runs/UINav-v0-ppo-seed0
+    python -m evaluation.verdicts runs/UINav-v0-grpo-seed0 --sft
+    python -m evaluation.verdicts runs/UINav-v0-grpo-seed0
 
 `evaluation.evaluate` plays SFT again for every policy. Here each side is played once, and `evaluation.paired` holds
 verdicts of the same episodes against each other.

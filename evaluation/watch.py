@@ -1,6 +1,6 @@
 """Watches the policy of a run act on the phone, in the terminal or as a film.
 
-    python -m evaluation.watch --run runs/UINav-v0-ppo-seed0 --task send_email --seed 3 --film send_email.gif
+    python -m evaluation.watch --run runs/UINav-v0-grpo-seed0 --task send_email --seed 3 --film send_email.gif
 
 The episodes are of the test split. By default the policy is greedy; SFT plays with --sft.
 """

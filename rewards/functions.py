@@ -58,8 +58,9 @@ def success_and_progress(turns: Sequence[Turn], weight: float = 0.5, *, task: Ta
     """
     if not isinstance(task, UINav):
         raise RewardError(f"success_and_progress is a reward for UI tasks, not for {type(task).__name__}.")
+    reached = success(turns)  # which refuses turns that were not played
     ways = [nearer(task.device, turn.reference["before"], turn.reference["after"]) for turn in turns]
-    return [reached + weight * way for reached, way in zip(success(turns), ways, strict=True)]
+    return [end + weight * way for end, way in zip(reached, ways, strict=True)]
 
 
 def step_match(turns: Sequence[Turn]) -> list[float]:

@@ -249,6 +249,8 @@ def test_the_oracle_reaches_every_goal_of_each_split(unseen):
     [
         ({"split": "test", "unseen": "layout"}, "unknown unseen 'layout'.*Did you mean 'layouts'?"),
         ({"unseen": "values"}, "unseen='values' is of split 'test'.*got split 'train'"),
+        ({"unseen": "templates", "split": "test", "templates": "star_email"}, "'star_email' is none of those that unseen"),
+        ({"unseen": "wordings", "split": "test", "templates": "text_number"}, "'text_number' "),
         ({"split": "test", "unseen": "templates", "apps": "clock+search", "templates": "set_alram"}, "'set_alarm'"),
         (
             {"split": "test", "unseen": "templates", "apps": "search"},
@@ -260,3 +262,9 @@ def test_the_oracle_reaches_every_goal_of_each_split(unseen):
 def test_mistakes_in_these_options_are_told(options, message):
     with pytest.raises(UserError, match=message):
         UINav(**options)
+
+
+def test_an_episode_of_a_template_that_is_not_new_is_refused():
+    task = UINav(split="test", unseen="wordings")
+    with pytest.raises(UserError, match="template 'text_number' is none of those that unseen='wordings' draws"):
+        task.start(np.random.default_rng(0), {"template": "text_number"})

@@ -159,6 +159,8 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             name = find_template(options["template"], self.known)
+            if self.unseen and name not in self.device.templates:
+                raise UserError(f"template {name!r} is none of those that unseen={self.unseen!r} draws.")
             if not feasible and self.known[name].template.absent is None:
                 raise UserError(f"template {name!r} can always be done; leave out the option 'feasible'.")
         if self.recordings is not None:
@@ -390,7 +392,7 @@ class UINav(Task):
         episode = self._begin(value["seed"], value["options"])
         if episode.goal.text != value["goal"]:
             problem = f"the state was saved with the goal {value['goal']!r}, and here it has {episode.goal.text!r}"
-            raise UserError(f"{problem}; restore it in an env with the same templates, apps and split.")
+            raise UserError(f"{problem}; restore it in an env with the same templates, apps, split and unseen.")
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md on UINav-v0: PPO by template, step reward models by rank, real demonstrations."""
+"""The tables of docs/results.md on UINav-v0: RL by template, step reward models by rank, real demonstrations."""
 
 from typing import Protocol
 
@@ -32,12 +32,12 @@ class Choices(Where, Protocol):
 
 
 def ui_table(options: Choices) -> Table:
-    """PPO over many turns, with several seeds."""
+    """Defines the table of RL by the recipe, with several seeds."""
     runs = {
         f"seed {seed}": command(options, f"ui-{seed}", "agents.train_ppo", *ENV, "--seed", seed)
         for seed in options.seeds.split(",")
     }
-    title = "PPO on UINav-v0: policy beside SFT in held-out episodes"
+    title = "RL on UINav-v0: policy beside SFT in held-out episodes"
     return Table(
         title, runs, lambda summaries: [*success_rows(summaries), "", *template_rows(list(summaries.values()))]
     )
@@ -54,7 +54,8 @@ def success_rows(summaries: dict[str, Summary]) -> list[str]:
         steps = (s[side]["step_accuracy"]["mean"] for side in ("sft", "policy"))
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), *control_cells([s]), gain, arrow(*steps)]
-        cells += [mean_arrow([s], "sampled", kind) for kind in KINDS if kind in s["sft"]["groups"]["sampled"]]
+        played = s["sft"]["groups"]["sampled"]
+        cells += [mean_arrow([s], "sampled", kind) if kind in played else "" for kind in KINDS]
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     return rows
 

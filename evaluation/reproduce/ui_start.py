@@ -78,7 +78,7 @@ def start_rows(summaries: dict[str, Summary]) -> list[str]:
         cells += [f"{s['policy']['gold_greedy']:.3f}", tries["policy"]["16"], signed(s["gain"]["greedy"])]
         rows.append(row(name, *cells, signed(s["beyond_sharpening"])))
     kinds = [kind for kind in KINDS if all(kind in s["sft"]["groups"]["greedy"] for s in summaries.values())]
-    rows += ["", *table_head("greedy, SFT -> RL", *kinds)]
+    rows += ["", *table_head("greedy, SFT -> RL, by what the shipped start was shown", *kinds)]
     for name, s in summaries.items():
         of_kinds = ([s[side]["groups"]["greedy"][kind]["mean"] for side in SIDES] for kind in kinds)
         rows.append(row(name, *(f"{before:.3f} -> {after:.3f}" for before, after in of_kinds)))

@@ -36,6 +36,8 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     drawn = named or [name for name, each in known.items() if _is_drawn(each, split, unseen)]
     if unseen == "wordings" and (bare := [name for name in named if not known[name].template.unseen_goals]):
         raise UserError(f"template {bare[0]!r} has no wording that is kept from training; leave it out.")
+    if unseen and (other := [name for name in named if not _is_drawn(known[name], split, unseen)]):
+        raise UserError(f"template {other[0]!r} is none of those that unseen={unseen!r} is about; leave one out.")
     if not drawn:
         words = f"split {split!r}" + (f" with unseen {unseen!r}" if unseen else "")
         raise UserError(f"there is no template in apps {'+'.join(installed)!r} for {words}.")
