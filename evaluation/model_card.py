@@ -46,7 +46,7 @@ _PHONE = (
     "of it."
 )
 # Rewards that are the judge of the task, or hold it.
-_JUDGES = {"gold", "rewards.functions:success", "rewards.functions:success_and_progress"}
+_JUDGES = {"gold", *(f"rewards.functions:{name}" for name in ("success", "success_and_progress", "step_match"))}
 
 
 def write_card(folder: Path, run: Path, kind: Kind, backbone: Backbone, form: Form = "adapter") -> None:

@@ -148,7 +148,7 @@ def test_an_env_of_others_is_not_said_to_be_perlhfs():
     assert "gold is the env's own return, or its own `gold`:" in card
     assert "- It was trained on the env's own reward, which gold sums up, so" in card
     said = card.partition("## How it was trained")[0]
-    for wrong in ("from 0 to 1", "miniature", "of perlhf\n", "## Data", "bundled one"):
+    for wrong in ("from 0 to 1", "miniature", "- task:", "## Data", "bundled one"):
         assert wrong not in said
 
 
@@ -170,12 +170,14 @@ SHAPED = "- reward: rewards.functions:success_and_progress\n  weight: 2\n- rewar
         ("UINav-v0", "rewards.functions:success", True),
         ("UINav-v0", "rewards.bundled:uinav", False),
         ("UINav-v0", "gone.yaml", False),
+        ("UINav-v0", "rewards.functions:step_match", True),
         ("HH-v0", "bundled", False),
         ("HH-v0", "min(gold, bundled)", True),
-        ("TaskMaster-v0", "bundled", False),
-        ("VQAv2-v0", "bundled", True),  # its judge
+        ("Taskmaster-v0", "bundled", False),
+        ("VQAv2-v0", "bundled", False),  # a learned one, which commands take
         ("UINav-v0", "shaped.yaml", True),
         ("gone_module:a/B-v0", "gold", True),
+        ("foreign_envs:foreign/Letters-v0", "bundled", False),
     ],
 )
 def test_a_card_says_where_the_reward_was_the_judge(env, reward, on_judge, tmp_path, monkeypatch):
@@ -184,7 +186,9 @@ def test_a_card_says_where_the_reward_was_the_judge(env, reward, on_judge, tmp_p
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "env": env, "reward": reward}))
     (tmp_path / "summary.json").write_text("{}")
     write_card(tmp_path, tmp_path, "policy", SimpleNamespace(path="org/model", vision=None))
-    assert ("on the very judge that gives gold" in (tmp_path / "README.md").read_text()) == on_judge
+    card = (tmp_path / "README.md").read_text()
+    assert ("on the very judge that gives gold" in card) == on_judge
+    assert ("on the env's own reward, which gold sums up" in card) == ("not of perlhf" in card) == ("foreign" in env)
 
 
 REWARD = {

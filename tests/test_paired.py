@@ -62,7 +62,7 @@ def test_tries_are_of_the_first_episodes_and_their_groups_alone():
 )
 def test_verdicts_on_other_episodes_are_refused(other):
     other["groups"] = other["groups"][: len(other["greedy"])]
-    with pytest.raises(UserError, match="different episodes; .* the same split, prompts and samples"):
+    with pytest.raises(UserError, match=r"different episodes; .* the same split, prompts and samples"):
         paired(SFT, [other])
 
 
