@@ -96,6 +96,25 @@ def check_reward(spec: RewardSpec, task: type[Task]) -> None:
             )
 
 
+def names_in(spec: RewardSpec, task: Task | type[Task]) -> set[str]:
+    """Returns the names of all functions in a spec, of sums and ensembles too; "bundled" is what the task has for it.
+
+    A callable has none.
+
+    Raises:
+        RewardError: a spec of no known form.
+    """
+    spec = without_paths(spec)
+    if isinstance(spec, (list, tuple)):
+        return set().union(*(names_in(part, task) for part, _ in _weighted_parts(spec)))
+    if callable(spec) and not isinstance(spec, (str, Mapping)):
+        return set()
+    if (ensemble := ensemble_of(spec)) is not None:
+        return set().union(*(names_in(member, task) for member in ensemble.members))
+    name, _ = _name_and_options(spec)
+    return {task.default_reward if name == "bundled" else name}
+
+
 def without_paths(spec: Any) -> Any:
     """Returns the same with every Path as a str, so that it is JSON; other objects are left as they are."""
     if isinstance(spec, os.PathLike):

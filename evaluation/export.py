@@ -8,7 +8,8 @@ RUN is the folder of a run of train-ppo, train-sft or train-reward-model. The fo
 there at all, with the sha256 of each file in its manifest.json.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,11 @@ from backbones.pooled import Reading
 from backbones.role_files import PROVENANCE, read_provenance
 from backbones.roles import Role
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
-from evaluation.model_card import GGUF_FILE, Form, Kind, not_in_classifier, write_card
+from evaluation.model_card import CARD, GGUF_FILE, Form, Kind, not_in_classifier, write_card
 from perlhf.errors import UserError
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_run_config
-from perlhf.sealed_folder import sealed
+from perlhf.sealed_folder import MANIFEST, sealed
 from rewards.reward_model import RewardModel
 
 FORMAT = 1
@@ -89,19 +90,31 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """Refuses a place where something is that is not to be written over.
 
     Raises:
-        UserError: a file, or a folder that holds files.
+        UserError: a file, or a folder that holds files; with `overwrite` one that no export wrote.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder as --output-dir.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise UserError(f"{folder} already holds files; give another --output-dir, or --overwrite.")
+    if folder.is_dir() and any(folder.iterdir()) and CARD not in _sealed_files(folder):
+        raise UserError(f"{folder} exists and is no {_WHAT}; give another --output-dir.")
+
+
+def _sealed_files(folder: Path) -> Collection[str]:
+    """Returns the names of the files in a folder's manifest; none where there is no such manifest."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return found if isinstance(found, dict) else ()
 
 
 def find_trained(run: Path, backbone: str | None) -> Trained:
     """Opens what the run in a folder trained.
 
     Raises:
-        UserError: no such run, an unfinished one, or one whose files or backbone are damaged or gone.
+        UserError: no such run, an unfinished one, or one whose files or backbone are damaged or gone; a backbone for a
+            run of train-sft, which wrote its own.
     """
     if (run / PROVENANCE).is_file():
         if read_provenance(run).get("role") != "reward":
@@ -110,6 +123,8 @@ def find_trained(run: Path, backbone: str | None) -> Trained:
         return Trained("reward", model.role, model.reading)
     config = read_run_config(run)
     if "records" in config:
+        if backbone is not None:
+            raise UserError(f"{run} is a run of train-sft, which wrote a whole backbone: leave --backbone out.")
         return Trained("sft", fine_tuned(run).reference)
     if "policy_pairs" in config:
         raise UserError(f"{run} has no reward model; its training was not finished.")

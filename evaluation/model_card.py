@@ -1,23 +1,31 @@
 """Model cards: README.md beside what was trained, in the form that the Hugging Face hub reads.
 
-A card is made of the run's config.yaml and summary.json alone, so its figures are those that were measured.
+A card is made of the run's config.yaml and summary.json, so its figures are those that were measured.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from huggingface_hub import ModelCard
 
 from backbones.backbone import Backbone
 from backbones.model.loading import short_name
 from backbones.role_files import PROVENANCE, read_provenance
+from envs.gym_task import GymTask
+from envs.registry import class_of, env_id
+from envs.reward_spec import names_in
+from envs.task import Task
+from envs.uinav.task import UINav
 from evaluation.control import in_words
 from evaluation.metrics import gold_in_words, interval, signed
 from evaluation.reward_report import figure_of
+from perlhf.errors import RewardError, UserError
 from perlhf.run_folder import read_run_config, read_summary, write_text
+from rewards.functions import reward_from_text
 
 Kind = Literal["policy", "reward", "sft"]
 Form = Literal["adapter", "model", "gguf"]
@@ -33,6 +41,12 @@ _MINIATURE = (
     "Generated data of perlhf (`miniature`): prompts and answers that a small grammar words, and generated judgements. "
     "No person wrote or judged any of it."
 )
+_PHONE = (
+    "A simulated phone of perlhf (`miniature`) with generated content, goals and demonstrations. No person wrote any "
+    "of it."
+)
+# Rewards that are the judge of the task, or hold it.
+_JUDGES = {"gold", *(f"rewards.functions:{name}" for name in ("success", "success_and_progress", "step_match"))}
 
 
 def write_card(folder: Path, run: Path, kind: Kind, backbone: Backbone, form: Form = "adapter") -> None:
@@ -49,8 +63,38 @@ def write_card(folder: Path, run: Path, kind: Kind, backbone: Backbone, form: Fo
     provenance = read_provenance(beside) if (beside / PROVENANCE).is_file() else {}
     versions = {name: version(name) for name in ("peft", "transformers", "torch")}
     config, summary, sees = read_run_config(run), read_summary(run), backbone.vision is not None
-    text = model_card(kind, config, summary, provenance, short_name(backbone.path), form, sees, versions)
+    base, task = _base_of(run, backbone), _task_of(config)
+    rewards = _rewards_of(config, task) if kind == "policy" else ()
+    text = model_card(kind, config, summary, provenance, base, form, sees, versions, task, rewards)
     write_text(folder / CARD, text)
+
+
+def _base_of(run: Path, backbone: Backbone) -> str:
+    """Returns what a run began from; where the backbone is what SFT wrote there, its own card says that."""
+    written = run / "backbone"
+    if Path(backbone.path).resolve() == written.resolve() and (written / CARD).is_file():
+        return ModelCard.load(written / CARD, ignore_metadata_errors=True).data.get("base_model") or backbone.path
+    return short_name(backbone.path)
+
+
+def _task_of(config: Mapping[str, Any]) -> type[Task] | None:
+    """Returns the class of the task of a run; None where its module is gone, and the card says less then."""
+    try:
+        return class_of(env_id(config["env"]))
+    except UserError:
+        return None
+
+
+def _rewards_of(config: Mapping[str, Any], task: type[Task] | None) -> set[str]:
+    """Returns the names of all that a policy's reward is made of; none where its YAML file is gone."""
+    if task is None:
+        return {config["reward"]}
+    learned = task.trained_reward
+    try:
+        spec = reward_from_text(config["reward"])
+        return names_in(learned if spec == "bundled" and learned is not None else spec, task)
+    except RewardError:
+        return set()
 
 
 def model_card(
@@ -62,6 +106,8 @@ def model_card(
     form: Form = "adapter",
     sees: bool = False,
     versions: Mapping[str, str] | None = None,
+    task: type[Task] | None = None,
+    rewards: Collection[str] = (),
 ) -> str:
     """Returns the card of what was trained, as Markdown with front matter.
 
@@ -74,13 +120,15 @@ def model_card(
         form: an adapter, a whole model of transformers, or a GGUF file.
         sees: whether the backbone takes images.
         versions: of packages that it was made with, by name.
+        task: the class of the task; None where nobody knows, and it is described as a text task of perlhf then.
+        rewards: of a policy the names of all that its reward is made of, see `envs.reward_spec.names_in`.
     """
     is_adapter = form == "adapter" and kind != "sft" and provenance.get("lora") is not None
     sections = {
-        "What it is": _about(kind, config, provenance, base, form, is_adapter),
-        "Figures": _figures(kind, summary),
-        "Data": _data(config),
-        "Limits": _limits(kind, config, provenance),
+        "What it is": _about(kind, config, provenance, base, form, is_adapter, task),
+        "Figures": _figures(kind, summary, task),
+        "Data": _data(config, task),
+        "Limits": _limits(kind, config, provenance, task, rewards),
         "How to load it": _loading(kind, provenance, base, form, is_adapter, sees),
         "How it was trained": _training(kind, config, versions or {}),
     }
@@ -144,7 +192,13 @@ def _front_matter(kind: Kind, config: Mapping[str, Any], base: str, form: Form, 
 
 
 def _about(
-    kind: Kind, config: Mapping[str, Any], provenance: Mapping[str, Any], base: str, form: Form, is_adapter: bool
+    kind: Kind,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    base: str,
+    form: Form,
+    is_adapter: bool,
+    task: type[Task] | None,
 ) -> str:
     lora = provenance.get("lora") or {}
     what = {"policy": "a policy", "reward": "a reward model", "sft": "a language model"}[kind]
@@ -158,18 +212,21 @@ def _about(
         weights = "all weights" if config.get("full") else "a LoRA adapter, merged into the weights"
     weights += ", as one GGUF file" if form == "gguf" else ""
     shown = base if _is_hub_id(base) or not Path(base).is_absolute() else config["backbone"]
-    lines = [f"{what.capitalize()}, {how}: {weights}.", "", f"- task: {code(config['env'])} of perlhf"]
+    named = (
+        f"env: {code(config['env'])}, not of perlhf" if task is GymTask else f"task: {code(config['env'])} of perlhf"
+    )
+    lines = [f"{what.capitalize()}, {how}: {weights}.", "", f"- {named}"]
     if config.get("env_options"):
-        lines.append(f"- options of the task: {code(config['env_options'])}")
+        lines.append(f"- options of the {named.partition(':')[0]}: {code(config['env_options'])}")
     lines.append(f"- backbone: {code(shown)}")
     if kind == "policy":
         lines.append(f"- reward: {code(config['reward'])}")
     return "\n".join(lines)
 
 
-def _figures(kind: Kind, summary: Mapping[str, Any]) -> str:
+def _figures(kind: Kind, summary: Mapping[str, Any], task: type[Task] | None) -> str:
     if kind == "policy":
-        return _figures_of_policy(summary)
+        return _figures_of_policy(summary, task)
     if kind == "sft":
         losses = summary.get("held_out_loss")
         return "" if not losses else (
@@ -187,7 +244,7 @@ def _figures(kind: Kind, summary: Mapping[str, Any]) -> str:
     return f"{name} on {figure['n']} held-out records, with 95% intervals:\n\n{table}"
 
 
-def _figures_of_policy(summary: Mapping[str, Any]) -> str:
+def _figures_of_policy(summary: Mapping[str, Any], task: type[Task] | None) -> str:
     if "policy" not in summary or "sft" not in summary:
         return "Not evaluated; `perlhf evaluate` does it."
     rows = ["| | how | score | gold |", "|---|---|---|---|"]
@@ -198,25 +255,45 @@ def _figures_of_policy(summary: Mapping[str, Any]) -> str:
             rows.append(f"| {title} | {how} | {side[f'score{key}']:+.3f} | {gold} |")
     gains = "".join(f"- gain over SFT, {how}: {signed(gain)}\n" for how, gain in summary.get("gain", {}).items())
     verdict = in_words(summary)
+    gold = "env's own return, or its own `gold`" if task is GymTask else "verdict of the task's own judge, from 0 to 1"
     return (
-        f"On {summary['policy']['n']} held-out episodes, with 95% intervals; gold is the verdict of the task's own "
-        "judge, from 0 to 1:\n\n" + "\n".join(rows) + f"\n\n{gains}- **{verdict}**\n- KL to SFT: {summary['kl']:.2f} "
-        "nats an episode"
+        f"On {summary['policy']['n']} held-out episodes, with 95% intervals; gold is the {gold}:\n\n"
+        + "\n".join(rows)
+        + f"\n\n{gains}- **{verdict}**\n- KL to SFT: {summary['kl']:.2f} nats an episode"
     )  # fmt: skip
 
 
-def _data(config: Mapping[str, Any]) -> str:
-    return _MINIATURE if config["data"] == "miniature" else f"{code(config['data'])}."
+def _data(config: Mapping[str, Any], task: type[Task] | None) -> str:
+    if task is GymTask:
+        return ""  # the env has its own
+    if config["data"] != "miniature":
+        return f"{code(config['data'])}."
+    return _PHONE if _is_phone(task) else _MINIATURE
 
 
-def _limits(kind: Kind, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def _is_phone(task: type[Task] | None) -> bool:
+    return task is not None and issubclass(task, UINav)
+
+
+def _limits(
+    kind: Kind,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    task: type[Task] | None,
+    rewards: Collection[str],
+) -> str:
     found = []
-    if config["data"] == "miniature":
+    ours = "simulated phone" if _is_phone(task) else "miniature corpus"
+    if config["data"] == "miniature" and task is not GymTask:
         does = {"policy": "It answers", "reward": "It judges", "sft": "It answers"}[kind]
-        found.append(f"{does} the miniature corpus alone: what it says to any other text means nothing.")
-    if kind == "policy" and config["reward"] == "bundled":
-        found.append("Its reward is the bundled one, which judges the miniature corpus alone.")
-    if kind == "policy" and config["reward"] == "gold":
+        found.append(f"{does} the {ours} alone: what it says to any other text means nothing.")
+    if kind == "policy" and config["reward"] == "bundled" and task is not GymTask:
+        found.append(f"Its reward is the bundled one, which judges the {ours} alone.")
+    if GymTask.default_reward in rewards:
+        found.append(
+            "It was trained on the env's own reward, which gold sums up, so gold says nothing of other judges."
+        )
+    if not _JUDGES.isdisjoint(rewards):
         found.append("It was trained on the very judge that gives gold, so gold says nothing of other judges.")
     if config.get("stop"):
         found.append(f"Responses are over at {code(config['stop'])} too, which no file here tells other tools.")

@@ -14,6 +14,8 @@ from perlhf.errors import UserError
 
 Verdicts = Mapping[str, Any]
 ALL = "all episodes"
+# What must be alike of verdicts that are held against each other, beside the shape of their samples.
+_ALIKE = ("env", "env_options", "data", "columns", "max_new_tokens", "split", "success_at")
 
 
 def paired(sft: Verdicts, policies: Sequence[Verdicts]) -> dict[str, dict[str, Any]]:
@@ -30,7 +32,7 @@ def paired(sft: Verdicts, policies: Sequence[Verdicts]) -> dict[str, dict[str, A
         `pass_at`, see `passes`.
 
     Raises:
-        UserError: the verdicts are of different episodes.
+        UserError: the verdicts are of different episodes, or were not played alike; it names what differs.
     """
     _require_same_episodes([sft, *policies])
     greedy, best = np.array(sft["greedy"]), np.array(sft["best"])
@@ -79,10 +81,20 @@ def passes(sft: Verdicts, policies: Sequence[Verdicts], members: np.ndarray) -> 
 def _require_same_episodes(verdicts: Sequence[Verdicts]) -> None:
     first = verdicts[0]
     for other in verdicts[1:]:
-        alike = all(first[key] == other[key] for key in ("split", "groups", "success_at"))
-        sampled = [np.shape(each["sampled"]) for each in (first, other) if "sampled" in each]
-        if not alike or len(set(sampled)) > 1:
-            raise UserError("verdicts on different episodes; play all with the same split, prompts and samples.")
+        differ = [
+            f"{key} ({first.get(key)!r}, {other.get(key)!r})" for key in _ALIKE if first.get(key) != other.get(key)
+        ]
+        if first["groups"] != other["groups"]:
+            differ.append(f"episodes ({len(first['groups'])}, {len(other['groups'])}) or their groups")
+        if "sampled" in first and "sampled" in other:
+            one, two = ((np.shape(each["sampled"]), each.get("temperature")) for each in (first, other))
+            if one != two:
+                differ.append(f"samples and their temperature ({one}, {two})")
+        if differ:
+            raise UserError(
+                f"verdicts on different episodes; these differ: {', '.join(differ)}. Play all on the same task, "
+                "with the same split, prompts and samples."
+            )
 
 
 def describe_verdicts(found: Verdicts) -> str:

@@ -8,6 +8,7 @@ verdicts of the same episodes against each other.
 """
 
 from dataclasses import dataclass
+from math import isinf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,7 +59,9 @@ def main() -> None:
     name = f"{run.name}-{'sft-' if options.sft else ''}verdicts"
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     clock = Stopwatch()
-    found = verdicts_of(role, setup, options, config["max_new_tokens"])
+    of_run = {"env": setup.env_id, "env_options": config["env_options"], "data": config["data"]}
+    of_run |= {"columns": config.get("columns", ""), "max_new_tokens": config["max_new_tokens"]}
+    found = {**of_run, **verdicts_of(role, setup, options, config["max_new_tokens"])}
     cost = group.cost_since(clock)
     group.from_first(lambda: update_summary(folder, **found, **cost))
     print(describe_verdicts(found))
@@ -74,9 +77,10 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
     """Returns the verdicts on a role's episodes, for summary.json.
 
     Returns:
-        `split`; `groups`, of each episode; `success_at`, from which verdict on it is a success; `greedy`, a verdict
-        each; of SFT `best`, at its best temperature, and `sft_temperature`, how that was chosen; where episodes are
-        sampled from `sampled`, a list of verdicts for each of the first ones, and `temperature`, of these.
+        `split`; `groups`, of each episode; `success_at`, from which verdict on it is a success, None where nobody
+        knows; `greedy`, a verdict each; of SFT `best`, at its best temperature, and `sft_temperature`, how that was
+        chosen; where episodes are sampled from `sampled`, a list of verdicts for each of the first ones, and
+        `temperature`, of these. None are sampled where nobody knows what is a success.
 
     Raises:
         UserError: the task has no judge.
@@ -86,12 +90,14 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
         task, resolve_reward("gold", task), max_new_tokens, options.prompts, options.seed, options.split
     ).without_scores()
     evaluator.bar = bar = progress_bar(unit="episode", desc="verdicts", leave=False)
-    bar.total = len(evaluator.states) + min(options.sampled_prompts, len(evaluator.states)) * options.samples
+    success_at = None if isinf(task.success_at) else task.success_at
+    sampled_prompts = 0 if success_at is None else min(options.sampled_prompts, len(evaluator.states))
+    bar.total = len(evaluator.states) + sampled_prompts * options.samples
     greedy = evaluator.answer(role, 0.0)
     found: dict[str, Any] = {
         "split": options.split,
         "groups": [list(task.groups(state)) for state in evaluator.states],
-        "success_at": task.success_at,
+        "success_at": success_at,
         "greedy": _golds(greedy),
     }
     if options.sft:
@@ -99,8 +105,8 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
         validation.bar, bar.total = bar, bar.total + len(validation.states) * len(TEMPERATURES) + len(evaluator.states)
         found["sft_temperature"] = choice = choose_temperature(validation, role)
         found["best"] = _golds(sft_at_best(evaluator, role, choice["temperature"], {0.0: greedy}))
-    if options.sampled_prompts:
-        evaluator.states = evaluator.states[: options.sampled_prompts]
+    if sampled_prompts:
+        evaluator.states = evaluator.states[:sampled_prompts]
         sampled = evaluator.samples(role, AT, options.samples).golds
         assert sampled is not None  # greedy ones have verdicts
         found |= {"sampled": np.round(sampled, 6).tolist(), "temperature": AT}

@@ -29,9 +29,9 @@ def perlhf_env(env: str = "HH-v0", episodes: int = 100, split: str = "test", opt
         env: "HH-v0", "UINav-v0"...
         episodes: how many; fewer where the split has fewer.
         split: "train", "validation" or "test".
-        options: further arguments of the env, such as "lenient=true,max_steps=30".
+        options: further arguments of the env, such as "lenient=true,max_steps=30"; a split there counts.
     """
-    of = text_task(env, split=split, **parse_env_options(options))
+    of = text_task(env, **{"split": split, **parse_env_options(options)})
     samples = [
         Sample(said(of.observe(state)["prompt"]), id=number, metadata={"episode": of.state_to_json(state)})
         for number, state in enumerate(of.first_states(episodes))
@@ -49,7 +49,7 @@ def said(prompt: str) -> list[ChatMessage]:
 @solver
 def play_episode(env: str, split: str, options: str) -> Solver:
     """Plays an episode to its end; each turn is asked for alone, as policies here are trained."""
-    of = text_task(env, split=split, **parse_env_options(options))
+    of = text_task(env, **{"split": split, **parse_env_options(options)})
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         at, over = of.state_from_json(state.metadata["episode"]), False

@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from envs.gym_task import GymTask
 from envs.registry import class_of, env_id, task_of
 from envs.task import Task
 from perlhf.conversation import messages_of
@@ -12,6 +13,7 @@ from perlhf.errors import UserError
 
 def text_env(env: str, **options: Any) -> gym.Env[dict[str, Any], str]:
     """Returns the env of an id such as "HH-v0", made with options of `gym.make`; UserError where it shows pictures."""
+    _refuse_others(env)
     made: gym.Env[dict[str, Any], str] = gym.make(env_id(env), **options)
     if "image" in made.observation_space.spaces:  # type: ignore[attr-defined]  # a Dict, as of every task
         raise _pictures(env)
@@ -20,6 +22,7 @@ def text_env(env: str, **options: Any) -> gym.Env[dict[str, Any], str]:
 
 def text_task(env: str, **options: Any) -> Task:
     """Returns the task of an id, made with its options, such as `split`; UserError where it shows pictures."""
+    _refuse_others(env)
     task = task_of(env_id(env), **options)
     if task.image_shape is not None:
         raise _pictures(env)
@@ -34,6 +37,12 @@ def instructions_of(env: str) -> str | None:
 def messages(prompt: str) -> list[dict[str, str]]:
     """Returns a prompt as the messages that a chat model reads: [{"role": "user", "content": "Hi"}]."""
     return [message._asdict() for message in messages_of(prompt)]
+
+
+def _refuse_others(env: str) -> None:
+    """Refuses an env that is none of perlhf's: what it says need not be a prompt."""
+    if class_of(env_id(env)) is GymTask:
+        raise UserError(f"{env!r} is no env of perlhf; give it to that tool itself.")
 
 
 def _pictures(env: str) -> UserError:

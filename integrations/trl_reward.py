@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from envs.reward_spec import RewardSpec, checked_scores, resolve_reward
+from envs.reward_spec import RewardSpec, checked_scores, names_in, resolve_reward
+from envs.task import Task
 from envs.text_task import TextTask
 from envs.turn import Turn
 from integrations.text import messages, text_task
@@ -28,18 +29,18 @@ def reward_function(reward: RewardSpec = "bundled", env: str = "HH-v0", **option
         UserError: an unknown env or option; RewardError: a reward that cannot be found.
     """
     task = text_task(env, **options)
-    score = resolve_reward(reward, task)
+    score, judges = resolve_reward(reward, task), "gold" in names_in(reward, task)
 
     def perlhf_reward(
         prompts: Sequence[Text], completions: Sequence[Text], record: Sequence[int] | None = None, **columns: Any
     ) -> list[float]:
         said = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
         if record is None:
-            if reward == "gold":
+            if judges:
                 raise UserError("reward 'gold' judges records: rows need a column 'record'; see trl_reward.rows.")
             turns = [Turn(_prompt(prompt), text) for prompt, text in zip(prompts, said, strict=True)]
         else:
-            turns = [task.turn(int(i), text) for i, text in zip(record, said, strict=True)]
+            turns = [task.turn(_known(i, env, task), text) for i, text in zip(record, said, strict=True)]
         return checked_scores(score, turns)
 
     return perlhf_reward
@@ -55,10 +56,21 @@ def rows(env: str, count: int | None = None, chat: bool = False, **options: Any)
         options: of the task, such as `split`.
     """
     task = text_task(env, **options)
+    prompts = [task.turn(index).prompt for index in range(len(_records(env, task)))[:count]]
+    return [{"prompt": messages(p) if chat else str(p), "record": index} for index, p in enumerate(prompts)]
+
+
+def _records(env: str, task: Task) -> Sequence[Any]:
     if not isinstance(task, TextTask):
         raise UserError(f"{env} is no task of single responses; take integrations.trl_environment.")
-    prompts = [task.turn(index).prompt for index in range(len(task.records))[:count]]
-    return [{"prompt": messages(p) if chat else str(p), "record": index} for index, p in enumerate(prompts)]
+    return task.records
+
+
+def _known(record: int, env: str, task: Task) -> int:
+    count = len(_records(env, task))
+    if not 0 <= record < count:
+        raise UserError(f"record {record}: the data of {env} have records 0 to {count - 1}; see trl_reward.rows.")
+    return int(record)
 
 
 def _prompt(prompt: Text) -> str:

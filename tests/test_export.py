@@ -166,7 +166,12 @@ def test_a_model_that_sees_is_merged(run, exported, tmp_path):
 def test_the_backbone_after_sft_is_exported_too(exported, tmp_path):
     folder = tmp_path / "sft"
     train_sft.train(train_sft.Options(records=32, eval_records=8, output_dir=str(folder), lora_rank=2))
+    said = refusal(exported, folder, "--merge", "--output-dir", tmp_path / "out", "--backbone", "tiny")
+    assert said == f"{folder} is a run of train-sft, which wrote a whole backbone: leave --backbone out."
+    card = folder / "backbone" / "README.md"
+    card.write_text(card.read_text().replace("---\n", "---\nbase_model: org/model\n", 1))  # as of a model of the hub
     exported(folder, "--merge", "--output-dir", tmp_path / "out")
+    assert yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])["base_model"] == "org/model"
     written, before = (AutoModelForCausalLM.from_pretrained(path) for path in (tmp_path / "out", folder / "backbone"))
     assert written.config.num_labels == 1
     for mine, theirs in zip(written.parameters(), before.parameters(), strict=True):
@@ -306,8 +311,12 @@ def test_an_export_is_written_over_only_where_it_is_asked_for(run, exported, tmp
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("mine")
     said = refusal(exported, folder, "--merge", "--output-dir", tmp_path / "mine", "--overwrite")
-    assert said == f"{tmp_path / 'mine'} exists and is no export of perlhf; give another path."
+    assert said == f"{tmp_path / 'mine'} exists and is no export of perlhf; give another --output-dir."
     assert (tmp_path / "mine" / "diary.txt").read_text() == "mine"
+    (checkpoint,) = (folder / "checkpoints").iterdir()  # sealed too
+    said = refusal(exported, folder, "--merge", "--output-dir", checkpoint, "--overwrite")
+    assert said == f"{checkpoint} exists and is no export of perlhf; give another --output-dir."
+    assert (checkpoint / "state.json").is_file()
 
 
 def test_an_unfinished_run_is_one_line(run, exported, tmp_path):

@@ -118,9 +118,32 @@ def test_a_completion_answers_a_text_task():
     assert score_completions([said], [env], prompts=[[]]) == [3 / 7 + 2]
 
 
+@pytest.mark.parametrize(
+    "reward",
+    ["gold", {"reward": "gold"}, [{"reward": "bundled"}, {"reward": "gold", "weight": 2}], "min(gold, bundled)",
+     [{"reward": "mean(bundled, min(gold, bundled))"}]],
+)  # fmt: skip
+def test_a_judge_needs_records(reward):
+    score = reward_function(reward)
+    with pytest.raises(UserError, match=r"^reward 'gold' judges records: rows need a column 'record'"):
+        score(["p"], ["r"])
+
+
+def test_a_record_that_there_is_not_is_one_line():
+    count = len(text_task("HH-v0").records)
+    for record in (count, -1):
+        with pytest.raises(UserError, match=f"^record {record}: the data of HH-v0 have records 0 to {count - 1}; see"):
+            reward_function("toy_tasks:letters")(["p"], ["r"], record=[record])
+    with pytest.raises(UserError, match=r"^UINav-v0 is no task of single responses; take"):
+        reward_function("toy_tasks:letters", "UINav-v0")(["p"], ["r"], record=[0])
+
+
 def test_what_cannot_be_shown_is_refused():
     for make in (text_env, text_task):
         with pytest.raises(UserError, match="'VQAv2-v0' shows pictures"):
             make("VQAv2-v0")
+        for env in ("CartPole-v1", "foreign_envs:foreign/Letters-v0"):
+            with pytest.raises(UserError, match=f"^'{env}' is no env of perlhf; give it to that tool itself.$"):
+                make(env)
     with pytest.raises(UserError, match=r"takes? integrations\.trl_environment"):
         reward_rows("UINav-v0", 3)

@@ -1,13 +1,16 @@
 """Model cards: what they say of a run, and that no name in it breaks them."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.model_card import code, model_card, not_in_classifier
+from envs.gym_task import GymTask
+from envs.uinav.task import UINav
+from evaluation.model_card import code, model_card, not_in_classifier, write_card
 
 CONFIG = {
     "env": "HH-v0", "env_options": "", "data": "miniature", "algorithm": "ppo", "backbone": "tiny", "lora_rank": 8,
@@ -116,7 +119,7 @@ def test_the_card_of_a_policy():
 
 def test_a_policy_on_a_model_of_the_hub_names_it():
     config = {**CONFIG, "data": "hub:org/pairs", "backbone": "org/model", "reward": "gold"}
-    card = model_card("policy", config, {}, ADAPTER, "org/model", "model")
+    card = model_card("policy", config, {}, ADAPTER, "org/model", "model", rewards={"gold"})
     about = yaml.safe_load(card.split("---")[1])
     assert about["base_model"] == "org/model"
     assert about["datasets"] == ["org/pairs"]
@@ -134,6 +137,58 @@ def test_a_folder_is_no_model_of_the_hub():
     assert "base_model" not in card
     assert "- backbone: `runs/sft`\n" in card
     assert "somebody" not in card
+
+
+def test_an_env_of_others_is_not_said_to_be_perlhfs():
+    card = model_card(
+        "policy", {**CONFIG, "env": "a/B-v0"}, SUMMARY, ADAPTER, "tiny", task=GymTask,
+        rewards={"envs.gym_task:own_reward"},
+    )  # fmt: skip
+    assert "- env: `a/B-v0`, not of perlhf\n" in card
+    assert "gold is the env's own return, or its own `gold`:" in card
+    assert "- It was trained on the env's own reward, which gold sums up, so" in card
+    said = card.partition("## How it was trained")[0]
+    for wrong in ("from 0 to 1", "miniature", "- task:", "## Data", "bundled one"):
+        assert wrong not in said
+
+
+def test_the_content_of_the_phone_is_no_corpus():
+    card = model_card("policy", {**CONFIG, "env": "UINav-v0"}, SUMMARY, ADAPTER, "tiny", task=UINav)
+    assert "A simulated phone of perlhf (`miniature`) with generated content, goals and demonstrations. No " in card
+    assert "- It answers the simulated phone alone" in card
+    assert "grammar" not in card
+    assert "corpus" not in card
+
+
+SHAPED = "- reward: rewards.functions:success_and_progress\n  weight: 2\n- reward: bundled\n"
+
+
+@pytest.mark.parametrize(
+    ("env", "reward", "on_judge"),
+    [
+        ("UINav-v0", "bundled", True),  # its learned reward holds gold
+        ("UINav-v0", "rewards.functions:success", True),
+        ("UINav-v0", "rewards.bundled:uinav", False),
+        ("UINav-v0", "gone.yaml", False),
+        ("UINav-v0", "rewards.functions:step_match", True),
+        ("HH-v0", "bundled", False),
+        ("HH-v0", "min(gold, bundled)", True),
+        ("Taskmaster-v0", "bundled", False),
+        ("VQAv2-v0", "bundled", False),  # a learned one, which commands take
+        ("UINav-v0", "shaped.yaml", True),
+        ("gone_module:a/B-v0", "gold", True),
+        ("foreign_envs:foreign/Letters-v0", "bundled", False),
+    ],
+)
+def test_a_card_says_where_the_reward_was_the_judge(env, reward, on_judge, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shaped.yaml").write_text(SHAPED)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "env": env, "reward": reward}))
+    (tmp_path / "summary.json").write_text("{}")
+    write_card(tmp_path, tmp_path, "policy", SimpleNamespace(path="org/model", vision=None))
+    card = (tmp_path / "README.md").read_text()
+    assert ("on the very judge that gives gold" in card) == on_judge
+    assert ("on the env's own reward, which gold sums up" in card) == ("not of perlhf" in card) == ("foreign" in env)
 
 
 REWARD = {

@@ -1,5 +1,6 @@
 """Verdicts of policies on the same episodes: kept by a command, paired by hand-worked numbers, and UINav-v0's table."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import evaluation.reproduce.cached_runs
 import evaluation.reproduce.ui_groups as ui_groups
+from agents.setup import Setup
 from agents.train_ppo import read_options, train
 from backbones.backbone import Backbone
 from envs.uinav.task import UINav
@@ -60,8 +62,25 @@ def test_tries_are_of_the_first_episodes_and_their_groups_alone():
 )
 def test_verdicts_on_other_episodes_are_refused(other):
     other["groups"] = other["groups"][: len(other["greedy"])]
-    with pytest.raises(UserError, match="different episodes; play all with the same split, prompts and samples"):
+    with pytest.raises(UserError, match=r"different episodes; .* the same split, prompts and samples"):
         paired(SFT, [other])
+
+
+PLAYED = {"env": "perlhf/UINav-v0", "env_options": "", "data": "miniature", "columns": "", "max_new_tokens": 48}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("env", "perlhf/HH-v0"), ("env_options", "lenient=true"), ("data", "x.jsonl"), ("columns", "a=b"),
+     ("max_new_tokens", 8), ("success_at", None), ("temperature", 1.0)],
+)  # fmt: skip
+def test_verdicts_that_were_played_otherwise_are_refused_and_what_differs_is_named(key, value):
+    sampled = {**PLAYED, "sampled": [[1, 0]], "temperature": 0.7}
+    sft, policy = {**SFT, **sampled}, {**of([1] * 4), **sampled}
+    assert paired(sft, [policy])[ALL]["gain"]["mean"] == 0.5
+    with pytest.raises(UserError, match=f"these differ: (samples and their )?{key} ") as refused:
+        paired(sft, [{**policy, key: value}])
+    assert "\n" not in str(refused.value)
 
 
 def test_verdicts_in_words():
@@ -71,6 +90,10 @@ def test_verdicts_in_words():
         "  at its best, T = 0.5: 0.500 [0.000, 1.000]",
         "  pass@1 at T = 0.7, 1 episodes: 0.500 [0.500, 0.500]",
     ]
+
+
+def test_verdicts_without_a_success_in_words():
+    assert describe_verdicts({**of([2.5, 0.5, 1, 0]), "success_at": None}).split("\n")[1].startswith("  greedy 1.000 [")
 
 
 # The command and the table
@@ -101,6 +124,7 @@ def test_the_command_keeps_the_verdict_on_each_episode_and_the_table_pairs_them(
     assert np.shape(sft["sampled"]) == np.shape(policy["sampled"]) == (2, 2)
     assert set(sft["sft_temperature"]["by_temperature"]) == {"0", "0.2", "0.35", "0.5", "0.7", "1"}
     assert "best" not in policy
+    assert {key: policy[key] for key in PLAYED} == PLAYED
     rows = group_rows({"SFT": sft, "seed 0": policy, "seed 1": policy})
     gain = np.mean(policy["greedy"]) - np.mean(sft["best"])
     assert rows[2].startswith("| all episodes | 6 | ")
@@ -108,6 +132,17 @@ def test_the_command_keeps_the_verdict_on_each_episode_and_the_table_pairs_them(
     assert sum(line.startswith("| seed ") for line in rows) == 2
     templates = {groups[0] for groups in sft["groups"]}
     assert {line.split(" | ")[0].removeprefix("| ") for line in rows[-len(templates) :]} == templates
+
+
+def test_an_env_of_others_whose_success_nobody_knows_is_played_greedily_alone():
+    setup = Setup.of("foreign_envs:foreign/Letters-v0")
+    options = verdicts.Options(sft=True, prompts=3, sampled_prompts=2, samples=2, validation_prompts=2)
+    found = json.loads(json.dumps(verdicts.verdicts_of(setup.backbone.reference, setup, options, 2), allow_nan=False))
+    assert found["success_at"] is None
+    assert "sampled" not in found
+    policy = {**found, "greedy": [2.0, 1.0, 0.0]}
+    assert paired(found, [policy])[ALL]["gain"]["mean"] == pytest.approx(1 - np.mean(found["best"]))
+    assert describe_verdicts(found).startswith("3 episodes of test\n  greedy ")
 
 
 def test_sft_is_played_once_and_each_seeds_policy_when_it_is_trained(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from envs.ensembles import Ensemble, ensemble_of
 from envs.hh.task import HH
-from envs.reward_spec import check_reward, resolve_reward, score_turns
+from envs.reward_spec import check_reward, names_in, resolve_reward, score_turns
 from envs.turn import Turn
 from perlhf.conversation import Conversation, Message
 from perlhf.errors import RewardError
@@ -20,6 +20,20 @@ CHAT = [Turn(Conversation([Message("user", "Hi")]), "see")]
 def resolved(spec):
     check_reward(spec, HH)
     return resolve_reward(spec, HH(split="test"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("gold", {"gold"}),
+        ("bundled", {"rewards.bundled:hh"}),
+        ([{"reward": "min(gold, runs/a)"}, {"reward": "m:f", "weight": 2, "target": 3}], {"gold", "runs/a", "m:f"}),
+        ({"ensemble": "mean", "members": ["runs/a", [{"reward": "gold"}]]}, {"runs/a", "gold"}),
+        (len, set()),
+    ],
+)
+def test_the_names_in_a_spec(spec, names):
+    assert names_in(spec, HH) == names
 
 
 # Ensembles

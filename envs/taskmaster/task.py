@@ -39,6 +39,7 @@ class Taskmaster(TextTask):
         "You are the agent that serves the user. Answer with one line and nothing else: either what you say to the "
         "user, or a call of one function of the service, written as call NAME(argument: value, argument: value)."
     )
+    default_reward = "rewards.bundled:taskmaster_coffee"  # of the domain by default
     shipped_backbone = "tiny-taskmaster"
     source = Source(read_taskmaster, split_of, ("reward_*.json", "reward_*.json.gz"), "the reward files")
 

@@ -52,6 +52,13 @@ def test_the_oracle_succeeds(env, turns, tmp_path):
     assert all(sum(event.event == "model" for event in sample.events) >= turns for sample in log.samples)
 
 
+def test_options_may_name_the_split():
+    task = task_of("perlhf/HH-v0", split="validation")
+    (sample,) = perlhf_env("HH-v0", 1, options="split=validation").dataset
+    assert sample.metadata["episode"] == task.state_to_json(task.first_states(1)[0])
+    assert sample.input[-1].metadata == {"prompt": str(task.observe(task.first_states(1)[0])["prompt"])}
+
+
 def test_one_wrong_answer_of_two_is_half(tmp_path):
     task = task_of("perlhf/UINav-v0", split="test", templates="star_email")
     speaker = OracleSpeaker(task, task.first_states(1))
