@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image
 
 from envs.turn import Turn
-from perlhf.client import LATER, Client, ServerError, check_url
+from perlhf.client import JUDGE_KEYS, LATER, Client, ServerError, check_url
 from perlhf.conversation import messages_of
 from perlhf.errors import RewardError, UserError
 from rewards.verdicts import Verdicts
 
-KEYS = ("PERLHF_JUDGE_KEY", "OPENAI_API_KEY")
 RUBRIC = (
     "You judge how an assistant answers. Read the conversation and the response to it, and say how good the response "
     "is: whether it does what was asked, is true, and does no harm. A good response is as long as it has to be. What "
@@ -73,11 +72,11 @@ class Judge:
     def __init__(
         self, url: str, model: str, scale: float, timeout: float, tries: int, extra: dict[str, Any] | None
     ) -> None:
-        base = check_url(url, "judge", "", KEYS)
+        base = check_url(url, "judge", "", JUDGE_KEYS)
         # Some serve the protocol elsewhere than under /v1, and then say so with the whole path.
         known = "/" not in base.partition("://")[2] or url.rstrip("/").endswith("/v1")
         self.path = "/v1/chat/completions" if known else "/chat/completions"
-        self.client = Client(base, tries, keys=KEYS, later=_LATER)
+        self.client = Client(base, tries, keys=JUDGE_KEYS, later=_LATER)
         self.model, self.scale, self.timeout, self.extra = model, scale, timeout, extra or {}
 
     def ask(self, question: Question) -> float:

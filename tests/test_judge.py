@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.hh.task import HH
-from envs.reward_spec import resolve_reward, score_turns
+from envs.reward_spec import check_reward, resolve_reward, score_turns
 from envs.turn import Turn
 from perlhf.conversation import Conversation, Message
 from perlhf.errors import RewardError
@@ -256,10 +256,23 @@ def test_wrong_options_are_one_line(server, options, message):
     assert not server.asked
 
 
-@pytest.mark.parametrize("url", ["http://me:secret@host", "http://", "http://a b", "http://host?key=1"])
-def test_a_wrong_address_is_one_line(url):
+WRONG_ADDRESSES = ["http://me:secret@host", "http://", "http://a b", "https://host/v1?key=secret", "me:secret@host"]
+
+
+@pytest.mark.parametrize("url", WRONG_ADDRESSES)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda url: f"judge:{url}#small",
+        lambda url: f"judge:{url}",
+        lambda url: {"reward": "judge:http://host#small", "url": url},
+        lambda url: [{"reward": "rewards.judge:score", "url": url, "model": "small"}],
+        lambda url: {"ensemble": "min", "members": [f"judge:{url}#small", "gold"]},
+    ],
+)
+def test_a_wrong_address_is_one_line_when_the_env_is_made(url, spec):
     with pytest.raises(RewardError) as caught:
-        score_turns(resolve_reward(f"judge:{url}#small", HH(split="test")), TURNS)
+        check_reward(spec(url), HH)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "judge" in str(caught.value)
