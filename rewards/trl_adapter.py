@@ -150,7 +150,8 @@ def _opened(
             problem = str(error)
     print(f"reward {str(folder)!r} takes a copy of {base!r} of its own: {problem}", file=sys.stderr)
     label, form, max_length = how
-    return load_adapter(str(folder), base, tokenizer, label, form, max_length, int(tensors[heads[0]].shape[0]))
+    labels, brought = int(tensors[heads[0]].shape[0]), {name.removeprefix(_PREFIX) for name in tensors}
+    return load_adapter(str(folder), base, tokenizer, label, form, max_length, labels, brought)
 
 
 def _is_gone(base: str) -> bool:

@@ -173,6 +173,18 @@ def test_an_adapter_on_an_encoder_takes_a_copy_of_its_own(folders, tmp_path):
     assert score_turns(resolved(str(tmp_path)), TURNS) == pytest.approx(expected, abs=1e-5)
 
 
+def test_an_adapter_on_a_base_that_lacks_weights_is_refused(folders, tmp_path):
+    """A pooler that neither the base nor the adapter has would be drawn anew in every process."""
+    base = transformers.AutoModelForMaskedLM.from_pretrained(folders / "bert")
+    base.save_pretrained(tmp_path / "base")
+    transformers.AutoTokenizer.from_pretrained(folders / "bert").save_pretrained(tmp_path / "base")
+    save_adapter(tmp_path / "without", tmp_path / "base", target_modules=["query", "value"])
+    assert "lack bert.pooler.dense.bias, which would be drawn at random" in wrong(str(tmp_path / "without"))
+    heads = ["pooler", "classifier"]
+    save_adapter(tmp_path / "with", tmp_path / "base", target_modules=["query", "value"], modules_to_save=heads)
+    assert np.ptp(score_turns(resolved(str(tmp_path / "with")), TURNS)) > 0.01
+
+
 def test_an_adapter_padded_with_the_end_token_is_read_before_it(folders, tmp_path):
     save_adapter(tmp_path, folders / "base", 6)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
