@@ -161,8 +161,26 @@ def load_adapter(
         model.config.get_text_config().pad_token_id = pad_id
         return made_of(path, model, tokenizer, label, form, max_length)
 
-    key = (str(Path(path).resolve()), base, label, form, max_length)
-    return _once(key, {**file_stamps(path, _FILES), **file_stamps(base, _FILES)}, path, make)
+    key = _key_of_adapter(path, base, label, form, max_length)
+    return _once(key, _stamps_of_adapter(path, base), path, make)
+
+
+def held_adapter(
+    path: str, base: str, label: str | int | None, form: Form, max_length: int | None
+) -> Classifier | None:
+    """Returns the adapter that `load_adapter` holds; None where there is none or its files or its base's changed."""
+    before, held = _held.get(_key_of_adapter(path, base, label, form, max_length), ({}, None))
+    return held if before == _stamps_of_adapter(path, base) else None
+
+
+def _key_of_adapter(path: str, base: str, *how: Any) -> tuple[Any, ...]:
+    return (str(Path(path).resolve()), base, *how)
+
+
+def _stamps_of_adapter(path: str, base: str) -> Stamps:
+    """Notes the files of an adapter and of its base, which have names in common."""
+    of_base = {f"base/{name}": stamp for name, stamp in file_stamps(base, _FILES).items()}
+    return {**file_stamps(path, _FILES), **of_base}
 
 
 def release_all() -> None:

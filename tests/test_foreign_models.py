@@ -162,6 +162,24 @@ def test_an_adapter_scores_as_in_peft(folders, tmp_path, lora, capsys):
     if shares:
         assert made.role.backbone is Backbone.load(str(folders / "base"))
     assert trl_adapter.load(str(tmp_path)) is made
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_a_backbone_that_turns_out_not_to_take_an_adapter_is_let_go_of(folders, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    save_adapter(tmp_path, folders / "base", 5, target_modules=["q_proj", "embed_tokens"])
+    file = tmp_path / "adapter_model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if "embed_tokens" not in n or "lora_" in n}, file)
+    for held in (False, True):
+        classifier.release_all(), Backbone.release_all()
+        before = [Backbone.load(str(folders / "base"))] if held else []
+        first = score_turns(resolved(str(tmp_path)), TURNS)
+        assert "takes a copy of" in capsys.readouterr().err
+        assert score_turns(resolved(str(tmp_path)), TURNS).tolist() == first.tolist()
+        assert capsys.readouterr().err == ""
+        assert Backbone.in_memory() == before
 
 
 def test_an_adapter_on_an_encoder_takes_a_copy_of_its_own(folders, tmp_path):
