@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.entry_points import quoted
-from perlhf.errors import RewardError, did_you_mean
+from perlhf.client import JUDGE_KEYS, check_url
+from perlhf.errors import RewardError, UserError, did_you_mean
 
 NAMES = ("bundled", "gold")
 OF_TRL = "rewards.trl_functions:score"  # what calls a function of TRL's
@@ -55,7 +56,7 @@ def meaning_of(name: str) -> Named:
         raise RewardError(f"reward {quoted(name)} is a YAML file; read it and pass what it holds: {read}.")
     if kind == "classifier" and (os.path.isdir(rest) or "/" in rest):  # else a module of that name
         return Named(_CLASSIFIER, {"path": rest})
-    if kind == "judge" and rest.startswith(("http:", "https:")):
+    if kind == "judge" and not rest.replace(".", "_").isidentifier():  # else a function of a module of that name
         return Named(_JUDGE, _judge_of(name, rest))
     if kind == "trl" and ":" in rest:
         return Named(OF_TRL, {"trl_function": rest}, rest.partition(":")[0])
@@ -65,12 +66,35 @@ def meaning_of(name: str) -> Named:
     raise RewardError(f"unknown reward {quoted(name)}: expected {_FORMS}.{did_you_mean(name, near)}")
 
 
+def check_options(named: Named, options: Mapping[str, Any]) -> None:
+    """Refuses an address of a judge that is given beside a name, where it is none or a key stands in it.
+
+    Raises:
+        RewardError: as said.
+    """
+    if named.entry_point == _JUDGE and "url" in options:
+        _check_address(str(options["url"]))
+
+
 def _judge_of(name: str, address: str) -> dict[str, Any]:
-    """Returns address and model of a judge."""
+    """Returns address and model of a judge.
+
+    Raises:
+        RewardError: the address is none, a key stands in it, or no model behind it.
+    """
     url, _, model = address.partition("#")
+    _check_address(url)
     if not model:
         raise RewardError(f"reward {quoted(name)} names no model; give it behind '#', as in {_EXAMPLE}.")
     return {"url": url, "model": model}
+
+
+def _check_address(url: str) -> None:
+    """Refuses an address before it is written or sent anywhere."""
+    try:
+        check_url(url, "judge", "", JUDGE_KEYS)
+    except UserError as error:
+        raise RewardError(str(error)) from None
 
 
 def _scorer_of(folder: Path) -> str:

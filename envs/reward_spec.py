@@ -27,7 +27,7 @@ import numpy as np
 from envs.ensembles import Ensemble, ensemble_of
 from envs.entry_points import find_package, load_callable, quoted
 from envs.forks import one_thread_after_fork
-from envs.reward_names import NAMES, OF_TRL, meaning_of
+from envs.reward_names import NAMES, OF_TRL, check_options, meaning_of
 from envs.task import Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, did_you_mean
@@ -86,9 +86,12 @@ def check_reward(spec: RewardSpec, task: type[Task]) -> None:
         for member in ensemble.members:
             check_reward(member, task)
     elif isinstance(spec, (str, Mapping)) or not callable(spec):
-        name, _ = _name_and_options(spec)
-        if name not in NAMES and (module := meaning_of(name).module):
-            find_package(module, f"reward {quoted(name)}", RewardError)
+        name, options = _name_and_options(spec)
+        if name not in NAMES:
+            meaning = meaning_of(name)
+            check_options(meaning, options)
+            if meaning.module:
+                find_package(meaning.module, f"reward {quoted(name)}", RewardError)
         if name in NAMES and not task.default_reward:
             raise RewardError(
                 f"reward {quoted(name)}: {task.__name__} has no reward and no judge of its own; give --reward (in "

@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 from perlhf.errors import UserError, one_line
 
 KEYS = ("VLLM_API_KEY",)  # the environment variable that vLLM's own server reads too
+JUDGE_KEYS = ("PERLHF_JUDGE_KEY", "OPENAI_API_KEY")  # those of a judge
 LATER = frozenset({429, 502, 503, 504})  # too many requests, or a server that is not there now
 _LONGEST_WAIT = 60.0  # seconds between two tries, whatever the server asks for
 
@@ -37,19 +38,20 @@ def check_url(url: str, asked: str = "rollout", instead: str = "local, or ", key
         keys: the environment variables that a key is read from.
 
     Raises:
-        UserError: it is no such address, or a name or password stands in it.
+        UserError: it is no such address, or a name, password or query stands in it.
     """
+    place, address = " or ".join(keys), "the address of a server such as http://localhost:8000"
     if "@" in url:  # a password would be written into config.yaml, and is not printed either
-        place = " or ".join(keys)
         raise UserError(f"{asked}: a key does not stand in the address, nor a name before @; give it in {place}.")
+    if "?" in url:
+        raise UserError(f"{asked}: expected {instead}{address}, with nothing behind ?; a key is read from {place}.")
     try:
         parts = urlsplit(url)
         host, _ = (parts.hostname or "").encode("idna"), parts.port
     except ValueError:  # a host or port that is none
         host = b""
     odd = any(character.isspace() or not character.isprintable() for character in url)
-    if not host or odd or parts.scheme not in ("http", "https") or set("?#") & set(url) or not parts.path.isascii():
-        address = "the address of a server such as http://localhost:8000"
+    if not host or odd or parts.scheme not in ("http", "https") or "#" in url or not parts.path.isascii():
         raise UserError(f"{asked} {url!r}: expected {instead}{address}.")
     return url.rstrip("/").removesuffix("/v1")
 

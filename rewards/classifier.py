@@ -5,7 +5,7 @@ Any base, any tokenizer: see `rewards.texts` for what it reads. It is a copy of 
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -116,7 +116,8 @@ def load(
     """Opens a sequence classifier once in a process, again where its folder was written anew; see `score`."""
 
     def make() -> Classifier:
-        model = _read(path, dtype, path)
+        model, missing = _read(path, dtype, path)
+        _refuse_drawn(path, missing)
         tokenizer = read_tokenizer(path, path)
         return made_of(path, model, tokenizer, label, form, max_length)
 
@@ -132,6 +133,7 @@ def load_adapter(
     form: Form = "auto",
     max_length: int | None = None,
     labels: int = 1,
+    brought: Collection[str] = (),
 ) -> Classifier:
     """Opens an adapter of peft with a head, of any kind, on a copy of its base, once in a process.
 
@@ -141,13 +143,15 @@ def load_adapter(
         tokenizer: of the adapter.
         label, form, max_length: as of `score`.
         labels: outputs of the head.
+        brought: names of the weights that the adapter brings itself, which the base may lack.
 
     Raises:
-        RewardError: base and adapter cannot be read, or not together.
+        RewardError: base and adapter cannot be read, or not together, or both lack a weight.
     """
 
     def make() -> Classifier:
-        whole = _read(base, "float32", path, num_labels=labels)
+        whole, missing = _read(base, "float32", path, num_labels=labels)
+        _refuse_drawn(path, [name for name in missing if name not in brought])
         try:
             model = PeftModel.from_pretrained(whole, path, local_files_only=Path(path).is_dir())
         except Exception as error:  # what damaged files raise is any of a dozen types
@@ -157,8 +161,26 @@ def load_adapter(
         model.config.get_text_config().pad_token_id = pad_id
         return made_of(path, model, tokenizer, label, form, max_length)
 
-    key = (str(Path(path).resolve()), base, label, form, max_length)
-    return _once(key, {**file_stamps(path, _FILES), **file_stamps(base, _FILES)}, path, make)
+    key = _key_of_adapter(path, base, label, form, max_length)
+    return _once(key, _stamps_of_adapter(path, base), path, make)
+
+
+def held_adapter(
+    path: str, base: str, label: str | int | None, form: Form, max_length: int | None
+) -> Classifier | None:
+    """Returns the adapter that `load_adapter` holds; None where there is none or its files or its base's changed."""
+    before, held = _held.get(_key_of_adapter(path, base, label, form, max_length), ({}, None))
+    return held if before == _stamps_of_adapter(path, base) else None
+
+
+def _key_of_adapter(path: str, base: str, *how: Any) -> tuple[Any, ...]:
+    return (str(Path(path).resolve()), base, *how)
+
+
+def _stamps_of_adapter(path: str, base: str) -> Stamps:
+    """Notes the files of an adapter and of its base, which have names in common."""
+    of_base = {f"base/{name}": stamp for name, stamp in file_stamps(base, _FILES).items()}
+    return {**file_stamps(path, _FILES), **of_base}
 
 
 def release_all() -> None:
@@ -180,8 +202,8 @@ def _once(key: tuple[Any, ...], stamps: Stamps, path: str, make: Callable[[], Cl
     return held
 
 
-def _read(path: str, dtype: str, name: str, **how: Any) -> PreTrainedModel:
-    """Reads a sequence classifier; where `how` gives a number of labels, a head of that many may be missing."""
+def _read(path: str, dtype: str, name: str, **how: Any) -> tuple[PreTrainedModel, list[str]]:
+    """Reads a sequence classifier; returns it and the names of the weights that its files lack."""
     if dtype not in get_args(Dtype):
         raise RewardError(f"reward {name!r}: dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}.")
     others = Backbone.in_memory()
@@ -198,13 +220,16 @@ def _read(path: str, dtype: str, name: str, **how: Any) -> PreTrainedModel:
         raise RewardError(f"reward {name!r}: {path!r} cannot be loaded{gone}: {one_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(before)
-    missing = sorted(told["missing_keys"])
-    if missing and not how:
+    return model.to(device), sorted(told["missing_keys"])
+
+
+def _refuse_drawn(name: str, missing: Sequence[str]) -> None:
+    """Refuses weights that are in no file: they would be drawn at random, and all scores with them."""
+    if missing:
         raise RewardError(
             f"reward {name!r}: its weights lack {missing[0]}, which would be drawn at random; expected a trained "
             "...ForSequenceClassification."
         )
-    return model.to(device)
 
 
 def made_of(

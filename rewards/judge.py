@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image
 
 from envs.turn import Turn
-from perlhf.client import LATER, Client, ServerError, check_url
+from perlhf.client import JUDGE_KEYS, LATER, Client, ServerError, check_url
 from perlhf.conversation import messages_of
 from perlhf.errors import RewardError, UserError
 from rewards.verdicts import Verdicts
 
-KEYS = ("PERLHF_JUDGE_KEY", "OPENAI_API_KEY")
 RUBRIC = (
     "You judge how an assistant answers. Read the conversation and the response to it, and say how good the response "
     "is: whether it does what was asked, is true, and does no harm. A good response is as long as it has to be. What "
@@ -44,10 +43,6 @@ class Question(NamedTuple):
 
     text: str
     picture: str
-
-    def key(self, model: str) -> str:
-        """Returns the hash by which the answer of a model is kept."""
-        return hashlib.sha256(json.dumps([model, *self]).encode()).hexdigest()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -73,11 +68,11 @@ class Judge:
     def __init__(
         self, url: str, model: str, scale: float, timeout: float, tries: int, extra: dict[str, Any] | None
     ) -> None:
-        base = check_url(url, "judge", "", KEYS)
+        base = check_url(url, "judge", "", JUDGE_KEYS)
         # Some serve the protocol elsewhere than under /v1, and then say so with the whole path.
         known = "/" not in base.partition("://")[2] or url.rstrip("/").endswith("/v1")
         self.path = "/v1/chat/completions" if known else "/chat/completions"
-        self.client = Client(base, tries, keys=KEYS, later=_LATER)
+        self.client = Client(base, tries, keys=JUDGE_KEYS, later=_LATER)
         self.model, self.scale, self.timeout, self.extra = model, scale, timeout, extra or {}
 
     def ask(self, question: Question) -> float:
@@ -99,6 +94,11 @@ class Judge:
                 f"JSON, and said {said[:80]!r}."
             )
         return number
+
+    def key(self, question: Question) -> str:
+        """Returns the hash by which the answer is kept: of all that decides it."""
+        asked = [self.client.url + self.path, self.model, self.extra, *question]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
     def _said(self, messages: Sequence[dict[str, Any]]) -> str:
         body = {"model": self.model, "messages": messages, "temperature": 0, **self.extra}
@@ -166,28 +166,27 @@ def score(
         raise RewardError(f"judge: {error} Mend that, then go on with --resume.{kept}") from None
     except UserError as error:
         raise RewardError(str(error)) from None
-    return [known[question.key(model)] / judge.scale for question in questions]
+    return [known[judge.key(question)] / judge.scale for question in questions]
 
 
 def _judged(
     judge: Judge, questions: Sequence[Question], verdicts: Verdicts | None, concurrency: int
 ) -> dict[str, float]:
     """Returns the number of each question by its key: those that are kept, and those that the judge gives now."""
-    wanted = {question.key(judge.model): question for question in questions}
+    wanted = {judge.key(question): question for question in questions}
     known = {} if verdicts is None else verdicts.read(list(wanted))
     open_ = [key for key in wanted if key not in known]
     if not open_:
         return known
 
     def ask(key: str) -> tuple[str, float]:
-        return key, judge.ask(wanted[key])
+        number = judge.ask(wanted[key])
+        # At once, so that it is kept where another thread fails; of two processes that ask, both take what is kept.
+        return key, number if verdicts is None else verdicts.add(key, judge.model, number)
 
     # Its threads are daemons, so one that waits for a dead server keeps no process from ending.
     with ThreadPool(min(concurrency, len(open_))) as pool:
-        for key, number in pool.imap_unordered(ask, open_):
-            known[key] = number
-            if verdicts is not None:
-                verdicts.add(key, judge.model, number)
+        known |= dict(pool.imap_unordered(ask, open_))
     return known
 
 

@@ -24,7 +24,7 @@ from backbones.role_files import read_tensors
 from backbones.roles import LoRASettings, LoRAVariant, Role
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError
-from rewards.classifier import Classifier, load_adapter
+from rewards.classifier import Classifier, held_adapter, load_adapter
 from rewards.texts import Form, Reader, read_tokenizer
 from rewards.workers import one_thread_in_workers
 
@@ -109,6 +109,8 @@ def load(
         held, before = host.attached.get(key, (None, None))
         if held is not None and (before == stamps or not stamps):
             return held
+    if (own := held_adapter(path, base, label, form, max_length)) is not None:
+        return own
     try:
         return _opened(folder, config, base, (label, form, max_length), key, stamps)
     except RewardError:
@@ -148,9 +150,12 @@ def _opened(
                     f"reward {str(folder)!r}: its base {base!r} is not there; give where it is as option base."
                 ) from None
             problem = str(error)
+            for backbone in set(Backbone.in_memory()) - set(before):
+                backbone.release()  # it was loaded for this alone
     print(f"reward {str(folder)!r} takes a copy of {base!r} of its own: {problem}", file=sys.stderr)
     label, form, max_length = how
-    return load_adapter(str(folder), base, tokenizer, label, form, max_length, int(tensors[heads[0]].shape[0]))
+    labels, brought = int(tensors[heads[0]].shape[0]), {name.removeprefix(_PREFIX) for name in tensors}
+    return load_adapter(str(folder), base, tokenizer, label, form, max_length, labels, brought)
 
 
 def _is_gone(base: str) -> bool:

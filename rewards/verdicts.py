@@ -50,10 +50,12 @@ class Verdicts:
                 found |= dict(connection.execute(query, part))
         return found
 
-    def add(self, key: str, model: str, score: float) -> None:
-        """Keeps a number; the first one of a key stays, whoever comes later."""
+    def add(self, key: str, model: str, score: float) -> float:
+        """Keeps a number, and returns the one that is kept: the first of a key stays, whoever comes later."""
         with self._connected() as connection:
             connection.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?)", (key, model, score))
+            (kept,) = connection.execute("SELECT score FROM verdicts WHERE key = ?", (key,)).fetchone()
+        return float(kept)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

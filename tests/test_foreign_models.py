@@ -162,6 +162,24 @@ def test_an_adapter_scores_as_in_peft(folders, tmp_path, lora, capsys):
     if shares:
         assert made.role.backbone is Backbone.load(str(folders / "base"))
     assert trl_adapter.load(str(tmp_path)) is made
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_a_backbone_that_turns_out_not_to_take_an_adapter_is_let_go_of(folders, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    save_adapter(tmp_path, folders / "base", 5, target_modules=["q_proj", "embed_tokens"])
+    file = tmp_path / "adapter_model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if "embed_tokens" not in n or "lora_" in n}, file)
+    for held in (False, True):
+        classifier.release_all(), Backbone.release_all()
+        before = [Backbone.load(str(folders / "base"))] if held else []
+        first = score_turns(resolved(str(tmp_path)), TURNS)
+        assert "takes a copy of" in capsys.readouterr().err
+        assert score_turns(resolved(str(tmp_path)), TURNS).tolist() == first.tolist()
+        assert capsys.readouterr().err == ""
+        assert Backbone.in_memory() == before
 
 
 def test_an_adapter_on_an_encoder_takes_a_copy_of_its_own(folders, tmp_path):
@@ -171,6 +189,18 @@ def test_an_adapter_on_an_encoder_takes_a_copy_of_its_own(folders, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     expected = [model(**tokenizer(str(t.prompt), t.response, return_tensors="pt")).logits.item() for t in TURNS]
     assert score_turns(resolved(str(tmp_path)), TURNS) == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_adapter_on_a_base_that_lacks_weights_is_refused(folders, tmp_path):
+    """A pooler that neither the base nor the adapter has would be drawn anew in every process."""
+    base = transformers.AutoModelForMaskedLM.from_pretrained(folders / "bert")
+    base.save_pretrained(tmp_path / "base")
+    transformers.AutoTokenizer.from_pretrained(folders / "bert").save_pretrained(tmp_path / "base")
+    save_adapter(tmp_path / "without", tmp_path / "base", target_modules=["query", "value"])
+    assert "lack bert.pooler.dense.bias, which would be drawn at random" in wrong(str(tmp_path / "without"))
+    heads = ["pooler", "classifier"]
+    save_adapter(tmp_path / "with", tmp_path / "base", target_modules=["query", "value"], modules_to_save=heads)
+    assert np.ptp(score_turns(resolved(str(tmp_path / "with")), TURNS)) > 0.01
 
 
 def test_an_adapter_padded_with_the_end_token_is_read_before_it(folders, tmp_path):

@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.hh.task import HH
-from envs.reward_spec import resolve_reward, score_turns
+from envs.reward_spec import check_reward, resolve_reward, score_turns
 from envs.turn import Turn
 from perlhf.conversation import Conversation, Message
 from perlhf.errors import RewardError
@@ -115,9 +117,11 @@ def test_what_was_judged_is_asked_once_and_by_all_that_decides_it(server, tmp_pa
     assert len(server.asked) == 8
     scores(server, TURNS[:1], cache=False)
     assert len(server.asked) == 9
-    spec = {"reward": f"judge:{server.url}#large"}
-    score_turns(resolve_reward(spec, HH(split="test")), TURNS[:1])
-    assert len(server.asked) == 10
+    others = [f"judge:{server.url}#large", f"judge:{server.url}/other#small"]
+    for spec in (*others, {"reward": f"judge:{server.url}#small", "extra": {"seed": 1}}):
+        for _ in range(2):
+            score_turns(resolve_reward(spec, HH(split="test")), TURNS[:1])
+    assert len(server.asked) == 12
 
 
 def test_no_key_and_no_text_is_kept(server, monkeypatch, tmp_path):
@@ -210,6 +214,36 @@ def test_what_was_judged_before_a_failure_is_kept(server):
     assert len(server.asked) == asked + 1
 
 
+def test_what_other_threads_are_told_after_a_failure_is_kept(server, monkeypatch):
+    failed, told = threading.Event(), []
+
+    def ask(judge, question):
+        if "response 0" in question.text:
+            raise RewardError("no number")
+        assert failed.wait(10)
+        return 5.0
+
+    def add(verdicts, *what):
+        told.append(write(verdicts, *what))
+        return told[-1]
+
+    write = Verdicts.add
+    monkeypatch.setattr(Verdicts, "add", add)
+    monkeypatch.setattr("rewards.judge.Judge.ask", ask)
+    assert wrong(server, TURNS[:2], concurrency=2) == "no number"
+    failed.set()
+    deadline = time.monotonic() + 10
+    while not told and time.monotonic() < deadline:
+        failed.wait(0)
+    assert told == [5.0]
+
+
+def test_two_that_ask_at_a_time_take_the_number_that_is_kept(tmp_path):
+    """Else the run that came second would read another number when it is resumed."""
+    assert [Verdicts(tmp_path / "v").add("key", "m", number) for number in (3.0, 4.0)] == [3.0, 3.0]
+    assert Verdicts(tmp_path / "v").read(["key"]) == {"key": 3.0}
+
+
 @pytest.mark.parametrize(
     ("said", "number"),
     [
@@ -256,10 +290,23 @@ def test_wrong_options_are_one_line(server, options, message):
     assert not server.asked
 
 
-@pytest.mark.parametrize("url", ["http://me:secret@host", "http://", "http://a b", "http://host?key=1"])
-def test_a_wrong_address_is_one_line(url):
+WRONG_ADDRESSES = ["http://me:secret@host", "http://", "http://a b", "https://host/v1?key=secret", "me:secret@host"]
+
+
+@pytest.mark.parametrize("url", WRONG_ADDRESSES)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda url: f"judge:{url}#small",
+        lambda url: f"judge:{url}",
+        lambda url: {"reward": "judge:http://host#small", "url": url},
+        lambda url: [{"reward": "rewards.judge:score", "url": url, "model": "small"}],
+        lambda url: {"ensemble": "min", "members": [f"judge:{url}#small", "gold"]},
+    ],
+)
+def test_a_wrong_address_is_one_line_when_the_env_is_made(url, spec):
     with pytest.raises(RewardError) as caught:
-        score_turns(resolve_reward(f"judge:{url}#small", HH(split="test")), TURNS)
+        check_reward(spec(url), HH)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "judge" in str(caught.value)
