@@ -283,6 +283,26 @@ def test_an_env_that_takes_no_notice_of_the_seed_plays_in_no_groups(path):
         small(path, Twice(gym.make_vec("perlhf/HH-v0", 2)), algorithm="grpo", group_size=2)
 
 
+def test_an_env_that_takes_no_notice_of_the_seed_plays_whole_episodes_of_its_own(path):
+    model = small(path, "foreign/Counting-v0", algorithm="reinforce")
+    model.learn(12)
+    assert model.num_timesteps == 12
+    with pytest.raises(UserError, match=r"^frontier: env 'foreign/Counting-v0' shows something else[^\n]*leave it out"):
+        small(path, "foreign/Counting-v0", algorithm="reinforce", frontier=0.5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whole_episodes_one_by_one_are_those_that_are_drawn_anyway(workers):
+    env = TaskVectorEnv(GymTask, 3, env=ID, workers=workers)
+    plain = env.reset(seed=3)
+    whole = env.reset(seed=3, options={"group_size": 1})
+    assert str(whole) == str(plain)
+    over = [env.step(["I"] * 3)[2].tolist() for _ in range(4)]
+    assert over == [[False] * 3, [False] * 3, [True] * 3, [False] * 3]  # and waits then
+    assert env.get_state()["over"] == [True] * 3
+    env.close()
+
+
 def weights(model):
     return {name: parameter.detach().clone() for name, parameter in model.policy.named_parameters()}
 
