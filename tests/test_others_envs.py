@@ -1,5 +1,6 @@
 """Gymnasium envs of text that others wrote: as tasks, in vector envs, in PPO, in the commands, and what is refused."""
 
+import gc
 import json
 import re
 import warnings
@@ -19,13 +20,18 @@ from toy_callbacks import After
 
 from agents import PPO, make_vec_env
 from agents.gym_vec_env import GymVecEnv
+from agents.setup import Setup
 from agents.train_ppo import Options, train
 from agents.vec_env import TaskVecEnv
 from envs.core import TaskEnv, TaskVectorEnv
 from envs.gym_seats import EnvSource
 from envs.gym_spaces import TextSpaces
-from envs.gym_task import PATIENCE, GymTask, NotRepeatableError
+from envs.gym_task import PATIENCE, GymTask, NotRepeatableError, own_reward
+from envs.registry import task_of
 from envs.spaces import Unicode
+from evaluation.audit_reward import Options as AuditOptions
+from evaluation.audit_reward import bench_of
+from evaluation.evaluator import Evaluator
 from perlhf.errors import RewardError, UserError
 
 ID = "foreign/Letters-v0"
@@ -109,7 +115,7 @@ def test_no_more_envs_are_made_than_are_played_in_at_once():
     states = task.first_states(50)
     for state in states:
         task.play(state, "x")
-    assert len(made) == 4
+    assert len(made) == 5  # two that repeat each other, one of which plays
 
 
 def test_closing_closes_all_envs():
@@ -261,6 +267,16 @@ def test_ppo_trains_and_is_evaluated(path, form):
     model.env.close()
 
 
+def test_a_vector_env_that_is_used_as_it_is_has_no_task():
+    env = make_vec_env(AsyncVectorEnv([foreign.Succeeding] * 2, autoreset_mode=SAME_STEP, shared_memory=False), seed=0)
+    assert env.get_attr("task") == [None, None]
+    letters = [prompt[16] for prompt in env.reset()["prompt"]]
+    for said in (letters, ["?"] * 2, ["?"] * 2):
+        infos = env.step(said)[3]
+    assert [info["is_success"] for info in infos] == [False, False]
+    env.close()
+
+
 def test_groups_begin_alike(path):
     model = small(path, ID, n_envs=4, algorithm="grpo", group_size=2)
     prompts = []
@@ -281,6 +297,26 @@ def test_an_env_that_takes_no_notice_of_the_seed_plays_in_no_groups(path):
         small(path, "foreign/Counting-v0", algorithm="grpo", group_size=2)
     with pytest.raises(UserError, match="give PPO the id of the env or callables"):
         small(path, Twice(gym.make_vec("perlhf/HH-v0", 2)), algorithm="grpo", group_size=2)
+
+
+def test_an_env_that_takes_no_notice_of_the_seed_plays_whole_episodes_of_its_own(path):
+    model = small(path, "foreign/Counting-v0", algorithm="reinforce++", group_size=1)
+    model.learn(12)
+    assert model.num_timesteps == 12
+    with pytest.raises(UserError, match=r"^frontier: env 'foreign/Counting-v0' shows something else[^\n]*leave it out"):
+        small(path, "foreign/Counting-v0", algorithm="reinforce++", group_size=1, frontier=0.5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whole_episodes_one_by_one_are_those_that_are_drawn_anyway(workers):
+    env = TaskVectorEnv(GymTask, 3, env=gym.spec(ID), workers=workers)
+    plain = env.reset(seed=3)
+    whole = env.reset(seed=3, options={"group_size": 1})
+    assert str(whole) == str(plain)
+    over = [env.step(["I"] * 3)[2].tolist() for _ in range(4)]
+    assert over == [[False] * 3, [False] * 3, [True] * 3, [False] * 3]  # and waits then
+    assert env.get_state()["over"] == [True] * 3
+    env.close()
 
 
 def weights(model):
@@ -327,7 +363,121 @@ def test_an_env_that_has_changed_since_is_found_out(tmp_path):
         GymTask(lambda: foreign.Loud(foreign.Letters())).state_from_json(value)
 
 
+class Own(foreign.Letters):
+    """Counts its own resets."""
+
+    count = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count += 1
+        return f"Number {self.count}.", {}
+
+
+class Born(foreign.Letters):
+    """Shows with which number it was made, or for one seed in four."""
+
+    made, rare = 0, False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Born.made += 1
+        self.number = Born.made
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return f"Number {0 if self.rare and seed % 4 != 2 else self.number}.", {}
+
+
+class Rarely(Born):
+    rare = True
+
+
+@pytest.mark.parametrize(
+    ("make", "repeats"),
+    [(foreign.Letters, True), (foreign.Bright, True), (foreign.Counting, False), (Own, False), (Born, False),
+     (Rarely, False)],
+)  # fmt: skip
+def test_whether_an_env_repeats_itself_is_seen_in_two_envs_and_some_seeds(make, repeats):
+    assert GymTask(make).repeats == repeats
+
+
+@pytest.mark.parametrize(("kind", "repeats"), [(foreign.Letters, True), (Own, False)])
+def test_an_env_that_cannot_be_copied_is_tried_alone(kind, repeats):
+    class Socket(kind):
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot pickle 'socket' object")
+
+    assert GymTask(Socket()).repeats == repeats
+
+
 # The commands.
+
+
+def test_many_episodes_are_played_in_a_bounded_number_of_envs():
+    made = []
+
+    def make():
+        made.append(foreign.Knowing())
+        return made[-1]
+
+    evaluator = Evaluator(GymTask(make), own_reward, n=100)
+    assert evaluator.oracle().golds.tolist() == [3.0] * 100
+    assert len(made) <= 40  # 100 before there were blocks
+
+
+def test_whether_there_is_gold_is_known_without_a_step():
+    task = GymTask(foreign.Fragile)
+    assert task.has_gold(task.start(np.random.default_rng(0), {}))
+    evaluated = task_of("perlhf/HH-v0", split="test")
+    assert evaluated.has_gold(evaluated.first_state(0))
+
+
+def test_looks_and_audits_that_an_env_cannot_have_are_one_line(path, tmp_path):
+    folder = str(tmp_path / "run")
+    options = {"backbone": path, "total_timesteps": 8, "n_envs": 4, "batch_size": 4, "output_dir": folder}
+        "backbone": path,
+        "total_timesteps": 8,
+        "n_envs": 4,
+        "batch_size": 4,
+        "output_dir": str(tmp_path / "run"),
+    }
+    with pytest.raises(UserError, match=r"^--eval-every: env 'foreign/Counting-v0' shows something else[^\n]*$"):
+        train(Options(env="foreign/Counting-v0", eval_every=1, eval_prompts=4, device="cpu", **options))
+    setup = Setup.of("foreign/Knowing-v0")
+    with pytest.raises(UserError, match=r"^foreign/Knowing-v0 gives its rewards itself[^\n]*$"):
+        bench_of(setup, AuditOptions(env="foreign/Knowing-v0"))
+
+
+def test_the_commands_close_what_they_have_opened(path, tmp_path, monkeypatch):
+    opened, closed = set(), set()
+    make, close = foreign.Knowing.__init__, foreign.Knowing.close
+
+    def __init__(self, **kwargs):
+        make(self, **kwargs)
+        opened.add(id(self))
+        kept.append(self)
+
+    def closing(self):
+        closed.add(id(self))
+        close(self)
+
+    kept = []  # so that no id is given twice
+    monkeypatch.setattr(foreign.Knowing, "__init__", __init__)
+    monkeypatch.setattr(foreign.Knowing, "close", closing)
+    train(Options(
+        env="foreign/Knowing-v0", backbone=path, total_timesteps=8, n_envs=4, batch_size=4, max_new_tokens=4,
+        eval_prompts=4, eval_every=1, output_dir=str(tmp_path / "run"), device="cpu", lora_rank=2,
+    ))  # fmt: skip
+    gc.collect()
+    assert opened
+    assert closed == opened
+
+
+def test_tiny_stands_for_a_model_that_sees_what_the_env_shows():
+    assert Setup.of("foreign/Bright-v0").backbone_name == "tiny-vqav2"
+    assert Setup.of(ID, "turns=2").backbone_name == "tiny"
+    assert Setup.of("foreign/Bright-v0", backbone="mine").backbone_name == "mine"
 
 
 @pytest.mark.parametrize("name", ["Knowing", "Letters", "Counting"])
@@ -499,6 +649,28 @@ def test_a_response_outside_the_action_space_is_made_to_fit(said, heard, capsys)
     assert env.heard == [heard]
     told = capsys.readouterr().err
     assert told.count("env 'Letters': a response is not in its action space") == (said != heard)
+
+
+@pytest.mark.parametrize(("given", "read"), [(0, 0.0), (2, 2.0), (None, np.inf)])
+def test_success_at_is_the_envs(given, read):
+    env = foreign.Letters()
+    env.success_at = given
+    assert GymTask(env).success_at == read
+
+
+@pytest.mark.parametrize("given", ["high", np.nan, [1]])
+def test_success_at_that_is_no_number_is_one_line(given):
+    env = foreign.Letters()
+    env.success_at = given
+    with pytest.raises(UserError, match=r"^env 'Letters' has success_at [^\n]*, expected a number, or None for none.$"):
+        GymTask(env)
+
+
+def test_gold_that_is_no_number_is_one_line():
+    task = GymTask(foreign.Says(after_step=("Bye.\n", 0.0, True, False, {"gold": float("nan")})))
+    state = task.start(np.random.default_rng(0), {})
+    with pytest.raises(RewardError, match=r"^env 'Says' at step 1 after [^\n]* gave the gold nan, expected one finite"):
+        task.play(state, "x")
 
 
 def test_what_cannot_be_copied_says_what_to_do():
