@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
 from agents.rollout import Rollout
@@ -119,7 +120,7 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
     sound, h = ~rollout.failed, model.hyperparameters
     scores = sound_scores(steps)
     texts = [model.policy.backbone.decode(row) for row in rollout.responses]
-    task = model.env.get_attr("task")[0]
+    task = task_of(model.env)
     return Facts(
         responses=int(sound.sum()),
         cut=1.0 - rollout.ended[sound].float().mean().item(),
@@ -132,9 +133,18 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
         kl=rollout.response_kl.mean().item(),
         length=rollout.response_mask.sum(1)[sound].float().mean().item(),
         updates=model.n_updates // h.n_epochs - h.value_warmup,
-        parsed=share_of_actions(task, texts),
+        parsed=None if task is None else share_of_actions(task, texts),
         sample=texts[0],
     )
+
+
+def task_of(env: VecEnv) -> Task | None:
+    """Returns the task that envs play; None where they are somebody else's, behind a vector env of Gymnasium's."""
+    try:
+        task = env.get_attr("task")[0]
+    except AttributeError:
+        return None
+    return task if isinstance(task, Task) else None
 
 
 def share_of_actions(task: Task, responses: Sequence[str]) -> float | None:

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import foreign_envs as foreign
 import numpy as np
 import pytest
 import toy_tasks
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.logger import Logger
@@ -18,6 +21,7 @@ from tiny_models import gemma
 from agents import PPO, make_vec_env
 from agents.callbacks import drop_metrics_after, log_formats, read_metrics
 from agents.diagnosis import ENOUGH, Diagnoses, Facts, diagnose, share_of_actions, together
+from agents.gym_vec_env import GymVecEnv
 from agents.trackers import TRACKERS, Tracker, finite, is_installed, numbers_in, tracked
 from backbones.fit import FitSettings, fit
 from backbones.roles import LoRASettings
@@ -317,6 +321,17 @@ def test_a_run_says_each_once_and_its_checkpoint_knows(tmp_path, capsys, reward,
     again = type(model.watched)()
     again.set_state(*model.watched.get_state())
     assert again.diagnoses == model.watched.diagnoses
+
+
+def test_envs_without_a_task_are_diagnosed_too(tmp_path):
+    gemma(tmp_path / "backbone")
+    made = SyncVectorEnv([foreign.Letters] * 4, autoreset_mode=AutoresetMode.DISABLED)
+    env = make_vec_env(RecordEpisodeStatistics(made), seed=0)
+    assert isinstance(env.unwrapped, GymVecEnv)
+    settings = {"backbone": str(tmp_path / "backbone"), "max_new_tokens": 3}
+    model = PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", n_steps=8)
+    model.learn(32, callback=Diagnoses())
+    assert "cut" in model.watched.diagnoses
 
 
 def test_a_first_rollout_of_hh_has_no_diagnosis():
