@@ -15,12 +15,14 @@ class Look(TypedDict):
     Attributes:
         update: how many updates it had seen.
         step: how many turns.
+        first: number of its first episode in the split; looks from another one on are at other episodes.
         scores: (n,) by the reward.
         golds: (n,) by the task's judge; None where there is none.
     """
 
     update: int
     step: int
+    first: int
     scores: list[float]
     golds: list[float] | None
 
