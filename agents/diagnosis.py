@@ -33,8 +33,8 @@ class Facts(NamedTuple):
         responses: that the env did not fail at.
         cut: share of these that have no end.
         limit: tokens after which a response is cut.
-        lowest, highest: score of a response.
-        episodes: that ended.
+        lowest, highest: score of a response; of an episode too where each has one.
+        episodes: that ended, without those that the env failed at.
         group_size: episodes that are compared with each other; 1 where none are.
         has_advantages: whether any advantage is not 0.
         kl: to the reference, in nats a response.
@@ -62,7 +62,9 @@ class Facts(NamedTuple):
 def diagnose(facts: Facts) -> dict[str, str]:
     """Returns sentences on why nothing can be learned, by kind: "cut", "scores", "advantages", "actions", "kl"."""
     found: dict[str, str] = {}
-    if facts.episodes >= ENOUGH and facts.lowest == facts.highest:
+    # Of several turns at 1 each the sums differ where the lengths do; sums of 0 are alike however long.
+    scores_are_sums = facts.episodes == facts.responses or facts.highest == 0
+    if facts.episodes >= ENOUGH and facts.lowest == facts.highest and scores_are_sums:
         found["scores"] = (
             f"all scores of the last {facts.episodes} episodes are {facts.lowest:.4g}: no response is better than "
             "another, so there is nothing to learn; look at what --reward gives"
@@ -127,7 +129,7 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
         limit=model.policy.max_new_tokens,
         lowest=float(scores.min()),
         highest=float(scores.max()),
-        episodes=sum(int(step.dones.sum()) for step in steps),
+        episodes=sum(bool(done) and row not in step.failed for step in steps for row, done in enumerate(step.dones)),
         group_size=h.group_size or 1,
         has_advantages=bool(rollout.advantages.any()),
         kl=rollout.response_kl.mean().item(),
@@ -177,7 +179,11 @@ class Diagnoses(BaseCallback):
         )
         self._by_responses = responses if responses.responses < ENOUGH else None
         self._by_episodes = episodes if episodes.episodes < ENOUGH else None
-        for kind, sentence in (diagnose(responses) | diagnose(episodes)).items():
+        of_episodes = diagnose(episodes)
+        found = diagnose(responses) | of_episodes
+        if "scores" not in of_episodes:  # some turns of these episodes may be in rollouts of before
+            found.pop("scores", None)
+        for kind, sentence in found.items():
             if kind not in model.watched.diagnoses:
                 model.watched.diagnoses[kind] = {"turns": self.num_timesteps, "said": sentence}
                 if group.is_first():

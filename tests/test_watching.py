@@ -272,6 +272,12 @@ def test_equal_scores_are_said_once_not_as_advantages_too():
     assert list(diagnose(HEALTHY._replace(**nothing))) == ["scores"]
 
 
+@pytest.mark.parametrize(("score", "kinds"), [(1.0, []), (-1.0, []), (0.0, ["scores"])])
+def test_equal_scores_of_turns_are_equal_scores_of_episodes_only_where_they_are_0(score, kinds):
+    of_turns = HEALTHY._replace(lowest=score, highest=score, responses=200, episodes=64)
+    assert list(diagnose(of_turns)) == kinds
+
+
 healthy = st.builds(
     Facts, responses=st.integers(ENOUGH, 4096), cut=st.floats(0, 0.5), limit=st.integers(1, 512),
     lowest=st.floats(-100, -0.1), highest=st.floats(0.1, 100), episodes=st.integers(0, 4096),
@@ -332,6 +338,28 @@ def test_envs_without_a_task_are_diagnosed_too(tmp_path):
     model = PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", n_steps=8)
     model.learn(32, callback=Diagnoses())
     assert "cut" in model.watched.diagnoses
+
+
+class Survives(foreign.Letters):
+    """Gives 1 for every turn, over one to three turns."""
+
+    def reset(self, *, seed=None, options=None):
+        shown = super().reset(seed=seed)
+        self.turns, self.asked = int(self.np_random.integers(1, 4)), ["I"] * 3
+        return shown
+
+    def step(self, action):
+        shown, _, over, cut, info = super().step(action)
+        return shown, 1.0, over, cut, info
+
+
+def test_an_episode_that_lasts_longer_is_better_where_each_turn_gives_1(tmp_path):
+    gemma(tmp_path / "backbone")
+    settings = {"backbone": str(tmp_path / "backbone"), "max_new_tokens": 3}
+    env = make_vec_env(Survives, 8, seed=0)
+    model = PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", n_steps=16)
+    model.learn(128, callback=Diagnoses())
+    assert model.watched.diagnoses.keys() == {"cut"}
 
 
 def test_a_first_rollout_of_hh_has_no_diagnosis():
