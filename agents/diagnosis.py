@@ -159,12 +159,10 @@ def share_of_actions(task: Task, responses: Sequence[str]) -> float | None:
 
 
 class Diagnoses(BaseCallback):
-    """Says each kind of diagnosis once, with the turn, and notes it for summary.json."""
+    """Says each kind of diagnosis once, with the turn, and notes it for summary.json.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_responses: Facts | None = None  # of the last rollouts, which are not `ENOUGH` yet
-        self._by_episodes: Facts | None = None
+    What is known of rollouts that are not `ENOUGH` yet is in the run's `Watched`, so that a resumed run says the same.
+    """
 
     def _on_step(self) -> bool:
         return True
@@ -174,13 +172,14 @@ class Diagnoses(BaseCallback):
         if model.rollout.failed.all():
             return
         now = facts_of(model, model.rollout, self.locals["steps"])
-        responses, episodes = (
-            now if before is None else together(before, now) for before in (self._by_responses, self._by_episodes)
-        )
-        self._by_responses = responses if responses.responses < ENOUGH else None
-        self._by_episodes = episodes if episodes.episodes < ENOUGH else None
-        of_episodes = diagnose(episodes)
-        found = diagnose(responses) | of_episodes
+        before = {name: Facts(**facts) for name, facts in model.watched.facts.items()}
+        kinds = ("responses", "episodes")
+        facts_by = {name: together(before[name], now) if name in before else now for name in kinds}
+        model.watched.facts = {
+            name: facts._asdict() for name, facts in facts_by.items() if getattr(facts, name) < ENOUGH
+        }
+        of_episodes = diagnose(facts_by["episodes"])
+        found = diagnose(facts_by["responses"]) | of_episodes
         if "scores" not in of_episodes:  # some turns of these episodes may be in rollouts of before
             found.pop("scores", None)
         for kind, sentence in found.items():
