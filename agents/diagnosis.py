@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
 from agents.rollout import Rollout
@@ -32,8 +33,8 @@ class Facts(NamedTuple):
         responses: that the env did not fail at.
         cut: share of these that have no end.
         limit: tokens after which a response is cut.
-        lowest, highest: score of a response.
-        episodes: that ended.
+        lowest, highest: score of a response; of an episode too where each has one.
+        episodes: that ended, without those that the env failed at.
         group_size: episodes that are compared with each other; 1 where none are.
         has_advantages: whether any advantage is not 0.
         kl: to the reference, in nats a response.
@@ -61,7 +62,9 @@ class Facts(NamedTuple):
 def diagnose(facts: Facts) -> dict[str, str]:
     """Returns sentences on why nothing can be learned, by kind: "cut", "scores", "advantages", "actions", "kl"."""
     found: dict[str, str] = {}
-    if facts.episodes >= ENOUGH and facts.lowest == facts.highest:
+    # Of several turns at 1 each the sums differ where the lengths do; sums of 0 are alike however long.
+    scores_are_sums = facts.episodes == facts.responses or facts.highest == 0
+    if facts.episodes >= ENOUGH and facts.lowest == facts.highest and scores_are_sums:
         found["scores"] = (
             f"all scores of the last {facts.episodes} episodes are {facts.lowest:.4g}: no response is better than "
             "another, so there is nothing to learn; look at what --reward gives"
@@ -119,22 +122,31 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
     sound, h = ~rollout.failed, model.hyperparameters
     scores = sound_scores(steps)
     texts = [model.policy.backbone.decode(row) for row in rollout.responses]
-    task = model.env.get_attr("task")[0]
+    task = task_of(model.env)
     return Facts(
         responses=int(sound.sum()),
         cut=1.0 - rollout.ended[sound].float().mean().item(),
         limit=model.policy.max_new_tokens,
         lowest=float(scores.min()),
         highest=float(scores.max()),
-        episodes=sum(int(step.dones.sum()) for step in steps),
+        episodes=sum(bool(done) and row not in step.failed for step in steps for row, done in enumerate(step.dones)),
         group_size=h.group_size or 1,
         has_advantages=bool(rollout.advantages.any()),
         kl=rollout.response_kl.mean().item(),
         length=rollout.response_mask.sum(1)[sound].float().mean().item(),
         updates=model.n_updates // h.n_epochs - h.value_warmup,
-        parsed=share_of_actions(task, texts),
+        parsed=None if task is None else share_of_actions(task, texts),
         sample=texts[0],
     )
+
+
+def task_of(env: VecEnv) -> Task | None:
+    """Returns the task that envs play; None where they are somebody else's, behind a vector env of Gymnasium's."""
+    try:
+        task = env.get_attr("task")[0]
+    except AttributeError:
+        return None
+    return task if isinstance(task, Task) else None
 
 
 def share_of_actions(task: Task, responses: Sequence[str]) -> float | None:
@@ -147,12 +159,10 @@ def share_of_actions(task: Task, responses: Sequence[str]) -> float | None:
 
 
 class Diagnoses(BaseCallback):
-    """Says each kind of diagnosis once, with the turn, and notes it for summary.json."""
+    """Says each kind of diagnosis once, with the turn, and notes it for summary.json.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_responses: Facts | None = None  # of the last rollouts, which are not `ENOUGH` yet
-        self._by_episodes: Facts | None = None
+    What is known of rollouts that are not `ENOUGH` yet is in the run's `Watched`, so that a resumed run says the same.
+    """
 
     def _on_step(self) -> bool:
         return True
@@ -162,12 +172,17 @@ class Diagnoses(BaseCallback):
         if model.rollout.failed.all():
             return
         now = facts_of(model, model.rollout, self.locals["steps"])
-        responses, episodes = (
-            now if before is None else together(before, now) for before in (self._by_responses, self._by_episodes)
-        )
-        self._by_responses = responses if responses.responses < ENOUGH else None
-        self._by_episodes = episodes if episodes.episodes < ENOUGH else None
-        for kind, sentence in (diagnose(responses) | diagnose(episodes)).items():
+        before = {name: Facts(**facts) for name, facts in model.watched.facts.items()}
+        kinds = ("responses", "episodes")
+        facts_by = {name: together(before[name], now) if name in before else now for name in kinds}
+        model.watched.facts = {
+            name: facts._asdict() for name, facts in facts_by.items() if getattr(facts, name) < ENOUGH
+        }
+        of_episodes = diagnose(facts_by["episodes"])
+        found = diagnose(facts_by["responses"]) | of_episodes
+        if "scores" not in of_episodes:  # some turns of these episodes may be in rollouts of before
+            found.pop("scores", None)
+        for kind, sentence in found.items():
             if kind not in model.watched.diagnoses:
                 model.watched.diagnoses[kind] = {"turns": self.num_timesteps, "said": sentence}
                 if group.is_first():

@@ -121,6 +121,11 @@ def values_of_look(look: Look, measure: str) -> list[float]:
     return values
 
 
+def first_of(look: Look) -> int:
+    """Returns the number of a look's first episode; older checkpoints do not know it, and began at 0."""
+    return look.get("first", 0)
+
+
 def check_watch(options: WatchOptions, eval_prompts: int, has_gold: bool | None = None) -> None:
     """Refuses options of watching that cannot be met, before anything is learned.
 
@@ -159,11 +164,12 @@ class HeldOut(BaseCallback):
         evaluator: of the held-out episodes; None where only the KL is watched.
         options: when, and what to do then.
         run: the run folder, for `best/`.
+        first: number of the evaluator's first episode in its split.
     """
 
-    def __init__(self, evaluator: Evaluates | None, options: WatchOptions, run: Path) -> None:
+    def __init__(self, evaluator: Evaluates | None, options: WatchOptions, run: Path, first: int = 0) -> None:
         super().__init__()
-        self._evaluator, self._options, self._run = evaluator, options, run
+        self._evaluator, self._options, self._run, self._first = evaluator, options, run, first
 
     def _on_training_start(self) -> None:
         self._watch(every=self._options.eval_every)
@@ -195,7 +201,8 @@ class HeldOut(BaseCallback):
     def _watch(self, every: int) -> None:
         watched, model = self._watched, self.model
         update = model.n_updates // model.n_epochs  # type: ignore[attr-defined]
-        seen = watched.look is not None and watched.look["update"] == update
+        last = watched.look
+        seen = last is not None and last["update"] == update and first_of(last) == self._first
         if self._evaluator is not None and every and update % every == 0 and not seen:
             self._look(self._evaluator, update)
         watched.ended = watched.ended or why_to_stop(watched, self._options.stop_at, self._options.max_kl)
@@ -207,7 +214,8 @@ class HeldOut(BaseCallback):
                 answers = evaluator.answer(model.policy.policy_role, 0.0)
             golds = None if answers.golds is None else answers.golds.tolist()
             look: Look = {
-                "update": update, "step": model.num_timesteps, "scores": answers.scores.tolist(), "golds": golds
+                "update": update, "step": model.num_timesteps, "first": self._first,
+                "scores": answers.scores.tolist(), "golds": golds,
             }  # fmt: skip
             self._watched.look = look
             is_best = self._options.keep_best is not None and self._replaces_best(look, self._options.keep_best)
@@ -218,7 +226,8 @@ class HeldOut(BaseCallback):
         watched, role = self._watched, self._role
         if watched.best is not None and watched.best_by == by:
             new, best = values_of_look(look, by), values_of_look(watched.best, by)
-            if len(new) == len(best) and not group.from_first(lambda: is_better(new, best)):
+            alike = len(new) == len(best) and first_of(look) == first_of(watched.best)
+            if alike and not group.from_first(lambda: is_better(new, best)):
                 return False
         watched.best, watched.best_by = look, by
         watched.best_weights = {name: weight.detach().clone() for name, weight in role.parameters().items()}

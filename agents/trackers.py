@@ -4,9 +4,12 @@ Keys, servers and modes are the packages' own affair, read from their own enviro
 (`WANDB_MODE=offline`, `TRACKIO_DIR`, `MLFLOW_TRACKING_URI`); nothing of ours asks for a key or writes one down.
 
 A run of a tracker is known by an id in RUN/trackers.json, beside how many rows it has been sent. So a resumed run goes
-on in the same one, and the rows that it makes again, bit for bit, are not sent twice.
+on in the same one, and the rows that it makes again, bit for bit, are not sent twice. With other options it makes other
+rows, so that a hash of these is noted too: where it differs, all that is made from the checkpoint on is sent.
 """
 
+import hashlib
+import json
 import math
 import os
 import sys
@@ -28,6 +31,8 @@ from perlhf.run_folder import read_json, write_json
 PROJECT = "perlhf"  # where the environment names no other
 FILE = "trackers.json"
 _LONGEST = 500  # characters of a value of MLflow's params, for servers of before
+# Options that change no row, but say where things are kept, or which of the same rows is the last.
+_SAME_ROWS = {"output_dir", "checkpoint_every", "log_formats", "memory_report", "keep_best", "stop_at", "max_kl"}
 
 
 class Tracker(KVWriter):
@@ -49,7 +54,9 @@ class Tracker(KVWriter):
         known = read_json(folder / FILE).get(self.name)
         self.id: str = uuid.uuid4().hex[:8] if known is None else known["id"]
         self._sent: int = 0 if known is None else known["rows"]
-        self._seen = len(rows)
+        self._seen, self._made_by = len(rows), hash_of(config)
+        if known is not None and known.get("options", self._made_by) != self._made_by:
+            self._sent = min(self._sent, len(rows))  # those behind the checkpoint are of options given up since
         try:
             self.start(dict(config), resumed=known is not None)
         except Exception as error:  # each package has errors of its own
@@ -100,7 +107,9 @@ class Tracker(KVWriter):
 
     def _note(self) -> None:
         known = read_json(self._folder / FILE)
-        write_json(self._folder / FILE, {**known, self.name: {"id": self.id, "rows": self._sent}})
+        write_json(
+            self._folder / FILE, {**known, self.name: {"id": self.id, "rows": self._sent, "options": self._made_by}}
+        )
 
 
 class Wandb(Tracker):
@@ -175,6 +184,13 @@ class MLflow(Tracker):
 
 
 TRACKERS: Mapping[str, type[Tracker]] = {kind.name: kind for kind in (Wandb, Trackio, MLflow)}
+
+
+def hash_of(config: Mapping[str, Any]) -> str:
+    """Returns a hash of the options that a run's rows depend on."""
+    without = _SAME_ROWS | ({"total_timesteps"} if config.get("schedule") == "constant" else set())
+    kept = {name: value for name, value in config.items() if name not in without}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def is_installed(name: str) -> bool:

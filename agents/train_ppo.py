@@ -246,7 +246,8 @@ def learn(
     begun = algorithm.num_timesteps
     bar = [ProgressBar()] if group.is_first() else []
     # A checkpoint has what was seen at its turn, so it is saved after that.
-    watching = [HeldOut(evaluator, options, folder), Diagnoses(), Checkpoints(folder, options.checkpoint_every)]
+    held_out = HeldOut(evaluator, options, folder, compared_before_looks(options))
+    watching = [held_out, Diagnoses(), Checkpoints(folder, options.checkpoint_every)]
     try:
         algorithm.learn(
             options.total_timesteps - begun,
@@ -268,6 +269,11 @@ def is_over(algorithm: PPO, options: Options) -> bool:
     return algorithm.num_timesteps >= options.total_timesteps or algorithm.watched.ended is not None
 
 
+def compared_before_looks(options: Options) -> int:
+    """Returns how many validation episodes the comparison at the end is of, which looks leave out."""
+    return options.eval_prompts if options.eval_split == "validation" else 0
+
+
 def held_out_evaluator(algorithm: PPO, setup: Setup, options: Options) -> Evaluator | None:
     """Returns the evaluator of validation episodes to look at on the way; None where nobody looks.
 
@@ -282,7 +288,7 @@ def held_out_evaluator(algorithm: PPO, setup: Setup, options: Options) -> Evalua
     task = setup.task("validation")
     if not task.repeats:
         raise UserError(f"--eval-every: {task.not_repeatable} Looks at it could not be compared; leave it out.")
-    taken = options.eval_prompts if options.eval_split == "validation" else 0
+    taken = compared_before_looks(options)
     evaluator = Evaluator(
         task, algorithm.env.get_attr("reward_function")[0], algorithm.policy.max_new_tokens,
         taken + options.eval_prompts, options.seed, "validation",

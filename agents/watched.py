@@ -15,12 +15,14 @@ class Look(TypedDict):
     Attributes:
         update: how many updates it had seen.
         step: how many turns.
+        first: number of its first episode in the split; looks from another one on are at other episodes.
         scores: (n,) by the reward.
         golds: (n,) by the task's judge; None where there is none.
     """
 
     update: int
     step: int
+    first: int
     scores: list[float]
     golds: list[float] | None
 
@@ -36,6 +38,7 @@ class Watched:
         best_weights: of that policy, by name; empty where none is kept.
         kl: KL to the reference in the last rollout, in nats a response.
         diagnoses: sentences on why nothing is learned, by their kind, with the turn when each was said.
+        facts: of the last rollouts, where these are still too few for a diagnosis: by "responses" and "episodes".
         ended: why nothing more is learned, in words; not in checkpoints, since a resume may ask for something else.
     """
 
@@ -45,6 +48,7 @@ class Watched:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     kl: float | None = None
     diagnoses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     ended: str | None = None
 
     def get_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

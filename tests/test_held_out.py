@@ -101,7 +101,7 @@ def test_another_target_is_one_line(text, has_gold, message):
 
 
 def test_a_run_is_over_at_its_figure_or_beyond_its_kl():
-    look = {"update": 4, "step": 16, "scores": [2.0, 1.0], "golds": [1.0, 0.5]}
+    look = {"update": 4, "step": 16, "first": 0, "scores": [2.0, 1.0], "golds": [1.0, 0.5]}
     seen = Watched(look=look, kl=3.0)
     assert why_to_stop(seen, None, None) is None
     assert why_to_stop(seen, ".75", None) == "held-out gold 0.750 (standard error 0.250) has reached --stop-at 0.75"
@@ -164,6 +164,20 @@ def test_another_measure_or_other_episodes_begin_the_best_anew(path, tmp_path):
     model.watched.best_by = "score"
     model.learn(4, callback=watch)
     assert (model.watched.best["update"], len(model.watched.best["scores"])) == (0, 3)
+
+
+@pytest.mark.parametrize(("first", "looks"), [(0, []), (3, [0.1])])
+def test_looks_at_other_episodes_begin_anew_where_their_number_is_the_same(path, tmp_path, first, looks):
+    """As on resume with another --eval-split: the look of before counts neither as made nor as one to beat."""
+    model = algorithm_of(path)
+    before = {"update": 0, "step": 0, "first": 0, "scores": [5.0] * 3, "golds": None}
+    model.watched.look = model.watched.best = before
+    model.watched.best_by = "score"
+    watch = HeldOut(Scripted(*looks, 0.05), WatchOptions(eval_every=1, keep_best="score"), tmp_path, first)
+    model.learn(4, callback=watch)
+    assert (model.watched.look["first"], model.watched.look["update"]) == (first, 1)
+    assert model.watched.best["scores"] == [looks[0] if looks else 5.0] * 3
+    assert model.watched.best["first"] == first
 
 
 # The command.

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import foreign_envs as foreign
 import numpy as np
 import pytest
 import toy_tasks
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.logger import Logger
@@ -17,8 +20,10 @@ from tiny_models import gemma
 
 from agents import PPO, make_vec_env
 from agents.callbacks import drop_metrics_after, log_formats, read_metrics
+from agents.checkpoint import read_checkpoint, set_state
 from agents.diagnosis import ENOUGH, Diagnoses, Facts, diagnose, share_of_actions, together
-from agents.trackers import TRACKERS, Tracker, finite, is_installed, numbers_in, tracked
+from agents.gym_vec_env import GymVecEnv
+from agents.trackers import TRACKERS, Tracker, finite, hash_of, is_installed, numbers_in, tracked
 from backbones.fit import FitSettings, fit
 from backbones.roles import LoRASettings
 from envs.uinav.task import UINav
@@ -156,9 +161,9 @@ def remembers(monkeypatch):
     return Remembers
 
 
-def run_of(folder, steps, before=()):
+def run_of(folder, steps, before=(), **options):
     """Logs rows at some steps, after those of before, as a run does."""
-    with tracked(["remembers"], folder, {"seed": 0}, before) as trackers:
+    with tracked(["remembers"], folder, {"seed": 0, **options}, before) as trackers:
         logger = Logger(None, trackers)
         for step in steps:
             logger.record("a", step / 2)
@@ -179,7 +184,31 @@ def test_a_resumed_run_goes_on_in_its_tracker_and_sends_no_row_twice(remembers, 
     remembers.rows.clear()
     run_of(tmp_path, [8, 12, 16], before=[{"step": 4, "a": 2.0}])  # from the checkpoint at 4: it makes two rows again
     assert remembers.rows == [("start", name, {"seed": 0}, True), (16, {"a": 8.0}), ("end", {"turns": 16}, False)]
-    assert read_json(tmp_path / "trackers.json") == {"remembers": {"id": name, "rows": 4}}
+    noted = read_json(tmp_path / "trackers.json")["remembers"]
+    assert (noted["id"], noted["rows"]) == (name, 4)
+
+
+def test_more_turns_at_a_constant_learning_rate_leave_rows_as_they_are():
+    constant, linear = ({"schedule": schedule, "total_timesteps": 12} for schedule in ("constant", "linear"))
+    assert hash_of(constant) == hash_of({**constant, "total_timesteps": 16})
+    assert hash_of(linear) != hash_of({**linear, "total_timesteps": 16})
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({"learning_rate": 1e-3}, [8, 12, 16]),
+        ({"total_timesteps": 16, "schedule": "linear"}, [8, 12, 16]),
+        ({"checkpoint_every": 5, "stop_at": ".8"}, [16]),
+    ],
+)
+def test_a_run_resumed_with_other_options_sends_the_rows_that_are_others(remembers, tmp_path, options, sent):
+    run_of(tmp_path, [4, 8, 12])
+    before = [{"step": 4, "a": 2.0}]
+    for last, rows in ((16, sent), (20, [20])):  # the same options again make the same rows
+        remembers.rows.clear()
+        run_of(tmp_path, range(8, last + 1, 4), before, **options)
+        assert [row[0] for row in remembers.rows[1:-1]] == rows
 
 
 def test_a_tracker_that_is_new_to_a_run_gets_what_was_before(remembers, tmp_path):
@@ -268,6 +297,12 @@ def test_equal_scores_are_said_once_not_as_advantages_too():
     assert list(diagnose(HEALTHY._replace(**nothing))) == ["scores"]
 
 
+@pytest.mark.parametrize(("score", "kinds"), [(1.0, []), (-1.0, []), (0.0, ["scores"])])
+def test_equal_scores_of_turns_are_equal_scores_of_episodes_only_where_they_are_0(score, kinds):
+    of_turns = HEALTHY._replace(lowest=score, highest=score, responses=200, episodes=64)
+    assert list(diagnose(of_turns)) == kinds
+
+
 healthy = st.builds(
     Facts, responses=st.integers(ENOUGH, 4096), cut=st.floats(0, 0.5), limit=st.integers(1, 512),
     lowest=st.floats(-100, -0.1), highest=st.floats(0.1, 100), episodes=st.integers(0, 4096),
@@ -317,6 +352,57 @@ def test_a_run_says_each_once_and_its_checkpoint_knows(tmp_path, capsys, reward,
     again = type(model.watched)()
     again.set_state(*model.watched.get_state())
     assert again.diagnoses == model.watched.diagnoses
+
+
+def test_a_resumed_run_says_its_diagnoses_at_the_same_turn(tmp_path):
+    gemma(tmp_path / "backbone")
+
+    def fresh():
+        env = make_vec_env("test/OneTurn-v0", 12, seed=0, reward="toy_tasks:always_one")
+        settings = {"backbone": str(tmp_path / "backbone"), "max_new_tokens": 3}
+        return PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", batch_size=12)
+
+    killed, resumed = fresh(), fresh()
+    killed.learn(24, callback=Diagnoses())  # 24 responses of the 32 that it takes
+    assert killed.watched.diagnoses == {}
+    killed.save(tmp_path / "saved")
+    set_state(resumed, *read_checkpoint(tmp_path / "saved"))
+    resumed.learn(12, callback=Diagnoses(), reset_num_timesteps=False)
+    assert {kind: said["turns"] for kind, said in resumed.watched.diagnoses.items()} == {"scores": 36, "cut": 36}
+    assert "the last 36 episodes" in resumed.watched.diagnoses["scores"]["said"]
+
+
+def test_envs_without_a_task_are_diagnosed_too(tmp_path):
+    gemma(tmp_path / "backbone")
+    made = SyncVectorEnv([foreign.Letters] * 4, autoreset_mode=AutoresetMode.DISABLED)
+    env = make_vec_env(RecordEpisodeStatistics(made), seed=0)
+    assert isinstance(env.unwrapped, GymVecEnv)
+    settings = {"backbone": str(tmp_path / "backbone"), "max_new_tokens": 3}
+    model = PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", n_steps=8)
+    model.learn(32, callback=Diagnoses())
+    assert "cut" in model.watched.diagnoses
+
+
+class Survives(foreign.Letters):
+    """Gives 1 for every turn, over one to three turns."""
+
+    def reset(self, *, seed=None, options=None):
+        shown = super().reset(seed=seed)
+        self.turns, self.asked = int(self.np_random.integers(1, 4)), ["I"] * 3
+        return shown
+
+    def step(self, action):
+        shown, _, over, cut, info = super().step(action)
+        return shown, 1.0, over, cut, info
+
+
+def test_an_episode_that_lasts_longer_is_better_where_each_turn_gives_1(tmp_path):
+    gemma(tmp_path / "backbone")
+    settings = {"backbone": str(tmp_path / "backbone"), "max_new_tokens": 3}
+    env = make_vec_env(Survives, 8, seed=0)
+    model = PPO("LoRAPolicy", env, policy_kwargs=settings, seed=0, device="cpu", n_steps=16)
+    model.learn(128, callback=Diagnoses())
+    assert model.watched.diagnoses.keys() == {"cut"}
 
 
 def test_a_first_rollout_of_hh_has_no_diagnosis():

@@ -23,6 +23,7 @@ def run_and_resume(root, tracker):
     train(Options(
         backbone=str(root / "backbone"), output_dir=str(run), n_envs=4, batch_size=2, max_new_tokens=6,
         total_timesteps=12, checkpoint_every=1, eval_prompts=0, log_formats=tracker, reward="toy_tasks:letters",
+        schedule="constant",  # so that more turns leave the rows of before as they are
     ))  # fmt: skip
     shutil.rmtree(run / "checkpoints" / "step-12")  # as if it had been killed before that was there
     train(read_options(["--resume", str(run), "--total-timesteps", "16"]))
