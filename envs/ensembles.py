@@ -72,6 +72,9 @@ def _read_short(text: str, kind: str, inside: str) -> dict[str, Any]:
         if option is None:
             found["members"].append(part.strip())
             continue
+        if option[1] != "penalty":
+            hint = did_you_mean(option[1], ["penalty"])
+            raise RewardError(f"reward {quoted(text)} has no option {quoted(option[1])}.{hint}")
         try:
             found[option[1]] = float(option[2])
         except ValueError:

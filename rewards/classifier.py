@@ -21,7 +21,7 @@ from backbones.model.loading import Stamps, file_stamps, safe_config
 from backbones.model.tokens import like_lengths
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError, did_you_mean, one_line
-from rewards.texts import Form, Reader, Tokens, read_tokenizer
+from rewards.texts import Form, Reader, Tokens, check_how, limit_of, read_tokenizer
 from rewards.workers import one_thread_in_workers
 
 Dtype = Literal["float32", "bfloat16", "auto"]
@@ -115,6 +115,10 @@ def load(
 ) -> Classifier:
     """Opens a sequence classifier once in a process, again where its folder was written anew; see `score`."""
 
+    check_how(path, label, form, max_length)
+    if dtype not in get_args(Dtype):
+        raise RewardError(f"reward {path!r}: dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}.")
+
     def make() -> Classifier:
         model, missing = _read(path, dtype, path)
         _refuse_drawn(path, missing)
@@ -204,8 +208,6 @@ def _once(key: tuple[Any, ...], stamps: Stamps, path: str, make: Callable[[], Cl
 
 def _read(path: str, dtype: str, name: str, **how: Any) -> tuple[PreTrainedModel, list[str]]:
     """Reads a sequence classifier; returns it and the names of the weights that its files lack."""
-    if dtype not in get_args(Dtype):
-        raise RewardError(f"reward {name!r}: dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}.")
     others = Backbone.in_memory()
     device = others[0].device if others else find_device("auto")
     numbers = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -241,14 +243,23 @@ def made_of(
     max_length: int | None,
 ) -> Classifier:
     """Puts a model and its tokenizer together, and says in a line what it is and what it costs."""
-    config = model.config.get_text_config()
-    limit = max_length or getattr(config, "max_position_embeddings", None)
+    limit = limit_of(name, max_length, _positions_of(model))
     reader = Reader(name, tokenizer, int(model.get_input_embeddings().weight.shape[0]), form, limit)
     made = Classifier(model, reader, _number_of(name, model.config, label))
     megabytes = sum(p.nbytes for p in model.parameters()) / 2**20
     said = f"{model.config.model_type}, {megabytes:.0f} MB of its own in memory, read as {reader.form}"
     print(f"reward {name!r}: {said}, score: {model.config.id2label[made.label]}", file=sys.stderr)
     return made
+
+
+def _positions_of(model: PreTrainedModel) -> int | None:
+    """Returns the tokens that a model has positions for; None where it does not say."""
+    found = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0
+    for name, module in model.named_modules():
+        # RoBERTa and its kind count positions from behind the padding token's.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            found -= module.padding_idx + 1
+    return found if found > 0 else None
 
 
 def _number_of(name: str, config: Any, label: str | int | None) -> int:

@@ -22,6 +22,9 @@ Form = Literal["auto", "chat", "pair", "text"]
 _UNLIMITED = 10**9  # what tokenizers that know of no limit say is above this
 
 
+_SHORTEST = 8  # tokens: what a tokenizer adds, and something to read
+
+
 class Tokens(NamedTuple):
     """Holds the ids of one prompt with its response, and of which text each is, where the model asks."""
 
@@ -55,10 +58,8 @@ class Reader:
             max_length: ids that the model was made for; the tokenizer may know less.
 
         Raises:
-            RewardError: a form of no known kind, or one that the tokenizer has no means for.
+            RewardError: a form that the tokenizer has no means for.
         """
-        if form not in get_args(Form):
-            raise RewardError(f"reward {name!r}: form must be one of {', '.join(get_args(Form))}, got {form!r}.")
         self.name, self._tokenizer, self.cut = name, tokenizer, 0
         limits = [limit for limit in (max_length, tokenizer.model_max_length) if limit and limit < _UNLIMITED]
         self.max_length = min(limits, default=None)
@@ -118,9 +119,10 @@ class Reader:
         found = self._tokenizer(prompt, response, **how)
         if self.max_length is not None and len(found["input_ids"]) > self.max_length:
             self._say_cut()
-            room = self.max_length - len(self._tokenizer(response, **how)["input_ids"])
+            response_ids = self._tokenizer(response, add_special_tokens=False, **how)["input_ids"]
+            room = self.max_length - self._tokenizer.num_special_tokens_to_add(pair=True) - len(response_ids)
             # The prompt is cut; the response too only where it alone is too long.
-            how |= {"truncation": "only_first" if room > 1 else "longest_first", "max_length": self.max_length}
+            how |= {"truncation": "only_first" if room >= 1 else "longest_first", "max_length": self.max_length}
             side, self._tokenizer.truncation_side = self._tokenizer.truncation_side, "left"
             try:
                 found = self._tokenizer(prompt, response, **how)
@@ -137,6 +139,44 @@ class Reader:
                 file=sys.stderr,
             )
         self.cut += 1
+
+
+def check_how(name: str, label: Any, form: Any, max_length: Any) -> None:
+    """Refuses options of a wrong kind or size, before anything is loaded.
+
+    Args:
+        name: of the reward, in front of messages.
+        label: of an output, a name or a number; None where it is not said.
+        form: see `Form`.
+        max_length: tokens of a row; None where it is not said.
+
+    Raises:
+        RewardError: as said.
+    """
+    if label is not None and not isinstance(label, str | int):
+        raise RewardError(f"reward {name!r}: label is the name or number of an output, got {label!r}.")
+    if form not in get_args(Form):
+        raise RewardError(f"reward {name!r}: form must be one of {', '.join(get_args(Form))}, got {form!r}.")
+    if max_length is not None and (type(max_length) is not int or max_length < _SHORTEST):
+        raise RewardError(
+            f"reward {name!r}: max_length must be a whole number of at least {_SHORTEST}, got {max_length!r}."
+        )
+
+
+def limit_of(name: str, max_length: int | None, made_for: int | None) -> int | None:
+    """Returns the tokens that a row may have; None for no limit.
+
+    Args:
+        name: of the reward, in front of messages.
+        max_length: what was asked for, see `check_how`.
+        made_for: tokens that the model has positions for; None where it does not say.
+
+    Raises:
+        RewardError: more is asked for than the model was made for.
+    """
+    if max_length is not None and made_for is not None and max_length > made_for:
+        raise RewardError(f"reward {name!r}: max_length {max_length}, and the model was made for {made_for} tokens.")
+    return made_for if max_length is None else max_length
 
 
 def read_tokenizer(name: str, path: str) -> PreTrainedTokenizerBase:

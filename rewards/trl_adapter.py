@@ -25,7 +25,7 @@ from backbones.roles import LoRASettings, LoRAVariant, Role
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError
 from rewards.classifier import Classifier, held_adapter, load_adapter
-from rewards.texts import Form, Reader, read_tokenizer
+from rewards.texts import Form, Reader, check_how, limit_of, read_tokenizer
 from rewards.workers import one_thread_in_workers
 
 _FILES = ("adapter_*", "tokenizer*", "*.jinja")
@@ -98,6 +98,7 @@ def load(
     max_length: int | None = None,
 ) -> AdapterReward | Classifier:
     """Opens an adapter once in a process, again where its folder was written anew; see `score`."""
+    check_how(path, label, form, max_length)
     folder = Path(path)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = base or config.get("base_model_name_or_path")
@@ -213,6 +214,7 @@ def _on_backbone(
             parameter.copy_(plain[name])
     _, form, max_length = how
     embeddings = int(backbone.model.get_input_embeddings().weight.shape[0])
-    reader = Reader(str(folder), tokenizer, embeddings, form, max_length or backbone.max_length)
+    limit = limit_of(str(folder), max_length, backbone.max_length)
+    reader = Reader(str(folder), tokenizer, embeddings, form, limit)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return AdapterReward(role, reader, pad_id)

@@ -66,6 +66,17 @@ def save_bert(folder, labels=1, **names):
     return _made(lambda: transformers.BertForSequenceClassification(config), folder, tokenizer)
 
 
+def save_roberta(folder):
+    """A cross-encoder with four special tokens in a pair, and 33 positions of which the first is the padding's."""
+    tokenizer = word_piece()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] [SEP] $B [SEP]", [("[CLS]", 2), ("[SEP]", 3)]
+    )
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 33, "pad_token_id": 0, "num_labels": 1}
+    config = transformers.RobertaConfig(**SIZES, **sizes, type_vocab_size=2)
+    return _made(lambda: transformers.RobertaForSequenceClassification(config), folder, tokenizer)
+
+
 def save_qwen(folder, template=CHATML, pad="<|endoftext|>", pad_in_config=True):
     """A decoder with a score at the last token, and a chat template."""
     tokenizer = im_tokenizer(template, pad)

@@ -17,7 +17,7 @@ import evaluation.finished_run
 import evaluation.picture
 import evaluation.reproduce.__main__ as reproduce
 import evaluation.reproduce.cached_runs
-from agents.setup import RECIPES
+from agents.setup import RECIPES, Setup
 from backbones.roles import LoRASettings
 from envs.corpora.records import LabelledRecord, Record
 from envs.hh.task import HH
@@ -25,7 +25,7 @@ from envs.vqav2.task import VQAv2
 from evaluation.baselines.__main__ import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, pass_table, tasks_table
-from evaluation.reproduce.cached_runs import Run, clear, command, finish, weights_of
+from evaluation.reproduce.cached_runs import Run, bundled, clear, command, finish, weights_of
 from evaluation.reproduce.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
@@ -101,6 +101,29 @@ def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
     assert finish(vqa) == {"number": 1}
     monkeypatch.setattr(VQAv2, "trained_reward", [{"reward": "rewards.bundled:vqav2", "weight": 0.5}])
     assert finish(vqa) == {"number": 2}
+
+
+HH_MODEL, SHP_MODEL = "rewards.bundled:hh", "rewards.bundled:shp"
+
+
+@pytest.mark.parametrize(
+    ("reward", "folders"),
+    [
+        ("bundled", ["hh"]),
+        ("gold", []),
+        ({"reward": "bundled"}, ["hh"]),
+        (f"min(bundled, mean({SHP_MODEL}, gold))", ["hh", "shp"]),
+        ({"ensemble": "uncertainty", "members": [HH_MODEL, [{"reward": SHP_MODEL, "weight": 2}]]}, ["hh", "shp"]),
+        ([{"reward": f"min({HH_MODEL}, gold)", "weight": 2}, {"reward": SHP_MODEL}], ["hh", "shp"]),
+        ([{"ensemble": "min", "members": ["gold", SHP_MODEL], "weight": 2}], ["shp"]),
+    ],
+)
+def test_the_bundled_models_of_a_reward_are_found_in_any_form(tmp_path, reward, folders):
+    file = tmp_path / "reward.yaml"
+    file.write_text(json.dumps(reward))
+    setup = Setup.of("HH-v0", reward=reward if isinstance(reward, str) else str(file))
+    assert [folder.name for folder in bundled(setup)] == folders
+    assert all(folder.is_dir() for folder in bundled(setup))
 
 
 def test_an_evaluation_is_of_its_runs_policy(tmp_path, runs):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from foreign_rewards import CHATML, save_adapter, save_bert, save_causal_qwen, save_qwen
+from foreign_rewards import CHATML, save_adapter, save_bert, save_causal_qwen, save_qwen, save_roberta
 from peft import PeftModel
 
 from backbones.backbone import Backbone
@@ -111,6 +111,15 @@ def test_what_is_too_long_loses_its_oldest_and_says_so_once(folders, capsys):
         assert "is longer than 12 tokens" in said[0]
     whole = score_turns(resolved({"reward": str(folders / "bert"), "max_length": 12}), [Turn("yes", "no " * 30)])
     assert np.isfinite(whole).all()
+
+
+def test_a_pair_of_any_length_is_cut_to_what_the_model_has_positions_for(tmp_path):
+    save_roberta(tmp_path)
+    made = classifier.load(str(tmp_path))
+    assert made.reader.max_length == 32
+    turns = [Turn("good bad maybe yes no " * 9, "yes " * n) for n in range(40)]
+    assert {len(made.reader.read(turn).ids) for turn in turns} == {32}
+    assert np.isfinite(score_turns(resolved(str(tmp_path)), turns)).all()
 
 
 def test_no_text_becomes_a_special_token(folders):
@@ -285,11 +294,25 @@ def test_an_adapter_without_a_head_is_refused(folders, tmp_path):
         ({"form": "letter"}, "form must be one of auto, chat, pair, text, got 'letter'"),
         ({"form": "chat"}, "form 'chat', and its tokenizer has no chat template"),
         ({"dtype": "int3"}, "dtype must be one of float32, bfloat16, auto, got 'int3'"),
+        ({"max_length": "12"}, "max_length must be a whole number of at least 8, got '12'"),
+        ({"max_length": -3}, "max_length must be a whole number of at least 8, got -3"),
+        ({"max_length": 0}, "max_length must be a whole number of at least 8, got 0"),
+        ({"max_length": True}, "max_length must be a whole number of at least 8, got True"),
+        ({"max_length": 100}, "max_length 100, and the model was made for 64 tokens"),
+        ({"label": [0]}, "label is the name or number of an output, got [0]"),
+        ({"form": ["pair"]}, "form must be one of auto, chat, pair, text, got ['pair']"),
         ({"labell": 1}, "has no option 'labell'. Did you mean 'label'?"),
     ],
 )
 def test_wrong_options_are_one_line(folders, options, message):
     assert message in wrong({"reward": str(folders / "bert"), **options})
+    if {"form", "dtype", "labell"}.isdisjoint(options) and options.get("max_length") != 100:
+        assert message in wrong({"reward": str(folders / "adapter0"), **options})
+
+
+def test_an_adapter_takes_no_more_tokens_than_its_base(folders):
+    said = wrong({"reward": str(folders / "adapter0"), "max_length": 1000})
+    assert "max_length 1000, and the model was made for 512 tokens" in said
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{% if %}", "nothing"])

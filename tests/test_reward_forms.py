@@ -113,6 +113,8 @@ def test_the_short_form_is_the_long_one(tree):
         (f"min({ONE}, {ONE}", "its parentheses do not match"),
         (f"min({ONE}, {ONE}))", "its parentheses do not match"),
         (f"uncertainty({ONE}, {ONE}, penalty=a)", "penalty must be a number, got 'a'"),
+        (f"min({ONE}, members=2, {ONE})", "has no option 'members'. Known: penalty."),
+        (f"uncertainty({ONE}, {ONE}, penalti=2)", "has no option 'penalti'. Did you mean 'penalty'?"),
         (f"min({ONE},)", "each member is a name"),
         ("judge:http://localhost:1", "names no model; give it behind '#', as in judge:http://localhost:8000#MODEL."),
         ("trl:no_such_module:f", "no module named 'no_such_module'"),

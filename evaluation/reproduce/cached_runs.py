@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 
 from agents.setup import RECIPES, Setup, recipe_of
+from envs.ensembles import ensemble_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
 from perlhf.options import config_file
@@ -112,12 +113,20 @@ def defaults_of(words: list[str]) -> dict[str, Any]:
 
 def bundled(setup: Setup) -> Iterator[Path]:
     """Yields the folders of the bundled reward models that a task is trained with."""
-    spec = setup.reward
-    if isinstance(spec, str):
-        names = [setup.task("train").default_reward if spec == "bundled" else spec]
-    else:
-        names = [part["reward"] for part in spec]
+    names = (setup.task("train").default_reward if n == "bundled" else n for n in _names_in(setup.reward))
     yield from (ROOT / "rewards" / "bundled" / n.removeprefix(_BUNDLED) for n in names if n.startswith(_BUNDLED))
+
+
+def _names_in(spec: Any) -> Iterator[str]:
+    """Yields the names in a reward spec: of an ensemble's members, of the parts of a sum, of a mapping, or its own."""
+    if isinstance(spec, Mapping):
+        spec = {key: value for key, value in spec.items() if key != "weight"}
+    ensemble = ensemble_of(spec)
+    if ensemble is not None or isinstance(spec, list | tuple):
+        for part in spec if ensemble is None else ensemble.members:
+            yield from _names_in(part)
+    else:
+        yield spec["reward"] if isinstance(spec, Mapping) else spec
 
 
 def clear(folder: Path) -> None:
