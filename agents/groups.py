@@ -56,6 +56,8 @@ def starts_of(env: VecEnv, frontier: float, seed: int, before: Starts | None = N
     if not frontier:
         return None
     task = env.get_attr("task")[0]
+    if not task.repeats:
+        raise UserError(f"frontier: {task.not_repeatable} Nothing can be begun in again; leave it out.")
     if before is not None and before.task is task:
         before.frontier = frontier
         return before

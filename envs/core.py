@@ -304,10 +304,11 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         known = dict(self._check_reset_options(options, _GROUPS))
         groups = {name: known.pop(name) for name in _GROUPS if name in known}
         self._episodes.seed(self._seeds(seed))
-        if groups:
-            infos, observations = self._episodes.begin(self._starts(known, **groups))
+        starts = self._starts(known, **groups) if groups else None
+        if starts is None:
+            infos, observations = self._episodes.start(known, once=bool(groups))
         else:
-            infos, observations = self._episodes.start(known)
+            infos, observations = self._episodes.begin(starts)
         self._over = np.zeros(self.num_envs, bool) if groups else None
         self._begun = True
         self._show_states()
@@ -315,13 +316,15 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
 
     def _starts(
         self, options: Mapping[str, Any], group_size: Any = 1, starts: Sequence[Any] | None = None
-    ) -> list[Any]:
-        """Returns for each env the state in which it begins, as JSON; those that are not given are drawn."""
+    ) -> list[Any] | None:
+        """Returns for each env the state in which it begins, as JSON; None where each begins on its own."""
         if isinstance(group_size, bool) or not isinstance(group_size, (int, np.integer)) or group_size < 1:
             raise UserError(f"group_size must be at least 1, a whole number, got {group_size!r}.")
         groups, rest = divmod(self.num_envs, int(group_size))
         if rest:
             raise UserError(f"{self.num_envs} envs are no groups of {group_size}; take a multiple of it.")
+        if group_size == 1 and starts is None:  # so an env that cannot begin twice alike plays whole episodes too
+            return None
         given = [None] * groups if starts is None else list(starts)
         if len(given) != groups:
             raise UserError(f"expected {groups} starts, one for each group of {group_size} envs, got {len(given)}.")

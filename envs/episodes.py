@@ -3,8 +3,8 @@
 `TaskVectorEnv` has one of these, or in worker processes one each (`envs.workers`), so an episode is played by the same
 lines either way.
 
-After `start` a new episode begins wherever one is over. After `begin`, in states that somebody gives, one episode each
-is played: what is over waits until the others are.
+After `start` a new episode begins wherever one is over, unless one each is asked for. After `begin`, in states that
+somebody gives, one episode each is played: what is over waits until the others are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,9 +78,14 @@ class Episodes:
             for seed, rng in zip(seeds, kept, strict=True)
         ]
 
-    def start(self, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Draws all episodes anew; returns their infos and observations. `options` is what `env.reset` was given."""
-        self._over = None
+    def start(self, options: Mapping[str, Any], once: bool = False) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Draws all episodes anew; returns their infos and observations.
+
+        Args:
+            options: what `env.reset` was given.
+            once: whether one episode each is played; what is over waits then.
+        """
+        self._over = [False] * len(self._states) if once else None
         return [self._start(i, options) for i in range(len(self._states))], self._observations()
 
     def _start(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class Workers:
     def seed(self, seeds: Sequence[int | None]) -> None:
         self._ask("seed", self._shared(seeds))
 
-    def start(self, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        parts = self._ask("start", self._same(options))
+    def start(self, options: Mapping[str, Any], once: bool = False) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        parts = self._ask("start", self._same(options, once))
         return [info for infos, _ in parts for info in infos], self._joined([shown for _, shown in parts])
 
     def draw(self, which: Sequence[bool], options: Mapping[str, Any]) -> list[Any]:

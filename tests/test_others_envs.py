@@ -19,6 +19,7 @@ from toy_callbacks import After
 
 from agents import PPO, make_vec_env
 from agents.gym_vec_env import GymVecEnv
+from agents.setup import Setup
 from agents.train_ppo import Options, train
 from agents.vec_env import TaskVecEnv
 from envs.core import TaskEnv, TaskVectorEnv
@@ -261,6 +262,16 @@ def test_ppo_trains_and_is_evaluated(path, form):
     model.env.close()
 
 
+def test_a_vector_env_that_is_used_as_it_is_has_no_task():
+    env = make_vec_env(AsyncVectorEnv([foreign.Succeeding] * 2, autoreset_mode=SAME_STEP, shared_memory=False), seed=0)
+    assert env.get_attr("task") == [None, None]
+    letters = [prompt[16] for prompt in env.reset()["prompt"]]
+    for said in (letters, ["?"] * 2, ["?"] * 2):
+        infos = env.step(said)[3]
+    assert [info["is_success"] for info in infos] == [False, False]
+    env.close()
+
+
 def test_groups_begin_alike(path):
     model = small(path, ID, n_envs=4, algorithm="grpo", group_size=2)
     prompts = []
@@ -281,6 +292,26 @@ def test_an_env_that_takes_no_notice_of_the_seed_plays_in_no_groups(path):
         small(path, "foreign/Counting-v0", algorithm="grpo", group_size=2)
     with pytest.raises(UserError, match="give PPO the id of the env or callables"):
         small(path, Twice(gym.make_vec("perlhf/HH-v0", 2)), algorithm="grpo", group_size=2)
+
+
+def test_an_env_that_takes_no_notice_of_the_seed_plays_whole_episodes_of_its_own(path):
+    model = small(path, "foreign/Counting-v0", algorithm="reinforce", group_size=1)
+    model.learn(12)
+    assert model.num_timesteps == 12
+    with pytest.raises(UserError, match=r"^frontier: env 'foreign/Counting-v0' shows something else[^\n]*leave it out"):
+        small(path, "foreign/Counting-v0", algorithm="reinforce", group_size=1, frontier=0.5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whole_episodes_one_by_one_are_those_that_are_drawn_anyway(workers):
+    env = TaskVectorEnv(GymTask, 3, env=ID, workers=workers)
+    plain = env.reset(seed=3)
+    whole = env.reset(seed=3, options={"group_size": 1})
+    assert str(whole) == str(plain)
+    over = [env.step(["I"] * 3)[2].tolist() for _ in range(4)]
+    assert over == [[False] * 3, [False] * 3, [True] * 3, [False] * 3]  # and waits then
+    assert env.get_state()["over"] == [True] * 3
+    env.close()
 
 
 def weights(model):
@@ -328,6 +359,12 @@ def test_an_env_that_has_changed_since_is_found_out(tmp_path):
 
 
 # The commands.
+
+
+def test_tiny_stands_for_a_model_that_sees_what_the_env_shows():
+    assert Setup.of("foreign/Bright-v0").backbone_name == "tiny-vqav2"
+    assert Setup.of(ID, "turns=2").backbone_name == "tiny"
+    assert Setup.of("foreign/Bright-v0", backbone="mine").backbone_name == "mine"
 
 
 @pytest.mark.parametrize("name", ["Knowing", "Letters", "Counting"])
