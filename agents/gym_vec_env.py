@@ -31,6 +31,7 @@ class GymVecEnv(VecEnv):
     Attributes:
         shipped_backbone: what "tiny" stands for.
         reward_function: None, since rewards come from the env.
+        task: None, since nothing but `reset` and `step` is known of the env.
 
     Raises:
         UserError: another autoreset mode; an observation or action that is no text; texts in shared memory.
@@ -59,7 +60,7 @@ class GymVecEnv(VecEnv):
         if self._spaces.image_shape is not None:
             seen["image"] = spaces.Box(0, 255, self._spaces.image_shape, np.uint8)
         self.shipped_backbone = "tiny" if self._spaces.image_shape is None else "tiny-vqav2"
-        self.reward_function = None
+        self.reward_function, self.task = None, None
         self._actions: Sequence[str] = ()
         self._seed: int | None = None
         self._steps = 0
@@ -95,6 +96,8 @@ class GymVecEnv(VecEnv):
         for i in map(int, np.flatnonzero(dones)):
             self.reset_infos[i] = rows[i]
             said = {"gold": float(self._returns[i]), **row_of(ended, i, self.num_envs)}
+            if "success" in said:
+                said.setdefault("is_success", said["success"])
             rows[i] = {**said, "terminal_observation": self._spaces.observed(last[i], when)}
             rows[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
             self._returns[i] = 0

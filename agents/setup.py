@@ -19,6 +19,7 @@ from backbones.model.loading import SHIPPED, LoadSettings, read_config
 from backbones.role_report import describe_role
 from backbones.roles import Role
 from envs.feedback import Feedback
+from envs.gym_task import GymTask
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
 from perlhf.errors import UserError
@@ -137,11 +138,8 @@ class Setup:
         full_id = env_id(env)
         task_class = class_of(full_id)
         of_task = {**env_options(full_id, env_options_text), "data": data, **_columns_of(task_class, columns)}
-        return cls(
-            full_id, task_class, of_task,
-            task_class.shipped_backbone if backbone == "tiny" else backbone, reward, device_of(device),
-            load_settings,
-        )  # fmt: skip
+        named = _shipped_for(full_id, of_task) if backbone == "tiny" else backbone
+        return cls(full_id, task_class, of_task, named, reward, device_of(device), load_settings)
 
     @classmethod
     def of_options(cls, options: Choices, reward: str = "bundled") -> "Setup":
@@ -221,6 +219,15 @@ def micro_batch_of(
     if found < most:
         print(f"micro-batch: {found} records of up to {longest} tokens, for memory (--micro-batch-size)", flush=True)
     return found
+
+
+def _shipped_for(full_id: str, options: Mapping[str, Any]) -> str:
+    """Returns what "tiny" stands for with an env; one of somebody else's is made to see whether it shows pictures."""
+    if class_of(full_id) is not GymTask:
+        return class_of(full_id).shipped_backbone
+    task = task_of(full_id, **options)
+    task.close()
+    return task.shipped_backbone
 
 
 def is_shipped(backbone: Backbone) -> bool:

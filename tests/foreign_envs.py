@@ -101,7 +101,16 @@ class Loud(gym.ObservationWrapper):
         return observation.upper()
 
 
+class Succeeding(Letters):
+    """Says "success" where others say "is_success"."""
+
+    def step(self, action):
+        *rest, info = super().step(action)
+        return *rest, {"success": info["is_success"]}
+
+
 gym.register("foreign/Letters-v0", Letters)
+gym.register("foreign/Bright-v0", Bright)
 gym.register("foreign/Knowing-v0", Knowing)
 gym.register("foreign/Counting-v0", Counting)
 gym.register("foreign/Short-v0", Knowing, max_episode_steps=2)
