@@ -12,6 +12,10 @@ from gymnasium.envs.registration import EnvSpec
 from perlhf.errors import UserError, one_line
 
 
+class CopyError(UserError):
+    """An env that was given itself and of which there can be no second one."""
+
+
 class Seat:
     """A single env and how far the episode in it is.
 
@@ -113,7 +117,7 @@ def _copied(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     try:
         return copy.deepcopy(env)
     except Exception as error:
-        raise UserError(
+        raise CopyError(
             f"cannot copy {env} for more episodes side by side ({type(error).__name__}: {one_line(error)}); give a "
             "callable that makes such an env, or n_envs=1."
         ) from error

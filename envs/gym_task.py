@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from envs.entry_points import quoted
-from envs.gym_seats import EnvSource, Seat
+from envs.gym_seats import CopyError, EnvSource, Seat
 from envs.gym_spaces import TextSpaces
 from envs.task import Played, Task
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError, did_you_mean, one_line
 
 _SEEDS = {"train": (0, 2**30), "validation": (2**30, 3 * 2**29), "test": (3 * 2**29, 2**31)}  # first and end
+_TRIED = 4  # seeds, to see whether an env repeats itself
 PATIENCE = 20  # episodes in a row that the env breaks off, after which the run ends
 
 
@@ -114,7 +115,7 @@ class GymTask(Task):
         if any(each.image_shape != self.image_shape for each in self._spaces):
             raise UserError(f"the envs show images of different forms: {[each.image_shape for each in self._spaces]}.")
         self.shipped_backbone = "tiny" if self.image_shape is None else "tiny-vqav2"
-        self.success_at = float(self._of_env("success_at") or math.inf)
+        self.success_at = _threshold(self._of_env("success_at"), self.name)
         self.has_oracle = self._of_env("oracle") is not None
         self._failures = 0  # in a row
         self._told: set[str] = set()
@@ -134,12 +135,20 @@ class GymTask(Task):
 
     @cached_property
     def repeats(self) -> bool:  # type: ignore[override]
-        """Whether two resets with one seed show the same."""
-        for number in range(len(self._sources)):
-            first, second = (self._begun(number, self._seeds[0]).shown for _ in range(2))
-            if not _alike(first, second):
-                return False
-        return True
+        """Whether two resets with one seed show the same: of a few seeds, in two envs, in two orders."""
+        seeds = range(self._seeds[0], self._seeds[0] + _TRIED)
+        return all(self._shows_again(number, seeds) for number in range(len(self._sources)))
+
+    def _shows_again(self, number: int, seeds: Sequence[int]) -> bool:
+        """Returns whether a second env, reset to these seeds from the last to the first, shows what one does."""
+        held = [self._begun(number, seeds[0])]  # so that the next ones are of another env
+        try:
+            again = [self._begun(number, seed).shown for seed in reversed(seeds)][::-1]
+            held.clear()
+        except CopyError:  # there is one env alone: it is the one that will be reset again
+            held.clear()
+            again = [self._begun(number, seed).shown for seed in reversed(seeds)][::-1]
+        return all(_alike(self._begun(number, seed).shown, shown) for seed, shown in zip(seeds, again, strict=True))
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Position:
         number = self._drawn_from[int(rng.integers(len(self._drawn_from)))]
@@ -218,7 +227,9 @@ class GymTask(Task):
             expected = "(observation, reward, terminated, truncated, info)"
             raise UserError(f"env {spaces.name!r} {when} returned {quoted(answer)}, expected {expected}.")
         observation, reward, terminated, truncated, info = answer
-        reward = _number(reward, f"env {spaces.name!r} {when}")
+        reward = _number(reward, "reward", f"env {spaces.name!r} {when}")
+        if isinstance(info.get("gold"), numbers.Real):
+            _number(info["gold"], "gold", f"env {spaces.name!r} {when}")
         over, total = bool(terminated or truncated), state.total + reward
         shown = spaces.observed(observation, when)
         reference = {"reward": reward, "return": total, "over": over, "info": dict(info)}
@@ -328,14 +339,25 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return one["prompt"] == other["prompt"] and np.array_equal(one.get("image", 0), other.get("image", 0))
 
 
-def _number(reward: Any, where: str) -> float:
-    """Returns a reward as a float; RewardError where it is not one finite number."""
+def _threshold(value: Any, name: str) -> float:
+    """Returns an env's `success_at` as a float, infinity where it has none; UserError where it is no number."""
     try:
-        found = math.nan if isinstance(reward, str) else float(reward)
+        found = math.inf if value is None else math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if math.isnan(found):
+        raise UserError(f"env {name!r} has success_at {quoted(value)}, expected a number, or None for none.")
+    return found
+
+
+def _number(value: Any, what: str, where: str) -> float:
+    """Returns a reward or gold as a float; RewardError where it is not one finite number."""
+    try:
+        found = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise RewardError(f"{where} gave the reward {quoted(reward)}, expected one finite number.")
+        raise RewardError(f"{where} gave the {what} {quoted(value)}, expected one finite number.")
     return found
 
 

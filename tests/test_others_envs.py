@@ -110,7 +110,7 @@ def test_no_more_envs_are_made_than_are_played_in_at_once():
     states = task.first_states(50)
     for state in states:
         task.play(state, "x")
-    assert len(made) == 4
+    assert len(made) == 5  # two that repeat each other, one of which plays
 
 
 def test_closing_closes_all_envs():
@@ -295,16 +295,16 @@ def test_an_env_that_takes_no_notice_of_the_seed_plays_in_no_groups(path):
 
 
 def test_an_env_that_takes_no_notice_of_the_seed_plays_whole_episodes_of_its_own(path):
-    model = small(path, "foreign/Counting-v0", algorithm="reinforce", group_size=1)
+    model = small(path, "foreign/Counting-v0", algorithm="reinforce++", group_size=1)
     model.learn(12)
     assert model.num_timesteps == 12
     with pytest.raises(UserError, match=r"^frontier: env 'foreign/Counting-v0' shows something else[^\n]*leave it out"):
-        small(path, "foreign/Counting-v0", algorithm="reinforce", group_size=1, frontier=0.5)
+        small(path, "foreign/Counting-v0", algorithm="reinforce++", group_size=1, frontier=0.5)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_whole_episodes_one_by_one_are_those_that_are_drawn_anyway(workers):
-    env = TaskVectorEnv(GymTask, 3, env=ID, workers=workers)
+    env = TaskVectorEnv(GymTask, 3, env=gym.spec(ID), workers=workers)
     plain = env.reset(seed=3)
     whole = env.reset(seed=3, options={"group_size": 1})
     assert str(whole) == str(plain)
@@ -356,6 +356,54 @@ def test_an_env_that_has_changed_since_is_found_out(tmp_path):
         NotRepeatableError, match=r"^env 'Letters' does not repeat itself: after reset\(seed=\d+\) and 1 "
     ):
         GymTask(lambda: foreign.Loud(foreign.Letters())).state_from_json(value)
+
+
+class Own(foreign.Letters):
+    """Counts its own resets."""
+
+    count = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count += 1
+        return f"Number {self.count}.", {}
+
+
+class Born(foreign.Letters):
+    """Shows with which number it was made, or for one seed in four."""
+
+    made, rare = 0, False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Born.made += 1
+        self.number = Born.made
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return f"Number {0 if self.rare and seed % 4 != 2 else self.number}.", {}
+
+
+class Rarely(Born):
+    rare = True
+
+
+@pytest.mark.parametrize(
+    ("make", "repeats"),
+    [(foreign.Letters, True), (foreign.Bright, True), (foreign.Counting, False), (Own, False), (Born, False),
+     (Rarely, False)],
+)  # fmt: skip
+def test_whether_an_env_repeats_itself_is_seen_in_two_envs_and_some_seeds(make, repeats):
+    assert GymTask(make).repeats == repeats
+
+
+@pytest.mark.parametrize(("kind", "repeats"), [(foreign.Letters, True), (Own, False)])
+def test_an_env_that_cannot_be_copied_is_tried_alone(kind, repeats):
+    class Socket(kind):
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot pickle 'socket' object")
+
+    assert GymTask(Socket()).repeats == repeats
 
 
 # The commands.
@@ -536,6 +584,28 @@ def test_a_response_outside_the_action_space_is_made_to_fit(said, heard, capsys)
     assert env.heard == [heard]
     told = capsys.readouterr().err
     assert told.count("env 'Letters': a response is not in its action space") == (said != heard)
+
+
+@pytest.mark.parametrize(("given", "read"), [(0, 0.0), (2, 2.0), (None, np.inf)])
+def test_success_at_is_the_envs(given, read):
+    env = foreign.Letters()
+    env.success_at = given
+    assert GymTask(env).success_at == read
+
+
+@pytest.mark.parametrize("given", ["high", np.nan, [1]])
+def test_success_at_that_is_no_number_is_one_line(given):
+    env = foreign.Letters()
+    env.success_at = given
+    with pytest.raises(UserError, match=r"^env 'Letters' has success_at [^\n]*, expected a number, or None for none.$"):
+        GymTask(env)
+
+
+def test_gold_that_is_no_number_is_one_line():
+    task = GymTask(foreign.Says(after_step=("Bye.\n", 0.0, True, False, {"gold": float("nan")})))
+    state = task.start(np.random.default_rng(0), {})
+    with pytest.raises(RewardError, match=r"^env 'Says' at step 1 after [^\n]* gave the gold nan, expected one finite"):
+        task.play(state, "x")
 
 
 def test_what_cannot_be_copied_says_what_to_do():
