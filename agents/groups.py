@@ -61,8 +61,7 @@ def starts_of(env: VecEnv, frontier: float, seed: int, before: Starts | None = N
     if before is not None and before.task is task:
         before.frontier = frontier
         return before
-    turn = task.play(task.start(np.random.default_rng(0), {}), "").turn
-    if task.judge(turn) is None or isinf(task.success_at):
+    if isinf(task.success_at) or not task.has_gold(task.start(np.random.default_rng(0), {})):
         raise UserError(f"frontier: {type(task).__name__} has no verdict on its episodes for these data; leave it out.")
     return Starts(task, frontier, seed)
 

@@ -178,6 +178,7 @@ def train(options: Options) -> dict[str, Any]:
     task = setup.task(options.eval_split) if options.eval_prompts else None
     if task is not None and not task.repeats:
         print(f"{task.not_repeatable} So there is no comparison with SFT at the end.", file=sys.stderr)
+        task.close()
         task = None
     algorithm = make_algorithm(options, setup)
     assert algorithm.env is not None
@@ -191,6 +192,10 @@ def train(options: Options) -> dict[str, Any]:
         summary = finish(algorithm, setup, task, options, folder, plan)
         for tracker in trackers:
             tracker.finish(summary)
+    algorithm.env.close()
+    for held_out in (task, evaluator and evaluator.task):
+        if held_out is not None:
+            held_out.close()
     print(f"-> {folder}")
     return summary
 
@@ -274,16 +279,18 @@ def held_out_evaluator(algorithm: PPO, setup: Setup, options: Options) -> Evalua
     if not options.eval_every:
         return None
     assert algorithm.env is not None
+    task = setup.task("validation")
+    if not task.repeats:
+        raise UserError(f"--eval-every: {task.not_repeatable} Looks at it could not be compared; leave it out.")
     taken = options.eval_prompts if options.eval_split == "validation" else 0
     evaluator = Evaluator(
-        setup.task("validation"), algorithm.env.get_attr("reward_function")[0], algorithm.policy.max_new_tokens,
+        task, algorithm.env.get_attr("reward_function")[0], algorithm.policy.max_new_tokens,
         taken + options.eval_prompts, options.seed, "validation",
     )  # fmt: skip
     evaluator.states = evaluator.states[taken:]
     if not evaluator.states:
         raise UserError(f"--eval-every needs validation prompts beside the {taken} of --eval-split validation.")
-    task = evaluator.task
-    check_watch(options, options.eval_prompts, task.judge(task.play(evaluator.states[0], "").turn) is not None)
+    check_watch(options, options.eval_prompts, task.has_gold(evaluator.states[0]))
     return evaluator
 
 
@@ -396,6 +403,7 @@ def evaluate(algorithm: PPO, setup: Setup, task: Task, options: Options, folder:
     evaluator = Evaluator(task, reward, policy.max_new_tokens, options.eval_prompts, options.seed, options.eval_split)
     validation = validation_like(evaluator, setup.task, max(1, options.eval_prompts // 8))
     report = compare(evaluator, validation, policy.policy_role)
+    validation.task.close()
     print(describe(report))
     return group.from_first(lambda: write_figures(folder, report, policy.backbone))
 

@@ -82,6 +82,7 @@ class GymTask(Task):
     """
 
     default_reward = "envs.gym_task:own_reward"
+    has_seats = True
 
     def __init__(
         self, env: Any, data: str = "miniature", split: str = "train", arguments: Mapping[str, Any] | None = None
@@ -275,6 +276,10 @@ class GymTask(Task):
     def judge_cut(self, turn: Turn) -> float | None:
         gold = turn.reference.get("info", {}).get("gold")
         return float(gold) if isinstance(gold, numbers.Real) else turn.reference.get("return", 0.0)
+
+    def has_gold(self, state: Position) -> bool:
+        """True: gold is the return where the env has no other. Nothing is played to see that."""
+        return True
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         info = turn.reference.get("info", {})

@@ -74,6 +74,7 @@ class Task(ABC):
     image_shape: tuple[int, int, int] | None = None  # of `Turn.image`, (height, width, 3); None for text alone
     success_at: float = 0.8  # the verdict from which an episode is a success; infinity where nobody knows
     has_oracle: bool = True  # whether `oracle` knows what is right
+    has_seats: bool = False  # whether each episode under way holds an env of its own, so that there are not too many
     repeats: bool = True  # whether an episode can be begun again: that of an env of somebody else's may not
     reset_options: frozenset[str] = frozenset()  # what `start` knows of `env.reset(options=...)`
     max_steps: int | None = None  # responses after which an episode is truncated; None where it never is
@@ -112,6 +113,10 @@ class Task(ABC):
     def final_info(self, turn: Turn) -> dict[str, Any]:
         """Says in `info` more of an episode that is over with `turn`, beside the verdict; plain values."""
         return {}
+
+    def has_gold(self, state: Any) -> bool:
+        """Returns whether there is a verdict on an episode that is in `state`."""
+        return self.judge(self.play(state, "").turn) is not None
 
     @abstractmethod
     def oracle(self, state: Any) -> str:

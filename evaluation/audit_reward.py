@@ -22,6 +22,7 @@ from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from envs.corpora.records import responses_of
 from envs.feedback import Feedback
+from envs.gym_task import GymTask
 from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.auditing.bench import Bench, Standing
@@ -132,6 +133,8 @@ def bench_of(setup: Setup, options: Options) -> Bench:
     Raises:
         UserError: the task has no single steps that are judged, or no prompt with a right response.
     """
+    if issubclass(setup.task_class, GymTask):
+        raise UserError(f"{options.env} gives its rewards itself, step by step; an audit needs a task of perlhf.")
     whole = setup.task(options.split)
     task: Task = whole.single_steps(options.prompts) or whole
     if task is whole and whole.max_steps is not None:

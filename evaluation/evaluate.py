@@ -67,6 +67,8 @@ def main() -> None:
     if options.also_sft is not None:
         others[options.also_sft] = Backbone.load(options.also_sft, setup.device, setup.load_settings).reference
     report = compare(evaluator, validation, policy, options.samples, others)
+    task.close()
+    validation.task.close()
     print(describe(report))
     print(show_answers(report, options.show))
     if options.output_dir is not None:

@@ -176,10 +176,18 @@ class Evaluator:
     def play(self, speak: Speak) -> Answers:
         """All episodes to their ends, side by side."""
         count = len(self.states)
-        played = group.map_over_processes(count, lambda mine: self._play(speak, mine), lambda each: each.told)
+        played = group.map_over_processes(count, lambda mine: self._in_blocks(speak, mine), lambda each: each.told)
         texts, rows, scores, golds = (list(of_all) for of_all in zip(*played, strict=True))
         found = None if None in golds else np.array(golds, dtype=np.float64)
         return Answers(texts, rows, np.array(scores), found)
+
+    def _in_blocks(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
+        """Plays the episodes of these numbers, not too many side by side where each holds an env of its own.
+
+        All processes play as many blocks, since their forwards may take all of them.
+        """
+        blocks = group.most(-(-len(numbers) // _BLOCK)) if self.task.has_seats else 1
+        return [each for block in np.array_split(numbers, blocks) for each in self._play(speak, block.tolist())]
 
     def _play(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
         """Plays the episodes of these numbers.

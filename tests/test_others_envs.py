@@ -1,5 +1,6 @@
 """Gymnasium envs of text that others wrote: as tasks, in vector envs, in PPO, in the commands, and what is refused."""
 
+import gc
 import json
 import re
 import warnings
@@ -25,8 +26,12 @@ from agents.vec_env import TaskVecEnv
 from envs.core import TaskEnv, TaskVectorEnv
 from envs.gym_seats import EnvSource
 from envs.gym_spaces import TextSpaces
-from envs.gym_task import PATIENCE, GymTask, NotRepeatableError
+from envs.gym_task import PATIENCE, GymTask, NotRepeatableError, own_reward
+from envs.registry import task_of
 from envs.spaces import Unicode
+from evaluation.audit_reward import Options as AuditOptions
+from evaluation.audit_reward import bench_of
+from evaluation.evaluator import Evaluator
 from perlhf.errors import RewardError, UserError
 
 ID = "foreign/Letters-v0"
@@ -407,6 +412,60 @@ def test_an_env_that_cannot_be_copied_is_tried_alone(kind, repeats):
 
 
 # The commands.
+
+
+def test_many_episodes_are_played_in_a_bounded_number_of_envs():
+    made = []
+
+    def make():
+        made.append(foreign.Knowing())
+        return made[-1]
+
+    evaluator = Evaluator(GymTask(make), own_reward, n=100)
+    assert evaluator.oracle().golds.tolist() == [3.0] * 100
+    assert len(made) <= 40  # 100 before there were blocks
+
+
+def test_whether_there_is_gold_is_known_without_a_step():
+    task = GymTask(foreign.Fragile)
+    assert task.has_gold(task.start(np.random.default_rng(0), {}))
+    evaluated = task_of("perlhf/HH-v0", split="test")
+    assert evaluated.has_gold(evaluated.first_state(0))
+
+
+def test_looks_and_audits_that_an_env_cannot_have_are_one_line(path, tmp_path):
+    folder = str(tmp_path / "run")
+    options = {"backbone": path, "total_timesteps": 8, "n_envs": 4, "batch_size": 4, "output_dir": folder}
+    with pytest.raises(UserError, match=r"^--eval-every: env 'foreign/Counting-v0' shows something else[^\n]*$"):
+        train(Options(env="foreign/Counting-v0", eval_every=1, eval_prompts=4, device="cpu", **options))
+    setup = Setup.of("foreign/Knowing-v0")
+    with pytest.raises(UserError, match=r"^foreign/Knowing-v0 gives its rewards itself[^\n]*$"):
+        bench_of(setup, AuditOptions(env="foreign/Knowing-v0"))
+
+
+def test_the_commands_close_what_they_have_opened(path, tmp_path, monkeypatch):
+    opened, closed = set(), set()
+    make, close = foreign.Knowing.__init__, foreign.Knowing.close
+
+    def __init__(self, **kwargs):
+        make(self, **kwargs)
+        opened.add(id(self))
+        kept.append(self)
+
+    def closing(self):
+        closed.add(id(self))
+        close(self)
+
+    kept = []  # so that no id is given twice
+    monkeypatch.setattr(foreign.Knowing, "__init__", __init__)
+    monkeypatch.setattr(foreign.Knowing, "close", closing)
+    train(Options(
+        env="foreign/Knowing-v0", backbone=path, total_timesteps=8, n_envs=4, batch_size=4, max_new_tokens=4,
+        eval_prompts=4, eval_every=1, output_dir=str(tmp_path / "run"), device="cpu", lora_rank=2,
+    ))  # fmt: skip
+    gc.collect()
+    assert opened
+    assert closed == opened
 
 
 def test_tiny_stands_for_a_model_that_sees_what_the_env_shows():
