@@ -75,19 +75,19 @@ def main() -> None:
         output = Path(options.output_dir)
         group.from_first(lambda: write_report(output, report))
         print(f"-> {output / 'evaluation.json'}")
-    elif options.split == "test":
-        group.from_first(lambda: replace_report(folder, report, policy.backbone))
+    elif options.split == "test" and group.from_first(lambda: replace_report(folder, report)):
+        group.from_first(lambda: write_card(folder / "policy", folder, "policy", policy.backbone))
 
 
-def replace_report(folder: Path, report: dict[str, Any], backbone: Backbone) -> None:
-    """Writes the report, and the model card from it, unless the one before was on more prompts; says so."""
+def replace_report(folder: Path, report: dict[str, Any]) -> bool:
+    """Writes the report unless the one before was on more prompts; says so, and returns whether it is written."""
     before, now = (summary.get("policy", {}).get("n", 0) for summary in (read_summary(folder), report))
     if now < before:
         print(f"not written: {folder} holds an evaluation on {before} prompts; --prompts {before} would replace it.")
-        return
+        return False
     write_report(folder, report)
-    write_card(folder / "policy", folder, "policy", backbone)
     print(f"-> {folder / 'evaluation.json'}")
+    return True
 
 
 if __name__ == "__main__":

@@ -436,12 +436,6 @@ def test_whether_there_is_gold_is_known_without_a_step():
 def test_looks_and_audits_that_an_env_cannot_have_are_one_line(path, tmp_path):
     folder = str(tmp_path / "run")
     options = {"backbone": path, "total_timesteps": 8, "n_envs": 4, "batch_size": 4, "output_dir": folder}
-        "backbone": path,
-        "total_timesteps": 8,
-        "n_envs": 4,
-        "batch_size": 4,
-        "output_dir": str(tmp_path / "run"),
-    }
     with pytest.raises(UserError, match=r"^--eval-every: env 'foreign/Counting-v0' shows something else[^\n]*$"):
         train(Options(env="foreign/Counting-v0", eval_every=1, eval_prompts=4, device="cpu", **options))
     setup = Setup.of("foreign/Knowing-v0")

@@ -408,8 +408,11 @@ def test_augmentation_leaves_what_was_done(path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"templates": "send_email"}, "templates, apps and mask_goal are of the simulated phone; recordings have none"),
-        ({"mask_goal": True}, "templates, apps and mask_goal are of the simulated phone"),
+        (
+            {"templates": "send_email"},
+            "templates, apps, unseen and mask_goal are of the simulated phone; recordings have none",
+        ),
+        ({"mask_goal": True}, "templates, apps, unseen and mask_goal are of the simulated phone"),
         ({"max_elements": 0}, "max_elements must be at least 1, a whole number, got 0."),
         ({"split": "test"}, "no records in split 'test'"),
         ({"max_steps": 0}, "max_steps must be at least 1, a whole number, got 0."),
