@@ -193,7 +193,7 @@ def train(options: Options) -> dict[str, Any]:
         for tracker in trackers:
             tracker.finish(summary)
     algorithm.env.close()
-    for held_out in (task, evaluator and evaluator.task):
+    for held_out in (task, None if evaluator is None else evaluator.task):
         if held_out is not None:
             held_out.close()
     print(f"-> {folder}")

@@ -129,11 +129,12 @@ class UINav(Task):
         self.lenient, self.parse = lenient, find_action if lenient else parse_action
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         self.known: Mapping[str, Known] = {}
+        self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen)
             self.device: Device = phone
-            self.known = phone.known
+            self.known, self.drawn = phone.known, phone.templates
             return
         if templates or apps != "all" or mask_goal or unseen:
             names = "templates, apps, unseen and mask_goal"
@@ -159,7 +160,7 @@ class UINav(Task):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
         if "template" in options:
             name = find_template(options["template"], self.known)
-            if self.unseen and name not in self.device.templates:
+            if self.unseen and name not in self.drawn:
                 raise UserError(f"template {name!r} is none of those that unseen={self.unseen!r} draws.")
             if not feasible and self.known[name].template.absent is None:
                 raise UserError(f"template {name!r} can always be done; leave out the option 'feasible'.")
