@@ -141,6 +141,21 @@ def _check_architecture(config: PreTrainedConfig) -> None:
             raise UserError(f"--gguf takes a {config.model_type} with {what} {wanted}, got {found}; {_INSTEAD}")
 
 
+def reader_arguments(config: PreTrainedConfig) -> dict[str, Any]:
+    """Returns what transformers' GGUF reader has to be told, as arguments of `from_pretrained`: it does not read them.
+
+    Without them it takes its own defaults, and the model says something else without a word.
+    """
+    arguments: dict[str, Any] = {}
+    if config.model_type == "gemma3_text":
+        arguments["query_pre_attn_scalar"] = config.query_pre_attn_scalar
+    if config.model_type == "qwen3" and _head_size(config) != 128:
+        arguments["head_dim"] = _head_size(config)
+    if config.model_type == "llama" and config.attention_bias:
+        arguments["attention_bias"] = True
+    return arguments
+
+
 def _rope(config: PreTrainedConfig, layers: str = "full_attention") -> Mapping[str, Any]:
     """Returns how layers of a kind turn queries and keys."""
     parameters = config.rope_parameters

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal, NamedTuple
 from transformers.utils import logging as transformers_logging
 
 from backbones.backbone import Backbone
-from backbones.gguf_file import check_gguf, write_gguf
+from backbones.gguf_file import check_gguf, reader_arguments, write_gguf
 from backbones.launch import run_command
 from backbones.model.loading import QUANTIZED, LoadSettings, use_threads
 from backbones.plain_model import Numbers, merged, merged_classifier, save_classifier, save_language_model
@@ -83,6 +83,9 @@ def main() -> None:
         write(part)
         form: Form = "gguf" if options.gguf else "model"
         write_card(part, Path(options.run), trained.kind, trained.role.backbone, form)
+    if options.gguf:
+        told = "".join(f", {k}={v}" for k, v in reader_arguments(trained.role.backbone.model.config).items())
+        print(f'transformers reads it by AutoModelForCausalLM.from_pretrained(DIR, gguf_file="{GGUF_FILE}"{told})')
     print(f"-> {output}")
 
 

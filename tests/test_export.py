@@ -12,7 +12,7 @@ from chat_models import model_of, tokenizer_of
 from peft import AutoPeftModelForCausalLM
 from safetensors import safe_open
 from tiny_models import save_llava
-from transformers import (
+from transformers import (, LlamaConfig, Qwen3Config
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
@@ -23,7 +23,7 @@ from transformers import (
 from agents import train_ppo, train_sft
 from backbones.backbone import Backbone
 from backbones.generate import generate
-from backbones.gguf_file import check_gguf
+from backbones.gguf_file import check_gguf, reader_arguments
 from backbones.pooled import Reading
 from backbones.roles import LoRASettings, load_role
 from evaluation import export
@@ -346,6 +346,12 @@ def test_a_reward_model_that_no_classifier_can_be_is_one_line(exported, tmp_path
     )
     said = refusal(exported, folder, "--gguf", "--output-dir", tmp_path / "out")
     assert said == "--gguf is for language models; export a reward model with --merge."
+
+
+def test_what_a_reader_of_gguf_has_to_be_told():
+    assert reader_arguments(Backbone.load("tiny").model.config) == {"query_pre_attn_scalar": 32}
+    assert reader_arguments(LlamaConfig()) == {}
+    assert reader_arguments(Qwen3Config(head_dim=64)) == {"head_dim": 64}
 
 
 def test_what_cannot_be_a_gguf_file_is_one_line(tmp_path, monkeypatch):
