@@ -12,11 +12,13 @@ from chat_models import model_of, tokenizer_of
 from peft import AutoPeftModelForCausalLM
 from safetensors import safe_open
 from tiny_models import save_llava
-from transformers import (, LlamaConfig, Qwen3Config
+from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
+    LlamaConfig,
+    Qwen3Config,
     pipeline,
 )
 
