@@ -114,6 +114,10 @@ class Task(ABC):
         """Says in `info` more of an episode that is over with `turn`, beside the verdict; plain values."""
         return {}
 
+    def progress(self, turn: Turn) -> float | None:
+        """Returns how much nearer to its goal a turn brought the episode, as a potential; None where nobody knows."""
+        return None
+
     def has_gold(self, state: Any) -> bool:
         """Returns whether there is a verdict on an episode that is in `state`."""
         return self.judge(self.play(state, "").turn) is not None

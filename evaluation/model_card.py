@@ -19,7 +19,6 @@ from envs.gym_task import GymTask
 from envs.registry import class_of, env_id
 from envs.reward_spec import names_in
 from envs.task import Task
-from envs.uinav.task import UINav
 from evaluation.control import in_words
 from evaluation.metrics import gold_in_words, interval, signed
 from evaluation.reward_report import figure_of
@@ -272,7 +271,7 @@ def _data(config: Mapping[str, Any], task: type[Task] | None) -> str:
 
 
 def _is_phone(task: type[Task] | None) -> bool:
-    return task is not None and issubclass(task, UINav)
+    return task is not None and task.on_screen
 
 
 def _limits(

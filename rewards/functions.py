@@ -21,8 +21,6 @@ import yaml
 
 from envs.task import Task
 from envs.turn import Turn
-from envs.uinav.feedback.progress import nearer
-from envs.uinav.task import UINav
 from perlhf.errors import RewardError
 
 
@@ -56,11 +54,13 @@ def success_and_progress(turns: Sequence[Turn], weight: float = 0.5, *, task: Ta
     How near is counted by the oracle's steps (`envs.uinav.feedback.progress.nearer`), 12 of them being 1. Over an
     episode that sums up to how much nearer its end is than its beginning, whatever way it went.
     """
-    if not isinstance(task, UINav):
-        raise RewardError(f"success_and_progress is a reward for UI tasks, not for {type(task).__name__}.")
-    reached = success(turns)  # which refuses turns that were not played
-    ways = [nearer(task.device, turn.reference["before"], turn.reference["after"]) for turn in turns]
-    return [end + weight * way for end, way in zip(reached, ways, strict=True)]
+    scores = []
+    for turn, reached in zip(turns, success(turns), strict=True):
+        way = task.progress(turn)
+        if way is None:
+            raise RewardError(f"success_and_progress: {type(task).__name__} does not know how near a goal is.")
+        scores.append(reached + weight * way)
+    return scores
 
 
 def step_match(turns: Sequence[Turn]) -> list[float]:

@@ -361,7 +361,7 @@ def test_other_classes_and_envs_are_refused_in_one_line(path):
     with pytest.raises(UserError, match="value_rank: this algorithm learns no values"):
         PPO("LoRAPolicy", "HH-v0", algorithm="grpo", policy_kwargs={"backbone": path, "value_rank": 8})
     others = DummyVecEnv([lambda: gym.make("test/OneTurn-v0", reward=LETTER)] * 8)
-    with pytest.raises(UserError, match=r"whole episodes in groups are played by the envs of agents\.make_vec_env"):
+    with pytest.raises(UserError, match="whole episodes in groups are not played by DummyVecEnv: give PPO the id"):
         PPO("LoRAPolicy", others, algorithm="grpo", policy_kwargs={"backbone": path})
     with pytest.raises(UserError, match="frontier: Unjudged has no verdict on its episodes"):
         PPO("LoRAPolicy", make_vec_env("test/Unjudged-v0", 8, reward=LETTER), algorithm="grpo", frontier=0.5)

@@ -197,9 +197,13 @@ def test_plausible_actions_are_actions_good_and_bad(env_id):
     env, rng, golds = gym.make(env_id, reward="gold"), np.random.default_rng(0), []
     for seed in range(200):
         env.reset(seed=seed)
-        action = env.unwrapped.plausible_action(rng)
-        assert env.action_space.contains(action)
-        golds.append(env.step(action)[1])
+        over = False
+        while not over:
+            action = env.unwrapped.plausible_action(rng)
+            assert env.action_space.contains(action)
+            _, gold, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+        golds.append(gold)
     assert min(golds) < 0.3
     assert max(golds) > 0.9
 
@@ -1002,6 +1006,7 @@ def test_paths_are_taken_like_text_and_survive_json(tmp_path, make):
     from envs.hh.task import HH as Task
 
     write_hh(tmp_path / "pairs.jsonl", Task().records[:50])
+    (tmp_path / "perlhf.json").write_text("{}")
     part = {"reward": tmp_path, "weight": 1.0}
     env = make(HH, data=tmp_path / "pairs.jsonl", reward=[part])
     spec = EnvSpec.from_json(env.spec.to_json())

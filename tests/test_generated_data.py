@@ -16,8 +16,8 @@ HASHES = {
     "SHP-v0": "d3a41a8a81de7c52b64bc9b6658df46c15fa3840993a96ad75a1c23b27cc6b33",
     "Taskmaster-v0": "e4cadb1607b24f0675ba5e099d8ab9e7650b4ebbbb3d59df9ab99c9cd9e3aa91",
     "VQAv2-v0": "a37ffdbd15556f7a9f95c006101c23b8b6dc9251cf58f067a7e8cda233c3cc71",
-    "UINav-v0": "25d4378c16b205f48ef5511f30606da4830d22f2f2b14983cd145a24bee9078d",
-    "UINavNumeric-v0": "fb13e243f854f11f23b3142c9d43e1a5f9791a868b38d12e0ebff754bdf6c9be",
+    "UINav-v0": "467dcfb9f1a2853126eba01e308797fe89cafc6d6b883f6d4bde0b23da239a23",
+    "UINavNumeric-v0": "0eafd7ca8a06d16c5d8301dc4ea8424a7d1e0d3d06f722881764691db97209fe",
 }
 
 

@@ -180,11 +180,11 @@ def test_golds_of_a_random_model_are_poor(backbone, monkeypatch):
 
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
-    arguments = "--backbone tiny-vqav2 --steps 12 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
+    arguments = "--backbone tiny-vqav2 --steps 40 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()
-    first, last = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[1:13:11])
-    assert last < first - 0.3
+    (last,) = (float(line.split()[1].rstrip(",")) for line in capsys.readouterr().out.splitlines() if "loss" in line)
+    assert last < 5.5  # of 6.0 for a guess among 400 tokens
     record = json.loads((tmp_path / "pretraining.json").read_text())
     assert record["synthetic_data_only"] is True
     assert set(record["gold"]["vqav2"]) == {"sampled", "greedy", "greedy_blind"}

@@ -68,5 +68,5 @@ def test_a_row_has_success_before_and_after_and_by_how_templates_are_met():
         "| 8,000 steps of all templates, seed 0 | 0.375 | 0.250 | 0.500 | 0.750 | 0.500 | 0.875 "
         "| +0.125 [+0.115, +0.135] | +0.062 [+0.052, +0.072] |"
     )
-    assert rows[4] == "| greedy, SFT -> RL | demonstrated | never demonstrated |"
+    assert rows[4] == "| greedy, SFT -> RL, by what the shipped start was shown | demonstrated | never demonstrated |"
     assert rows[6] == "| 8,000 steps of all templates, seed 0 | 0.500 -> 0.625 | 0.250 -> 0.375 |"

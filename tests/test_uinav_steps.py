@@ -264,7 +264,7 @@ def test_progress_of_an_episode_is_how_much_nearer_it_ends_than_it_began(seed, r
 
 
 def test_progress_is_of_ui_tasks():
-    with pytest.raises(RewardError, match="success_and_progress is a reward for UI tasks, not for HH"):
+    with pytest.raises(RewardError, match="success_and_progress: HH does not know how near a goal is"):
         resolve_reward("rewards.functions:success_and_progress", HH())([Turn("", "", {"success": True})])
 
 

@@ -14,6 +14,7 @@ from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
+from envs.uinav.feedback.progress import nearer
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
@@ -285,6 +286,11 @@ class UINav(Task):
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
+
+    def progress(self, turn: Turn) -> float | None:
+        if "before" not in turn.reference:
+            return None
+        return nearer(self.device, turn.reference["before"], turn.reference["after"])
 
     def judge_cut(self, turn: Turn) -> float:
         return float(turn.reference.get("credit_if_cut", 0.0))
