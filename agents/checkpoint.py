@@ -83,7 +83,7 @@ def _write(algorithm: "PPO", envs: Mapping[str, Any] | None, folder: Path) -> No
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Finds the folder that `save` wrote, with or without ".zip" at its end, as SB3 spells it.
+    """Finds the folder that `save` wrote, with or without ".zip" at its end, as SB3 spells it; of a run its newest one.
 
     Raises:
         CheckpointError: there is none, or a file, as SB3's own algorithms write it.
@@ -99,7 +99,8 @@ def find_checkpoint(path: str | Path) -> Path:
     for folder in spellings:
         sealed_folder.put_back(folder)
         if folder.is_dir():
-            return folder
+            run_has = checkpoints_of(folder)
+            return run_has[0] if run_has else folder
     for file in spellings:
         if file.exists():
             raise CheckpointError(f"{file} is a file; agents.PPO saves folders, and reads no model of SB3's own PPO.")

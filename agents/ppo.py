@@ -466,7 +466,7 @@ class PPO(TextAlgorithm):
         """Makes the algorithm that `save` wrote.
 
         Args:
-            path: the folder; ".zip" at its end may be there or not, as with SB3.
+            path: the folder, or that of a run, for its newest checkpoint; ".zip" may be there or not, as with SB3.
             env: as for the constructor; the saved env is not made again by itself.
             device: where to put it.
             custom_objects: constructor arguments in place of saved ones, as SB3 calls it; others are ignored.

@@ -82,6 +82,8 @@ def compare(
         for how, answers in (("sampled", sampled), ("greedy", greedy))
     }
     choice = choose_temperature(validation, roles["sft"])
+    if choice["temperature"] in (0.0, 1.0):
+        bar.total -= len(evaluator.states)  # these are had already
     best = sft_at_best(evaluator, roles["sft"], choice["temperature"], {1.0: sampled["sft"], 0.0: greedy["sft"]})
     report["sft"]["best"] = bootstrap_mean(best.best)
     report["sft"]["groups"]["best"] = evaluator.groups(best.best)

@@ -368,6 +368,13 @@ def test_hyperparameters_are_attributes_by_their_names(path):
     assert {field.name for field in dataclasses.fields(Hyperparameters)} <= vars(algorithm).keys()
 
 
+def test_a_run_folder_is_its_newest_checkpoint(path, tmp_path):
+    algorithm = small(path, n_envs=2).learn(2)
+    algorithm.save(tmp_path / "run" / "checkpoints" / "step-2")
+    algorithm.learn(2, reset_num_timesteps=False).save(tmp_path / "run" / "checkpoints" / "step-10")
+    assert PPO.load(tmp_path / "run").num_timesteps == algorithm.num_timesteps > 2
+
+
 def test_numbers_of_numpy_and_paths_are_taken_and_saved(path, tmp_path):
     numbers = {"learning_rate": np.float32(1e-3), "clip_range": np.float32(0.5), "n_steps": np.int64(1)}
     given = {**numbers, "seed": np.int64(3), "policy_kwargs": {"lora_rank": np.int64(2), "backbone": Path(path)}}
