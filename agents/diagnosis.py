@@ -16,6 +16,8 @@ from agents.rollout import Rollout
 from agents.rollout_log import sound_scores
 from agents.steps import Step
 from backbones import group
+from backbones.backbone import Backbone
+from envs.corpora.lazy import Lazy
 from envs.task import Task
 from perlhf.terminal import printable
 
@@ -121,7 +123,7 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
     """Returns the facts of a rollout of `agents.PPO` with at least one step that the env did not fail at."""
     sound, h = ~rollout.failed, model.hyperparameters
     scores = sound_scores(steps)
-    texts = [model.policy.backbone.decode(row) for row in rollout.responses]
+    texts = _Texts(model.policy.backbone, rollout.responses)
     task = task_of(model.env)
     return Facts(
         responses=int(sound.sum()),
@@ -140,6 +142,19 @@ def facts_of(model: Any, rollout: Rollout, steps: Sequence[Step]) -> Facts:
     )
 
 
+class _Texts(Lazy[str]):
+    """Responses as texts: a few of them are mostly enough, and all are thousands."""
+
+    def __init__(self, backbone: Backbone, responses: Sequence[Sequence[int]]) -> None:
+        self._backbone, self._responses = backbone, responses
+
+    def __len__(self) -> int:
+        return len(self._responses)
+
+    def make(self, index: int) -> str:
+        return self._backbone.decode(self._responses[index])
+
+
 def task_of(env: VecEnv) -> Task | None:
     """Returns the task that envs play; None where they are somebody else's, behind a vector env of Gymnasium's."""
     try:
@@ -155,7 +170,8 @@ def share_of_actions(task: Task, responses: Sequence[str]) -> float | None:
     Where there are some among the first few, it is the share of these.
     """
     name = "actions, leniently read" if getattr(task, "lenient", False) else "actions"
-    return task.figures_of(responses[:ENOUGH]).get(name) or task.figures_of(responses).get(name)
+    of_few = task.figures_of(responses[:ENOUGH]).get(name)
+    return task.figures_of(responses).get(name) if of_few == 0 else of_few
 
 
 class Diagnoses(BaseCallback):

@@ -12,15 +12,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from agents.text_vec_env import TextVecEnv, row_of
 from envs.gym_spaces import TextSpaces
 from envs.spaces import Unicode
 from perlhf.errors import UserError, one_line
 
 
-class GymVecEnv(VecEnv):
+class GymVecEnv(TextVecEnv):
     """A vector env whose observations and actions are text. Rewards are its own.
 
     Observations are {"prompt": tuple of str[, "image": (n, H, W, 3) uint8]}, as those of perlhf's envs.
@@ -39,7 +39,6 @@ class GymVecEnv(VecEnv):
 
     def __init__(self, env: VectorEnv) -> None:
         self.name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-        self._env = env
         shown = env.single_observation_space
         self._spaces = TextSpaces(self.name, shown, env.single_action_space)
         mode = env.metadata.get("autoreset_mode")
@@ -62,12 +61,10 @@ class GymVecEnv(VecEnv):
         self.shipped_backbone = "tiny" if self._spaces.image_shape is None else "tiny-vqav2"
         self.reward_function, self.task = None, None
         self._actions: Sequence[str] = ()
-        self._seed: int | None = None
         self._steps = 0
         self._returns = np.zeros(env.num_envs)
         self._told = False
-        self.render_mode = env.render_mode
-        super().__init__(env.num_envs, spaces.Dict(seen), Unicode(20_000))
+        super().__init__(env, spaces.Dict(seen), Unicode(20_000))
 
     def reset(self) -> dict[str, Any]:
         observations, infos = self._called("reset", seed=self._seed)
@@ -131,29 +128,13 @@ class GymVecEnv(VecEnv):
             shown["image"] = np.stack([row["image"] for row in rows])
         return shown
 
-    def _rows(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        return [row_of(infos, i, self.num_envs) for i in range(self.num_envs)]
-
-    def seed(self, seed: int | None = None) -> list[int | None]:
-        self._seed = seed
-        return [None if seed is None else seed + i for i in range(self.num_envs)]
-
-    def close(self) -> None:
-        self._env.close()
-
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         owner = self if hasattr(self, attr_name) else self._env
         return [getattr(owner, attr_name)] * len(list(self._get_indices(indices)))
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        setattr(self._env, attr_name, value)
-
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """Calls a method of the vector env once; each index has the whole answer."""
         return [getattr(self._env, method_name)(*args, **kwargs)] * len(list(self._get_indices(indices)))
-
-    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         return list(self._env.render() or [None] * self.num_envs)  # type: ignore[arg-type]
@@ -169,19 +150,3 @@ def _shares_plain_texts(env: VectorEnv) -> bool:
     shown: gym.Space[Any] = env.single_observation_space
     parts = shown.spaces.values() if isinstance(shown, spaces.Dict) else [shown]
     return any(isinstance(part, spaces.Text) and not isinstance(part, Unicode) for part in parts)
-
-
-def row_of(infos: dict[str, Any], i: int, n: int) -> dict[str, Any]:
-    """Returns what Gymnasium's batched infos say of env i of n, as plain Python values."""
-    row: dict[str, Any] = {}
-    for key, values in infos.items():
-        mask = infos.get(f"_{key}")
-        if not key.startswith("_") and key not in ("final_info", "final_obs") and mask is not None and mask[i]:
-            row[key] = _of_row(values, i)
-    return row
-
-
-def _of_row(values: Any, i: int) -> Any:
-    if isinstance(values, dict):
-        return {key: _of_row(value, i) for key, value in values.items() if not key.startswith("_")}
-    return values[i].item() if isinstance(values, np.ndarray) and values.dtype != object else values[i]

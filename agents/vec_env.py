@@ -11,7 +11,8 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from agents.gym_vec_env import GymVecEnv, row_of
+from agents.gym_vec_env import GymVecEnv
+from agents.text_vec_env import TextVecEnv, row_of
 from envs.core import TaskEnv, TaskVectorEnv
 from envs.gym_seats import EnvSource
 from envs.gym_task import GymTask
@@ -98,7 +99,7 @@ def _dressed(env: VectorEnv) -> VecEnv:
     return TaskVecEnv(env) if isinstance(env, TaskVectorEnv) else GymVecEnv(env)
 
 
-class TaskVecEnv(VecEnv):
+class TaskVecEnv(TextVecEnv):
     """A `TaskVectorEnv` in SB3's dress. Observations stay {"prompt": tuple of str[, "image": (n, H, W, 3) uint8]}."""
 
     def __init__(self, env: TaskVectorEnv) -> None:
@@ -106,10 +107,8 @@ class TaskVecEnv(VecEnv):
             raise UserError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}.")
         self.task_env = env
         self._actions: Sequence[str | None] = ()
-        self._seed: int | None = None
         self._options_of_reset: dict[str, Any] | None = None
-        self.render_mode = env.render_mode
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        super().__init__(env, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> dict[str, Any]:
         observations, infos = self.task_env.reset(seed=self._seed, options=self._options_of_reset)
@@ -133,16 +132,6 @@ class TaskVecEnv(VecEnv):
             rows[i]["TimeLimit.truncated"] = bool(truncated[i])
         return observations, rewards, dones, rows
 
-    def _rows(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        return [row_of(infos, i, self.num_envs) for i in range(self.num_envs)]
-
-    def seed(self, seed: int | None = None) -> list[int | None]:
-        self._seed = seed
-        return [None if seed is None else seed + i for i in range(self.num_envs)]
-
-    def close(self) -> None:
-        self.task_env.close()
-
     @property
     def shipped_backbone(self) -> str:
         """What "tiny" stands for with this task."""
@@ -152,17 +141,11 @@ class TaskVecEnv(VecEnv):
         owner = self if attr_name == "shipped_backbone" else self.task_env
         return [getattr(owner, attr_name)] * len(list(self._get_indices(indices)))
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        setattr(self.task_env, attr_name, value)
-
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """Calls a method of the vector env once; one item for each index, its own where the answer has one each."""
         answer = getattr(self.task_env, method_name)(*args, **kwargs)
         each = method_name in _ANSWERS_FOR_EACH and answer
         return [answer[i] if each else answer for i in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         return self.task_env.render() or [None] * self.num_envs

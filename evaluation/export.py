@@ -97,9 +97,11 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder as --output-dir.")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
         raise UserError(f"{folder} already holds files; give another --output-dir, or --overwrite.")
-    if folder.is_dir() and any(folder.iterdir()) and CARD not in _sealed_files(folder):
+    if CARD not in _sealed_files(folder):
         raise UserError(f"{folder} exists and is no {_WHAT}; give another --output-dir.")
 
 

@@ -21,7 +21,7 @@ from backbones.model.loading import Stamps, file_stamps, safe_config
 from backbones.model.tokens import like_lengths
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError, did_you_mean, one_line
-from rewards.texts import Form, Reader, Tokens, check_how, limit_of, read_tokenizer
+from rewards.texts import Form, Reader, Tokens, check_how, limit_of, padding_of, read_tokenizer
 from rewards.workers import one_thread_in_workers
 
 Dtype = Literal["float32", "bfloat16", "auto"]
@@ -114,7 +114,6 @@ def load(
     dtype: Dtype = "float32",
 ) -> Classifier:
     """Opens a sequence classifier once in a process, again where its folder was written anew; see `score`."""
-
     check_how(path, label, form, max_length)
     if dtype not in get_args(Dtype):
         raise RewardError(f"reward {path!r}: dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}.")
@@ -160,9 +159,7 @@ def load_adapter(
             model = PeftModel.from_pretrained(whole, path, local_files_only=Path(path).is_dir())
         except Exception as error:  # what damaged files raise is any of a dozen types
             raise RewardError(f"reward {path!r} cannot be put on {base!r}: {one_line(error)}") from None
-        # As TRL's RewardTrainer, which does not write it down: the score is read before the first padding token.
-        pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        model.config.get_text_config().pad_token_id = pad_id
+        model.config.get_text_config().pad_token_id = padding_of(tokenizer)
         return made_of(path, model, tokenizer, label, form, max_length)
 
     key = _key_of_adapter(path, base, label, form, max_length)

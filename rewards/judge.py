@@ -10,7 +10,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,7 +158,8 @@ def score(
     try:
         judge = Judge(url, model, float(scale), timeout, tries, extra)
         questions = [_question(text, turn, judge.scale) for turn in turns]
-        known = _judged(judge, questions, verdicts, concurrency)
+        keys = [judge.key(question) for question in questions]
+        known = _judged(judge, dict(zip(keys, questions, strict=True)), verdicts, concurrency)
     except RewardError:
         raise
     except ServerError as error:
@@ -166,14 +167,13 @@ def score(
         raise RewardError(f"judge: {error} Mend that, then go on with --resume.{kept}") from None
     except UserError as error:
         raise RewardError(str(error)) from None
-    return [known[judge.key(question)] / judge.scale for question in questions]
+    return [known[key] / judge.scale for key in keys]
 
 
 def _judged(
-    judge: Judge, questions: Sequence[Question], verdicts: Verdicts | None, concurrency: int
+    judge: Judge, wanted: Mapping[str, Question], verdicts: Verdicts | None, concurrency: int
 ) -> dict[str, float]:
     """Returns the number of each question by its key: those that are kept, and those that the judge gives now."""
-    wanted = {judge.key(question): question for question in questions}
     known = {} if verdicts is None else verdicts.read(list(wanted))
     open_ = [key for key in wanted if key not in known]
     if not open_:

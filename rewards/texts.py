@@ -20,8 +20,6 @@ from perlhf.errors import RewardError, one_line
 
 Form = Literal["auto", "chat", "pair", "text"]
 _UNLIMITED = 10**9  # what tokenizers that know of no limit say is above this
-
-
 _SHORTEST = 8  # tokens: what a tokenizer adds, and something to read
 
 
@@ -193,6 +191,15 @@ def read_tokenizer(name: str, path: str) -> PreTrainedTokenizerBase:
     if set(ids) <= {tokenizer.unk_token_id}:  # where there is none transformers makes an empty one, and says nothing
         raise RewardError(f"reward {name!r}: {path!r} has no tokenizer; save its own there.")
     return tokenizer
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Returns the token that TRL's RewardTrainer pads with: the end token where the tokenizer has none for it.
+
+    It does not write that down, and the score is read before the first one.
+    """
+    found: int | None = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return found
 
 
 def _joint(prompt: str, response: str) -> str:

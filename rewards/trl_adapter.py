@@ -25,7 +25,7 @@ from backbones.roles import LoRASettings, LoRAVariant, Role
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError
 from rewards.classifier import Classifier, held_adapter, load_adapter
-from rewards.texts import Form, Reader, check_how, limit_of, read_tokenizer
+from rewards.texts import Form, Reader, check_how, limit_of, padding_of, read_tokenizer
 from rewards.workers import one_thread_in_workers
 
 _FILES = ("adapter_*", "tokenizer*", "*.jinja")
@@ -216,5 +216,4 @@ def _on_backbone(
     embeddings = int(backbone.model.get_input_embeddings().weight.shape[0])
     limit = limit_of(str(folder), max_length, backbone.max_length)
     reader = Reader(str(folder), tokenizer, embeddings, form, limit)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return AdapterReward(role, reader, pad_id)
+    return AdapterReward(role, reader, padding_of(tokenizer))

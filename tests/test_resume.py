@@ -18,9 +18,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 from tiny_models import gemma
+from toy_callbacks import SaveAt
 from toy_tasks import TwoTurns
 
 import agents.train_ppo as command
@@ -81,21 +81,6 @@ def same_tensors(first, second):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
-
-
-class SaveAt(BaseCallback):
-    """Saves at the start of the rollout that begins at a given step, as `agents.callbacks.Checkpoints` does."""
-
-    def __init__(self, step, folder):
-        super().__init__()
-        self.step, self.folder = step, folder
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_start(self):
-        if self.num_timesteps == self.step:
-            self.model.save(self.folder)
 
 
 @pytest.mark.parametrize("boundary", [4, 8, 12])

@@ -9,8 +9,8 @@ import torch
 import yaml
 from foreign_rewards import judging, save_adapter, save_bert, save_causal_qwen, save_qwen
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3.common.callbacks import BaseCallback
 from tiny_models import gemma
+from toy_callbacks import SaveAt
 
 import envs  # noqa: F401 - registers perlhf/*
 from agents import PPO, make_vec_env
@@ -90,21 +90,6 @@ def test_workers_of_gymnasium_score_alike(specs, kind):
         assert workers.step(RESPONSES[:2])[1].tolist() == pytest.approx(expected, abs=1e-5)
     finally:
         workers.close()
-
-
-class SaveAt(BaseCallback):
-    """Saves at the start of the rollout that begins at a given step."""
-
-    def __init__(self, step, folder):
-        super().__init__()
-        self.step, self.folder = step, folder
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_start(self):
-        if self.num_timesteps == self.step:
-            self.model.save(self.folder)
 
 
 def algorithm_of(place, spec):
