@@ -1,0 +1,1 @@
+"""Holds the font that all pictures are written with."""
