@@ -6,21 +6,26 @@ and nothing can be tapped there: what a policy has to know stands in words.
 
 from functools import lru_cache
 from itertools import pairwise
+from math import sin
 from random import Random
+from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from envs.fonts.font import open_font
-from envs.uinav.drawing.paint import blank, lay, slab
-from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, mix, theme_of, tone
+from envs.uinav.drawing.glyphs import glyph
+from envs.uinav.drawing.paint import blank, lay, mask_of, slab, stamp
+from envs.uinav.drawing.palette import BLACK, WHITE, hashed, mix, theme_of, tone
 
-_FINE = 3  # pixels that are drawn for one of a picture
+_FINE = 2  # pixels that are drawn for one of a picture
 _LEAST, _MOST = 110, 190  # rows of an empty page that are worth a picture, and of one that is not a map
 _GAP = 10  # pixels around a picture
 # Of a map: land, streets, blocks of houses, water, parks.
 _DAY = ((240, 238, 230), WHITE, (228, 225, 215), (172, 212, 238), (196, 226, 180))
 _NIGHT = ((36, 40, 46), (66, 72, 80), (48, 53, 60), (30, 58, 84), (36, 62, 46))
+_WAY, _PIN = (38, 110, 220), (214, 54, 46)
+_TOWNS, _TOWN = 6, (300, 440)  # how many there are, and their pixels
 _THINGS = {
     "kettle": "🫖", "mug": "☕", "pan": "🍳", "teapot": "🫖", "toaster": "🍞",
     "shirt": "👕", "jacket": "🧥", "scarf": "🧣", "sweater": "👚", "coat": "🧥",
@@ -75,35 +80,54 @@ def thing_of(name: str) -> str:
 
 @lru_cache(maxsize=64)
 def street_map(name: str, width: int, height: int, theme: str, route: bool) -> np.ndarray:
-    """Returns a map around a place, "" for none, and with `route` of the way there, (height, width, 3)."""
-    rng = Random(name)
+    """Returns a map around a place, "" for none, and with `route` of the way there, (height, width, 3).
+
+    It is a part of one of a few towns, at most 300 pixels wide and 440 high, since to draw one takes milliseconds.
+    """
+    number = _hash(name)
+    town, columns, rows = _town(number % _TOWNS, theme)
+    left, top = number // 7 % (_TOWN[0] - width), number // 11 % (_TOWN[1] - height)
+    canvas = town[top : top + height, left : left + width].copy()
+    x = _nearest([column - left for column in columns], width * (0.35 + 0.4 * (number % 101) / 100))
+    y = _nearest([row - top for row in rows], height * 0.4)
+    if route:
+        start = _nearest([column - left for column in columns], width * 0.12)
+        corner = _nearest([row - top for row in rows], height * 0.85)
+        stamp(canvas, slab(x - start + 5, 5, 2.5), start - 2, corner - 2, _WAY)
+        stamp(canvas, slab(5, corner - y + 5, 2.5), x - 2, y - 2, _WAY)
+        stamp(canvas, slab(13, 13, 6.5), start - 6, corner - 6, WHITE)
+        stamp(canvas, slab(9, 9, 4.5), start - 4, corner - 4, _WAY)
+    if name:
+        stamp(canvas, glyph("place", 28), x - 14, y - 26, _PIN)
+    canvas.flags.writeable = False
+    return canvas
+
+
+def _hash(name: str) -> int:
+    """Returns a number for a name, the same in every process."""
+    return crc32(name.encode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=2 * _TOWNS)
+def _town(number: int, theme: str) -> tuple[np.ndarray, list[int], list[int]]:
+    """Returns the streets of a town from above, and where the columns and rows of its streets are."""
+    rng, (width, height) = Random(number), _TOWN
     land, street, block, water, park = _NIGHT if theme == "dark" else _DAY
     image = Image.new("RGB", (width * _FINE, height * _FINE), land)
     pen = ImageDraw.Draw(image)
     columns, rows = _cuts(rng, width), _cuts(rng, height)
     for left, right in pairwise(columns):
         for top, bottom in pairwise(rows):
-            inside = [v * _FINE for v in (left + 4, top + 4, right - 4, bottom - 4)]
-            if inside[2] > inside[0] and inside[3] > inside[1]:
-                fill = park if rng.random() < 0.16 else block if rng.random() < 0.7 else land
-                pen.rounded_rectangle(inside, 3 * _FINE, fill=fill)
+            fill = park if rng.random() < 0.16 else block if rng.random() < 0.7 else land
+            pen.rounded_rectangle([v * _FINE for v in (left + 4, top + 4, right - 4, bottom - 4)], 3 * _FINE, fill=fill)
     for at in columns:
         pen.line([at * _FINE, 0, at * _FINE, height * _FINE], fill=street, width=5 * _FINE)
     for at in rows:
         pen.line([0, at * _FINE, width * _FINE, at * _FINE], fill=street, width=5 * _FINE)
-    river = height * (0.15 + 0.7 * rng.random())
-    across = [(x, river + 14 * np.sin(x / 40 + len(name)) + x * 0.1) for x in range(-10, width + 20, 6)]
-    pen.line([(x * _FINE, y * _FINE) for x, y in across], fill=water, width=13 * _FINE, joint="curve")
-    x, y = _nearest(columns, width * (0.35 + 0.4 * rng.random())), _nearest(rows, height * 0.4)
-    if route:
-        start = (_nearest(columns, width * 0.1), _nearest(rows, height * 0.85))
-        way = [v * _FINE for v in (*start, x, start[1], x, y)]
-        pen.line(way, fill=(38, 110, 220), width=5 * _FINE, joint="curve")
-        _dot(pen, *start, 6, WHITE)
-        _dot(pen, *start, 4.5, (38, 110, 220))
-    if name:
-        _pin(pen, x, y)
-    return np.asarray(image.reduce(_FINE))
+    for level in (0.25, 0.75):  # a river, twice, so that most parts of the town have it
+        bend = [(x, height * level + 14 * sin(x / 40 + number) + x * 0.1) for x in range(-10, width + 20, 6)]
+        pen.line([(x * _FINE, y * _FINE) for x, y in bend], fill=water, width=13 * _FINE, joint="curve")
+    return np.asarray(image.reduce(_FINE)), columns, rows
 
 
 def _cuts(rng: Random, length: int) -> list[int]:
@@ -117,18 +141,6 @@ def _cuts(rng: Random, length: int) -> list[int]:
 def _nearest(cuts: list[int], wanted: float) -> int:
     """Returns the street nearest to a point."""
     return min(cuts, key=lambda cut: abs(cut - wanted))
-
-
-def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Colour) -> None:
-    pen.ellipse([v * _FINE for v in (x - radius, y - radius, x + radius, y + radius)], fill=fill)
-
-
-def _pin(pen: ImageDraw.ImageDraw, x: float, y: float) -> None:
-    """Draws a drop whose tip is at a point."""
-    red = (214, 54, 46)
-    pen.polygon([v * _FINE for v in (x - 7, y - 15, x + 7, y - 15, x, y)], fill=red)
-    _dot(pen, x, y - 18, 8.5, red)
-    _dot(pen, x, y - 18, 3.5, WHITE)
 
 
 @lru_cache(maxsize=256)
@@ -169,13 +181,18 @@ def cover(name: str, size: int) -> np.ndarray:
 def thing(name: str, size: int, theme: str) -> np.ndarray:
     """Returns what is sold, as a sign on a pale ground, (size, size, 3); a parcel where it has no sign."""
     own, page = hashed(name), theme_of(theme).page
-    ground = mix(page, own, 0.3 if theme == "dark" else 0.16)
-    ink = mix(own, WHITE, 0.55) if theme == "dark" else own
-    image = Image.fromarray(blank(size * _FINE, size * _FINE, ground))
+    canvas = blank(size, size, mix(page, own, 0.3 if theme == "dark" else 0.16))
+    stamp(canvas, _sign(thing_of(name) or "📦", size), 0, 0, mix(own, WHITE, 0.55) if theme == "dark" else own)
+    canvas.flags.writeable = False
+    return canvas
+
+
+@lru_cache(maxsize=128)
+def _sign(char: str, size: int) -> np.ndarray:
+    """Returns the mask of a sign in the middle of a square, (size, 3 size)."""
     font = open_font(round(size * _FINE * 0.62))
-    middle = (size * _FINE / 2, size * _FINE * 0.5)
-    sign = thing_of(name) or "📦"
-    left, top, right, bottom = font.getbbox(sign, anchor="ls")
-    at = (middle[0] - (left + right) / 2, middle[1] - (top + bottom) / 2)
-    ImageDraw.Draw(image).text(at, sign, fill=ink, font=font, anchor="ls")
-    return np.asarray(image.reduce(_FINE))
+    left, top, right, bottom = font.getbbox(char, anchor="ls")
+    image, middle = Image.new("L", (size * _FINE, size * _FINE)), size * _FINE / 2
+    at = (middle - (left + right) / 2, middle - (top + bottom) / 2)
+    ImageDraw.Draw(image).text(at, char, fill=255, font=font, anchor="ls")
+    return mask_of(np.asarray(image.reduce(_FINE)))

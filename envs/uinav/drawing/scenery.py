@@ -6,6 +6,7 @@ import numpy as np
 
 from envs.uinav.drawing.appearance import SMALL, TINY, TITLE, disc, ground_of, initial, write
 from envs.uinav.drawing.glyphs import GLYPHS, glyph
+from envs.uinav.drawing.lettering import clean, letters, top_for
 from envs.uinav.drawing.paint import blank, paste, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, app_colour, ink_on, mix, theme_of
 from envs.uinav.interface.screen import HEIGHT, WIDTH
@@ -34,7 +35,12 @@ def page(app: str, theme: str) -> np.ndarray:
 def write_time(canvas: np.ndarray, time: str, app: str, theme: str) -> None:
     """Writes what time it is into the status bar of a page, in place."""
     ink = WHITE if app == "Home" else theme_of(theme).ink
-    write(canvas, time, 14, 11, 60, ink, SMALL, bold=True)
+    stamp(canvas, _time_mask(time), 14, top_for(11, SMALL), ink)
+
+
+@lru_cache(maxsize=1440)
+def _time_mask(time: str) -> np.ndarray:
+    return letters(clean(time)[:8], SMALL, bold=True)
 
 
 def _wallpaper(theme: str) -> np.ndarray:
