@@ -19,9 +19,9 @@ from envs.corpora.images import read_image
 from envs.corpora.records import Content
 from envs.corpora.splits import Source, hashed_split, read_split
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import plain
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.phone.oracle import plain
 from envs.uinav.recordings.files import read_trajectories
 from envs.uinav.recordings.screen import label_of, on_canvas, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
