@@ -10,6 +10,7 @@ from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Goal
 from envs.uinav.phone.app import HOME
 from envs.uinav.phone.device import PhoneDevice, State
+from perlhf.errors import UserError
 
 LEVELS = (1, 2, 3, 4)
 SEEDS = 20  # episodes of a template that the oracle is watched in
@@ -46,6 +47,21 @@ class Difficulty(NamedTuple):
 def level_of(device: PhoneDevice, name: str) -> int:
     """Returns the level of a template, 1 to 4."""
     return difficulty_of(device, name).level
+
+
+def of_level(device: PhoneDevice, level: int) -> tuple[str, ...]:
+    """Returns the names of those that a phone draws from and that are of one level.
+
+    Raises:
+        UserError: there is no such level, or none of them is of it.
+    """
+    if type(level) is not int or level not in LEVELS:
+        raise UserError(f"level must be 1, 2, 3 or 4, or None for all; got {level!r}.")
+    names = tuple(name for name in device.templates if level_of(device, name) == level)
+    if not names:
+        there = sorted({level_of(device, name) for name in device.templates})
+        raise UserError(f"none of the templates is of level {level}; there are some of {', '.join(map(str, there))}.")
+    return names
 
 
 def difficulty_of(device: PhoneDevice, name: str) -> Difficulty:
