@@ -30,6 +30,7 @@ from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
+from envs.uinav.verdicts import verdict_of
 from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
@@ -301,6 +302,10 @@ class UINav(Task):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         return {"template": turn.reference["template"]}
+
+    def whole_verdict(self, turn: Turn) -> dict[str, Any]:
+        verdict = verdict_of(self, turn.reference["after"])._asdict()
+        return {name: value for name, value in verdict.items() if name not in ("success", "level")}
 
     def oracle(self, state: Episode) -> str:
         return self.as_response(self.device.oracle(state.state, state.goal), state)

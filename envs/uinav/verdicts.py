@@ -7,7 +7,7 @@ A verdict takes a run of the oracle and a replay of the episode, so no step comp
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from envs.uinav.interface.episode import Episode
 from envs.uinav.phone.changes import beyond, changes
 from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.phone.levels import level_of
-from envs.uinav.task import UINav
+
+if TYPE_CHECKING:  # the task stands on this module
+    from envs.uinav.task import UINav
 
 _LONGEST = 60  # actions of the oracle that are counted; it needs fewer than half of them on the phone
 
@@ -47,7 +49,7 @@ class Verdict(NamedTuple):
     level: int | None
 
 
-def verdict_of(task: UINav, episode: Episode) -> Verdict:
+def verdict_of(task: "UINav", episode: Episode) -> Verdict:
     """Returns the verdict on an episode that ended or was cut."""
     device, goal, ending = task.device, episode.goal, episode.ending
     success = ending is not None and device.success(episode.state, goal, ending)
@@ -73,7 +75,7 @@ def verdict_of(task: UINav, episode: Episode) -> Verdict:
     )
 
 
-def _played_by_oracle(task: UINav, episode: Episode) -> Episode:
+def _played_by_oracle(task: "UINav", episode: Episode) -> Episode:
     """Returns the episode as the oracle ends it."""
     ended, count = False, 0
     while not ended and count < _LONGEST:
@@ -93,7 +95,7 @@ def _answer_right(device: PhoneDevice, episode: Episode) -> bool | None:
     return same_answer(ending.answer, answer(state.phone, state.values), goal.text)
 
 
-def _progress(task: UINav, first: Episode, responses: Sequence[str], needed: int) -> float:
+def _progress(task: "UINav", first: Episode, responses: Sequence[str], needed: int) -> float:
     """Returns the share of the oracle's steps that were no longer needed at the best moment of an episode."""
     least, episode, seen = needed, first, first.state
     for response in responses:

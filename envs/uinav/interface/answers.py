@@ -84,8 +84,10 @@ def plain(text: str) -> str:
 def _told_apart(one: str, other: str, question: str) -> bool:
     """Returns whether a question says both, each by itself."""
     short, long = sorted((one, other), key=len)
-    return bool(short) and long in question and bool(
-        re.search(rf"(?<!\w){re.escape(short)}(?!\w)", question.replace(long, " "))
+    return (
+        bool(short)
+        and long in question
+        and bool(re.search(rf"(?<!\w){re.escape(short)}(?!\w)", question.replace(long, " ")))
     )
 
 
