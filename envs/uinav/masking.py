@@ -9,7 +9,8 @@ from envs.uinav.interface.device import Goal
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 from envs.uinav.phone.words import SENTENCES, SUBJECTS, full_name, pick
 
-_NUMBERED = re.compile(r"([0-9]+ )(.*)", re.DOTALL)
+# What names an element at the beginning of a line, in each text of a screen.
+_NUMBERED = re.compile(r'([0-9]+ |\t*\[[0-9]+\] |UI element [0-9]+: \{"index": [0-9]+, )(.*)', re.DOTALL)
 _JITTER = 4  # pixels
 
 

@@ -26,6 +26,7 @@ from envs.uinav.interface.screen import BLANK, HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
+from envs.uinav.observations import text_of
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
@@ -83,7 +84,8 @@ class UINav(Task):
     the most that are shown. `lenient`: an action is also found in what language models write around it, and `DID` says
     what was done in the words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates",
     "qwen", "ui-tars", "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
-    (docs/tasks/uinav_actions.md). `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    (docs/tasks/uinav_actions.md). `text`: how the screen is told: "compact", "androidworld", "browsergym", or "none"
+    beside `image` (docs/tasks/uinav_observations.md). `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -114,6 +116,7 @@ class UINav(Task):
         max_elements: int = 40,
         lenient: bool = False,
         actions: str = "elements",
+        text: str = "compact",
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
@@ -124,7 +127,7 @@ class UINav(Task):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
         if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        self.dialect = dialect_of(actions)
+        self.dialect, self.written = dialect_of(actions), text_of(text, image)
         most = _MAX_STEPS + _MORE_STEPS * self.dialect.apart
         counts = {"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements}
         for option, number in counts.items():
@@ -134,7 +137,8 @@ class UINav(Task):
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.lenient, self.by_number = lenient, isinstance(self.dialect, Elements)
-        self.instructions, self.examples = self.dialect.instructions, self.dialect.examples
+        self.by_screen = augment > 0 or text != "compact"  # else the device writes it faster
+        self.instructions, self.examples = self.dialect.instructions, self.dialect.shown(self.written)
         self._instructed = instructed_by(self.instructions, self.examples)
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         self.known: Mapping[str, Known] = {}
@@ -193,8 +197,8 @@ class UINav(Task):
         answer: str,
     ) -> Episode:
         """Returns an episode, with what a policy reads of it."""
-        if self.augment > 0:
-            shown = self._screen(state, goal, seed, len(responses)).describe()
+        if self.by_screen:
+            shown = self.written(self._screen(state, goal, seed, len(responses)))
         else:
             shown = self.device.describe(state)
         did = f"DID {'; '.join(history)}\n" if history else ""

@@ -1,7 +1,7 @@
 """`Dialect`: what each way of saying actions has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from envs.uinav.dialects.examples import Examples, examples_of
@@ -36,12 +36,16 @@ class Dialect(ABC):
     def told(self) -> str:
         """Returns the instructions."""
 
-    def shown(self) -> Examples:
-        """Returns the examples: one of them goes on from a response that was no action."""
+    def shown(self, written: Callable[[Screen], str] = Screen.describe) -> Examples:
+        """Returns the examples: one of them goes on from a response that was no action.
+
+        Args:
+            written: tells a screen in words.
+        """
         try:
             self.said("New", False)
         except ActionError as error:
-            return examples_of(self.write, str(error))
+            return examples_of(self.write, str(error), written)
         raise AssertionError("a word is no action")
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Actions by the numbers of elements: UINav's own, and the default; see `envs.uinav.interface.actions`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from envs.uinav.dialects.dialect import Dialect
 from envs.uinav.dialects.examples import Examples
@@ -18,8 +18,8 @@ class Elements(Dialect):
     def told(self) -> str:
         return INSTRUCTIONS
 
-    def shown(self) -> Examples:
-        return EXAMPLES
+    def shown(self, written: Callable[[Screen], str] = Screen.describe) -> Examples:
+        return EXAMPLES if written is Screen.describe else super().shown(written)
 
     def calls(self, response: str) -> Sequence[Said]:
         kind, element, text = parse_action(response)

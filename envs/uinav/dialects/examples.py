@@ -23,12 +23,15 @@ _MAIL = Screen("Mail", "", (), (_icon("Search", 214), _icon("New", 250)))
 _COMPOSE = Screen("Mail", "Compose", (), (_icon("Back", 6), _field("To", 64), _field("Message", 112)))
 
 
-def examples_of(write: Callable[[Action, Screen], str], error: str) -> Examples:
+def examples_of(
+    write: Callable[[Action, Screen], str], error: str, written: Callable[[Screen], str] = Screen.describe
+) -> Examples:
     """Returns three prompts with right responses, the same as of `envs.uinav.interface.actions.EXAMPLES`.
 
     Args:
         write: prints an action in the dialect.
         error: what is told of a response that is no action in it.
+        written: tells a screen in words.
     """
     shown = (
         ("", _HOME, Action("open_app", 0, "Mail")),
@@ -36,5 +39,5 @@ def examples_of(write: Callable[[Action, Screen], str], error: str) -> Examples:
         ("DID open_app(Mail); click New\n", _COMPOSE, Action("type", 2, "bob@x.com")),
     )
     return tuple(
-        (f"{_GOAL}\n{before}{screen.describe()}\nACTION:", write(action, screen)) for before, screen, action in shown
+        (f"{_GOAL}\n{before}{written(screen)}\nACTION:", write(action, screen)) for before, screen, action in shown
     )
