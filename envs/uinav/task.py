@@ -22,13 +22,15 @@ from envs.uinav.feedback.steps import UISteps
 from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
-from envs.uinav.interface.screen import BLANK, HEIGHT, WIDTH, Screen
+from envs.uinav.interface.screen import BLANK, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
 from envs.uinav.observations import text_of
+from envs.uinav.observations.picture import resized
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
+from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
 from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
@@ -51,7 +53,8 @@ class UINav(Task):
     dialects, such as points or the calls of Qwen: `actions`.
 
     ## Observation Space
-    `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`.
+    `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`, or of
+    the `screen_size`.
 
     ## Starting State
     A template of the split and its values, drawn uniformly, on a phone with data and layouts of its own. Options of
@@ -85,7 +88,9 @@ class UINav(Task):
     what was done in the words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates",
     "qwen", "ui-tars", "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
     (docs/tasks/uinav_actions.md). `text`: how the screen is told: "compact", "androidworld", "browsergym", or "none"
-    beside `image` (docs/tasks/uinav_observations.md). `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    beside `image`. `screen_size`, "WIDTHxHEIGHT" of the picture, and `density`, how many of its pixels a pixel of the
+    phone takes: less fits on a page that is smaller or denser (docs/tasks/uinav_observations.md). `reward`,
+    `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -117,6 +122,8 @@ class UINav(Task):
         lenient: bool = False,
         actions: str = "elements",
         text: str = "compact",
+        screen_size: str = "",
+        density: float = 1.0,
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
@@ -127,7 +134,9 @@ class UINav(Task):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
         if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        self.dialect, self.written = dialect_of(actions), text_of(text, image)
+        self.picture_size, canvas = sizes_of(screen_size, density, data != "miniature")
+        self.dialect = dialect_of(actions, self.picture_size, (canvas.width, canvas.height))
+        self.written = text_of(text, image)
         most = _MAX_STEPS + _MORE_STEPS * self.dialect.apart
         counts = {"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements}
         for option, number in counts.items():
@@ -140,12 +149,13 @@ class UINav(Task):
         self.by_screen = augment > 0 or text != "compact"  # else the device writes it faster
         self.instructions, self.examples = self.dialect.instructions, self.dialect.shown(self.written)
         self._instructed = instructed_by(self.instructions, self.examples)
-        self.image_shape = (HEIGHT, WIDTH, 3) if image else None
+        self.image_shape = (*self.picture_size[::-1], 3) if image else None
         self.known: Mapping[str, Known] = {}
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen)
+            phone.canvas = canvas
             self.device: Device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
@@ -210,14 +220,15 @@ class UINav(Task):
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
 
     def _seen(self, state: Episode) -> np.ndarray:
-        """Draws what a policy sees of an episode, (512, 288, 3) uint8."""
+        """Draws what a policy sees of an episode, (height, width, 3) uint8, by default (512, 288, 3)."""
         screen = self._screen(state.state, state.goal, state.seed, len(state.responses))
         return self._picture(state.state, screen)
 
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
         """Returns the device's own picture of the screen, or else a drawing of it."""
         own = self.device.picture(state)
-        return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
+        drawn = own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
+        return resized(drawn, self.picture_size)
 
     def _screen(self, state: Any, goal: Goal, seed: int, step: int) -> Screen:
         """Returns the screen, augmented if it is to be; the same for the same episode and step."""

@@ -11,6 +11,7 @@ from envs.uinav.dialects.elements import Elements
 from envs.uinav.dialects.qwen import Qwen
 from envs.uinav.dialects.said import Scale
 from envs.uinav.dialects.ui_tars import UITars
+from envs.uinav.interface.screen import HEIGHT, WIDTH
 from perlhf.errors import UserError, did_you_mean
 
 _CLASSES: Mapping[str, type[Dialect]] = {
@@ -19,8 +20,14 @@ _CLASSES: Mapping[str, type[Dialect]] = {
 
 
 @cache
-def dialect_of(actions: str) -> Dialect:
+def dialect_of(
+    actions: str, picture: tuple[int, int] = (WIDTH, HEIGHT), canvas: tuple[int, int] = (WIDTH, HEIGHT)
+) -> Dialect:
     """Returns a dialect by its name, with a scale of its points behind a colon: "qwen", "qwen:1000", "coordinates:1".
+
+    Args:
+        actions: its name.
+        picture, canvas: width and height of the picture that is shown, and of the canvas that boxes are in.
 
     Raises:
         UserError: there is none of this name, or no such scale.
@@ -32,7 +39,7 @@ def dialect_of(actions: str) -> Dialect:
         raise UserError(f"actions {actions!r}: the actions on elements have no points, and so no scale.")
     if colon and not scale:
         raise UserError(f"actions {actions!r}: a scale is missing behind the colon, such as 1000.")
-    return _CLASSES[name](Scale.named(scale))
+    return _CLASSES[name](Scale.named(scale, picture, canvas))
 
 
 DIALECTS: Mapping[str, Dialect] = {name: dialect_of(name) for name in _CLASSES}

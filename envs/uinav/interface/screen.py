@@ -125,6 +125,7 @@ class Screen(NamedTuple):
         above, below: whether scrolling up or down would show more.
         notice: a message that is gone after the next action; "" for none.
         theme: "light" or "dark".
+        width, height: of the canvas that boxes are in, pixels.
     """
 
     app: str
@@ -135,11 +136,13 @@ class Screen(NamedTuple):
     below: bool = False
     notice: str = ""
     theme: str = "light"
+    width: int = WIDTH
+    height: int = HEIGHT
 
     @property
     def root(self) -> Element:
         """The whole as one tree."""
-        return Element("screen", self.title, "", "", Box(0, 0, WIDTH, HEIGHT), children=self.parts)
+        return Element("screen", self.title, "", "", Box(0, 0, self.width, self.height), children=self.parts)
 
     def at(self, x: int, y: int) -> int:
         """Returns the number of the element that takes a touch at a point: the smallest there that reacts, else of all.

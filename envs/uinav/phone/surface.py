@@ -5,23 +5,22 @@ The same as `layout.screen_of(phone, page)` answers; a test compares them.
 
 from collections.abc import Sequence
 
-from envs.uinav.interface.screen import WIDTH
+from envs.uinav.phone.canvas import Canvas
 from envs.uinav.phone.layout import (
-    BAR,
+    BAR_TOP,
     BODY_TOP,
-    FOOT,
+    FIRST,
     HEIGHTS,
-    KEY,
     MARGIN,
     Arranged,
     Row,
     bar_rows,
+    dialog_top,
     foot_rows,
-    screen_of,
     text_height,
 )
 from envs.uinav.phone.state import Phone
-from envs.uinav.phone.widgets import KIND, LABEL, NAME, SHARE, Widget
+from envs.uinav.phone.widgets import KIND, NAME, Widget
 
 
 class PhoneSurface:
@@ -34,17 +33,17 @@ class PhoneSurface:
 
     def at(self, x: int, y: int) -> int:
         """Returns the number of the element at a point."""
-        phone, page = self._phone, self._page
+        phone, page, canvas = self._phone, self._page, self._phone.canvas
         if phone.dialog is not None:
-            return screen_of(phone, page).at(x, y)
+            return _in_body(page.front, FIRST, x, y - dialog_top(page.front, canvas), canvas)
         if y < BODY_TOP:
-            return _among(bar_rows(page.bar), x, y) if y >= BAR.top else 0
-        number = _in_body(page.body, page.first, x, y - BODY_TOP)
+            return _among(bar_rows(page.bar, canvas), x, y) if y >= BAR_TOP else 0
+        number = _in_body(page.body, page.first, x, y - BODY_TOP, canvas)
         if number:
             return len(page.bar) + number
         if phone.focus:
-            return len(page.front) if KEY.holds(x, y) else 0
-        number = _among(foot_rows(page.foot), x, y) if page.foot and y >= FOOT.top else 0
+            return len(page.front) if canvas.key.holds(x, y) else 0
+        number = _among(foot_rows(page.foot, canvas), x, y) if page.foot and y >= canvas.foot.top else 0
         return number and len(page.bar) + len(page.body) + number
 
     def focused(self) -> int:
@@ -69,25 +68,26 @@ def _among(rows: Sequence[Row], x: int, y: int) -> int:
     return 0
 
 
-def _in_body(body: Sequence[Widget], first: int, x: int, y: int) -> int:
+def _in_body(body: Sequence[Widget], first: int, x: int, y: int, canvas: Canvas) -> int:
     """Returns the number of the widget at a point; rows are stacked as `layout.stacked` does it, up to the point."""
-    top, column, row_height = first, 0, 0
-    for number, widget in enumerate(body, 1):
-        share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL])
+    top, column, row_height, number = first, 0, 0, 0
+    for kind, label, _, _, _, _, _, _, _, share, _ in body:
+        number += 1
+        height = HEIGHTS.get(kind) or text_height(label, canvas.letters)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if y < top:
             return 0
         if share == 1:
-            if y < top + height:
-                return number if MARGIN <= x < WIDTH - MARGIN else 0
             top += height
+            if y < top:
+                return number if MARGIN <= x < canvas.width - MARGIN else 0
             continue
-        width = (WIDTH - 2 * MARGIN) // share
-        left = MARGIN + column * width
-        if y < top + height and left <= x < left + width:
-            return number
+        if y < top + height:
+            width = (canvas.width - 2 * MARGIN) // share
+            left = MARGIN + column * width
+            if left <= x < left + width:
+                return number
         row_height = max(row_height, height)
         column += 1
     return 0
