@@ -42,6 +42,7 @@ BACK = AndroidAction("navigate_back")
         ({"action_type": "type", "x": 5, "y": 6, "text": "a\n"}, AndroidAction("input_text", (5, 6), "a")),
         ({"action_type": "scroll", "direction": "down"}, AndroidAction("scroll", None, "down")),
         ({"action_type": "swipe", "direction": "down"}, AndroidAction("scroll", None, "up")),
+        ({"action_type": "swipe", "direction": "left"}, AndroidAction("scroll", None, "left")),
         ({"action_type": "open_app", "app_name": "Mail"}, AndroidAction("open_app", None, "Mail")),
         ({"action_type": "status", "goal_status": "infeasible"}, AndroidAction("status", None, "infeasible")),
         ({"action_type": "double_tap", "x": 1, "y": 1}, AndroidAction("double_tap")),

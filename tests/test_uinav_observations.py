@@ -198,7 +198,7 @@ def test_what_cannot_be_told_is_one_line(options, problem):
 
 
 def test_the_page_shows_what_the_command_prints():
-    command = [sys.executable, "-m", "envs.uinav.observations", "--episodes", "0"]
+    command = [sys.executable, "-m", "envs.uinav.tell", "--episodes", "0"]
     printed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
     page = (ROOT / "docs/tasks/uinav_observations.md").read_text(encoding="utf-8")
     assert "".join(f"    {line}\n" if line else "\n" for line in printed.rstrip().split("\n")) in page

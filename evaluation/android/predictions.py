@@ -45,7 +45,8 @@ class Reading(NamedTuple):
     Attributes:
         coordinates: "pixels", of the picture where a row has one and else of its screen; "0-1000" or "0-1" of a side.
         scroll: "content": a scroll "down" shows what is further down; "finger": the finger moves down. Swipes between
-            two points, and AndroidWorld's `swipe`, are always the finger's.
+            two points, and AndroidWorld's `swipe` up and down, are always the finger's (google-research/android_world:
+            android_world/env/actuation.py).
     """
 
     coordinates: str = "pixels"
@@ -129,8 +130,10 @@ def _direction(kind: str, found: Mapping[str, Any], start: Point | None, end: Po
     """Returns where the content goes: "down" shows what is further down; "" where it is not said."""
     word = found.get("direction")
     if isinstance(word, str) and word.lower() in DIRECTIONS:
-        by_finger = kind in _SWIPES or reading.scroll == "finger"
-        return OPPOSITE[word.lower()] if by_finger else word.lower()
+        word = word.lower()
+        if kind in _SWIPES:  # AndroidWorld's, whose left and right are those of its scroll
+            return OPPOSITE[word] if word in ("up", "down") else word
+        return OPPOSITE[word] if reading.scroll == "finger" else word
     if start is None or end is None or start == end:
         return ""
     across, down = end[0] - start[0], end[1] - start[1]

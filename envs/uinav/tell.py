@@ -1,7 +1,7 @@
 """Prints what a policy reads in each text of a screen, and what it costs to write.
 
-python -m envs.uinav.observations
-python -m envs.uinav.observations --template set_alarm --steps 3
+python -m envs.uinav.tell
+python -m envs.uinav.tell --template set_alarm --steps 3
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Options:
 
 def main() -> None:
     """Runs the command."""
-    options = parse_options(Options, prog="python -m envs.uinav.observations")
+    options = parse_options(Options, prog="python -m envs.uinav.tell")
     costs = {text: cost_of(text, options.episodes) for text in TEXTS if text != "none"} if options.episodes else {}
     for text in TEXTS:
         task = UINav(text=text, image=text == "none")
