@@ -29,6 +29,7 @@ COMMANDS = {
     "picture": ("evaluation.picture", "draw a run: answers before and after, and its curves"),
     "play": ("envs.uinav.play", "do a task on the phone by hand"),
     "baselines": ("evaluation.baselines", "score shortcuts that ignore the task, which must not win it"),
+    "score-android": ("evaluation.score_android", "score predicted phone actions under all published conventions"),
     "pretrain": ("agents.pretrain", "make a shipped backbone anew"),
     "reproduce": ("evaluation.reproduce", "make the tables of docs/results.md anew"),
 }

@@ -11,9 +11,11 @@ from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import Screen
 from envs.uinav.phone import layout
 from envs.uinav.phone.app import HOME, App, app_of, templates_of
+from envs.uinav.phone.canvas import CANVAS
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
+from envs.uinav.phone.surface import PhoneSurface
 from envs.uinav.phone.widgets import Named
 from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, POPUPS, UnseenRandom, seeded
 
@@ -77,13 +79,16 @@ class PhoneDevice:
         self.apps, self.templates, self.unseen = tuple(apps), tuple(templates), unseen
         self.titles: Sequence[str] = tuple(app_of(name).title for name in apps)
         self.known = templates_of(apps)
+        self.canvas = CANVAS  # of each phone that is drawn
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
         name = options.get("template") or self._draw(rng, options)
         if self.unseen == "values":
             rng = UnseenRandom(rng.getrandbits(64))
-        phone = Phone(rng.getrandbits(32) | _BITS.get(self.unseen, 0), self.apps, dark=rng.random() < DARK)
+        phone = Phone(
+            rng.getrandbits(32) | _BITS.get(self.unseen, 0), self.apps, dark=rng.random() < DARK, canvas=self.canvas
+        )
         template = self.known[name].template
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
         values = template.draw(rng, phone)
@@ -117,6 +122,10 @@ class PhoneDevice:
     def describe(self, state: State) -> str:
         """Returns the screen of the phone as text."""
         return state.text
+
+    def surface(self, state: State) -> PhoneSurface:
+        """Returns what points and keys meet on the phone."""
+        return PhoneSurface(state.phone, state.page)
 
     def perform(self, state: State, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""
@@ -227,7 +236,7 @@ def _next_offset(phone: Phone, down: bool) -> int:
     """Returns the scroll position that skips no widget: the first one out of sight comes to the edge."""
     _, _, body, foot = layout.sorted_out(layout.widgets(phone))
     top, bottom = layout.window(phone, bool(foot))
-    rows, height = layout.stacked(body)
+    rows, height = layout.stacked(body, phone.canvas)
     seen, most = bottom - top, max(0, height - (bottom - top))
     offset = min(phone.place.scroll, most)
     if down:

@@ -104,7 +104,7 @@ class Hands:
         page = widgets(self.phone)
         _, _, body, foot = sorted_out(page)
         top, bottom = window(self.phone, bool(foot))
-        for row, _, upper, _, lower in stacked(body)[0]:
+        for row, _, upper, _, lower in stacked(body, self.phone.canvas)[0]:
             widget = Named(*row)
             if _reacts(widget) and _is(widget, label, name):
                 if self.phone.focus and lower - self._offset() > bottom - top:

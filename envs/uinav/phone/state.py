@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
+from envs.uinav.phone.canvas import CANVAS, Canvas
 from envs.uinav.phone.words import NEW_VALUES, UnseenRandom, seeded
 
 Item = TypeVar("Item")
@@ -62,6 +63,7 @@ class Phone(NamedTuple):
         notice: a message that is gone after the next action.
         flags: what happened once, such as "allowed maps".
         trail: the app, page and arg of each place that was shown.
+        canvas: how large its screen is.
     """
 
     seed: int
@@ -74,6 +76,7 @@ class Phone(NamedTuple):
     notice: str = ""
     flags: tuple[str, ...] = ()
     trail: tuple[tuple[str, str, Any], ...] = ()
+    canvas: Canvas = CANVAS
 
     # What apps read.
 
@@ -181,8 +184,8 @@ class Phone(NamedTuple):
         return (*below, new_tuple(Place, (app, page, arg, {**before, **fields}, scroll)))
 
     def _with(self, held: Mapping[str, Any], stack: tuple[Place, ...], focus: str, notice: str) -> "Phone":
-        seed, installed, _, _, dark, _, dialog, _, flags, trail = self
-        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail))
+        seed, installed, _, _, dark, _, dialog, _, flags, trail, canvas = self
+        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail, canvas))
 
     def flag(self, name: str) -> "Phone":
         """With a note that something happened."""
@@ -190,9 +193,9 @@ class Phone(NamedTuple):
 
     def at(self, stack: tuple[Place, ...]) -> "Phone":
         """With these places open, the last of which is shown."""
-        seed, installed, held, _, dark, _, dialog, notice, flags, trail = self
+        seed, installed, held, _, dark, _, dialog, notice, flags, trail, canvas = self
         trail = (*trail, stack[-1][:3])
-        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail))
+        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail, canvas))
 
     def quiet(self) -> "Phone":
         """With no message."""
