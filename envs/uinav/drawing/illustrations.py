@@ -42,7 +42,7 @@ def illustrate(
     """Draws a picture into the empty rows of a page, in place, if the page has one.
 
     Args:
-        canvas: (512, 288, 3) uint8.
+        canvas: (H, W, 3) uint8.
         labels: of the elements above, from which it is told what page it is.
         top, bottom: the rows that are empty.
     """
@@ -52,7 +52,7 @@ def illustrate(
     if app == "Maps":
         to = next((label[3:] for label in labels if label.startswith("To ")), "")
         place = to or (title if any(label.startswith("Distance ") for label in labels) else "")
-        picture = street_map(place, width - 2 * _GAP, room, theme, bool(to))
+        picture = street_map(place, min(width - 2 * _GAP, _TOWN[0] - 1), min(room, _TOWN[1] - 1), theme, bool(to))
     elif app == "Music" and any(label.startswith("Artist ") for label in labels):
         song = labels[0] if title == "Now playing" else title
         picture = cover(song, min(room, _MOST))
@@ -82,7 +82,7 @@ def thing_of(name: str) -> str:
 def street_map(name: str, width: int, height: int, theme: str, route: bool) -> np.ndarray:
     """Returns a map around a place, "" for none, and with `route` of the way there, (height, width, 3).
 
-    It is a part of one of a few towns, at most 300 pixels wide and 440 high, since to draw one takes milliseconds.
+    It is a part of one of a few towns, at most 299 pixels wide and 439 high, since to draw one takes milliseconds.
     """
     number = _hash(name)
     town, columns, rows = _town(number % _TOWNS, theme)
