@@ -99,7 +99,8 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    instructions, examples = INSTRUCTIONS, EXAMPLES
+    instructions = INSTRUCTIONS
+    examples: tuple[tuple[str, str], ...] = EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at = 1.0
