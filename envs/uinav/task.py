@@ -101,7 +101,8 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    instructions, examples = INSTRUCTIONS, EXAMPLES
+    instructions = INSTRUCTIONS
+    examples: tuple[tuple[str, str], ...] = EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at = 1.0
@@ -319,8 +320,9 @@ class UINav(Task):
         action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
         if self.mask_goal:
             action = action._replace(text=unmask(action.text, state.goal))
-        recorded = self.recordings is not None and action.kind == "submit"  # recordings press no Enter after typing
-        return action._replace(kind="type") if recorded else action
+        if action.kind == "submit" and self.recordings is not None:  # which press no Enter after typing
+            action = action._replace(kind="type")
+        return action
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))

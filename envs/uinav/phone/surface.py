@@ -20,7 +20,7 @@ from envs.uinav.phone.layout import (
     text_height,
 )
 from envs.uinav.phone.state import Phone
-from envs.uinav.phone.widgets import KIND, NAME, Widget
+from envs.uinav.phone.widgets import KIND, LABEL, NAME, SHARE, Widget
 
 
 class PhoneSurface:
@@ -70,14 +70,17 @@ def _among(rows: Sequence[Row], x: int, y: int) -> int:
 
 def _in_body(body: Sequence[Widget], first: int, x: int, y: int, canvas: Canvas) -> int:
     """Returns the number of the widget at a point; rows are stacked as `layout.stacked` does it, up to the point."""
-    top, column, row_height, number = first, 0, 0, 0
-    for kind, label, _, _, _, _, _, _, _, share, _ in body:
+    if y < first:
+        return 0
+    top, column, row_height, number, known = first, 0, 0, 0, HEIGHTS.get
+    for widget in body:
         number += 1
-        height = HEIGHTS.get(kind) or text_height(label, canvas.letters)
+        share = widget[SHARE]
+        height = known(widget[KIND]) or text_height(widget[LABEL], canvas.letters)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
-        if y < top:
-            return 0
+            if y < top:
+                return 0  # beside what stands in the row above
         if share == 1:
             top += height
             if y < top:
