@@ -26,6 +26,7 @@ from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
+from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
@@ -71,11 +72,12 @@ class UINav(Task):
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
-    folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: what is on the
-    phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks
-    on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
-    placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
-    do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
+    folder of them. `templates`: names joined by "+", or a list; default all of the split; "across" stands for those
+    over two or three apps, which are drawn only where they are named. `apps`: what is on the phone: "all", names,
+    modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks on them where they
+    are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become placeholders, which may be
+    typed; not of recordings. `augment`: UINav's augmentation: the share of elements that do not matter whose text is
+    replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
     "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
     of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
@@ -133,7 +135,7 @@ class UINav(Task):
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
-            phone = make_phone(templates, apps, split, unseen)
+            phone = make_phone(templates, apps, split, unseen, ACROSS)
             self.device: Device = phone
             self.known, self.drawn = phone.known, phone.templates
             return

@@ -10,7 +10,7 @@ from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import Screen
 from envs.uinav.phone import layout
-from envs.uinav.phone.app import HOME, App, app_of, templates_of
+from envs.uinav.phone.app import HOME, App, Known, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
@@ -71,12 +71,19 @@ class PhoneDevice:
         apps: names of the apps on it.
         templates: names of the templates that are drawn from, each as often as the others.
         unseen: what is as training never has it: "values", "wordings" or "layouts"; "" for nothing.
+        known: all templates that can be done on it, by name; by default those of its apps.
     """
 
-    def __init__(self, apps: Sequence[str], templates: Sequence[str], unseen: str = "") -> None:
+    def __init__(
+        self,
+        apps: Sequence[str],
+        templates: Sequence[str],
+        unseen: str = "",
+        known: Mapping[str, Known] | None = None,
+    ) -> None:
         self.apps, self.templates, self.unseen = tuple(apps), tuple(templates), unseen
         self.titles: Sequence[str] = tuple(app_of(name).title for name in apps)
-        self.known = templates_of(apps)
+        self.known = templates_of(apps) if known is None else known
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
