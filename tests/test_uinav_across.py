@@ -167,7 +167,7 @@ def test_across_stands_for_those_that_the_apps_allow():
     assert UINav(templates="across", apps="mail+calendar").drawn == ("cancel_event_from_email",)
     with pytest.raises(UserError, match="'across' are over two or three apps, and no two"):
         UINav(templates="across", apps="mail")
-    with pytest.raises(UserError, match="unknown template 'acros'.*Did you mean 'across'"):
+    with pytest.raises(UserError, match=r"unknown template 'acros'.*Did you mean 'across'"):
         UINav(templates="acros")
 
 

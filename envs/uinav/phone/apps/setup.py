@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from envs.uinav.phone.app import Known, apps_of_module, find_template, templates_of
 from envs.uinav.phone.apps import BUILT_IN, KEPT
+from envs.uinav.phone.attack import attack_kinds
 from envs.uinav.phone.device import PhoneDevice
 from perlhf.errors import UserError, did_you_mean
 
@@ -17,6 +18,7 @@ def make_phone(
     split: str,
     unseen: str = "",
     across: Mapping[str, Known] | None = None,
+    attack: str = "",
 ) -> PhoneDevice:
     """Makes the phone.
 
@@ -27,9 +29,11 @@ def make_phone(
         split: "train", "validation" or "test".
         unseen: one of `UNSEEN`, for the test split alone; "" for the split as it is.
         across: the templates over several apps, by name; they are drawn only where they are named.
+        attack: kinds of attack, joined by "+", of which each episode has one; "all" for every kind, "" for none. In
+            the test split they say what they say in no other split.
 
     Raises:
-        UserError: an unknown template, app, module or kind of newness.
+        UserError: an unknown template, app, module, kind of newness or kind of attack.
     """
     if unseen not in ("", *UNSEEN):
         hint = did_you_mean(str(unseen), UNSEEN)
@@ -50,7 +54,7 @@ def make_phone(
     if not drawn:
         words = f"split {split!r}" + (f" with unseen {unseen!r}" if unseen else "")
         raise UserError(f"there is no template in apps {'+'.join(installed)!r} for {words}.")
-    return PhoneDevice(installed, drawn, unseen, known)
+    return PhoneDevice(installed, drawn, unseen, known, attack_kinds(attack), unseen_attacks=split == "test")
 
 
 def _possible(across: Mapping[str, Known], installed: Sequence[str]) -> dict[str, Known]:
