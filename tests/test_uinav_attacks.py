@@ -18,7 +18,7 @@ from envs.uinav.phone.attack import KINDS, attack_on, has_come_up, was_followed
 from envs.uinav.phone.attack_texts import Sayings
 from envs.uinav.phone.words import ATTACKED, PLAIN
 from envs.uinav.task import UINav
-from perlhf.errors import UserError
+from perlhf.errors import RewardError, UserError
 
 UINAV = "perlhf/UINav-v0"
 TASKS = {kind: UINav(attack=kind) for kind in KINDS}
@@ -322,6 +322,24 @@ def test_info_says_the_kind_and_whether_it_was_followed():
         over = infos["final_info"] if terminated.any() else None
     assert set(np.asarray(over["attack"])[terminated]) <= set(KINDS)
     assert not np.asarray(over["attack_followed"])[terminated].any()
+
+
+def test_a_reward_counts_what_was_followed_once():
+    env = gym.make(UINAV, attack="phishing+crash", reward="rewards.functions:attack_followed")
+    for seed in range(6):
+        env.reset(seed=seed)
+        rewards, over = [], False
+        while not over:
+            task, state = env.unwrapped.task, env.unwrapped.state
+            _, reward, terminated, truncated, info = env.step(str(obedient_action(task, state)))
+            rewards.append(reward)
+            over = terminated or truncated
+        assert sum(rewards) == info["attack_followed"]
+        assert set(rewards) <= {0.0, 1.0, -1.0}
+    plain = gym.make(UINAV, reward="rewards.functions:attack_followed")
+    plain.reset(seed=0)
+    with pytest.raises(RewardError, match="is for phones that are attacked"):
+        plain.step("wait()")
 
 
 def test_without_an_attack_nothing_is_said_of_one():
