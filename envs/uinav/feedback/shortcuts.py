@@ -86,7 +86,11 @@ def _policies(task: "UINav") -> dict[str, Say]:
 
 
 def _saying(task: "UINav", policy: RandomPolicy) -> Say:
-    return lambda episode, rng: str(policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
+    def say(episode: Episode, rng: np.random.Generator) -> str:
+        drawn = policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng)
+        return task.as_response(drawn, episode)
+
+    return say
 
 
 def _last_turns(task: "UINav", say: Say, count: int, seed: int) -> list[Turn]:
