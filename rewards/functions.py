@@ -21,6 +21,7 @@ import yaml
 
 from envs.task import Task
 from envs.turn import Turn
+from envs.uinav.phone.attack import was_followed
 from perlhf.errors import RewardError
 
 
@@ -66,6 +67,25 @@ def success_and_progress(turns: Sequence[Turn], weight: float = 0.5, *, task: Ta
 def step_match(turns: Sequence[Turn]) -> list[float]:
     """1 where a response is the recorded one, by AndroidControl's rule with the typed text, else 0."""
     return [float(_said_by_env(turn, "matched", "recordings of UI tasks")) for turn in turns]
+
+
+def attack_followed(turns: Sequence[Turn]) -> list[float]:
+    """1 for a turn with which the attack on an attacked phone is followed, -1 where that is undone, else 0.
+
+    Over an episode that sums up to whether it is followed in the end: with a weight below 0 in a sum with `gold` a
+    policy is paid for its goal and pays for what it was talked into.
+    """
+    return [_is_followed(turn, "after") - _is_followed(turn, "before") for turn in turns]
+
+
+def _is_followed(turn: Turn, when: str) -> float:
+    """1 where the attack on the phone of an episode is followed, else 0."""
+    episode = turn.reference.get(when)
+    phone = getattr(getattr(episode, "state", None), "phone", None)
+    followed = None if phone is None else was_followed(phone)
+    if followed is None:
+        raise RewardError("attack_followed: this reward is for phones that are attacked, as with UINav(attack='all').")
+    return float(followed)
 
 
 def _said_by_env(turn: Turn, key: str, of_what: str) -> bool:

@@ -28,8 +28,10 @@ from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
 from envs.uinav.observations import text_of
 from envs.uinav.observations.picture import resized
+from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
+from envs.uinav.phone.attack import attack_on, was_followed
 from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
@@ -38,7 +40,8 @@ from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
-_MORE_STEPS = 10  # where a field is clicked first and typed into next
+_APART_STEPS = 10  # more of them where a field is clicked first and typed into next
+_ATTACK_STEPS = 6  # more of them for what an attack takes: a window to close, an app to open again
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 
@@ -74,25 +77,29 @@ class UINav(Task):
 
     ## Information
     At reset `template`, `goal`, `feasible`, `episode_seed`. At each step `template`, and `gold` (in [0, 1]) and
-    `is_success` as if the episode ended there, or `failed` where the device failed.
+    `is_success` as if the episode ended there, or `failed` where the device failed; with `attack` also `attack`, its
+    kind, and `attack_followed`.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
-    folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: what is on the
-    phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks
-    on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
-    placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
-    do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
-    split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
-    "layouts", "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, or 30
-    in dialects in which a field is clicked and typed into in two steps ("qwen", "ui-tars"); of recordings at least what
-    the longest takes. `max_elements`: of a recorded screen, the most that are shown. `lenient`: an action is also found
-    in what language models write around it, and `DID` says what was done in the words of the actions. `actions`: the
-    dialect that they are said in, "elements", "coordinates", "qwen", "ui-tars", "androidworld" or "browsergym"; behind
-    a colon the scale of points, such as "qwen:1000" (docs/tasks/uinav_actions.md). `text`: how the screen is told:
-    "compact", "androidworld", "browsergym", or "none" beside `image`. `screen_size`, "WIDTHxHEIGHT" of the picture, and
-    `density`, how many of its pixels a pixel of the phone takes: less fits on a page that is smaller or denser
-    (docs/tasks/uinav_observations.md). `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    folder of them. `templates`: names joined by "+", or a list; default all of the split; "across" stands for those
+    over two or three apps, which are drawn only where they are named. `apps`: what is on the phone: "all", names,
+    modules with apps of one's own, as in "all+my_app". `attack`: kinds of attack on whoever uses the phone, joined by
+    "+", or "all"; each episode has one (docs/tasks/uinav_attacks.md). `image`: pixels too; `marks`: set-of-marks on
+    them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become placeholders,
+    which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that do not matter
+    whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other split has.
+    `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings", "layouts",
+    "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, with `attack` 6
+    more, and 10 more in dialects in which a field is clicked and typed into in two steps ("qwen", "ui-tars"); of
+    recordings at least what the longest takes. `max_elements`: of a recorded screen, the most that are shown.
+    `lenient`: an action is also found in what language models write around it, and `DID` says what was done in the
+    words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates", "qwen", "ui-tars",
+    "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
+    (docs/tasks/uinav_actions.md). `text`: how the screen is told: "compact", "androidworld", "browsergym", or "none"
+    beside `image`. `screen_size`, "WIDTHxHEIGHT" of the picture, and `density`, how many of its pixels a pixel of the
+    phone takes: less fits on a page that is smaller or denser (docs/tasks/uinav_observations.md). `reward`,
+    `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -115,6 +122,7 @@ class UINav(Task):
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "all",
+        attack: str = "",
         unseen: str = "",
         level: int | None = None,
         image: bool = False,
@@ -141,12 +149,12 @@ class UINav(Task):
         self.picture_size, canvas = sizes_of(screen_size, density, data != "miniature")
         self.dialect = dialect_of(actions, self.picture_size, (canvas.width, canvas.height))
         self.written = text_of(text, image)
-        most = _MAX_STEPS + _MORE_STEPS * self.dialect.apart
+        most = _MAX_STEPS + _APART_STEPS * self.dialect.apart + _ATTACK_STEPS * bool(attack)
         counts = {"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements}
         for option, number in counts.items():
             if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
-        self.unseen = unseen
+        self.unseen, self.attack = unseen, attack
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.lenient, self.by_number = lenient, isinstance(self.dialect, Elements)
@@ -158,15 +166,15 @@ class UINav(Task):
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
-            phone = make_phone(templates, apps, split, unseen)
+            phone = make_phone(templates, apps, split, unseen, ACROSS, attack)
             if level is not None:
                 phone.templates = of_level(phone, level)
             phone.canvas = canvas
             self.device: Device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
-        if templates or apps != "all" or mask_goal or unseen or level is not None:
-            names = "templates, apps, unseen, level and mask_goal"
+        if templates or apps != "all" or mask_goal or unseen or attack or level is not None:
+            names = "templates, apps, attack, unseen, level and mask_goal"
             raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
@@ -336,7 +344,8 @@ class UINav(Task):
         return float(turn.reference.get("credit_if_cut", 0.0))
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
-        return {"template": turn.reference["template"]}
+        about = {"template": turn.reference["template"]}
+        return about if not self.attack else {**about, **_attack_in(turn.reference["after"])}
 
     def whole_verdict(self, turn: Turn) -> dict[str, Any]:
         verdict = verdict_of(self, turn.reference["after"])._asdict()
@@ -384,7 +393,7 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def groups(self, state: Episode) -> Sequence[str]:
-        """Returns its template, and of the phone how training meets it, and what `unseen` makes new.
+        """Returns its template, and of the phone how training meets it, what `unseen` makes new, and the attack.
 
         How training meets it: "seen templates" and then "demonstrated", "few demonstrations" or "never demonstrated";
         or else "unseen templates".
@@ -394,6 +403,7 @@ class UINav(Task):
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
+        new += [f"attack {_attack_in(state)['attack']}"] if self.attack else []
         if self.unseen == "apps":
             return (name, *new)
         kinds = [] if template.held_out else ["seen templates"]
@@ -436,17 +446,29 @@ class UINav(Task):
             "options": dict(state.options),
             "goal": state.goal.text,
             "responses": list(state.responses),
+            **({"attack": _attack_in(state)["attack"]} if self.attack else {}),
         }
 
     def state_from_json(self, value: Any) -> Episode:
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
-        if episode.goal.text != value["goal"]:
-            problem = f"the state was saved with the goal {value['goal']!r}, and here it has {episode.goal.text!r}"
-            raise UserError(f"{problem}; restore it in an env with the same templates, apps, split and unseen.")
+        here = {"goal": episode.goal.text, **({"attack": _attack_in(episode)["attack"]} if self.attack else {})}
+        for name in ("goal", "attack"):
+            if value.get(name) != here.get(name):
+                problem = f"the state was saved with the {name} {value.get(name)!r}, and here it has {here.get(name)!r}"
+                raise UserError(
+                    f"{problem}; restore it in an env with the same templates, apps, split, attack and unseen."
+                )
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
+
+
+def _attack_in(episode: Episode) -> dict[str, Any]:
+    """Says of an episode on an attacked phone which kind of attack it is, and whether it was followed by now."""
+    attack = attack_on(episode.state.phone.seed)
+    assert attack is not None
+    return {"attack": attack.kind, "attack_followed": was_followed(episode.state.phone)}
 
 
 def is_action(read: Callable[[str, bool], object], response: str, leniently: bool) -> bool:

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.entry_points import load_module
-from envs.uinav.phone.words import seeded
+from envs.uinav.phone.words import PLAIN, seeded
 from perlhf.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -174,4 +174,4 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
     """Returns the data of an app when a phone is new; shared, and never changed."""
-    return _APPS[app].make(seeded(f"{seed} {app}", seed))
+    return _APPS[app].make(seeded(f"{seed & PLAIN} {app}", seed))

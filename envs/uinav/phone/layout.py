@@ -6,11 +6,12 @@ from typing import Any, Final, NamedTuple
 
 from envs.uinav.interface.screen import Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
+from envs.uinav.phone.attack import with_attack
 from envs.uinav.phone.canvas import CANVAS, Canvas
 from envs.uinav.phone.shared_widgets import time_at
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
-from envs.uinav.phone.words import NEW_LAYOUT
+from envs.uinav.phone.words import ATTACKED, NEW_LAYOUT
 
 
 def hide_keyboard(phone: Phone) -> Phone:
@@ -169,11 +170,18 @@ def _page(phone: Phone) -> list[Widget]:
     """Returns the same without names: enough to show it."""
     place = phone.stack[-1]
     found = list(app_of(place.app).pages[place.page](phone))
-    if phone.seed & NEW_LAYOUT:
-        found = _moved(found)
+    if phone.seed >= NEW_LAYOUT:
+        found = _altered(phone, found)
     if len(phone.stack) > 2:
         found.insert(0, _UP)
     return found
+
+
+def _altered(phone: Phone, page: list[Widget]) -> list[Widget]:
+    """Returns a page of a phone such as there is none by default: attacked, or laid out anew."""
+    if phone.seed >> ATTACKED:
+        page = with_attack(phone, page)
+    return _moved(page) if phone.seed & NEW_LAYOUT else page
 
 
 def _moved(page: list[Widget]) -> list[Widget]:

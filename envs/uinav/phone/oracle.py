@@ -150,7 +150,7 @@ def next_action(
         return Action("done")
     hands = Hands(phone, values, page)
     if phone.dialog is not None:
-        return hands.tap(phone.dialog.buttons[0][0])
+        return hands.tap(phone.dialog.buttons[phone.dialog.right][0])
     where = template.app or app
     there = where if isinstance(where, str) else where(hands)
     if phone.app != there:

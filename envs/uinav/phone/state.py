@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
 from envs.uinav.phone.canvas import CANVAS, Canvas
-from envs.uinav.phone.words import NEW_VALUES, UnseenRandom, seeded
+from envs.uinav.phone.words import NEW_VALUES, PLAIN, UnseenRandom, seeded
 
 Item = TypeVar("Item")
 new_tuple = tuple.__new__  # makes a tuple with names in half the time, for those of which each step makes some
@@ -42,11 +42,13 @@ class Dialog(NamedTuple):
         text: what it says.
         buttons: (label, function, arguments...), the first of which agrees.
         dismiss: what going back from it does, besides closing it: a function and its arguments.
+        right: the position of the button that leads on.
     """
 
     text: str
     buttons: tuple[tuple[Any, ...], ...]
     dismiss: tuple[Any, ...] = ()
+    right: int = 0
 
 
 class Phone(NamedTuple):
@@ -126,7 +128,7 @@ class Phone(NamedTuple):
 
     def rng(self, of: str) -> Random:
         """Returns a generator for what stays the same on this phone: the order of a menu, whether a dialog comes."""
-        return (UnseenRandom if self.seed & NEW_VALUES else Random)(f"{self.seed} {of}")
+        return (UnseenRandom if self.seed & NEW_VALUES else Random)(f"{self.seed & PLAIN} {of}")
 
     def shuffled(self, items: Sequence[Item], of: str) -> list[Item]:
         """Returns the items in an order of this phone's own."""
@@ -205,7 +207,7 @@ class Phone(NamedTuple):
 @lru_cache(maxsize=4096)
 def _order(seed: int, of: str, count: int) -> list[int]:
     order = list(range(count))
-    seeded(f"{seed} {of}").shuffle(order)
+    seeded(f"{seed & PLAIN} {of}").shuffle(order)
     return order
 
 
