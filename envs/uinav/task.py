@@ -23,6 +23,7 @@ from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
+from envs.uinav.live import LiveDevice, make_device, refuse_of_phone
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
@@ -78,9 +79,10 @@ class UINav(Task):
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
     "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
-    of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
+    of a recorded screen or a live page, the most that are shown. `lenient`: an action is also found in what language models write
     around it, and `DID` says what was done in the words of the actions. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`.
+    `envs.core.TaskEnv`. `device`: "phone", "browser" (MiniWoB++ in live pages, docs/tasks/uinav_browser.md), or one of
+    your own (docs/a_device_of_your_own.md), as "module:name" or itself.
 
     ## Version History
     v0: first version.
@@ -110,6 +112,7 @@ class UINav(Task):
         max_steps: int | None = None,
         max_elements: int = 40,
         lenient: bool = False,
+        device: Any = "phone",
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
@@ -132,6 +135,14 @@ class UINav(Task):
         self.known: Mapping[str, Known] = {}
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
+        self.live: LiveDevice | None = None
+        if not isinstance(device, str) or device != "phone":
+            others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
+            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0, "marks": marks})
+            self.device = self.live = make_device(device, templates, max_elements)
+            self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
+            self.has_seats, self.reset_options = True, self.live.reset_options
+            return
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen)
             self.device: Device = phone
@@ -159,7 +170,9 @@ class UINav(Task):
             raise UserError(f"option 'seed' must be a whole number from 0, got {seed!r}.")
         if not isinstance(feasible, bool):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
-        if "template" in options:
+        if self.live is not None:
+            self.live.check(options)
+        elif "template" in options:
             name = find_template(options["template"], self.known)
             if self.unseen and name not in self.drawn:
                 raise UserError(f"template {name!r} is none of those that unseen={self.unseen!r} draws.")
@@ -288,7 +301,7 @@ class UINav(Task):
         return float(turn.reference.get("credit", 0.0))
 
     def progress(self, turn: Turn) -> float | None:
-        if "before" not in turn.reference:
+        if "before" not in turn.reference or self.live is not None:
             return None
         return nearer(self.device, turn.reference["before"], turn.reference["after"])
 
@@ -307,7 +320,7 @@ class UINav(Task):
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
         """In half of the cases what the oracle would do, else anything legal."""
-        if rng.random() < 0.5:
+        if self.has_oracle and rng.random() < 0.5:
             return self.oracle(state)
         return str(random_action(self.device.screen(state.state), state.goal, self.device.titles, rng))
 
@@ -348,7 +361,7 @@ class UINav(Task):
         or else "unseen templates".
         """
         name = state.goal.template
-        if self.recordings is not None:
+        if name not in self.known:
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
@@ -357,14 +370,14 @@ class UINav(Task):
         kinds = [] if template.held_out else ["seen templates"]
         return tuple(dict.fromkeys([name, *kinds, template.kind, *new]))
 
-    def feedback(self) -> UISteps:
-        return UISteps(self)
+    def feedback(self) -> UISteps | None:
+        return UISteps(self) if self.live is None else None
 
-    def single_steps(self, count: int) -> UISteps:
+    def single_steps(self, count: int) -> UISteps | None:
         """On the phone in `count` states, those after a mistake included; of recordings all, where the recorded step
         alone is right.
         """
-        return UISteps(self, count if self.recordings is None else None)
+        return None if self.live else UISteps(self, count if self.recordings is None else None)
 
     def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
         """Returns the shares that are actions, read strictly and leniently."""
@@ -379,12 +392,16 @@ class UINav(Task):
         return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
 
     def catalogue(self) -> Catalogue:
-        if self.recordings is not None:
-            raise UserError("tables of shortcuts are of the simulated phone, data 'miniature'; these are recordings.")
+        if not self.known:
+            raise UserError("tables of shortcuts are of the simulated phone, not of recordings or a live device.")
         return template_catalogue(self)
 
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
         return shortcut_scores_on_phone(self, count, seed)
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.live.close()
 
     def state_to_json(self, state: Episode) -> Any:
         return {
