@@ -23,6 +23,7 @@ class LiveDevice:
 
     Attributes:
         titles: of the apps that may be opened by name, as `open_app` takes them.
+        templates: names of the tasks that `reset` draws from and takes as the option "template", if it has names.
         repeats: whether the same reset and the same actions lead to the same state. Only then can episodes begin alike
             in groups, be compared between policies, and go on after a resume.
         has_oracle: whether `oracle` knows what is right.
@@ -30,6 +31,7 @@ class LiveDevice:
     """
 
     titles: Sequence[str] = ()
+    templates: Sequence[str] = ()
     repeats: ClassVar[bool] = False
     has_oracle: ClassVar[bool] = False
     reset_options: ClassVar[frozenset[str]] = frozenset({"seed"})

@@ -391,9 +391,11 @@ class UINav(Task):
         played = self.play(state, response)
         return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
 
-    def catalogue(self) -> Catalogue:
-        if not self.known:
-            raise UserError("tables of shortcuts are of the simulated phone, not of recordings or a live device.")
+    def catalogue(self) -> Catalogue | None:
+        if self.recordings is not None:
+            raise UserError("tables of shortcuts are of the simulated phone, data 'miniature'; these are recordings.")
+        if self.live is not None:
+            return None
         return template_catalogue(self)
 
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:

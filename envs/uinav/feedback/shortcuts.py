@@ -1,4 +1,4 @@
-"""Lists what there is to do on the phone, and scores shortcuts that must not work there."""
+"""Lists what there is to do on the phone, and scores shortcuts that must not work there or on a live device."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.task import Catalogue, Scored
-from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy
+from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy, random_action
 from envs.uinav.interface.episode import Episode
 from envs.uinav.phone.app import Template
 from envs.uinav.phone.device import PhoneDevice
@@ -42,7 +42,9 @@ def _met(template: Template) -> list[str]:
 
 
 def drawn_templates(task: "UINav") -> tuple[str, ...]:
-    """Returns the templates that the task draws from."""
+    """Returns the templates that the task draws from; () of a live device that names none."""
+    if task.live is not None:
+        return tuple(task.live.templates)
     assert isinstance(task.device, PhoneDevice)
     return task.device.templates
 
@@ -57,8 +59,12 @@ def steps_of_oracle(task: "UINav", episode: Episode) -> int:
 
 
 def shortcut_scores_on_phone(task: "UINav", count: int, seed: int) -> Iterator[Scored]:
-    """Scores the success of each shortcut, and of the oracle, in `count` episodes: as many of each template."""
-    for name, policy in {**SHORTCUTS, "oracle": None}.items():
+    """Scores the success of each shortcut, and of the oracle, in `count` episodes: as many of each template.
+
+    On a live device of a random policy alone, since a step takes a while there.
+    """
+    policies = {**SHORTCUTS, "oracle": None} if task.live is None else {"random": random_action}
+    for name, policy in policies.items():
         yield Scored(name, _successes(task, policy, count, seed), [("success rate",)] * count)
 
 
@@ -67,7 +73,8 @@ def _successes(task: "UINav", policy: RandomPolicy | None, count: int, seed: int
     rng, names = np.random.default_rng(seed), drawn_templates(task)
     reached = []
     for number in range(count):
-        episode, over = task.start(rng, {"template": names[number % len(names)]}), False
+        options = {"template": names[number % len(names)]} if names else {}
+        episode, over = task.start(rng, options), False
         while not over:
             action = task.oracle(episode)
             if policy is not None:
