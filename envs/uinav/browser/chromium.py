@@ -5,10 +5,10 @@ with it is handed to one thread, and a device can be used from anywhere.
 
 No process stays behind when this one is killed. Playwright's driver ends when the pipe that it is told through is
 closed, and Chromium, which it starts with --remote-debugging-pipe, when the driver's end of its own pipe is: the system
-closes both with the process, however it ends. `tests/extras/test_browser_kill.py` kills.
+closes both with the process, however it ends, so nothing has to be done at its end. `tests/extras/test_browser_kill.py`
+kills.
 """
 
-import atexit
 import os
 import shutil
 from collections.abc import Callable
@@ -84,7 +84,6 @@ class Chromium:
             raise
         except Exception as error:
             raise UserError(_problem(error)) from None
-        atexit.register(self.close)
 
     def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         """Calls a function in the thread of the browser, with its context first.
@@ -109,8 +108,7 @@ class Chromium:
         """Ends Chromium and Playwright's driver."""
         self.lost = True
         self._questions.put(None)
-        self._thread.join(5)
-        atexit.unregister(self.close)
+        self._thread.join(_SECONDS)
 
     def _serve(self, script: str, started: "Future[None]") -> None:
         from playwright.sync_api import sync_playwright
