@@ -401,6 +401,11 @@ class UINav(Task):
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
         return shortcut_scores_on_phone(self, count, seed)
 
+    def first_states(self, n: int) -> list[Episode]:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} No two policies can be compared in the same episodes of it.")
+        return super().first_states(n)
+
     def close(self) -> None:
         if self.live is not None:
             self.live.close()
@@ -414,6 +419,8 @@ class UINav(Task):
         }
 
     def state_from_json(self, value: Any) -> Episode:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
         if episode.goal.text != value["goal"]:

@@ -76,8 +76,9 @@ def _successes(task: "UINav", policy: RandomPolicy | None, count: int, seed: int
         options = {"template": names[number % len(names)]} if names else {}
         episode, over = task.start(rng, options), False
         while not over:
-            action = task.oracle(episode)
-            if policy is not None:
+            if policy is None:
+                action = task.oracle(episode)
+            else:
                 action = str(policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
             played = task.play(episode, action)
             episode, over = played.state, played.terminated or played.truncated
