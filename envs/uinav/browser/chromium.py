@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_SECONDS = 60  # for one question; then the page hangs, and its Chromium is given up
+_SECONDS = 120  # for one question; then the page hangs, and its Chromium is given up
 _QUIET = ("--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND")  # no graphics card and no network
 _VIEWPORT = {"width": 500, "height": 240}  # room for the task's page of 160 x 210 pixels and what opens beside it
 

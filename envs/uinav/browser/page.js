@@ -63,8 +63,28 @@
   });
   window.addEventListener("submit", (event) => event.preventDefault(), true);
 
+  // Waits for the pictures of the page, which decide how large things are.
+  async function loaded() {
+    const found = new Set();
+    for (const element of document.querySelectorAll("#wrap, #wrap *, .ui-widget, .ui-widget *")) {
+      if (element instanceof HTMLImageElement && element.src) found.add(element.src);
+      for (const part of [null, "::before", "::after"]) {
+        const style = getComputedStyle(element, part);
+        for (const value of [style.content, style.backgroundImage]) {
+          if (value.startsWith("url(")) found.add(value.slice(5, -2));
+        }
+      }
+    }
+    await Promise.all([...found].map((source) => {
+      const image = new Image();
+      image.src = source;
+      return image.decode().catch(() => null);
+    }));
+  }
+
   // What MiniWoB++'s own recorder wrote down, and of a closed list what is chosen in it, which it left out.
-  function look() {
+  async function look() {
+    await loaded();
     const page = core.getDOMInfo();
     const choose = (node) => {
       const element = core.previousDOMInfo[node.ref];
@@ -76,7 +96,9 @@
     };
     choose(page);
     if (WOB_DONE_GLOBAL) core.cover_div.style.display = "none"; // it hides the last page from pictures
-    return JSON.stringify({ goal: core.getUtterance(), page, done: WOB_DONE_GLOBAL, reward: WOB_RAW_REWARD_GLOBAL });
+    const said = core.getUtterance(); // in some tasks with the values in it
+    const goal = typeof said === "string" ? said : said.utterance;
+    return JSON.stringify({ goal, page, done: WOB_DONE_GLOBAL, reward: WOB_RAW_REWARD_GLOBAL });
   }
 
   async function begin(seed, milliseconds) {
