@@ -24,9 +24,10 @@ class Radio(LiveDevice):
         return Seen(self.episode, self.station), Goal("tune", f"Tune the radio to {wanted}", {"station": wanted})
 
     def screen(self, state):
+        boxes = {name: Box(20, 40 + 60 * i, 268, 90 + 60 * i) for i, name in enumerate(STATIONS)}
         elements = tuple(
-            Element("option", name, "", name, Box(20, 40 + 60 * i, 268, 90 + 60 * i), True, checked=name == state.station)
-            for i, name in enumerate(STATIONS)
+            Element("option", name, "", name, box, clickable=True, checked=name == state.station)
+            for name, box in boxes.items()
         )
         return Screen("Radio", "Stations", elements, elements)
 

@@ -79,10 +79,10 @@ class UINav(Task):
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
     "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
-    of a recorded screen or a live page, the most that are shown. `lenient`: an action is also found in what language models write
-    around it, and `DID` says what was done in the words of the actions. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`. `device`: "phone", "browser" (MiniWoB++ in live pages, docs/tasks/uinav_browser.md), or one of
-    your own (docs/a_device_of_your_own.md), as "module:name" or itself.
+    of a recorded screen or a live page, the most that are shown. `lenient`: an action is also found in what language
+    models write around it, and `DID` says what was done in the words of the actions. `device`: "phone", "browser"
+    (MiniWoB++ in live pages, docs/tasks/uinav_browser.md), or one of your own (docs/a_device_of_your_own.md), as
+    "module:name" or itself. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.

@@ -1,8 +1,11 @@
 """MiniWoB++ in live pages: the same text as the recordings, a clock that stands, and states that are values."""
 
 import json
+import os
+import signal
 import time
 from copy import deepcopy
+from pathlib import Path
 from random import Random
 
 import gymnasium as gym
@@ -68,7 +71,7 @@ def test_a_page_reads_as_the_recorded_ones_do():
     ]  # fmt: skip
     assert goal.template == "miniwob/login-user"
     assert goal.text.startswith('Enter the username "')
-    assert list(goal.values.values()) == [part for part in goal.text.split('"')[1::2]]
+    assert list(goal.values.values()) == list(goal.text.split('"')[1::2])
     after, label, problem = device.perform(state, Action("type", 2, "ann"))
     assert (label, problem) == ("type Username", "")
     assert device.describe(after).split("\n")[2] == "2 field Username: ann *"
@@ -169,8 +172,8 @@ def test_what_cannot_be_done_costs_a_step_and_says_why():
     said = {
         str(action): device.perform(state, action).problem
         for action in (
-            Action("click", 9), Action("click", 0), Action("type", 2, "x"), Action("home"), Action("open_app", 0, "Mail"),
-            Action("scroll", 0, "down"),
+            Action("click", 9), Action("click", 0), Action("type", 2, "x"), Action("home"),
+            Action("open_app", 0, "Mail"), Action("scroll", 0, "down"),
         )
     }  # fmt: skip
     assert said == {
@@ -206,21 +209,12 @@ def test_names_of_tasks_and_what_is_missing_are_one_line_each():
         env.reset(options={"template": "x"})
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
 def test_a_browser_that_is_lost_breaks_the_episode_off_and_the_next_one_goes_on():
-    import os
-    import signal
-
     env = gym.make(UINAV, device="browser", templates="click-test").unwrapped
     env.reset(seed=0)
-    children = [int(pid) for pid in os.listdir("/proc") if pid.isdecimal()]
-    for pid in children:
-        try:
-            command = open(f"/proc/{pid}/cmdline", "rb").read()
-            descends = _descends(pid, os.getpid())
-        except OSError:
-            continue
-        if descends and b"chrom" in command and b"--type=" not in command:
-            os.kill(pid, signal.SIGKILL)
+    for browser in chromiums_of(os.getpid()):
+        os.kill(browser, signal.SIGKILL)
     time.sleep(1)
     _, reward, terminated, truncated, info = env.step("click(1)")
     assert (reward, terminated, truncated, info["failed"]) == (0.0, False, True, True)
@@ -228,9 +222,19 @@ def test_a_browser_that_is_lost_breaks_the_episode_off_and_the_next_one_goes_on(
     assert env.step("click(1)")[1] == 1.0
 
 
-def _descends(pid, from_pid):
-    while pid > 1:
-        pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
-        if pid == from_pid:
-            return True
-    return False
+def chromiums_of(ancestor):
+    """The main processes of the Chromiums that a process has started."""
+    parents, found = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"--remote-debugging-pipe" in command and b"--type=" not in command:
+            found.append(int(folder.name))
+
+    def descends(pid):
+        return pid == ancestor or (pid in parents and descends(parents[pid]))
+
+    return [pid for pid in found if descends(pid)]
