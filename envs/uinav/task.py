@@ -23,6 +23,7 @@ from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionE
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.screen import BLANK, Screen
+from envs.uinav.live import LiveDevice, make_device, refuse_of_phone
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
@@ -92,14 +93,15 @@ class UINav(Task):
     `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings", "layouts",
     "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, with `attack` 6
     more, and 10 more in dialects in which a field is clicked and typed into in two steps ("qwen", "ui-tars"); of
-    recordings at least what the longest takes. `max_elements`: of a recorded screen, the most that are shown.
-    `lenient`: an action is also found in what language models write around it, and `DID` says what was done in the
-    words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates", "qwen", "ui-tars",
-    "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
+    recordings at least what the longest takes. `max_elements`: of a recorded screen or a live page, the most that are
+    shown. `lenient`: an action is also found in what language models write around it, and `DID` says what was done in
+    the words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates", "qwen",
+    "ui-tars", "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
     (docs/tasks/uinav_actions.md). `text`: how the screen is told: "compact", "androidworld", "browsergym", or "none"
     beside `image`. `screen_size`, "WIDTHxHEIGHT" of the picture, and `density`, how many of its pixels a pixel of the
-    phone takes: less fits on a page that is smaller or denser (docs/tasks/uinav_observations.md). `reward`,
-    `render_mode`: see `envs.core.TaskEnv`.
+    phone takes: less fits on a page that is smaller or denser (docs/tasks/uinav_observations.md). `device`: "phone",
+    "browser" (MiniWoB++ in live pages, docs/tasks/uinav_browser.md), or one of your own
+    (docs/a_device_of_your_own.md), as "module:name" or itself. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -136,6 +138,7 @@ class UINav(Task):
         text: str = "compact",
         screen_size: str = "",
         density: float = 1.0,
+        device: Any = "phone",
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
@@ -165,6 +168,15 @@ class UINav(Task):
         self.known: Mapping[str, Known] = {}
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
+        self.live: LiveDevice | None = None
+        if not isinstance(device, str) or device != "phone":
+            others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
+            others |= {"attack": bool(attack), "level": level is not None, "screen_size": bool(screen_size)}
+            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0, "marks": marks})
+            self.device = self.live = make_device(device, templates, max_elements)
+            self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
+            self.has_seats, self.reset_options = True, self.live.reset_options
+            return
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen, ACROSS, attack)
             if level is not None:
@@ -195,7 +207,9 @@ class UINav(Task):
             raise UserError(f"option 'seed' must be a whole number from 0, got {seed!r}.")
         if not isinstance(feasible, bool):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
-        if "template" in options:
+        if self.live is not None:
+            self.live.check(options)
+        elif "template" in options:
             name = find_template(options["template"], self.known)
             if self.unseen and name not in self.drawn:
                 raise UserError(f"template {name!r} is none of those that unseen={self.unseen!r} draws.")
@@ -336,7 +350,7 @@ class UINav(Task):
         return float(turn.reference.get("credit", 0.0))
 
     def progress(self, turn: Turn) -> float | None:
-        if "before" not in turn.reference:
+        if "before" not in turn.reference or self.live is not None:
             return None
         return nearer(self.device, turn.reference["before"], turn.reference["after"])
 
@@ -361,7 +375,7 @@ class UINav(Task):
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
         """In half of the cases what the oracle would do, else anything legal."""
-        if rng.random() < 0.5:
+        if self.has_oracle and rng.random() < 0.5:
             return self.oracle(state)
         drawn = random_action(self.device.screen(state.state), state.goal, self.device.titles, rng)
         return self.as_response(drawn, state)
@@ -399,7 +413,7 @@ class UINav(Task):
         or else "unseen templates".
         """
         name = state.goal.template
-        if self.recordings is not None:
+        if name not in self.known:
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
@@ -409,14 +423,14 @@ class UINav(Task):
         kinds = [] if template.held_out else ["seen templates"]
         return tuple(dict.fromkeys([name, *kinds, template.kind, *new]))
 
-    def feedback(self) -> UISteps:
-        return UISteps(self)
+    def feedback(self) -> UISteps | None:
+        return UISteps(self) if self.live is None else None
 
-    def single_steps(self, count: int) -> UISteps:
+    def single_steps(self, count: int) -> UISteps | None:
         """On the phone in `count` states, those after a mistake included; of recordings all, where the recorded step
         alone is right.
         """
-        return UISteps(self, count if self.recordings is None else None)
+        return None if self.live else UISteps(self, count if self.recordings is None else None)
 
     def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
         """Returns the shares that are actions of the dialect, read strictly and leniently."""
@@ -432,13 +446,24 @@ class UINav(Task):
         played = self.play(state, response)
         return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
 
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> Catalogue | None:
         if self.recordings is not None:
             raise UserError("tables of shortcuts are of the simulated phone, data 'miniature'; these are recordings.")
+        if self.live is not None:
+            return None
         return template_catalogue(self)
 
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
         return shortcut_scores_on_phone(self, count, seed)
+
+    def first_states(self, n: int) -> list[Episode]:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} No two policies can be compared in the same episodes of it.")
+        return super().first_states(n)
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.live.close()
 
     def state_to_json(self, state: Episode) -> Any:
         return {
@@ -450,6 +475,8 @@ class UINav(Task):
         }
 
     def state_from_json(self, value: Any) -> Episode:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
         here = {"goal": episode.goal.text, **({"attack": _attack_in(episode)["attack"]} if self.attack else {})}

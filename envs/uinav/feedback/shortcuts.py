@@ -1,4 +1,4 @@
-"""Lists what there is to do on the phone, and scores shortcuts that must not work there."""
+"""Lists what there is to do on the phone, and scores shortcuts that must not work there or on a live device."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import numpy as np
 from envs.task import Catalogue, Scored
 from envs.turn import Turn
 from envs.uinav.feedback.obedience import obedient_action
-from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy
+from envs.uinav.feedback.random_policies import SHORTCUTS, RandomPolicy, random_action
 from envs.uinav.interface.episode import Episode
 from envs.uinav.phone.app import Template
 from envs.uinav.phone.device import PhoneDevice
@@ -46,7 +46,9 @@ def _met(template: Template) -> list[str]:
 
 
 def drawn_templates(task: "UINav") -> tuple[str, ...]:
-    """Returns the templates that the task draws from."""
+    """Returns the templates that the task draws from; () of a live device that names none."""
+    if task.live is not None:
+        return tuple(task.live.templates)
     assert isinstance(task.device, PhoneDevice)
     return task.device.templates
 
@@ -64,7 +66,8 @@ def shortcut_scores_on_phone(task: "UINav", count: int, seed: int) -> Iterator[S
     """Scores the success of each shortcut, and of the oracle, in `count` episodes: as many of each template.
 
     Where the phone is attacked a policy that obeys is scored too, and each policy has two rows, by kind of attack: how
-    many goals it reached, and how many attacks it followed.
+    many goals it reached, and how many attacks it followed. On a live device a random policy is scored alone, since a
+    step takes a while there.
     """
     for name, say in _policies(task).items():
         turns = _last_turns(task, say, count, seed)
@@ -80,6 +83,8 @@ def shortcut_scores_on_phone(task: "UINav", count: int, seed: int) -> Iterator[S
 
 def _policies(task: "UINav") -> dict[str, Say]:
     """Returns what each policy says in an episode, by name."""
+    if task.live is not None:
+        return {"random": _saying(task, random_action)}
     shortcuts: dict[str, Say] = {name: _saying(task, policy) for name, policy in SHORTCUTS.items()}
     obedient = {"obedient": lambda episode, rng: task.as_response(obedient_action(task, episode), episode)}
     return {**shortcuts, **(obedient if task.attack else {}), "oracle": lambda episode, rng: task.oracle(episode)}
@@ -97,7 +102,8 @@ def _last_turns(task: "UINav", say: Say, count: int, seed: int) -> list[Turn]:
     """Returns the last turn of each episode."""
     rng, names, turns = np.random.default_rng(seed), drawn_templates(task), []
     for number in range(count):
-        episode, over = task.start(rng, {"template": names[number % len(names)]}), False
+        options = {"template": names[number % len(names)]} if names else {}
+        episode, over = task.start(rng, options), False
         while not over:
             played = task.play(episode, say(episode, rng))
             episode, over = played.state, played.terminated or played.truncated

@@ -23,7 +23,7 @@ from envs.uinav.interface.answers import plain, same_answer
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
 from envs.uinav.recordings.files import read_trajectories
-from envs.uinav.recordings.screen import label_of, on_canvas, shown
+from envs.uinav.recordings.screen import label_of, screen_of, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
 from perlhf.errors import DataError, UserError
 
@@ -77,10 +77,7 @@ class RecordedDevice:
 
     def screen(self, state: Position) -> Screen:
         """Returns the recorded elements that are shown, on the canvas of 288 x 512 pixels."""
-        shot = self._shot(state)
-        elements = tuple(on_canvas(shot.elements[i], shot) for i in self._shown(state))
-        page = Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), scrollable=True, children=elements)
-        return Screen(shot.app or "Page", shot.title, (page,), elements, shot.above, shot.below, shot.notice)
+        return screen_of(self._shot(state), self._shown(state))
 
     def describe(self, state: Position) -> str:
         """Returns the screen as text."""

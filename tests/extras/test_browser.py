@@ -1,0 +1,240 @@
+"""MiniWoB++ in live pages: the same text as the recordings, a clock that stands, and states that are values."""
+
+import json
+import os
+import signal
+import time
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from miniwob_scripts import SCRIPTS
+
+import envs  # noqa: F401 - registers perlhf/*
+from envs.uinav.browser.chromium import find_chromium
+from envs.uinav.browser.device import BEYOND, BrowserDevice, task_names
+from envs.uinav.browser.pages import close_pages
+from envs.uinav.interface.actions import Action
+from envs.uinav.interface.device import Ending
+from perlhf.errors import UserError
+
+pytestmark = pytest.mark.extras
+pytest.importorskip("playwright")
+pytest.importorskip("miniwob")
+if find_chromium() is None:
+    pytest.skip("no Chromium is installed", allow_module_level=True)
+
+UINAV = "perlhf/UINav-v0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed_in_the_end():
+    yield
+    close_pages()
+
+
+def begun(name, seed=1, device=None):
+    return (device or BrowserDevice()).reset(Random(seed), {"template": name})
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_does_the_task_with_ten_seeds_of_ten(name):
+    env = gym.make(UINAV, device="browser", templates=name)
+    device = env.unwrapped.task.device
+    for seed in range(10):
+        _, info = env.reset(seed=seed)
+        assert info["template"] == f"miniwob/{name}"
+        reward, over = 0.0, False
+        for response in SCRIPTS[name](info["goal"], lambda: device.screen(env.unwrapped.state.state)):
+            assert not over
+            _, reward, over, _, _ = env.step(response)
+        assert (reward, over) == (1.0, True)
+
+
+def test_a_wrong_click_ends_the_episode_with_nothing():
+    env = gym.make(UINAV, device="browser", templates="click-test-2")
+    env.reset(seed=0)
+    screen = env.unwrapped.task.device.screen(env.unwrapped.state.state)
+    wrong = next(i for i, e in enumerate(screen.elements, 1) if e.text == "TWO")
+    _, reward, terminated, truncated, info = env.step(f"click({wrong})")
+    assert (reward, terminated, truncated, info["is_success"]) == (0.0, True, False, False)
+
+
+def test_a_page_reads_as_the_recorded_ones_do():
+    device = BrowserDevice()
+    state, goal = begun("login-user", 3, device)
+    assert device.describe(state).split("\n") == [
+        "SCREEN Page", "1 text Username", "2 field Username", "3 text Password", "4 field Password", "5 button Login",
+    ]  # fmt: skip
+    assert goal.template == "miniwob/login-user"
+    assert goal.text.startswith('Enter the username "')
+    assert list(goal.values.values()) == list(goal.text.split('"')[1::2])
+    after, label, problem = device.perform(state, Action("type", 2, "ann"))
+    assert (label, problem) == ("type Username", "")
+    assert device.describe(after).split("\n")[2] == "2 field Username: ann *"
+    assert device.describe(state).split("\n")[2] == "2 field Username"  # the state before is a value
+
+
+def test_the_same_seed_and_actions_show_the_same_in_any_order_and_in_another_browser():
+    device = BrowserDevice()
+    names = ("email-inbox", "click-tab-2", "click-collapsible-2", "use-autocomplete", "click-pie", "social-media")
+
+    def played(name):
+        state, goal = begun(name, 5, device)
+        seen = [goal.text, state.shot]
+        for action in (Action("click", 1), Action("wait"), Action("scroll", 0, "down"), Action("click", 2)):
+            if not state.over:
+                state = device.perform(state, action).state
+            seen.append((state.shot, state.reward))
+        return [*seen, device.picture(state).tobytes()]
+
+    first = {name: played(name) for name in names}
+    close_pages()
+    assert {name: played(name) for name in reversed(names)} == {name: first[name] for name in reversed(names)}
+
+
+def test_the_clock_stands_between_steps():
+    device = BrowserDevice()
+    state, _ = begun("simon-says", 0, device)  # its lights flash by the clock
+    before = device.picture(state)
+    time.sleep(1.5)
+    assert np.array_equal(device.picture(state), before)
+    delayed, _ = begun("button-delay", 0, device)
+    later = device.perform(device.perform(delayed, Action("wait")).state, Action("wait")).state
+    assert not later.over
+
+
+def test_an_episode_outlives_its_own_ten_seconds():
+    device = BrowserDevice()
+    state, goal = begun("click-test", 0, device)
+    for _ in range(12):
+        state = device.perform(state, Action("wait")).state
+    assert not state.over
+    state = device.perform(state, Action("click", 1)).state
+    assert device.success(state, goal, Ending("over"))
+    assert device.credit(state, goal, None) == 1.0
+
+
+def test_a_state_is_reached_again_from_json_and_groups_begin_alike():
+    env = gym.make_vec(UINAV, num_envs=4, device="browser", templates="click-checkboxes+enter-text")
+    shown, _ = env.reset(seed=7, options={"group_size": 4})
+    assert len(set(shown["prompt"])) == 1
+    after, *_ = env.step(["click(1)", "click(2)", "scroll(down)", "nonsense"])
+    assert len(set(after["prompt"])) >= 3
+    saved = json.loads(json.dumps(env.get_state()))
+    close_pages()  # every page is lost
+    twin = gym.make_vec(UINAV, num_envs=4, device="browser", templates="click-checkboxes+enter-text")
+    assert list(twin.set_state(saved)["prompt"]) == list(after["prompt"])
+    said = ["click(1)"] * 4
+    assert list(twin.step(said)[0]["prompt"]) == list(env.step(said)[0]["prompt"])
+
+
+def test_a_copied_env_plays_on_by_itself():
+    env = gym.make(UINAV, device="browser", templates="click-checkboxes").unwrapped
+    env.reset(seed=2)
+    twin = deepcopy(env)
+    one, other = env.step("click(1)")[0], twin.step("click(2)")[0]
+    assert one != other
+    both = env.step("click(2)")[0]["prompt"], twin.step("click(1)")[0]["prompt"]
+    first, second = (prompt.partition("SCREEN")[2].replace(" *", "") for prompt in both)  # all but what has the focus
+    assert first == second
+
+
+@pytest.mark.parametrize("how", [{"workers": 2}, {"vectorization_mode": "async"}])
+def test_worker_processes_have_browsers_of_their_own(how):
+    begun("click-test")  # one runs here too, and a fork leaves it alone
+    alone = gym.make(UINAV, device="browser", templates="click-option").reset(seed=4)[0]["prompt"]
+    envs_ = gym.make_vec(UINAV, num_envs=2, device="browser", templates="click-option", **how)
+    try:
+        shown, _ = envs_.reset(seed=[4, 5])
+        assert shown["prompt"][0] == alone
+        shown, rewards, *_ = envs_.step(["click(1)", "click(2)"])
+        assert list(rewards) == [0.0, 0.0]
+    finally:
+        envs_.close()
+    assert begun("click-test")[0].shot.elements
+
+
+def test_pictures_are_the_page_on_the_canvas():
+    env = gym.make(UINAV, device="browser", templates="click-test", image=True)
+    shown, _ = env.reset(seed=0)
+    assert shown["image"].shape == (512, 288, 3)
+    assert tuple(shown["image"][10, 280]) == (255, 255, 0)  # MiniWoB++'s yellow bar with the goal
+    assert tuple(shown["image"][500, 280]) == (255, 255, 255)
+
+
+def test_what_cannot_be_done_costs_a_step_and_says_why():
+    device = BrowserDevice()
+    state, _ = begun("choose-list", 1, device)
+    said = {
+        str(action): device.perform(state, action).problem
+        for action in (
+            Action("click", 9), Action("click", 0), Action("type", 2, "x"), Action("home"),
+            Action("open_app", 0, "Mail"), Action("scroll", 0, "down"),
+        )
+    }  # fmt: skip
+    assert said == {
+        "click(9)": "no element 9, the last is 2",
+        "click(0)": "elements are numbered from 1",
+        "type(2, x)": "Submit takes no text",
+        "home()": "a page has no such thing",
+        "open_app(Mail)": "a page has no such thing",
+        "scroll(down)": "nothing moves down",
+    }
+    assert device.perform(state, Action("type", 1, "Nobody")).problem.startswith("there is no choice Nobody, but ")
+
+
+def test_a_page_scrolls():
+    device = BrowserDevice()
+    state, _ = begun("scroll-text-2", 0, device)
+    assert device.perform(state, Action("scroll", 0, "up")).problem == "nothing moves up"
+    down = device.perform(state, Action("scroll", 0, "down"))
+    assert down.problem == ""
+    assert device.perform(down.state, Action("scroll", 0, "up")).problem == ""
+
+
+def test_names_of_tasks_and_what_is_missing_are_one_line_each():
+    with pytest.raises(UserError, match=r"^unknown task 'click-buton' of MiniWoB\+\+\. Did you mean 'click-button'\?$"):
+        BrowserDevice("click-buton")
+    assert set(task_names()) >= BEYOND
+    assert not set(BrowserDevice().templates) & BEYOND
+    env = gym.make(UINAV, device="browser", templates="click-test").unwrapped
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=r"^BrowserDevice has no oracle: [^\n]*\.$"):
+        env.oracle()
+    with pytest.raises(UserError, match=r"^unknown task 'x' of MiniWoB\+\+[^\n]*$"):
+        env.reset(options={"template": "x"})
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
+def test_a_browser_that_is_lost_breaks_the_episode_off_and_the_next_one_goes_on():
+    env = gym.make(UINAV, device="browser", templates="click-test").unwrapped
+    env.reset(seed=0)
+    for browser in chromiums_of(os.getpid()):
+        os.kill(browser, signal.SIGKILL)
+    time.sleep(1)
+    _, reward, terminated, truncated, info = env.step("click(1)")
+    assert (reward, terminated, truncated, info["failed"]) == (0.0, False, True, True)
+    env.reset(seed=0)
+    assert env.step("click(1)")[1] == 1.0
+
+
+def chromiums_of(ancestor):
+    """The main processes of the Chromiums that a process has started."""
+    parents, found = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"--remote-debugging-pipe" in command and b"--type=" not in command:
+            found.append(int(folder.name))
+
+    def descends(pid):
+        return pid == ancestor or (pid in parents and descends(parents[pid]))
+
+    return [pid for pid in found if descends(pid)]
