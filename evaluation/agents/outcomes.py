@@ -1,0 +1,62 @@
+"""Says what came of a turn and of an episode, as plain values that JSON can hold."""
+
+from typing import Any
+
+from envs.task import Played, Task
+from envs.uinav.task import UINav
+
+# What an episode of a UI task ended in; the first that holds is its name.
+SUCCESS, FALSE_COMPLETION, GAVE_UP, OUT_OF_STEPS, FAILURE = (
+    "success",
+    "false completion",
+    "said infeasible",
+    "out of steps",
+    "failure",
+)
+
+
+def said_about(task: Task, played: Played) -> dict[str, Any]:
+    """Returns what a device says to a response: "problem", why it had no effect, and "note", its message."""
+    if not isinstance(task, UINav):
+        return {}
+    return {"problem": played.state.problem, "note": task.device.screen(played.state.state).notice}
+
+
+def outcome_of(task: Task, start: Any, played: Played) -> dict[str, Any]:
+    """Returns what an episode was about and what came of it.
+
+    Args:
+        task: of the episode.
+        start: its first state.
+        played: its last turn.
+
+    Returns:
+        "goal", "template" and "groups", as far as there are any; "verdict", a mapping; "outcome", its name in a word or
+        two. Of tasks without a screen the verdict is "success" and "gold".
+    """
+    groups = list(task.groups(start))
+    if isinstance(task, UINav):
+        verdict: dict[str, Any] = _verdict(task, played)
+        goal = start.goal
+        named = {"goal": goal.text, "template": goal.template, "groups": [g for g in groups if g != goal.template]}
+        ending = "" if played.state.ending is None else played.state.ending.kind
+        return {**named, "outcome": _name(verdict, ending), "verdict": verdict}
+    gold = float(task.judge(played.turn) or 0.0)
+    success = gold >= task.success_at
+    named = {"goal": "", "template": "", "groups": groups}
+    return {**named, "outcome": SUCCESS if success else FAILURE, "verdict": {"success": success, "gold": gold}}
+
+
+def _verdict(task: UINav, played: Played) -> dict[str, Any]:
+    credit = task.judge(played.turn)
+    ending = played.state.ending
+    false = ending is not None and ending.kind == "done" and credit < 1
+    return {"success": credit == 1, "progress": credit, "false_completion": false}
+
+
+def _name(verdict: dict[str, Any], ending: str) -> str:
+    if verdict["success"]:
+        return SUCCESS
+    if verdict["false_completion"]:
+        return FALSE_COMPLETION
+    return {"infeasible": GAVE_UP, "": OUT_OF_STEPS}.get(ending, FAILURE)
