@@ -114,6 +114,13 @@ class Task(ABC):
         """Says in `info` more of an episode that is over with `turn`, beside the verdict; plain values."""
         return {}
 
+    def whole_verdict(self, turn: Turn) -> dict[str, Any]:
+        """Says more of an episode that is over with `turn`, where that takes time: numbers, truths, lists of words.
+
+        None stands for what cannot be said of this episode.
+        """
+        return {}
+
     def progress(self, turn: Turn) -> float | None:
         """Returns how much nearer to its goal a turn brought the episode, as a potential; None where nobody knows."""
         return None

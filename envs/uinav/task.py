@@ -28,7 +28,9 @@ from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
+from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
+from envs.uinav.verdicts import verdict_of
 from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
@@ -77,10 +79,10 @@ class UINav(Task):
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
-    "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
-    of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
-    around it, and `DID` says what was done in the words of the actions. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`.
+    "layouts", "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, of
+    recordings at least what the longest takes. `max_elements`: of a recorded screen, the most that are shown.
+    `lenient`: an action is also found in what language models write around it, and `DID` says what was done in the
+    words of the actions. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -103,6 +105,7 @@ class UINav(Task):
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "all",
         unseen: str = "",
+        level: int | None = None,
         image: bool = False,
         marks: bool = False,
         mask_goal: bool = False,
@@ -134,11 +137,13 @@ class UINav(Task):
         self.recordings: RecordedDevice | None = None
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen)
+            if level is not None:
+                phone.templates = of_level(phone, level)
             self.device: Device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
-        if templates or apps != "all" or mask_goal or unseen:
-            names = "templates, apps, unseen and mask_goal"
+        if templates or apps != "all" or mask_goal or unseen or level is not None:
+            names = "templates, apps, unseen, level and mask_goal"
             raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
@@ -297,6 +302,10 @@ class UINav(Task):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         return {"template": turn.reference["template"]}
+
+    def whole_verdict(self, turn: Turn) -> dict[str, Any]:
+        verdict = verdict_of(self, turn.reference["after"])._asdict()
+        return {name: value for name, value in verdict.items() if name not in ("success", "level")}
 
     def oracle(self, state: Episode) -> str:
         return self.as_response(self.device.oracle(state.state, state.goal), state)

@@ -84,6 +84,7 @@ class App:
         templates: the tasks that are done in it.
         permission: what it asks for when it is opened, on some phones; "" for nothing.
         tick: what becomes of the phone with every action while the app is shown, for what takes time.
+        history: names of its data that note what was looked at: that they grow is no side effect of an episode.
     """
 
     name: str
@@ -93,6 +94,7 @@ class App:
     templates: tuple[Template, ...] = field(default=())
     permission: str = ""
     tick: "Callable[[Phone], Phone] | None" = None
+    history: tuple[str, ...] = ()
 
     @property
     def start(self) -> str:

@@ -5,11 +5,11 @@ goes back, and from any other app it opens the right one. Dialogs are agreed to.
 whole page makes the task infeasible, and the oracle says so only then.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import same_answer
 from envs.uinav.interface.device import Ending, Goal
 from envs.uinav.phone.app import Route, Template, app_of
 from envs.uinav.phone.layout import Arranged, sorted_out, stacked, widgets, window
@@ -169,11 +169,5 @@ def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, A
     if ending.kind != "done":
         return False
     if template.answer is not None:
-        said, wanted = plain(ending.answer), plain(template.answer(phone, values))
-        return said == wanted
+        return same_answer(ending.answer, template.answer(phone, values), goal.text)
     return template.check is not None and template.check(phone, values)
-
-
-def plain(text: str) -> str:
-    """Returns an answer without what does not count: case, space around and between words, a full stop at the end."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".")

@@ -19,9 +19,9 @@ from envs.corpora.images import read_image
 from envs.corpora.records import Content
 from envs.corpora.splits import Source, hashed_split, read_split
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import plain, same_answer
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.phone.oracle import plain
 from envs.uinav.recordings.files import read_trajectories
 from envs.uinav.recordings.screen import label_of, on_canvas, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
@@ -179,8 +179,8 @@ def _says(move: Move, text: str) -> bool:
     if move.kind == "infeasible":
         return bool(text.strip())
     if move.kind == "done":
-        wanted = {plain(answer) for answer in (move.text, *move.accepted)}
-        return wanted == {""} or plain(text) in wanted
+        accepted = (move.text, *move.accepted)
+        return not any(map(plain, accepted)) or any(same_answer(text, wanted) for wanted in accepted)
     return plain(text) == plain(move.text)
 
 
