@@ -64,7 +64,7 @@ class Task(ABC):
     """
 
     instructions: str | None = None  # what a model with a chat template is told first, if the task needs it
-    examples: ClassVar[tuple[tuple[str, str], ...]] = ()  # prompts and right responses, shown behind the instructions
+    examples: tuple[tuple[str, str], ...] = ()  # prompts and right responses, shown behind the instructions
     default_reward: str = "gold"  # "" for none: then there is no judge either, and the reward must be given
     needs_data: ClassVar[bool] = False  # whether `data` must be given, since the task has none of its own
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default

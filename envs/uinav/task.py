@@ -12,17 +12,17 @@ import numpy as np
 from envs.corpora.splits import SPLITS
 from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
+from envs.uinav.dialects import Elements, dialect_of
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.progress import nearer
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError, parse_action
-from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError
+from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
-from envs.uinav.interface.lenient import find_action
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
+from envs.uinav.interface.screen import BLANK, HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
@@ -34,8 +34,8 @@ from envs.uinav.verdicts import verdict_of
 from perlhf.conversation import instructed_by
 from perlhf.errors import UserError, did_you_mean
 
-_instructed = instructed_by(INSTRUCTIONS, EXAMPLES)
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
+_MORE_STEPS = 10  # where a field is clicked first and typed into next
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 
@@ -48,7 +48,8 @@ class UINav(Task):
 
     ## Action Space
     `Unicode(20000)`: one of `click(3)`, `long_press(3)`, `type(4, text)`, `scroll(down)`, `back()`, `home()`,
-    `open_app(Mail)`, `wait()`, `done(answer)`, `infeasible(why)`. Any other text costs a step and is told why.
+    `open_app(Mail)`, `wait()`, `done(answer)`, `infeasible(why)`. Any other text costs a step and is told why. Other
+    dialects, such as points or the calls of Qwen: `actions`.
 
     ## Observation Space
     `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`.
@@ -79,10 +80,13 @@ class UINav(Task):
     placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
     do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
     split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
-    "layouts", "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, of
-    recordings at least what the longest takes. `max_elements`: of a recorded screen, the most that are shown.
-    `lenient`: an action is also found in what language models write around it, and `DID` says what was done in the
-    words of the actions. `reward`, `render_mode`: see `envs.core.TaskEnv`.
+    "layouts", "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, or 30
+    in dialects in which a field is clicked and typed into in two steps ("qwen", "ui-tars"); of recordings at least what
+    the longest takes. `max_elements`: of a recorded screen, the most that are shown. `lenient`: an action is also found
+    in what language models write around it, and `DID` says what was done in the words of the actions. `actions`: the
+    dialect that they are said in, "elements", "coordinates", "qwen", "ui-tars", "androidworld" or "browsergym"; behind
+    a colon the scale of points, such as "qwen:1000" (docs/tasks/uinav_actions.md). `reward`, `render_mode`: see
+    `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -113,6 +117,7 @@ class UINav(Task):
         max_steps: int | None = None,
         max_elements: int = 40,
         lenient: bool = False,
+        actions: str = "elements",
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
@@ -123,14 +128,18 @@ class UINav(Task):
                 raise UserError(f"{option} must be True or False, got {value!r}.")
         if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
             raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        counts = {"max_steps": _MAX_STEPS if max_steps is None else max_steps, "max_elements": max_elements}
+        self.dialect = dialect_of(actions)
+        most = _MAX_STEPS + _MORE_STEPS * self.dialect.apart
+        counts = {"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements}
         for option, number in counts.items():
             if type(number) is not int or number < 1:
                 raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
         self.unseen = unseen
-        self.split, self.max_steps = split, max_steps or _MAX_STEPS
+        self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
-        self.lenient, self.parse = lenient, find_action if lenient else parse_action
+        self.lenient, self.by_number = lenient, isinstance(self.dialect, Elements)
+        self.instructions, self.examples = self.dialect.instructions, self.dialect.examples
+        self._instructed = instructed_by(self.instructions, self.examples)
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
         self.known: Mapping[str, Known] = {}
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
@@ -147,7 +156,7 @@ class UINav(Task):
             raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
-        self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
+        self.max_steps = max_steps or max(most, *(len(each.steps) for each in self.recordings.trajectories))
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
         drawn = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
@@ -175,7 +184,7 @@ class UINav(Task):
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
         state, goal = self.device.reset(Random(seed), options)
-        return self._episode(seed, options, goal, state, (), (), "", None)
+        return self._episode(seed, options, goal, state, (), (), "", None, "")
 
     def _episode(
         self,
@@ -187,6 +196,7 @@ class UINav(Task):
         history: tuple[str, ...],
         problem: str,
         ending: Ending | None,
+        answer: str,
     ) -> Episode:
         """Returns an episode, with what a policy reads of it."""
         if self.augment > 0:
@@ -198,7 +208,7 @@ class UINav(Task):
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         if self.mask_goal:
             prompt = hide_values(prompt, goal)
-        parts = (seed, options, goal, state, responses, history, problem, ending, _instructed(prompt))
+        parts = (seed, options, goal, state, responses, history, problem, ending, self._instructed(prompt), answer)
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
 
     def _seen(self, state: Episode) -> np.ndarray:
@@ -258,25 +268,28 @@ class UINav(Task):
 
     def _after(self, state: Episode, response: str) -> Episode:
         """Returns the episode after a response."""
-        device, problem, ending, written = state.state, "", None, "" if self.lenient else "?"
+        device, problem, ending, answer = state.state, "", None, state.answer
+        written = "" if self.lenient else "?"
         try:
             action = self.action(response, state)
         except ActionError as error:
             problem = str(error)
         else:
             if action.kind in ("done", "infeasible"):
-                ending = Ending(action.kind, action.text)
+                ending = Ending(action.kind, action.text or (answer if action.kind == "done" else ""))
             else:
                 device, written, problem, ending = self._performed(device, action)
-                written = str(action) if self.lenient else written
+                written = str(action) if self.lenient and self.by_number else written
+                answer = action.text if action.kind == "answer" else answer
         history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
-        return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
+        parts = (state.goal, device, responses, history, problem, ending, answer)
+        return self._episode(state.seed, state.options, *parts)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
         """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            after, label, problem = self.device.perform(device, action)
+            after, label, problem = perform(self.device, device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
         return after, label, problem, Ending("over") if self.device.over(after) else None
@@ -285,9 +298,15 @@ class UINav(Task):
         """Reads the action of a response; with `mask_goal` with the values of the goal in place of their names.
 
         Raises:
-            ActionError: it says no action.
+            ActionError: it says no action, or one that nothing on the screen takes.
         """
-        return self.parse(unmask(response, state.goal) if self.mask_goal else response)
+        if self.by_number:
+            return self.dialect.parse(unmask(response, state.goal) if self.mask_goal else response, BLANK, self.lenient)
+        action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
+        if self.mask_goal:
+            action = action._replace(text=unmask(action.text, state.goal))
+        recorded = self.recordings is not None and action.kind == "submit"  # recordings press no Enter after typing
+        return action._replace(kind="type") if recorded else action
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
@@ -312,13 +331,15 @@ class UINav(Task):
 
     def as_response(self, action: Action, state: Episode) -> str:
         """Returns an action as a response; with `mask_goal` without the values of the goal."""
-        return str(action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action)
+        said = action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action
+        return self.dialect.write(said, BLANK if self.by_number else self.device.screen(state.state))
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
         """In half of the cases what the oracle would do, else anything legal."""
         if rng.random() < 0.5:
             return self.oracle(state)
-        return str(random_action(self.device.screen(state.state), state.goal, self.device.titles, rng))
+        drawn = random_action(self.device.screen(state.state), state.goal, self.device.titles, rng)
+        return self.as_response(drawn, state)
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """Returns the screen as it is now, and where the finger was."""
@@ -329,12 +350,8 @@ class UINav(Task):
         """Returns where the response touched the screen that it answered, (x, y) in pixels; None if nowhere."""
         if "before" not in turn.reference:
             return None
-        try:
-            action = self.parse(turn.response)
-        except ActionError:
-            return None
-        elements = self.device.screen(turn.reference["before"].state).elements
-        return elements[action.element - 1].box.middle if 0 < action.element <= len(elements) else None
+        screen = self.device.screen(turn.reference["before"].state)
+        return self.dialect.touched(turn.response, screen, self.lenient)
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
         """Returns the goal, what was said last, and the screen as it is now in a frame."""
@@ -376,10 +393,12 @@ class UINav(Task):
         return UISteps(self, count if self.recordings is None else None)
 
     def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
-        """Returns the shares that are actions, read strictly and leniently."""
-        readers = {"actions": parse_action, "actions, leniently read": find_action}
+        """Returns the shares that are actions of the dialect, read strictly and leniently."""
+        readers = {"actions": False, "actions, leniently read": True}
+        read = self.dialect.said
         return {
-            name: sum(is_action(read, text) for text in responses) / len(responses) for name, read in readers.items()
+            name: sum(is_action(read, text, leniently) for text in responses) / len(responses)
+            for name, leniently in readers.items()
         }
 
     def frame(self, state: Episode, response: str) -> np.ndarray:
@@ -414,10 +433,10 @@ class UINav(Task):
         return episode
 
 
-def is_action(read: Callable[[str], Action], response: str) -> bool:
+def is_action(read: Callable[[str, bool], object], response: str, leniently: bool) -> bool:
     """Tells whether a reader of actions finds one in a response."""
     try:
-        read(response)
+        read(response, leniently)
     except ActionError:
         return False
     return True

@@ -4,6 +4,7 @@ from typing import Any
 
 from envs.task import Played, Task
 from envs.uinav.task import UINav
+from envs.uinav.verdicts import verdict_of
 
 # What an episode of a UI task ended in; the first that holds is its name.
 SUCCESS, FALSE_COMPLETION, GAVE_UP, OUT_OF_STEPS, FAILURE = (
@@ -36,7 +37,8 @@ def outcome_of(task: Task, start: Any, played: Played) -> dict[str, Any]:
     """
     groups = list(task.groups(start))
     if isinstance(task, UINav):
-        verdict: dict[str, Any] = _verdict(task, played)
+        found = verdict_of(task, played.state)
+        verdict = {**found._asdict(), "side_effects": list(found.side_effects)}
         goal = start.goal
         named = {"goal": goal.text, "template": goal.template, "groups": [g for g in groups if g != goal.template]}
         ending = "" if played.state.ending is None else played.state.ending.kind
@@ -45,13 +47,6 @@ def outcome_of(task: Task, start: Any, played: Played) -> dict[str, Any]:
     success = gold >= task.success_at
     named = {"goal": "", "template": "", "groups": groups}
     return {**named, "outcome": SUCCESS if success else FAILURE, "verdict": {"success": success, "gold": gold}}
-
-
-def _verdict(task: UINav, played: Played) -> dict[str, Any]:
-    credit = task.judge(played.turn)
-    ending = played.state.ending
-    false = ending is not None and ending.kind == "done" and credit < 1
-    return {"success": credit == 1, "progress": credit, "false_completion": false}
 
 
 def _name(verdict: dict[str, Any], ending: str) -> str:

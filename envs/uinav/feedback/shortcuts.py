@@ -71,7 +71,8 @@ def _successes(task: "UINav", policy: RandomPolicy | None, count: int, seed: int
         while not over:
             action = task.oracle(episode)
             if policy is not None:
-                action = str(policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng))
+                drawn = policy(task.device.screen(episode.state), episode.goal, task.device.titles, rng)
+                action = task.as_response(drawn, episode)
             played = task.play(episode, action)
             episode, over = played.state, played.terminated or played.truncated
         reached.append(float(played.turn.reference["success"]))

@@ -14,6 +14,7 @@ from envs.uinav.phone.app import HOME, App, app_of, templates_of
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
+from envs.uinav.phone.surface import PhoneSurface
 from envs.uinav.phone.widgets import Named
 from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, POPUPS, UnseenRandom, seeded
 
@@ -117,6 +118,10 @@ class PhoneDevice:
     def describe(self, state: State) -> str:
         """Returns the screen of the phone as text."""
         return state.text
+
+    def surface(self, state: State) -> PhoneSurface:
+        """Returns what points and keys meet on the phone."""
+        return PhoneSurface(state.phone, state.page)
 
     def perform(self, state: State, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""

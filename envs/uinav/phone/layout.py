@@ -21,6 +21,7 @@ BAR = Box(0, 20, WIDTH, 60)
 BODY_TOP, BOTTOM = 60, 488  # of the body and foot; the status bar is above the bar, the navigation bar below
 KEYBOARD = Box(0, 332, WIDTH, BOTTOM)
 KEY = Box(232, 444, 280, 482)
+FIRST = 4  # from the top of a body to its first row
 FOOT, ICON = Box(0, 432, WIDTH, BOTTOM), 32
 HEIGHTS = {
     "item": 44,
@@ -66,6 +67,7 @@ class Arranged(NamedTuple):
         front: those that can be pointed at, in reading order; number 1 is `front[0]`.
         offset: pixels that the body is scrolled down by.
         above, below: whether scrolling up or down would show more.
+        first: where the first row of the body begins, pixels below the top of the window.
     """
 
     heading: str
@@ -76,17 +78,19 @@ class Arranged(NamedTuple):
     offset: int
     above: bool
     below: bool
+    first: int = FIRST
 
 
 def arrange(phone: Phone) -> Arranged:
     """Finds what can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
     heading, bar, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
-    seen, height, offset = bottom - top, height_of(body), 0
+    seen, height, offset, first = bottom - top, height_of(body), 0, FIRST
     if height > seen:
         offset = min(phone.stack[-1].scroll, height - seen)
-        rows, _ = stacked(body)
-        body = [widget for widget, _, upper, _, lower in rows if upper >= offset and lower - offset <= seen]
+        rows = [row for row in stacked(body)[0] if row[_TOP] >= offset and row[_BOTTOM] - offset <= seen]
+        body = [row[0] for row in rows]
+        first = rows[0][_TOP] - offset if rows else first
     if phone.focus:
         foot = []
     if phone.dialog is not None:
@@ -94,7 +98,7 @@ def arrange(phone: Phone) -> Arranged:
     front = bar + body + foot
     if phone.focus:
         front.append(_key(phone, body))
-    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen))
+    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen, first))
 
 
 def describe(phone: Phone, page: Arranged) -> str:
@@ -135,11 +139,11 @@ def _parts(phone: Phone, page: Arranged) -> list[Part]:
     rows, height = stacked(body)
     rows = [row for row in rows if row[_TOP] >= page.offset and row[_BOTTOM] - page.offset <= bottom - top]
     parts = [
-        Part("bar", BAR, _bar(page.bar)),
+        Part("bar", BAR, bar_rows(page.bar)),
         Part("list", Box(0, top, WIDTH, bottom), rows, top - page.offset, height > bottom - top),
     ]
     if page.foot:
-        parts.append(Part("foot", FOOT, _foot(page.foot)))
+        parts.append(Part("foot", FOOT, foot_rows(page.foot)))
     if phone.focus:
         parts.append(Part("keyboard", KEYBOARD, [(_key(phone, body), *KEY)]))
     if phone.dialog is not None:
@@ -202,10 +206,10 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
 
 def height_of(body: Iterable[Widget]) -> int:
     """Returns the height of a body, the same that `stacked` gives, without its boxes."""
-    top, column, row_height = 4, 0, 0
+    top, column, row_height = FIRST, 0, 0
     for widget in body:
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
+        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -216,17 +220,17 @@ def height_of(body: Iterable[Widget]) -> int:
     return top + row_height
 
 
-def _text_height(label: str) -> int:
+def text_height(label: str) -> int:
     return 8 + LINE * (ceil(len(label) / LETTERS) or 1)
 
 
 def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     """Boxes of the widgets of a body from 0 downwards, those with a share side by side; and the height of all."""
     rows: list[Row] = []
-    top, column, row_height = 4, 0, 0
+    top, column, row_height = FIRST, 0, 0
     for widget in body:
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
+        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -241,7 +245,7 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     return rows, top + row_height
 
 
-def _bar(icons: list[Widget]) -> list[Row]:
+def bar_rows(icons: list[Widget]) -> list[Row]:
     """Returns the icons of the bar: back at the left, the others from the right."""
     rows: list[Row] = []
     right, top = WIDTH - 6, BAR.top + 4
@@ -254,7 +258,7 @@ def _bar(icons: list[Widget]) -> list[Row]:
     return rows[::-1]
 
 
-def _foot(foot: list[Widget]) -> list[Row]:
+def foot_rows(foot: list[Widget]) -> list[Row]:
     """Buttons side by side, or one round icon at the right."""
     round_one = foot[0]
     if round_one[KIND] == "icon":

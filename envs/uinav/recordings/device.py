@@ -86,6 +86,10 @@ class RecordedDevice:
         """Returns the screen as text."""
         return self.screen(state).describe()
 
+    def surface(self, state: Position) -> Screen:
+        """Returns the screen: points are resolved against the boxes that were recorded."""
+        return self.screen(state)
+
     def picture(self, state: Position) -> np.ndarray | None:
         """Returns the screenshot on the canvas, each side scaled by itself so that boxes fit; None where there is none.
 

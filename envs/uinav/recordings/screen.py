@@ -2,8 +2,8 @@
 
 import re
 
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element
-from envs.uinav.recordings.trajectory import Shot, area, reacts
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, reacts
+from envs.uinav.recordings.trajectory import Shot, area
 
 _LONGEST = 120  # characters of an element's text in a prompt
 _WORDS = re.compile(r"\w+")
