@@ -108,7 +108,7 @@ class Outside:
         """Returns what is said of an agent that raises: the error, and the line of the agent's it came from."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        return NoAnswerError(f"agent {self.place} raised {type(error).__name__}: {one_line(error)} ({where})")
+        return NoAnswerError(f"agent {self.place} raised {type(error).__name__}: {one_line(error)[:200]} ({where})")
 
 
 def _takes_nothing(found: Callable[..., Any]) -> bool:

@@ -84,7 +84,7 @@ def spent_on(records: Sequence[Mapping[str, Any]], prices: tuple[float, float]) 
 
 def tables(results: Mapping[str, Any]) -> str:
     """Writes results as tables for the terminal: verdicts, levels, groups and templates, and what was spent."""
-    parts = [_table("verdict", {name: {"": value} for name, value in results["all"].items()})]
+    parts = [_table("verdict", {_words(name): {"": value} for name, value in results["all"].items()})]
     for key, what in (("by_level", "level"), ("by_group", "group"), ("by_template", "template")):
         if results[key]:
             parts.append(_table(what, results[key]))
@@ -99,7 +99,7 @@ def _table(what: str, rows: Mapping[str, Mapping[str, Interval]]) -> str:
     lines.append("|---" * (len(columns) + 2) + "|")
     for name, figures in rows.items():
         cells = [interval(figures[column]) if column in figures else "" for column in columns]
-        lines.append(f"| {_words(name)} | {' | '.join(cells)} | {max(value['n'] for value in figures.values())} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {max(value['n'] for value in figures.values())} |")
     return "\n".join(lines)
 
 
