@@ -57,7 +57,7 @@ def share(holds: Sequence[bool]) -> Interval:
     p = sum(holds) / n
     middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
     low, high = ((middle + side) / (1 + z * z / n) for side in (-half, half))
-    return {"mean": p, "low": max(0.0, low), "high": min(1.0, high), "n": n}
+    return {"mean": p, "low": 0.0 if p == 0 else low, "high": 1.0 if p == 1 else high, "n": n}
 
 
 def gold_keys(golds: ArrayLike, suffix: str = "") -> dict[str, float]:
