@@ -6,7 +6,9 @@ when the command is run again.
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from multiprocessing.pool import ThreadPool
+from threading import Event, Lock
 from typing import Any, NamedTuple, Protocol
 
 from envs.task import Task
@@ -46,7 +48,7 @@ class Agent(Protocol):
     """What plays.
 
     Attributes:
-        together: episodes that it is asked about in one call.
+        together: episodes that it is asked about in one call, at most.
     """
 
     together: int
@@ -104,14 +106,14 @@ class _Episode:
             return Lost(self.number, self.failed)
         return {
             "episode": self.number,
-            "start": self.task.state_to_json(self.start),
+            "start": self.task.state_to_json(self.start) if self.task.repeats else None,
             **outcome_of(self.task, self.start, self.played),
             "steps": self.steps,
         }
 
 
 def play_episodes(task: Task, starts: Sequence[tuple[int, Any]], agent: Agent, at_a_time: int, keep: Keep) -> None:
-    """Plays episodes to their ends.
+    """Plays episodes to their ends. Where one is over the next begins in its place.
 
     Args:
         task: of all of them.
@@ -120,37 +122,45 @@ def play_episodes(task: Task, starts: Sequence[tuple[int, Any]], agent: Agent, a
         at_a_time: calls of the agent on their way at a time; 1 stays in this thread, as agents and devices may need.
         keep: takes what became of each episode; may raise to stop all.
     """
-    blocks = [starts[i : i + agent.together] for i in range(0, len(starts), agent.together)]
+    waiting, lock, stopped = iter(starts), Lock(), Event()
 
-    def play(block: Sequence[tuple[int, Any]]) -> None:
-        _play_block([_Episode(task, *each) for each in block], agent, keep)
+    def begun(count: int) -> list[_Episode]:
+        with lock:
+            return [] if stopped.is_set() else [_Episode(task, *each) for each in islice(waiting, count)]
+
+    def play(_: int) -> None:
+        live: list[_Episode] = []
+        try:
+            while live := [*live, *begun(agent.together - len(live))]:
+                live = _play_turn(live, agent, keep)
+        except BaseException:
+            stopped.set()  # the other threads begin no more
+            raise
 
     if at_a_time == 1:
-        for block in blocks:
-            play(block)
+        play(0)
         return
     # Its threads are daemons, so one that waits for a dead server keeps no process from ending.
-    with ThreadPool(max(1, min(at_a_time, len(blocks)))) as pool:
-        for _ in pool.imap_unordered(play, blocks):
+    with ThreadPool(at_a_time) as pool:
+        for _ in pool.imap_unordered(play, range(at_a_time)):
             pass
 
 
-def _play_block(episodes: Sequence[_Episode], agent: Agent, keep: Keep) -> None:
-    live = list(episodes)
-    while live:
-        asked, began = [episode.asked() for episode in live], time.perf_counter()
-        try:
-            said = agent.answer(asked)
-        except NoAnswerError as error:
-            for episode in live:
-                keep(Lost(episode.number, str(error)))
-            return
-        seconds = (time.perf_counter() - began) / len(live)
-        for episode, question, answer in zip(live, asked, said, strict=True):
-            episode.play(question, answer, seconds)
-            if episode.over:
-                keep(episode.outcome())
-        live = [episode for episode in live if not episode.over]
+def _play_turn(live: Sequence[_Episode], agent: Agent, keep: Keep) -> list[_Episode]:
+    """Plays a turn of some episodes and hands on those that are over, or lost; returns the others."""
+    asked, began = [episode.asked() for episode in live], time.perf_counter()
+    try:
+        said = agent.answer(asked)
+    except NoAnswerError as error:
+        for episode in live:
+            keep(Lost(episode.number, str(error)))
+        return []
+    seconds = (time.perf_counter() - began) / len(live)
+    for episode, question, answer in zip(live, asked, said, strict=True):
+        episode.play(question, answer, seconds)
+        if episode.over:
+            keep(episode.outcome())
+    return [episode for episode in live if not episode.over]
 
 
 def _whole(text: str) -> str:

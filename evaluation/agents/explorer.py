@@ -49,7 +49,7 @@ def write_explorer(
         count: of the episodes whose screens are drawn, the first ones; all of them are listed.
     """
     frames = _Frames()
-    drawn = count if isinstance(task, UINav) else 0
+    drawn = count if isinstance(task, UINav) and task.repeats else 0  # a screen is drawn by playing it again
     episodes = [_episode(task, record, frames if i < drawn else None) for i, record in enumerate(records)]
     data = {"results": results, "episodes": episodes, "frames": frames.urls}
     # "<" is left out, so that nothing in it can end the element that it stands in.
@@ -66,10 +66,11 @@ def _episode(task: Task, record: Mapping[str, Any], frames: _Frames | None) -> d
     if frames is not None and isinstance(task, UINav):
         state = task.state_from_json(record["start"])
         for step in steps:
-            step["frame"] = frames.add(task.draw(task.turn(state), None, None))
+            picture = task.draw(task.turn(state), None, None)
+            step["frame"] = frames.add(picture)
             played = task.play(state, step["said"])
             if (tap := task.tapped(played.turn)) is not None:
-                height, width = task.draw(task.turn(state), None, None).shape[:2]
+                height, width = picture.shape[:2]
                 step["tap"] = [round(100 * tap[0] / width, 1), round(100 * tap[1] / height, 1)]
             state = played.state
         shown["last"] = frames.add(task.draw(task.turn(state), None, None))

@@ -21,7 +21,7 @@ _TOGETHER = 32  # episodes whose responses are sampled in one forward
 
 
 class Policy:
-    """A role that speaks in many episodes at a time. What it samples is of the seed, the episode and the step.
+    """A role that speaks in many episodes at a time. What it samples depends on the seed, the episode and the step.
 
     Args:
         role: that speaks.
