@@ -159,11 +159,10 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         said = "on" if value else "off"
     elif isinstance(value, Mapping):
-        name = _name_of(value) if any(isinstance(each, str) and each for each in value.values()) else ""
-        rest = [f"{key} {_said(each)}" for key, each in value.items() if each not in ("", (), None, name)]
-        said = ", ".join([name, *rest] if name else rest)
+        entries = {key: each for key, each in value.items() if each not in ("", (), None)}
+        said = ", ".join(each if isinstance(each, str) else f"{key} {_said(each)}" for key, each in entries.items())
     elif isinstance(value, (tuple, list)):
         said = ", ".join(_said(each) for each in value) or "none"
     else:
         said = "none" if value is _MISSING or value in ("", None) else str(value)
-    return said if len(said) <= _SHOWN else said[: _SHOWN - 1] + "…"
+    return said if len(said) <= _SHOWN else said[: _SHOWN - 1].rstrip(" ,") + "…"

@@ -1,14 +1,13 @@
 """Four levels of difficulty, by a rule over what the oracle does in a template."""
 
 from collections.abc import Callable
-from functools import cache
 from random import Random
 from statistics import median, median_high
 from typing import NamedTuple
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Goal
-from envs.uinav.phone.app import HOME
+from envs.uinav.phone.app import HOME, Known, Template
 from envs.uinav.phone.device import PhoneDevice, State
 from perlhf.errors import UserError
 
@@ -44,6 +43,9 @@ class Difficulty(NamedTuple):
         return 2 if self.steps >= 5 or self.scrolls or self.searches else 1
 
 
+_found: dict[str, tuple[Template, Difficulty]] = {}
+
+
 def level_of(device: PhoneDevice, name: str) -> int:
     """Returns the level of a template, 1 to 4."""
     return difficulty_of(device, name).level
@@ -66,14 +68,17 @@ def of_level(device: PhoneDevice, level: int) -> tuple[str, ...]:
 
 def difficulty_of(device: PhoneDevice, name: str) -> Difficulty:
     """Returns what a template of a phone takes, measured once in a process."""
-    app, template = device.known[name]
-    return _measured(tuple(dict.fromkeys((app, *template.needs))), name)
+    known = device.known[name]
+    if name not in _found or _found[name][0] is not known.template:
+        _found[name] = known.template, _measured(known)
+    return _found[name][1]
 
 
-@cache
-def _measured(apps: tuple[str, ...], name: str) -> Difficulty:
+def _measured(known: Known) -> Difficulty:
     """Watches the oracle in a template, on a phone that has just the apps for it."""
-    device = PhoneDevice(apps, (name,))
+    name, needed = known.template.name, (known.app, *known.template.needs)
+    device = PhoneDevice(tuple(dict.fromkeys(needed)), (name,))
+    device.known = {name: known}
     ways = [_way(device, seed, name) for seed in range(SEEDS)]
     apps_seen = [len({state.phone.app for state, _ in way} - {HOME}) for _, way in ways]
 

@@ -156,9 +156,9 @@ def matches(step: Step, action: Action, chosen: int | None) -> bool:
     """Returns whether an action is the recorded one, by AndroidControl's rule with the typed text.
 
     The kind must be the same. Of a click, long_press or type the element must be the one that was meant, or its middle
-    must lie inside that one's box. A typed text may differ in white space, an app's name and an answer also in case and
-    a full stop; any of the accepted answers will do, and where none was recorded any. A scroll's direction must be the
-    same, and "infeasible" needs a reason.
+    must lie inside that one's box. A typed text may differ in white space, an app's name also in case and a full stop,
+    an answer in how it is written (`same_answer`); any of the accepted answers will do, and where none was recorded
+    any. A scroll's direction must be the same, and "infeasible" needs a reason.
 
     Args:
         step: the recorded one.
