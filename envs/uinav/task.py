@@ -305,8 +305,9 @@ class UINav(Task):
         action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
         if self.mask_goal:
             action = action._replace(text=unmask(action.text, state.goal))
-        recorded = self.recordings is not None and action.kind == "submit"  # recordings press no Enter after typing
-        return action._replace(kind="type") if recorded else action
+        if action.kind == "submit" and self.recordings is not None:  # which press no Enter after typing
+            action = action._replace(kind="type")
+        return action
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))

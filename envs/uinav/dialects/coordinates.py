@@ -11,6 +11,7 @@ from envs.uinav.dialects.around import last_part
 from envs.uinav.dialects.dialect import Dialect
 from envs.uinav.dialects.said import Point, Said, finger, typed, typed_text
 from envs.uinav.interface.actions import DIRECTIONS, Action, ActionError, read_text, write_text
+from envs.uinav.interface.lenient import unquoted
 from envs.uinav.interface.screen import Screen
 
 _NUMBER = r"-?[0-9]{1,9}(?:\.[0-9]{0,9})?"
@@ -36,8 +37,6 @@ _TAKES = {
 }
 _SEARCHED = re.compile(rf"\b(?:{'|'.join(_TAKES)})\s*\(.*\)", re.IGNORECASE)
 _ALONE = re.compile(r"[ \t`*_.;!-]*(enter|back|home|wait|done)[ \t`*_.;!-]*", re.IGNORECASE)
-_QUOTED = re.compile(r"(?<=[(,]) *(?:'([^']*)'|‘([^’]*)’|“([^”]*)”|`([^`]*)`)(?= *\))")
-
 
 class Coordinates(Dialect):
     """Actions at points of the picture."""
@@ -88,6 +87,10 @@ infeasible(WHY): the goal cannot be reached"""
     def _point(self, x: str, y: str) -> Point:
         return self.scale.point(float(x), float(y), f"({x}, {y})")
 
+    def _said(self, response: str, lenient: bool) -> Said:
+        said = super()._said(response, lenient)
+        return said._replace(text=unquoted(said.text)) if lenient and said.text else said
+
     def found(self, response: str) -> Sequence[Said]:
         lines = last_part(response).split("\n")
         for line in lines:
@@ -95,9 +98,8 @@ infeasible(WHY): the goal cannot be reached"""
             if call is None and alone is None:
                 continue
             name, _, rest = call[0].partition("(") if call else (alone[1], "", ")")  # type: ignore[index]
-            inside = _QUOTED.sub(_unquoted, f"({rest}")[1:-1]
             try:
-                return [self._call(name.strip().lower(), inside)]
+                return [self._call(name.strip().lower(), rest.removesuffix(")"))]
             except ActionError:
                 continue
         return []
@@ -112,11 +114,6 @@ infeasible(WHY): the goal cannot be reached"""
                 return f"type({said})"
             return f"type({', '.join(self.where(number, screen))}, {said})"
         return str(action)
-
-
-def _unquoted(found: re.Match[str]) -> str:
-    """Returns a text in other quotes than JSON's as one that is read."""
-    return f" {write_text(next(part for part in found.groups() if part is not None))}"
 
 
 def _terminated(inside: str) -> Said:

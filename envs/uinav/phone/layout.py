@@ -148,7 +148,7 @@ def _parts(phone: Phone, page: Arranged) -> list[Part]:
         parts.append(Part("keyboard", KEYBOARD, [(_key(phone, body), *KEY)]))
     if phone.dialog is not None:
         rows, height = stacked(page.front)
-        top = (BODY_TOP + BOTTOM - height) // 2
+        top = dialog_top(page.front)
         parts.append(Part("dialog", Box(MARGIN, top, WIDTH - MARGIN, top + height + 4), rows, top))
     return parts
 
@@ -282,6 +282,11 @@ def _dialog(dialog: Dialog) -> list[Widget]:
     """Returns the widgets of a dialog: its text, and its buttons side by side."""
     share = len(dialog.buttons)
     return [text(dialog.text), *(button(label, answer, *tap, share=share) for label, *tap in dialog.buttons)]
+
+
+def dialog_top(front: Sequence[Widget]) -> int:
+    """Returns where a dialog begins, which is in the middle of the screen."""
+    return (BODY_TOP + BOTTOM - height_of(front)) // 2
 
 
 def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:

@@ -9,6 +9,7 @@ from envs.uinav.interface.screen import WIDTH
 from envs.uinav.phone.layout import (
     BAR,
     BODY_TOP,
+    FIRST,
     FOOT,
     HEIGHTS,
     KEY,
@@ -16,8 +17,8 @@ from envs.uinav.phone.layout import (
     Arranged,
     Row,
     bar_rows,
+    dialog_top,
     foot_rows,
-    screen_of,
     text_height,
 )
 from envs.uinav.phone.state import Phone
@@ -36,7 +37,7 @@ class PhoneSurface:
         """Returns the number of the element at a point."""
         phone, page = self._phone, self._page
         if phone.dialog is not None:
-            return screen_of(phone, page).at(x, y)
+            return _in_body(page.front, FIRST, x, y - dialog_top(page.front))
         if y < BODY_TOP:
             return _among(bar_rows(page.bar), x, y) if y >= BAR.top else 0
         number = _in_body(page.body, page.first, x, y - BODY_TOP)
@@ -71,23 +72,27 @@ def _among(rows: Sequence[Row], x: int, y: int) -> int:
 
 def _in_body(body: Sequence[Widget], first: int, x: int, y: int) -> int:
     """Returns the number of the widget at a point; rows are stacked as `layout.stacked` does it, up to the point."""
-    top, column, row_height = first, 0, 0
-    for number, widget in enumerate(body, 1):
+    if y < first:
+        return 0
+    top, column, row_height, number, known = first, 0, 0, 0, HEIGHTS.get
+    for widget in body:
+        number += 1
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL])
+        height = known(widget[KIND]) or text_height(widget[LABEL])
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
-        if y < top:
-            return 0
+            if y < top:
+                return 0  # beside what stands in the row above
         if share == 1:
-            if y < top + height:
-                return number if MARGIN <= x < WIDTH - MARGIN else 0
             top += height
+            if y < top:
+                return number if MARGIN <= x < WIDTH - MARGIN else 0
             continue
-        width = (WIDTH - 2 * MARGIN) // share
-        left = MARGIN + column * width
-        if y < top + height and left <= x < left + width:
-            return number
+        if y < top + height:
+            width = (WIDTH - 2 * MARGIN) // share
+            left = MARGIN + column * width
+            if left <= x < left + width:
+                return number
         row_height = max(row_height, height)
         column += 1
     return 0
