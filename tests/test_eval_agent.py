@@ -279,21 +279,32 @@ def module(tmp_path, monkeypatch):
     return written
 
 
-@pytest.mark.parametrize("actions", DIALECTS)
-def test_an_agent_of_twenty_lines_does_what_the_oracle_behind_it_does(actions, tmp_path, monkeypatch):
-    code = (ROOT / "examples" / "chat_agent.py").read_text().split('"""', 2)[2]
-    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+def plays_as_the_oracle(actions, tmp_path, monkeypatch, **of):
+    """Whether the agent of examples/, before an endpoint that wraps the oracle, does what the oracle does."""
     monkeypatch.syspath_prepend(ROOT / "examples")
-    with serving(phone(templates=EASY, actions=actions), 3) as server:
+    templates = {"templates": of["templates"]} if of["templates"] else {}
+    with serving(phone(actions=actions, **templates), of["episodes"]) as server:
         monkeypatch.setenv("CHAT_URL", server.url)
         monkeypatch.setenv("CHAT_MODEL", "m")
-        of = {"agent": "chat_agent:ChatAgent", "actions": actions}
-        found = evaluated(tmp_path / "a", episodes=3, concurrency=2, **of)
-    oracle = evaluated(tmp_path / "o", episodes=3, agent="oracle", actions=actions)
+        found = evaluated(tmp_path / "a", agent="chat_agent:ChatAgent", actions=actions, concurrency=2, **of)
+    oracle = evaluated(tmp_path / "o", agent="oracle", actions=actions, **of)
     assert found["all"] == oracle["all"]
     assert found["all"]["success"]["mean"] == 1
     assert found["spent"]["answers"] == oracle["spent"]["answers"]
     assert server.most <= 2
+
+
+@pytest.mark.parametrize("actions", DIALECTS)
+def test_an_agent_of_twenty_lines_does_what_the_oracle_behind_it_does(actions, tmp_path, monkeypatch):
+    code = (ROOT / "examples" / "chat_agent.py").read_text().split('"""', 2)[2]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    plays_as_the_oracle(actions, tmp_path, monkeypatch, episodes=3, templates=EASY)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("actions", DIALECTS)
+def test_it_does_so_in_two_hundred_episodes(actions, tmp_path, monkeypatch):
+    plays_as_the_oracle(actions, tmp_path, monkeypatch, episodes=200, templates="")
 
 
 def test_agents_are_functions_classes_or_what_makes_them(module, tmp_path):
