@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 
 from envs.gym_task import GymTask
-from envs.registry import class_of, env_id, task_of
+from envs.registry import class_of, env_id, parse_env_options, task_of
 from envs.task import Task
 from perlhf.conversation import messages_of
 from perlhf.errors import UserError
@@ -27,6 +27,21 @@ def text_task(env: str, **options: Any) -> Task:
     if task.image_shape is not None:
         raise _pictures(env)
     return task
+
+
+def task_options(env: str, split: str, options: str, actions: str, lenient: bool) -> dict[str, Any]:
+    """Returns the options of a task as a command line gives them.
+
+    Args:
+        env: the id.
+        split: "train", "validation" or "test".
+        options: further ones, such as "max_steps=30"; what stands there counts.
+        actions: of the phone: the dialect that actions are said in; "" for its own.
+        lenient: of the phone: whether an action is also found in what language models write around it.
+    """
+    phone = {"lenient": lenient, **({"actions": actions} if actions else {})}
+    of_env = phone if class_of(env_id(env)).on_screen else {}
+    return {"split": split, **of_env, **parse_env_options(options)}
 
 
 def instructions_of(env: str) -> str | None:

@@ -25,7 +25,11 @@ _LONGEST_WAIT = 60.0  # seconds between two tries, whatever the server asks for
 
 
 class ServerError(UserError):
-    """A server that cannot be reached, or refuses, or says what makes no sense."""
+    """A server that cannot be reached, or refuses, or says what makes no sense (`GarbledAnswerError`)."""
+
+
+class GarbledAnswerError(ServerError):
+    """An answer that is not of the form it should have: the next may be."""
 
 
 def check_url(url: str, asked: str = "rollout", instead: str = "local, or ", keys: Sequence[str] = KEYS) -> str:
@@ -119,13 +123,13 @@ class Client:
         """Returns what the server answers, read as JSON.
 
         Raises:
-            ServerError: as `ask`, or no JSON.
+            ServerError: as `ask`; `GarbledAnswerError` where it is no JSON.
         """
         text = self.ask(path, body, timeout)
         try:
             return json.loads(text)
         except ValueError:
-            raise ServerError(f"{self.url}{path} answers with no JSON: {text[:80]!r}.") from None
+            raise GarbledAnswerError(f"{self.url}{path} answers with no JSON: {text[:80]!r}.") from None
 
     def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
         data = None if body is None else json.dumps(body).encode()
