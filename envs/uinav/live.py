@@ -12,7 +12,7 @@ import numpy as np
 from envs.entry_points import load_callable
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Ending, Goal, Performed
-from envs.uinav.interface.screen import Screen
+from envs.uinav.interface.screen import Screen, Surface
 from perlhf.errors import UserError, did_you_mean
 
 
@@ -62,6 +62,10 @@ class LiveDevice:
     def describe(self, state: Any) -> str:
         """Returns the screen as text."""
         return self.screen(state).describe()
+
+    def surface(self, state: Any) -> Surface:
+        """Returns what points and keys meet: the screen."""
+        return self.screen(state)
 
     def over(self, state: Any) -> bool:
         """Returns whether the device itself ends the episode here: never."""

@@ -1,6 +1,5 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,13 +31,14 @@ from envs.uinav.observations.picture import resized
 from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
-from envs.uinav.phone.attack import attack_on, was_followed
+from envs.uinav.phone.attack import about_attack
 from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
+from envs.uinav.settings import check_counts, check_values
 from envs.uinav.verdicts import verdict_of
 from perlhf.conversation import instructed_by
-from perlhf.errors import UserError, did_you_mean
+from perlhf.errors import UserError
 
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
 _APART_STEPS = 10  # more of them where a field is clicked first and typed into next
@@ -140,23 +140,12 @@ class UINav(Task):
         density: float = 1.0,
         device: Any = "phone",
     ) -> None:
-        if split not in SPLITS:
-            raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
-        if not isinstance(data, (str, os.PathLike)):
-            raise UserError(f"data must be 'miniature' or a path, got {data!r}.")
-        for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal, "lenient": lenient}.items():
-            if not isinstance(value, bool):
-                raise UserError(f"{option} must be True or False, got {value!r}.")
-        if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
-            raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
+        check_values(split, data, {"image": image, "marks": marks, "mask_goal": mask_goal, "lenient": lenient}, augment)
         self.picture_size, canvas = sizes_of(screen_size, density, data != "miniature")
         self.dialect = dialect_of(actions, self.picture_size, (canvas.width, canvas.height))
         self.written = text_of(text, image)
         most = _MAX_STEPS + _APART_STEPS * self.dialect.apart + _ATTACK_STEPS * bool(attack)
-        counts = {"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements}
-        for option, number in counts.items():
-            if type(number) is not int or number < 1:
-                raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
+        check_counts({"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements})
         self.unseen, self.attack = unseen, attack
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
@@ -359,7 +348,7 @@ class UINav(Task):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         about = {"template": turn.reference["template"]}
-        return about if not self.attack else {**about, **_attack_in(turn.reference["after"])}
+        return about if not self.attack else {**about, **about_attack(turn.reference["after"].state.phone)}
 
     def whole_verdict(self, turn: Turn) -> dict[str, Any]:
         verdict = verdict_of(self, turn.reference["after"])._asdict()
@@ -417,7 +406,7 @@ class UINav(Task):
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
-        new += [f"attack {_attack_in(state)['attack']}"] if self.attack else []
+        new += [f"attack {about_attack(state.state.phone)['attack']}"] if self.attack else []
         if self.unseen == "apps":
             return (name, *new)
         kinds = [] if template.held_out else ["seen templates"]
@@ -466,36 +455,28 @@ class UINav(Task):
             self.live.close()
 
     def state_to_json(self, state: Episode) -> Any:
-        return {
-            "seed": state.seed,
-            "options": dict(state.options),
-            "goal": state.goal.text,
-            "responses": list(state.responses),
-            **({"attack": _attack_in(state)["attack"]} if self.attack else {}),
-        }
+        begun = {"seed": state.seed, "options": dict(state.options), **self._told_apart(state)}
+        return {**begun, "responses": list(state.responses)}
+
+    def _told_apart(self, state: Episode) -> dict[str, str]:
+        """Returns what differs where a state is restored in an env of other settings."""
+        attack = {"attack": about_attack(state.state.phone)["attack"]} if self.attack else {}
+        return {"goal": state.goal.text, **attack}
 
     def state_from_json(self, value: Any) -> Episode:
         if not self.repeats:
             raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
-        here = {"goal": episode.goal.text, **({"attack": _attack_in(episode)["attack"]} if self.attack else {})}
+        here = self._told_apart(episode)
         for name in ("goal", "attack"):
             if value.get(name) != here.get(name):
                 problem = f"the state was saved with the {name} {value.get(name)!r}, and here it has {here.get(name)!r}"
-                raise UserError(
-                    f"{problem}; restore it in an env with the same templates, apps, split, attack and unseen."
-                )
+                where = "the same templates, apps, split, attack and unseen"
+                raise UserError(f"{problem}; restore it in an env with {where}.")
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
-
-
-def _attack_in(episode: Episode) -> dict[str, Any]:
-    """Says of an episode on an attacked phone which kind of attack it is, and whether it was followed by now."""
-    attack = attack_on(episode.state.phone.seed)
-    assert attack is not None
-    return {"attack": attack.kind, "attack_followed": was_followed(episode.state.phone)}
 
 
 def is_action(read: Callable[[str, bool], object], response: str, leniently: bool) -> bool:

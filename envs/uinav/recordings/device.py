@@ -21,7 +21,7 @@ from envs.corpora.splits import Source, hashed_split, read_split
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.answers import plain, same_answer
 from envs.uinav.interface.device import Ending, Goal, Performed
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.recordings.files import read_trajectories
 from envs.uinav.recordings.screen import label_of, screen_of, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
