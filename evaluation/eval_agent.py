@@ -169,7 +169,7 @@ def _task_options(options: Options) -> dict[str, Any]:
     found = env_options(full_id, options.env_options)
     of_run = options.agent.startswith("run:")
     phone = {"templates": options.templates, "actions": options.actions}
-    named = {name: value for name, value in phone.items() if value}
+    named: dict[str, Any] = {name: value for name, value in phone.items() if value}
     if class_of(full_id).on_screen:
         if options.strict or not of_run:  # a policy reads what was done in the words that it was trained on
             named["lenient"] = not options.strict

@@ -18,7 +18,7 @@ from perlhf.run_folder import write_text
 
 _PAGE = Path(__file__).with_name("explorer.html")
 _PLACE = "__EPISODES__"
-_FORM = {"format": "WEBP", "quality": 70, "method": 2}  # a screen takes about 7 kB and 8 ms
+_FORM: dict[str, Any] = {"format": "WEBP", "quality": 70, "method": 2}  # a screen takes about 7 kB and 8 ms
 
 
 class _Frames:
