@@ -139,13 +139,14 @@ class UINav(Task):
         if not isinstance(device, str) or device != "phone":
             others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
             refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0, "marks": marks})
-            self.device = self.live = make_device(device, templates, max_elements)
+            self.live = make_device(device, templates, max_elements)
+            self.device: Device = self.live
             self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
             self.has_seats, self.reset_options = True, self.live.reset_options
             return
         if data == "miniature":
             phone = make_phone(templates, apps, split, unseen)
-            self.device: Device = phone
+            self.device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
         if templates or apps != "all" or mask_goal or unseen:
