@@ -138,7 +138,7 @@ class UINav(Task):
         self.live: LiveDevice | None = None
         if not isinstance(device, str) or device != "phone":
             others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
-            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0, "marks": marks})
+            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0})
             self.live = make_device(device, templates, max_elements)
             self.device: Device = self.live
             self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
