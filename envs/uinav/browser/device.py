@@ -138,7 +138,7 @@ class BrowserDevice(LiveDevice):
 
     def perform(self, state: LivePage, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""
-        label, shot, point = str(action), state.shot, (0, 0)
+        label, shot, gesture = str(action), state.shot, Gesture(action.kind, action.text)
         if action.kind in POINTING:
             if action.element == 0:
                 return Performed(state, label, "elements are numbered from 1")
@@ -150,10 +150,9 @@ class BrowserDevice(LiveDevice):
             label = f"{action.kind} {name}"
             if action.kind == "type" and not element.editable:
                 return Performed(state, label, f"{name} takes no text")
-            point = point_on(shot.elements, chosen) or element.box.middle
+            gesture = gesture._replace(box=element.box, point=point_on(shot.elements, chosen) or element.box.middle)
         elif action.kind not in ("scroll", "wait"):
             return Performed(state, label, "a page has no such thing")
-        gesture = Gesture(action.kind, point, action.text)
         look = _asked("perform", state.place, gesture)
         place = state.place._replace(done=(*state.place.done, gesture))
         return Performed(self._seen(place, look), label, look.problem)
