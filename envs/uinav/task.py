@@ -161,8 +161,9 @@ class UINav(Task):
         if not isinstance(device, str) or device != "phone":
             others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
             others |= {"attack": bool(attack), "level": level is not None, "screen_size": bool(screen_size)}
-            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0, "marks": marks})
-            self.device = self.live = make_device(device, templates, max_elements)
+            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0})
+            self.live = make_device(device, templates, max_elements)
+            self.device: Device = self.live
             self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
             self.has_seats, self.reset_options = True, self.live.reset_options
             return
@@ -171,7 +172,7 @@ class UINav(Task):
             if level is not None:
                 phone.templates = of_level(phone, level)
             phone.canvas = canvas
-            self.device: Device = phone
+            self.device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
         if templates or apps != "all" or mask_goal or unseen or attack or level is not None:

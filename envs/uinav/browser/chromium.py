@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SECONDS = 120  # for one question; then the page hangs, and its Chromium is given up
-_QUIET = ("--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND")  # no graphics card and no network
+# No graphics card and no network; the same picture is drawn the same.
+_FLAGS = (
+    "--disable-gpu", "--disable-gpu-rasterization", "--disable-partial-raster", "--disable-skia-runtime-opts",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)  # fmt: skip
 _VIEWPORT = {"width": 500, "height": 240}  # room for the task's page of 160 x 210 pixels and what opens beside it
 
 
@@ -118,7 +122,7 @@ class Chromium:
                 path = find_chromium()
                 if path is None and not Path(playwright.chromium.executable_path).exists():
                     raise UserError(_INSTALL)
-                browser = playwright.chromium.launch(executable_path=path, args=list(_QUIET))
+                browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
                 context = browser.new_context(
                     viewport=_VIEWPORT, device_scale_factor=1, locale="en-US", timezone_id="UTC", offline=True
                 )

@@ -36,6 +36,16 @@ BEYOND = frozenset(
     "highlight-text highlight-text-2 hot-cold hover-shape moving-items resize-textarea right-angle simon-says "
     "stock-market text-editor use-colorwheel use-colorwheel-2 use-slider use-slider-2".split()
 )
+# Tasks that people demonstrated, in what docs/tasks/uinav_browser.md trains on.
+DEMONSTRATED = frozenset(
+    "choose-date-medium choose-date-nodelay choose-list click-button click-button-sequence click-checkboxes click- "
+    "checkboxes-large click-checkboxes-soft click-collapsible click-collapsible-2-nodelay click-collapsible-nodelay "
+    "click-color click-dialog click-dialog-2 click-link click-menu click-option click-pie click-pie-nodelay click- "
+    "shades click-shape click-tab click-tab-2 click-tab-2-hard click-test click-test-2 click-widget count-shape "
+    "email-inbox email-inbox-nl-turk enter-date enter-text enter-text-dynamic enter-time focus-text focus-text-2 "
+    "grid-coordinate guess-number identify-shape login-user multi-layouts multi-orderings navigate-tree social- "
+    "media social-media-all social-media-some tic-tac-toe use-autocomplete-nodelay use-spinner".split()
+)
 _NEEDS_FLIGHTS = frozenset({"book-flight", "book-flight-nodelay"})  # pages of their own, larger than 160 x 210
 _QUOTED = re.compile(r'"([^"]+)"')
 _SEEDS = 2**31
@@ -69,7 +79,8 @@ class BrowserDevice(LiveDevice):
     """Tasks of MiniWoB++ in live pages, see `envs.uinav.live.LiveDevice`.
 
     Args:
-        templates: names of tasks joined by "+", or a list; "" for all that UINav's actions can do.
+        templates: names of tasks joined by "+", or a list; "" for all that UINav's actions can do, "demonstrated" for
+            those of them that people demonstrated, "not-demonstrated" for the others.
         max_elements: the most elements of a page that are shown, see `envs.uinav.recordings.screen.shown`.
 
     Raises:
@@ -82,12 +93,16 @@ class BrowserDevice(LiveDevice):
     def __init__(self, templates: str | Sequence[str] = "", max_elements: int = 40) -> None:
         known = task_names()
         find_chromium()
-        names = [name for name in templates.split("+") if name] if isinstance(templates, str) else list(templates)
+        given = [name for name in templates.split("+") if name] if isinstance(templates, str) else list(templates)
+        able = [name for name in known if name not in BEYOND | _NEEDS_FLIGHTS]
+        groups = {
+            "demonstrated": [name for name in able if name in DEMONSTRATED],
+            "not-demonstrated": [name for name in able if name not in DEMONSTRATED],
+        }
+        names = [name for each in given for name in groups.get(each, [each])]
         for name in names:
             _check_name(name)
-        self.templates = tuple(dict.fromkeys(names)) or tuple(
-            name for name in known if name not in BEYOND | _NEEDS_FLIGHTS
-        )
+        self.templates = tuple(dict.fromkeys(names or able))
         self.max_elements = max_elements
 
     def check(self, options: Mapping[str, Any]) -> None:
@@ -123,7 +138,7 @@ class BrowserDevice(LiveDevice):
 
     def perform(self, state: LivePage, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""
-        label, shot, point = str(action), state.shot, (0, 0)
+        label, shot, gesture = str(action), state.shot, Gesture(action.kind, action.text)
         if action.kind in POINTING:
             if action.element == 0:
                 return Performed(state, label, "elements are numbered from 1")
@@ -135,10 +150,9 @@ class BrowserDevice(LiveDevice):
             label = f"{action.kind} {name}"
             if action.kind == "type" and not element.editable:
                 return Performed(state, label, f"{name} takes no text")
-            point = point_on(shot.elements, chosen) or element.box.middle
+            gesture = gesture._replace(box=element.box, point=point_on(shot.elements, chosen) or element.box.middle)
         elif action.kind not in ("scroll", "wait"):
             return Performed(state, label, "a page has no such thing")
-        gesture = Gesture(action.kind, point, action.text)
         look = _asked("perform", state.place, gesture)
         place = state.place._replace(done=(*state.place.done, gesture))
         return Performed(self._seen(place, look), label, look.problem)

@@ -115,6 +115,21 @@
     return look();
   }
 
+  // Returns a point where the element with this box is not covered by another: the given one, if that is so there.
+  function reach(left, top, right, bottom, x, y) {
+    const meant = [...document.querySelectorAll("body *")].filter((element) => {
+      const rect = element.getBoundingClientRect();
+      return Math.floor(rect.left) === left && Math.floor(rect.top) === top
+        && Math.ceil(rect.right) === right && Math.ceil(rect.bottom) === bottom;
+    });
+    const points = [[x, y]];
+    for (let i = 1; i < 20; i++) {
+      for (let j = 1; j < 20; j++) points.push([left + (i * (right - left)) / 20, top + (j * (bottom - top)) / 20]);
+    }
+    const hit = ([across, down]) => meant.some((element) => element.contains(document.elementFromPoint(across, down)));
+    return points.find(hit) || [x, y];
+  }
+
   // Returns how a text gets into what is at a point: by keys, chosen, set, or not at all.
   function typing(x, y) {
     const at = document.elementFromPoint(x, y);
@@ -166,5 +181,5 @@
     return "";
   }
 
-  window.perlhf = { advance, begin, after, typing, fill, scroll };
+  window.perlhf = { advance, begin, after, reach, typing, fill, scroll };
 })();

@@ -25,11 +25,19 @@ _ASIDE = (490, 230)  # where the mouse rests at first, beside the task
 
 
 class Gesture(NamedTuple):
-    """What is done in a page: "click", "long_press" or "type" at a point, "scroll" in a direction, or "wait"."""
+    """What is done in a page: "click", "long_press" or "type" on an element, "scroll" in a direction, or "wait".
+
+    Attributes:
+        kind: of these.
+        text: what is typed, or the direction.
+        box: of the element.
+        point: in it, which is taken unless something else lies over it there.
+    """
 
     kind: str
-    point: tuple[int, int] = (0, 0)
     text: str = ""
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    point: tuple[int, int] = (0, 0)
 
 
 class Place(NamedTuple):
@@ -141,7 +149,8 @@ def close_pages() -> None:
 
 def _do(page: "Page", gesture: Gesture) -> str:
     """Does a gesture; returns why it has no effect, or ""."""
-    kind, (x, y), text = gesture
+    kind, text, box, point = gesture
+    x, y = point if kind in ("scroll", "wait") else page.evaluate("given => perlhf.reach(...given)", [*box, *point])
     if kind == "click":
         page.mouse.click(x, y)
     elif kind == "long_press":
@@ -156,7 +165,7 @@ def _do(page: "Page", gesture: Gesture) -> str:
     return ""
 
 
-def _type(page: "Page", x: int, y: int, text: str) -> str:
+def _type(page: "Page", x: float, y: float, text: str) -> str:
     """Puts a text in place of what is in the field at a point: by keys where keys do it."""
     way = page.evaluate("([x, y]) => perlhf.typing(x, y)", [x, y])
     if way in ("chosen", "set"):
