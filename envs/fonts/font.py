@@ -23,4 +23,4 @@ def open_font(size: int) -> ImageFont.FreeTypeFont:
 def is_lacking(char: str) -> bool:
     """Returns whether the font has no picture of a letter."""
     font = open_font(32)
-    return font.getmask(char).getbbox() is not None and bytes(font.getmask(char)) == bytes(font.getmask(_NONE))
+    return bytes(font.getmask(char)) == bytes(font.getmask(_NONE))
