@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import open_font
+from envs.font import open_font
 from envs.uinav.drawing.glyphs import glyph
 from envs.uinav.drawing.paint import blank, lay, mask_of, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, hashed, mix, number_of, theme_of, tone

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import is_lacking, open_font
+from envs.font import is_lacking, open_font
 from envs.uinav.drawing.paint import FULL
 
 _FINE = 4  # positions within a pixel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-_FILE = Path(__file__).with_name("letters.ttf")
+_FILE = Path(__file__).parent / "fonts" / "letters.ttf"
 _NONE = "\uffff"  # which no font has, so that it is drawn as all that this one lacks
 
 
