@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import open_font
+from envs.font import open_font
 from envs.turn import Turn
 from perlhf.conversation import SPEAKERS, Conversation
 

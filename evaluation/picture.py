@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import open_font
+from envs.font import open_font
 from envs.render import WIDTH, draw_card
 from envs.turn import Turn
 from perlhf.errors import UserError, run_command

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from envs.fonts.font import is_lacking
+from envs.font import is_lacking
 from envs.uinav.drawing.appearance import ground_of
 from envs.uinav.drawing.film import Film, filmstrip, save_film
 from envs.uinav.drawing.glyphs import GLYPHS, glyph, glyph_name

@@ -16,6 +16,7 @@ import numpy as np
 import envs  # noqa: F401 - registers perlhf/*
 from envs.core import TaskEnv
 from envs.uinav.drawing.film import Film, check_film_path
+from envs.uinav.interface.actions import INSTRUCTIONS
 from envs.uinav.task import UINav
 from perlhf.errors import run_command
 from perlhf.options import option, parse_options
@@ -88,7 +89,7 @@ def ask(player: TaskEnv) -> str | None:
         if typed == "hint":
             print(player.oracle())
         elif typed == "help":
-            print("\n".join(player.task.instructions.splitlines()[1:]))
+            print("\n".join(INSTRUCTIONS.splitlines()[1:]))
         elif player.action_space.contains(typed):
             if typed:
                 return f"click({typed})" if typed.isdecimal() else typed

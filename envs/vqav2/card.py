@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import open_font
+from envs.font import open_font
 from envs.render import (
     BAD,
     FAINT,

@@ -8,15 +8,15 @@ from functools import lru_cache
 from itertools import pairwise
 from math import sin
 from random import Random
-from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import open_font
+from envs.font import open_font
 from envs.uinav.drawing.glyphs import glyph
 from envs.uinav.drawing.paint import blank, lay, mask_of, slab, stamp
-from envs.uinav.drawing.palette import BLACK, WHITE, hashed, mix, theme_of, tone
+from envs.uinav.drawing.palette import BLACK, WHITE, hashed, mix, number_of, theme_of, tone
+from envs.uinav.interface.screen import Element, Screen
 
 _FINE = 2  # pixels that are drawn for one of a picture
 _LEAST, _MOST = 110, 190  # rows of an empty page that are worth a picture, and of one that is not a map
@@ -36,19 +36,22 @@ _THINGS = {
 }  # fmt: skip
 
 
-def illustrate(
-    canvas: np.ndarray, app: str, title: str, labels: tuple[str, ...], top: int, bottom: int, theme: str
-) -> None:
-    """Draws a picture into the empty rows of a page, in place, if the page has one.
+def illustrate(canvas: np.ndarray, screen: Screen, rows: Element) -> None:
+    """Draws a picture below the rows of a page, in place, if the page has one and it is not scrolled.
 
     Args:
         canvas: (H, W, 3) uint8.
-        labels: of the elements above, from which it is told what page it is.
-        top, bottom: the rows that are empty.
+        screen: what is drawn.
+        rows: its list, whose labels tell what page it is.
     """
-    room, width = bottom - top - 2 * _GAP, canvas.shape[1]
+    app, title, theme = screen.app, screen.title, screen.theme
+    if app not in ("Maps", "Music", "Shop") or not rows.children or screen.above or screen.below:
+        return
+    top, width = max([row.box.bottom for row in rows.children]), canvas.shape[1]
+    room = rows.box.bottom - top - 2 * _GAP
     if room < _LEAST:
         return
+    labels = [row.label for row in rows.children]
     if app == "Maps":
         to = next((label[3:] for label in labels if label.startswith("To ")), "")
         place = to or (title if any(label.startswith("Distance ") for label in labels) else "")
@@ -84,7 +87,7 @@ def street_map(name: str, width: int, height: int, theme: str, route: bool) -> n
 
     It is a part of one of a few towns, at most 299 pixels wide and 439 high, since to draw one takes milliseconds.
     """
-    number = _hash(name)
+    number = number_of(name)
     town, columns, rows = _town(number % _TOWNS, theme)
     left, top = number // 7 % (_TOWN[0] - width), number // 11 % (_TOWN[1] - height)
     canvas = town[top : top + height, left : left + width].copy()
@@ -101,11 +104,6 @@ def street_map(name: str, width: int, height: int, theme: str, route: bool) -> n
         stamp(canvas, glyph("place", 28), x - 14, y - 26, _PIN)
     canvas.flags.writeable = False
     return canvas
-
-
-def _hash(name: str) -> int:
-    """Returns a number for a name, the same in every process."""
-    return crc32(name.encode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=2 * _TOWNS)

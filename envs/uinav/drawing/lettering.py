@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from envs.fonts.font import is_lacking, open_font
+from envs.font import is_lacking, open_font
 from envs.uinav.drawing.paint import FULL
 
 _FINE = 4  # positions within a pixel
@@ -26,8 +26,7 @@ def clean(text: str) -> str:
     text = text[:_LONGEST]
     if not (text.isascii() and text.isprintable()):
         kept = (c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in _UNSEEN)
-        spaced = (" " if unicodedata.category(c)[0] in "CZ" else c for c in kept if c not in _TONES)
-        text = "".join(spaced)
+        text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in kept if c not in _TONES)
     return text.strip()
 
 
@@ -125,7 +124,7 @@ def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
 def _advance(char: str, size: int) -> int:
     """Returns the way from one letter to the next, in quarters of a pixel."""
     if is_lacking(char):
-        return round(size * _FINE * (0.9 if ord(char) < 0x10000 else 1.2))
+        return round(size * _FINE * (0.3 + 0.15 * len(_code(char))))
     return max(0, round(open_font(size * _FINE).getlength(char)))
 
 
@@ -158,9 +157,14 @@ class _Cells(dict[str, tuple[bytes, int]]):
         return self[char]
 
 
+def _code(char: str) -> str:
+    """Returns the number of a character in hexadecimal digits, four or six of them."""
+    return f"{ord(char):04X}" if ord(char) < 0x10000 else f"{ord(char):06X}"
+
+
 def _draw_code(draw: ImageDraw.ImageDraw, char: str, left: int, size: int) -> None:
     """Draws a box with the number of a character that the font lacks, in two rows of hexadecimal digits."""
-    code = f"{ord(char):04X}" if ord(char) < 0x10000 else f"{ord(char):06X}"
+    code = _code(char)
     right, bottom = left + _advance(char, size) - _FINE, baseline(size) * _FINE
     top, half = bottom - round(size * _FINE * 0.85), len(code) // 2
     draw.rectangle((left + 1, top, right, bottom), outline=190, width=_FINE // 2)

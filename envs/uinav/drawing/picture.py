@@ -69,10 +69,7 @@ def _draw_part(canvas: np.ndarray, screen: Screen, part: Element) -> None:
         paste(canvas, plain(*_size(box), ground_of(place, screen.app, screen.theme)), box.left, box.top)
     elif place == "list":
         _draw_hints(canvas, screen, box)
-        if part.children and not (screen.above or screen.below):
-            last = max([child.box.bottom for child in part.children])
-            labels = tuple([child.label for child in part.children])
-            illustrate(canvas, screen.app, screen.title, labels, last, box.bottom, screen.theme)
+        illustrate(canvas, screen, part)
     for child in part.children:
         if child.kind in _CONTAINERS:
             _draw_part(canvas, screen, child)

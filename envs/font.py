@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-_FILE = Path(__file__).with_name("letters.ttf")
+_FILE = Path(__file__).parent / "fonts" / "letters.ttf"
 _NONE = "\uffff"  # which no font has, so that it is drawn as all that this one lacks
 
 
@@ -23,4 +23,4 @@ def open_font(size: int) -> ImageFont.FreeTypeFont:
 def is_lacking(char: str) -> bool:
     """Returns whether the font has no picture of a letter."""
     font = open_font(32)
-    return font.getmask(char).getbbox() is not None and bytes(font.getmask(char)) == bytes(font.getmask(_NONE))
+    return bytes(font.getmask(char)) == bytes(font.getmask(_NONE))

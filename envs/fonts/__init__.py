@@ -1,1 +1,0 @@
-"""Holds the font that all pictures are written with."""
