@@ -12,7 +12,7 @@ import numpy as np
 from envs.corpora.splits import SPLITS
 from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
-from envs.uinav.dialects import Elements, dialect_of
+from envs.uinav.dialects import Elements, Examples, dialect_of
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.progress import nearer
@@ -92,7 +92,8 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    instructions, examples = INSTRUCTIONS, EXAMPLES
+    instructions = INSTRUCTIONS
+    examples: Examples = EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at = 1.0

@@ -38,6 +38,7 @@ _TAKES = {
 _SEARCHED = re.compile(rf"\b(?:{'|'.join(_TAKES)})\s*\(.*\)", re.IGNORECASE)
 _ALONE = re.compile(r"[ \t`*_.;!-]*(enter|back|home|wait|done)[ \t`*_.;!-]*", re.IGNORECASE)
 
+
 class Coordinates(Dialect):
     """Actions at points of the picture."""
 
@@ -105,7 +106,7 @@ infeasible(WHY): the goal cannot be reached"""
         return []
 
     def write(self, action: Action, screen: Screen) -> str:
-        kind, number, text = action
+        kind, number, _ = action
         if kind in ("click", "long_press"):
             return f"{kind}({', '.join(self.where(number, screen))})"
         if kind in ("type", "submit"):

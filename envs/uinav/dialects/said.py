@@ -105,7 +105,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> "Scale":
-        """Returns a scale by its name: "" pixels of the picture, "1", "1000", or "280x504", of a picture that was scaled.
+        """Returns a scale by its name: "" pixels of the picture, "1", "1000", or "280x504" of a scaled picture.
 
         Raises:
             UserError: it has another form.
@@ -190,7 +190,7 @@ def point_of(number: int, screen: Screen) -> tuple[int, int]:
 
 
 def typed_text(action: Action) -> str:
-    """Returns what is typed, with a line break for Enter at the end; one of the text itself is a space, as in a field."""
+    """Returns what is typed, with a line break for Enter at the end; its own become spaces there."""
     bare = action.text.rstrip("\n")
     text = bare + " " * (len(action.text) - len(bare))
     return f"{text}\n" if action.kind == "submit" else text

@@ -221,6 +221,7 @@ def height_of(body: Iterable[Widget]) -> int:
 
 
 def text_height(label: str) -> int:
+    """Returns the height of a text that is as long as this one, pixels."""
     return 8 + LINE * (ceil(len(label) / LETTERS) or 1)
 
 
