@@ -9,11 +9,17 @@ from perlhf.errors import UserError
 
 
 class Point(NamedTuple):
-    """A point of the canvas of 288 x 512 pixels, and how the response says it."""
+    """A point of the canvas of 288 x 512 pixels, and its numbers as the response says them."""
 
     x: int
     y: int
-    said: str
+    across: float = 0
+    down: float = 0
+
+    @property
+    def said(self) -> str:
+        """Returns the point as the response says it, for errors."""
+        return f"({self.across:g}, {self.down:g})"
 
 
 Target = int | Point | None  # the number of an element, or where it is
@@ -67,10 +73,9 @@ def resolved(call: Said, screen: Surface) -> Action:
     """
     kind, target, text = call
     if isinstance(target, Point):
-        x, y, said = target
-        number = screen.at(x, y)
+        number = screen.at(target[0], target[1])
         if not number:
-            raise ActionError(f"nothing is at {said}")
+            raise ActionError(f"nothing is at {target.said}")
     elif kind in _NEED_NOTHING:
         number = 0
     elif kind == "enter":
@@ -120,17 +125,16 @@ class Scale(NamedTuple):
         expected = "':1' or ':1000', to which both sides are scaled, or ':280x504', the size of a scaled picture"
         raise UserError(f"unknown scale ':{name}' of points; expected none for pixels of the picture, {expected}.")
 
-    def point(self, x: float, y: float, said: str = "") -> Point:
+    def point(self, x: float, y: float) -> Point:
         """Returns the pixel of the canvas at a point in these units; the far edges count as the last pixels.
 
         Raises:
             ActionError: it is off the picture.
         """
-        said = said or f"({x:g}, {y:g})"
         if not (0 <= x <= self.width and 0 <= y <= self.height):
-            raise ActionError(f"{said} is off the picture, which ends at ({self.width}, {self.height})")
+            raise ActionError(f"({x:g}, {y:g}) is off the picture, which ends at ({self.width}, {self.height})")
         pixel = int(x * WIDTH / self.width), int(y * HEIGHT / self.height)
-        return Point(min(pixel[0], WIDTH - 1), min(pixel[1], HEIGHT - 1), said)
+        return Point(min(pixel[0], WIDTH - 1), min(pixel[1], HEIGHT - 1), x, y)
 
     def written(self, x: int, y: int) -> tuple[str, str]:
         """Returns the middle of a pixel in these units: whole numbers, or of the scale 1 four decimals."""
