@@ -19,9 +19,10 @@ from envs.uinav.feedback.progress import nearer
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, MORE_KINDS, Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.screen import BLANK, HEIGHT, WIDTH, Screen
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
@@ -134,7 +135,8 @@ class UINav(Task):
         self.unseen = unseen
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
-        self.lenient, self.by_number = lenient, isinstance(self.dialect, Elements)
+        self.lenient, self.parse = lenient, find_action if lenient else parse_action
+        self.by_number = isinstance(self.dialect, Elements)  # then `parse` says all of an action, without the screen
         self.instructions, self.examples = self.dialect.instructions, self.dialect.examples
         self._instructed = instructed_by(self.instructions, self.examples)
         self.image_shape = (HEIGHT, WIDTH, 3) if image else None
@@ -278,13 +280,16 @@ class UINav(Task):
                 answer = action.text if action.kind == "answer" else answer
         history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
-        parts = (state.goal, device, responses, history, problem, ending, answer)
-        return self._episode(state.seed, state.options, *parts)
+        about = state.seed, state.options, state.goal
+        return self._episode(*about, device, responses, history, problem, ending, answer)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
         """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            after, label, problem = perform(self.device, device, action)
+            if action.kind in MORE_KINDS:
+                after, label, problem = perform(self.device, device, action)
+            else:
+                after, label, problem = self.device.perform(device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
         return after, label, problem, Ending("over") if self.device.over(after) else None
@@ -296,7 +301,7 @@ class UINav(Task):
             ActionError: it says no action, or one that nothing on the screen takes.
         """
         if self.by_number:
-            return self.dialect.parse(unmask(response, state.goal) if self.mask_goal else response, BLANK, self.lenient)
+            return self.parse(unmask(response, state.goal) if self.mask_goal else response)
         action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
         if self.mask_goal:
             action = action._replace(text=unmask(action.text, state.goal))
