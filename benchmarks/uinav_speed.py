@@ -23,7 +23,7 @@ import gymnasium as gym
 import envs  # noqa: F401 - registers perlhf/*
 from envs.uinav.phone.app import initial_data
 
-EPISODES, REPEATS, NUM_ENVS = 400, 21, 64
+EPISODES, REPEATS, NUM_ENVS = 400, 7, 64
 UINAV, MINIWOB = "perlhf/UINav-v0", "miniwob/click-test-2-v1"
 
 

@@ -118,7 +118,9 @@ PRINTED = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "action", "said"), [(d, a, s) for d, each in PRINTED.items() for a, s in each.items()])
+@pytest.mark.parametrize(
+    ("dialect", "action", "said"), [(d, a, s) for d, each in PRINTED.items() for a, s in each.items()]
+)
 def test_what_is_printed_is_read_back(dialect, action, said):
     assert dialect_of(dialect).write(action, SCREEN) == said
     assert read(dialect, said) == action
@@ -164,7 +166,11 @@ ENTERED = Action("click", 4)
         ("androidworld", '{"action_type": "input_text", "text": "hi", "clear_text": true}', SUBMIT),
         ("androidworld", '{"action_type": "keyboard_enter"}', ENTERED),
         ("androidworld", 'Reason: I see it.\nAction: {"action_type": "click", "index": 1}', CLICK),
-        ("androidworld", '{"action_type": "status", "goal_status": "infeasible"}', Action("infeasible", 0, "infeasible")),
+        (
+            "androidworld",
+            '{"action_type": "status", "goal_status": "infeasible"}',
+            Action("infeasible", 0, "infeasible"),
+        ),
         ("browsergym", "keyboard_press('Enter')", ENTERED),
         ("browsergym", "press('3', 'Enter')", ENTERED),
         ("browsergym", "keyboard_type('hi')", TYPED),
@@ -264,7 +270,8 @@ def test_what_is_read_leniently(dialect, said, action):
 def test_any_text_is_an_action_or_says_why_not(dialect, said):
     for lenient in (False, True):
         found = read(dialect, said, lenient=lenient)
-        assert found and "\n" not in str(found if isinstance(found, str) else found.kind)
+        assert found
+        assert "\n" not in str(found if isinstance(found, str) else found.kind)
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
@@ -354,7 +361,13 @@ def test_a_point_is_resolved_to_what_takes_the_touch():
     twin = element("button", "Twin", (60, 60, 90, 90))  # in front of the star
     alone = Element("text", "Alone", "", "", Box(200, 0, 280, 20))
     screen = Screen("X", "", (), (row, word, star, twin, alone))
-    assert [screen.at(15, 15), screen.at(65, 65), screen.at(99, 99), screen.at(100, 99), screen.at(210, 5)] == [1, 4, 1, 0, 5]
+    assert [screen.at(15, 15), screen.at(65, 65), screen.at(99, 99), screen.at(100, 99), screen.at(210, 5)] == [
+        1,
+        4,
+        1,
+        0,
+        5,
+    ]
     assert dialect_of("coordinates").write(Action("click", 1), screen) == "click(50, 50)"
     hidden = Screen("X", "", (), (star, element("icon", "Corner", (70, 70, 90, 90))))
     assert screen.at(75, 75) == 4

@@ -125,7 +125,11 @@ def test_a_dialect_with_two_steps_for_a_field_has_more_steps():
 @pytest.mark.parametrize(
     ("actions", "answering", "ending"),
     [
-        ("androidworld", '{"action_type": "answer", "text": %s}', '{"action_type": "status", "goal_status": "complete"}'),
+        (
+            "androidworld",
+            '{"action_type": "answer", "text": %s}',
+            '{"action_type": "status", "goal_status": "complete"}',
+        ),
         (
             "qwen",
             '<tool_call>{"name": "mobile_use", "arguments": {"action": "answer", "text": %s}}</tool_call>',

@@ -11,16 +11,17 @@ import numpy as np
 from envs.corpora.splits import SPLITS
 from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
-from envs.uinav.dialects import Elements, dialect_of
+from envs.uinav.dialects import Elements, Examples, dialect_of
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.progress import nearer
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, MORE_KINDS, Action, ActionError, parse_action
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
+from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.screen import BLANK, Screen
 from envs.uinav.live import LiveDevice, make_device, refuse_of_phone
 from envs.uinav.masking import augment as augmented
@@ -111,7 +112,7 @@ class UINav(Task):
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
     instructions = INSTRUCTIONS
-    examples: tuple[tuple[str, str], ...] = EXAMPLES
+    examples: Examples = EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at = 1.0
@@ -149,7 +150,8 @@ class UINav(Task):
         self.unseen, self.attack = unseen, attack
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
-        self.lenient, self.by_number = lenient, isinstance(self.dialect, Elements)
+        self.lenient, self.parse = lenient, find_action if lenient else parse_action
+        self.by_number = isinstance(self.dialect, Elements)  # then `parse` says all of an action, without the screen
         self.by_screen = augment > 0 or text != "compact"  # else the device writes it faster
         self.instructions, self.examples = self.dialect.instructions, self.dialect.shown(self.written)
         self._instructed = instructed_by(self.instructions, self.examples)
@@ -310,13 +312,16 @@ class UINav(Task):
                 answer = action.text if action.kind == "answer" else answer
         history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
-        parts = (state.goal, device, responses, history, problem, ending, answer)
-        return self._episode(state.seed, state.options, *parts)
+        about = state.seed, state.options, state.goal
+        return self._episode(*about, device, responses, history, problem, ending, answer)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
         """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            after, label, problem = perform(self.device, device, action)
+            if action.kind in MORE_KINDS:
+                after, label, problem = perform(self.device, device, action)
+            else:
+                after, label, problem = self.device.perform(device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
         return after, label, problem, Ending("over") if self.device.over(after) else None
@@ -328,7 +333,7 @@ class UINav(Task):
             ActionError: it says no action, or one that nothing on the screen takes.
         """
         if self.by_number:
-            return self.dialect.parse(unmask(response, state.goal) if self.mask_goal else response, BLANK, self.lenient)
+            return self.parse(unmask(response, state.goal) if self.mask_goal else response)
         action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
         if self.mask_goal:
             action = action._replace(text=unmask(action.text, state.goal))

@@ -8,6 +8,7 @@ from envs.uinav.dialects.browser_gym import BrowserGym
 from envs.uinav.dialects.coordinates import Coordinates
 from envs.uinav.dialects.dialect import Dialect
 from envs.uinav.dialects.elements import Elements
+from envs.uinav.dialects.examples import Examples
 from envs.uinav.dialects.qwen import Qwen
 from envs.uinav.dialects.said import Scale
 from envs.uinav.dialects.ui_tars import UITars
@@ -43,3 +44,5 @@ def dialect_of(
 
 
 DIALECTS: Mapping[str, Dialect] = {name: dialect_of(name) for name in _CLASSES}
+
+__all__ = ["DIALECTS", "Dialect", "Elements", "Examples", "dialect_of"]

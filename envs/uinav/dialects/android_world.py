@@ -21,8 +21,10 @@ from envs.uinav.dialects.said import Said, Target
 from envs.uinav.interface.actions import DIRECTIONS, OTHER_NAMES, Action, ActionError
 from envs.uinav.interface.screen import Screen
 
-_TYPES = ("click", "long_press", "input_text", "keyboard_enter", "scroll", "swipe", "navigate_back", "navigate_home")
-_TYPES += ("open_app", "wait", "answer", "status")
+_TYPES = tuple(
+    "click long_press input_text keyboard_enter scroll swipe "
+    "navigate_back navigate_home open_app wait answer status".split()
+)
 _BARE = {"keyboard_enter": "enter", "navigate_back": "back", "navigate_home": "home", "wait": "wait"}
 _SWIPES = {"up": "down", "down": "up", "left": "left", "right": "right"}  # what the finger's way shows
 _STATUS = {"complete": "done", "infeasible": "infeasible"}

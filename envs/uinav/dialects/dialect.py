@@ -28,7 +28,7 @@ class Dialect(ABC):
 
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
-        self.said = lru_cache(maxsize=1024)(self._said)  # most responses are among a few hundred clicks
+        self.said = lru_cache(maxsize=4096)(self._said)  # most responses are among a thousand clicks
         self.instructions = self.told()
         self.examples = self.shown()
 

@@ -9,7 +9,7 @@ from envs.uinav.interface.actions import ActionError
 
 _TRIED = 30  # braces, at which an object may begin
 _DECODER = json.JSONDecoder()
-_QUOTES = str.maketrans("“”„‘’", "\"\"\"''")
+_QUOTES = str.maketrans("“”„‘’", '"""\'\'')
 
 
 def objects_of(text: str) -> list[Mapping[str, Any]]:

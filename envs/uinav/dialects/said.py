@@ -9,11 +9,17 @@ from perlhf.errors import UserError
 
 
 class Point(NamedTuple):
-    """A point of the canvas, in pixels, and how the response says it."""
+    """A point of the canvas, in pixels, and its numbers as the response says them."""
 
     x: int
     y: int
-    said: str
+    across: float = 0
+    down: float = 0
+
+    @property
+    def said(self) -> str:
+        """Returns the point as the response says it, for errors."""
+        return f"({self.across:g}, {self.down:g})"
 
 
 Target = int | Point | None  # the number of an element, or where it is
@@ -67,10 +73,9 @@ def resolved(call: Said, screen: Surface) -> Action:
     """
     kind, target, text = call
     if isinstance(target, Point):
-        x, y, said = target
-        number = screen.at(x, y)
+        number = screen.at(target[0], target[1])
         if not number:
-            raise ActionError(f"nothing is at {said}")
+            raise ActionError(f"nothing is at {target.said}")
     elif kind in _NEED_NOTHING:
         number = 0
     elif kind == "enter":
@@ -127,18 +132,17 @@ class Scale(NamedTuple):
         expected = "':1' or ':1000', to which both sides are scaled, or ':280x504', the size of a scaled picture"
         raise UserError(f"unknown scale ':{name}' of points; expected none for pixels of the picture, {expected}.")
 
-    def point(self, x: float, y: float, said: str = "") -> Point:
+    def point(self, x: float, y: float) -> Point:
         """Returns the pixel of the canvas at a point in these units; the far edges count as the last pixels.
 
         Raises:
             ActionError: it is off the picture.
         """
-        said = said or f"({x:g}, {y:g})"
         if not (0 <= x <= self.width and 0 <= y <= self.height):
-            raise ActionError(f"{said} is off the picture, which ends at ({self.width}, {self.height})")
+            raise ActionError(f"({x:g}, {y:g}) is off the picture, which ends at ({self.width}, {self.height})")
         width, height = self.canvas
         pixel = int(x * width / self.width), int(y * height / self.height)
-        return Point(min(pixel[0], width - 1), min(pixel[1], height - 1), said)
+        return Point(min(pixel[0], width - 1), min(pixel[1], height - 1), x, y)
 
     def written(self, x: int, y: int) -> tuple[str, str]:
         """Returns the middle of a pixel in these units: whole numbers, or of the scale 1 four decimals."""
@@ -199,7 +203,7 @@ def point_of(number: int, screen: Screen) -> tuple[int, int]:
 
 
 def typed_text(action: Action) -> str:
-    """Returns what is typed, with a line break for Enter at the end; one of the text itself is a space, as in a field."""
+    """Returns what is typed, with a line break for Enter at the end; its own become spaces there."""
     bare = action.text.rstrip("\n")
     text = bare + " " * (len(action.text) - len(bare))
     return f"{text}\n" if action.kind == "submit" else text

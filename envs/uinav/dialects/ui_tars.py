@@ -20,8 +20,10 @@ from envs.uinav.dialects.said import Point, Said, finger, typed, typed_text
 from envs.uinav.interface.actions import DIRECTIONS, Action, ActionError
 from envs.uinav.interface.screen import Screen
 
-_CALLS = ("click", "long_press", "type", "scroll", "drag", "open_app", "press_home", "press_back", "press_enter")
-_CALLS += ("hotkey", "wait", "finished", "call_user")
+_CALLS = tuple(
+    "click long_press type scroll drag open_app "
+    "press_home press_back press_enter hotkey wait finished call_user".split()
+)
 _BARE = {"press_home": "home", "press_back": "back", "press_enter": "enter", "wait": "wait"}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{0,9})?"
 _TAG = r"(?:<[a-z_|]{1,20}>)?"

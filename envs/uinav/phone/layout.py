@@ -236,7 +236,7 @@ def height_of(body: Iterable[Widget], canvas: Canvas = CANVAS) -> int:
 
 
 def text_height(label: str, letters: int) -> int:
-    """Returns the height of words to read, with so many letters to a line."""
+    """Returns the height of words to read, pixels, with so many letters to a line."""
     return 8 + LINE * (ceil(len(label) / letters) or 1)
 
 
