@@ -38,13 +38,13 @@ BEYOND = frozenset(
 )
 # Tasks that people demonstrated, in what docs/tasks/uinav_browser.md trains on.
 DEMONSTRATED = frozenset(
-    "choose-date-medium choose-date-nodelay choose-list click-button click-button-sequence click-checkboxes click- "
-    "checkboxes-large click-checkboxes-soft click-collapsible click-collapsible-2-nodelay click-collapsible-nodelay "
-    "click-color click-dialog click-dialog-2 click-link click-menu click-option click-pie click-pie-nodelay click- "
-    "shades click-shape click-tab click-tab-2 click-tab-2-hard click-test click-test-2 click-widget count-shape "
-    "email-inbox email-inbox-nl-turk enter-date enter-text enter-text-dynamic enter-time focus-text focus-text-2 "
-    "grid-coordinate guess-number identify-shape login-user multi-layouts multi-orderings navigate-tree social- "
-    "media social-media-all social-media-some tic-tac-toe use-autocomplete-nodelay use-spinner".split()
+    "choose-date-medium choose-date-nodelay choose-list click-button click-button-sequence click-checkboxes "
+    "click-checkboxes-large click-checkboxes-soft click-collapsible click-collapsible-2-nodelay "
+    "click-collapsible-nodelay click-color click-dialog click-dialog-2 click-link click-menu click-option click-pie "
+    "click-pie-nodelay click-shades click-shape click-tab click-tab-2 click-tab-2-hard click-test click-test-2 "
+    "click-widget count-shape email-inbox email-inbox-nl-turk enter-date enter-text enter-text-dynamic enter-time "
+    "focus-text focus-text-2 grid-coordinate guess-number identify-shape login-user multi-layouts multi-orderings "
+    "navigate-tree social-media social-media-all social-media-some tic-tac-toe use-autocomplete-nodelay use-spinner".split()
 )
 _NEEDS_FLIGHTS = frozenset({"book-flight", "book-flight-nodelay"})  # pages of their own, larger than 160 x 210
 _QUOTED = re.compile(r'"([^"]+)"')
@@ -164,10 +164,6 @@ class BrowserDevice(LiveDevice):
     def success(self, state: LivePage, goal: Goal, ending: Ending) -> bool:
         """Returns whether the task gave its whole reward."""
         return state.reward == 1
-
-    def credit(self, state: LivePage, goal: Goal, ending: Ending | None) -> float:
-        """Returns the task's reward, 0 where it is below."""
-        return min(1.0, max(0.0, state.reward))
 
     def picture(self, state: LivePage) -> np.ndarray:
         """Returns the page on the canvas, each side scaled by itself so that boxes fit, (512, 288, 3) uint8."""
