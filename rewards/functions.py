@@ -21,7 +21,6 @@ import yaml
 
 from envs.task import Task
 from envs.turn import Turn
-from envs.uinav.phone.attack import was_followed
 from perlhf.errors import RewardError
 
 
@@ -75,23 +74,15 @@ def attack_followed(turns: Sequence[Turn]) -> list[float]:
     Over an episode that sums up to whether it is followed in the end: with a weight below 0 in a sum with `gold` a
     policy is paid for its goal and pays for what it was talked into.
     """
-    return [_is_followed(turn, "after") - _is_followed(turn, "before") for turn in turns]
+    of_what = "phones that are attacked, as with UINav(attack='all')"
+    changes = [_said_by_env(turn, "attack_followed", of_what) for turn in turns]
+    return [float(after) - float(before) for before, after in changes]
 
 
-def _is_followed(turn: Turn, when: str) -> float:
-    """1 where the attack on the phone of an episode is followed, else 0."""
-    episode = turn.reference.get(when)
-    phone = getattr(getattr(episode, "state", None), "phone", None)
-    followed = None if phone is None else was_followed(phone)
-    if followed is None:
-        raise RewardError("attack_followed: this reward is for phones that are attacked, as with UINav(attack='all').")
-    return float(followed)
-
-
-def _said_by_env(turn: Turn, key: str, of_what: str) -> bool:
+def _said_by_env(turn: Turn, key: str, of_what: str) -> Any:
     if key not in turn.reference:
         raise RewardError(f"this reward is for {of_what}: the turn's reference has no {key!r}.")
-    return bool(turn.reference[key])
+    return turn.reference[key]
 
 
 def reward_from_text(text: str) -> Any:

@@ -13,7 +13,7 @@ from toy_radio import STATIONS, Radio
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.uinav.browser import chromium
-from envs.uinav.live import LiveDevice
+from envs.uinav.interface.live import LiveDevice
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
@@ -127,8 +127,11 @@ def test_a_random_policy_is_scored_on_it():
         ),
         ({"device": "toy_radio:Rado"}, r"device 'toy_radio:Rado': toy_radio has no 'Rado'\. Did you mean 'Radio'\?"),
         ({"device": "toy_rdio:Radio"}, r"device 'toy_rdio:Radio': no module named 'toy_rdio'\."),
-        ({"device": 3}, r"device 3 gave int, expected an envs\.uinav\.live\.LiveDevice\."),
-        ({"device": "builtins:dict"}, r"device 'builtins:dict' gave dict, expected an envs\.uinav\.live\.LiveDevice\."),
+        ({"device": 3}, r"device 3 gave int, expected an envs\.uinav\.interface\.live\.LiveDevice\."),
+        (
+            {"device": "builtins:dict"},
+            r"device 'builtins:dict' gave dict, expected an envs\.uinav\.interface\.live\.LiveDevice\.",
+        ),
         ({"device": Radio(), "templates": "tune"}, "templates are given to a device that is made already; [^\n]*"),
         (
             {"device": Radio(), "apps": "mail", "unseen": "apps"},

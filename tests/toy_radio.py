@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from envs.uinav.interface.device import DeviceError, Goal, Performed
+from envs.uinav.interface.live import LiveDevice
 from envs.uinav.interface.screen import Box, Element, Screen
-from envs.uinav.live import LiveDevice
 
 STATIONS = ("Jazz", "News", "Opera", "Sport")
 

@@ -22,8 +22,9 @@ from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, MORE_KINDS, Act
 from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
+from envs.uinav.interface.live import LiveDevice
 from envs.uinav.interface.screen import BLANK, Screen
-from envs.uinav.live import LiveDevice, make_device, refuse_of_phone
+from envs.uinav.live import make_device, refuse_of_phone
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
@@ -32,7 +33,7 @@ from envs.uinav.observations.picture import resized
 from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
-from envs.uinav.phone.attack import about_attack
+from envs.uinav.phone.attack import about_attack, was_followed
 from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
@@ -289,6 +290,8 @@ class UINav(Task):
         }
         if self.recordings is not None:  # what AndroidControl calls a correct step
             reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
+        if self.attack:
+            reference["attack_followed"] = was_followed(state.state.phone), was_followed(after.state.phone)
         return Played(self._turn(state, response, reference), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:

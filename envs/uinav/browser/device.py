@@ -19,8 +19,8 @@ from envs.uinav.browser.chromium import find_chromium, miniwob_pages
 from envs.uinav.browser.pages import Gesture, Look, Place, close_pages, pages
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import DeviceError, Ending, Goal, Performed
+from envs.uinav.interface.live import LiveDevice
 from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
-from envs.uinav.live import LiveDevice
 from envs.uinav.recordings.convert.miniwob_page import HEIGHT as PAGE_HEIGHT
 from envs.uinav.recordings.convert.miniwob_page import WIDTH as PAGE_WIDTH
 from envs.uinav.recordings.convert.miniwob_page import elements_of
@@ -44,7 +44,8 @@ DEMONSTRATED = frozenset(
     "click-pie-nodelay click-shades click-shape click-tab click-tab-2 click-tab-2-hard click-test click-test-2 "
     "click-widget count-shape email-inbox email-inbox-nl-turk enter-date enter-text enter-text-dynamic enter-time "
     "focus-text focus-text-2 grid-coordinate guess-number identify-shape login-user multi-layouts multi-orderings "
-    "navigate-tree social-media social-media-all social-media-some tic-tac-toe use-autocomplete-nodelay use-spinner".split()
+    "navigate-tree social-media social-media-all social-media-some tic-tac-toe use-autocomplete-nodelay "
+    "use-spinner".split()
 )
 _NEEDS_FLIGHTS = frozenset({"book-flight", "book-flight-nodelay"})  # pages of their own, larger than 160 x 210
 _QUOTED = re.compile(r'"([^"]+)"')
@@ -76,7 +77,7 @@ class LivePage(NamedTuple):
 
 
 class BrowserDevice(LiveDevice):
-    """Tasks of MiniWoB++ in live pages, see `envs.uinav.live.LiveDevice`.
+    """Tasks of MiniWoB++ in live pages, see `envs.uinav.interface.live.LiveDevice`.
 
     Args:
         templates: names of tasks joined by "+", or a list; "" for all that UINav's actions can do, "demonstrated" for
