@@ -1,0 +1,112 @@
+"""Writes report.html: one run on a page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.setup import Setup
+from backbones.roles import Role
+from evaluation.finished_run import load_policy, load_value
+from evaluation.reporting.curves import NAMED, WINDOW, curves_of
+from evaluation.reporting.page import write_page
+from evaluation.reporting.run import Run
+from evaluation.reporting.samples import Chosen, Episodes, Turned, chosen_of, spoken
+from evaluation.reporting.screens import Frames
+from evaluation.reporting.sentences import sentences_of
+from evaluation.reporting.tables import settings_of, tables_of
+from evaluation.reporting.tokens import coloured, tokens_of
+from perlhf.errors import UserError
+
+_SIDES = {"sft": "SFT", "policy": "policy"}
+
+
+def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int, threads: int = 0) -> list[str]:
+    """Writes the page of a run.
+
+    What needs the task or the policy is left out where they cannot be had any more, and the page says why.
+
+    Args:
+        run: the run.
+        path: of the page.
+        setup: what the run was on.
+        samples: of the answers, drawn by lot; 0 leaves out all answers.
+        tokens: how many of the policy's answers have their tokens coloured.
+        threads: of torch.
+
+    Returns:
+        What was left out, a sentence each.
+    """
+    chosen, how = chosen_of(run.evaluation, samples)
+    frames, notices = Frames(), []
+    shown = [_shown(each) for each in chosen]
+    scales: Mapping[str, Any] = {}
+    if chosen:
+        try:
+            episodes = Episodes(run, setup, chosen)
+            replayed = [_play_again(episodes, each, one, frames) for each, one in zip(chosen, shown, strict=True)]
+            missing = sum(turns is None for turns in replayed)
+            if missing:
+                notices.append(f"{missing} of the policy's episodes do not end again as they did; they are text alone.")
+            if tokens:
+                scales = _colour(run, setup, replayed, shown, tokens, threads)
+            episodes.task.close()
+        except UserError as error:
+            notices.append(f"Left out is what more there would be to see: {error}")
+    curves, constant = curves_of([run])
+    write_page(
+        path, "run.html", title=run.name, about=run.about, sentences=sentences_of(run), curves=curves,
+        constant=constant, named=list(NAMED), window=WINDOW, tables=tables_of(run), samples=shown, chosen=how,
+        notices=notices, scales=scales, settings=settings_of(run), frames=frames.urls,
+        again=f"perlhf train-ppo --config {run.folder / 'config.yaml'} --output-dir ANOTHER runs it again.",
+    )  # fmt: skip
+    return notices
+
+
+def _shown(chosen: Chosen) -> dict[str, Any]:
+    """Returns what the page shows of an episode if all there is of it is text."""
+    row = chosen.row
+    return {
+        "episode": chosen.episode, "why": chosen.why, "prompt": spoken(row["prompt"]), "goal": "", "picture": None,
+        "right": "",
+        "sides": [
+            {
+                "name": name, "sampled": row[f"{side}_sampled"], "greedy": row.get(f"{side}_greedy"), "film": None,
+                "end": "", "tokens": [],
+            }
+            for side, name in _SIDES.items()
+        ],
+    }  # fmt: skip
+
+
+def _play_again(
+    episodes: Episodes, chosen: Chosen, shown: dict[str, Any], frames: Frames
+) -> Sequence[Turned] | None:
+    """Adds pictures and films to what is shown of an episode; returns the policy's turns where they are known."""
+    k = chosen.episode
+    shown["goal"] = episodes.task.info(episodes.states[k]).get("goal", "")
+    shown["picture"], shown["right"] = episodes.picture(k), episodes.right(k)
+    turns: Sequence[Turned] | None = None
+    for side in shown["sides"]:
+        turns = episodes.turns(k, side["sampled"])
+        if turns is not None:
+            side["film"] = episodes.film(k, turns, frames)
+            reached = (side["sampled"]["gold"] or 0.0) >= episodes.task.success_at
+            side["end"] = "goal reached" if reached else "goal not reached"
+    return turns  # of the last side, the policy
+
+
+def _colour(
+    run: Run, setup: Setup, replayed: Sequence[Sequence[Turned] | None], shown: Sequence[dict[str, Any]], count: int,
+    threads: int,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Adds coloured tokens to the first of the policy's answers; returns the scales of the colours."""
+    known = [i for i, turns in enumerate(replayed) if turns is not None][:count]
+    if not known:
+        return {}
+    policy: Role = load_policy(run.folder, setup, threads)
+    flat = [turn for i in known for turn in replayed[i] or ()]
+    scales, found = coloured(tokens_of(policy, load_value(run.folder, policy), flat))
+    rest = iter(found)
+    for i in known:
+        shown[i]["sides"][-1]["tokens"] = [next(rest) for _ in replayed[i] or ()]
+    return scales
