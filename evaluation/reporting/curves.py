@@ -28,7 +28,7 @@ _STYLE = {
 }  # fmt: skip
 _DASHES = ("-", "--", ":", "-.")
 
-# What is shown first, in this order, by its name in the log.
+# What has a name, by its own in the log. Those down to the length of episodes are shown at once.
 NAMED = {
     "rollout/gold": ("Gold", "the judge's verdict on what was sampled, which training does not see"),
     "rollout/score": ("Score", "what the reward gives, with the penalties of training"),
@@ -47,6 +47,7 @@ NAMED = {
     "train/kl_coef": ("KL coefficient", "the weight of the KL penalty"),
     "train/learning_rate": ("Learning rate", "of the policy"),
 }
+SHOWN = tuple(NAMED)[: list(NAMED).index("rollout/ep_len_mean") + 1]
 _LOOKS = {"rollout/gold": "eval/gold", "rollout/score": "eval/score"}  # of held-out episodes, in the same plot
 _LEFT_OUT = {"step", "train/n_updates", "rollout/ep_rew_mean"}  # counters, and what is the score once more
 
@@ -73,8 +74,9 @@ class Curve(NamedTuple):
 
 
 def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
-    """Returns the mean of each value and up to `window - 1` before it."""
-    return [float(np.mean(values[max(0, i - window + 1) : i + 1])) for i in range(len(values))]
+    """Returns the mean of each value and its neighbours, `window` of them together, and fewer at the ends."""
+    half = window // 2
+    return [float(np.mean(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
@@ -92,7 +94,7 @@ def curves_of(runs: Sequence[Run]) -> tuple[list[Curve], dict[str, float]]:
     """Draws everything that runs have logged, a plot for each figure.
 
     Returns:
-        The plots, the named figures first; and what never changed, in no run, with its value.
+        The plots, those of `NAMED` first; and what never changed, in no run, with its value.
 
     Raises:
         UserError: matplotlib is not installed.

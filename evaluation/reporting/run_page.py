@@ -7,7 +7,7 @@ from typing import Any
 from agents.setup import Setup
 from backbones.roles import Role
 from evaluation.finished_run import load_policy, load_value
-from evaluation.reporting.curves import NAMED, WINDOW, curves_of
+from evaluation.reporting.curves import SHOWN, WINDOW, curves_of
 from evaluation.reporting.page import write_page
 from evaluation.reporting.run import Run
 from evaluation.reporting.samples import Chosen, Episodes, Turned, chosen_of, spoken
@@ -43,7 +43,7 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
     if chosen:
         try:
             episodes = Episodes(run, setup, chosen)
-            replayed = [_play_again(episodes, each, one, frames) for each, one in zip(chosen, shown, strict=True)]
+            replayed = [episodes.add_to(one, frames) for one in shown]
             missing = sum(turns is None for turns in replayed)
             if missing:
                 notices.append(f"{missing} of the policy's episodes do not end again as they did; they are text alone.")
@@ -55,7 +55,7 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
     curves, constant = curves_of([run])
     write_page(
         path, "run.html", title=run.name, about=run.about, sentences=sentences_of(run), curves=curves,
-        constant=constant, named=list(NAMED), window=WINDOW, tables=tables_of(run), samples=shown, chosen=how,
+        constant=constant, named=SHOWN, window=WINDOW, tables=tables_of(run), samples=shown, chosen=how,
         notices=notices, scales=scales, settings=settings_of(run), frames=frames.urls,
         again=f"perlhf train-ppo --config {run.folder / 'config.yaml'} --output-dir ANOTHER runs it again.",
     )  # fmt: skip
@@ -67,32 +67,15 @@ def _shown(chosen: Chosen) -> dict[str, Any]:
     row = chosen.row
     return {
         "episode": chosen.episode, "why": chosen.why, "prompt": spoken(row["prompt"]), "goal": "", "picture": None,
-        "right": "",
+        "right": "", "tokens": [],
         "sides": [
             {
                 "name": name, "sampled": row[f"{side}_sampled"], "greedy": row.get(f"{side}_greedy"), "film": None,
-                "end": "", "tokens": [],
+                "end": "",
             }
             for side, name in _SIDES.items()
         ],
     }  # fmt: skip
-
-
-def _play_again(
-    episodes: Episodes, chosen: Chosen, shown: dict[str, Any], frames: Frames
-) -> Sequence[Turned] | None:
-    """Adds pictures and films to what is shown of an episode; returns the policy's turns where they are known."""
-    k = chosen.episode
-    shown["goal"] = episodes.task.info(episodes.states[k]).get("goal", "")
-    shown["picture"], shown["right"] = episodes.picture(k), episodes.right(k)
-    turns: Sequence[Turned] | None = None
-    for side in shown["sides"]:
-        turns = episodes.turns(k, side["sampled"])
-        if turns is not None:
-            side["film"] = episodes.film(k, turns, frames)
-            reached = (side["sampled"]["gold"] or 0.0) >= episodes.task.success_at
-            side["end"] = "goal reached" if reached else "goal not reached"
-    return turns  # of the last side, the policy
 
 
 def _colour(
@@ -108,5 +91,5 @@ def _colour(
     scales, found = coloured(tokens_of(policy, load_value(run.folder, policy), flat))
     rest = iter(found)
     for i in known:
-        shown[i]["sides"][-1]["tokens"] = [next(rest) for _ in replayed[i] or ()]
+        shown[i]["tokens"] = [next(rest) for _ in replayed[i] or ()]
     return scales

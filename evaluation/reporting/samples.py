@@ -123,6 +123,27 @@ class Episodes:
         same = judged == answer["gold"] or (judged is not None and round(judged, 3) == answer["gold"])
         return turns if same else None
 
+    def add_to(self, shown: dict[str, Any], frames: Frames) -> list[Turned] | None:
+        """Adds goal, picture, oracle and films to what a page shows of an episode.
+
+        Args:
+            shown: `episode` is its number, and each of its `sides` has the answer `sampled`.
+            frames: takes the pictures of films.
+
+        Returns:
+            The turns of the last side; None where they are not known.
+        """
+        k, turns = shown["episode"], None
+        shown["goal"] = self.task.info(self.states[k]).get("goal", "")
+        shown["picture"], shown["right"] = self.picture(k), self.right(k)
+        for side in shown["sides"]:
+            turns = self.turns(k, side["sampled"])
+            if turns is not None:
+                side["film"] = self.film(k, turns, frames)
+                reached = (side["sampled"]["gold"] or 0.0) >= self.task.success_at
+                side["end"] = "goal reached" if reached else "goal not reached"
+        return turns
+
     def _ends(self, state: Any, response: str) -> bool:
         played = self.task.play(state, response)
         return played.terminated or played.truncated

@@ -45,9 +45,9 @@ def _outcome(summary: Mapping[str, Any]) -> list[str]:
     for how, suffix in (("sampled", ""), ("greedy", "_greedy")):
         key = f"gold{suffix}" if "gold" in summary["sft"] else f"score{suffix}"
         before, after = (summary[side][key] for side in ("sft", "policy"))
-        what = "Sampled at temperature 1" if how == "sampled" else "Greedily"
+        what = "Sampled at temperature 1" if how == "sampled" else "Greedy,"
         name, gain = key.partition("_")[0], signed(summary["gain"][how])
-        found.append(f"{what} the {name} went from {before:.3f} with SFT to {after:.3f}: {gain}.")
+        found.append(f"{what} {name} went from {before:.3f} with SFT to {after:.3f}: {gain}.")
     together = summary["policy"].get("length_score_correlation", 0.0)
     if abs(together) >= _LONGER:
         more = "longer" if together > 0 else "shorter"
@@ -93,14 +93,15 @@ def part_of_ways(rows: Sequence[Mapping[str, Any]]) -> str | None:
     if len(scores) != len(golds):
         return f"{said}."
     means = smoothed(scores)
-    rise = means[-1] - means[peak.row]
+    rise = means[-1 - WINDOW // 2] - means[peak.row]
     if rise > 0:
         return f"{said}, while the score rose by {rise:.3f}: the policy learns what the reward likes and the judge does not."
     return f"{said}, and the score fell by {-rise:.3f} with it."
 
 
 def peak_of(steps: Sequence[int], values: Sequence[float]) -> Peak:
-    """Returns where the mean over `WINDOW` rows is highest, the first such place; windows are whole ones."""
-    means = smoothed(values)
-    row = WINDOW - 1 + int(np.argmax(means[WINDOW - 1 :]))
-    return Peak(row, steps[row], means[row], means[-1])
+    """Returns where the mean over `WINDOW` rows is highest, the first such place; all windows are whole."""
+    half = WINDOW // 2
+    means = smoothed(values)[half : len(values) - half]
+    row = int(np.argmax(means))
+    return Peak(row + half, steps[row + half], means[row], means[-1])

@@ -97,8 +97,8 @@ def _without_empty(table: Table) -> Table | None:
 def _answers(figures: Figures) -> Table:
     by = figures.get(("sft_temperature", "by"))
     best = figures.cell("sft", "best")
-    at = figures.get(("sft_temperature", "temperature"))
-    at_best = [Cell(f"SFT at its best, T = {at}"), *((best, Cell("")) if by == "score" else (Cell(""), best))]
+    at = figures.get(("sft_temperature", "temperature")) or 0.0
+    at_best = [Cell(f"SFT at its best, T = {at:g}"), *((best, Cell("")) if by == "score" else (Cell(""), best))]
     rows = [
         [Cell("SFT, sampled"), figures.cell("sft", "score"), figures.cell("sft", "gold")],
         [Cell("SFT, greedy"), figures.cell("sft", "score_greedy"), figures.cell("sft", "gold_greedy")],
