@@ -303,7 +303,7 @@ def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
 
 COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
-    "evaluation.evaluate evaluation.baselines evaluation.picture evaluation.reproduce evaluation.watch "
+    "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce evaluation.watch "
     "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
     "evaluation.score_android evaluation.eval_agent"
 ).split()
@@ -346,7 +346,7 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
         ("rewards.train_reward_model", "--policy-pairs -1"),
         ("evaluation.evaluate", "--prompts 0"),
         ("evaluation.baselines", "--prompts 0"),
-        ("evaluation.picture", "--sample -2"),
+        ("evaluation.report", "--samples -2"),
         ("evaluation.audit_reward", "--prompts 1"),
         ("evaluation.reproduce", "--parallel 0"),
         ("evaluation.score_android", "--show -1"),

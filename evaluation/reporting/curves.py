@@ -30,9 +30,9 @@ _DASHES = ("-", "--", ":", "-.")
 
 # What has a name, by its own in the log. Those down to the length of episodes are shown at once.
 NAMED = {
-    "rollout/gold": ("Gold", "the judge's verdict on what was sampled, which training does not see"),
-    "rollout/score": ("Score", "what the reward gives, with the penalties of training"),
-    "rollout/kl_to_reference": ("KL to SFT", "nats a response, as the mean of log p - log p of SFT"),
+    "rollout/gold": ("Gold", "the verdict of the task's own judge on what was sampled"),
+    "rollout/score": ("Score", "what the reward gives a turn"),
+    "rollout/kl_to_reference": ("KL to SFT", "nats a response"),
     "rollout/entropy": ("Entropy", "nats a token"),
     "train/value_loss": ("Value loss", "half the squared error of V, a token"),
     "train/explained_variance": ("Explained variance", "of the returns by V: 1 is all, 0 none"),

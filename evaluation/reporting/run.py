@@ -39,7 +39,9 @@ class Run:
         parts = [config["env"], config["env_options"], config.get("algorithm", "ppo"), f"reward {config['reward']}"]
         if config["data"] != "miniature":
             parts.append(f"data {config['data']}")
-        return ", ".join(str(part) for part in [*parts, f"backbone {config['backbone']}", f"seed {config['seed']}"] if part)
+        return ", ".join(
+            str(part) for part in [*parts, f"backbone {config['backbone']}", f"seed {config['seed']}"] if part
+        )
 
 
 def read_run(folder: str | Path, name: str | None = None) -> Run:
@@ -56,7 +58,9 @@ def read_run(folder: str | Path, name: str | None = None) -> Run:
     config = ppo_config(folder)
     rows = read_metrics(folder)
     if not rows:
-        raise UserError(f"{folder} has no line in metrics.jsonl yet; wait for the first update, or go on with --resume.")
+        raise UserError(
+            f"{folder} has no line in metrics.jsonl yet; wait for the first update, or go on with --resume."
+        )
     files = {name: _object(folder / f"{name}.json") for name in ("summary", "evaluation")}
     return Run(folder, name or folder.resolve().name, config, rows, **files)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from evaluation.reporting.curves import is_number
 from evaluation.reporting.run import Run
 
-ROWS_SHOWN = 14  # of a longer table a page shows the heading, to be opened
+_SHOWN = 14  # rows of a table of groups from which on it is folded
 _SIDES = {"sft": "SFT", "policy": "policy"}
 
 Path = tuple[str, ...]
@@ -35,10 +35,7 @@ class Table(NamedTuple):
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
-
-    @property
-    def is_long(self) -> bool:
-        return len(self.rows) > ROWS_SHOWN
+    is_folded: bool = False  # whether a page shows its title, to be opened
 
 
 class Figures:
@@ -193,7 +190,7 @@ def _groups(figures: Figures) -> Table:
         ]
         for name in names
     ]  # fmt: skip
-    return Table("By group of episodes", ["", "episodes", *columns], rows)
+    return Table("By group of episodes", ["", "episodes", *columns], rows, is_folded=len(rows) > _SHOWN)
 
 
 def _looks(figures: Figures) -> Table:
@@ -256,13 +253,15 @@ def beside(runs: Sequence[Run]) -> list[Table]:
     by_group = [[Cell(name), *(side.cell("policy", "groups", "greedy", name) for side in sides)] for name in names]
     columns = ["", *(run.name for run in runs)]
     note = "Intervals are of each run alone. Whether two runs differ, episode by episode, `perlhf verdicts` says."
-    found = [Table("Figures", columns, rows, note), Table("By group, policy greedy", columns, by_group)]
+    groups = Table("By group, policy greedy", columns, by_group, is_folded=len(by_group) > _SHOWN)
+    found = [Table("Held out, and what it took", columns, rows, note), groups]
     return [table for table in map(_without_empty, found) if table is not None]
 
 
 def settings_of(run: Run) -> Table:
     """Returns the options of a run."""
-    return Table("Options", ["", ""], [[Cell(name), Cell(_shown(value))] for name, value in run.config.items()])
+    rows = [[Cell(name), Cell(_shown(value))] for name, value in run.config.items()]
+    return Table("Options", ["", ""], rows, is_folded=True)
 
 
 def different_settings(runs: Sequence[Run]) -> Table:

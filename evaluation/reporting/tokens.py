@@ -38,9 +38,7 @@ class Scale(NamedTuple):
 
 
 @torch.no_grad()
-def tokens_of(
-    policy: Role, value: tuple[Role, float] | None, turns: Sequence[Turned]
-) -> list[list[Token]]:
+def tokens_of(policy: Role, value: tuple[Role, float] | None, turns: Sequence[Turned]) -> list[list[Token]]:
     """Returns the tokens of each response.
 
     Responses are split into tokens anew, as text of others would be, with an end token behind them.
