@@ -303,8 +303,8 @@ def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
 
 COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
-    "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce evaluation.watch "
-    "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
+    "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
+    "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
     "evaluation.score_android evaluation.eval_agent"
 ).split()
 SIGNS = {

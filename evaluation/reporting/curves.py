@@ -1,4 +1,4 @@
-"""Curves of runs as SVG, drawn by matplotlib, whose colours are those of the page that they stand in, in both themes."""
+"""Curves of runs as SVG, drawn by matplotlib, in the colours of the page that they stand in, in both themes."""
 
 import io
 import math

@@ -25,10 +25,10 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
     except ImportError:
         raise UserError(f"pages of runs need Jinja2: {NEEDED}") from None
-    settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=FileSystemLoader(_FOLDER), **settings)  # noqa: S701 - autoescape is on
-    scripts = Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("theme.js", "page.js")))
-    write_text(path, environment.get_template(template).render(**values, scripts=scripts))
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    write_text(path, environment.get_template(template).render(**values))

@@ -36,11 +36,9 @@ class Run:
     def about(self) -> str:
         """What it learned, and how, in a line."""
         config = self.config
-        parts = [config["env"], config["env_options"], config.get("algorithm", "ppo"), f"reward {config['reward']}"]
-        if config["data"] != "miniature":
-            parts.append(f"data {config['data']}")
+        named = [f"{name} {config[name]}" for name in ("reward", "data", "backbone", "seed") if name in config]
         return ", ".join(
-            str(part) for part in [*parts, f"backbone {config['backbone']}", f"seed {config['seed']}"] if part
+            [config["env"], *filter(None, [config["env_options"]]), config.get("algorithm", "ppo"), *named]
         )
 
 
@@ -52,15 +50,13 @@ def read_run(folder: str | Path, name: str | None = None) -> Run:
         name: what to call it; by default as its folder.
 
     Raises:
-        UserError: it holds no run of agents.train_ppo, nothing was logged yet, or a file of it is not what it should be.
+        UserError: it holds no run of agents.train_ppo, nothing was logged yet, or a file is not what it should be.
     """
     folder = Path(folder)
     config = ppo_config(folder)
     rows = read_metrics(folder)
     if not rows:
-        raise UserError(
-            f"{folder} has no line in metrics.jsonl yet; wait for the first update, or go on with --resume."
-        )
+        raise UserError(f"{folder} has no line in metrics.jsonl yet; wait for its first update, or go on with it.")
     files = {name: _object(folder / f"{name}.json") for name in ("summary", "evaluation")}
     return Run(folder, name or folder.resolve().name, config, rows, **files)
 

@@ -19,7 +19,7 @@ from perlhf.errors import UserError
 
 _SIDES = {"sft": "SFT", "policy": "policy"}
 _DRAWN = 256  # pixels that a generated picture is drawn at
-_FINE = {"format": "WEBP", "quality": 85}
+_FINE: dict[str, Any] = {"format": "WEBP", "quality": 85}
 
 
 class Chosen(NamedTuple):
@@ -66,8 +66,8 @@ def chosen_of(evaluation: Mapping[str, Any], count: int, seed: int = 0) -> tuple
         before = shown.get(row["episode"])
         shown[row["episode"]] = Chosen(row, why if before is None else f"{before.why}; {why}")
     return list(shown.values()), (
-        f"{len(drawn)} of the first {len(kept)} held-out episodes, drawn by lot, and those that stand out among {among}. "
-        "What stands out is not what is usual: the answers drawn by lot show that."
+        f"{len(drawn)} of the first {len(kept)} held-out episodes, drawn by lot, and those that stand out among {among}."
+        " What stands out is not what is usual: the answers drawn by lot show that."
     )
 
 

@@ -53,8 +53,8 @@ def _outcome(summary: Mapping[str, Any]) -> list[str]:
         more = "longer" if together > 0 else "shorter"
         lengths = [summary[side]["length"] for side in ("sft", "policy")]
         found.append(
-            f"The reward likes {more} answers: over the policy's samples length and score correlate at {together:+.2f}. "
-            f"With SFT they have {lengths[0]:.1f} tokens, with the policy {lengths[1]:.1f}."
+            f"The reward likes {more} answers: over the policy's samples length and score correlate at {together:+.2f}."
+            f" With SFT they have {lengths[0]:.1f} tokens, with the policy {lengths[1]:.1f}."
         )
     return found
 
@@ -95,7 +95,8 @@ def part_of_ways(rows: Sequence[Mapping[str, Any]]) -> str | None:
     means = smoothed(scores)
     rise = means[-1 - WINDOW // 2] - means[peak.row]
     if rise > 0:
-        return f"{said}, while the score rose by {rise:.3f}: the policy learns what the reward likes and the judge does not."
+        why = "the policy learns what the reward likes and the judge does not"
+        return f"{said}, while the score rose by {rise:.3f}: {why}."
     return f"{said}, and the score fell by {-rise:.3f} with it."
 
 
