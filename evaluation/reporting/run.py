@@ -37,9 +37,8 @@ class Run:
         """What it learned, and how, in a line."""
         config = self.config
         named = [f"{name} {config[name]}" for name in ("reward", "data", "backbone", "seed") if name in config]
-        return ", ".join(
-            [config["env"], *filter(None, [config["env_options"]]), config.get("algorithm", "ppo"), *named]
-        )
+        said = [config["env"], config["env_options"], config.get("algorithm", "ppo"), *named]
+        return ", ".join(part for part in said if part)
 
 
 def read_run(folder: str | Path, name: str | None = None) -> Run:

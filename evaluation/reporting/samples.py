@@ -65,10 +65,9 @@ def chosen_of(evaluation: Mapping[str, Any], count: int, seed: int = 0) -> tuple
         why = ", ".join(row["why"])
         before = shown.get(row["episode"])
         shown[row["episode"]] = Chosen(row, why if before is None else f"{before.why}; {why}")
-    return list(shown.values()), (
-        f"{len(drawn)} of the first {len(kept)} held-out episodes, drawn by lot, and those that stand out among {among}."
-        " What stands out is not what is usual: the answers drawn by lot show that."
-    )
+    drawn_of = f"{len(drawn)} of the first {len(kept)} held-out episodes, drawn by lot"
+    usual = "What stands out is not what is usual: the answers drawn by lot show that."
+    return list(shown.values()), f"{drawn_of}, and those that stand out among {among}. {usual}"
 
 
 def _extremes_of(kept: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -74,11 +74,9 @@ def _interval(low: float, high: float, form: str) -> str:
 def tables_of(run: Run) -> list[Table]:
     """Returns all tables of a run; those that there are no figures for are left out."""
     figures = Figures(run.summary)
-    found = [
-        _answers(figures), _gains(figures), _tries(figures, "pass_at", "pass@k"),
-        _tries(figures, "best_at", "Best of k"), _responses(figures), _calibration(figures), _temperatures(figures), _groups(figures), _looks(figures),
-        _cost(figures),
-    ]  # fmt: skip
+    tries = (_tries(figures, "pass_at", "pass@k"), _tries(figures, "best_at", "Best of k"))
+    rest = (_responses, _calibration, _temperatures, _groups, _looks, _cost)
+    found = [_answers(figures), _gains(figures), *tries, *(make(figures) for make in rest)]
     return [table for table in map(_without_empty, found) if table is not None]
 
 
