@@ -272,7 +272,8 @@ def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
         raise UserError(f"unexpected word {unknown[-1]!r}: {expected}; see --help.")
     flag = f"--{name.replace('_', '-')}"
     if any(word == flag or word.startswith(f"{flag}=") for word in words):
-        raise UserError(f"{unknown[0]!r} and {flag} {getattr(found, name)!r} are both given; keep one of them.")
+        given = " ".join(getattr(found, name)) if many else repr(getattr(found, name))
+        raise UserError(f"{unknown[0]!r} and {flag} {given} are both given; keep one of them.")
     rest = words
     for word in unknown:
         rest = _without(parser, rest, word)

@@ -101,7 +101,8 @@ class Episodes:
         for each in chosen:
             k = each.episode
             if k >= len(self.states) or str(self.task.observe(self.states[k])["prompt"]) != each.row["prompt"]:
-                raise UserError(f"episode {k} of split {split!r} is another one than was evaluated.")
+                which = f"episode {k} of split {split!r}"
+                raise UserError(f"{which} is another one than was evaluated: other data, or another split.")
 
     def turns(self, episode: int, answer: Mapping[str, Any]) -> list[Turned] | None:
         """Returns the turns of an episode with an answer to it; None where they do not end as they did.
