@@ -24,7 +24,7 @@ from envs.vqav2.task import VQAv2
 from evaluation.compare import compare, write_report
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_value
-from evaluation.reporting.curves import WINDOW, smoothed
+from evaluation.reporting.curves import smoothed, window_of
 from evaluation.reporting.samples import Turned, chosen_of
 from evaluation.reporting.sentences import part_of_ways, peak_of
 from evaluation.reporting.tokens import Scale, scale_of, texts_of, tokens_of
@@ -542,6 +542,7 @@ def test_a_smoothed_curve_stays_between_its_values(values):
 def test_a_smoothed_curve_by_hand():
     assert smoothed([0, 10, 20, 30, 40, 50], 3) == [5, 10, 20, 30, 40, 45]
     assert smoothed([7.0]) == [7.0]
+    assert [window_of(count) for count in (1, 20, 149, 150, 480)] == [5, 5, 5, 7, 19]
 
 
 def test_the_peak_by_hand():
@@ -563,7 +564,6 @@ def test_gold_that_fell_while_the_score_rose_is_said():
     assert "the score fell by" in part_of_ways(rows_of(golds, golds))
     assert part_of_ways(rows_of(np.linspace(0, 1, 30), np.linspace(0, 1, 30))) is None
     assert part_of_ways(rows_of(golds[:14], golds[:14])) is None  # too few rows
-    assert 3 * WINDOW == 15
     noise = np.random.default_rng(0).normal(0.5, 0.1, 200)
     assert part_of_ways(rows_of(noise, noise)) is None
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.setup import Setup
-from evaluation.reporting.curves import COLOURS, SHOWN, WINDOW, curves_of
+from evaluation.reporting.curves import COLOURS, SHOWN, curves_of
 from evaluation.reporting.page import write_page
 from evaluation.reporting.run import Run
 from evaluation.reporting.samples import Chosen, Episodes, spoken
@@ -51,7 +51,7 @@ def write_comparison(runs: Sequence[Run], path: Path, setup: Setup, samples: int
     write_page(
         path, "comparison.html", title=" beside ".join(run.name for run in runs), about=f"{len(runs)} runs",
         alike=alike, runs=[_in_short(run, i) for i, run in enumerate(runs)], tables=beside(runs),
-        settings=different_settings(runs), curves=curves, constant=constant, named=SHOWN, window=WINDOW,
+        settings=different_settings(runs), curves=curves, constant=constant, named=SHOWN,
         samples=shown, notices=notices, frames=frames.urls,
         chosen=f"{len(shown)} of the {len(rows)} episodes whose answers all runs have kept, drawn by lot. "
         "Sampled at temperature 1; SFT is that of the first run.",

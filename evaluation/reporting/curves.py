@@ -14,7 +14,7 @@ from evaluation.reporting.run import Run
 from perlhf.errors import UserError
 
 COLOURS = 8  # of runs, see shared.css; further ones have the same in other dashes
-WINDOW = 5  # rows that a smoothed curve is the mean of
+WINDOW = 5  # rows that a smoothed curve is the mean of at least
 _WIDTH, _HEIGHT = 3.9, 2.15  # inches of 72 points
 # Colours that nothing else has; the SVG says in their place which colour of the page it is.
 _INK, _FAINT, _LINE = "#0a0a01", "#0a0a02", "#0a0a03"
@@ -73,9 +73,14 @@ class Curve(NamedTuple):
     level: bool = False
 
 
-def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
+def window_of(count: int) -> int:
+    """Returns how many of so many rows a smoothed curve is the mean of: an odd number, about a 25th."""
+    return max(WINDOW, count // 25) | 1
+
+
+def smoothed(values: Sequence[float], window: int | None = None) -> list[float]:
     """Returns the mean of each value and its neighbours, `window` of them together, and fewer at the ends."""
-    half = window // 2
+    half = (window_of(len(values)) if window is None else window) // 2
     return [float(np.mean(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
 
 

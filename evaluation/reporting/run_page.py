@@ -7,7 +7,7 @@ from typing import Any
 from agents.setup import Setup
 from backbones.roles import Role
 from evaluation.finished_run import load_policy, load_value
-from evaluation.reporting.curves import SHOWN, WINDOW, curves_of
+from evaluation.reporting.curves import SHOWN, curves_of
 from evaluation.reporting.page import write_page
 from evaluation.reporting.run import Run
 from evaluation.reporting.samples import Chosen, Episodes, Turned, chosen_of, spoken
@@ -55,7 +55,7 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
     curves, constant = curves_of([run])
     write_page(
         path, "run.html", title=run.name, about=run.about, sentences=sentences_of(run), curves=curves,
-        constant=constant, named=SHOWN, window=WINDOW, tables=tables_of(run), samples=shown, chosen=how,
+        constant=constant, named=SHOWN, tables=tables_of(run), samples=shown, chosen=how,
         notices=notices, scales=scales, settings=settings_of(run), frames=frames.urls,
         again=f"perlhf train-ppo --config {run.folder / 'config.yaml'} --output-dir ANOTHER runs it again.",
     )  # fmt: skip

@@ -95,6 +95,7 @@ class Episodes:
         split = run.evaluation.get("split", run.config.get("eval_split", "test"))
         self.task: Task = setup.task(split)
         if not self.task.repeats:
+            self.task.close()
             raise UserError(self.task.not_repeatable)
         last = max(each.episode for each in chosen)
         self.states = self.task.first_states(last + 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.control import in_words
 from evaluation.metrics import signed
-from evaluation.reporting.curves import WINDOW, series, smoothed
+from evaluation.reporting.curves import series, smoothed, window_of
 from evaluation.reporting.run import Run
 
 _CLEAR = 3.0  # standard errors of a smoothed value by which gold has to have fallen
@@ -30,7 +30,7 @@ def sentences_of(run: Run) -> list[str]:
     if "policy" in run.summary:
         found += _outcome(run.summary)
     elif run.summary:
-        found.append("The policy was not compared with SFT on held-out prompts: `perlhf evaluate` does that.")
+        found.append("The policy was not compared with SFT on held-out prompts; perlhf evaluate does that.")
     else:
         found.append(f"The run is not finished: its log ends after {run.rows[-1]['step']:,} turns.")
     found += _diagnoses(run.summary)
@@ -76,24 +76,25 @@ def part_of_ways(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Says where gold was highest in training, if it has clearly fallen since, and what the score did meanwhile.
 
     That is what is seen afterwards of a reward that is exploited (Gao et al., arXiv 2210.10760). Clear is a fall of
-    three standard errors of a mean over `WINDOW` rollouts, where the noise is taken from one rollout to the next.
+    three standard errors of a mean over `window_of` rollouts, where the noise is taken from one rollout to the next.
 
     Returns:
         A sentence; None where gold was not logged, is logged too seldom, or has not fallen.
     """
     steps, golds = series(rows, "rollout/gold")
-    if len(golds) < 3 * WINDOW:
+    window = window_of(len(golds))
+    if len(golds) < 3 * window:
         return None
     peak = peak_of(steps, golds)
     noise = float(np.std(np.diff(golds))) / sqrt(2)  # of a single rollout: a slow drift cancels
-    if peak.value - peak.last <= _CLEAR * noise * sqrt(2 / WINDOW):
+    if peak.value - peak.last <= _CLEAR * noise * sqrt(2 / window):
         return None
     scores = series(rows, "rollout/score")[1]
     said = f"Gold was highest after {peak.turn:,} turns ({peak.value:.3f}) and is {peak.last:.3f} at the end"
     if len(scores) != len(golds):
         return f"{said}."
     means = smoothed(scores)
-    rise = means[-1 - WINDOW // 2] - means[peak.row]
+    rise = means[-1 - window // 2] - means[peak.row]
     if rise > 0:
         why = "the policy learns what the reward likes and the judge does not"
         return f"{said}, while the score rose by {rise:.3f}: {why}."
@@ -101,8 +102,8 @@ def part_of_ways(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def peak_of(steps: Sequence[int], values: Sequence[float]) -> Peak:
-    """Returns where the mean over `WINDOW` rows is highest, the first such place; all windows are whole."""
-    half = WINDOW // 2
+    """Returns where the mean over `window_of` rows is highest, the first such place; all windows are whole."""
+    half = window_of(len(values)) // 2
     means = smoothed(values)[half : len(values) - half]
     row = int(np.argmax(means))
     return Peak(row + half, steps[row + half], means[row], means[-1])

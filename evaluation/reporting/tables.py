@@ -250,7 +250,7 @@ def beside(runs: Sequence[Run]) -> list[Table]:
     names = dict.fromkeys(name for side in sides for name in side.get(("policy", "groups", "greedy")) or {})
     by_group = [[Cell(name), *(side.cell("policy", "groups", "greedy", name) for side in sides)] for name in names]
     columns = ["", *(run.name for run in runs)]
-    note = "Intervals are of each run alone. Whether two runs differ, episode by episode, `perlhf verdicts` says."
+    note = "Intervals are of each run alone: runs whose intervals overlap may differ, episode by episode."
     groups = Table("By group, policy greedy", columns, by_group, is_folded=len(by_group) > _SHOWN)
     found = [Table("Held out, and what it took", columns, rows, note), groups]
     return [table for table in map(_without_empty, found) if table is not None]
