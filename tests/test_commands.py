@@ -143,6 +143,8 @@ def test_ppo_writes_what_the_design_names(chain):
             "n",
         ):
             assert key in summary[side]
+    assert "offset" in json.loads((folder / "value" / "perlhf.json").read_text())
+    assert f"perlhf report {folder}" in printed
     assert set(summary["win_rate"]) == {"mean", "low", "high", "n"}
     for how, key in (("sampled", "gold"), ("greedy", "gold_greedy")):
         gain = summary["policy"][key] - summary["sft"][key]
