@@ -10,11 +10,11 @@ from agents.setup import Setup
 from evaluation.reporting.curves import COLOURS, SHOWN, curves_of
 from evaluation.reporting.page import write_page
 from evaluation.reporting.run import Run
-from evaluation.reporting.samples import Chosen, Episodes, spoken
+from evaluation.reporting.samples import Chosen, Episodes, shown_of
 from evaluation.reporting.screens import Frames
 from evaluation.reporting.sentences import sentences_of
 from evaluation.reporting.tables import beside, different_settings
-from perlhf.errors import UserError
+from perlhf.errors import UserError, line_of
 
 _BORDERS = ("solid", "dashed", "dotted", "double")  # of the legend, as the dashes of curves
 
@@ -34,15 +34,16 @@ def write_comparison(runs: Sequence[Run], path: Path, setup: Setup, samples: int
     frames, notices = Frames(), []
     rows = _common(runs)
     drawn = sorted(np.random.default_rng(0).permutation(len(rows))[:samples].tolist())
-    shown = [_shown(runs, rows[k]) for k in drawn]
+    chosen = [Chosen(rows[k][0], "drawn by lot") for k in drawn]
+    shown = [shown_of(each, _answers(runs, rows[k])) for each, k in zip(chosen, drawn, strict=True)]
     if shown:
         try:
-            episodes = Episodes(runs[0], setup, [Chosen(rows[k][0], "") for k in drawn])
+            episodes = Episodes(runs[0], setup, chosen)
             for one in shown:
                 episodes.add_to(one, frames)
             episodes.task.close()
-        except UserError as error:
-            notices.append(f"Left out is what more there would be to see: {error}")
+        except (UserError, OSError) as error:
+            notices.append(f"Left out is what more there would be to see: {line_of(error)}")
     curves, constant = curves_of(runs)
     envs = dict.fromkeys(run.config["env"] for run in runs)
     alike = f"All are runs on {next(iter(envs))}." if len(envs) == 1 else (
@@ -77,17 +78,7 @@ def _common(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _shown(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns what the page shows of an episode: SFT of the first run, and the policies of all."""
-    answers = [("SFT", rows[0], "sft"), *((run.name, row, "policy") for run, row in zip(runs, rows, strict=True))]
-    return {
-        "episode": rows[0]["episode"], "why": "drawn by lot", "prompt": spoken(rows[0]["prompt"]), "goal": "",
-        "picture": None, "right": "", "tokens": [],
-        "sides": [
-            {
-                "name": name, "sampled": row[f"{side}_sampled"], "greedy": row.get(f"{side}_greedy"), "film": None,
-                "end": "",
-            }
-            for name, row, side in answers
-        ],
-    }  # fmt: skip
+def _answers(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Returns the answers to a prompt, sampled and greedy, with who said them: SFT of the first run, all policies."""
+    sides = [("SFT", rows[0], "sft"), *((run.name, row, "policy") for run, row in zip(runs, rows, strict=True))]
+    return [(name, row[f"{side}_sampled"], row[f"{side}_greedy"]) for name, row, side in sides]

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from agents.setup import Setup
-from backbones.roles import Role
 from evaluation.finished_run import load_policy, load_value
 from evaluation.reporting.curves import SHOWN, curves_of
 from evaluation.reporting.page import write_page
 from evaluation.reporting.run import Run
-from evaluation.reporting.samples import Chosen, Episodes, Turned, chosen_of, spoken
+from evaluation.reporting.samples import Episodes, Turned, chosen_of, shown_of
 from evaluation.reporting.screens import Frames
 from evaluation.reporting.sentences import sentences_of
 from evaluation.reporting.tables import settings_of, tables_of
 from evaluation.reporting.tokens import coloured, tokens_of
-from perlhf.errors import UserError
+from perlhf.errors import UserError, line_of
 
 _SIDES = {"sft": "SFT", "policy": "policy"}
 
@@ -38,7 +37,12 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
     """
     chosen, how = chosen_of(run.evaluation, samples)
     frames, notices = Frames(), []
-    shown = [_shown(each) for each in chosen]
+    shown = [
+        shown_of(
+            each, [(name, each.row[f"{side}_sampled"], each.row[f"{side}_greedy"]) for side, name in _SIDES.items()]
+        )
+        for each in chosen
+    ]
     scales: Mapping[str, Any] = {}
     if chosen:
         try:
@@ -50,8 +54,8 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
             if tokens:
                 scales = _colour(run, setup, replayed, shown, tokens, threads)
             episodes.task.close()
-        except UserError as error:
-            notices.append(f"Left out is what more there would be to see: {error}")
+        except (UserError, OSError) as error:
+            notices.append(f"Left out is what more there would be to see: {line_of(error)}")
     curves, constant = curves_of([run])
     write_page(
         path, "run.html", title=run.name, about=run.about, sentences=sentences_of(run), curves=curves,
@@ -62,22 +66,6 @@ def write_run_page(run: Run, path: Path, setup: Setup, samples: int, tokens: int
     return notices
 
 
-def _shown(chosen: Chosen) -> dict[str, Any]:
-    """Returns what the page shows of an episode if all there is of it is text."""
-    row = chosen.row
-    return {
-        "episode": chosen.episode, "why": chosen.why, "prompt": spoken(row["prompt"]), "goal": "", "picture": None,
-        "right": "", "tokens": [],
-        "sides": [
-            {
-                "name": name, "sampled": row[f"{side}_sampled"], "greedy": row.get(f"{side}_greedy"), "film": None,
-                "end": "",
-            }
-            for side, name in _SIDES.items()
-        ],
-    }  # fmt: skip
-
-
 def _colour(
     run: Run, setup: Setup, replayed: Sequence[Sequence[Turned] | None], shown: Sequence[dict[str, Any]], count: int,
     threads: int,
@@ -86,7 +74,7 @@ def _colour(
     known = [i for i, turns in enumerate(replayed) if turns is not None][:count]
     if not known:
         return {}
-    policy: Role = load_policy(run.folder, setup, threads)
+    policy = load_policy(run.folder, setup, threads)
     flat = [turn for i in known for turn in replayed[i] or ()]
     scales, found = coloured(tokens_of(policy, load_value(run.folder, policy), flat))
     rest = iter(found)

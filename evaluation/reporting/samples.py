@@ -178,6 +178,17 @@ class Episodes:
         return self.task.oracle(state)
 
 
-def spoken(prompt: str) -> list[tuple[str, str]]:
-    """Returns who says what in a prompt."""
-    return [(who, text) for who, text in split_transcript(prompt) if text]
+def shown_of(chosen: Chosen, answers: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
+    """Returns what a page shows of an episode if all there is of it is text; `Episodes.add_to` adds the rest.
+
+    Args:
+        chosen: the episode.
+        answers: who says what, sampled and greedy.
+    """
+    sides = [
+        {"name": name, "sampled": sampled, "greedy": greedy, "film": None, "end": ""}
+        for name, sampled, greedy in answers
+    ]
+    prompt = [(who, text) for who, text in split_transcript(chosen.row["prompt"]) if text]
+    about = {"episode": chosen.episode, "why": chosen.why, "prompt": prompt, "sides": sides}
+    return {**about, "goal": "", "picture": None, "right": "", "tokens": []}

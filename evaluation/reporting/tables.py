@@ -9,7 +9,7 @@ from evaluation.reporting.run import Run
 _SHOWN = 14  # rows of a table of groups from which on it is folded
 _SIDES = {"sft": "SFT", "policy": "policy"}
 
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 
 
 class Cell(NamedTuple):
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     """
 
     text: str
-    path: Path = ()
+    path: Keys = ()
     interval: str = ""
     run: int = 0
 
@@ -44,7 +44,7 @@ class Figures:
     def __init__(self, summary: Mapping[str, Any], run: int = 0) -> None:
         self.summary, self.run = summary, run
 
-    def get(self, path: Path) -> Any:
+    def get(self, path: Keys) -> Any:
         """Returns what stands at a path; None where nothing does."""
         found: Any = self.summary
         for key in path:
@@ -223,7 +223,7 @@ def _cost(figures: Figures) -> Table:
 def beside(runs: Sequence[Run]) -> list[Table]:
     """Returns the tables of several runs, a column each."""
     sides = [Figures(run.summary, i) for i, run in enumerate(runs)]
-    kinds: dict[str, tuple[Path, str]] = {
+    kinds: dict[str, tuple[Keys, str]] = {
         "SFT, sampled: gold": (("sft", "gold"), ".3f"),
         "SFT, greedy: gold": (("sft", "gold_greedy"), ".3f"),
         "SFT at its best": (("sft", "best"), ".3f"),
