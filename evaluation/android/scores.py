@@ -146,6 +146,13 @@ def unreadable(judged: Judged[Kind]) -> list[str]:
     return [f"{len(places)} of {len(judged.rows)} predictions cannot be read, first {places[0]}"] if places else []
 
 
+def repeated(rows: Sequence[Row[Step]]) -> list[str]:
+    """Returns a line on steps whose `id` another one before them has; none where there are none."""
+    seen: set[str] = set()
+    places = [row.of.where for row in rows if row.of.name and (row.of.name in seen or seen.add(row.of.name))]
+    return [f"{len(places)} steps have an id that one before them has, first {places[0]}"] if places else []
+
+
 def misreadings(judged: Judged[Step], reading: Reading) -> list[str]:
     """Returns lines on what looks like a mistake in how predictions of steps are read; none where nothing does."""
     found = []
