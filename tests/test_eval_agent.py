@@ -400,8 +400,8 @@ def test_an_agent_may_change_what_it_gets(module, tmp_path):
             return f"done({len(observation.pop('prompt'))})"
         """
     )
-    evaluated(tmp_path, agent=f"{name}:agent", episodes=1)
-    (step,) = lines_of(tmp_path)[0]["steps"]
+    evaluated(tmp_path / "a", agent=f"{name}:agent", episodes=1)
+    (step,) = lines_of(tmp_path / "a")[0]["steps"]
     assert step["said"] == f"done({len(step['prompt'])})"
 
 
