@@ -109,7 +109,7 @@ class Outside:
 
     def _raised(self, error: BaseException) -> NoAnswerError:
         """Returns what is said of an agent that raises: the error, and the last line of its module on the way there."""
-        frames, module = traceback.extract_tb(error.__traceback__), sys.modules[self.place.partition(":")[0]]
+        frames, module = traceback.extract_tb(error.__traceback__), sys.modules.get(self.place.partition(":")[0])
         own = [frame for frame in frames if frame.filename == getattr(module, "__file__", None)]
         frame = (own or frames)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"

@@ -148,8 +148,9 @@ def unreadable(judged: Judged[Kind]) -> list[str]:
 
 def repeated(rows: Sequence[Row[Step]]) -> list[str]:
     """Returns a line on steps whose `id` another one before them has; none where there are none."""
-    seen: set[str] = set()
-    places = [row.of.where for row in rows if row.of.name and (row.of.name in seen or seen.add(row.of.name))]
+    first: dict[str, str] = {}
+    named = [(row.of.name, row.of.where) for row in rows if row.of.name]
+    places = [where for name, where in named if first.setdefault(name, where) != where]
     return [f"{len(places)} steps have an id that one before them has, first {places[0]}"] if places else []
 
 
