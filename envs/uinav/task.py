@@ -19,7 +19,7 @@ from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
 from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, MORE_KINDS, Action, ActionError, parse_action
-from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
+from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, begin, perform
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.live import LiveDevice
@@ -212,7 +212,7 @@ class UINav(Task):
             self.recordings.check(options)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
-        state, goal = self.device.reset(Random(seed), options)
+        state, goal = begin(self.device, Random(seed), options)
         return self._episode(seed, options, goal, state, (), (), "", None, "")
 
     def _episode(
