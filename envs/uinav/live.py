@@ -1,6 +1,7 @@
 """Finds the live device that `device` of UINav names."""
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from envs.entry_points import load_callable
@@ -27,8 +28,14 @@ def make_device(device: Any, templates: str | Sequence[str], max_elements: int) 
         if ":" not in device:
             hint = did_you_mean(device, ("phone", "browser"))
             raise UserError(f"unknown device {device!r}.{hint} One of your own is 'module:name'.")
-        make = load_callable(device, f"device {device!r}")
-        made = make(templates=templates) if templates else make()
+        make, given = load_callable(device, f"device {device!r}"), {"templates": templates} if templates else {}
+        try:
+            signature(make).bind(**given)
+        except TypeError as error:
+            raise UserError(f"device {device!r}: {error}.") from None
+        except ValueError:  # something built in, which does not say what it takes
+            pass
+        made = make(**given)
     elif templates:
         raise UserError("templates are given to a device that is made already; give them to its maker.")
     if not isinstance(made, LiveDevice):
