@@ -488,7 +488,7 @@ def test_a_state_of_another_dialect_is_refused():
     state = saved.start(np.random.default_rng(0), {})
     value = saved.state_to_json(saved.advance(state, saved.oracle(state))[0])
     for actions in ("elements", "coordinates:1000"):
-        with pytest.raises(UserError, match="saved with the actions 'coordinates', and here it has the actions"):
+        with pytest.raises(UserError, match=f"saved with the actions 'coordinates', and here it has '{actions}'"):
             UINav(actions=actions).state_from_json(value)
 
 

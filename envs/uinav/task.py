@@ -476,10 +476,10 @@ class UINav(Task):
             raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
-        here = self._told_apart(episode)
+        saved, here = ({"actions": Elements.name, **each} for each in (value, self._told_apart(episode)))
         for name in ("goal", "attack", "actions"):
-            if value.get(name) != here.get(name):
-                problem = f"the state was saved with the {name} {value.get(name)!r}, and here it has {here.get(name)!r}"
+            if saved.get(name) != here.get(name):
+                problem = f"the state was saved with the {name} {saved.get(name)!r}, and here it has {here.get(name)!r}"
                 where = "the same templates, apps, split, attack, unseen and actions"
                 raise UserError(f"{problem}; restore it in an env with {where}.")
         for response in value["responses"]:
