@@ -49,9 +49,12 @@ def task_options(env: str, split: str, options: str, actions: str, lenient: bool
     return {"split": split, **(phone if on_screen else {}), **parse_env_options(options)}
 
 
-def instructions_of(env: str) -> str | None:
-    """Returns what a chat model is told first in an env, if anything."""
-    return class_of(env_id(env)).instructions
+def instructions_of(env: str, **options: Any) -> str | None:
+    """Returns what a chat model is told first in an env that is made with options of `gym.make`, if anything."""
+    made = text_env(env, **options)
+    told: str | None = made.unwrapped.task.instructions  # type: ignore[attr-defined]  # as every env of perlhf has one
+    made.close()
+    return told
 
 
 def messages(prompt: str) -> list[dict[str, str]]:
