@@ -143,10 +143,6 @@ def test_a_random_policy_is_scored_on_it():
             {"device": "builtins:dict"},
             r"device 'builtins:dict' gave dict, expected an envs\.uinav\.interface\.live\.LiveDevice\.",
         ),
-        (
-            {"device": "toy_radio:Radio", "templates": "tune"},
-            "device 'toy_radio:Radio': got an unexpected keyword argument 'templates'.",
-        ),
         ({"device": Radio(), "templates": "tune"}, "templates are given to a device that is made already; [^\n]*"),
         (
             {"device": Radio(), "apps": "mail", "unseen": "apps"},
