@@ -38,12 +38,17 @@ def taught():
 def test_lessons_begin_with_one_thing_told_and_end_with_questions(taught):
     assert all(lesson.texts[0][0] == CAPTION for lesson in taught)
     things = [lesson.texts[0][1].count(",") + 1 for lesson in taught]
-    assert set(things[:120]) == {1}
-    assert set(things[120:240]) == {1, 2}
-    assert set(things[240:400]) == {1, 2, 3, 4}
-    assert {len(lesson.texts) for lesson in taught[:400]} == {1}
-    assert max(len(lesson.texts) for lesson in taught[400:]) == 5
-    assert min(len(lesson.texts) for lesson in taught[400:]) == 2
+    assert set(things[:70]) == {1}
+    assert set(things[71:140]) == {1, 2}
+    assert set(things[141:180]) == {1, 2, 3, 4}
+    assert {len(lesson.texts) for lesson in taught[:250]} == {1}
+    assert max(len(lesson.texts) for lesson in taught[250:]) == 9
+    assert np.mean([len(lesson.texts) for lesson in taught[250:]]) > 7.5
+
+
+def test_no_question_is_asked_twice_of_a_picture(taught):
+    for lesson in taught:
+        assert len({prompt for prompt, _ in lesson.texts}) == len(lesson.texts)
 
 
 def test_lessons_are_the_same_for_the_same_generator(taught):
@@ -52,18 +57,34 @@ def test_lessons_are_the_same_for_the_same_generator(taught):
     assert np.array_equal(again[449].picture, taught[449].picture)
 
 
-def test_charts_and_screens_come_last(taught):
-    def others(part):
-        return sum("chart" in lesson.texts[0][1] or "button" in lesson.texts[0][1] for lesson in part)
+def is_chart_or_screen(lesson):
+    told = lesson.texts[0][1]
+    return any(word in told for word in ("bars:", "pie:", "button", "box", "switch"))
 
-    assert others(taught[:750]) == 0
-    assert others(taught[750:]) > 0
+
+def test_charts_and_screens_are_told_before_they_are_asked_about(taught):
+    assert not any(map(is_chart_or_screen, taught[:180]))
+    assert 0.3 < np.mean([*map(is_chart_or_screen, taught[181:250])]) < 0.7
+    assert not any(map(is_chart_or_screen, taught[250:500]))
+    assert 0.1 < np.mean([*map(is_chart_or_screen, taught[501:])]) < 0.3  # of level 4, which has scenes too
+
+
+def test_a_chart_and_a_screen_are_asked_about_several_times(taught):
+    asked = [len(lesson.texts) - 1 for lesson in taught[501:] if is_chart_or_screen(lesson)]
+    assert min(asked) >= 3
+    assert np.mean(asked) > 5
+
+
+def test_yes_and_no_are_right_about_equally_often(taught):
+    said = [answer for lesson in taught[250:] for _, answer in lesson.texts[1:] if answer in ("yes", "no")]
+    assert len(said) > 500
+    assert 0.44 < np.mean([answer == "yes" for answer in said]) < 0.56
 
 
 def test_most_answers_are_what_the_picture_shows(taught):
     right = [
         int(answer == str(lesson.texts[0][1].count(",") + 1))
-        for lesson in taught[400:]
+        for lesson in taught[250:]
         for question, answer in lesson.texts[1:]
         if question == prompt_of("How many objects are there?")
     ]
