@@ -12,12 +12,12 @@ from transformers import AutoProcessor
 
 from agents.pretrain.__main__ import main, weighted_loss
 from agents.pretrain.muon import Muon, muon_and_adamw, orthogonal
-from agents.pretrain.pictures import PROMPT_WEIGHT, PictureBatches, picture_golds, visible
+from agents.pretrain.pictures import PROMPT_WEIGHT, PictureBatches, caption_accuracy, picture_golds, visible
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from envs.vqav2.lessons import CAPTION, Lesson, lessons
 from envs.vqav2.scenes.corpus import FAMILIES, VQACorpus
-from envs.vqav2.task import prompt_of
+from envs.vqav2.task import VQAv2, prompt_of
 
 QUESTIONS = [(CAPTION, "yes no"), ("Hello there.", "maybe"), ("bad", "good")]
 
@@ -195,8 +195,15 @@ def test_every_parameter_is_learned_by_one_optimizer(backbone):
 def test_golds_of_a_random_model_are_poor(backbone, monkeypatch):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 8)
     found = picture_golds(backbone)
-    assert set(found) == {"sampled", "greedy", "greedy_blind"}
+    assert set(found) == {"sampled", "greedy", "greedy_blind", "told"}
     assert all(0 <= gold < 0.5 for gold in found.values())
+
+
+def test_captions_of_the_shipped_backbone_are_right_and_of_a_random_one_are_not(backbone, monkeypatch):
+    monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 40)
+    shipped = caption_accuracy(Backbone.load("tiny-vqav2"), VQAv2(split="validation"))
+    assert 0.9 < shipped <= 1  # the labels of screens are what is left
+    assert caption_accuracy(backbone, VQAv2(split="validation")) < 0.2
 
 
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
@@ -208,7 +215,7 @@ def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     assert last < 5.5  # of 6.0 for a guess among 400 tokens
     record = json.loads((tmp_path / "pretraining.json").read_text())
     assert record["synthetic_data_only"] is True
-    assert set(record["gold"]["vqav2"]) == {"sampled", "greedy", "greedy_blind"}
+    assert set(record["gold"]["vqav2"]) == {"sampled", "greedy", "greedy_blind", "told"}
     backbone = Backbone.load(str(tmp_path))
     assert backbone.encode_prompt("yes", np.zeros((64, 64, 3), np.uint8)).count(backbone.vision.token_id) == 16
     assert AutoProcessor.from_pretrained(tmp_path).image_seq_length == 16
