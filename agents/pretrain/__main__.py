@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_vision import build_processor, build_vision_model
@@ -31,14 +31,14 @@ from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UI
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
-from envs.vqav2.lessons import lessons
+from envs.vqav2.lessons import inquiries, lessons
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
-PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
-BACKBONES = (*CORPORA, PICTURES)
+PICTURES = ("tiny-vqav2-told", "tiny-vqav2")  # what sees, and has read and seen miniature VQA
+BACKBONES = (*CORPORA, *PICTURES)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -80,7 +80,7 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = read_options(sys.argv[1:])
-    if options.backbone == PICTURES:
+    if options.backbone in PICTURES:
         pretrain_on_pictures(options)
     else:
         pretrain_on_texts(options)
@@ -135,24 +135,39 @@ def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedT
 
 
 def pretrain_on_pictures(options: Options) -> None:
-    """Makes the backbone that sees: captions first, then questions about pictures, level by level."""
-    if options.start is not None:
-        raise UserError(f"{PICTURES} begins with random weights; leave out --start.")
+    """Makes a backbone that sees: captions, then questions level by level; or it goes on with inquiries."""
     clock = Stopwatch()
     folder = target(options)
-    first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
-    processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
-    model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+    rng = np.random.default_rng([options.seed, 1])
+    if options.start is None:
+        first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
+        processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
+        model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+        source = lessons(rng, options.steps * options.batch_size)
+    else:
+        processor, model = seeing_start(options.start)
+        source = inquiries(rng)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
-    source = lessons(np.random.default_rng([options.seed, 1]), options.steps * options.batch_size)
     data = PictureBatches(source, processor, model, options.batch_size)
     loss = train(model, data, muon_and_adamw(model, options.learning_rate), options)
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
     write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)})
+
+
+def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
+    """Returns the processor and the model of a backbone that sees, to go on from.
+
+    Raises:
+        UserError: it does not see.
+    """
+    backbone = Backbone.load(name, "cpu")
+    if backbone.vision is None:
+        raise UserError(f"--start {name!r} does not see; give a backbone that does, such as {PICTURES[0]}.")
+    return backbone.vision.processor, backbone.model.requires_grad_(True)
 
 
 def write_record(
