@@ -13,7 +13,7 @@ from transformers import AutoProcessor
 
 from agents.pretrain.__main__ import main, weighted_loss
 from agents.pretrain.muon import Muon, muon_and_adamw, orthogonal
-from agents.pretrain.pictures import PROMPT_WEIGHT, PictureBatches, caption_accuracy, picture_golds, visible
+from agents.pretrain.pictures import PROMPT_WEIGHT, PictureBatches, caption_accuracy, kind_golds, picture_golds, visible
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.model.loading import SHIPPED
@@ -42,7 +42,7 @@ def taught():
 
 @pytest.fixture(scope="module")
 def asked():
-    return list(islice(inquiries(np.random.default_rng(0)), 300))
+    return list(islice(inquiries(np.random.default_rng(0), 400), 400))
 
 
 # Lessons
@@ -96,13 +96,30 @@ def test_no_lesson_has_a_question_in_words_that_are_held_out(taught, asked):
 # Inquiries
 
 
+def is_screen(lesson):
+    """Returns whether one of the look-ups, which come before a caption, tells a row of a screen, or finds none."""
+    words = {word for prompt, response in lesson.texts for word in (prompt + response).replace(",", "").split()}
+    return bool(words & {"button", "buttons", "box", "boxes", "switch", "button?", "box?", "switch?"})
+
+
 def test_a_picture_is_asked_about_often_and_never_twice_the_same(asked):
     counts = [len(lesson.texts) for lesson in asked]
     assert np.mean(counts) > 7
     assert max(counts) == 9  # six questions, two look-ups, a caption
     for lesson in asked:
         assert len({prompt for prompt, _ in lesson.texts}) == len(lesson.texts)
-    assert 0.2 < np.mean([lesson.texts[-1][0] == CAPTION for lesson in asked]) < 0.3
+    assert 0.15 < np.mean([lesson.texts[-1][0] == CAPTION for lesson in asked[:148]]) < 0.35
+
+
+def test_later_inquiries_have_more_of_what_is_slow_to_learn(asked):
+    easy = {prompt_of(wording) for wording in FAMILIES["count"].wordings}
+    parts = asked[:148], asked[148:]
+    first, then = (np.mean([prompt in easy for lesson in part for prompt, _ in lesson.texts]) for part in parts)
+    assert then < 0.7 * first
+    told = [[CAPTION in dict(lesson.texts) for lesson in part if is_screen(lesson)] for part in parts]
+    assert np.mean(told[0]) < 0.6
+    assert np.mean(told[1]) == 1
+    assert len(told[1]) / 252 > len(told[0]) / 148
 
 
 def test_all_kinds_of_questions_are_asked_of_pictures_drawn_for_others():
@@ -278,6 +295,13 @@ def test_golds_of_a_random_model_are_poor(backbone, monkeypatch):
     assert all(0 <= gold < 0.5 for gold in found.values())
 
 
+def test_golds_by_kind_are_of_the_kinds_of_the_first_records():
+    found = kind_golds(Backbone.load("tiny-vqav2-told"), VQAv2(split="validation"), 6)
+    kinds = [record.meta["family"] for record in VQACorpus("validation")[:6]]
+    assert set(found) == {f"{kind} ({kinds.count(kind)})" for kind in kinds}
+    assert all(0 <= gold <= 1 for gold in found.values())
+
+
 def test_captions_of_the_shipped_backbone_are_right_and_of_a_random_one_are_not(backbone, monkeypatch):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 40)
     shipped = caption_accuracy(Backbone.load("tiny-vqav2"), VQAv2(split="validation"))
@@ -287,6 +311,7 @@ def test_captions_of_the_shipped_backbone_are_right_and_of_a_random_one_are_not(
 
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
+    monkeypatch.setattr("agents.pretrain.__main__.MEASURED_BY_KIND", 4)
     arguments = "--backbone tiny-vqav2-told --steps 40 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()
@@ -294,6 +319,7 @@ def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     assert last < 5.5  # of 6.0 for a guess among 400 tokens
     record = json.loads((tmp_path / "pretraining.json").read_text())
     assert record["synthetic_data_only"] is True
+    assert sum(int(kind.split("(")[1].rstrip(")")) for kind in record["greedy_by_kind"]) == 4
     assert set(record["gold"]["vqav2"]) == {"sampled", "greedy", "greedy_blind", "told"}
     backbone = Backbone.load(str(tmp_path))
     assert backbone.encode_prompt("yes", np.zeros((64, 64, 3), np.uint8)).count(backbone.vision.token_id) == 16
@@ -302,6 +328,7 @@ def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
 
 def test_a_backbone_that_sees_goes_on_with_inquiries(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
+    monkeypatch.setattr("agents.pretrain.__main__.MEASURED_BY_KIND", 4)
     words = "tiny-vqav2 --steps 1 --batch-size 2 --output-dir".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *words, str(tmp_path)])
     main()

@@ -230,7 +230,7 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
     for name in command.BACKBONES:
         options = command.read_options(["--backbone", name])
         steps, rate = {
-            "tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3), "tiny-vqav2": (7500, 3e-3),
+            "tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3), "tiny-vqav2": (6800, 3e-3),
         }.get(name, (8000, 3e-3))  # fmt: skip
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
         assert options.start == {"tiny-shp": "tiny-shp-liked", "tiny-vqav2": "tiny-vqav2-told"}.get(name)

@@ -26,12 +26,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_vision import build_processor, build_vision_model
 from agents.pretrain.muon import muon_and_adamw
-from agents.pretrain.pictures import PictureBatches, picture_golds
+from agents.pretrain.pictures import MEASURED_BY_KIND, PictureBatches, kind_golds, picture_golds
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
 from envs.vqav2.lessons import inquiries, lessons
+from envs.vqav2.task import VQAv2
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
@@ -138,15 +139,15 @@ def pretrain_on_pictures(options: Options) -> None:
     """Makes a backbone that sees: captions, then questions level by level; or it goes on with inquiries."""
     clock = Stopwatch()
     folder = target(options)
-    rng = np.random.default_rng([options.seed, 1])
+    rng, total = np.random.default_rng([options.seed, 1]), options.steps * options.batch_size
     if options.start is None:
         first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
         processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
         model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
-        source = lessons(rng, options.steps * options.batch_size)
+        source = lessons(rng, total)
     else:
         processor, model = seeing_start(options.start)
-        source = inquiries(rng)
+        source = inquiries(rng, total)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
@@ -155,7 +156,8 @@ def pretrain_on_pictures(options: Options) -> None:
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
-    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)})
+    kinds = {"greedy_by_kind": kind_golds(backbone, VQAv2(split="validation"), MEASURED_BY_KIND)}
+    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)}, kinds)
 
 
 def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
@@ -171,11 +173,16 @@ def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
 
 
 def write_record(
-    folder: Path, options: Options, clock: Stopwatch, loss: float, gold: Mapping[str, Mapping[str, float]]
+    folder: Path,
+    options: Options,
+    clock: Stopwatch,
+    loss: float,
+    gold: Mapping[str, Mapping[str, float]],
+    more: Mapping[str, Any] = _NOTHING,
 ) -> None:
     """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
     seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
-    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold, **more}
     if options.start is not None:
         record["start"] = options.start
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})

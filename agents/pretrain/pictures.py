@@ -23,6 +23,7 @@ from envs.vqav2.task import VQAv2
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
 MEASURED = 300  # questions
+MEASURED_BY_KIND = 1000
 
 
 class _Row(NamedTuple):
@@ -103,6 +104,21 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
         golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]
         found[name] = round(float(np.mean([gold or 0.0 for gold in golds])), 3)
     return {**found, "told": round(caption_accuracy(backbone, task), 3)}
+
+
+def kind_golds(backbone: Backbone, task: VQAv2, count: int) -> dict[str, float]:
+    """Returns VQA's accuracy of greedy answers by the kind of question, over the first `count` of miniature records.
+
+    Kinds are those of `envs.vqav2.scenes.corpus.FAMILIES`, named with what they are over: "side (19)".
+    """
+    turns = [task.turn(i) for i in range(count)]
+    prompts = [backbone.encode_prompt(turn.prompt, turn.image) for turn in turns]
+    ids = generate(backbone.reference, prompts, 16, 0.0, row_seeds(0, range(count), 0, EVALUATION))
+    found: dict[str, list[float]] = {}
+    for i, row in enumerate(ids):
+        gold = task.judge(task.turn(i, backbone.decode(row)))
+        found.setdefault(task.records[i].meta["family"], []).append(gold or 0.0)
+    return {f"{kind} ({len(golds)})": round(float(np.mean(golds)), 3) for kind, golds in sorted(found.items())}
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ asked often. So one that can tell pictures goes on with `inquiries`: all kinds o
 and things to be looked up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from envs.vqav2.scenes.corpus import FAMILIES, LEVELS, caption, draw_pair
 from envs.vqav2.scenes.families import Family
 from envs.vqav2.scenes.picture import draw_picture
 from envs.vqav2.scenes.scene import Draw, Scene, in_split
+from envs.vqav2.scenes.screens import Screen
 from envs.vqav2.task import prompt_of
 
 CAPTION = "CAPTION:"
@@ -33,6 +34,15 @@ _MORE = 3  # questions about a picture beside the one that it was posed for
 # Of inquiries: share of the pictures that are posed for a level's question (the last level has the most kinds), how
 # much is asked of a picture at most, and the share of the pictures that are told as well.
 _SHARES, _QUESTIONS, _LOOK_UPS, _ALSO_TOLD = (0.1, 0.2, 0.3, 0.4), 6, 2, 0.25
+# What is slow to learn is asked more often from a share of the inquiries on, and screens, whose labels are to be read,
+# are then always told.
+_EASY_UNTIL, _HARD_SHARES, _MORE_OFTEN = 0.37, (0.08, 0.14, 0.28, 0.5), 3
+_SLOW = frozenset((
+    "shape", "shape among", "count of shape", "side", "size", "same color", "is material", "count of material",
+    "neighbor", "count at side", "is color of neighbor", "material of neighbor", "count of color and shape",
+    "count of color and material", "more", "box checked", "switch on", "count of checked boxes", "color of button",
+    "label of button", "has button", "row below",
+))  # fmt: skip
 _OF_LEVEL = {level: [family for family in FAMILIES.values() if family.level == level] for level in LEVELS}
 
 
@@ -56,25 +66,36 @@ def lessons(rng: np.random.Generator, total: int, size: int = 64) -> Iterator[Le
         yield _told(draw, done, size) if done < _CAPTIONS else _asked(draw, rng, done, size)
 
 
-def inquiries(rng: np.random.Generator, size: int = 64) -> Iterator[Lesson]:
+def inquiries(rng: np.random.Generator, total: int, size: int = 64) -> Iterator[Lesson]:
     """Endless lessons for a model that can tell pictures: of the training split, with truths for answers.
 
     The truth is what most people say, so these answers are demonstrations as SFT imitates them.
+
+    Args:
+        rng: of everything that is drawn.
+        total: lessons of which the later ones have more of what is slow to learn.
+        size: side of the pictures in pixels.
     """
     draw = Draw(rng)
-    while True:
-        level = 1 + int(np.searchsorted(np.cumsum(_SHARES[:-1]), draw.number(), side="right"))
-        pair = draw_pair(draw.pick(_OF_LEVEL[level]), rng, "train")
+    for number in count():
+        hard = number >= _EASY_UNTIL * total
+        level = 1 + int(np.searchsorted(np.cumsum((_HARD_SHARES if hard else _SHARES)[:-1]), draw.number(), "right"))
+        pair = draw_pair(draw.pick(_by_weight(_OF_LEVEL[level], hard)), rng, "train")
         which = draw.below(2)
         picture = pair.pictures[which]
-        families = families_for(picture)
+        families = _by_weight(families_for(picture), hard)
         others = [another(families, picture, draw, balanced=True) for _ in range(_QUESTIONS - 1)]
         texts = {prompt_of(question): answer for question, answer, _ in filter(None, others)}
         texts[prompt_of(pair.question)] = pair.answer(which)
         texts |= dict(look_up(picture, draw) for _ in range(_LOOK_UPS))
-        if draw.number() < _ALSO_TOLD:
+        if draw.number() < _ALSO_TOLD or (hard and isinstance(picture, Screen)):
             texts[CAPTION] = caption(picture)
         yield Lesson(draw_picture(picture, size), [*texts.items()])
+
+
+def _by_weight(families: Sequence[Family], hard: bool) -> list[Family]:
+    """Returns the families, each as often as it is to be drawn."""
+    return [family for family in families for _ in range(_MORE_OFTEN if hard and family.name in _SLOW else 1)]
 
 
 def _told(draw: Draw, done: float, size: int) -> Lesson:
