@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from tiny_models import seeing_gemma
 from safetensors.torch import load_file
+from tiny_models import seeing_gemma
 from transformers import AutoProcessor
 
 from agents.pretrain.__main__ import main, weighted_loss
@@ -312,7 +312,7 @@ def test_captions_of_the_shipped_backbone_are_right_and_of_a_random_one_are_not(
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
     monkeypatch.setattr("agents.pretrain.__main__.MEASURED_BY_KIND", 4)
-    arguments = "--backbone tiny-vqav2-told --steps 40 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
+    arguments = "tiny-vqav2-told --steps 40 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()
     (last,) = (float(line.split()[1].rstrip(",")) for line in capsys.readouterr().out.splitlines() if "loss" in line)

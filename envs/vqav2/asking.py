@@ -30,9 +30,7 @@ def families_for(picture: Any) -> list[Family]:
     return [family for family in fitting if low <= family.level <= high]
 
 
-def another(
-    families: Sequence[Family], picture: Any, draw: Draw, balanced: bool
-) -> tuple[str, str, Family] | None:
+def another(families: Sequence[Family], picture: Any, draw: Draw, balanced: bool) -> tuple[str, str, Family] | None:
     """Returns a question about a picture that was posed for another, its answer and its kind; None where none is found.
 
     Args:

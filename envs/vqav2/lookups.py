@@ -88,7 +88,8 @@ def _on_screen(screen: Screen, draw: Draw) -> tuple[str, str]:
         kind, state = draw.pick(KINDS[1:]), draw.pick(("on", "off"))
         fitting = [r for r in screen.rows if r.kind == kind and r.on == (state == "on")]
         return f"{kind} {state}", _counted([f"{r.color} {r.label}" for r in fitting])
-    word = getattr(row, by) if draw.number() < 0.75 else draw.pick({"label": LABELS, "color": COLORS, "kind": KINDS}[by])
+    words = {"label": LABELS, "color": COLORS, "kind": KINDS}[by]
+    word = getattr(row, by) if draw.number() < 0.75 else draw.pick(words)
     fitting = [r for r in screen.rows if getattr(r, by) == word]
     return word, _counted([_row_told(screen, r) for r in fitting])
 
