@@ -337,6 +337,7 @@ def test_a_backbone_that_sees_goes_on_with_inquiries(tmp_path, monkeypatch):
     assert all(torch.allclose(start[name], after[name], atol=1e-3) for name in start)  # a hundredth of the first rate
     assert any(not torch.equal(start[name], after[name]) for name in start)
     assert json.loads((tmp_path / "pretraining.json").read_text())["start"] == "tiny-vqav2-told"
+    assert "is_local" not in (tmp_path / "tokenizer_config.json").read_text()  # where the start was read from
 
 
 def test_a_start_that_does_not_see_is_refused(tmp_path, monkeypatch):

@@ -127,10 +127,8 @@ def pretrain_on_texts(options: Options) -> None:
 def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Returns the tokenizer and the model that pretraining begins with: those of a backbone, or new ones."""
     if options.start is not None:
-        backbone = Backbone.load(options.start, "cpu")
-        for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
-            backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
-        return backbone.tokenizer, backbone.model.requires_grad_(True)
+        backbone = started(options.start)
+        return backbone.tokenizer, backbone.model
     tokenizer = build_tokenizer((f"{p} {r}" for p, r in typical), options.vocab_size)
     return tokenizer, build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
 
@@ -166,10 +164,21 @@ def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
     Raises:
         UserError: it does not see.
     """
-    backbone = Backbone.load(name, "cpu")
+    backbone = started(name)
     if backbone.vision is None:
         raise UserError(f"--start {name!r} does not see; give a backbone that does, such as {PICTURES[0]}.")
-    return backbone.vision.processor, backbone.model.requires_grad_(True)
+    processor = backbone.vision.processor
+    processor.tokenizer = backbone.tokenizer
+    return processor, backbone.model
+
+
+def started(name: str) -> Backbone:
+    """Returns a backbone to go on from, all of whose weights are to learn."""
+    backbone = Backbone.load(name, "cpu")
+    for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
+        backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
+    backbone.model.requires_grad_(True)
+    return backbone
 
 
 def write_record(
