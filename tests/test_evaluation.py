@@ -91,7 +91,7 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
 
 
 def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
-    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0")
+    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0", "--reward", "bundled")
     assert finish(vqa) == finish(vqa) == {"number": 0}
     shutil.copytree(RECIPES, tmp_path / "recipes")
     monkeypatch.setattr(agents.setup, "RECIPES", tmp_path / "recipes")
