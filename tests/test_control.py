@@ -234,6 +234,10 @@ def test_sfts_best_by_the_score_comes_from_the_same_samples(backbone):
     scores = evaluator.samples(backbone.reference, 0.7, 4).scores
     assert found["best_of"]["score"] == pytest.approx(scores.max(axis=1).mean())
     assert (found["best_of"]["n"], found["best_of"]["temperature"]) == (4, 0.7)
+    groups = [evaluator.task.groups(state) for state in evaluator.states]
+    assert {name: each["n"] for name, each in found["best_of"]["groups"].items()} == {
+        name: sum(name in of_one for of_one in groups) for of_one in groups for name in of_one
+    }
     assert found["pass_at"]["gain"]["4"]["mean"] == found["best_at"]["gain"]["1"]["mean"] == 0.0  # they are one
     assert {"guess", "blind"}.isdisjoint(found["pass_at"])
     lines = describe_samples(found)

@@ -131,7 +131,8 @@ def caption_accuracy(backbone: Backbone, task: VQAv2, size: int = 20) -> float:
         size: captions in a forward pass.
     """
     assert backbone.vision is not None
-    shown = (Lesson(task.turn(i).image, [(CAPTION, task.records[i].meta["caption"])]) for i in range(MEASURED))
+    told = ((task.turn(i).image, task.records[i].meta["caption"]) for i in range(MEASURED))
+    shown = (Lesson(image, [(CAPTION, caption)]) for image, caption in told if image is not None)
     right: list[Tensor] = []
     for input_ids, weights, more in PictureBatches(shown, backbone.vision.processor, backbone.model, size):
         logits = backbone.model(input_ids=input_ids, use_cache=False, **more).logits[:, :-1]

@@ -59,8 +59,12 @@ def _words(family: Family, picture: Any, draw: Draw) -> Words:
     Raises:
         ValueError: they make no question about this picture.
     """
-    of_picture = {Scene: _words_of_scene, Screen: _words_of_screen}.get(_PICTURE[family.name], _words_of_chart)
-    words = of_picture(family, picture, draw)
+    if isinstance(picture, Scene):
+        words = _words_of_scene(family, picture, draw)
+    elif isinstance(picture, Screen):
+        words = _words_of_screen(family, picture, draw)
+    else:
+        words = _words_of_chart(family, picture, draw)
     return {name: words[name] for name in _FIELDS[family.name]}
 
 
