@@ -39,7 +39,7 @@ from evaluation.reproduce.tables import (
 from evaluation.reproduce.ui import miniwob_table, ui_reward_table, ui_table
 from evaluation.reproduce.ui_groups import groups_table
 from evaluation.reproduce.ui_start import start_table
-from evaluation.reproduce.vqa import nlvr_table, vqa_reward_table, vqa_table
+from evaluation.reproduce.vqa import nlvr_table, vqa_reward_table, vqa_runs, vqa_table
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
@@ -198,11 +198,11 @@ def cheaper_table(options: Options) -> Table:
 
 def pass_table(options: Options) -> Table:
     """Defines the table of pass@k: the runs of `ppo`, `tasks`, `ui` and `vqa`, each evaluated again with samples."""
-    tables = {"HH": ppo_table, "": tasks_table, "UINav": ui_table, "VQAv2": vqa_table}
+    of_tables = {"HH": ppo_table(options).runs, "": tasks_table(options).runs, "UINav": ui_table(options).runs}
     trained = {
         ", ".join(filter(None, (task, name))): run
-        for task, table in tables.items()
-        for name, run in table(options).runs.items()
+        for task, of_table in {**of_tables, "VQAv2": vqa_runs(options)}.items()
+        for name, run in of_table.items()
     }
     runs = {}
     for name, run in trained.items():

@@ -5,7 +5,7 @@ from typing import Protocol
 from envs.registry import env_id, task_of
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import interval, signed
-from evaluation.reproduce.cached_runs import Table, Where, command, finish
+from evaluation.reproduce.cached_runs import EVALUATE, Run, Table, Where, command, finish
 from evaluation.reproduce.tables import (
     CONTROL,
     Summary,
@@ -34,16 +34,28 @@ class Choices(Where, Protocol):
     nlvr: str
 
 
-def vqa_table(options: Choices) -> Table:
-    """PPO on picture questions, with several seeds, beside what needs no picture."""
-    runs = {
-        f"seed {seed}": command(
-            options, f"vqa-{seed}", "agents.train_ppo", *ENV, "--eval-prompts", 2000, "--seed", seed
-        )
+def vqa_runs(options: Choices) -> dict[str, Run]:
+    """Returns RL by the recipe, with several seeds."""
+    return {
+        f"seed {seed}": command(options, f"vqa-{seed}", "agents.train_ppo", *ENV, "--seed", seed)
         for seed in options.seeds.split(",")
     }
-    title = "PPO on VQAv2-v0: policy beside SFT on held-out questions"
-    return Table(title, runs, lambda found: [*accuracy_rows(found), "", *question_rows(next(iter(found.values())))])
+
+
+def vqa_table(options: Choices) -> Table:
+    """Defines the table of RL by the recipe, on all held-out questions; SFT's temperature is of all of validation."""
+    trained = {name: (run, finish(run)) for name, run in vqa_runs(options).items()}
+    sizes = ("--prompts", 2000, "--validation-prompts", 1000, "--samples", 16, "--show", 0)
+    runs = {
+        name: command(options, f"{run.folder.name}-evaluated", EVALUATE, "--run", run.folder, *sizes)
+        for name, (run, _) in trained.items()
+    }
+
+    def rows(found: dict[str, Summary]) -> list[str]:
+        found = {name: {**trained[name][1], **summary} for name, summary in found.items()}
+        return [*accuracy_rows(found), "", *question_rows(next(iter(found.values())))]
+
+    return Table("RL on VQAv2-v0: policy beside SFT on held-out questions", runs, rows)
 
 
 def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
