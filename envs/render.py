@@ -1,13 +1,13 @@
 """Draws a turn: the conversation as chat bubbles, the response in colour, its score and gold as bars below."""
 
 import re
-from functools import lru_cache
 from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from envs.font import open_font
 from envs.turn import Turn
 from perlhf.conversation import SPEAKERS, Conversation
 
@@ -63,12 +63,6 @@ def draw_card(turn: Turn, score: float | None, gold: float | None) -> np.ndarray
     return np.asarray(card)
 
 
-@lru_cache(maxsize=8)
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Returns the font of all cards, of `size` pixels."""
-    return ImageFont.load_default(size=size)
-
-
 def _bubble(speaker: str, text: str) -> _Bubble:
     lines = [line for paragraph in text.splitlines() or [""] for line in wrap(paragraph, 48) or [""]]
     fill = {"Assistant": _ASSISTANT, "Response": RESPONSE}.get(speaker, _HUMAN)
@@ -77,7 +71,7 @@ def _bubble(speaker: str, text: str) -> _Bubble:
 
 def _draw_bubble(draw: ImageDraw.ImageDraw, bubble: _Bubble, bottom: int) -> int:
     """Draws a bubble that ends at `bottom` and returns where it begins."""
-    small, line_height = font(15), 20
+    small, line_height = open_font(14), 20
     width = max(int(small.getlength(line)) for line in bubble.lines) + 24
     height = line_height * len(bubble.lines) + 16
     left = MARGIN if bubble.speaker in ("Human", "System", "Prompt") else WIDTH - MARGIN - width
@@ -85,7 +79,7 @@ def _draw_bubble(draw: ImageDraw.ImageDraw, bubble: _Bubble, bottom: int) -> int
     draw.rounded_rectangle((left, top, left + width, bottom), radius=10, fill=bubble.fill)
     for i, line in enumerate(bubble.lines):
         draw.text((left + 12, top + 7 + i * line_height), line, fill=bubble.ink, font=small)
-    draw.text((left + 4, top - 16), bubble.speaker, fill=FAINT, font=font(11))
+    draw.text((left + 4, top - 16), bubble.speaker, fill=FAINT, font=open_font(11))
     return top - 16
 
 
@@ -102,8 +96,8 @@ def draw_footer(draw: ImageDraw.ImageDraw, score: float, gold: float | None) -> 
 def _draw_bar(draw: ImageDraw.ImageDraw, left: int, name: str, value: str, level: float) -> None:
     """Draws a bar of `level` in [-1, 1], filled from its left end."""
     top, width = HEIGHT - FOOTER + 14, WIDTH // 2 - 2 * MARGIN
-    draw.text((left, top), name, fill=FAINT, font=font(13))
-    draw.text((left + width, top), value, fill=INK, font=font(13), anchor="ra")
+    draw.text((left, top), name, fill=FAINT, font=open_font(13))
+    draw.text((left + width, top), value, fill=INK, font=open_font(13), anchor="ra")
     draw.rounded_rectangle((left, top + 22, left + width, top + 32), radius=5, fill=RAIL)
     filled = int(width * (level + 1) / 2)
     if filled > 0:

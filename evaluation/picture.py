@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from envs.font import open_font
 from envs.render import WIDTH, draw_card
 from envs.turn import Turn
 from perlhf.errors import UserError, run_command
@@ -93,7 +94,7 @@ def draw(
     pen = ImageDraw.Draw(picture)
     for number, (title, card) in enumerate(zip(answers, cards, strict=True)):
         left = GAP + number * (WIDTH + GAP)
-        pen.text((left, 14), title, fill=_INK, font=ImageFont.load_default(size=18))
+        pen.text((left, 14), title, fill=_INK, font=open_font(18))
         picture.paste(Image.fromarray(card), (left, TITLE))
     _draw_curves(pen, rows, control or {}, (GAP, TITLE + height + GAP, width - GAP, TITLE + height + GAP + CURVES))
     return picture
@@ -106,7 +107,7 @@ def _draw_curves(
     box: tuple[int, int, int, int],
 ) -> None:
     """Each series over the turns trained on, in its own range, with its first and last value written."""
-    font = ImageFont.load_default(size=13)
+    font = open_font(13)
     present = [(key, *style) for key, style in _LINES.items() if any(row.get(key) is not None for row in rows)]
     height = (box[3] - box[1]) // max(1, len(present))
     for number, (key, colour, name) in enumerate(present):

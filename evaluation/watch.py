@@ -14,7 +14,7 @@ from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.roles import Role
 from envs.task import Task
-from envs.uinav.drawing.film import Film, check_film_path, save_film
+from envs.uinav.drawing.film import Film, check_film_path
 from evaluation.constrained import ActionsOnly
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from perlhf.errors import UserError, run_command
@@ -51,13 +51,14 @@ def main() -> None:
     reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)
     print("The goal was reached." if reached else "The goal was not reached.")
     if options.film:
-        save_film(options.film, film.frames, film.captions)
+        film.save(options.film)
         print(f"wrote {options.film}")
 
 
 def play(task: Task, role: Role, options: Options, max_new_tokens: int, film: Film) -> bool:
     """One episode by a role, printed; whether its goal was reached."""
     state = task.start(np.random.default_rng(options.seed), {})
+    film.goal = task.info(state)["goal"]
     allowed = ActionsOnly(role.backbone) if options.constrained else None
     print(task.write(task.turn(state), None, None))
     turn = 0
@@ -70,7 +71,9 @@ def play(task: Task, role: Role, options: Options, max_new_tokens: int, film: Fi
         played = task.play(state, response)
         print(task.write(played.turn, 0.0, None))
         if played.terminated or played.truncated:
-            return (task.judge(played.turn) or 0.0) >= task.success_at
+            reached = (task.judge(played.turn) or 0.0) >= task.success_at
+            film.end(played.state, reached)
+            return reached
         state, turn = played.state, turn + 1
 
 

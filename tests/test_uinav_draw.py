@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 from random import Random
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from cost import cost
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from envs.font import is_lacking
 from envs.uinav.drawing.appearance import ground_of
-from envs.uinav.drawing.film import filmstrip, save_film
+from envs.uinav.drawing.film import Film, filmstrip, save_film
 from envs.uinav.drawing.glyphs import GLYPHS, glyph, glyph_name
 from envs.uinav.drawing.lettering import clean, elided, letters, width, wrapped
 from envs.uinav.drawing.palette import ACCENTS, THEMES, accent, app_colour, contrast, ink_on
@@ -296,17 +298,37 @@ def test_text_is_cut_to_its_room():
     assert width(cut, 14) <= 80
     assert elided("Lunch", 14, 3) == ""
     assert wrapped("one two three four", 14, 60, 9) == ["one two", "three", "four"]
-    assert wrapped("one two three four", 14, 60, 2) == ["one two", "three fo…"]
+    assert wrapped("one two three four", 14, 60, 2) == ["one two", "three f…"]
     assert "".join(wrapped("x" * 40, 14, 60, 9)) == "x" * 40
 
 
 def test_text_is_made_of_letters_that_the_font_has():
-    assert clean("Zoë — Café\nnoir…") == "Zoe - Cafe noir…"
+    assert clean("Zoe\u0308 — Café\nnoir…") == "Zoë — Café noir…"
+    assert clean("👋🏽 hi\u200b ❤\ufe0f") == "👋 hi ❤"  # without the tone of the skin, and marks that show nothing
     assert letters("Ab", 14).shape[0] == 22
     assert letters("Ab", 14).max() == 128
     assert (letters("ab", 14) != letters("ba", 14)).any()
     assert letters("ab", 14, bold=True).sum() > letters("ab", 14).sum()
     assert not letters("", 14).any()
+
+
+@pytest.mark.parametrize(
+    "text", ["é", "ß", "Ł", "ő", "Ж", "ї", "Ω", "ά", "ệ", "→", "–", "—", "…", "€", "×", "😀", "🎉"]
+)
+def test_the_font_has_accents_greek_cyrillic_arrows_dashes_and_emoji(text):
+    assert not is_lacking(text)
+    plain = {"é": "e", "ő": "o", "ї": "і", "ά": "α", "ệ": "e"}.get(text, "-")
+    assert letters(text, 14).sum() != letters(plain, 14).sum() or text == "-"
+
+
+def test_a_character_that_the_font_lacks_is_a_box_with_its_number():
+    one, other, far = (letters(text, 17) for text in ("\u4e2d", "\u4e2e", "\U0001f9ff"))
+    assert is_lacking("\u4e2d")
+    assert one.shape == other.shape
+    assert (one != other).any()  # their numbers differ
+    lit = np.nonzero(one.any(axis=0))[0]
+    assert lit.max() // 3 <= width("\u4e2d", 17)
+    assert far.shape[1] > one.shape[1]
 
 
 def test_letters_come_from_left_to_right():
@@ -378,6 +400,56 @@ def test_a_film_is_written(tmp_path):
             durations.append(animation.info["duration"])
     assert durations == [500, 500, 500, 1250]
     assert (tmp_path / "film.gif").stat().st_size < 200_000
+
+
+def test_a_film_has_its_goal_the_numbers_of_its_steps_and_its_end(tmp_path):
+    env = gym.make("perlhf/UINav-v0", split="test").unwrapped
+    env.reset(seed=1, options={"template": "star_email", "feasible": True})
+    film = Film(env.task, env.state.goal.text)
+    over = False
+    while not over:
+        action = env.oracle()
+        film.add(env.state, action)
+        *_, over, _, info = env.step(action)
+    film.end(env.state, info["is_success"])
+    assert [caption.partition(". ")[0] for caption in film.captions[:-1]] == ["1", "2", "3", "4"]
+    assert film.captions[-1] == "goal reached"
+    film.save(tmp_path / "film.png")
+    without = filmstrip(film.frames, film.captions)
+    with Image.open(tmp_path / "film.png") as strip:
+        assert strip.size[0] == without.size[0]
+        assert strip.size[1] > without.size[1]  # by the goal
+
+
+@both_themes
+@pytest.mark.parametrize(
+    ("app", "title", "rows"),
+    [("Maps", "Luna Cinema", ["Distance 2 km"]), ("Maps", "Directions", ["To Luna Cinema"]),
+     ("Music", "Silver Echo", ["Artist Tin Walnuts"]), ("Shop", "Pinto kettle", ["Price $3.00"])],
+)  # fmt: skip
+def test_empty_rows_hold_a_map_a_cover_or_what_is_sold(app, title, rows, theme):
+    def page(title, rows):
+        made = tuple(element("text", row, Box(12, 64 + 24 * i, 276, 88 + 24 * i)) for i, row in enumerate(rows))
+        return draw_screen(screen(*made, app=app, title=title, theme=theme))
+
+    drawn, other, without = page(title, rows), page(title + "s", [row + "s" for row in rows]), page(title, ["Nothing"])
+    assert (drawn[120:480] != without[120:480]).any(axis=2).mean() > 0.2 or app == "Maps"
+    assert (drawn[120:480] != other[120:480]).any()
+    assert (drawn == page(title, rows)).all()
+
+
+def test_the_status_bar_says_what_time_it_is():
+    at = [draw_screen(rich_screen()._replace(time=time)) for time in ("9:41", "23:05")]
+    rows, across = differing(*at)
+    assert rows.max() < 20
+    assert across.max() < 80
+
+
+def test_a_tap_is_a_ring_through_which_what_was_tapped_is_seen():
+    rows, across = differing(draw_screen(rich_screen(), tap=(140, 200)), draw_screen(rich_screen()))
+    distances = np.hypot(rows - 200, across - 140)
+    assert distances.min() > 12
+    assert distances.max() < 21
 
 
 def test_mistakes_about_films_are_told_in_one_line(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from envs.font import open_font
 from envs.render import (
     BAD,
     FAINT,
@@ -19,7 +20,6 @@ from envs.render import (
     RESPONSE,
     WIDTH,
     draw_footer,
-    font,
 )
 from envs.turn import Turn
 from envs.vqav2.accuracy import normalise_answer
@@ -76,14 +76,14 @@ def _draw_question(draw: ImageDraw.ImageDraw, question: str) -> None:
             break
     top = 12 if len(lines) > 1 else 24
     for i, line in enumerate(lines[:3]):
-        draw.text((MARGIN, top + i * (size + 4)), line, fill=INK, font=font(size))
+        draw.text((MARGIN, top + i * (size + 4)), line, fill=INK, font=open_font(size))
 
 
 def _wrapped(text: str, size: int) -> list[str]:
     lines = [""]
     for word in _clean(text).split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font(size).getlength(longer) > WIDTH - 2 * MARGIN:
+        if lines[-1] and open_font(size).getlength(longer) > WIDTH - 2 * MARGIN:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -99,7 +99,7 @@ def _shortened(text: str, size: int, width: int) -> str:
     """Returns a text that is `width` pixels at most, with dots where its end is missing."""
     shown = _clean(text)
     cut = len(shown) < len(text)
-    while shown and font(size).getlength(shown + "..." * cut) > width:
+    while shown and open_font(size).getlength(shown + "..." * cut) > width:
         shown, cut = shown[:-1], True
     return shown + "..." * cut
 
@@ -125,13 +125,13 @@ def _draw_chips(draw: ImageDraw.ImageDraw, answers: Sequence[tuple[str, int]], r
     """One chip an answer, filled as far as people gave it; green where it is the policy's."""
     total = sum(count for _, count in answers)
     title = {0: "nobody was asked", 1: "label of the data"}.get(total, f"{total} people say")
-    draw.text((_COLUMN, _TOP - 2), title, fill=FAINT, font=font(13))
+    draw.text((_COLUMN, _TOP - 2), title, fill=FAINT, font=open_font(13))
     for i, (answer, count) in enumerate(answers[:_CHIPS]):
         agreed = normalise_answer(answer) == response
         _draw_chip(draw, _TOP + 18 + i * (_CHIP + 3), answer, count / total, count, agreed)
     if len(answers) > _CHIPS:
         top = _TOP + 18 + _CHIPS * (_CHIP + 3)
-        draw.text((_COLUMN, top - 2), f"and {len(answers) - _CHIPS} more", fill=FAINT, font=font(11))
+        draw.text((_COLUMN, top - 2), f"and {len(answers) - _CHIPS} more", fill=FAINT, font=open_font(11))
 
 
 def _draw_chip(draw: ImageDraw.ImageDraw, top: int, answer: str, share: float, count: int, agreed: bool) -> None:
@@ -141,8 +141,8 @@ def _draw_chip(draw: ImageDraw.ImageDraw, top: int, answer: str, share: float, c
     end = _COLUMN + max(2 * radius, int((right - _COLUMN) * share))
     draw.rounded_rectangle((_COLUMN, top, end, top + _CHIP), radius=radius, fill=bar)
     text = _shortened(answer, 14, right - _COLUMN - 52)
-    draw.text((_COLUMN + 11, top + _CHIP / 2), text, fill=INK, font=font(14), anchor="lm")
-    draw.text((right - 11, top + _CHIP / 2), f"x {count}", fill=FAINT, font=font(13), anchor="rm")
+    draw.text((_COLUMN + 11, top + _CHIP / 2), text, fill=INK, font=open_font(14), anchor="lm")
+    draw.text((right - 11, top + _CHIP / 2), f"x {count}", fill=FAINT, font=open_font(13), anchor="rm")
 
 
 def _paste_view(card: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray) -> None:
@@ -153,19 +153,19 @@ def _paste_view(card: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray)
     draw.rectangle((_COLUMN - 1, top - 1, _COLUMN + _VIEW, top + _VIEW), outline=RAIL)
     height, width = image.shape[:2]
     for i, line in enumerate(("what the", "policy sees:", f"{width} x {height}")):
-        draw.text((_COLUMN + _VIEW + 10, top + 14 + 16 * i), line, fill=FAINT, font=font(12))
+        draw.text((_COLUMN + _VIEW + 10, top + 14 + 16 * i), line, fill=FAINT, font=open_font(12))
 
 
 def _draw_response(draw: ImageDraw.ImageDraw, response: str | None, gold: float | None) -> None:
     """Draws the policy's answer: green, amber or red by its gold, blue where there is none."""
     box = (MARGIN, _TOP + _SIDE + 28, WIDTH - MARGIN, HEIGHT - FOOTER - 12)
     middle = (box[1] + box[3]) / 2
-    draw.text((MARGIN + 4, box[1] - 19), "answer", fill=FAINT, font=font(13))
+    draw.text((MARGIN + 4, box[1] - 19), "answer", fill=FAINT, font=open_font(13))
     if response is None:
         draw.rounded_rectangle(box, radius=12, outline=RAIL, width=2)
-        draw.text((MARGIN + 14, middle), "(not yet)", fill=FAINT, font=font(18), anchor="lm")
+        draw.text((MARGIN + 14, middle), "(not yet)", fill=FAINT, font=open_font(18), anchor="lm")
         return
     colour = RESPONSE if gold is None else GOOD if gold >= 0.9 else _HALF if gold > 0 else BAD
     draw.rounded_rectangle(box, radius=12, fill=colour)
     text = _shortened(response, 22, WIDTH - 2 * MARGIN - 28) or "(empty)"
-    draw.text((MARGIN + 14, middle), text, fill=(255, 255, 255), font=font(22), anchor="lm")
+    draw.text((MARGIN + 14, middle), text, fill=(255, 255, 255), font=open_font(22), anchor="lm")

@@ -7,25 +7,26 @@ import unicodedata
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from envs.font import is_lacking, open_font
 from envs.uinav.drawing.paint import FULL
 
 _FINE = 4  # positions within a pixel
 _LONGEST = 1200  # characters of a text that are looked at: more than fill a screen
 _KEPT = 500  # letters of a size and position that are kept
 _DOTS = "…"
-_SAME = str.maketrans("—–−•→←×€£", "---·><xEL")  # signs that the built-in font lacks, and the nearest that it has
+_UNSEEN = ("Mn", "Me", "Cf")  # kinds of characters that only change the one before
+_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"  # of the skin of an emoji
 
 
 @lru_cache(maxsize=1024)
 def clean(text: str) -> str:
-    """Returns the text in one line, of letters that the font has where possible: no accents, no line breaks."""
+    """Returns the text in one line, each letter with its accents as one character, without marks that have no place."""
     text = text[:_LONGEST]
     if not (text.isascii() and text.isprintable()):
-        apart = unicodedata.normalize("NFKD", text.translate(_SAME).replace(_DOTS, "\0"))
-        kept = (c for c in apart if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
-        text = "".join(_DOTS if c == "\0" else " " if unicodedata.category(c)[0] in "CZ" else c for c in kept)
+        kept = (c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in _UNSEEN)
+        text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in kept if c not in _TONES)
     return text.strip()
 
 
@@ -119,17 +120,12 @@ def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
     return mask.reshape(height, -1)
 
 
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size=size)
-    # Without this an optional library would place the letters, where there is one.
-    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)  # type: ignore[union-attr]
-
-
 @lru_cache(maxsize=4096)
 def _advance(char: str, size: int) -> int:
     """Returns the way from one letter to the next, in quarters of a pixel."""
-    return max(0, round(_font(size * _FINE).getlength(char)))
+    if is_lacking(char):
+        return round(size * _FINE * (0.3 + 0.15 * len(_code(char))))
+    return max(0, round(open_font(size * _FINE).getlength(char)))
 
 
 class _Cells(dict[str, tuple[bytes, int]]):
@@ -148,13 +144,34 @@ class _Cells(dict[str, tuple[bytes, int]]):
         height, wide = baseline(size) + size // 2, _advance(char, size) // _FINE + 3
         fine = Image.new("L", (wide * _FINE, height * _FINE))
         draw = ImageDraw.Draw(fine)
-        for smear in range(2 if bold else 1):
-            draw.text((phase + smear, baseline(size) * _FINE), char, fill=255, font=_font(size * _FINE), anchor="ls")
+        if is_lacking(char):
+            _draw_code(draw, char, phase, size)
+        else:
+            for smear in range(2 if bold else 1):
+                at = (phase + smear, baseline(size) * _FINE)
+                draw.text(at, char, fill=255, font=open_font(size * _FINE), anchor="ls")
         covered = np.asarray(fine.reduce(_FINE)).astype(float) / 255
         # A little darker, as small letters look pale when they are smooth.
         pixels = np.round(FULL * covered**0.85).astype(np.uint8).T.tobytes()
         self[char] = (pixels, _advance(char, size))
         return self[char]
+
+
+def _code(char: str) -> str:
+    """Returns the number of a character in hexadecimal digits, four or six of them."""
+    return f"{ord(char):04X}" if ord(char) < 0x10000 else f"{ord(char):06X}"
+
+
+def _draw_code(draw: ImageDraw.ImageDraw, char: str, left: int, size: int) -> None:
+    """Draws a box with the number of a character that the font lacks, in two rows of hexadecimal digits."""
+    code = _code(char)
+    right, bottom = left + _advance(char, size) - _FINE, baseline(size) * _FINE
+    top, half = bottom - round(size * _FINE * 0.85), len(code) // 2
+    draw.rectangle((left + 1, top, right, bottom), outline=190, width=_FINE // 2)
+    tall = (bottom - top) / 2
+    for row, digits in enumerate((code[:half], code[half:])):
+        middle = ((left + 1 + right) / 2, top + tall * (row + 0.52))
+        draw.text(middle, digits, fill=230, font=open_font(round(tall * 0.85)), anchor="mm")
 
 
 @lru_cache(maxsize=32)

@@ -67,7 +67,12 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 @lru_cache(maxsize=256)
 def hashed(name: str) -> Colour:
     """Returns a colour for anything with a name, dark enough for white text on it."""
-    return tone(crc32(name.encode("utf-8", "replace")) % 360 / 360)
+    return tone(number_of(name) % 360 / 360)
+
+
+def number_of(name: str) -> int:
+    """Returns a number from 0 to 2**32 - 1 for anything with a name, the same in every process."""
+    return crc32(name.encode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=512)

@@ -7,6 +7,7 @@ import numpy as np
 from envs.uinav.drawing import lettering, scenery
 from envs.uinav.drawing.appearance import Appearance, ground_of, write
 from envs.uinav.drawing.glyphs import glyph
+from envs.uinav.drawing.illustrations import illustrate
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
 from envs.uinav.drawing.sprites import sprite
@@ -26,6 +27,7 @@ def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool 
         marks: whether each element has its number at its corner.
     """
     canvas = scenery.page(screen.app, screen.theme).copy()
+    scenery.write_time(canvas, screen.time, screen.app, screen.theme)
     parts = screen.parts or (Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), children=screen.elements),)
     if screen.app != "Home" or screen.title:
         _draw_toolbar(canvas, screen, parts)
@@ -64,6 +66,7 @@ def _draw_part(canvas: np.ndarray, screen: Screen, part: Element) -> None:
         paste(canvas, plain(*_size(box), ground_of(place, screen.app, screen.theme)), box.left, box.top)
     elif place == "list":
         _draw_hints(canvas, screen, box)
+        illustrate(canvas, screen, part)
     for child in part.children:
         if child.kind in _CONTAINERS:
             _draw_part(canvas, screen, child)
@@ -152,8 +155,6 @@ def _draw_mark(canvas: np.ndarray, box: Box, number: str) -> None:
 
 
 def _draw_tap(canvas: np.ndarray, x: int, y: int) -> None:
-    """Draws where a finger was: a ring of 17 pixels around a dot."""
-    stamp(canvas, slab(34, 34, 17), x - 17, y - 17, _TAP, 0.25)
-    stamp(canvas, frame(34, 34, 17, 2.5), x - 17, y - 17, _TAP, 0.9)
-    stamp(canvas, slab(12, 12, 6), x - 6, y - 6, WHITE, 0.9)
-    stamp(canvas, slab(8, 8, 4), x - 4, y - 4, _TAP)
+    """Draws where a finger was: a ring of 17 pixels with a pale edge, through which what was tapped is seen."""
+    stamp(canvas, frame(38, 38, 19, 1.5), x - 19, y - 19, WHITE, 0.8)
+    stamp(canvas, frame(34, 34, 17, 3), x - 17, y - 17, _TAP)

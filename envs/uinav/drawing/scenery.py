@@ -6,31 +6,41 @@ import numpy as np
 
 from envs.uinav.drawing.appearance import SMALL, TINY, TITLE, disc, ground_of, initial, write
 from envs.uinav.drawing.glyphs import GLYPHS, glyph
+from envs.uinav.drawing.lettering import clean, letters, top_for
 from envs.uinav.drawing.paint import blank, paste, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, app_colour, ink_on, mix, theme_of
 from envs.uinav.interface.screen import HEIGHT, WIDTH
 
 STATUS, BAR_END, NAVIGATION = 20, 60, 488  # rows where the bars end or begin
-CLOCK = "9:41"
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _TILE = 48  # of an app icon
 
 
 @lru_cache(maxsize=32)
 def page(app: str, theme: str) -> np.ndarray:
-    """Draws an empty page of the app, (512, 288, 3) uint8: ground, status and navigation bar, or the wallpaper."""
+    """Draws an empty page of the app, (512, 288, 3) uint8: ground or wallpaper, and the bars but for the time."""
     home = app == "Home"
     canvas = _wallpaper(theme) if home else blank(WIDTH, HEIGHT, theme_of(theme).page)
     ink = WHITE if home else theme_of(theme).ink
     if not home:
         canvas[:STATUS] = ground_of("bar", app, theme)
-    write(canvas, CLOCK, 14, 11, 60, ink, SMALL, bold=True)
     stamp(canvas, glyph("wifi", 15), WIDTH - 50, 3, ink)
     stamp(canvas, glyph("battery", 19), WIDTH - 32, 1, ink)
     for name, x in (("nav back", 72), ("nav home", 144), ("nav recents", 216)):
         stamp(canvas, glyph(name, 14), x - 7, NAVIGATION + 5, ink, 0.75)
     canvas.flags.writeable = False
     return canvas
+
+
+def write_time(canvas: np.ndarray, time: str, app: str, theme: str) -> None:
+    """Writes what time it is into the status bar of a page, in place."""
+    ink = WHITE if app == "Home" else theme_of(theme).ink
+    stamp(canvas, _time_mask(time), 14, top_for(11, SMALL), ink)
+
+
+@lru_cache(maxsize=1440)
+def _time_mask(time: str) -> np.ndarray:
+    return letters(clean(time)[:8], SMALL, bold=True)
 
 
 def _wallpaper(theme: str) -> np.ndarray:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from zlib import crc32
 
 import numpy as np
 
 from envs.uinav.drawing import lettering
 from envs.uinav.drawing.appearance import LABEL, SMALL, TINY, Appearance, disc, fitting, initial, split_label, write
 from envs.uinav.drawing.glyphs import glyph, glyph_name
-from envs.uinav.drawing.paint import blank, frame, paste, plain, shadow, slab, stamp
-from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, tone
+from envs.uinav.drawing.illustrations import thumbnail
+from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
+from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix, number_of, tone
 
 _CHIP = 92  # pixels, and narrower: an option that is drawn as a pill
 _HUES = 12  # that letters in circles have
@@ -58,10 +58,13 @@ def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
     size = min(30, look.height - 8)
     left = MARGIN
     if look.width > 120 and size > 12:
-        name = split_label(look.label)[0]
-        hue = (crc32(name.encode("utf-8", "replace")) >> 16) % _HUES
-        picture = _avatar(initial(name), hue, size, look.ground, look.theme)
-        paste(canvas, picture, MARGIN, round((look.height - size) / 2))
+        name, rest = split_label(look.label)
+        picture, top = thumbnail(look.app, name, rest, size, look.theme), (look.height - size) // 2
+        if picture is None:
+            hue = (number_of(name) >> 16) % _HUES
+            paste(canvas, _avatar(initial(name), hue, size, look.ground, look.theme), MARGIN, top)
+        else:
+            lay(canvas, picture, slab(size, size, 6), MARGIN, top)
         left += size + 10
     _two_lines(canvas, look, left, look.width - MARGIN)
 

@@ -104,6 +104,7 @@ class Screen(NamedTuple):
         above, below: whether scrolling up or down would show more.
         notice: a message that is gone after the next action; "" for none.
         theme: "light" or "dark".
+        time: in the status bar, which is seen in pictures alone.
     """
 
     app: str
@@ -114,6 +115,7 @@ class Screen(NamedTuple):
     below: bool = False
     notice: str = ""
     theme: str = "light"
+    time: str = "9:41"
 
     @property
     def root(self) -> Element:

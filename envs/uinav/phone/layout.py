@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from envs.uinav.interface.screen import WIDTH, Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
+from envs.uinav.phone.shared_widgets import time_at
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
 from envs.uinav.phone.words import NEW_LAYOUT
@@ -124,8 +125,13 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
     leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
     return Screen(
         app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
-        "dark" if phone.dark else "light",
+        "dark" if phone.dark else "light", _time(phone),
     )  # fmt: skip
+
+
+def _time(phone: Phone) -> str:
+    """Returns what the status bar says: a time that follows from the phone, and goes on by a minute with each page."""
+    return time_at(phone.seed % 1440 + len(phone.trail))
 
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
