@@ -14,6 +14,7 @@ import backbones.backbone
 import envs
 import rewards.bundled
 from agents import train_ppo
+from agents.held_out import check_watch
 from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
 from backbones.model.devices import device_of
@@ -145,6 +146,15 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
     found = command_module("agents.train_ppo").read_options([name])
     names = "total_timesteps n_envs n_steps batch_size learning_rate kl_coef clip_range_vf max_new_tokens".split()
     assert tuple(getattr(found, name) for name in names) == values
+
+
+@pytest.mark.parametrize("name", ["UINav-v0", "VQAv2-v0"])
+def test_ppo_with_the_reward_model_takes_back_what_the_recipe_of_its_env_sets(name):
+    path = RECIPES / "ppo" / f"{name}-ppo.yaml"
+    found = command_module("agents.train_ppo").read_options([name, "--config", str(path)])
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {key: getattr(found, key) for key in said} == said
+    check_watch(found, found.eval_prompts)
 
 
 @pytest.mark.parametrize(
