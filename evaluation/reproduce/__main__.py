@@ -8,7 +8,7 @@
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-groups,ui-reward,ui-start
     python -m evaluation.reproduce --tables miniwob --miniwob FILE
-    python -m evaluation.reproduce --tables vqa,vqa-reward
+    python -m evaluation.reproduce --tables vqa,vqa-groups,vqa-ppo,vqa-reward
     python -m evaluation.reproduce --tables nlvr --nlvr PATH
     python -m evaluation.reproduce --tables smollm --smollm PATH --real PATH --taskmaster PATH
 
@@ -39,7 +39,14 @@ from evaluation.reproduce.tables import (
 from evaluation.reproduce.ui import miniwob_table, ui_reward_table, ui_table
 from evaluation.reproduce.ui_groups import groups_table
 from evaluation.reproduce.ui_start import start_table
-from evaluation.reproduce.vqa import nlvr_table, vqa_reward_table, vqa_runs, vqa_table
+from evaluation.reproduce.vqa import (
+    nlvr_table,
+    vqa_groups_table,
+    vqa_ppo_table,
+    vqa_reward_table,
+    vqa_runs,
+    vqa_table,
+)
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
@@ -55,7 +62,7 @@ class Options:
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
         "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, pass, real, taskmaster, ui, ui-reward, "
-        "ui-groups, ui-start, miniwob, vqa, vqa-reward, nlvr, smollm, with commas between",
+        "ui-groups, ui-start, miniwob, vqa, vqa-groups, vqa-ppo, vqa-reward, nlvr, smollm, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -258,6 +265,8 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "ui-start": start_table,
     "miniwob": miniwob_table,
     "vqa": vqa_table,
+    "vqa-groups": vqa_groups_table,
+    "vqa-ppo": vqa_ppo_table,
     "vqa-reward": vqa_reward_table,
     "nlvr": nlvr_table,
     "smollm": smollm_table,
