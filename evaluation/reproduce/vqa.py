@@ -85,7 +85,7 @@ def _evaluated(
 
 def vqa_groups_table(options: Choices) -> Table:
     """Defines the table of the same questions, the mean of the seeds, by kind of question."""
-    sizes = ("--prompts", 2000, "--validation-prompts", 1000, "--sampled-prompts", 2000)
+    sizes = ("--prompts", 2000, "--validation-prompts", 1000, "--sampled-prompts", 0)
     runs = verdict_runs(options, "vqa", vqa_runs(options), *sizes)
     title = "RL on VQAv2-v0 beside SFT at its best temperature, by kind of question"
     return Table(title, runs, lambda found: group_rows(found, KINDS))
