@@ -70,7 +70,7 @@ scaling: install
 bench: install
 	$(BIN)/python -m benchmarks.performance $(BENCH)
 
-# Makes the shipped backbones and reward models again, from seeds and by recipes/: about four hours.
+# Makes the shipped backbones and reward models again, from seeds and by recipes/: about five hours.
 BACKBONES := tiny tiny-tldr tiny-shp-liked tiny-shp tiny-taskmaster tiny-uinav tiny-vqav2-told tiny-vqav2
 MODELS := hh=HH-v0 tldr=TLDR-v0 uinav=UINav-v0 vqav2=VQAv2-v0
 DOMAINS := coffee ticketing
