@@ -29,14 +29,15 @@ coverage: install
 test-long: install
 	$(TEST) -m long
 
-# perlhf in the tools of others and with what they make, in an environment of its own: docs/integrations.md.
+# perlhf in the tools of others and with what they make, in an environment of its own: docs/integrations.md. Tests of
+# live pages are among them, where a Chromium is installed.
 test-extras: .venv-extras/installed
 	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -m extras --durations=15 tests/extras
 
 .venv-extras/installed: pyproject.toml constraints-extras.txt
 	$(PYTHON) -m venv .venv-extras
 	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt torch
-	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt --editable '.[dev,integrations]'
+	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt --editable '.[dev,integrations,browser]'
 	touch $@
 
 # For whoever has a GPU: the tests of devices on it, then seconds and memory beside the CPU; a table to send in.

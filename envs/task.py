@@ -64,7 +64,7 @@ class Task(ABC):
     """
 
     instructions: str | None = None  # what a model with a chat template is told first, if the task needs it
-    examples: ClassVar[tuple[tuple[str, str], ...]] = ()  # prompts and right responses, shown behind the instructions
+    examples: tuple[tuple[str, str], ...] = ()  # prompts and right responses, shown behind the instructions
     default_reward: str = "gold"  # "" for none: then there is no judge either, and the reward must be given
     needs_data: ClassVar[bool] = False  # whether `data` must be given, since the task has none of its own
     trained_reward: Any = None  # the reward spec that commands take for "bundled", where that is not the default
@@ -112,6 +112,13 @@ class Task(ABC):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         """Says in `info` more of an episode that is over with `turn`, beside the verdict; plain values."""
+        return {}
+
+    def whole_verdict(self, turn: Turn) -> dict[str, Any]:
+        """Says more of an episode that is over with `turn`, where that takes time: numbers, truths, lists of words.
+
+        None stands for what cannot be said of this episode.
+        """
         return {}
 
     def progress(self, turn: Turn) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ class Answers:
     rows: list[list[Row]]  # (n,) of each of its turns; pictures are with those that this process has played
     scores: np.ndarray  # (n,) by the reward, summed over the turns
     golds: np.ndarray | None  # (n,) by the task's judge
+    verdicts: list[dict[str, Any]] = field(default_factory=list)  # (n,) what else it says, where it was asked
 
     @property
     def best(self) -> np.ndarray:
@@ -61,6 +62,7 @@ class _Episode(NamedTuple):
     rows: list[Row]
     score: float
     gold: float | None
+    verdict: dict[str, Any]
 
     @property
     def told(self) -> "_Episode":
@@ -82,6 +84,7 @@ class Evaluator:
     Attributes:
         states: in which the episodes begin.
         bar: counts the episodes that `answer` has finished, where there is one.
+        whole_verdicts: whether the judge is asked all that it can say of an episode, which takes time.
 
     Raises:
         UserError: there is no episode.
@@ -102,6 +105,7 @@ class Evaluator:
         if not self.states:
             raise UserError(f"{type(task).__name__} has no episode to evaluate on; give another split or more data.")
         self.bar: tqdm | None = None
+        self.whole_verdicts = False
 
     def answer(self, role: Role, temperature: float, seed: int | None = None, blind: bool = False) -> Answers:
         """One episode by `role` from each state, at `temperature` (0 is greedy).
@@ -177,9 +181,9 @@ class Evaluator:
         """All episodes to their ends, side by side."""
         count = len(self.states)
         played = group.map_over_processes(count, lambda mine: self._in_blocks(speak, mine), lambda each: each.told)
-        texts, rows, scores, golds = (list(of_all) for of_all in zip(*played, strict=True))
+        texts, rows, scores, golds, verdicts = (list(of_all) for of_all in zip(*played, strict=True))
         found = None if None in golds else np.array(golds, dtype=np.float64)
-        return Answers(texts, rows, np.array(scores), found)
+        return Answers(texts, rows, np.array(scores), found, verdicts)
 
     def _in_blocks(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
         """Plays the episodes of these numbers, not too many side by side where each holds an env of its own.
@@ -215,7 +219,11 @@ class Evaluator:
                 states[i], last[i] = each.state, each.turn
             live = [i for i, each in zip(live, played, strict=True) if not (each.terminated or each.truncated)]
             turn += 1
-        return [_Episode("; ".join(texts[i]), rows[i], float(scores[i]), self.task.judge(last[i])) for i in numbers]
+        return [self._told(texts[i], rows[i], float(scores[i]), last[i]) for i in numbers]
+
+    def _told(self, texts: list[str], rows: list[Row], score: float, last: Turn) -> _Episode:
+        verdict = self.task.whole_verdict(last) if self.whole_verdicts else {}
+        return _Episode("; ".join(texts), rows, score, self.task.judge(last), verdict)
 
     def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
         parts = [turns[i : i + size] for i in range(0, len(turns), size)]

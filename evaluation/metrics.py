@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from math import comb
+from math import comb, sqrt
 from typing import Any, TypedDict
 
 import numpy as np
@@ -40,6 +40,24 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> I
     draws = np.random.default_rng(seed).integers(array.size, size=(resamples, array.size))
     low, high = np.quantile(array[draws].mean(axis=1), [0.025, 0.975])
     return {"mean": float(array.mean()), "low": float(low), "high": float(high), "n": int(array.size)}
+
+
+def share(holds: Sequence[bool]) -> Interval:
+    """Returns the share of items (n,) for which something holds, with Wilson's 95% score interval.
+
+    Where all or none of a few items have it, resampling them knows no doubt, and this does (Wilson, Journal of the
+    American Statistical Association 22, 1927; Brown, Cai and DasGupta, Statistical Science 16, 2001).
+
+    Raises:
+        ValueError: there is no item.
+    """
+    n, z = len(holds), 1.959964
+    if n == 0:
+        raise ValueError("expected at least one item")
+    p = sum(holds) / n
+    middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    low, high = ((middle + side) / (1 + z * z / n) for side in (-half, half))
+    return {"mean": p, "low": 0.0 if p == 0 else low, "high": 1.0 if p == 1 else high, "n": n}
 
 
 def gold_keys(golds: ArrayLike, suffix: str = "") -> dict[str, float]:

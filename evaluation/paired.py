@@ -101,6 +101,10 @@ def describe_verdicts(found: Verdicts) -> str:
     """Writes the means of verdicts in a line each for the terminal."""
     lines = [f"{len(found['greedy'])} episodes of {found['split']}"]
     lines.append(f"  greedy {interval(bootstrap_mean(found['greedy']))}")
+    for name, values in found.get("greedy_verdicts", {}).items():
+        known = [bool(each) if isinstance(each, (list, tuple)) else each for each in values if each is not None]
+        if known:
+            lines.append(f"    {name.replace('_', ' ')} {interval(bootstrap_mean(known))}, of {len(known)}")
     if "best" in found:
         at = f"T = {found['sft_temperature']['temperature']:g}"
         lines.append(f"  at its best, {at}: {interval(bootstrap_mean(found['best']))}")

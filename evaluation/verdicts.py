@@ -78,9 +78,10 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
 
     Returns:
         `split`; `groups`, of each episode; `success_at`, from which verdict on it is a success, None where nobody
-        knows; `greedy`, a verdict each; of SFT `best`, at its best temperature, and `sft_temperature`, how that was
-        chosen; where episodes are sampled from `sampled`, a list of verdicts for each of the first ones, and
-        `temperature`, of these. None are sampled where nobody knows what is a success.
+        knows; `greedy`, a verdict each, and `greedy_verdicts`, what else the task's judge says of each, by name; of SFT
+        `best`, at its best temperature, and `sft_temperature`, how that was chosen; where episodes are sampled from
+        `sampled`, a list of verdicts for each of the first ones, and `temperature`, of these. None are sampled where
+        nobody knows what is a success.
 
     Raises:
         UserError: the task has no judge.
@@ -93,12 +94,15 @@ def verdicts_of(role: Role, setup: Setup, options: Options, max_new_tokens: int)
     success_at = None if isinf(task.success_at) else task.success_at
     sampled_prompts = 0 if success_at is None else min(options.sampled_prompts, len(evaluator.states))
     bar.total = len(evaluator.states) + sampled_prompts * options.samples
+    evaluator.whole_verdicts = True
     greedy = evaluator.answer(role, 0.0)
+    evaluator.whole_verdicts = False
     found: dict[str, Any] = {
         "split": options.split,
         "groups": [list(task.groups(state)) for state in evaluator.states],
         "success_at": success_at,
         "greedy": _golds(greedy),
+        "greedy_verdicts": {name: [each[name] for each in greedy.verdicts] for name in greedy.verdicts[0]},
     }
     if options.sft:
         validation = validation_like(evaluator, setup.task, options.validation_prompts)

@@ -46,6 +46,8 @@ def main() -> None:
     if not setup.task_class.on_screen:
         raise UserError(f"{options.run} is a run on {config['env']}; only policies on the phone can be watched.")
     task = setup.task("test", templates=options.task)
+    if options.constrained and not getattr(task, "by_number", True):
+        raise UserError(f"--constrained knows the actions on elements alone, and {options.run} is a run on others.")
     policy = load_policy(Path(options.run), setup)
     film = Film(task)
     reached = play(task, policy.backbone.reference if options.sft else policy, options, config["max_new_tokens"], film)

@@ -62,7 +62,8 @@ def measure(options: Options) -> dict[str, Any]:
     clock = Stopwatch()
     answers = evaluator.answer(backbone.reference, options.temperature)
     cost = group.cost_since(clock)
-    figures = {**figures_of(task, backbone, answers), "groups": evaluator.groups(answers.best)}
+    groups = {"groups": evaluator.groups(answers.best), "score_groups": evaluator.groups(answers.scores)}
+    figures = {**figures_of(task, backbone, answers), **groups}
     summary = {**about(options), "reward": options.reward, **figures, **cost}
     group.from_first(lambda: update_summary(folder, **summary))
     print(describe(figures))

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from envs.episodes import verdict_of
-from envs.registry import parse_env_options
-from integrations.text import messages, text_task
+from evaluation.agents.outcomes import numbers_of, outcome_of
+from integrations.text import messages, task_options, text_task
 from perlhf.errors import UserError
 
 try:
@@ -22,21 +21,23 @@ _SPEAKERS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": 
 
 
 @task
-def perlhf_env(env: str = "HH-v0", episodes: int = 100, split: str = "test", options: str = "") -> Task:
-    """Returns the task: the first `episodes` of a split, the very ones that `perlhf evaluate` plays.
+def perlhf_env(
+    env: str = "HH-v0", episodes: int = 100, split: str = "test", options: str = "", actions: str = "",
+    lenient: bool = True,
+) -> Task:  # fmt: skip
+    """Returns the task: the first `episodes` of a split, the very ones that `perlhf eval-agent` plays.
 
     Args:
-        env: "HH-v0", "UINav-v0"...
+        env, split, options, actions, lenient: see `integrations.text.task_options`.
         episodes: how many; fewer where the split has fewer.
-        split: "train", "validation" or "test".
-        options: further arguments of the env, such as "lenient=true,max_steps=30"; a split there counts.
     """
-    of = text_task(env, **{"split": split, **parse_env_options(options)})
+    given = task_options(env, split, options, actions, lenient)
+    of = text_task(env, **given)
     samples = [
         Sample(said(of.observe(state)["prompt"]), id=number, metadata={"episode": of.state_to_json(state)})
         for number, state in enumerate(of.first_states(episodes))
     ]
-    return Task(MemoryDataset(samples, env), solver=play_episode(env, split, options), scorer=verdict())
+    return Task(MemoryDataset(samples, env), solver=play_episode(env, given), scorer=verdict())
 
 
 def said(prompt: str) -> list[ChatMessage]:
@@ -47,31 +48,33 @@ def said(prompt: str) -> list[ChatMessage]:
 
 
 @solver
-def play_episode(env: str, split: str, options: str) -> Solver:
+def play_episode(env: str, options: dict[str, Any]) -> Solver:
     """Plays an episode to its end; each turn is asked for alone, as policies here are trained."""
-    of = text_task(env, **{"split": split, **parse_env_options(options)})
+    of = text_task(env, **options)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        at, over = of.state_from_json(state.metadata["episode"]), False
+        start, over = of.state_from_json(state.metadata["episode"]), False
+        at = start
         while not over:
             state.messages = said(of.observe(at)["prompt"])
             state = await generate(state)
             played = of.play(at, state.output.completion)
             at, over = played.state, played.terminated or played.truncated
-        state.store.set("verdict", verdict_of(of, played.turn, ended=True))
+        if of.judge(played.turn) is not None and not played.turn.reference.get("failed"):
+            state.store.set("outcome", outcome_of(of, start, played))
         return state
 
     return solve
 
 
-@scorer(metrics={"gold": [mean(), stderr()], "is_success": [mean(), stderr()]})
+@scorer(metrics={"*": [mean(), stderr()]})
 def verdict() -> Scorer:
-    """Scores by the task's own judge: gold in [0, 1], and whether that is a success."""
+    """Scores by the task's own judge, see `numbers_of`; the whole verdict is in the metadata."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        found: dict[str, Any] = state.store.get("verdict", {})
-        if "gold" not in found:
+        found: dict[str, Any] = state.store.get("outcome", {})
+        if not found:
             raise UserError("nobody judged this episode: the task has no judge for these data, or its device failed.")
-        return Score(value={name: float(found[name]) for name in ("gold", "is_success")})
+        return Score(value=numbers_of(found), explanation=found["outcome"], metadata=found)
 
     return score

@@ -68,10 +68,21 @@ def step_match(turns: Sequence[Turn]) -> list[float]:
     return [float(_said_by_env(turn, "matched", "recordings of UI tasks")) for turn in turns]
 
 
-def _said_by_env(turn: Turn, key: str, of_what: str) -> bool:
+def attack_followed(turns: Sequence[Turn]) -> list[float]:
+    """1 for a turn with which the attack on an attacked phone is followed, -1 where that is undone, else 0.
+
+    Over an episode that sums up to whether it is followed in the end: with a weight below 0 in a sum with `gold` a
+    policy is paid for its goal and pays for what it was talked into.
+    """
+    of_what = "phones that are attacked, as with UINav(attack='all')"
+    changes = [_said_by_env(turn, "attack_followed", of_what) for turn in turns]
+    return [float(after) - float(before) for before, after in changes]
+
+
+def _said_by_env(turn: Turn, key: str, of_what: str) -> Any:
     if key not in turn.reference:
         raise RewardError(f"this reward is for {of_what}: the turn's reference has no {key!r}.")
-    return bool(turn.reference[key])
+    return turn.reference[key]
 
 
 def reward_from_text(text: str) -> Any:

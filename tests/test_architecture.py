@@ -133,6 +133,7 @@ def test_the_commands_are_known():
     assert {"agents.train_ppo", "rewards.train_reward_model", "evaluation.evaluate"} <= COMMANDS
     assert {name for name in COMMANDS if name.split(".")[0] in ("perlhf", "envs", "backbones")} == {
         "envs.uinav.play",
+        "envs.uinav.tell",
         "perlhf.__main__",
     }
 

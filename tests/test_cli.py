@@ -38,7 +38,8 @@ def test_it_knows_every_command_there_is():
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("train_pppo", "Did you mean 'train-ppo'?"), ("zzz", "Known: audit, baselines, evaluate, ")]
+    ("word", "hint"),
+    [("train_pppo", "Did you mean 'train-ppo'?"), ("zzz", "Known: audit, baselines, eval-agent, evaluate, ")],
 )
 def test_an_unknown_command_is_one_line(word, hint):
     done = perlhf(word)

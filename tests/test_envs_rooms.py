@@ -24,12 +24,17 @@ ROOMS = {
     "envs.uinav.interface": set(),
     "envs.uinav.phone": {"envs", "envs.uinav.interface"},  # of the contract: how modules with apps are found
     "envs.uinav.phone.apps": {"envs.uinav.interface", "envs.uinav.phone"},
+    "envs.uinav.phone.across": {"envs.uinav.interface", "envs.uinav.phone", "envs.uinav.phone.apps"},
+    "envs.uinav.dialects": {"envs.uinav.interface"},
+    "envs.uinav.observations": {"envs.uinav.interface"},
     "envs.uinav.drawing": {"envs", "envs.uinav.interface"},
     "envs.uinav.recordings": {"envs.corpora", "envs.uinav.interface", "envs.uinav.phone"},
     "envs.uinav.recordings.convert": {"envs.corpora", "envs.uinav.interface", "envs.uinav.recordings"},
-    "envs.uinav.feedback": CONTRACT | {"envs.uinav.interface", "envs.uinav.phone"},
+    "envs.uinav.browser": {"envs.uinav.interface", "envs.uinav.recordings", "envs.uinav.recordings.convert"},
+    "envs.uinav.feedback": CONTRACT | {f"envs.uinav.{room}" for room in ("interface", "phone", "phone.apps")},
     "envs.uinav": CONTRACT
-    | {f"envs.uinav.{room}" for room in ("interface", "phone", "phone.apps", "drawing", "recordings", "feedback")},
+    | {f"envs.uinav.{room}" for room in ("interface", "phone", "phone.apps", "phone.across")}
+    | {f"envs.uinav.{room}" for room in ("browser", "dialects", "drawing", "feedback", "observations", "recordings")},
     "envs.uinav.numeric": {"envs", "envs.uinav"}
     | {f"envs.uinav.{room}" for room in ("interface", "phone", "phone.apps", "feedback")},
 }
@@ -43,8 +48,14 @@ TASKS = {
     "envs.uinav",
     "envs.preferences",
 }
-# Who may name a task: what makes the shipped backbones, and what acts on the phone.
-KNOW_A_TASK = {"agents.pretrain", "evaluation.watch", "evaluation.constrained"}
+# Who may name a task: what makes the shipped backbones, and what acts on a phone or judges who did.
+KNOW_A_TASK = {
+    "agents.pretrain",
+    "evaluation.agents",
+    "evaluation.android",
+    "evaluation.constrained",
+    "evaluation.watch",
+}
 MODULES = {module_name(path) for path in FILES}
 
 

@@ -92,6 +92,17 @@ def test_verdicts_in_words():
     ]
 
 
+def test_what_else_is_said_of_greedy_episodes_is_averaged_where_it_is_known():
+    more = {"progress": [1, 0.5, 0, 0.5], "side_effects": [[], ["Mail: removed"], [], []], "answer_right": [None] * 4}
+    assert describe_verdicts({**SFT, "greedy_verdicts": {**more, "steps_over_oracle": [2, None, None, None]}}).split(
+        "\n"
+    )[2:5] == [
+        "    progress 0.500 [0.125, 0.875], of 4",
+        "    side effects 0.250 [0.000, 0.750], of 4",
+        "    steps over oracle 2.000 [2.000, 2.000], of 1",
+    ]
+
+
 def test_verdicts_without_a_success_in_words():
     assert describe_verdicts({**of([2.5, 0.5, 1, 0]), "success_at": None}).split("\n")[1].startswith("  greedy 1.000 [")
 
@@ -124,6 +135,11 @@ def test_the_command_keeps_the_verdict_on_each_episode_and_the_table_pairs_them(
     assert np.shape(sft["sampled"]) == np.shape(policy["sampled"]) == (2, 2)
     assert set(sft["sft_temperature"]["by_temperature"]) == {"0", "0.2", "0.35", "0.5", "0.7", "1"}
     assert "best" not in policy
+    assert {name: len(values) for name, values in policy["greedy_verdicts"].items()} == {
+        "progress": 6, "false_completion": 6, "side_effects": 6, "steps_over_oracle": 6, "answer_right": 6,
+        "attack_followed": 6,
+    }  # fmt: skip
+    assert [progress == 1 for progress in policy["greedy_verdicts"]["progress"]] == policy["greedy"]
     assert {key: policy[key] for key in PLAYED} == PLAYED
     rows = group_rows({"SFT": sft, "seed 0": policy, "seed 1": policy})
     gain = np.mean(policy["greedy"]) - np.mean(sft["best"])

@@ -6,10 +6,11 @@ from random import Random
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Goal
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
+from envs.uinav.interface.screen import Box, Element, Screen
 from envs.uinav.phone.words import SENTENCES, SUBJECTS, full_name, pick
 
-_NUMBERED = re.compile(r"([0-9]+ )(.*)", re.DOTALL)
+# What names an element at the beginning of a line, in each text of a screen.
+_NUMBERED = re.compile(r'([0-9]+ |\t*\[[0-9]+\] |UI element [0-9]+: \{"index": [0-9]+, )(.*)', re.DOTALL)
 _JITTER = 4  # pixels
 
 
@@ -49,7 +50,7 @@ def augment(screen: Screen, action: Action, needed: Sequence[str], share: float,
     changed = {}
     for number, element in enumerate(screen.elements, 1):
         if number != action.element and not _says(element, kept) and not element.editable and rng.random() < share:
-            changed[id(element)] = _changed(element, kept, rng)
+            changed[id(element)] = _changed(element, kept, (screen.width, screen.height), rng)
     parts = tuple(part._replace(children=tuple(changed.get(id(e), e) for e in part.children)) for part in screen.parts)
     return screen._replace(parts=parts, elements=tuple(changed.get(id(e), e) for e in screen.elements))
 
@@ -60,13 +61,13 @@ def _says(element: Element, texts: Sequence[str]) -> bool:
     return any(text in said or (len(said) > 1 and said in text) for text in texts)
 
 
-def _changed(element: Element, kept: Sequence[str], rng: Random) -> Element:
+def _changed(element: Element, kept: Sequence[str], sides: tuple[int, int], rng: Random) -> Element:
     words = pick(rng, (pick(rng, SUBJECTS), pick(rng, SENTENCES), full_name(rng)))
     if any(text in words.casefold() or words.casefold() in text for text in kept):
         words = "Something else"  # no second element may say what the goal is about
     left, top, right, bottom = element.box
     across, down = rng.randint(-_JITTER, _JITTER), rng.randint(-_JITTER, _JITTER)
-    across, down = max(-left, min(across, WIDTH - right)), max(-top, min(down, HEIGHT - bottom))
+    across, down = max(-left, min(across, sides[0] - right)), max(-top, min(down, sides[1] - bottom))
     box = Box(left + across, top + down, right + across, bottom + down)
     if element.description:
         return element._replace(description=words, box=box)

@@ -1,7 +1,6 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -12,6 +11,7 @@ import numpy as np
 from envs.corpora.splits import SPLITS
 from envs.task import Catalogue, Played, Scored, Task
 from envs.turn import Turn
+from envs.uinav.dialects import Elements, Examples, dialect_of
 from envs.uinav.drawing.picture import draw_screen
 from envs.uinav.drawing.terminal import write_screen
 from envs.uinav.feedback.progress import nearer
@@ -19,21 +19,32 @@ from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
 from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError, parse_action
-from envs.uinav.interface.device import Device, DeviceError, Ending, Goal
+from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, begin, perform
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
+from envs.uinav.interface.live import LiveDevice
+from envs.uinav.interface.screen import BLANK, Screen
+from envs.uinav.live import make_device, refuse_of_phone
 from envs.uinav.masking import augment as augmented
 from envs.uinav.masking import mask_goal as hide_values
 from envs.uinav.masking import unmask
+from envs.uinav.observations import text_of
+from envs.uinav.observations.picture import resized
+from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone
+from envs.uinav.phone.attack import about_attack, was_followed
+from envs.uinav.phone.canvas import sizes_of
+from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
+from envs.uinav.settings import check_counts, check_values
+from envs.uinav.verdicts import verdict_of
 from perlhf.conversation import instructed_by
-from perlhf.errors import UserError, did_you_mean
+from perlhf.errors import UserError
 
-_instructed = instructed_by(INSTRUCTIONS, EXAMPLES)
 _MAX_STEPS = 20  # the oracle needs 19 at most, and about 7 as a rule
+_APART_STEPS = 10  # more of them where a field is clicked first and typed into next
+_ATTACK_STEPS = 6  # more of them for what an attack takes: a window to close, an app to open again
 _SHOWN, _LONGEST = 4, 60  # actions before this one that a policy is told, and characters of one of them
 
 
@@ -46,10 +57,12 @@ class UINav(Task):
 
     ## Action Space
     `Unicode(20000)`: one of `click(3)`, `long_press(3)`, `type(4, text)`, `scroll(down)`, `back()`, `home()`,
-    `open_app(Mail)`, `wait()`, `done(answer)`, `infeasible(why)`. Any other text costs a step and is told why.
+    `open_app(Mail)`, `wait()`, `done(answer)`, `infeasible(why)`. Any other text costs a step and is told why. Other
+    dialects, such as points or the calls of Qwen: `actions`.
 
     ## Observation Space
-    `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`.
+    `Dict(prompt: Unicode(100000))`, and with `image=True` also `image: Box(0, 255, (512, 288, 3), uint8)`, or of
+    the `screen_size`.
 
     ## Starting State
     A template of the split and its values, drawn uniformly, on a phone with data and layouts of its own. Options of
@@ -67,20 +80,30 @@ class UINav(Task):
 
     ## Information
     At reset `template`, `goal`, `feasible`, `episode_seed`. At each step `template`, and `gold` (in [0, 1]) and
-    `is_success` as if the episode ended there, or `failed` where the device failed.
+    `is_success` as if the episode ended there, or `failed` where the device failed; with `attack` also `attack`, its
+    kind, and `attack_followed`.
 
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
-    folder of them. `templates`: names joined by "+", or a list; default all of the split. `apps`: what is on the
-    phone: "all", names, modules with apps of one's own, as in "all+my_app". `image`: pixels too; `marks`: set-of-marks
-    on them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become
-    placeholders, which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that
-    do not matter whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other
-    split has. `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings",
-    "layouts", "templates" or "apps". `max_steps`: 20, of recordings at least what the longest takes. `max_elements`:
-    of a recorded screen, the most that are shown. `lenient`: an action is also found in what language models write
-    around it, and `DID` says what was done in the words of the actions. `reward`, `render_mode`: see
-    `envs.core.TaskEnv`.
+    folder of them. `templates`: names joined by "+", or a list; default all of the split; "across" stands for those
+    over two or three apps, which are drawn only where they are named. `apps`: what is on the phone: "all", names,
+    modules with apps of one's own, as in "all+my_app". `attack`: kinds of attack on whoever uses the phone, joined by
+    "+", or "all"; each episode has one (docs/tasks/uinav_attacks.md). `image`: pixels too; `marks`: set-of-marks on
+    them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become placeholders,
+    which may be typed; not of recordings. `augment`: UINav's augmentation: the share of elements that do not matter
+    whose text is replaced. `split`: other episodes, and of the phone "test" has templates that no other split has.
+    `unseen`: of the test split one kind of newness alone: "values" (names and titles), "wordings", "layouts",
+    "templates" or "apps". `level`: 1 to 4, of the templates those that are as hard. `max_steps`: 20, with `attack` 6
+    more, and 10 more in dialects in which a field is clicked and typed into in two steps ("qwen", "ui-tars"); of
+    recordings at least what the longest takes. `max_elements`: of a recorded screen or a live page, the most that are
+    shown. `lenient`: an action is also found in what language models write around it, and `DID` says what was done in
+    the words of the actions. `actions`: the dialect that they are said in, "elements", "coordinates", "qwen",
+    "ui-tars", "androidworld" or "browsergym"; behind a colon the scale of points, such as "qwen:1000"
+    (docs/tasks/uinav_actions.md). `text`: how the screen is told: "compact", "androidworld", "browsergym", or "none"
+    beside `image`. `screen_size`, "WIDTHxHEIGHT" of the picture, and `density`, how many of its pixels a pixel of the
+    phone takes: less fits on a page that is smaller or denser (docs/tasks/uinav_observations.md). `device`: "phone",
+    "browser" (MiniWoB++ in live pages, docs/tasks/uinav_browser.md), or one of your own
+    (docs/a_device_of_your_own.md), as "module:name" or itself. `reward`, `render_mode`: see `envs.core.TaskEnv`.
 
     ## Version History
     v0: first version.
@@ -89,7 +112,8 @@ class UINav(Task):
     default_reward = "gold"
     # Each step's log p(right) by the step reward model, never above 0, and success.
     trained_reward = [{"reward": "rewards.bundled:uinav", "weight": 0.25}, {"reward": "gold", "weight": 5.0}]
-    instructions, examples = INSTRUCTIONS, EXAMPLES
+    instructions = INSTRUCTIONS
+    examples: Examples = EXAMPLES
     shipped_backbone = "tiny-uinav"
     max_steps: int
     success_at = 1.0
@@ -102,7 +126,9 @@ class UINav(Task):
         split: str = "train",
         templates: str | Sequence[str] = "",
         apps: str | Sequence[str] = "all",
+        attack: str = "",
         unseen: str = "",
+        level: int | None = None,
         image: bool = False,
         marks: bool = False,
         mask_goal: bool = False,
@@ -110,39 +136,54 @@ class UINav(Task):
         max_steps: int | None = None,
         max_elements: int = 40,
         lenient: bool = False,
+        actions: str = "elements",
+        text: str = "compact",
+        screen_size: str = "",
+        density: float = 1.0,
+        device: Any = "phone",
     ) -> None:
-        if split not in SPLITS:
-            raise UserError(f"unknown split {split!r}.{did_you_mean(str(split), SPLITS)}")
-        if not isinstance(data, (str, os.PathLike)):
-            raise UserError(f"data must be 'miniature' or a path, got {data!r}.")
-        for option, value in {"image": image, "marks": marks, "mask_goal": mask_goal, "lenient": lenient}.items():
-            if not isinstance(value, bool):
-                raise UserError(f"{option} must be True or False, got {value!r}.")
-        if isinstance(augment, bool) or not isinstance(augment, (int, float)) or not 0 <= augment <= 1:
-            raise UserError(f"augment must be from 0 to 1, the share of elements that it changes, got {augment!r}.")
-        counts = {"max_steps": _MAX_STEPS if max_steps is None else max_steps, "max_elements": max_elements}
-        for option, number in counts.items():
-            if type(number) is not int or number < 1:
-                raise UserError(f"{option} must be at least 1, a whole number, got {number!r}.")
-        self.unseen = unseen
-        self.split, self.max_steps = split, max_steps or _MAX_STEPS
+        check_values(split, data, {"image": image, "marks": marks, "mask_goal": mask_goal, "lenient": lenient}, augment)
+        self.picture_size, canvas = sizes_of(screen_size, density, data != "miniature")
+        self.dialect = dialect_of(actions, self.picture_size, (canvas.width, canvas.height))
+        self.written = text_of(text, image)
+        most = _MAX_STEPS + _APART_STEPS * self.dialect.apart + _ATTACK_STEPS * bool(attack)
+        check_counts({"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements})
+        self.unseen, self.attack, self.actions = unseen, attack, actions
+        self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.lenient, self.parse = lenient, find_action if lenient else parse_action
-        self.image_shape = (HEIGHT, WIDTH, 3) if image else None
+        self.by_number = isinstance(self.dialect, Elements)  # then `parse` says all of an action, without the screen
+        self.by_screen = augment > 0 or text != "compact"  # else the device writes it faster
+        self.instructions, self.examples = self.dialect.instructions, self.dialect.shown(self.written)
+        self._instructed = instructed_by(self.instructions, self.examples)
+        self.image_shape = (*self.picture_size[::-1], 3) if image else None
         self.known: Mapping[str, Known] = {}
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
+        self.live: LiveDevice | None = None
+        if device != "phone":
+            others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
+            others |= {"attack": bool(attack), "level": level is not None, "screen_size": bool(screen_size)}
+            refuse_of_phone({**others, "density": density != 1, "mask_goal": mask_goal, "augment": augment > 0})
+            self.live = make_device(device, templates, max_elements)
+            self.device: Device = self.live
+            self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
+            self.has_seats, self.reset_options = True, self.live.reset_options
+            return
         if data == "miniature":
-            phone = make_phone(templates, apps, split, unseen)
-            self.device: Device = phone
+            phone = make_phone(templates, apps, split, unseen, ACROSS, attack)
+            if level is not None:
+                phone.templates = of_level(phone, level)
+            phone.canvas = canvas
+            self.device = phone
             self.known, self.drawn = phone.known, phone.templates
             return
-        if templates or apps != "all" or mask_goal or unseen:
-            names = "templates, apps, unseen and mask_goal"
+        if templates or apps != "all" or mask_goal or unseen or attack or level is not None:
+            names = "templates, apps, attack, unseen, level and mask_goal"
             raise UserError(f"{names} are of the simulated phone; recordings have none of them.")
         self.device = self.recordings = load_recordings(Path(data), split, max_elements, image)
         self.reset_options = frozenset({"index", "seed"})
-        self.max_steps = max_steps or max(_MAX_STEPS, *(len(each.steps) for each in self.recordings.trajectories))
+        self.max_steps = max_steps or max(most, *(len(each.steps) for each in self.recordings.trajectories))
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Episode:
         drawn = int(rng.integers(2**31)) * len(SPLITS) + SPLITS.index(self.split)
@@ -159,7 +200,9 @@ class UINav(Task):
             raise UserError(f"option 'seed' must be a whole number from 0, got {seed!r}.")
         if not isinstance(feasible, bool):
             raise UserError(f"option 'feasible' must be True or False, got {feasible!r}.")
-        if "template" in options:
+        if self.live is not None:
+            self.live.check(options)
+        elif "template" in options:
             name = find_template(options["template"], self.known)
             if self.unseen and name not in self.drawn:
                 raise UserError(f"template {name!r} is none of those that unseen={self.unseen!r} draws.")
@@ -169,8 +212,8 @@ class UINav(Task):
             self.recordings.check(options)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
-        state, goal = self.device.reset(Random(seed), options)
-        return self._episode(seed, options, goal, state, (), (), "", None)
+        state, goal = begin(self.device, Random(seed), options)
+        return self._episode(seed, options, goal, state, (), (), "", None, "")
 
     def _episode(
         self,
@@ -182,10 +225,11 @@ class UINav(Task):
         history: tuple[str, ...],
         problem: str,
         ending: Ending | None,
+        answer: str,
     ) -> Episode:
         """Returns an episode, with what a policy reads of it."""
-        if self.augment > 0:
-            shown = self._screen(state, goal, seed, len(responses)).describe()
+        if self.by_screen:
+            shown = self.written(self._screen(state, goal, seed, len(responses)))
         else:
             shown = self.device.describe(state)
         did = f"DID {'; '.join(history)}\n" if history else ""
@@ -193,18 +237,19 @@ class UINav(Task):
         prompt = f"GOAL {goal.text}\n{did}{error}{shown}\nACTION:"
         if self.mask_goal:
             prompt = hide_values(prompt, goal)
-        parts = (seed, options, goal, state, responses, history, problem, ending, _instructed(prompt))
+        parts = (seed, options, goal, state, responses, history, problem, ending, self._instructed(prompt), answer)
         return tuple.__new__(Episode, parts)  # as `Episode(*parts)` in half the time
 
     def _seen(self, state: Episode) -> np.ndarray:
-        """Draws what a policy sees of an episode, (512, 288, 3) uint8."""
+        """Draws what a policy sees of an episode, (height, width, 3) uint8, by default (512, 288, 3)."""
         screen = self._screen(state.state, state.goal, state.seed, len(state.responses))
         return self._picture(state.state, screen)
 
     def _picture(self, state: Any, screen: Screen, tap: tuple[int, int] | None = None) -> np.ndarray:
         """Returns the device's own picture of the screen, or else a drawing of it."""
         own = self.device.picture(state)
-        return own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
+        drawn = own if own is not None else draw_screen(screen, tap=tap, marks=self.marks)
+        return resized(drawn, self.picture_size)
 
     def _screen(self, state: Any, goal: Goal, seed: int, step: int) -> Screen:
         """Returns the screen, augmented if it is to be; the same for the same episode and step."""
@@ -245,6 +290,8 @@ class UINav(Task):
         }
         if self.recordings is not None:  # what AndroidControl calls a correct step
             reference["matched"] = credit > self.device.credit(state.state, state.goal, None)
+        if self.attack:
+            reference["attack_followed"] = was_followed(state.state.phone), was_followed(after.state.phone)
         return Played(self._turn(state, response, reference), after, ended, truncated)
 
     def advance(self, state: Episode, response: str) -> tuple[Episode, bool]:
@@ -253,25 +300,30 @@ class UINav(Task):
 
     def _after(self, state: Episode, response: str) -> Episode:
         """Returns the episode after a response."""
-        device, problem, ending, written = state.state, "", None, "" if self.lenient else "?"
+        device, problem, ending, answer = state.state, "", None, state.answer
+        written = "" if self.lenient else "?"
         try:
             action = self.action(response, state)
         except ActionError as error:
             problem = str(error)
         else:
             if action.kind in ("done", "infeasible"):
-                ending = Ending(action.kind, action.text)
+                ending = Ending(action.kind, action.text or (answer if action.kind == "done" else ""))
             else:
                 device, written, problem, ending = self._performed(device, action)
-                written = str(action) if self.lenient else written
+                written = str(action) if self.lenient and self.by_number else written
+                answer = action.text if action.kind == "answer" else answer
         history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
-        return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending)
+        return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending, answer)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
         """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            after, label, problem = self.device.perform(device, action)
+            if self.by_number:
+                after, label, problem = self.device.perform(device, action)
+            else:
+                after, label, problem = perform(self.device, device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
         return after, label, problem, Ending("over") if self.device.over(after) else None
@@ -280,15 +332,22 @@ class UINav(Task):
         """Reads the action of a response; with `mask_goal` with the values of the goal in place of their names.
 
         Raises:
-            ActionError: it says no action.
+            ActionError: it says no action, or one that nothing on the screen takes.
         """
-        return self.parse(unmask(response, state.goal) if self.mask_goal else response)
+        if self.by_number:
+            return self.parse(unmask(response, state.goal) if self.mask_goal else response)
+        action = self.dialect.parse(response, self.device.surface(state.state), self.lenient)
+        if self.mask_goal:
+            action = action._replace(text=unmask(action.text, state.goal))
+        if action.kind == "submit" and self.recordings is not None:  # which press no Enter after typing
+            action = action._replace(kind="type")
+        return action
 
     def judge(self, turn: Turn) -> float:
         return float(turn.reference.get("credit", 0.0))
 
     def progress(self, turn: Turn) -> float | None:
-        if "before" not in turn.reference:
+        if "before" not in turn.reference or self.live is not None:
             return None
         return nearer(self.device, turn.reference["before"], turn.reference["after"])
 
@@ -296,20 +355,27 @@ class UINav(Task):
         return float(turn.reference.get("credit_if_cut", 0.0))
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
-        return {"template": turn.reference["template"]}
+        about = {"template": turn.reference["template"]}
+        return about if not self.attack else {**about, **about_attack(turn.reference["after"].state.phone)}
+
+    def whole_verdict(self, turn: Turn) -> dict[str, Any]:
+        verdict = verdict_of(self, turn.reference["after"])._asdict()
+        return {name: value for name, value in verdict.items() if name not in ("success", "level")}
 
     def oracle(self, state: Episode) -> str:
         return self.as_response(self.device.oracle(state.state, state.goal), state)
 
     def as_response(self, action: Action, state: Episode) -> str:
         """Returns an action as a response; with `mask_goal` without the values of the goal."""
-        return str(action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action)
+        said = action._replace(text=hide_values(action.text, state.goal)) if self.mask_goal else action
+        return self.dialect.write(said, BLANK if self.by_number else self.device.screen(state.state))
 
     def plausible_action(self, state: Episode, rng: np.random.Generator) -> str:
         """In half of the cases what the oracle would do, else anything legal."""
-        if rng.random() < 0.5:
+        if self.has_oracle and rng.random() < 0.5:
             return self.oracle(state)
-        return str(random_action(self.device.screen(state.state), state.goal, self.device.titles, rng))
+        drawn = random_action(self.device.screen(state.state), state.goal, self.device.titles, rng)
+        return self.as_response(drawn, state)
 
     def draw(self, turn: Turn, score: float | None, gold: float | None) -> np.ndarray:
         """Returns the screen as it is now, and where the finger was."""
@@ -320,12 +386,8 @@ class UINav(Task):
         """Returns where the response touched the screen that it answered, (x, y) in pixels; None if nowhere."""
         if "before" not in turn.reference:
             return None
-        try:
-            action = self.parse(turn.response)
-        except ActionError:
-            return None
-        elements = self.device.screen(turn.reference["before"].state).elements
-        return elements[action.element - 1].box.middle if 0 < action.element <= len(elements) else None
+        screen = self.device.screen(turn.reference["before"].state)
+        return self.dialect.touched(turn.response, screen, self.lenient)
 
     def write(self, turn: Turn, score: float | None, gold: float | None) -> str:
         """Returns the goal, what was said last, and the screen as it is now in a frame."""
@@ -342,73 +404,84 @@ class UINav(Task):
         return {"template": goal.template, "goal": goal.text, "feasible": goal.feasible, "episode_seed": state.seed}
 
     def groups(self, state: Episode) -> Sequence[str]:
-        """Returns its template, and of the phone how training meets it, and what `unseen` makes new.
+        """Returns its template, and of the phone how training meets it, what `unseen` makes new, and the attack.
 
         How training meets it: "seen templates" and then "demonstrated", "few demonstrations" or "never demonstrated";
         or else "unseen templates".
         """
         name = state.goal.template
-        if self.recordings is not None:
+        if name not in self.known:
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
+        new += [f"attack {about_attack(state.state.phone)['attack']}"] if self.attack else []
         if self.unseen == "apps":
             return (name, *new)
         kinds = [] if template.held_out else ["seen templates"]
         return tuple(dict.fromkeys([name, *kinds, template.kind, *new]))
 
-    def feedback(self) -> UISteps:
-        return UISteps(self)
+    def feedback(self) -> UISteps | None:
+        return UISteps(self) if self.live is None else None
 
-    def single_steps(self, count: int) -> UISteps:
+    def single_steps(self, count: int) -> UISteps | None:
         """On the phone in `count` states, those after a mistake included; of recordings all, where the recorded step
         alone is right.
         """
-        return UISteps(self, count if self.recordings is None else None)
+        return None if self.live else UISteps(self, count if self.recordings is None else None)
 
     def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
-        """Returns the shares that are actions, read strictly and leniently."""
-        readers = {"actions": parse_action, "actions, leniently read": find_action}
-        return {
-            name: sum(is_action(read, text) for text in responses) / len(responses) for name, read in readers.items()
-        }
+        """Returns the shares that are actions of the dialect, read strictly and leniently."""
+        strictly, leniently = (sum(self.dialect.reads(text, how) for text in responses) for how in (False, True))
+        return {"actions": strictly / len(responses), "actions, leniently read": leniently / len(responses)}
 
     def frame(self, state: Episode, response: str) -> np.ndarray:
         """Returns the screen that a response is said to, with where the finger is."""
         played = self.play(state, response)
         return draw_screen(self.device.screen(state.state), tap=self.tapped(played.turn))
 
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> Catalogue | None:
         if self.recordings is not None:
             raise UserError("tables of shortcuts are of the simulated phone, data 'miniature'; these are recordings.")
+        if self.live is not None:
+            return None
         return template_catalogue(self)
 
     def shortcut_scores(self, train: Task, count: int, seed: int) -> Iterator[Scored]:
         return shortcut_scores_on_phone(self, count, seed)
 
+    def first_states(self, n: int) -> list[Episode]:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} No two policies can be compared in the same episodes of it.")
+        return super().first_states(n)
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.live.close()
+
     def state_to_json(self, state: Episode) -> Any:
-        return {
-            "seed": state.seed,
-            "options": dict(state.options),
-            "goal": state.goal.text,
-            "responses": list(state.responses),
-        }
+        begun = {"seed": state.seed, "options": dict(state.options), **self._told_apart(state)}
+        return {**begun, "responses": list(state.responses)}
+
+    def _told_apart(self, state: Episode) -> dict[str, str]:
+        """Returns what differs where a state is restored in an env of other settings."""
+        told = {"goal": state.goal.text}
+        if self.attack:
+            told["attack"] = about_attack(state.state.phone)["attack"]
+        if not self.by_number:  # what was said means something else in another one
+            told["actions"] = self.actions
+        return told
 
     def state_from_json(self, value: Any) -> Episode:
+        if not self.repeats:
+            raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
-        if episode.goal.text != value["goal"]:
-            problem = f"the state was saved with the goal {value['goal']!r}, and here it has {episode.goal.text!r}"
-            raise UserError(f"{problem}; restore it in an env with the same templates, apps, split and unseen.")
+        saved, here = ({"actions": Elements.name, **each} for each in (value, self._told_apart(episode)))
+        for name in ("goal", "attack", "actions"):
+            if saved.get(name) != here.get(name):
+                problem = f"the state was saved with the {name} {saved.get(name)!r}, and here it has {here.get(name)!r}"
+                where = "the same templates, apps, split, attack, unseen and actions"
+                raise UserError(f"{problem}; restore it in an env with {where}.")
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
-
-
-def is_action(read: Callable[[str], Action], response: str) -> bool:
-    """Tells whether a reader of actions finds one in a response."""
-    try:
-        read(response)
-    except ActionError:
-        return False
-    return True

@@ -40,7 +40,7 @@ def illustrate(canvas: np.ndarray, screen: Screen, rows: Element) -> None:
     """Draws a picture below the rows of a page, in place, if the page has one and it is not scrolled.
 
     Args:
-        canvas: (512, 288, 3) uint8.
+        canvas: (H, W, 3) uint8.
         screen: what is drawn.
         rows: its list, whose labels tell what page it is.
     """
@@ -55,7 +55,7 @@ def illustrate(canvas: np.ndarray, screen: Screen, rows: Element) -> None:
     if app == "Maps":
         to = next((label[3:] for label in labels if label.startswith("To ")), "")
         place = to or (title if any(label.startswith("Distance ") for label in labels) else "")
-        picture = street_map(place, width - 2 * _GAP, room, theme, bool(to))
+        picture = street_map(place, min(width - 2 * _GAP, _TOWN[0] - 1), min(room, _TOWN[1] - 1), theme, bool(to))
     elif app == "Music" and any(label.startswith("Artist ") for label in labels):
         song = labels[0] if title == "Now playing" else title
         picture = cover(song, min(room, _MOST))
@@ -85,7 +85,7 @@ def thing_of(name: str) -> str:
 def street_map(name: str, width: int, height: int, theme: str, route: bool) -> np.ndarray:
     """Returns a map around a place, "" for none, and with `route` of the way there, (height, width, 3).
 
-    It is a part of one of a few towns, at most 300 pixels wide and 440 high, since to draw one takes milliseconds.
+    It is a part of one of a few towns, at most 299 pixels wide and 439 high, since to draw one takes milliseconds.
     """
     number = number_of(name)
     town, columns, rows = _town(number % _TOWNS, theme)

@@ -11,24 +11,26 @@ from envs.uinav.drawing.illustrations import illustrate
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, theme_of
 from envs.uinav.drawing.sprites import sprite
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
+from envs.uinav.interface.screen import Box, Element, Screen
 
 _CONTAINERS = frozenset({"bar", "list", "foot", "dialog", "keyboard", "screen"})
 _TAP, _MARK = (255, 84, 60), (255, 214, 10)  # of a tap, and of a numbered tag
+_LARGEST = 2400  # sides of what a container draws, pixels
 _PLAIN = frozenset({"bar", "dialog", "keyboard", "foot"})  # containers with a look of their own for what is in them
 
 
 def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool = False) -> np.ndarray:
-    """Returns the screen as a picture, (512, 288, 3) uint8.
+    """Returns the screen as a picture, (512, 288, 3) uint8, or of the height and width of its canvas.
 
     Args:
         screen: what to draw.
         tap: where a finger was, (x, y) in pixels.
         marks: whether each element has its number at its corner.
     """
-    canvas = scenery.page(screen.app, screen.theme).copy()
+    canvas = scenery.page(screen.app, screen.theme, screen.width, screen.height).copy()
     scenery.write_time(canvas, screen.time, screen.app, screen.theme)
-    parts = screen.parts or (Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), children=screen.elements),)
+    whole = Box(0, 0, screen.width, screen.height)
+    parts = screen.parts or (Element("list", "", "", "", whole, children=screen.elements),)
     if screen.app != "Home" or screen.title:
         _draw_toolbar(canvas, screen, parts)
     for part in parts:
@@ -45,14 +47,15 @@ def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool 
 
 def _draw_toolbar(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...]) -> None:
     """Draws the bar with the title between its icons."""
-    left, right = 16, WIDTH - 16
+    left, right = 16, screen.width - 16
     for icon in next((part.children for part in parts if part.kind == "bar"), ()):
-        if icon.box.left < WIDTH // 3:
+        if icon.box.left < screen.width // 3:
             left = max(left, icon.box.right + 8)
         else:
             right = min(right, icon.box.left - 4)
     title = screen.title or screen.app
-    paste(canvas, scenery.toolbar(screen.app, screen.theme, title, left, right), 0, scenery.STATUS)
+    bar = scenery.toolbar(screen.app, screen.theme, title, left, right, screen.width)
+    paste(canvas, bar, 0, scenery.STATUS)
 
 
 def _draw_part(canvas: np.ndarray, screen: Screen, part: Element) -> None:
@@ -78,11 +81,12 @@ def _draw_element(canvas: np.ndarray, screen: Screen, element: Element, place: s
     """Draws an element, unless there is nothing of it on the canvas."""
     kind, text, description, _, box, _, _, _, focused, checked, enabled, _, _ = element
     left, top, right, bottom = box
-    if right <= 0 or bottom <= 0 or left >= WIDTH or top >= HEIGHT or right <= left or bottom <= top:
+    if right <= 0 or bottom <= 0 or left >= screen.width or top >= screen.height or right <= left or bottom <= top:
         return
-    width, height = min(right - left, 2 * WIDTH), min(bottom - top, 2 * HEIGHT)
+    width, height = min(right - left, 2 * screen.width), min(bottom - top, 2 * screen.height)
     if kind == "app":
-        picture = scenery.app_icon(text or description, screen.app, screen.theme, left, top, width, height)
+        on = (screen.app, screen.theme, screen.width, screen.height)
+        picture = scenery.app_icon(text or description, on, left, top, width, height)
     else:
         look = (kind, text, description, width, height, focused, checked, enabled, place, screen.app, screen.theme)
         picture = sprite(Appearance(*look))
@@ -90,8 +94,8 @@ def _draw_element(canvas: np.ndarray, screen: Screen, element: Element, place: s
 
 
 def _size(box: Box) -> tuple[int, int]:
-    """Width and height, at least one pixel and at most two canvases."""
-    return max(1, min(box.right - box.left, 2 * WIDTH)), max(1, min(box.bottom - box.top, 2 * HEIGHT))
+    """Width and height, at least one pixel and at most so many."""
+    return max(1, min(box.right - box.left, _LARGEST)), max(1, min(box.bottom - box.top, _LARGEST))
 
 
 def _draw_card(canvas: np.ndarray, screen: Screen, box: Box) -> None:
@@ -126,14 +130,14 @@ def _hints(height: int, above: bool, below: bool, theme: str) -> np.ndarray:
 def _draw_notice(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...]) -> None:
     """Draws the message, above whatever stands at the bottom."""
     covered = [part.box.top for part in parts if part.kind in ("foot", "keyboard")]
-    bottom = max(60, min([scenery.NAVIGATION, *covered])) - 8
-    lines = lettering.wrapped(lettering.clean(screen.notice), 13, WIDTH - 60, 2)
+    bottom = max(60, min([screen.height - scenery.NAVIGATION, *covered])) - 8
+    lines = lettering.wrapped(lettering.clean(screen.notice), 13, screen.width - 60, 2)
     width = max([lettering.width(line, 13) for line in lines], default=0) + 32
     height = 16 + 17 * max(1, len(lines))
     colours = theme_of(screen.theme)
-    stamp(canvas, slab(width, height, 17), (WIDTH - width) // 2, bottom - height, colours.toast)
+    stamp(canvas, slab(width, height, 17), (screen.width - width) // 2, bottom - height, colours.toast)
     for i, line in enumerate(lines):
-        write(canvas, line, 0, bottom - height + 16.5 + 17 * i, WIDTH, colours.toast_ink, 13, align=0.5)
+        write(canvas, line, 0, bottom - height + 16.5 + 17 * i, screen.width, colours.toast_ink, 13, align=0.5)
 
 
 @lru_cache(maxsize=128)
@@ -149,8 +153,8 @@ def _mark(number: str) -> tuple[np.ndarray, np.ndarray]:
 def _draw_mark(canvas: np.ndarray, box: Box, number: str) -> None:
     """Draws a tag at the upper left corner of the box, as far in the margin as it can be."""
     picture, mask = _mark(number)
-    left = min(max(0, box.left - 10), WIDTH - picture.shape[1])
-    top = min(max(0, box.top - 4), HEIGHT - picture.shape[0])
+    left = min(max(0, box.left - 10), canvas.shape[1] - picture.shape[1])
+    top = min(max(0, box.top - 4), canvas.shape[0] - picture.shape[0])
     lay(canvas, picture, mask, left, top)
 
 

@@ -11,23 +11,23 @@ from envs.uinav.drawing.paint import blank, paste, shadow, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, Colour, app_colour, ink_on, mix, theme_of
 from envs.uinav.interface.screen import HEIGHT, WIDTH
 
-STATUS, BAR_END, NAVIGATION = 20, 60, 488  # rows where the bars end or begin
+STATUS, BAR_END, NAVIGATION = 20, 60, 24  # rows where the bars end, and of the navigation bar at the bottom
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _TILE = 48  # of an app icon
 
 
 @lru_cache(maxsize=32)
-def page(app: str, theme: str) -> np.ndarray:
-    """Draws an empty page of the app, (512, 288, 3) uint8: ground or wallpaper, and the bars but for the time."""
+def page(app: str, theme: str, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Draws an empty page of the app, (height, width, 3) uint8: ground or wallpaper, and the bars but for the time."""
     home = app == "Home"
-    canvas = _wallpaper(theme) if home else blank(WIDTH, HEIGHT, theme_of(theme).page)
+    canvas = _wallpaper(theme, width, height) if home else blank(width, height, theme_of(theme).page)
     ink = WHITE if home else theme_of(theme).ink
     if not home:
         canvas[:STATUS] = ground_of("bar", app, theme)
-    stamp(canvas, glyph("wifi", 15), WIDTH - 50, 3, ink)
-    stamp(canvas, glyph("battery", 19), WIDTH - 32, 1, ink)
-    for name, x in (("nav back", 72), ("nav home", 144), ("nav recents", 216)):
-        stamp(canvas, glyph(name, 14), x - 7, NAVIGATION + 5, ink, 0.75)
+    stamp(canvas, glyph("wifi", 15), width - 50, 3, ink)
+    stamp(canvas, glyph("battery", 19), width - 32, 1, ink)
+    for i, name in enumerate(("nav back", "nav home", "nav recents"), 1):
+        stamp(canvas, glyph(name, 14), width * i // 4 - 7, height - NAVIGATION + 5, ink, 0.75)
     canvas.flags.writeable = False
     return canvas
 
@@ -43,16 +43,16 @@ def _time_mask(time: str) -> np.ndarray:
     return letters(clean(time)[:8], SMALL, bold=True)
 
 
-def _wallpaper(theme: str) -> np.ndarray:
+def _wallpaper(theme: str, width: int, height: int) -> np.ndarray:
     """Dusk over hills, at night in the dark theme."""
     dark = theme == "dark"
     stops = [(18, 22, 48), (44, 36, 84), (96, 54, 104)] if dark else [(46, 98, 176), (112, 112, 196), (218, 136, 150)]
-    at = np.linspace(0, HEIGHT - 1, len(stops))
-    canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    at = np.linspace(0, height - 1, len(stops))
+    canvas = np.empty((height, width, 3), np.uint8)
     for channel in range(3):
-        canvas[:, :, channel] = np.interp(np.arange(HEIGHT), at, [stop[channel] for stop in stops])[:, None]
-    disc(canvas, 214, 372, 72, (255, 240, 214), 0.15 if dark else 0.28)
-    across, rows = np.arange(WIDTH), np.arange(HEIGHT)[:, None]
+        canvas[:, :, channel] = np.interp(np.arange(height), at, [stop[channel] for stop in stops])[:, None]
+    disc(canvas, width - 74, height - 140, 72, (255, 240, 214), 0.15 if dark else 0.28)
+    across, rows = np.arange(width), np.arange(height)[:, None] + HEIGHT - height
     for base, swing, wave, share in ((396, 20, 52, 0.18), (428, 16, 38, 0.34), (458, 12, 60, 0.5)):
         below = rows > base + swing * np.sin(across / wave + base)
         canvas[below] = (canvas[below] * (1 - share) + np.array((34, 30, 74)) * share).astype(np.uint8)
@@ -60,19 +60,26 @@ def _wallpaper(theme: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def toolbar(app: str, theme: str, title: str, left: int, right: int) -> np.ndarray:
+def toolbar(app: str, theme: str, title: str, left: int, right: int, width: int = WIDTH) -> np.ndarray:
     """Returns the bar below the status bar, (40, 288, 3), with the title between two columns of pixels."""
-    canvas = blank(WIDTH, BAR_END - STATUS, ground_of("bar", app, theme))
+    canvas = blank(width, BAR_END - STATUS, ground_of("bar", app, theme))
     write(canvas, title, left, 20, max(0, right - left), theme_of(theme).ink, TITLE, bold=True)
     canvas.flags.writeable = False
     return canvas
 
 
 @lru_cache(maxsize=256)
-def app_icon(label: str, app: str, theme: str, left: int, top: int, width: int, height: int) -> np.ndarray:
-    """Returns the icon of an app on a page, (height, width, 3), with as much of the page as is behind it."""
+def app_icon(label: str, on: tuple[str, str, int, int], left: int, top: int, width: int, height: int) -> np.ndarray:
+    """Returns the icon of an app on a page, (height, width, 3), with as much of the page as is behind it.
+
+    Args:
+        label: of the app.
+        on: what `page` draws the page from.
+        left, top, width, height: of the icon on it.
+    """
+    app, theme, *_ = on
     canvas = blank(width, height, theme_of(theme).page)
-    paste(canvas, page(app, theme), -left, -top)
+    paste(canvas, page(*on), -left, -top)
     size = max(8, min(_TILE, width, height - 22))
     x, y = round((width - size) / 2), 4
     stamp(canvas, shadow(size, size, size * 0.3, 3), x - 6, y - 4, BLACK, 0.4)
@@ -80,7 +87,8 @@ def app_icon(label: str, app: str, theme: str, left: int, top: int, width: int, 
     home = app == "Home"
     ink = WHITE if home else theme_of(theme).ink
     if home:  # darker behind white words
-        stamp(canvas, shadow(max(1, width - 20), 8, 4, 4), 2, y + size - 2, BLACK, 0.22)
+        room = min(width, 90)
+        stamp(canvas, shadow(max(1, room - 20), 8, 4, 4), (width - room) // 2 + 2, y + size - 2, BLACK, 0.22)
     write(canvas, label, 0, y + size + 10, width, ink, SMALL, align=0.5)
     canvas.flags.writeable = False
     return canvas

@@ -14,7 +14,7 @@ from envs.uinav.feedback.progress import steps_left
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.weights import demonstrated_weights
 from envs.uinav.interface.actions import ActionError
-from envs.uinav.interface.device import Ending
+from envs.uinav.interface.device import Ending, perform
 from envs.uinav.interface.episode import Episode
 
 if TYPE_CHECKING:  # the task stands on this module
@@ -75,9 +75,10 @@ def is_right(task: "UINav", episode: Episode, response: str) -> bool:
     except ActionError:
         return False
     device, state, goal = task.device, episode.state, episode.goal
-    if action.kind in ("done", "infeasible"):
-        return device.success(state, goal, Ending(action.kind, action.text))
-    after = episode._replace(state=device.perform(state, action).state)
+    if action.kind in ("done", "infeasible", "answer"):  # an answer is right where one that ends here would be
+        kind = "infeasible" if action.kind == "infeasible" else "done"
+        return device.success(state, goal, Ending(kind, action.text or (episode.answer if kind == "done" else "")))
+    after = episode._replace(state=perform(device, state, action).state)
     return steps_left(device, after, _FAR) < steps_left(device, episode, _FAR)
 
 

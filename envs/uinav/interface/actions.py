@@ -70,8 +70,8 @@ class Action(NamedTuple):
     """One action.
 
     Attributes:
-        kind: one of `KINDS`.
-        element: the number of an element on the screen, for click, long_press and type; else 0.
+        kind: one of `KINDS`; of other dialects also "submit", to type and press Enter, or "answer", and to go on.
+        element: the number of an element on the screen, for click, long_press, type and submit; else 0.
         text: what is typed, said or opened, or the direction of a scroll; else "".
     """
 
@@ -82,9 +82,9 @@ class Action(NamedTuple):
     def __str__(self) -> str:
         if self.kind in _POINTING:
             return f"{self.kind}({self.element})"
-        if self.kind == "type":
-            return f"type({self.element}, {_written(self.text)})"
-        return f"{self.kind}({_written(self.text) if self.text else ''})"
+        if self.kind in ("type", "submit"):
+            return f"{self.kind}({self.element}, {write_text(self.text)})"
+        return f"{self.kind}({write_text(self.text) if self.text else ''})"
 
 
 class ActionError(ValueError):
@@ -111,8 +111,8 @@ def parse_action(response: str) -> Action:
         typed = _TYPED.fullmatch(inside)
         if typed is None:
             raise ActionError("type takes the number of an element, a comma and a text")
-        return Action(kind, int(typed[1]), _read(typed[2]))
-    return _parse_rest(kind, _read(inside))
+        return Action(kind, int(typed[1]), read_text(typed[2]))
+    return _parse_rest(kind, read_text(inside))
 
 
 def is_beginning(text: str) -> bool:
@@ -152,13 +152,16 @@ def _parse_rest(kind: str, text: str) -> Action:
     return Action(kind)
 
 
-def _written(text: str) -> str:
-    """Returns the text bare, or as a JSON string where it would not be read back bare."""
-    return text if _read(text) == text and text.isprintable() and text else json.dumps(text, ensure_ascii=False)
+def write_text(text: str) -> str:
+    """Returns a text as an argument: bare, or as a JSON string where it would not be read back bare."""
+    return text if read_text(text) == text and text.isprintable() and text else json.dumps(text, ensure_ascii=False)
 
 
-def _read(written: str) -> str:
-    """Returns the text of an argument: what a JSON string stands for, all else as it is, without outer space."""
+def read_text(written: str) -> str:
+    """Returns the text of an argument: what a JSON string stands for, all else as it is, without outer space.
+
+    The inverse of `write_text`.
+    """
     bare = written.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         try:

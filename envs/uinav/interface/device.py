@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from envs.uinav.interface.actions import Action
-from envs.uinav.interface.screen import Screen
+from envs.uinav.interface.screen import Screen, Surface
+from perlhf.errors import UserError
 
 
 class Goal(NamedTuple):
@@ -71,8 +72,11 @@ class Device(Protocol):
     def describe(self, state: Any) -> str:
         """Returns the screen as text: `screen(state).describe()`, or the same faster."""
 
+    def surface(self, state: Any) -> Surface:
+        """Returns what points and keys meet: `screen(state)`, or what answers the same faster."""
+
     def perform(self, state: Any, action: Action) -> Performed:
-        """Does an action that is neither done nor infeasible. No action makes it raise.
+        """Does an action of `KINDS` that is neither done nor infeasible. No action makes it raise.
 
         Raises:
             DeviceError: the device failed; the episode is broken off and its last step is not learned from.
@@ -95,3 +99,33 @@ class Device(Protocol):
 
     def oracle(self, state: Any, goal: Goal) -> Action:
         """Returns a right next action."""
+
+
+def begin(device: Device, rng: Random, options: Mapping[str, Any]) -> tuple[Any, Goal]:
+    """Returns the first state of an episode and its goal, see `Device.reset`.
+
+    Raises:
+        UserError: the device failed, and nobody can go on without a beginning.
+    """
+    try:
+        return device.reset(rng, options)
+    except DeviceError as error:
+        raise UserError(f"the device cannot begin an episode: {error}.") from None
+
+
+def perform(device: Device, state: Any, action: Action) -> Performed:
+    """Does an action that ends nothing; of `submit` both parts, where the device shows a keyboard after the typing.
+
+    Raises:
+        DeviceError: see `Device.perform`.
+    """
+    if action.kind == "answer":
+        return Performed(state, str(action))
+    if action.kind != "submit":
+        return device.perform(state, action)
+    typed = device.perform(state, action._replace(kind="type"))
+    enter = 0 if typed.problem else device.surface(typed.state).enter()
+    if not enter:
+        return typed
+    pressed = device.perform(typed.state, Action("click", enter))
+    return Performed(pressed.state, f"{typed.label} and Enter", pressed.problem)

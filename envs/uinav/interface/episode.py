@@ -19,6 +19,7 @@ class Episode(NamedTuple):
         problem: why the last one had no effect.
         ending: how it ended, or None.
         prompt: what the policy is shown; its picture is made from the rest when it is asked for.
+        answer: what was answered before the end, as some dialects do; "" for nothing.
     """
 
     seed: int
@@ -30,3 +31,4 @@ class Episode(NamedTuple):
     problem: str = ""
     ending: Ending | None = None
     prompt: str = ""
+    answer: str = ""

@@ -53,8 +53,9 @@ def _action_in(line: str) -> Action:
 
 
 def _unquoted(action: Action) -> Action:
-    """Returns an action whose text stands in no quotes but JSON's own, which are read already."""
-    text = action.text
-    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
-        return action._replace(text=text[1:-1])
-    return action
+    return action._replace(text=unquoted(action.text)) if action.text else action
+
+
+def unquoted(text: str) -> str:
+    """Returns a text without quotes around it, but for JSON's own, which are read already."""
+    return text[1:-1] if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] else text

@@ -1,7 +1,7 @@
 """Defines what a device shows: a tree of elements, numbered from 1 in reading order, and its form as text."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 WIDTH, HEIGHT = 288, 512  # of the canvas that boxes are in, pixels
 
@@ -81,6 +81,11 @@ class Element(NamedTuple):
         return self.description or self.text
 
 
+def reacts(element: Element) -> bool:
+    """Returns whether something can be done with it."""
+    return element.clickable or element.editable or element.long_clickable or element.checked is not None
+
+
 def line_of(element: Element) -> str:
     """Returns the element as a policy reads it, without its number: `toggle Dark mode off`."""
     line = f"{element.kind} {element.label}"
@@ -93,8 +98,24 @@ def line_of(element: Element) -> str:
     return line if element.enabled else line + " disabled"
 
 
+class Surface(Protocol):
+    """What a finger and a keyboard meet: a `Screen`, or what a device answers the same with and faster.
+
+    Each method returns the number of an element, from 1; 0 for none.
+    """
+
+    def at(self, x: int, y: int) -> int:
+        """Returns the element that takes a touch at a point of the canvas."""
+
+    def focused(self) -> int:
+        """Returns the field that is typed into, where it can be seen."""
+
+    def enter(self) -> int:
+        """Returns the Enter key of the keyboard, where there is one: an element of kind "key" named "enter"."""
+
+
 class Screen(NamedTuple):
-    """Holds what is shown at one moment.
+    """Holds what is shown at one moment; a `Surface`.
 
     Attributes:
         app: the name of the app in front.
@@ -105,6 +126,7 @@ class Screen(NamedTuple):
         notice: a message that is gone after the next action; "" for none.
         theme: "light" or "dark".
         time: in the status bar, which is seen in pictures alone.
+        width, height: of the canvas that boxes are in, pixels.
     """
 
     app: str
@@ -116,16 +138,45 @@ class Screen(NamedTuple):
     notice: str = ""
     theme: str = "light"
     time: str = "9:41"
+    width: int = WIDTH
+    height: int = HEIGHT
 
     @property
     def root(self) -> Element:
         """The whole as one tree."""
-        return Element("screen", self.title, "", "", Box(0, 0, WIDTH, HEIGHT), children=self.parts)
+        return Element("screen", self.title, "", "", Box(0, 0, self.width, self.height), children=self.parts)
+
+    def at(self, x: int, y: int) -> int:
+        """Returns the number of the element that takes a touch at a point: the smallest there that reacts, else of all.
+
+        Of some that are as small the last, which is in front. It is the rule of a recorded point, see
+        `envs.uinav.recordings.trajectory.meant`.
+        """
+        found, best = 0, (True, 0)
+        for number, element in enumerate(self.elements, 1):
+            if element.box.holds(x, y):
+                left, top, right, bottom = element.box
+                rank = (not reacts(element), (right - left) * (bottom - top))
+                if not found or rank <= best:
+                    found, best = number, rank
+        return found
+
+    def focused(self) -> int:
+        """Returns the number of the field that is typed into; 0 where none is, or where it cannot be seen."""
+        return next((i for i, element in enumerate(self.elements, 1) if element.focused and element.editable), 0)
+
+    def enter(self) -> int:
+        """Returns the number of the Enter key of the keyboard; 0 where there is none."""
+        named = (i for i, e in enumerate(self.elements, 1) if e.kind == "key" and e.label.casefold() == "enter")
+        return next(named, 0)
 
     def describe(self) -> str:
         """Returns the screen as a policy reads it: its name, and a numbered line for each element."""
         lines = [f"{i} {line_of(element)}" for i, element in enumerate(self.elements, 1)]
         return framed(self.app, self.title, self.notice, self.above, self.below, lines)
+
+
+BLANK = Screen("", "", (), ())  # for what looks at no screen
 
 
 def framed(app: str, title: str, notice: str, above: bool, below: bool, lines: Iterable[str]) -> str:

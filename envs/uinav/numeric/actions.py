@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import plain
 from envs.uinav.interface.screen import Element, Screen
 from envs.uinav.phone.app import HOME, app_of
-from envs.uinav.phone.oracle import plain
 from perlhf.errors import UserError
 
 MAX_ELEMENTS, MAX_VALUES = (

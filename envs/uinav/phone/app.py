@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.entry_points import load_module
-from envs.uinav.phone.words import seeded
+from envs.uinav.phone.words import PLAIN, seeded
 from perlhf.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class App:
         templates: the tasks that are done in it.
         permission: what it asks for when it is opened, on some phones; "" for nothing.
         tick: what becomes of the phone with every action while the app is shown, for what takes time.
+        history: names of its data that note what was looked at: that they grow is no side effect of an episode.
     """
 
     name: str
@@ -93,6 +94,7 @@ class App:
     templates: tuple[Template, ...] = field(default=())
     permission: str = ""
     tick: "Callable[[Phone], Phone] | None" = None
+    history: tuple[str, ...] = ()
 
     @property
     def start(self) -> str:
@@ -172,4 +174,4 @@ def find_template(name: str, known: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def initial_data(app: str, seed: int) -> Mapping[str, Any]:
     """Returns the data of an app when a phone is new; shared, and never changed."""
-    return _APPS[app].make(seeded(f"{seed} {app}", seed))
+    return _APPS[app].make(seeded(f"{seed & PLAIN} {app}", seed))

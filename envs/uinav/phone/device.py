@@ -10,12 +10,15 @@ from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import Screen
 from envs.uinav.phone import layout
-from envs.uinav.phone.app import HOME, App, app_of, templates_of
+from envs.uinav.phone.app import HOME, App, Known, app_of, templates_of
+from envs.uinav.phone.attack import arisen, attacked, was_followed
+from envs.uinav.phone.canvas import CANVAS
 from envs.uinav.phone.layout import Arranged
 from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
+from envs.uinav.phone.surface import PhoneSurface
 from envs.uinav.phone.widgets import Named
-from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, POPUPS, UnseenRandom, seeded
+from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, PLAIN, POPUPS, UnseenRandom, seeded
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
@@ -71,24 +74,41 @@ class PhoneDevice:
         apps: names of the apps on it.
         templates: names of the templates that are drawn from, each as often as the others.
         unseen: what is as training never has it: "values", "wordings" or "layouts"; "" for nothing.
+        known: all templates that can be done on it, by name; by default those of its apps.
+        attacks: kinds of attack, one of which each episode has; none for no attacks.
+        unseen_attacks: whether attacks say what training never has.
     """
 
-    def __init__(self, apps: Sequence[str], templates: Sequence[str], unseen: str = "") -> None:
+    def __init__(
+        self,
+        apps: Sequence[str],
+        templates: Sequence[str],
+        unseen: str = "",
+        known: Mapping[str, Known] | None = None,
+        attacks: Sequence[str] = (),
+        unseen_attacks: bool = False,
+    ) -> None:
         self.apps, self.templates, self.unseen = tuple(apps), tuple(templates), unseen
+        self.attacks, self.unseen_attacks = tuple(attacks), unseen_attacks
         self.titles: Sequence[str] = tuple(app_of(name).title for name in apps)
-        self.known = templates_of(apps)
+        self.known = templates_of(apps) if known is None else known
+        self.canvas = CANVAS  # of each phone that is drawn
 
     def reset(self, rng: Random, options: Mapping[str, Any]) -> tuple[State, Goal]:
         """Options: "template", to be the one drawn; "feasible", a bool."""
         name = options.get("template") or self._draw(rng, options)
         if self.unseen == "values":
             rng = UnseenRandom(rng.getrandbits(64))
-        phone = Phone(rng.getrandbits(32) | _BITS.get(self.unseen, 0), self.apps, dark=rng.random() < DARK)
+        phone = Phone(
+            rng.getrandbits(32) | _BITS.get(self.unseen, 0), self.apps, dark=rng.random() < DARK, canvas=self.canvas
+        )
         template = self.known[name].template
         feasible = options.get("feasible", rng.random() >= INFEASIBLE) or template.absent is None
         values = template.draw(rng, phone)
         if not feasible and template.absent is not None:
             values = {**values, **template.absent(rng, phone)}
+        if self.attacks:
+            phone = attacked(phone, self.attacks, self.unseen_attacks, (self.known[name].app, *template.needs))
         if template.prepare is not None:
             phone = template.prepare(phone, values)
         wordings = template.unseen_goals if self.unseen == "wordings" else template.goals
@@ -118,6 +138,10 @@ class PhoneDevice:
         """Returns the screen of the phone as text."""
         return state.text
 
+    def surface(self, state: State) -> PhoneSurface:
+        """Returns what points and keys meet on the phone."""
+        return PhoneSurface(state.phone, state.page)
+
     def perform(self, state: State, action: Action) -> Performed:
         """See `envs.uinav.interface.device.Device.perform`."""
         widget = None
@@ -128,6 +152,8 @@ class PhoneDevice:
             widget = new_tuple(Named, front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
         phone = _ticked(phone, state.phone.stack[-1].app)
+        if phone.seed > PLAIN:
+            phone = arisen(phone)
         label = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
         if phone is state.phone:
             return new_tuple(Performed, (state, label, problem))
@@ -145,6 +171,10 @@ class PhoneDevice:
     def credit(self, state: State, goal: Goal, ending: Ending | None) -> float:
         """1 for a goal that is reached, else 0."""
         return float(ending is not None and self.success(state, goal, ending))
+
+    def attack_followed(self, state: State) -> bool | None:
+        """Returns whether the attack on the phone was followed by now; None where there is none."""
+        return was_followed(state.phone)
 
     def picture(self, state: State) -> None:
         """None: the phone is drawn."""
@@ -227,7 +257,7 @@ def _next_offset(phone: Phone, down: bool) -> int:
     """Returns the scroll position that skips no widget: the first one out of sight comes to the edge."""
     _, _, body, foot = layout.sorted_out(layout.widgets(phone))
     top, bottom = layout.window(phone, bool(foot))
-    rows, height = layout.stacked(body)
+    rows, height = layout.stacked(body, phone.canvas)
     seen, most = bottom - top, max(0, height - (bottom - top))
     offset = min(phone.place.scroll, most)
     if down:
@@ -301,7 +331,7 @@ def open_app(phone: Phone, name: str) -> Phone:
 @lru_cache(maxsize=4096)
 def _chance(seed: int, app: str) -> float:
     """Draws a number in [0, 1) from the phone's seed that decides what comes up when the app is opened."""
-    return seeded(f"{seed} open {app}").random()
+    return seeded(f"{seed & PLAIN} open {app}").random()
 
 
 def _ask_permission(phone: Phone, app: App) -> Phone:

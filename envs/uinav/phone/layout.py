@@ -1,15 +1,16 @@
 """Lays out what a phone shows: widgets get their boxes, and those that are scrolled away or covered are left out."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil
 from typing import Any, Final, NamedTuple
 
-from envs.uinav.interface.screen import WIDTH, Box, Element, Screen, framed
+from envs.uinav.interface.screen import Box, Element, Screen, framed
 from envs.uinav.phone.app import app_of
+from envs.uinav.phone.attack import with_attack
+from envs.uinav.phone.canvas import CANVAS, Canvas
 from envs.uinav.phone.shared_widgets import time_at
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
-from envs.uinav.phone.words import NEW_LAYOUT
+from envs.uinav.phone.words import ATTACKED, NEW_LAYOUT, PLAIN
 
 
 def hide_keyboard(phone: Phone) -> Phone:
@@ -18,11 +19,10 @@ def hide_keyboard(phone: Phone) -> Phone:
 
 
 MARGIN = 12  # pixels, like all that follow: the screen is 288 x 512
-BAR = Box(0, 20, WIDTH, 60)
-BODY_TOP, BOTTOM = 60, 488  # of the body and foot; the status bar is above the bar, the navigation bar below
-KEYBOARD = Box(0, 332, WIDTH, BOTTOM)
-KEY = Box(232, 444, 280, 482)
-FOOT, ICON = Box(0, 432, WIDTH, BOTTOM), 32
+BAR_TOP, BODY_TOP = 20, 60  # the status bar is above the bar, the body below it
+BOTTOM, KEYBOARD = CANVAS.bottom, CANVAS.keyboard  # of 288 x 512 pixels
+FIRST = 4  # from the top of a body to its first row
+ICON = 32
 HEIGHTS = {
     "item": 44,
     "field": 48,
@@ -34,7 +34,7 @@ HEIGHTS = {
     "app": 84,
     "image": 96,
 }
-LETTERS, LINE = 38, 16  # of a line of text, and pixels from one to the next
+LINE = 16  # pixels from a line of text to the next
 Row = tuple[Widget, int, int, int, int]  # with left, top, right and bottom
 _TOP: Final = 2  # positions in a row
 _BOTTOM: Final = 4
@@ -67,6 +67,7 @@ class Arranged(NamedTuple):
         front: those that can be pointed at, in reading order; number 1 is `front[0]`.
         offset: pixels that the body is scrolled down by.
         above, below: whether scrolling up or down would show more.
+        first: where the first row of the body begins, pixels below the top of the window.
     """
 
     heading: str
@@ -77,17 +78,20 @@ class Arranged(NamedTuple):
     offset: int
     above: bool
     below: bool
+    first: int = FIRST
 
 
 def arrange(phone: Phone) -> Arranged:
     """Finds what can be seen of the page that is shown. Boxes are left to `screen_of`: most steps need none."""
     heading, bar, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
-    seen, height, offset = bottom - top, height_of(body), 0
+    seen, height, offset, first = bottom - top, height_of(body, phone.canvas), 0, FIRST
     if height > seen:
         offset = min(phone.stack[-1].scroll, height - seen)
-        rows, _ = stacked(body)
-        body = [widget for widget, _, upper, _, lower in rows if upper >= offset and lower - offset <= seen]
+        rows, _ = stacked(body, phone.canvas)
+        rows = [row for row in rows if row[_TOP] >= offset and row[_BOTTOM] - offset <= seen]
+        body = [row[0] for row in rows]
+        first = rows[0][_TOP] - offset if rows else first
     if phone.focus:
         foot = []
     if phone.dialog is not None:
@@ -95,7 +99,7 @@ def arrange(phone: Phone) -> Arranged:
     front = bar + body + foot
     if phone.focus:
         front.append(_key(phone, body))
-    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen))
+    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen, first))
 
 
 def describe(phone: Phone, page: Arranged) -> str:
@@ -125,33 +129,34 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
     leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
     return Screen(
         app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
-        "dark" if phone.dark else "light", _time(phone),
+        "dark" if phone.dark else "light", _time(phone), phone.canvas.width, phone.canvas.height,
     )  # fmt: skip
 
 
 def _time(phone: Phone) -> str:
     """Returns what the status bar says: a time that follows from the phone, and goes on by a minute with each page."""
-    return time_at(phone.seed % 1440 + len(phone.trail))
+    return time_at((phone.seed & PLAIN) % 1440 + len(phone.trail))
 
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
     """Returns the containers from back to front."""
     _, _, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
-    rows, height = stacked(body)
+    canvas = phone.canvas
+    rows, height = stacked(body, canvas)
     rows = [row for row in rows if row[_TOP] >= page.offset and row[_BOTTOM] - page.offset <= bottom - top]
     parts = [
-        Part("bar", BAR, _bar(page.bar)),
-        Part("list", Box(0, top, WIDTH, bottom), rows, top - page.offset, height > bottom - top),
+        Part("bar", Box(0, BAR_TOP, canvas.width, BODY_TOP), bar_rows(page.bar, canvas)),
+        Part("list", Box(0, top, canvas.width, bottom), rows, top - page.offset, height > bottom - top),
     ]
     if page.foot:
-        parts.append(Part("foot", FOOT, _foot(page.foot)))
+        parts.append(Part("foot", canvas.foot, foot_rows(page.foot, canvas)))
     if phone.focus:
-        parts.append(Part("keyboard", KEYBOARD, [(_key(phone, body), *KEY)]))
+        parts.append(Part("keyboard", canvas.keyboard, [(_key(phone, body), *canvas.key)]))
     if phone.dialog is not None:
-        rows, height = stacked(page.front)
-        top = (BODY_TOP + BOTTOM - height) // 2
-        parts.append(Part("dialog", Box(MARGIN, top, WIDTH - MARGIN, top + height + 4), rows, top))
+        rows, height = stacked(page.front, canvas)
+        top = dialog_top(page.front, canvas)
+        parts.append(Part("dialog", Box(MARGIN, top, canvas.width - MARGIN, top + height + 4), rows, top))
     return parts
 
 
@@ -164,11 +169,18 @@ def _page(phone: Phone) -> list[Widget]:
     """Returns the same without names: enough to show it."""
     place = phone.stack[-1]
     found = list(app_of(place.app).pages[place.page](phone))
-    if phone.seed & NEW_LAYOUT:
-        found = _moved(found)
+    if phone.seed >= NEW_LAYOUT:
+        found = _altered(phone, found)
     if len(phone.stack) > 2:
         found.insert(0, _UP)
     return found
+
+
+def _altered(phone: Phone, page: list[Widget]) -> list[Widget]:
+    """Returns a page of a phone such as there is none by default: attacked, or laid out anew."""
+    if phone.seed >> ATTACKED:
+        page = with_attack(phone, page)
+    return _moved(page) if phone.seed & NEW_LAYOUT else page
 
 
 def _moved(page: list[Widget]) -> list[Widget]:
@@ -188,10 +200,11 @@ def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget],
     bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
         place = widget[PLACE]
-        if widget[KIND] == "title":
-            heading = widget[LABEL]
-        elif place == "body":
-            body.append(widget)
+        if place == "body":
+            if widget[KIND] == "title":
+                heading = widget[LABEL]
+            else:
+                body.append(widget)
         elif place == "bar":
             bar.append(widget)
         else:
@@ -202,16 +215,16 @@ def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget],
 def window(phone: Phone, foot: bool) -> tuple[int, int]:
     """Top and bottom of the part of the body that can be seen."""
     if phone.focus:
-        return BODY_TOP, KEYBOARD.top
-    return BODY_TOP, FOOT.top if foot else BOTTOM
+        return BODY_TOP, phone.canvas.keyboard.top
+    return BODY_TOP, phone.canvas.foot.top if foot else phone.canvas.bottom
 
 
-def height_of(body: Iterable[Widget]) -> int:
+def height_of(body: Iterable[Widget], canvas: Canvas = CANVAS) -> int:
     """Returns the height of a body, the same that `stacked` gives, without its boxes."""
-    top, column, row_height = 4, 0, 0
+    top, column, row_height, known = FIRST, 0, 0, HEIGHTS.get
     for widget in body:
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
+        height = known(widget[KIND]) or text_height(widget[LABEL], canvas.letters)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -222,24 +235,25 @@ def height_of(body: Iterable[Widget]) -> int:
     return top + row_height
 
 
-def _text_height(label: str) -> int:
-    return 8 + LINE * (ceil(len(label) / LETTERS) or 1)
+def text_height(label: str, letters: int) -> int:
+    """Returns the height of words to read, pixels, with so many letters to a line."""
+    return 8 + LINE * (-(-len(label) // letters) or 1)  # rounded up
 
 
-def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
+def stacked(body: Iterable[Widget], canvas: Canvas = CANVAS) -> tuple[list[Row], int]:
     """Boxes of the widgets of a body from 0 downwards, those with a share side by side; and the height of all."""
     rows: list[Row] = []
-    top, column, row_height = 4, 0, 0
+    top, column, row_height = FIRST, 0, 0
     for widget in body:
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or _text_height(widget[LABEL])
+        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL], canvas.letters)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
-            rows.append((widget, MARGIN, top, WIDTH - MARGIN, top + height))
+            rows.append((widget, MARGIN, top, canvas.width - MARGIN, top + height))
             top += height
             continue
-        width = (WIDTH - 2 * MARGIN) // share
+        width = (canvas.width - 2 * MARGIN) // share
         left = MARGIN + column * width
         rows.append((widget, left, top, left + width, top + height))
         row_height = max(row_height, height)
@@ -247,10 +261,10 @@ def stacked(body: Iterable[Widget]) -> tuple[list[Row], int]:
     return rows, top + row_height
 
 
-def _bar(icons: list[Widget]) -> list[Row]:
+def bar_rows(icons: list[Widget], canvas: Canvas) -> list[Row]:
     """Returns the icons of the bar: back at the left, the others from the right."""
     rows: list[Row] = []
-    right, top = WIDTH - 6, BAR.top + 4
+    right, top = canvas.width - 6, BAR_TOP + 4
     for widget in reversed(icons):
         if widget is _UP:
             rows.append((widget, 6, top, 6 + ICON, top + ICON))
@@ -260,15 +274,14 @@ def _bar(icons: list[Widget]) -> list[Row]:
     return rows[::-1]
 
 
-def _foot(foot: list[Widget]) -> list[Row]:
+def foot_rows(foot: list[Widget], canvas: Canvas) -> list[Row]:
     """Buttons side by side, or one round icon at the right."""
-    round_one = foot[0]
+    round_one, across, top = foot[0], canvas.width, canvas.foot.top
     if round_one[KIND] == "icon":
-        return [(round_one, WIDTH - 60, FOOT.top + 4, WIDTH - 12, FOOT.top + 52)]
-    width = (WIDTH - 2 * MARGIN) // len(foot)
+        return [(round_one, across - 60, top + 4, across - 12, top + 52)]
+    width = (across - 2 * MARGIN) // len(foot)
     return [
-        (widget, MARGIN + i * width, FOOT.top + 8, MARGIN + (i + 1) * width - 4, FOOT.top + 48)
-        for i, widget in enumerate(foot)
+        (widget, MARGIN + i * width, top + 8, MARGIN + (i + 1) * width - 4, top + 48) for i, widget in enumerate(foot)
     ]
 
 
@@ -284,6 +297,11 @@ def _dialog(dialog: Dialog) -> list[Widget]:
     """Returns the widgets of a dialog: its text, and its buttons side by side."""
     share = len(dialog.buttons)
     return [text(dialog.text), *(button(label, answer, *tap, share=share) for label, *tap in dialog.buttons)]
+
+
+def dialog_top(front: Sequence[Widget], canvas: Canvas) -> int:
+    """Returns where a dialog begins, which is in the middle of the screen."""
+    return (BODY_TOP + canvas.bottom - height_of(front, canvas)) // 2
 
 
 def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:

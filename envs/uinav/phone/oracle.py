@@ -5,11 +5,11 @@ goes back, and from any other app it opens the right one. Dialogs are agreed to.
 whole page makes the task infeasible, and the oracle says so only then.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import same_answer
 from envs.uinav.interface.device import Ending, Goal
 from envs.uinav.phone.app import Route, Template, app_of
 from envs.uinav.phone.layout import Arranged, sorted_out, stacked, widgets, window
@@ -104,7 +104,7 @@ class Hands:
         page = widgets(self.phone)
         _, _, body, foot = sorted_out(page)
         top, bottom = window(self.phone, bool(foot))
-        for row, _, upper, _, lower in stacked(body)[0]:
+        for row, _, upper, _, lower in stacked(body, self.phone.canvas)[0]:
             widget = Named(*row)
             if _reacts(widget) and _is(widget, label, name):
                 if self.phone.focus and lower - self._offset() > bottom - top:
@@ -150,7 +150,7 @@ def next_action(
         return Action("done")
     hands = Hands(phone, values, page)
     if phone.dialog is not None:
-        return hands.tap(phone.dialog.buttons[0][0])
+        return hands.tap(phone.dialog.buttons[phone.dialog.right][0])
     where = template.app or app
     there = where if isinstance(where, str) else where(hands)
     if phone.app != there:
@@ -169,11 +169,5 @@ def reaches(phone: Phone, template: Template, goal: Goal, values: Mapping[str, A
     if ending.kind != "done":
         return False
     if template.answer is not None:
-        said, wanted = plain(ending.answer), plain(template.answer(phone, values))
-        return said == wanted
+        return same_answer(ending.answer, template.answer(phone, values), goal.text)
     return template.check is not None and template.check(phone, values)
-
-
-def plain(text: str) -> str:
-    """Returns an answer without what does not count: case, space around and between words, a full stop at the end."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".")

@@ -11,7 +11,8 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from envs.uinav.phone.app import HOME, initial_data
-from envs.uinav.phone.words import NEW_VALUES, UnseenRandom, seeded
+from envs.uinav.phone.canvas import CANVAS, Canvas
+from envs.uinav.phone.words import NEW_VALUES, PLAIN, UnseenRandom, seeded
 
 Item = TypeVar("Item")
 new_tuple = tuple.__new__  # makes a tuple with names in half the time, for those of which each step makes some
@@ -41,11 +42,13 @@ class Dialog(NamedTuple):
         text: what it says.
         buttons: (label, function, arguments...), the first of which agrees.
         dismiss: what going back from it does, besides closing it: a function and its arguments.
+        right: the position of the button that leads on.
     """
 
     text: str
     buttons: tuple[tuple[Any, ...], ...]
     dismiss: tuple[Any, ...] = ()
+    right: int = 0
 
 
 class Phone(NamedTuple):
@@ -62,6 +65,7 @@ class Phone(NamedTuple):
         notice: a message that is gone after the next action.
         flags: what happened once, such as "allowed maps".
         trail: the app, page and arg of each place that was shown.
+        canvas: how large its screen is.
     """
 
     seed: int
@@ -74,6 +78,7 @@ class Phone(NamedTuple):
     notice: str = ""
     flags: tuple[str, ...] = ()
     trail: tuple[tuple[str, str, Any], ...] = ()
+    canvas: Canvas = CANVAS
 
     # What apps read.
 
@@ -123,7 +128,7 @@ class Phone(NamedTuple):
 
     def rng(self, of: str) -> Random:
         """Returns a generator for what stays the same on this phone: the order of a menu, whether a dialog comes."""
-        return (UnseenRandom if self.seed & NEW_VALUES else Random)(f"{self.seed} {of}")
+        return (UnseenRandom if self.seed & NEW_VALUES else Random)(f"{self.seed & PLAIN} {of}")
 
     def shuffled(self, items: Sequence[Item], of: str) -> list[Item]:
         """Returns the items in an order of this phone's own."""
@@ -181,8 +186,8 @@ class Phone(NamedTuple):
         return (*below, new_tuple(Place, (app, page, arg, {**before, **fields}, scroll)))
 
     def _with(self, held: Mapping[str, Any], stack: tuple[Place, ...], focus: str, notice: str) -> "Phone":
-        seed, installed, _, _, dark, _, dialog, _, flags, trail = self
-        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail))
+        seed, installed, _, _, dark, _, dialog, _, flags, trail, canvas = self
+        return new_tuple(Phone, (seed, installed, held, stack, dark, focus, dialog, notice, flags, trail, canvas))
 
     def flag(self, name: str) -> "Phone":
         """With a note that something happened."""
@@ -190,9 +195,9 @@ class Phone(NamedTuple):
 
     def at(self, stack: tuple[Place, ...]) -> "Phone":
         """With these places open, the last of which is shown."""
-        seed, installed, held, _, dark, _, dialog, notice, flags, trail = self
+        seed, installed, held, _, dark, _, dialog, notice, flags, trail, canvas = self
         trail = (*trail, stack[-1][:3])
-        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail))
+        return new_tuple(Phone, (seed, installed, held, stack, dark, "", dialog, notice, flags, trail, canvas))
 
     def quiet(self) -> "Phone":
         """With no message."""
@@ -202,7 +207,7 @@ class Phone(NamedTuple):
 @lru_cache(maxsize=4096)
 def _order(seed: int, of: str, count: int) -> list[int]:
     order = list(range(count))
-    seeded(f"{seed} {of}").shuffle(order)
+    seeded(f"{seed & PLAIN} {of}").shuffle(order)
     return order
 
 

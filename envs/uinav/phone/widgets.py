@@ -44,6 +44,7 @@ class Named(NamedTuple):
 # Positions in a widget, by the names of `Named`; READ is that of `line`.
 KIND: Final = 0
 LABEL: Final = 1
+NAME: Final = 2
 PLACE: Final = 3
 SHARE: Final = 9
 READ: Final = 10

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 NEW_VALUES, NEW_LAYOUT = 1 << 32, 1 << 33  # bits of the seed of a phone such as training never has
+ATTACKED = 34  # the bits of the seed from this one on say what attack is on the phone, if any
+PLAIN = (1 << ATTACKED) - 1  # the bits that decide what is on it
 
 
 class Pool(tuple[str, ...]):

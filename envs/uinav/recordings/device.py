@@ -19,11 +19,11 @@ from envs.corpora.images import read_image
 from envs.corpora.records import Content
 from envs.corpora.splits import Source, hashed_split, read_split
 from envs.uinav.interface.actions import Action
+from envs.uinav.interface.answers import plain, same_answer
 from envs.uinav.interface.device import Ending, Goal, Performed
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen
-from envs.uinav.phone.oracle import plain
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
 from envs.uinav.recordings.files import read_trajectories
-from envs.uinav.recordings.screen import label_of, on_canvas, shown
+from envs.uinav.recordings.screen import label_of, screen_of, shown
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, meant
 from perlhf.errors import DataError, UserError
 
@@ -77,14 +77,15 @@ class RecordedDevice:
 
     def screen(self, state: Position) -> Screen:
         """Returns the recorded elements that are shown, on the canvas of 288 x 512 pixels."""
-        shot = self._shot(state)
-        elements = tuple(on_canvas(shot.elements[i], shot) for i in self._shown(state))
-        page = Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), scrollable=True, children=elements)
-        return Screen(shot.app or "Page", shot.title, (page,), elements, shot.above, shot.below, shot.notice)
+        return screen_of(self._shot(state), self._shown(state))
 
     def describe(self, state: Position) -> str:
         """Returns the screen as text."""
         return self.screen(state).describe()
+
+    def surface(self, state: Position) -> Screen:
+        """Returns the screen: points are resolved against the boxes that were recorded."""
+        return self.screen(state)
 
     def picture(self, state: Position) -> np.ndarray | None:
         """Returns the screenshot on the canvas, each side scaled by itself so that boxes fit; None where there is none.
@@ -152,9 +153,9 @@ def matches(step: Step, action: Action, chosen: int | None) -> bool:
     """Returns whether an action is the recorded one, by AndroidControl's rule with the typed text.
 
     The kind must be the same. Of a click, long_press or type the element must be the one that was meant, or its middle
-    must lie inside that one's box. A typed text may differ in white space, an app's name and an answer also in case and
-    a full stop; any of the accepted answers will do, and where none was recorded any. A scroll's direction must be the
-    same, and "infeasible" needs a reason.
+    must lie inside that one's box. A typed text may differ in white space, an app's name also in case and a full stop,
+    an answer in how it is written (`same_answer`); any of the accepted answers will do, and where none was recorded
+    any. A scroll's direction must be the same, and "infeasible" needs a reason.
 
     Args:
         step: the recorded one.
@@ -179,8 +180,8 @@ def _says(move: Move, text: str) -> bool:
     if move.kind == "infeasible":
         return bool(text.strip())
     if move.kind == "done":
-        wanted = {plain(answer) for answer in (move.text, *move.accepted)}
-        return wanted == {""} or plain(text) in wanted
+        accepted = (move.text, *move.accepted)
+        return not any(map(plain, accepted)) or any(same_answer(text, wanted) for wanted in accepted)
     return plain(text) == plain(move.text)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Ending, Goal
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Screen
+from envs.uinav.interface.screen import Screen
 from envs.uinav.recordings.trajectory import ENDINGS, POINTING, Move, Shot, Step, Trajectory, point_on
 from perlhf.errors import UserError
 
@@ -51,10 +51,10 @@ def _played(task: "UINav", state: Any, goal: Goal) -> tuple[list[Step], bool]:
 
 
 def shot_of(screen: Screen) -> Shot:
-    """Returns a screen as a recorded one, of 288 x 512 pixels; its theme and its containers are not kept."""
+    """Returns a screen as a recorded one, in the pixels of its canvas; its theme and its containers are not kept."""
     elements = tuple(element._replace(children=()) for element in screen.elements)
     about = (screen.app, screen.title, screen.notice, screen.above, screen.below)
-    return Shot(elements, WIDTH, HEIGHT, "", *about)
+    return Shot(elements, screen.width, screen.height, "", *about)
 
 
 def _move(action: Action, shot: Shot) -> Move:

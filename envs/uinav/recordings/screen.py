@@ -1,9 +1,10 @@
 """Chooses what of a recorded screen is shown, and how."""
 
 import re
+from collections.abc import Sequence
 
-from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element
-from envs.uinav.recordings.trajectory import Shot, area, reacts
+from envs.uinav.interface.screen import HEIGHT, WIDTH, Box, Element, Screen, reacts
+from envs.uinav.recordings.trajectory import Shot, area
 
 _LONGEST = 120  # characters of an element's text in a prompt
 _WORDS = re.compile(r"\w+")
@@ -47,6 +48,13 @@ def on_canvas(element: Element, shot: Shot) -> Element:
     top, bottom = (max(0, min(HEIGHT, round(y * down))) for y in (top, bottom))
     box = Box(left, top, max(right, left + 1), max(bottom, top + 1))
     return element._replace(text=_line(element.text), description=_description(element), box=box)
+
+
+def screen_of(shot: Shot, numbers: Sequence[int]) -> Screen:
+    """Returns the elements of these numbers as a screen, on the canvas of 288 x 512 pixels."""
+    elements = tuple(on_canvas(shot.elements[i], shot) for i in numbers)
+    page = Element("list", "", "", "", Box(0, 0, WIDTH, HEIGHT), scrollable=True, children=elements)
+    return Screen(shot.app or "Page", shot.title, (page,), elements, shot.above, shot.below, shot.notice)
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ arXiv 2406.03679): a recording has points, and the element that is meant by a po
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from envs.uinav.interface.screen import ANDROID_CLASSES, Element
+from envs.uinav.interface.screen import ANDROID_CLASSES, Element, reacts
 
 ENDINGS, POINTING = ("done", "infeasible"), ("click", "long_press", "type")
 
@@ -107,11 +107,6 @@ def area(element: Element) -> int:
     """Returns the area of its box, in pixels."""
     left, top, right, bottom = element.box
     return max(0, right - left) * max(0, bottom - top)
-
-
-def reacts(element: Element) -> bool:
-    """Returns whether something can be done with it."""
-    return element.clickable or element.editable or element.long_clickable or element.checked is not None
 
 
 def meant(elements: Sequence[Element], point: tuple[int, int] | None) -> int | None:

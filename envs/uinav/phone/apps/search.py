@@ -419,5 +419,6 @@ APP = register_app(
             "clear": clear_page,
         },
         templates=(SEARCH, BOOKMARK, ANSWER, FORGET, CLEAR),
+        history=("history",),
     )
 )

@@ -1,27 +1,39 @@
 """Makes a phone from the options of UINav-v0: which apps are on it, and which tasks are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from envs.uinav.phone.app import Known, apps_of_module, find_template, templates_of
 from envs.uinav.phone.apps import BUILT_IN, KEPT
+from envs.uinav.phone.attack import attack_kinds
 from envs.uinav.phone.device import PhoneDevice
 from perlhf.errors import UserError, did_you_mean
 
+ACROSS = "across"  # stands for all templates over several apps
 UNSEEN = ("values", "wordings", "layouts", "templates", "apps")  # what can be new, each alone
 
 
-def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split: str, unseen: str = "") -> PhoneDevice:
+def make_phone(
+    templates: str | Sequence[str],
+    apps: str | Sequence[str],
+    split: str,
+    unseen: str = "",
+    across: Mapping[str, Known] | None = None,
+    attack: str = "",
+) -> PhoneDevice:
     """Makes the phone.
 
     Args:
         templates: names, joined by "+" or as a list; none takes all of the split: those that are held out are in the
-            test split alone.
+            test split alone. "across" stands for all templates over several apps.
         apps: what is on it, in the same form; see `installed_apps`.
         split: "train", "validation" or "test".
         unseen: one of `UNSEEN`, for the test split alone; "" for the split as it is.
+        across: the templates over several apps, by name; they are drawn only where they are named.
+        attack: kinds of attack, joined by "+", of which each episode has one; "all" for every kind, "" for none. In
+            the test split they say what they say in no other split.
 
     Raises:
-        UserError: an unknown template, app, module or kind of newness.
+        UserError: an unknown template, app, module, kind of newness or kind of attack.
     """
     if unseen not in ("", *UNSEEN):
         hint = did_you_mean(str(unseen), UNSEEN)
@@ -31,9 +43,10 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     installed = installed_apps(listed(apps))
     if unseen == "apps":
         installed = tuple(dict.fromkeys((*installed, *KEPT)))
-    known = templates_of(installed)
-    named = [find_template(name, known) for name in listed(templates)]
-    drawn = named or [name for name, each in known.items() if _is_drawn(each, split, unseen)]
+    default, over_several = templates_of(installed), _possible(across or {}, installed)
+    known = {**default, **over_several}
+    named = _spelled_out(listed(templates), known, over_several)
+    drawn = named or [name for name, each in default.items() if _is_drawn(each, split, unseen)]
     if unseen == "wordings" and (bare := [name for name in named if not known[name].template.unseen_goals]):
         raise UserError(f"template {bare[0]!r} has no wording that is kept from training; leave it out.")
     if unseen and (other := [name for name in named if not _is_drawn(known[name], split, unseen)]):
@@ -41,7 +54,26 @@ def make_phone(templates: str | Sequence[str], apps: str | Sequence[str], split:
     if not drawn:
         words = f"split {split!r}" + (f" with unseen {unseen!r}" if unseen else "")
         raise UserError(f"there is no template in apps {'+'.join(installed)!r} for {words}.")
-    return PhoneDevice(installed, drawn, unseen)
+    return PhoneDevice(installed, drawn, unseen, known, attack_kinds(attack), unseen_attacks=split == "test")
+
+
+def _possible(across: Mapping[str, Known], installed: Sequence[str]) -> dict[str, Known]:
+    """Returns the templates over several apps whose apps are all there."""
+    there = set(installed)
+    return {name: each for name, each in across.items() if {each.app, *each.template.needs} <= there}
+
+
+def _spelled_out(names: Sequence[str], known: Mapping[str, Known], over_several: Mapping[str, Known]) -> list[str]:
+    """Returns the names of templates with "across" spelled out.
+
+    Raises:
+        UserError: a template is unknown, or "across" is named and the apps on the phone go with none of them.
+    """
+    if ACROSS in names and not over_several:
+        raise UserError(f"templates {ACROSS!r} are over two or three apps, and no two that go together are in apps.")
+    choices = {**known, ACROSS: None}
+    found = [find_template(name, choices) for name in names]
+    return list(dict.fromkeys(each for name in found for each in (over_several if name == ACROSS else (name,))))
 
 
 def _is_drawn(known: Known, split: str, unseen: str) -> bool:
