@@ -32,10 +32,10 @@ def of_samples(
         answers: to guess with where answers are few, the likeliest first; none where they are not.
 
     Returns:
-        `best_of`, SFT's answer with the highest score of all; where there is a judge `pass_at`, the chance that one of
-        k answers is a success (`Task.success_at`), and `best_at`, the highest gold of k answers (see `figures_of`).
-        With answers to guess with `pass_at` has `guess`, and of tasks with pictures `blind`, SFT's samples before grey
-        ones.
+        `best_of`, SFT's answer with the highest score of all, by group too; where there is a judge `pass_at`, the
+        chance that one of k answers is a success (`Task.success_at`), and `best_at`, the highest gold of k answers (see
+        `figures_of`). With answers to guess with `pass_at` has `guess`, and of tasks with pictures `blind`, SFT's
+        samples before grey ones.
     """
     sft = evaluator.samples(roles["sft"], AT, count)
     groups = [evaluator.task.groups(state) for state in evaluator.states]

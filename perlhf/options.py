@@ -123,9 +123,7 @@ class _Parser(argparse.ArgumentParser):
             prog=prog, usage=f"%(prog)s {word}[--OPTION VALUE ...]", description=_escaped(options_class.__doc__ or ""),
             allow_abbrev=False, add_help=False, formatter_class=_Help,
         )  # fmt: skip
-        self.numbers_or_none = {
-            n for n, kind in types.items() if NoneType in get_args(kind) and {int, float, bool} & set(get_args(kind))
-        }
+        self.taken_back = {n for n, kind in types.items() if NoneType in get_args(kind) and str not in get_args(kind)}
         for title in dict.fromkeys(groups.values()):
             group = self.add_argument_group(title)
             for field in (f for f in self.fields.values() if groups[f.name] == title):
@@ -172,7 +170,10 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
         group.add_argument(f"--no-{flag[2:]}", dest=field.name, action="store_false", default=field.default,
                            help=argparse.SUPPRESS)  # fmt: skip
     elif get_origin(of_value) is Literal:
-        group.add_argument(flag, *others, choices=get_args(of_value), **settings)
+        choices = get_args(of_value) if of_value is kind else (*get_args(of_value), None)
+        read_choice = str if of_value is kind else _choice_or_none
+        shown = f"{{{','.join(get_args(of_value))}}}"
+        group.add_argument(flag, *others, type=read_choice, choices=choices, metavar=shown, **settings)
     elif of_value is str:
         group.add_argument(flag, *others, metavar="TEXT", **settings)
     elif get_origin(of_value) is tuple:
@@ -190,6 +191,10 @@ def _truth(text: str) -> bool:
     if text.lower() not in _TRUTHS:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return _TRUTHS[text.lower()]
+
+
+def _choice_or_none(text: str) -> str | None:
+    return None if text.lower() == "none" else text  # takes back what a recipe sets
 
 
 def _number(kind: type, bounds: Bounds, may_be_none: bool) -> Callable[[str], float | None]:
@@ -318,7 +323,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
         if not isinstance(value, yaml.ScalarNode):
             raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
         if value.tag.endswith(":null"):
-            if name in parser.numbers_or_none:
+            if name in parser.taken_back:
                 words.append(f"--{name.replace('_', '-')}=none")  # takes back what a recipe sets
             continue
         word = f"--{name.replace('_', '-')}={value.value}"

@@ -237,6 +237,10 @@ def test_sfts_best_by_the_score_comes_from_the_same_samples(backbone):
     by_group = found["best_of"]["groups"]
     halves = [by_group[name]["mean"] * by_group[name]["n"] for name in ("harmful", "harmless")]
     assert sum(halves) / 6 == pytest.approx(found["best_of"]["gold"])
+    groups = [evaluator.task.groups(state) for state in evaluator.states]
+    assert {name: each["n"] for name, each in found["best_of"]["groups"].items()} == {
+        name: sum(name in of_one for of_one in groups) for of_one in groups for name in of_one
+    }
     assert found["pass_at"]["gain"]["4"]["mean"] == found["best_at"]["gain"]["1"]["mean"] == 0.0  # they are one
     assert {"guess", "blind"}.isdisjoint(found["pass_at"])
     lines = describe_samples(found)

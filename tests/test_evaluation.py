@@ -24,7 +24,7 @@ from envs.vqav2.task import VQAv2
 from evaluation.baselines.__main__ import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, pass_table, tasks_table
-from evaluation.reproduce.cached_runs import Run, bundled, clear, command, finish, weights_of
+from evaluation.reproduce.cached_runs import Run, bundled, clear, command, defaults_of, finish, weights_of
 from evaluation.reproduce.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
@@ -90,7 +90,7 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
 
 
 def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
-    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0")
+    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0", "--reward", "bundled")
     assert finish(vqa) == finish(vqa) == {"number": 0}
     shutil.copytree(RECIPES, tmp_path / "recipes")
     monkeypatch.setattr(agents.setup, "RECIPES", tmp_path / "recipes")
@@ -182,6 +182,9 @@ def test_the_weights_of_a_command_are_those_it_names_else_the_shipped_ones(tmp_p
         "reward/model.safetensors": "d4735e3a",
     }
     assert set(weights_of(["agents.train_sft", "--env", "HH-v0"])) == {"tiny/model.safetensors"}
+    answers = ["rewards.train_reward_model", "--env", "VQAv2-v0"]
+    assert defaults_of(answers)["training"][0]["score_limit"] == 5
+    assert defaults_of([*answers, "--full"]) == {"training": []}  # the recipe is of an adapter
     on_success = ["agents.train_ppo", "--env", "UINav-v0"]  # by its recipe
     assert set(weights_of(on_success)) == {"tiny-uinav/model.safetensors"}
     assert "uinav/perlhf.json" in weights_of([*on_success, "--config", str(RECIPES / "ppo" / "UINav-v0-ppo.yaml")])

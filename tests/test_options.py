@@ -156,6 +156,13 @@ class Grouped(Task):
     seed: int = option(0, "of everything", low=0, group="the run")
 
 
+@dataclasses.dataclass
+class Looking:
+    """Options with a choice that may be none."""
+
+    look: Literal["gold", "score"] | None = option(None, "what is looked at")
+
+
 @pytest.mark.parametrize("words", ["Toy-v0", "--env Toy-v0", "--steps 9 Toy-v0", "Toy-v0 --full", "--env=Toy-v0"])
 def test_a_word_that_stands_alone_is_the_positional_option(words):
     assert parse_options(Grouped, words.split()).env == "Toy-v0"
@@ -228,6 +235,19 @@ def test_a_file_of_defaults_is_chosen_by_what_was_given_and_loses_to_it(tmp_path
     assert [options.env for options in asked] == ["A-v0", "B-v0", "A-v0", "A-v0", "B-v0", "HH-v0"]
     (tmp_path / "A-v0.yaml").write_text("steps: 7\nstep: 8\n")
     assert fault(read, "A-v0") == f"{tmp_path}/A-v0.yaml:2: unknown key 'step'. Did you mean 'steps'?"
+
+
+def test_a_choice_that_a_file_of_defaults_makes_is_taken_back(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("look: gold\n")
+    (tmp_path / "config.yaml").write_text("look: null\n")
+
+    def read(words):
+        return parse_options(Looking, words.split(), defaults=lambda options: tmp_path / "recipe.yaml").look
+
+    assert read("") == "gold"
+    assert read("--look score") == "score"
+    assert read("--look none") is read(f"--config {tmp_path}/config.yaml") is None
+    assert fault(read, "--look gulp").startswith("argument --look: invalid choice: 'gulp' (choose from 'gold', 'score'")
 
 
 def test_reading_options_imports_nothing_heavy():

@@ -14,6 +14,7 @@ import backbones.backbone
 import envs
 import rewards.bundled
 from agents import train_ppo
+from agents.held_out import check_watch
 from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
 from backbones.model.devices import device_of
@@ -138,13 +139,22 @@ def test_every_task_has_a_recipe_for_ppo_and_every_recipe_a_task():
         ("HH-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("Taskmaster-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("UINav-v0", (150_000, 320, None, 192, 0.002, 0.01, 0.2, 48)),
-        ("VQAv2-v0", (20_480, 128, None, 64, None, 0.5, 0.2, 16)),
+        ("VQAv2-v0", (245_760, 512, None, 256, 0.002, 0.01, 0.2, 16)),
     ],
 )
 def test_ppo_takes_the_recipe_of_its_env(name, values):
     found = command_module("agents.train_ppo").read_options([name])
     names = "total_timesteps n_envs n_steps batch_size learning_rate kl_coef clip_range_vf max_new_tokens".split()
     assert tuple(getattr(found, name) for name in names) == values
+
+
+@pytest.mark.parametrize("name", ["UINav-v0", "VQAv2-v0"])
+def test_ppo_with_the_reward_model_takes_back_what_the_recipe_of_its_env_sets(name):
+    path = RECIPES / "ppo" / f"{name}-ppo.yaml"
+    found = command_module("agents.train_ppo").read_options([name, "--config", str(path)])
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {key: getattr(found, key) for key in said} == said
+    check_watch(found, found.eval_prompts)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +240,12 @@ PRETRAINED = {  # steps, learning rate
     "tiny-taskmaster": (400, 1e-3),
     "tiny-taskmaster-liked": (2000, 3e-3),
     "tiny-uinav": (6400, 3e-3),
+    "tiny-vqav2": (6800, 3e-3),
+}
+STARTS = {
+    "tiny-shp": "tiny-shp-liked",
+    "tiny-taskmaster": "tiny-taskmaster-liked",
+    "tiny-vqav2": "tiny-vqav2-told",
 }
 
 
@@ -239,6 +255,6 @@ def test_a_shipped_backbone_is_pretrained_by_its_recipe():
         options = command.read_options(["--backbone", name])
         steps, rate = PRETRAINED.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
-        assert options.start == (f"{name}-liked" if rate == 1e-3 else None)
+        assert options.start == STARTS.get(name)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()
