@@ -54,6 +54,7 @@ from evaluation.compare import compare, describe, write_report
 from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.model_card import write_card
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options, to_yaml
@@ -157,6 +158,7 @@ def refuse_changes(before: Options, after: Options) -> None:
         raise UserError(f"{after.resume} cannot change on resume: {'; '.join(changed)}. Leave it, or start a new run.")
 
 
+@run_lock.released_after()
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
@@ -334,6 +336,7 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
         name = f"{options.env}-{options.algorithm}-seed{options.seed}"
         return group.from_first(lambda: new_run_folder(options.output_dir, name, options, resumable=True))
     folder = Path(options.resume)
+    group.from_first(lambda: run_lock.take(folder))
     restore(algorithm, folder)
     steps = algorithm.num_timesteps
     roles = algorithm.policy.roles

@@ -41,6 +41,7 @@ from backbones.roles import Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
 from evaluation.model_card import write_card
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
@@ -69,6 +70,7 @@ def main() -> None:
     train(parse_options(Options, prog="python -m agents.train_sft", defaults=partial(recipe_of, "sft")))
 
 
+@run_lock.released_after()
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     require_same_command(options)

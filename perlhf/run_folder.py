@@ -7,11 +7,13 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from perlhf import run_lock
 from perlhf.errors import UserError, one_line
 from perlhf.options import to_yaml
 
@@ -49,7 +51,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: bool = False) -> Path:
-    """Makes the folder of a new run and writes its config.yaml.
+    """Makes the folder of a new run, takes its lock (`perlhf.run_lock`) and writes its config.yaml.
 
     Args:
         output_dir: the folder itself; None takes `runs/NAME`, with a number behind it where that is taken.
@@ -58,7 +60,7 @@ def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: b
         resumable: whether the command has an option --resume.
 
     Raises:
-        UserError: the given folder already holds a run, or is a file.
+        UserError: the given folder already holds a run, is one that another process writes to, or is a file.
     """
     if output_dir is None:
         folder = _first_free(Path("runs") / re.sub("[/:]", "-", name))  # of an id such as "my_file:me/Toy-v0"
@@ -66,10 +68,13 @@ def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: b
         folder = Path(output_dir)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder as --output-dir.")
-        if _holds_a_run(folder):
-            hint = f"--resume {folder}" if resumable else "remove that folder"
-            raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
-    folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    is_new = run_lock.take(folder)
+    if _holds_a_run(folder):
+        if is_new:
+            run_lock.release(folder)
+        hint = f"--resume {folder}" if resumable else "remove that folder"
+        raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
 
@@ -78,16 +83,19 @@ def _holds_a_run(folder: Path) -> bool:
     """Returns whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
     if not (folder / "config.yaml").exists():
         return False
-    others = (path for path in folder.iterdir() if path.name != "config.yaml")
+    others = (path for path in folder.iterdir() if path.name not in ("config.yaml", run_lock.LOCK))
     return any(path.is_dir() or path.stat().st_size > 0 for path in others)
 
 
 def _first_free(folder: Path) -> Path:
+    """Makes a folder, with a number behind its name where that is taken; two processes never make the same one."""
     candidate, number = folder, 1
-    while candidate.exists():
+    while True:
+        with suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            return candidate
         number += 1
         candidate = folder.with_name(f"{folder.name}-{number}")
-    return candidate
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from evaluation.reward_report import (
     print_report,
     probe_figures,
 )
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
@@ -107,6 +108,7 @@ def main() -> None:
     train(parse_options(Options, prog="python -m rewards.train_reward_model", defaults=partial(recipe_of, "reward")))
 
 
+@run_lock.released_after()
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     require_same_command(options)

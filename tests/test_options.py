@@ -18,6 +18,7 @@ from command_modules import command_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perlhf import run_lock
 from perlhf.errors import DataError, RewardError, UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options, to_yaml
 from perlhf.run_folder import new_run_folder, read_run_config, read_summary, update_summary, write_json, write_text
@@ -576,7 +577,8 @@ def test_a_hyperparameter_is_the_two_place_diff_of_contributing():
 
 
 def test_a_new_run_folder_holds_its_config(tmp_path):
-    folder = new_run_folder(str(tmp_path / "a" / "b"), "name", Options(steps=9))
+    with run_lock.released_after():
+        folder = new_run_folder(str(tmp_path / "a" / "b"), "name", Options(steps=9))
     assert folder == tmp_path / "a" / "b"
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     assert read_run_config(folder) == dataclasses.asdict(Options(steps=9))
