@@ -3,11 +3,12 @@
 Files are written beside their place and renamed, so that a reader never sees half of one.
 """
 
+import errno
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import yaml
 from perlhf import run_lock
 from perlhf.errors import UserError, one_line
 from perlhf.options import to_yaml
+
+_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # of a disk, which may name no file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,6 +37,43 @@ def write_text(path: Path, text: str) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     sync(path.parent)
+
+
+@contextmanager
+def naming_the_file(path: Path, advice: str = "") -> Iterator[None]:
+    """Says of a fault of the disk inside, where that does not say it itself, which file or folder it was.
+
+    A full disk does not say it. What safetensors raises, which is written in Rust, becomes the OSError that it is of.
+
+    Args:
+        path: the file or folder.
+        advice: what to do then.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FAULTS:
+            raise _fault(error.errno, error.filename or path, advice) from None
+        raise
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise _fault(int(number[1]), path, advice) from None
+
+
+def _fault(number: int, path: Any, advice: str) -> OSError:
+    return OSError(number, "; ".join(filter(None, [os.strerror(number), advice])), str(path))
+
+
+def require_config(folder: Path) -> None:
+    """Makes sure that nobody has deleted a run folder, or the config.yaml in it, while the run is under way.
+
+    Raises:
+        OSError: somebody has.
+    """
+    if not (folder / "config.yaml").exists():
+        raise OSError(errno.ENOENT, "deleted while the run was under way", str(folder / "config.yaml"))
 
 
 def sync(path: Path) -> None:
@@ -117,8 +157,18 @@ def read_run_config(folder: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file; nothing where there is no such file yet."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Returns the JSON object in a file; nothing where there is no such file yet.
+
+    Raises:
+        UserError: there is something else in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON: {one_line(error)}; remove it to go on without.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a JSON object; remove it to go on without.")
+    return found
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from test_architecture import ROOT
 from tiny_models import gemma
 
 from agents import PPO, make_vec_env
-from agents.checkpoint import read_checkpoint, set_state
+from agents.checkpoint import set_state
+from backbones.checkpoints import read_checkpoint
 from envs.core import TaskVectorEnv
 from envs.episodes import Episodes
 from perlhf.errors import RewardError, UserError

@@ -306,7 +306,7 @@ COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
     "evaluation.evaluate evaluation.baselines evaluation.picture evaluation.reproduce evaluation.watch "
     "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
-    "evaluation.score_android evaluation.eval_agent"
+    "evaluation.score_android evaluation.eval_agent agents.check_checkpoints"
 ).split()
 SIGNS = {
     ">=": lambda value, bound: value >= bound,

@@ -26,18 +26,17 @@ from toy_tasks import TwoTurns
 import agents.train_ppo as command
 from agents import PPO, make_vec_env
 from agents.callbacks import run_logger
-from agents.checkpoint import (
+from agents.checkpoint import save_checkpoint, set_state
+from agents.train_ppo import Options, read_options, train
+from backbones.backbone import Backbone
+from backbones.checkpoints import (
     FORMAT,
     CheckpointError,
     checkpoints_of,
     keep_newest,
     newest_sound_checkpoint,
     read_checkpoint,
-    save_checkpoint,
-    set_state,
 )
-from agents.train_ppo import Options, read_options, train
-from backbones.backbone import Backbone
 from backbones.roles import LoRASettings
 from envs import register_task
 from perlhf.errors import UserError
