@@ -120,7 +120,7 @@ def saying_how_to_go_on(folder: Path, left: Callable[[Path], str] = lambda folde
     """
     go_on = f"go on with --resume {folder}"
     try:
-        with naming_the_file(folder, f"the last checkpoint is sound; make room, then {go_on}"):
+        with naming_the_file(folder, f"what is saved is sound; make room, then {go_on}"):
             yield
     except KeyboardInterrupt:
         print("; ".join(filter(None, ["stopped", left(folder), go_on])), file=sys.stderr)

@@ -46,10 +46,11 @@ def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     try:
         yield part
         _seal(part, version)
+        _replace(part, folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)  # somebody may have deleted it
+        put_back(folder)
         raise
-    _replace(part, folder)
 
 
 def _seal(folder: Path, version: int) -> None:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -103,7 +103,7 @@ def _leave_at_once(number: int) -> None:
 
 
 @contextmanager
-def _handled(numbers: list[int], handler: Handler) -> Iterator[None]:
+def _handled(numbers: Sequence[int], handler: Handler) -> Iterator[None]:
     """Handles signals inside the block, but for ignored ones; does nothing in a thread, which gets none."""
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only, a folder that somebody deletes: one line, exit code 1, the last checkpoint sound."""
+"""A disk that is full or read-only, a folder that is deleted: one line, exit code 1, and what is saved is sound."""
 
 import errno
 import os
@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import pytest
+import torch
 from children import exit_code, in_child, lines_in, start_child, wait_until
 from command_modules import command_module
 from test_fit_resume import given  # noqa: F401 - a fixture
@@ -56,11 +57,11 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(size, ro
     child = start_child(lambda: train(options_for(root, run, **settings)), said=said)
     assert exit_code(child) == 1
     (error,) = errors_in(said)
-    wanted = f"No space left on device; the last checkpoint is sound; make room, then go on with --resume {run}"
+    wanted = f"No space left on device; what is saved is sound; make room, then go on with --resume {run}"
     assert re.fullmatch(rf"error: {re.escape(str(run))}\S*: {re.escape(wanted)}", error)
     assert all(is_sound(checkpoint) for checkpoint in checkpoints_of(run))
     assert bool(checkpoints_of(run)) == (size > 40)
-    assert not [path for path in run.rglob("*.part")]
+    assert not list(run.rglob("*.part"))
     disk(20_000)
     assert in_child(lambda: train(read_options(["--resume", str(run)])), said=said) == 0
     assert_same_run(root / "run", run)
@@ -85,9 +86,7 @@ def test_what_sft_and_reward_models_cannot_write_is_one_line_too(command, given,
     child = start_child(lambda: module.train(options), before=at_most(9000), said=said)
     assert exit_code(child) == 1
     (error,) = errors_in(said)
-    assert re.search(
-        r"step-1: File too large; the last checkpoint is sound; make room, then go on with --resume", error
-    )
+    assert re.search(r"step-1: File too large; what is saved is sound; make room, then go on with --resume", error)
     assert not list((run / "checkpoints").iterdir())
 
 
@@ -114,8 +113,6 @@ def test_what_is_deleted_while_a_run_is_under_way_ends_it_in_one_line(what, root
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_save_that_finds_no_room_at_any_of_its_writes_leaves_what_was_there(kept, tmp_path, monkeypatch):
     """Every fsync, rename and open of a save in turn is the one that the disk refuses."""
-    import torch
-
     place = place_of(tmp_path, 1)
     if kept:
         write_checkpoint(place, Saved({"weight": torch.ones(3)}, {"first": True}))

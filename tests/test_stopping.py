@@ -158,23 +158,70 @@ def processes_of(session):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def started(run, root, *words, turns=4000, launcher=("-m", "agents.train_ppo")):
+    """A run as a command, in a session of its own."""
+    small = ["--n-envs", "4", "--batch-size", "2", "--max-new-tokens", "6", "--total-timesteps", str(turns)]
+    small += ["--backbone", str(root / "backbone"), "--reward", "test_resume:share_of_i", "--eval-prompts", "0"]
+    command = [sys.executable, *launcher, "HH-v0", *small, *words, "--output-dir", str(run)]
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: lines_in(run / "metrics.jsonl") >= 2 or process.poll() is not None)
+    return process
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+@needs_proc
 def test_a_whole_group_of_processes_is_asked_and_none_is_left(root, tmp_path):
     """As a terminal, a container or a batch system does: the workers that play the episodes are asked too."""
     run = tmp_path / "run"
-    words = ["--n-envs", "4", "--batch-size", "2", "--max-new-tokens", "6", "--total-timesteps", "4000"]
-    words += ["--backbone", str(root / "backbone"), "--reward", "test_resume:share_of_i", "--env-workers", "2"]
-    command = [sys.executable, "-m", "agents.train_ppo", "HH-v0", *words, "--output-dir", str(run)]
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": paths}, start_new_session=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    wait_until(lambda: lines_in(run / "metrics.jsonl") >= 2 or process.poll() is not None)
+    process = started(run, root, "--env-workers", "2")
     assert len(processes_of(process.pid)) >= 3
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
-    assert said.strip().splitlines()[-1] == f"stopped; go on with --resume {run}"
+    assert f"stopped; go on with --resume {run}" in said.splitlines()
     assert is_sound(checkpoints_of(run)[0])
     wait_until(lambda: not processes_of(process.pid), 10)
+
+
+@needs_proc
+@pytest.mark.long
+@pytest.mark.parametrize("group", [False, True])
+def test_processes_of_one_run_stop_together_and_the_first_one_saves(group, root, tmp_path):
+    """Asked by their launcher, which hands on what it is sent, or each by the terminal and by the launcher too."""
+    run = tmp_path / "run"
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29731", "-m"]
+    process = started(run, root, launcher=(*launcher, "agents.train_ppo"))
+    (os.killpg if group else os.kill)(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert said.count("SIGTERM: saving; a second one ends this at once") == 1
+    assert f"stopped; go on with --resume {run}" in said.splitlines()
+    (checkpoint,) = checkpoints_of(run)
+    assert is_sound(checkpoint)
+    wait_until(lambda: not processes_of(process.pid), 10)
+
+
+@needs_proc
+@pytest.mark.long
+@pytest.mark.parametrize("moment", range(20))
+def test_a_run_that_is_asked_at_any_moment_goes_on_bit_for_bit(moment, root, tmp_path):
+    run, said = tmp_path / "run", tmp_path / "said"
+    number = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[moment % 3]
+    child = start_child(lambda: train(options_for(root, run)), said=said)
+    wait_until(lambda: lines_in(run / "metrics.jsonl") >= 1)
+    time.sleep(0.05 * moment)
+    asked = time.monotonic()
+    os.kill(child, number)
+    code = exit_code(child, 60)
+    assert time.monotonic() - asked < 10
+    assert "Traceback" not in said.read_text()
+    if code:  # else it was done
+        assert code == 128 + number
+        assert in_child(lambda: train(read_options(["--resume", str(run)])), said=said) == 0, said.read_text()
+    assert_same_run(root / "run", run)
