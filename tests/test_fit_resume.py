@@ -11,6 +11,7 @@ import pytest
 from children import exit_code, in_child, lines_in, start_child, wait_until
 from command_modules import command_module
 from test_probe import counting, sayings, write_pairs  # noqa: F401 - a fixture
+from test_run_lock import Holder
 
 from agents import train_sft
 from backbones.checkpoints import CheckpointError, checkpoints_of, is_sound, read_checkpoint
@@ -188,6 +189,12 @@ def test_what_a_run_is_cannot_change_and_what_it_is_not_is_named(run, tmp_path):
     message = message_of(command_module("agents.train_ppo").read_options, ["--resume", str(run)])
     assert message == f"{run} is a run of agents.train_sft; --resume takes the folder of an agents.train_ppo run."
     assert message_of(resume, tmp_path / "none").startswith(f"{tmp_path / 'none'} holds no run")
+
+
+def test_a_run_that_another_process_goes_on_with_is_left_alone(run):
+    other = Holder(run)
+    assert message_of(resume, run).startswith(f"{run} is being written to by process {other.process.pid} on ")
+    other.end()
 
 
 def test_a_finished_run_says_so(run):

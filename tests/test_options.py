@@ -514,7 +514,7 @@ def test_a_fault_of_the_disk_is_one_line_with_the_file(capsys, fault, line):
 
     with pytest.raises(SystemExit) as left:
         run_command(main)
-    assert left.value.code == 2
+    assert left.value.code == 1
     assert capsys.readouterr() == ("", f"error: {line}\n")
 
 
@@ -622,7 +622,7 @@ def test_a_folder_below_a_file_is_one_line(tmp_path, capsys):
     path.write_text("mine")
     with pytest.raises(SystemExit) as left:
         run_command(lambda: new_run_folder(str(path / "sub"), "name", Options()))
-    assert left.value.code == 2
+    assert left.value.code == 1
     assert capsys.readouterr().err == f"error: {path / 'sub'}: Not a directory\n"
 
 
