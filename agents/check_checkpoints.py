@@ -30,7 +30,7 @@ class Options:
 
     group: ClassVar[str] = "what to verify"
     folder: str = option("", "a checkpoint, a run folder, or a folder of runs", positional=True)
-    newest: int | None = option(None, "of each run the newest N alone; all by default", low=1)
+    newest: int | None = option(None, "how many checkpoints of each run, the newest ones; all by default", low=1)
 
 
 def main() -> None:

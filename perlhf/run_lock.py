@@ -7,7 +7,6 @@ none is ever left over and nobody has to clean up. What stands in the file says 
 import atexit
 import errno
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ def take(folder: Path) -> bool:
         _held[key] = descriptor
         os.ftruncate(descriptor, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode())
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}, since {since}".encode())
     return True
 
 

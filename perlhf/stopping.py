@@ -7,7 +7,6 @@ ends it at once. At all other times there is nothing to save, and the first one 
 A signal that is ignored, as SIGHUP is under nohup, stays so.
 """
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -96,7 +95,9 @@ def saved_first(gives_up: bool = False) -> Iterator[None]:
                 signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _leave_at_once(number: int) -> None:
+def _leave_at_once(number: int) -> NoReturn:
+    import multiprocessing  # where it is needed: --help shall be there at once
+
     for worker in multiprocessing.active_children():
         worker.kill()
     os._exit(128 + number)
