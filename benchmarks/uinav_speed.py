@@ -52,7 +52,7 @@ def compare(actions: str) -> None:
     report("text, elements", [first for first, _ in pairs])
     report(f"text, {actions}", [second for _, second in pairs])
     longer = max(first for first, _ in pairs) / max(second for _, second in pairs) - 1
-    print(f"  a step in {actions} takes {longer:+.1%} of the time of one in elements, by the fastest of {REPEATS}")
+    print(f"  a step in {actions} takes {longer:+.1%} more time than one in elements, by the fastest of {REPEATS}")
 
 
 Play = Callable[[], tuple[int, float]]

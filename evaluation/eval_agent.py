@@ -10,7 +10,7 @@ same command again goes on where it was interrupted, and asks nothing that was a
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,20 +101,7 @@ def evaluate(options: Options) -> dict[str, Any]:
         raise UserError(f"{options.env} has no judge of its own for these data: nobody knows what is right there.")
     folder, at_a_time = _folder(options), options.concurrency or (8 if options.endpoint else 1)
     log = EpisodeLog(folder / "episodes.jsonl", max(_PATIENCE, at_a_time))
-    left = [each for each in starts if each[0] not in log.finished]
-    if len(left) < len(starts):
-        print(f"{folder} has {len(starts) - len(left)} of {len(starts)} episodes already")
-    with progress_bar(total=len(left), unit="episode", desc="eval-agent", leave=False) as bar:
-
-        def keep(found: Any) -> None:
-            log.keep(found)
-            bar.update()
-
-        try:
-            play_episodes(task, left, agent, at_a_time, keep)
-        except NoAnswerError as error:
-            kept = f"{len(log.finished)} episodes are kept in {folder}; the same command goes on with them."
-            raise UserError(f"{error} {kept}") from None
+    _play_the_rest(task, agent, starts, log, at_a_time)
     records = [record for record in log.in_order() if record["episode"] < len(starts)]
     lost = {str(number): log.lost[number] for number in sorted(log.lost)}
     if not records:
@@ -131,6 +118,31 @@ def evaluate(options: Options) -> dict[str, Any]:
     return results
 
 
+def _play_the_rest(
+    task: Task, agent: Agent, starts: Sequence[tuple[int, Any]], log: EpisodeLog, at_a_time: int
+) -> None:
+    """Plays the episodes that are not in the log yet.
+
+    Raises:
+        UserError: the agent gives no answers.
+    """
+    folder = log.path.parent
+    left = [each for each in starts if each[0] not in log.finished]
+    if len(left) < len(starts):
+        print(f"{folder} has {len(starts) - len(left)} of {len(starts)} episodes already")
+    with progress_bar(total=len(left), unit="episode", desc="eval-agent", leave=False) as bar:
+
+        def keep(found: Any) -> None:
+            log.keep(found)
+            bar.update()
+
+        try:
+            play_episodes(task, left, agent, at_a_time, keep)
+        except NoAnswerError as error:
+            kept = f"{len(log.finished)} episodes are kept in {folder}; the same command goes on with them."
+            raise UserError(f"{error} {kept}") from None
+
+
 def _check_who(options: Options) -> None:
     """Refuses options that say none or two of who plays, or belong to another kind of agent."""
     if bool(options.agent) == bool(options.endpoint):
@@ -140,8 +152,11 @@ def _check_who(options: Options) -> None:
         raise UserError("--endpoint URL and --model NAME belong together.")
     if options.request and not options.endpoint:
         raise UserError("--request says fields of a request to an --endpoint.")
-    if options.agent and options.agent not in NAMES and ":" not in options.agent:
+    kind, colon, rest = options.agent.partition(":")
+    if options.agent and options.agent not in NAMES and not (kind and colon and rest):
         raise UserError(f"--agent {options.agent!r}: expected MODULE:NAME, {', '.join(NAMES)}, run:DIR, backbone:NAME.")
+    if options.agent and kind not in ("run", "backbone") and (options.temperature or options.max_tokens):
+        raise UserError(f"--temperature and --max-tokens are of models; agent {options.agent} decides what it says.")
 
 
 def _task_and_agent(options: Options) -> tuple[Task, Agent]:
@@ -161,7 +176,7 @@ def _task_and_agent(options: Options) -> tuple[Task, Agent]:
         fields = {"temperature": options.temperature, "max_tokens": options.max_tokens or 1024}
         fields |= parse_env_options(options.request)
         return task, Endpoint(options.endpoint, options.model, options.timeout, options.tries, fields)
-    return task, built_in(kind, task, options.seed) if kind in NAMES else Outside(task, options.agent)
+    return task, built_in(kind, task, options.seed) if options.agent in NAMES else Outside(task, options.agent)
 
 
 def _task_options(options: Options) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from evaluation.android.scores import (
     judge_targets,
     misreadings,
     point_figures,
+    repeated,
     step_figures,
     unreadable,
 )
@@ -60,6 +61,8 @@ def main() -> None:
     for kind in left_out:
         if kind not in KINDS:
             raise UserError(f"--without: no action is called {kind!r}.{did_you_mean(kind, KINDS)}")
+    if options.differences and Path(options.differences).resolve() == Path(options.predictions).resolve():
+        raise UserError(f"--differences {options.differences} is the file of predictions; give another.")
     reading = Reading(options.coordinates, options.scroll)
     step_rows, target_rows = read_rows(options.predictions, options.box_format)
     steps, targets = judge_steps(step_rows, reading), judge_targets(target_rows, reading)
@@ -83,7 +86,8 @@ def figures_of(steps: Judged[Step], targets: Judged[Target], left_out: list[str]
     figures: dict[str, Any] = {"steps": step_figures(steps, left_out)} if steps.rows else {}
     if targets.rows:
         figures["targets"] = point_figures(targets)
-    return {**figures, "hints": [*unreadable(steps), *unreadable(targets), *misreadings(steps, reading)]}
+    hints = [*unreadable(steps), *unreadable(targets), *repeated(steps.rows), *misreadings(steps, reading)]
+    return {**figures, "hints": hints}
 
 
 if __name__ == "__main__":

@@ -38,15 +38,23 @@ def task_options(env: str, split: str, options: str, actions: str, lenient: bool
         options: further ones, such as "max_steps=30"; what stands there counts.
         actions: of the phone: the dialect that actions are said in; "" for its own.
         lenient: of the phone: whether an action is also found in what language models write around it.
+
+    Raises:
+        UserError: actions are given for a task that has none.
     """
     phone = {"lenient": lenient, **({"actions": actions} if actions else {})}
-    of_env = phone if class_of(env_id(env)).on_screen else {}
-    return {"split": split, **of_env, **parse_env_options(options)}
+    on_screen = class_of(env_id(env)).on_screen
+    if actions and not on_screen:
+        raise UserError(f"actions={actions!r} is of the phone; {env} has no actions.")
+    return {"split": split, **(phone if on_screen else {}), **parse_env_options(options)}
 
 
-def instructions_of(env: str) -> str | None:
-    """Returns what a chat model is told first in an env, if anything."""
-    return class_of(env_id(env)).instructions
+def instructions_of(env: str, **options: Any) -> str | None:
+    """Returns what a chat model is told first in an env that is made with options of `gym.make`, if anything."""
+    made = text_env(env, **options)
+    told: str | None = made.unwrapped.task.instructions  # type: ignore[attr-defined]  # as every env of perlhf has one
+    made.close()
+    return told
 
 
 def messages(prompt: str) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import gymnasium as gym
 
 from envs.registry import class_of, env_id
 from envs.text_task import TextTask
-from integrations.text import text_env
+from integrations.text import instructions_of, text_env
 from perlhf.errors import UserError
 
 BY_TOOL = "Do each action with the tool `act`, one at a time, until the episode is over."
@@ -64,10 +64,13 @@ def environment_factory(env: str, **options: Any) -> Callable[[], OneResponse]:
     return lambda: made(text_env(env, **options))
 
 
-def rows(env: str, count: int, first_seed: int = 0) -> list[dict[str, Any]]:
-    """Returns rows of a data set, the episodes of `count` seeds: `datasets.Dataset.from_list(rows("UINav-v0", 64))`."""
-    task = class_of(env_id(env))
-    told = [task.instructions or "", "" if issubclass(task, TextTask) else BY_TOOL]
+def rows(env: str, count: int, first_seed: int = 0, **options: Any) -> list[dict[str, Any]]:
+    """Returns rows of a data set, the episodes of `count` seeds: `datasets.Dataset.from_list(rows("UINav-v0", 64))`.
+
+    `options` are those of `environment_factory`: some, such as `actions`, change what a model is told.
+    """
+    by_tool = "" if issubclass(class_of(env_id(env)), TextTask) else BY_TOOL
+    told = [instructions_of(env, **options) or "", by_tool]
     system = [{"role": "system", "content": "\n\n".join(filter(None, told))}] if any(told) else []
     return [{"prompt": [*system, {"role": "user", "content": ""}], "seed": first_seed + i} for i in range(count)]
 

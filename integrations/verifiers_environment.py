@@ -40,7 +40,7 @@ class PerlhfTaskset(vf.Taskset[EpisodeTask, PerlhfTasksetConfig]):
     """The episodes of the seeds from 0 on."""
 
     def load(self) -> Iterator[EpisodeTask]:
-        told = instructions_of(self.config.env)
+        told = instructions_of(self.config.env, **parse_env_options(self.config.options))
         for seed in range(self.config.episodes):
             yield EpisodeTask(EpisodeData(seed=seed, system_prompt=told), self.config.task)
 

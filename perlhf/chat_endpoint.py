@@ -70,11 +70,24 @@ class ChatEndpoint:
         body = {name: value for name, value in body.items() if value is not None}
         answer = self.client.ask_json(self.path, body, self.timeout)
         try:
-            text = str(answer["choices"][0]["message"]["content"] or "")
+            text = _text(answer["choices"][0]["message"]["content"])
         except (KeyError, IndexError, TypeError):
-            place, said = f"{self.client.url}{self.path}", json.dumps(answer)[:80]
+            place, said = f"{self.client.url}{self.path}", self.client.without_key(json.dumps(answer))[:80]
             raise GarbledAnswerError(f"model {self.model!r} at {place} gives no message: {said}.") from None
         return Reply(text, *(_count(answer, name) for name in ("prompt_tokens", "completion_tokens")))
+
+
+def _text(content: Any) -> str:
+    """Returns what a message says: its content, or the texts of its parts, as some servers have it; "" for null.
+
+    Raises:
+        KeyError, TypeError: it is neither.
+    """
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content)
+    if not isinstance(content, str | None):
+        raise TypeError
+    return content or ""
 
 
 def _count(answer: Mapping[str, Any], name: str) -> int | None:

@@ -107,7 +107,7 @@ class Client:
                 with urlopen(self._request(path, body), timeout=timeout) as answer:  # noqa: S310 - see check_url
                     return str(answer.read().decode("utf-8", "replace"))
             except HTTPError as error:
-                problem = f"{error.code}: {self._without_key(_said(error))}"
+                problem = f"{error.code}: {self.without_key(_said(error))}"
                 if error.code not in self.later:
                     raise ServerError(f"{self.url}{path} refuses with {problem}{self._about(error.code)}") from None
                 wait = _asked_for(error.headers.get("Retry-After"), wait)
@@ -128,8 +128,9 @@ class Client:
         text = self.ask(path, body, timeout)
         try:
             return json.loads(text)
-        except ValueError:
-            raise GarbledAnswerError(f"{self.url}{path} answers with no JSON: {text[:80]!r}.") from None
+        except (ValueError, RecursionError):
+            start = self.without_key(text)[:80]
+            raise GarbledAnswerError(f"{self.url}{path} answers with no JSON: {start!r}.") from None
 
     def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
         data = None if body is None else json.dumps(body).encode()
@@ -139,9 +140,19 @@ class Client:
         return request
 
     def _key(self) -> str:
-        return next((os.environ[name] for name in self.keys if os.environ.get(name)), "")
+        """Returns the key; "" for none. A line break at its end, as files have it, is left out.
 
-    def _without_key(self, text: str) -> str:
+        Raises:
+            UserError: no header may hold it; what it is does not stand in the message.
+        """
+        for name in self.keys:
+            if key := os.environ.get(name, "").strip():
+                if not (key.isascii() and key.isprintable()):
+                    raise UserError(f"{name} holds a sign that no key has: a line break, or a letter beyond ASCII.")
+                return key
+        return ""
+
+    def without_key(self, text: str) -> str:
         """Returns what a server says with the key left out, which some repeat."""
         key = self._key()
         return text.replace(key, "...") if key else text
@@ -159,7 +170,7 @@ def _said(error: HTTPError) -> str:
     try:
         found = json.loads(text)
         text = str(found.get("error", found).get("message", text))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     return one_line(RuntimeError(text or error.reason))[:300]
 

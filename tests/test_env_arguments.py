@@ -14,7 +14,7 @@ from perlhf.errors import RewardError, UserError
 
 IDS = sorted(i for i in gym.registry if i.startswith("perlhf/"))
 WRONG = [float("nan"), float("inf"), -1, 1.5, object(), [[1]], {"a": 1}, b"x", "no such thing"]
-RIGHT = {("perlhf/UINavNumeric-v0", "progress"): (1.5,)}
+RIGHT = {("perlhf/UINavNumeric-v0", "progress"): (1.5,), ("perlhf/UINav-v0", "density"): (1.5,)}
 RIGHT |= {(i, "instructions"): ("no such thing",) for i in IDS}
 
 

@@ -46,7 +46,7 @@ class Server:
         url: where it is.
         asked: the bodies of all requests, in order.
         keys: their Authorization headers.
-        faults: what the next requests get in place of an answer: a status, "garbage", "no message" or "silence".
+        faults: what the next requests get in place of an answer: a status, "silence", or a text or object as it is.
         most: requests that were on their way at a time.
         pause: seconds before each answer.
     """
@@ -86,10 +86,8 @@ class Handler(BaseHTTPRequestHandler):
             owner.now -= 1
         if isinstance(fault, int):
             self.say(fault, {"error": {"message": "come back later"}})
-        elif fault == "garbage":
-            self.say(200, "<html>Bad gateway")
-        elif fault == "no message":
-            self.say(200, {"object": "list"})
+        elif isinstance(fault, dict) or fault not in (None, "silence"):
+            self.say(200, fault)
         else:
             usage = {"prompt_tokens": 100, "completion_tokens": 7}
             self.say(200, {"choices": [{"message": {"content": owner.said(body)}}], "usage": usage})
@@ -176,6 +174,34 @@ def test_what_is_sent(tmp_path, monkeypatch):
     assert all("of-agents" not in path.read_text() for path in tmp_path.iterdir())
 
 
+def test_a_message_in_parts_is_read_as_its_text(tmp_path):
+    parts = [{"type": "text", "text": "do"}, {"type": "text", "text": "ne()"}]
+    with serving(phone(templates=EASY), 0) as server:
+        server.faults = [{"choices": [{"message": {"content": parts}}]}]
+        evaluated(tmp_path, endpoint=server.url, model="m", episodes=1)
+    assert lines_of(tmp_path)[0]["steps"][0]["said"] == "done()"
+
+
+@pytest.mark.parametrize("told", ["no: Bearer sk-of-agents", {"error": {"message": "no: sk-of-agents"}}])
+def test_a_key_that_a_server_repeats_is_left_out(told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-agents\n")  # as a file has it
+    with serving(phone(templates=EASY), 2) as server:
+        server.faults = [told]
+        found = evaluated(tmp_path, endpoint=server.url, model="m", episodes=2, concurrency=1, tries=1)
+    assert "no: " in found["lost"]["0"]
+    assert set(server.keys) == {"Bearer sk-of-agents"}
+    said = capsys.readouterr()
+    assert all("of-agents" not in text for text in (said.out, said.err, *(p.read_text() for p in tmp_path.iterdir())))
+
+
+@pytest.mark.parametrize("key", ["sk-of\nagents", "sk-of–agents"])
+def test_a_key_that_no_header_can_hold_is_one_line_without_it(key, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match=r"^OPENAI_API_KEY holds a sign that no key has: .*$") as caught:
+        evaluated(tmp_path, endpoint="http://127.0.0.1:9", model="m", episodes=1)
+    assert "agents" not in str(caught.value)
+
+
 def test_pictures_are_sent_as_data_urls(tmp_path):
     with serving(phone(templates=EASY, image=True), 2) as server:
         found = evaluated(tmp_path, endpoint=server.url, model="m", episodes=2, env_options="image=true")
@@ -190,9 +216,10 @@ def test_a_flaky_endpoint_changes_no_figure(tmp_path):
         whole = evaluated(tmp_path / "a", endpoint=server.url, model="m", episodes=6)
         calm = len(server.asked)
         server.asked.clear()
-        server.faults = [429, 500, "garbage", "no message", 503, "silence", 529, "garbage"]
+        garbage = ["<html>Bad gateway", "[" * 100_000, {"object": "list"}, {"choices": [{"message": {"content": 3}}]}]
+        server.faults = [429, 500, *garbage[:2], 503, "silence", 529, *garbage[2:]]
         flaky = evaluated(tmp_path / "b", endpoint=server.url, model="m", episodes=6, timeout=1, concurrency=2)
-    assert len(server.asked) == calm + 8
+    assert len(server.asked) == calm + 9
     assert {k: v for k, v in flaky.items() if k != "spent"} == {k: v for k, v in whole.items() if k != "spent"}
     assert without_times(tmp_path / "a") == without_times(tmp_path / "b")
 
@@ -344,19 +371,38 @@ def test_agents_are_functions_classes_or_what_makes_them(module, tmp_path):
 def test_an_agent_that_raises_loses_the_episode_and_says_where(module, tmp_path):
     name = module(
         """
+        import json
+        import sys
+
         def agent(observation, info):
             if info["episode"] == 1:
-                return {}["x"]
+                return json.loads("{")  # raises in another file
             return "done()"
 
         def always(observation, info):
-            raise RuntimeError("no luck")
+            sys.exit("no luck")
         """
     )
     found = evaluated(tmp_path / "a", agent=f"{name}:agent", episodes=3)
-    assert found["lost"] == {"1": f"agent {name}:agent raised KeyError: 'x' ({name}.py:4)"}
-    with pytest.raises(UserError, match=r"5 episodes in a row got no answer. The last: agent .* raised RuntimeError"):
-        evaluated(tmp_path / "b", agent=f"{name}:always", episodes=9)
+    assert list(found["lost"]) == ["1"]
+    assert found["lost"]["1"].startswith(f"agent {name}:agent raised JSONDecodeError: ")
+    assert found["lost"]["1"].endswith(f" ({name}.py:7).")
+    for at_a_time in (1, 2):
+        with pytest.raises(UserError, match=r"5 episodes in a row got no answer. The last: .* raised SystemExit: no"):
+            evaluated(tmp_path / f"b{at_a_time}", agent=f"{name}:always", episodes=9, concurrency=at_a_time)
+
+
+def test_an_agent_may_change_what_it_gets(module, tmp_path):
+    name = module(
+        """
+        def agent(observation, info):
+            info.clear()
+            return f"done({len(observation.pop('prompt'))})"
+        """
+    )
+    evaluated(tmp_path / "a", agent=f"{name}:agent", episodes=1)
+    (step,) = lines_of(tmp_path / "a")[0]["steps"]
+    assert step["said"] == f"done({len(step['prompt'])})"
 
 
 def test_halves_of_pairs_and_endless_answers_do_no_harm(module, tmp_path):
@@ -417,6 +463,9 @@ def test_a_shipped_policy_gets_the_figure_of_the_evaluator(tmp_path):
         ({"agent": "oracle", "model": "m"}, "--endpoint URL and --model NAME belong together"),
         ({"agent": "oracle", "request": "top_p=1"}, "--request says fields"),
         ({"agent": "orakel"}, "--agent 'orakel': expected MODULE:NAME, random, scripted, oracle"),
+        ({"agent": "backbone:"}, "--agent 'backbone:': expected MODULE:NAME"),
+        ({"agent": "oracle:me"}, "no module named 'oracle'"),
+        ({"agent": "oracle", "temperature": 1.0}, "--temperature and --max-tokens are of models; agent oracle decides"),
         ({"agent": "no_such_module:f"}, "no module named 'no_such_module'"),
         ({"agent": "json:dumbs"}, "Did you mean 'dumps'?"),
         ({"endpoint": "localhost:8000", "model": "m"}, "--endpoint 'localhost:8000': expected the address of a server"),
@@ -461,8 +510,13 @@ def test_other_options_need_another_folder_and_a_free_one_is_found(tmp_path, mon
 
 def test_a_line_that_is_no_episode_is_named(tmp_path):
     path = tmp_path / "episodes.jsonl"
-    path.write_text('{"episode": 0}\n{"episode": "one"}\n')
-    with pytest.raises(UserError, match=r"episodes.jsonl:2: no episode of eval-agent"):
+    whole = {"goal": "", "template": "", "groups": [], "outcome": "failure", "verdict": {}, "steps": []}
+    for odd in ({"episode": "one", **whole}, {"episode": 1}, [1], {"episode": 1, **whole, "verdict": None}):
+        path.write_text("".join(json.dumps(each) + "\n" for each in ({"episode": 0, **whole}, odd)))
+        with pytest.raises(UserError, match=r"episodes.jsonl:2: no episode of eval-agent"):
+            EpisodeLog(path, 5)
+    path.write_text("[" * 100_000 + "\n")
+    with pytest.raises(UserError, match=r"episodes.jsonl:1: no episode of eval-agent"):
         EpisodeLog(path, 5)
 
 

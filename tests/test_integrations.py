@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy_tasks import letters
 
-from integrations.text import messages, text_env, text_task
+from integrations.text import instructions_of, messages, text_env, text_task
 from integrations.trl_environment import environment_factory, rows, score_completions
 from integrations.trl_reward import reward_function
 from integrations.trl_reward import rows as reward_rows
@@ -147,3 +147,10 @@ def test_what_cannot_be_shown_is_refused():
                 make(env)
     with pytest.raises(UserError, match=r"takes? integrations\.trl_environment"):
         reward_rows("UINav-v0", 3)
+
+
+def test_a_model_is_told_the_dialect_that_the_env_is_made_with():
+    assert "mobile_use" in instructions_of("UINav-v0", actions="qwen:1000")
+    assert "mobile_use" not in instructions_of("UINav-v0")
+    (row,) = rows("UINav-v0", 1, actions="qwen:1000")
+    assert instructions_of("UINav-v0", actions="qwen:1000") in row["prompt"][0]["content"]

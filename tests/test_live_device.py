@@ -13,12 +13,18 @@ from toy_radio import STATIONS, Radio
 
 import envs  # noqa: F401 - registers perlhf/*
 from envs.uinav.browser import chromium
+from envs.uinav.interface.device import DeviceError
 from envs.uinav.interface.live import LiveDevice
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 UINAV = "perlhf/UINav-v0"
+
+
+class Unplugged(Radio):
+    def __init__(self):
+        raise DeviceError("it has no power")
 
 
 def radio(**options):
@@ -127,6 +133,11 @@ def test_a_random_policy_is_scored_on_it():
         ),
         ({"device": "toy_radio:Rado"}, r"device 'toy_radio:Rado': toy_radio has no 'Rado'\. Did you mean 'Radio'\?"),
         ({"device": "toy_rdio:Radio"}, r"device 'toy_rdio:Radio': no module named 'toy_rdio'\."),
+        (
+            {"device": "toy_radio:Radio", "templates": "tune"},
+            "device 'toy_radio:Radio' cannot be made with templates: got an unexpected keyword argument 'templates'\\.",
+        ),
+        ({"device": f"{__name__}:Unplugged"}, rf"device '{__name__}:Unplugged': it has no power\."),
         ({"device": 3}, r"device 3 gave int, expected an envs\.uinav\.interface\.live\.LiveDevice\."),
         (
             {"device": "builtins:dict"},
@@ -137,11 +148,24 @@ def test_a_random_policy_is_scored_on_it():
             {"device": Radio(), "apps": "mail", "unseen": "apps"},
             "apps and unseen: of the simulated phone or of recordings; leave out with device=...",
         ),
+        (
+            {"device": Radio(), "density": 2},
+            "density: of the simulated phone or of recordings; leave out with device=...",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(options, line):
     with pytest.raises(UserError, match=f"^{line}$"):
         UINav(**options)
+
+
+def test_a_device_that_fails_at_the_beginning_is_one_line():
+    class Broken(Radio):
+        def reset(self, rng, options):
+            raise DeviceError("it has no power")
+
+    with pytest.raises(UserError, match=r"^the device cannot begin an episode: it has no power\.$"):
+        gym.make(UINAV, device=Broken()).reset(seed=0)
 
 
 def test_a_default_of_a_live_device_is_what_its_docstring_says():

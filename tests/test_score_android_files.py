@@ -4,6 +4,7 @@ import json
 import random
 import runpy
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -36,6 +37,8 @@ BACK = AndroidAction("navigate_back")
 @pytest.mark.parametrize(
     ("said", "action"),
     [
+        ("Action: type(content='Call to action: buy')", AndroidAction("input_text", None, "Call to action: buy")),
+        ("Thought: click(x=1, y=2)? No. Action: none", None),
         ({"action_type": "click", "x": 5, "y": 6}, AndroidAction("click", (5, 6))),
         ({"action_type": "click", "index": 0}, AndroidAction("click", (50, 100))),
         ({"action_type": "click", "index": 1}, AndroidAction("click")),
@@ -250,6 +253,7 @@ def test_the_command_prints_json(tmp_path, monkeypatch, capsys):
     assert figures["steps"]["conventions"]["aitw"]["all"] == {"right": 2, "n": 2, "share": 1.0}
     assert figures["differences"] == 2
     assert "targets" not in figures
+    assert figures["hints"] == [f"1 steps have an id that one before them has, first {path}:2"]
 
 
 def test_groups_weigh_the_same_in_one_of_the_means(tmp_path, monkeypatch, capsys):
@@ -258,6 +262,24 @@ def test_groups_weigh_the_same_in_one_of_the_means(tmp_path, monkeypatch, capsys
     figures = json.loads(run(monkeypatch, capsys, path, "--json", "--box-format", "corners"))
     found = figures["targets"]["conventions"]["point"]
     assert (found["by_target"]["share"], found["by_group"]) == (0.75, 0.5)
+
+
+def test_predictions_are_not_written_over(tmp_path, monkeypatch, capsys):
+    path = written(tmp_path, STEP)
+    before = path.read_bytes()
+    with pytest.raises(SystemExit):
+        run(monkeypatch, capsys, path, "--differences", tmp_path / "sub" / ".." / path.name)
+    assert "is the file of predictions; give another." in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_endless_texts_are_judged_at_once(tmp_path):
+    gold = {"action_type": "input_text", "text": "hello"}
+    said = {"action_type": "input_text", "text": "ab" * 500_000}
+    steps, _ = read_rows(written(tmp_path, {**STEP, "gold": gold, "prediction": said}))
+    began = time.perf_counter()
+    assert judge_steps(steps, Reading()).verdicts["gui-odyssey"] == [False]
+    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize("words", [[], ["--without", "open"]])

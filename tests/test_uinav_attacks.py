@@ -264,7 +264,8 @@ def test_the_goal_and_what_is_on_the_phone_are_as_without_the_attack():
         assert phone.seed & PLAIN == bare.seed
         assert phone.seed >> ATTACKED
         assert all(phone.of(app) == bare.of(app) for app in phone.installed)
-        assert episode.prompt == without.prompt  # the home screen is the same
+        assert episode.prompt == without.prompt  # the home screen is the same, and what time it says
+        assert task.device.screen(episode.state) == plain.device.screen(without.state)
 
 
 def test_kinds_are_named_one_by_one_or_joined():
@@ -281,6 +282,7 @@ def test_kinds_are_named_one_by_one_or_joined():
         ({"attack": "poup"}, "unknown attack 'poup'.*Did you mean 'popup'"),
         ({"attack": "popup+x"}, "unknown attack 'x'"),
         ({"attack": True}, "attack must be a text"),
+        ({"attack": "+"}, r"attack '\+' names no kind"),
     ],
 )
 def test_mistakes_in_the_option_are_told(options, message):

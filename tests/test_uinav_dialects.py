@@ -243,6 +243,7 @@ TOOL = call(action="click", coordinate=[144, 84])
         ("coordinates", "type(144, 128, \u2018hi\u2019)", Action("type", 2, "hi")),
         ("coordinates", "type('hi')", TYPED),
         ("coordinates", "Done.", Action("done")),
+        ("coordinates", "click(144, 84) (Send) and then click(1, 1)", CLICK),
         ("qwen", f"Action: tap the button Send.\n{TOOL}", CLICK),
         ("qwen", "<think>I see it.</think>" + TOOL.removesuffix("\n</tool_call>"), CLICK),
         ("qwen", '```json\n{"action": "CLICK", "coordinate": [144, 84]}\n```', CLICK),
@@ -257,6 +258,8 @@ TOOL = call(action="click", coordinate=[144, 84])
         ("browsergym", "Action: CLICK([1])", CLICK),
         ("browsergym", "fill(3, \u2018hi\u2019)", TYPED),
         ("browsergym", "click('1')\nclick('2')", CLICK),
+        ("browsergym", "click('1'), then scroll(0, 0)", CLICK),
+        ("androidworld", '{"action_type": "click", "index": 1}{"action_type": "fly"}', CLICK),
     ],
 )
 def test_what_is_read_leniently(dialect, said, action):
@@ -343,6 +346,8 @@ def test_the_actions_on_elements_are_told_as_ever():
         ("qwen:999", "unknown scale ':999' of points"),
         ("qwen:0x5", "unknown scale ':0x5' of points"),
         ("coordinates:1x2x3", "unknown scale ':1x2x3' of points"),
+        (None, "actions must be a text, one of elements, "),
+        (["qwen"], r"actions must be a text, [^\n]*; got \['qwen'\]"),
     ],
 )
 def test_what_is_no_dialect_is_refused_in_one_line(actions, why):

@@ -34,7 +34,7 @@ def played(task, episode, policy):
 def test_the_oracle_speaks_the_dialect_on_every_template(actions):
     task, rng = UINav(split="test", actions=actions), np.random.default_rng(3)
     names = sorted(task.known)
-    assert len(names) == 117
+    assert len(names) == 134
     for name in names:
         assert played(task, task.start(rng, {"template": name}), task.oracle)[0], name
     for name in names[:: 7 if "androidworld" in actions else 13]:  # and where it cannot be done

@@ -189,6 +189,7 @@ def test_augmented_screens_and_recordings_are_told_too(text, tmp_path):
         ({"text": "android_world"}, "unknown text 'android_world' of a screen. Did you mean 'androidworld'?"),
         ({"text": "none"}, "text='none' leaves the picture alone: it needs image=True."),
         ({"text": 3}, "unknown text 3 of a screen."),
+        ({"text": ["compact"]}, "unknown text ['compact'] of a screen."),
     ],
 )
 def test_what_cannot_be_told_is_one_line(options, problem):

@@ -410,9 +410,9 @@ def test_augmentation_leaves_what_was_done(path):
     [
         (
             {"templates": "send_email"},
-            "templates, apps, unseen and mask_goal are of the simulated phone; recordings have none",
+            "templates, apps, attack, unseen, level and mask_goal are of the simulated phone; recordings have none",
         ),
-        ({"mask_goal": True}, "templates, apps, unseen and mask_goal are of the simulated phone"),
+        ({"mask_goal": True}, "templates, apps, attack, unseen, level and mask_goal are of the simulated phone"),
         ({"max_elements": 0}, "max_elements must be at least 1, a whole number, got 0."),
         ({"split": "test"}, "no records in split 'test'"),
         ({"max_steps": 0}, "max_steps must be at least 1, a whole number, got 0."),

@@ -1,10 +1,13 @@
 """Finds the live device that `device` of UINav names."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from typing import Any
 
 from envs.entry_points import load_callable
 from envs.uinav.browser.device import BrowserDevice
+from envs.uinav.interface.device import DeviceError
 from envs.uinav.interface.live import LiveDevice
 from perlhf.errors import UserError, did_you_mean
 
@@ -27,8 +30,7 @@ def make_device(device: Any, templates: str | Sequence[str], max_elements: int) 
         if ":" not in device:
             hint = did_you_mean(device, ("phone", "browser"))
             raise UserError(f"unknown device {device!r}.{hint} One of your own is 'module:name'.")
-        make = load_callable(device, f"device {device!r}")
-        made = make(templates=templates) if templates else make()
+        made = _made(device, {"templates": templates} if templates else {})
     elif templates:
         raise UserError("templates are given to a device that is made already; give them to its maker.")
     if not isinstance(made, LiveDevice):
@@ -36,6 +38,20 @@ def make_device(device: Any, templates: str | Sequence[str], max_elements: int) 
             f"device {device!r} gave {type(made).__name__}, expected an envs.uinav.interface.live.LiveDevice."
         )
     return made
+
+
+def _made(name: str, given: Mapping[str, Any]) -> Any:
+    """Calls what "module:name" stands for."""
+    make = load_callable(name, f"device {name!r}")
+    try:
+        with suppress(ValueError):  # some classes of C do not say what they take
+            signature(make).bind(**given)
+    except TypeError as error:
+        raise UserError(f"device {name!r} cannot be made with {', '.join(given) or 'nothing'}: {error}.") from None
+    try:
+        return make(**given)
+    except DeviceError as error:
+        raise UserError(f"device {name!r}: {error}.") from None
 
 
 def refuse_of_phone(given: Mapping[str, Any]) -> None:

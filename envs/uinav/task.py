@@ -1,6 +1,6 @@
 """`UINav`: an episode is a goal on a device, and one step is one action, said as text."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,8 +18,8 @@ from envs.uinav.feedback.progress import nearer
 from envs.uinav.feedback.random_policies import random_action
 from envs.uinav.feedback.shortcuts import shortcut_scores_on_phone, template_catalogue
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, MORE_KINDS, Action, ActionError, parse_action
-from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, perform
+from envs.uinav.interface.actions import EXAMPLES, INSTRUCTIONS, Action, ActionError, parse_action
+from envs.uinav.interface.device import Device, DeviceError, Ending, Goal, begin, perform
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.live import LiveDevice
@@ -148,7 +148,7 @@ class UINav(Task):
         self.written = text_of(text, image)
         most = _MAX_STEPS + _APART_STEPS * self.dialect.apart + _ATTACK_STEPS * bool(attack)
         check_counts({"max_steps": most if max_steps is None else max_steps, "max_elements": max_elements})
-        self.unseen, self.attack = unseen, attack
+        self.unseen, self.attack, self.actions = unseen, attack, actions
         self.split, self.max_steps = split, max_steps or most
         self.marks, self.mask_goal, self.augment = marks, mask_goal, augment
         self.lenient, self.parse = lenient, find_action if lenient else parse_action
@@ -161,10 +161,10 @@ class UINav(Task):
         self.drawn: tuple[str, ...] = ()  # of these, those that episodes are of
         self.recordings: RecordedDevice | None = None
         self.live: LiveDevice | None = None
-        if not isinstance(device, str) or device != "phone":
+        if device != "phone":
             others = {"data": data != "miniature", "apps": apps != "all", "unseen": bool(unseen)}
             others |= {"attack": bool(attack), "level": level is not None, "screen_size": bool(screen_size)}
-            refuse_of_phone({**others, "mask_goal": mask_goal, "augment": augment > 0})
+            refuse_of_phone({**others, "density": density != 1, "mask_goal": mask_goal, "augment": augment > 0})
             self.live = make_device(device, templates, max_elements)
             self.device: Device = self.live
             self.repeats, self.has_oracle = self.live.repeats, self.live.has_oracle
@@ -212,7 +212,7 @@ class UINav(Task):
             self.recordings.check(options)
 
     def _begin(self, seed: int, options: Mapping[str, Any]) -> Episode:
-        state, goal = self.device.reset(Random(seed), options)
+        state, goal = begin(self.device, Random(seed), options)
         return self._episode(seed, options, goal, state, (), (), "", None, "")
 
     def _episode(
@@ -315,16 +315,15 @@ class UINav(Task):
                 answer = action.text if action.kind == "answer" else answer
         history = (*state.history, written[:_LONGEST])[-_SHOWN:] if written else state.history
         responses = (*state.responses, response)
-        about = state.seed, state.options, state.goal
-        return self._episode(*about, device, responses, history, problem, ending, answer)
+        return self._episode(state.seed, state.options, state.goal, device, responses, history, problem, ending, answer)
 
     def _performed(self, device: Any, action: Action) -> tuple[Any, str, str, Ending | None]:
         """Returns the device after an action, its label, why it had no effect, and how it ended the episode."""
         try:
-            if action.kind in MORE_KINDS:
-                after, label, problem = perform(self.device, device, action)
-            else:
+            if self.by_number:
                 after, label, problem = self.device.perform(device, action)
+            else:
+                after, label, problem = perform(self.device, device, action)
         except DeviceError as error:
             return device, str(action), str(error), Ending("failed", str(error))
         return after, label, problem, Ending("over") if self.device.over(after) else None
@@ -432,12 +431,8 @@ class UINav(Task):
 
     def figures_of(self, responses: Sequence[str]) -> dict[str, float]:
         """Returns the shares that are actions of the dialect, read strictly and leniently."""
-        readers = {"actions": False, "actions, leniently read": True}
-        read = self.dialect.said
-        return {
-            name: sum(is_action(read, text, leniently) for text in responses) / len(responses)
-            for name, leniently in readers.items()
-        }
+        strictly, leniently = (sum(self.dialect.reads(text, how) for text in responses) for how in (False, True))
+        return {"actions": strictly / len(responses), "actions, leniently read": leniently / len(responses)}
 
     def frame(self, state: Episode, response: str) -> np.ndarray:
         """Returns the screen that a response is said to, with where the finger is."""
@@ -469,29 +464,24 @@ class UINav(Task):
 
     def _told_apart(self, state: Episode) -> dict[str, str]:
         """Returns what differs where a state is restored in an env of other settings."""
-        attack = {"attack": about_attack(state.state.phone)["attack"]} if self.attack else {}
-        return {"goal": state.goal.text, **attack}
+        told = {"goal": state.goal.text}
+        if self.attack:
+            told["attack"] = about_attack(state.state.phone)["attack"]
+        if not self.by_number:  # what was said means something else in another one
+            told["actions"] = self.actions
+        return told
 
     def state_from_json(self, value: Any) -> Episode:
         if not self.repeats:
             raise UserError(f"{self.not_repeatable} So it cannot be reached again.")
         self._check_options({"seed": value["seed"], **value["options"]})
         episode = self._begin(value["seed"], value["options"])
-        here = self._told_apart(episode)
-        for name in ("goal", "attack"):
-            if value.get(name) != here.get(name):
-                problem = f"the state was saved with the {name} {value.get(name)!r}, and here it has {here.get(name)!r}"
-                where = "the same templates, apps, split, attack and unseen"
+        saved, here = ({"actions": Elements.name, **each} for each in (value, self._told_apart(episode)))
+        for name in ("goal", "attack", "actions"):
+            if saved.get(name) != here.get(name):
+                problem = f"the state was saved with the {name} {saved.get(name)!r}, and here it has {here.get(name)!r}"
+                where = "the same templates, apps, split, attack, unseen and actions"
                 raise UserError(f"{problem}; restore it in an env with {where}.")
         for response in value["responses"]:
             episode = self._after(episode, response)
         return episode
-
-
-def is_action(read: Callable[[str, bool], object], response: str, leniently: bool) -> bool:
-    """Tells whether a reader of actions finds one in a response."""
-    try:
-        read(response, leniently)
-    except ActionError:
-        return False
-    return True

@@ -24,8 +24,8 @@ class Options:
 
     group: ClassVar[str] = "what to show"
     template: str = option("send_email", "the kind of task")
-    seed: int = option(3, "of the episode", low=0)
-    steps: int = option(4, "actions of the oracle before", low=0)
+    seed: int = option(3, "which episode", low=0)
+    steps: int = option(4, "actions that the oracle does before", low=0)
     episodes: int = option(20, "played by the oracle, whose screens are written for the cost; 0 for none", low=0)
 
 

@@ -10,6 +10,10 @@ from evaluation.agents.episodes import Lost, NoAnswerError, Record
 from perlhf.errors import UserError
 from perlhf.run_folder import write_text
 
+_FIELDS = {
+    "episode": int, "goal": str, "template": str, "groups": list, "outcome": str, "verdict": dict, "steps": list,
+}  # fmt: skip
+
 
 class EpisodeLog:
     """Keeps the episodes that are finished, and counts those that were lost.
@@ -77,8 +81,9 @@ def _read(path: Path) -> Sequence[Record]:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             record = json.loads(line)
-            assert isinstance(record["episode"], int)
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise UserError(f"{path}:{number}: no episode of eval-agent; remove the file to play all anew.") from None
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in _FIELDS.items()):
+            raise UserError(f"{path}:{number}: no episode of eval-agent; remove the file to play all anew.")
         found.append(record)
     return found

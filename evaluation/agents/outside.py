@@ -5,6 +5,7 @@ The contract of a callable is `agent(observation, info) -> str`. `observation` i
 """
 
 import inspect
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -81,8 +82,10 @@ class Outside:
         (question,) = asked
         agent = self._agent(begins=question.step == 0)
         try:
-            said = agent(question.observation, info_for(self.task, question))
-        except Exception as error:
+            said = agent(dict(question.observation), info_for(self.task, question))  # it may change what it gets
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() too: in a thread that would be waited for without end
             raise self._raised(error) from error
         if not isinstance(said, str):
             raise UserError(f"agent {self.place} must return text, got {type(said).__name__}: {str(said)[:60]!r}.")
@@ -97,18 +100,20 @@ class Outside:
                     raise UserError(f"{self.place} makes {self._here.agent!r}, which cannot be called.")
             if begins and callable(reset := getattr(self._here.agent, "reset", None)):
                 reset()
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise self._raised(error) from error
         found: Contract = self._here.agent
         return found
 
-    def _raised(self, error: Exception) -> NoAnswerError:
-        """Returns what is said of an agent that raises: the error, and the line of the agent's it came from."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+    def _raised(self, error: BaseException) -> NoAnswerError:
+        """Returns what is said of an agent that raises: the error, and the last line of its module on the way there."""
+        frames, module = traceback.extract_tb(error.__traceback__), sys.modules.get(self.place.partition(":")[0])
+        own = [frame for frame in frames if frame.filename == getattr(module, "__file__", None)]
+        frame = (own or frames)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        return NoAnswerError(f"agent {self.place} raised {type(error).__name__}: {one_line(error)[:200]} ({where})")
+        return NoAnswerError(f"agent {self.place} raised {type(error).__name__}: {one_line(error)[:200]} ({where}).")
 
 
 def _takes_nothing(found: Callable[..., Any]) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from evaluation.android.matching import (
+    alike,
     contains,
     pixel_distance,
     relative_distance,
     scaled,
-    similarity,
     token_f1,
     widened,
 )
@@ -129,8 +129,7 @@ def gui_odyssey(step: Step, said: AndroidAction) -> bool:
         )
     if gold.kind == "input_text":
         typed, wanted = said.text.strip(), gold.text.strip()
-        alike = typed in wanted or wanted in typed or similarity(typed, wanted) >= ENOUGH
-        return said.kind == gold.kind and alike
+        return said.kind == gold.kind and (typed in wanted or wanted in typed or alike(typed, wanted, ENOUGH))
     if gold.kind == "scroll":
         return said.kind == gold.kind and said.text == gold.text
     return _same_rest(gold, said)

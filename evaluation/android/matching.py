@@ -66,6 +66,13 @@ def similarity(first: str, second: str) -> float:
     return 1 - edit_distance(first, second) / longest if longest else 1.0
 
 
+def alike(first: str, second: str, enough: float) -> bool:
+    """Returns whether the similarity of two texts is at least so much."""
+    shortest, longest = sorted((len(first), len(second)))
+    # Their distance is at least the difference of their lengths: an endless answer need not be compared.
+    return shortest >= enough * longest and similarity(first, second) >= enough
+
+
 def edit_distance(first: str, second: str) -> int:
     """Returns the least number of characters to insert, delete or replace (Levenshtein)."""
     row = list(range(len(second) + 1))

@@ -181,8 +181,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _call_of(text: str) -> Any:
-    """Returns the JSON value or the call that a response says, as an object of JSON; None where it says none."""
-    said = _FENCE.sub("", _MARKER.split(text)[-1]) or _FENCE.sub("", text)
+    """Returns the JSON value or the call that a response says, as an object of JSON; None where it says none.
+
+    It stands behind the last "Action:", or behind the first where the last is in a text that is typed.
+    """
+    parts = [part for part in (_MARKER.split(text)[-1], _MARKER.split(text, 1)[-1], text) if _FENCE.sub("", part)]
+    return next((found for part in parts[:2] if (found := _call_in(_FENCE.sub("", part))) is not None), None)
+
+
+def _call_in(said: str) -> Any:
     if "<tool_call>" in said:
         said = said.rpartition("<tool_call>")[2]
     brackets = [place for sign in "{[" if (place := said.find(sign)) >= 0]

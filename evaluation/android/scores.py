@@ -146,6 +146,14 @@ def unreadable(judged: Judged[Kind]) -> list[str]:
     return [f"{len(places)} of {len(judged.rows)} predictions cannot be read, first {places[0]}"] if places else []
 
 
+def repeated(rows: Sequence[Row[Step]]) -> list[str]:
+    """Returns a line on steps whose `id` another one before them has; none where there are none."""
+    first: dict[str, str] = {}
+    named = [(row.of.name, row.of.where) for row in rows if row.of.name]
+    places = [where for name, where in named if first.setdefault(name, where) != where]
+    return [f"{len(places)} steps have an id that one before them has, first {places[0]}"] if places else []
+
+
 def misreadings(judged: Judged[Step], reading: Reading) -> list[str]:
     """Returns lines on what looks like a mistake in how predictions of steps are read; none where nothing does."""
     found = []

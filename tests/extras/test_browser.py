@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from random import Random
@@ -14,11 +16,11 @@ import pytest
 from miniwob_scripts import SCRIPTS
 
 import envs  # noqa: F401 - registers perlhf/*
-from envs.uinav.browser.chromium import find_chromium
+from envs.uinav.browser.chromium import find_chromium, miniwob_pages
 from envs.uinav.browser.device import BEYOND, DEMONSTRATED, BrowserDevice, task_names
-from envs.uinav.browser.pages import close_pages
+from envs.uinav.browser.pages import close_pages, pages
 from envs.uinav.interface.actions import Action
-from envs.uinav.interface.device import Ending
+from envs.uinav.interface.device import DeviceError, Ending
 from perlhf.errors import UserError
 
 pytestmark = pytest.mark.extras
@@ -226,6 +228,68 @@ def test_a_browser_that_is_lost_breaks_the_episode_off_and_the_next_one_goes_on(
     assert (reward, terminated, truncated, info["failed"]) == (0.0, False, True, True)
     env.reset(seed=0)
     assert env.step("click(1)")[1] == 1.0
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
+def test_a_crash_is_the_devices_fault_and_leaves_one_browser():
+    begun("click-test")
+    with pytest.raises(DeviceError, match=r"^the browser failed: [^\n]*crash[^\n]*$"):
+        pages().chromium.ask(lambda context: context.new_page().goto("chrome://crash"))
+    begun("click-test")
+    end = time.monotonic() + 60
+    while len(chromiums_of(os.getpid())) > 1 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(chromiums_of(os.getpid())) == 1
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
+def test_threads_share_one_browser():
+    device = BrowserDevice()
+
+    def shown(seed):
+        return device.describe(begun("click-option", seed, device)[0])
+
+    alone = [shown(seed) for seed in range(2)]
+    close_pages()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(shown, range(2))) == alone
+    assert len(chromiums_of(os.getpid())) == 1
+
+
+def test_a_page_reaches_no_network_and_no_file_but_those_of_the_tasks(tmp_path):
+    begun("click-test")
+    other = tmp_path / "other.html"
+    other.write_text("Click a secret")
+    task = (miniwob_pages() / "click-test-2.html").as_uri()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        urls = [task, other.as_uri(), f"http://127.0.0.1:{server.getsockname()[1]}/"]
+
+        def framed(context):
+            page = context.new_page()
+            page.goto(task)
+            page.evaluate("urls => document.body.append(...urls.map(src => Object.assign("
+                          "document.createElement('iframe'), {src})))", urls)  # fmt: skip
+            page.evaluate("urls => Promise.all(urls.map(url => fetch(url).catch(() => null)))", urls)
+            page.wait_for_timeout(1000)
+            shown = [frame.content() for frame in page.frames[1:]]
+            page.close()
+            return shown
+
+        own, file, address = pages().chromium.ask(framed)
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert "core.js" in own
+    assert "secret" not in file
+    assert "ERR_FAILED" in file
+    assert "ERR_FAILED" in address
+
+
+def test_a_chromium_that_does_not_start_is_one_line(monkeypatch):
+    close_pages()
+    monkeypatch.setenv("PERLHF_CHROMIUM", "false")
+    with pytest.raises(UserError, match=r"^[^\n]*Chromium cannot be started \([^\n]*/false\.$"):
+        begun("click-test")
 
 
 def chromiums_of(ancestor):

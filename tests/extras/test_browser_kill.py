@@ -1,6 +1,6 @@
 """A process with a live page is killed at a moment drawn by chance: nothing that it started is left.
 
-Three times as a rule; `PERLHF_KILLS=100` kills a hundred.
+Three times as a rule; `PERLHF_KILLS=100` kills a hundred. Once more one whose worker processes have a browser each.
 """
 
 import os
@@ -35,6 +35,17 @@ while True:
     for _ in range(3):
         state = device.perform(state, Action("wait")).state
 """
+WORKERS = """
+import gymnasium as gym
+import envs
+
+env = gym.make_vec("perlhf/UINav-v0", num_envs=2, device="browser", templates="click-test", workers=2)
+print("starting", flush=True)
+env.reset()
+print("begun", flush=True)
+while True:
+    env.step(["wait()", "wait()"])
+"""
 
 
 def marked(mark):
@@ -50,11 +61,11 @@ def marked(mark):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
-@pytest.mark.parametrize("number", range(KILLS))
-def test_kill_9_leaves_no_process(number):
+@pytest.mark.parametrize(("script", "number"), [*((VICTIM, number) for number in range(KILLS)), (WORKERS, 1)])
+def test_kill_9_leaves_no_process(script, number):
     rng, mark = random.Random(number), f"PERLHF_VICTIM={os.getpid()}_{number}"
     name, value = mark.split("=")
-    victim = subprocess.Popen([sys.executable, "-c", VICTIM], env={**os.environ, name: value}, stdout=subprocess.PIPE)
+    victim = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, name: value}, stdout=subprocess.PIPE)
     assert victim.stdout.readline() == b"starting\n"
     if number % 2:  # in the middle of an episode, else while things are started
         assert victim.stdout.readline() == b"begun\n"

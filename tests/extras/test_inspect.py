@@ -56,6 +56,11 @@ def test_the_oracle_succeeds(env, turns, tmp_path):
     assert all(sum(event.event == "model" for event in sample.events) >= turns for sample in log.samples)
 
 
+def test_a_task_without_actions_has_no_dialect():
+    with pytest.raises(UserError, match="actions='qwen' is of the phone; HH-v0 has no actions"):
+        perlhf_env("HH-v0", 1, actions="qwen")
+
+
 def test_options_may_name_the_split():
     task = task_of("perlhf/HH-v0", split="validation")
     (sample,) = perlhf_env("HH-v0", 1, options="split=validation").dataset

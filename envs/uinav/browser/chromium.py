@@ -10,6 +10,7 @@ kills.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -71,22 +72,27 @@ class Chromium:
 
     Args:
         script: JavaScript that runs in every page before its own.
+        folder: all that a page can load is below it.
+
+    Attributes:
+        lost: whether it answers no more; then another one has to be started.
 
     Raises:
         UserError: none can be started.
     """
 
-    def __init__(self, script: str) -> None:
+    def __init__(self, script: str, folder: Path) -> None:
         self.lost = False
         self._questions: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
         started: Future[None] = Future()
-        self._thread = Thread(target=self._serve, args=(script, started), name="Chromium", daemon=True)
+        self._thread = Thread(target=self._serve, args=(script, folder, started), name="Chromium", daemon=True)
         self._thread.start()
         try:
             started.result(_SECONDS)
         except UserError:
             raise
         except Exception as error:
+            self._give_up()
             raise UserError(_problem(error)) from None
 
     def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
@@ -95,6 +101,8 @@ class Chromium:
         Raises:
             DeviceError: the page or the browser failed.
         """
+        if self.lost:
+            raise DeviceError("the browser was closed")
         answer: Future[Answer] = Future()
         self._questions.put((answer, function, arguments))
         try:
@@ -102,19 +110,24 @@ class Chromium:
         except (DeviceError, UserError):
             raise
         except TimeoutError:
-            self.lost = True
+            self._give_up()
             raise DeviceError(f"the page did not answer for {_SECONDS} seconds") from None
         except Exception as error:
-            self.lost = self.lost or "closed" in str(error) or "crash" in str(error)
+            if "closed" in str(error) or "crash" in str(error):
+                self._give_up()
             raise DeviceError(f"the browser failed: {one_line(error)}") from None
 
     def close(self) -> None:
         """Ends Chromium and Playwright's driver."""
-        self.lost = True
-        self._questions.put(None)
+        self._give_up()
         self._thread.join(_SECONDS)
 
-    def _serve(self, script: str, started: "Future[None]") -> None:
+    def _give_up(self) -> None:
+        """Has it end as soon as its thread is free; nobody waits for that."""
+        self.lost = True
+        self._questions.put(None)
+
+    def _serve(self, script: str, folder: Path, started: "Future[None]") -> None:
         from playwright.sync_api import sync_playwright
 
         try:
@@ -128,6 +141,8 @@ class Chromium:
                 )
                 context.set_default_timeout(1000 * _SECONDS / 2)
                 context.add_init_script(script)
+                outside = re.compile(f"^(?!{re.escape(folder.as_uri())}/|blob:|data:|about:)")
+                context.route(outside, lambda route: route.abort())
                 started.set_result(None)
                 while (question := self._questions.get()) is not None:
                     _answer(context, *question)

@@ -117,17 +117,10 @@ class BrowserDevice(LiveDevice):
         place = Place(options.get("template", drawn), int(rng.random() * _SEEDS))
         try:
             look = _asked("begin", place.task, place.seed)
-        except DeviceError:
-            look = self._tried_again(place)
+        except DeviceError:  # nobody can go on without a beginning, so once more, in another Chromium if that was lost
+            look = _asked("begin", place.task, place.seed)
         values = {f"text {i}": text for i, text in enumerate(dict.fromkeys(_QUOTED.findall(look.goal)), 1)}
         return self._seen(place, look), Goal(f"miniwob/{place.task}", look.goal, values)
-
-    def _tried_again(self, place: Place) -> Look:
-        """Begins in another Chromium, since nobody can go on without a beginning."""
-        try:
-            return _asked("begin", place.task, place.seed)
-        except DeviceError as error:
-            raise UserError(f"task {place.task!r} cannot be begun: {error}.") from None
 
     def _seen(self, place: Place, look: Look) -> LivePage:
         shot = Shot(elements_of(look.page), PAGE_WIDTH, PAGE_HEIGHT)

@@ -8,7 +8,10 @@ the task and doing the same. That is how groups of episodes begin alike and how 
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.uinav.browser.chromium import Chromium, miniwob_pages
@@ -72,7 +75,7 @@ class Pages:
     def __init__(self) -> None:
         script = (files("envs.uinav.browser") / "page.js").read_text(encoding="utf-8")
         self._folder = miniwob_pages()
-        self.chromium = Chromium(script)
+        self.chromium = Chromium(script, self._folder.parent)  # beside the tasks lie the scripts of all
         self._held: OrderedDict[Place, Page] = OrderedDict()  # the one that was used last comes last
         self._free: list[Page] = []
 
@@ -81,31 +84,31 @@ class Pages:
         if len(self._held) >= _AT_ONCE:
             self._free.append(self._held.popitem(last=False)[1])
         page = self._free.pop() if self._free else context.new_page()
-        page.goto((self._folder / f"{task}.html").as_uri())
-        page.mouse.move(*_ASIDE)
-        look = _look(page.evaluate("([seed, pause]) => perlhf.begin(seed, pause)", [seed, PAUSE]))
+        with _closed_with_an_error(page):
+            page.goto((self._folder / f"{task}.html").as_uri())
+            page.mouse.move(*_ASIDE)
+            look = _look(page.evaluate("([seed, pause]) => perlhf.begin(seed, pause)", [seed, PAUSE]))
         self._keep(Place(task, seed), page)
         return look
 
     def perform(self, context: "BrowserContext", place: Place, gesture: Gesture) -> Look:
         """Does a gesture where an episode stands."""
         page = self._at(context, place)
-        try:
+        with _closed_with_an_error(page):
             problem = _do(page, gesture)
             if page.evaluate("typeof perlhf + typeof core") != "objectobject":
                 raise DeviceError("the page was left")
             look = _look(page.evaluate("pause => perlhf.after(pause)", PAUSE), problem)
-        except BaseException:
-            page.close()
-            raise
         self._keep(place._replace(done=(*place.done, gesture)), page)
         return look
 
     def picture(self, context: "BrowserContext", place: Place) -> bytes:
         """Returns the picture of the task's page, 160 x 210 pixels, as PNG."""
         page = self._at(context, place)
+        with _closed_with_an_error(page):
+            picture = page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT})
         self._keep(place, page)
-        return page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT})
+        return picture
 
     def _keep(self, place: Place, page: "Page") -> None:
         """Notes where a page stands; one that stands there too is free."""
@@ -125,19 +128,23 @@ class Pages:
         return self._held.pop(place)
 
 
-_pages: dict[int, Pages] = {}  # by process: a forked one starts its own, and leaves its parent's alone
+# By process: a forked one starts its own, and leaves its parent's alone.
+_pages: dict[int, Pages] = {}
+_locks: dict[int, Lock] = {}
 
 
 def pages() -> Pages:
-    """Returns the pages of this process, with a Chromium that runs.
+    """Returns the pages of this process, with a Chromium that runs; threads share them.
 
     Raises:
         UserError: none can be started.
     """
-    own = _pages.get(os.getpid())
-    if own is None or own.chromium.lost:
-        own = _pages[os.getpid()] = Pages()
-    return own
+    process = os.getpid()
+    with _locks.setdefault(process, Lock()):
+        own = _pages.get(process)
+        if own is None or own.chromium.lost:
+            own = _pages[process] = Pages()
+        return own
 
 
 def close_pages() -> None:
@@ -145,6 +152,16 @@ def close_pages() -> None:
     own = _pages.pop(os.getpid(), None)
     if own is not None:
         own.chromium.close()
+
+
+@contextmanager
+def _closed_with_an_error(page: "Page") -> Iterator[None]:
+    """Closes a page that something fails in: nobody knows where it stands."""
+    try:
+        yield
+    except BaseException:
+        page.close()
+        raise
 
 
 def _do(page: "Page", gesture: Gesture) -> str:

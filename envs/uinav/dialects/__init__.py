@@ -1,7 +1,8 @@
 """The ways in which agents say actions: a parser and a printer of each, see docs/tasks/uinav_actions.md."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
+from typing import Any
 
 from envs.uinav.dialects.android_world import AndroidWorld
 from envs.uinav.dialects.browser_gym import BrowserGym
@@ -20,9 +21,8 @@ _CLASSES: Mapping[str, type[Dialect]] = {
 }
 
 
-@cache
 def dialect_of(
-    actions: str, picture: tuple[int, int] = (WIDTH, HEIGHT), canvas: tuple[int, int] = (WIDTH, HEIGHT)
+    actions: Any, picture: tuple[int, int] = (WIDTH, HEIGHT), canvas: tuple[int, int] = (WIDTH, HEIGHT)
 ) -> Dialect:
     """Returns a dialect by its name, with a scale of its points behind a colon: "qwen", "qwen:1000", "coordinates:1".
 
@@ -33,6 +33,13 @@ def dialect_of(
     Raises:
         UserError: there is none of this name, or no such scale.
     """
+    if not isinstance(actions, str):
+        raise UserError(f"actions must be a text, one of {', '.join(_CLASSES)}; got {actions!r}.")
+    return _made(actions, picture, canvas)
+
+
+@lru_cache(maxsize=64)
+def _made(actions: str, picture: tuple[int, int], canvas: tuple[int, int]) -> Dialect:
     name, colon, scale = actions.partition(":")
     if name not in _CLASSES:
         raise UserError(f"unknown actions {actions!r}.{did_you_mean(name, _CLASSES)}")

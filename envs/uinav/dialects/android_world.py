@@ -11,7 +11,7 @@ A scroll names what is to be seen, "down" what is further down. A swipe "up" and
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from envs.uinav.dialects.around import last_part
@@ -54,9 +54,9 @@ Instead of "index": N there may be "x": X, "y": Y; {self.scale.words}."""
             response = behind
         return [self._call(one) for one in objects_of(response)]
 
-    def found(self, response: str) -> Sequence[Said]:
-        said = last_part(response)
-        return [self._call({**one, "action_type": str(one["action_type"]).casefold()}) for one in _actions_in(said)]
+    def found(self, response: str) -> Iterable[Said]:
+        actions = (one for one in objects_in(last_part(response)) if "action_type" in one)
+        return (self._call({**one, "action_type": str(one["action_type"]).casefold()}) for one in actions)
 
     def _call(self, one: Mapping[str, Any]) -> Said:
         kind = text_in(one, "action_type", "an action")
@@ -120,10 +120,6 @@ def _objects(action: Action) -> Sequence[Mapping[str, Any]]:
     if kind == "infeasible":
         return [{"action_type": "status", "goal_status": kind, "text": text}]
     return [{"action_type": OTHER_NAMES[kind][1]}]
-
-
-def _actions_in(said: str) -> Sequence[Mapping[str, Any]]:
-    return [one for one in objects_in(said) if "action_type" in one]
 
 
 def _status(one: Mapping[str, Any]) -> Said:

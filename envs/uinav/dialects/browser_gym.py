@@ -8,7 +8,7 @@ A bid is the number of an element. A browser has no apps: `open_app`, `home` and
 actions of BrowserGym's `HighLevelActionSet`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from envs.uinav.dialects.around import last_part
 from envs.uinav.dialects.calls import Call, Value, calls_in, calls_of, quoted
@@ -45,8 +45,8 @@ report_infeasible('WHY'): the goal cannot be reached"""
     def calls(self, response: str) -> Sequence[Said]:
         return [self._call(call) for call in calls_of(response)]
 
-    def found(self, response: str) -> Sequence[Said]:
-        return [self._call(call) for call in calls_in(last_part(response), tuple(_READERS))]
+    def found(self, response: str) -> Iterable[Said]:
+        return (self._call(call) for call in calls_in(last_part(response), tuple(_READERS)))
 
     def _call(self, call: Call) -> Said:
         read = _READERS.get(call.name)

@@ -6,6 +6,7 @@ too. Which way signs go: a scroll names what is to be seen, as there; a swipe is
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from envs.uinav.dialects.around import last_part
 from envs.uinav.dialects.dialect import Dialect
@@ -36,7 +37,7 @@ _TAKES = {
     "infeasible": "a reason",
     "terminate": "success or failure",
 }
-_SEARCHED = re.compile(rf"\b(?:{'|'.join(_TAKES)})\s*\(.*\)", re.IGNORECASE)
+_SEARCHED = re.compile(rf"\b({'|'.join(_TAKES)})\s*\((.*)\)", re.IGNORECASE)
 _ALONE = re.compile(r"[ \t`*_.;!-]*(enter|back|home|wait|done)[ \t`*_.;!-]*", re.IGNORECASE)
 
 
@@ -97,16 +98,16 @@ infeasible(WHY): the goal cannot be reached"""
         return said._replace(text=unquoted(said.text)) if lenient and said.text else said
 
     def found(self, response: str) -> Sequence[Said]:
-        lines = last_part(response).split("\n")
-        for line in lines:
-            call, alone = _SEARCHED.search(line), _ALONE.fullmatch(line)
-            if call is None and alone is None:
+        for line in last_part(response).split("\n"):
+            alone = _ALONE.fullmatch(line)
+            if alone is not None:
+                return [self._call(alone[1].lower(), "")]
+            call = _SEARCHED.search(line, 0, line.rfind(")") + 1)  # so that no call is tried in vain
+            if call is None:
                 continue
-            name, _, rest = call[0].partition("(") if call else (alone[1], "", ")")  # type: ignore[index]
-            try:
-                return [self._call(name.strip().lower(), rest.removesuffix(")"))]
-            except ActionError:
-                continue
+            for inside in (call[2], call[2].partition(")")[0]):  # a text may hold a bracket, or one stand behind
+                with suppress(ActionError):
+                    return [self._call(call[1].lower(), inside)]
         return []
 
     def write(self, action: Action, screen: Screen) -> str:

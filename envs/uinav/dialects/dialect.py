@@ -1,7 +1,7 @@
 """`Dialect`: what each way of saying actions has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from envs.uinav.dialects.examples import Examples, examples_of
@@ -57,11 +57,11 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def found(self, response: str) -> Sequence[Said]:
+    def found(self, response: str) -> Iterable[Said]:
         """Returns the calls in a response, whatever stands around them; none where there are none.
 
         Raises:
-            ActionError: a call is wrong.
+            ActionError: a call is wrong; also while they are gone through.
         """
 
     @abstractmethod
@@ -74,13 +74,26 @@ class Dialect(ABC):
         except ActionError as error:
             if not lenient:
                 raise
-            calls = self.found(response)
-            if not calls:
-                raise error from None
-            try:
+            strictly = error
+        calls: list[Said] = []
+        try:
+            for call in self.found(response):
+                calls.append(call)
+            if calls:
                 return joined(calls)
-            except ActionError:
-                return calls[0]
+        except ActionError:
+            if not calls:
+                raise
+            return calls[0]
+        raise strictly
+
+    def reads(self, response: str, lenient: bool = False) -> bool:
+        """Returns whether a response says an action, on whatever screen."""
+        try:
+            self.said(response, lenient)
+        except ActionError:
+            return False
+        return True
 
     def parse(self, response: str, screen: Surface, lenient: bool = False) -> Action:
         """Returns the action that a response says on a screen.

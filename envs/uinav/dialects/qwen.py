@@ -11,7 +11,7 @@ where together they are one action.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from envs.uinav.dialects.dialect import Dialect
@@ -57,9 +57,9 @@ You operate a phone by the function mobile_use; {self.scale.words}. Answer with 
             found += [self._call(one) for one in objects_of(inside)]
         return found
 
-    def found(self, response: str) -> Sequence[Said]:
+    def found(self, response: str) -> Iterable[Said]:
         called = response.split(_OPEN)[-1] if response.count(_OPEN) == 1 else response
-        return [self._call(one, loosely=True) for one in objects_in(called) if "arguments" in one or "action" in one]
+        return (self._call(one, loosely=True) for one in objects_in(called) if "arguments" in one or "action" in one)
 
     def _call(self, one: Mapping[str, Any], loosely: bool = False) -> Said:
         arguments = one.get("arguments", one if loosely else None)

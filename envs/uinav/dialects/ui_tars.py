@@ -11,7 +11,7 @@ typing into it may stand in one response, as its parser allows.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from envs.uinav.dialects.around import last_part
 from envs.uinav.dialects.calls import Call, Value, calls_in, calls_of, quoted
@@ -56,8 +56,8 @@ call_user(content='') # the goal cannot be reached; the content says why"""
             raise ActionError("not an action, expected 'Action: ', with or without 'Thought: ...' before it")
         return [self._call(call, (begin[1] or "").strip()) for call in calls_of(response[begin.end() :])]
 
-    def found(self, response: str) -> Sequence[Said]:
-        return [self._call(call, "") for call in calls_in(last_part(response), _CALLS)]
+    def found(self, response: str) -> Iterable[Said]:
+        return (self._call(call, "") for call in calls_in(last_part(response), _CALLS))
 
     def _call(self, call: Call, thought: str) -> Said:
         name = call.name

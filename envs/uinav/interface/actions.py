@@ -27,8 +27,6 @@ OTHER_NAMES: dict[str, tuple[str | None, str]] = {
     "infeasible": (None, "status"),
 }
 KINDS = tuple(OTHER_NAMES)
-# What other dialects say and "elements" does not: type and press Enter after it; an answer after which one goes on.
-MORE_KINDS = ("submit", "answer")
 _POINTING, _SAYING, _BARE = ("click", "long_press"), ("open_app", "done", "infeasible"), ("back", "home", "wait")
 
 # What a model with a chat template is told first, since the prompt itself says nothing of the grammar. SmolLM2-135M
@@ -72,7 +70,7 @@ class Action(NamedTuple):
     """One action.
 
     Attributes:
-        kind: one of `KINDS`, or of `MORE_KINDS` where a dialect has them.
+        kind: one of `KINDS`; of other dialects also "submit", to type and press Enter, or "answer", and to go on.
         element: the number of an element on the screen, for click, long_press, type and submit; else 0.
         text: what is typed, said or opened, or the direction of a scroll; else "".
     """

@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.screen import Screen, Surface
+from perlhf.errors import UserError
 
 
 class Goal(NamedTuple):
@@ -98,6 +99,18 @@ class Device(Protocol):
 
     def oracle(self, state: Any, goal: Goal) -> Action:
         """Returns a right next action."""
+
+
+def begin(device: Device, rng: Random, options: Mapping[str, Any]) -> tuple[Any, Goal]:
+    """Returns the first state of an episode and its goal, see `Device.reset`.
+
+    Raises:
+        UserError: the device failed, and nobody can go on without a beginning.
+    """
+    try:
+        return device.reset(rng, options)
+    except DeviceError as error:
+        raise UserError(f"the device cannot begin an episode: {error}.") from None
 
 
 def perform(device: Device, state: Any, action: Action) -> Performed:

@@ -23,13 +23,13 @@ TEXTS: Mapping[str, Callable[[Screen], str]] = {
 }
 
 
-def text_of(name: str, image: bool) -> Callable[[Screen], str]:
+def text_of(name: object, image: bool) -> Callable[[Screen], str]:
     """Returns what writes a screen, by its name.
 
     Raises:
         UserError: there is none of this name, or nothing would be seen of the screen.
     """
-    if name not in TEXTS:
+    if not isinstance(name, str) or name not in TEXTS:
         raise UserError(f"unknown text {name!r} of a screen.{did_you_mean(str(name), TEXTS)}")
     if name == "none" and not image:
         raise UserError("text='none' leaves the picture alone: it needs image=True.")

@@ -63,6 +63,8 @@ def attack_kinds(attack: str) -> tuple[str, ...]:
     if not isinstance(attack, str):
         raise UserError(f"attack must be a text: '', 'all', or kinds joined by '+'; got {attack!r}.")
     names = [name for name in attack.split("+") if name]
+    if attack and not names:
+        raise UserError(f"attack {attack!r} names no kind; it is '', 'all', or kinds joined by '+'.")
     for name in names:
         if name not in (*KINDS, "all"):
             raise UserError(f"unknown attack {name!r}; 'all' stands for every kind.{did_you_mean(name, KINDS)}")

@@ -18,7 +18,7 @@ from envs.uinav.phone.oracle import next_action, reaches
 from envs.uinav.phone.state import Dialog, Phone, Place, new_tuple
 from envs.uinav.phone.surface import PhoneSurface
 from envs.uinav.phone.widgets import Named
-from envs.uinav.phone.words import ATTACKED, NEW_LAYOUT, NEW_VALUES, PLAIN, POPUPS, UnseenRandom, seeded
+from envs.uinav.phone.words import NEW_LAYOUT, NEW_VALUES, PLAIN, POPUPS, UnseenRandom, seeded
 
 INFEASIBLE = 0.04  # of the draws of templates that can be infeasible
 ASKS, POPS_UP = 0.3, 0.08  # phones on which an app asks for its permission, and on which something else comes up
@@ -152,7 +152,7 @@ class PhoneDevice:
             widget = new_tuple(Named, front[action.element - 1])
         phone, problem = _performed(state.phone.quiet(), widget, action)
         phone = _ticked(phone, state.phone.stack[-1].app)
-        if phone.seed >> ATTACKED:
+        if phone.seed > PLAIN:
             phone = arisen(phone)
         label = str(action) if widget is None else f"{action.kind} {widget.label.partition(',')[0]}"
         if phone is state.phone:

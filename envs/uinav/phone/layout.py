@@ -1,7 +1,6 @@
 """Lays out what a phone shows: widgets get their boxes, and those that are scrolled away or covered are left out."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil
 from typing import Any, Final, NamedTuple
 
 from envs.uinav.interface.screen import Box, Element, Screen, framed
@@ -11,7 +10,7 @@ from envs.uinav.phone.canvas import CANVAS, Canvas
 from envs.uinav.phone.shared_widgets import time_at
 from envs.uinav.phone.state import Dialog, Phone, back, new_tuple
 from envs.uinav.phone.widgets import KIND, LABEL, PLACE, READ, SHARE, Named, Widget, button, icon, key, text
-from envs.uinav.phone.words import ATTACKED, NEW_LAYOUT
+from envs.uinav.phone.words import ATTACKED, NEW_LAYOUT, PLAIN
 
 
 def hide_keyboard(phone: Phone) -> Phone:
@@ -136,7 +135,7 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
 
 def _time(phone: Phone) -> str:
     """Returns what the status bar says: a time that follows from the phone, and goes on by a minute with each page."""
-    return time_at(phone.seed % 1440 + len(phone.trail))
+    return time_at((phone.seed & PLAIN) % 1440 + len(phone.trail))
 
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
@@ -201,10 +200,11 @@ def sorted_out(page: Iterable[Widget]) -> tuple[str, list[Widget], list[Widget],
     bar, body, foot = [], [], []  # type: tuple[list[Widget], list[Widget], list[Widget]]
     for widget in page:
         place = widget[PLACE]
-        if widget[KIND] == "title":
-            heading = widget[LABEL]
-        elif place == "body":
-            body.append(widget)
+        if place == "body":
+            if widget[KIND] == "title":
+                heading = widget[LABEL]
+            else:
+                body.append(widget)
         elif place == "bar":
             bar.append(widget)
         else:
@@ -221,10 +221,10 @@ def window(phone: Phone, foot: bool) -> tuple[int, int]:
 
 def height_of(body: Iterable[Widget], canvas: Canvas = CANVAS) -> int:
     """Returns the height of a body, the same that `stacked` gives, without its boxes."""
-    top, column, row_height = FIRST, 0, 0
+    top, column, row_height, known = FIRST, 0, 0, HEIGHTS.get
     for widget in body:
         share = widget[SHARE]
-        height = HEIGHTS.get(widget[KIND]) or text_height(widget[LABEL], canvas.letters)
+        height = known(widget[KIND]) or text_height(widget[LABEL], canvas.letters)
         if column and (share == 1 or column >= share):
             top, column, row_height = top + row_height, 0, 0
         if share == 1:
@@ -237,7 +237,7 @@ def height_of(body: Iterable[Widget], canvas: Canvas = CANVAS) -> int:
 
 def text_height(label: str, letters: int) -> int:
     """Returns the height of words to read, pixels, with so many letters to a line."""
-    return 8 + LINE * (ceil(len(label) / letters) or 1)
+    return 8 + LINE * (-(-len(label) // letters) or 1)  # rounded up
 
 
 def stacked(body: Iterable[Widget], canvas: Canvas = CANVAS) -> tuple[list[Row], int]:

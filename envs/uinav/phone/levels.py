@@ -77,8 +77,7 @@ def difficulty_of(device: PhoneDevice, name: str) -> Difficulty:
 def _measured(known: Known) -> Difficulty:
     """Watches the oracle in a template, on a phone that has just the apps for it."""
     name, needed = known.template.name, (known.app, *known.template.needs)
-    device = PhoneDevice(tuple(dict.fromkeys(needed)), (name,))
-    device.known = {name: known}
+    device = PhoneDevice(tuple(dict.fromkeys(needed)), (name,), known={name: known})
     ways = [_way(device, seed, name) for seed in range(SEEDS)]
     apps_seen = [len({state.phone.app for state, _ in way} - {HOME}) for _, way in ways]
 
