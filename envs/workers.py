@@ -35,6 +35,7 @@ from envs.turn import Turn
 from perlhf.errors import UserError, one_line
 
 _SECONDS_TO_LEAVE = 5  # that workers are given, all together, when they are told to
+_SECONDS_AT_EXIT = 1  # the same when this process ends
 
 
 class Workers:
@@ -61,8 +62,8 @@ class Workers:
             theirs.close()  # so that a worker's end is the end of the pipe
             self._processes.append(process)
             self._connections.append(ours)
-        # Before multiprocessing waits for them at the end of this process, which it asks them for by a signal alone.
-        self._at_exit = partial(_disconnect, self._connections)
+        # Before multiprocessing, which asks them by a signal and waits for good.
+        self._at_exit = partial(_end_at_exit, os.getpid(), self._connections, self._processes)
         atexit.register(self._at_exit)
 
     def __getstate__(self) -> NoReturn:
@@ -121,15 +122,8 @@ class Workers:
 
     def close(self) -> None:
         """Ends the workers; one that does not leave by itself is killed."""
-        _disconnect(self._connections)
+        _end(self._connections, self._processes, _SECONDS_TO_LEAVE)
         atexit.unregister(self._at_exit)
-        end = time.monotonic() + _SECONDS_TO_LEAVE
-        for process in self._processes:
-            process.join(max(0.0, end - time.monotonic()))
-        for process in self._processes:
-            if process.is_alive():
-                process.kill()
-                process.join()
         self._processes, self._connections = [], []
 
     # What is sent and what comes back.
@@ -208,10 +202,23 @@ class Workers:
         )
 
 
-def _disconnect(connections: Sequence[Connection]) -> None:
-    """Closes the ends of this process, at which workers leave."""
+def _end(connections: Sequence[Connection], processes: Sequence[SpawnProcess], seconds: float) -> None:
+    """Closes the connections to workers, at which they leave, and kills those that do not within so many seconds."""
     for connection in connections:
         connection.close()
+    end = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _end_at_exit(owner: int, connections: Sequence[Connection], processes: Sequence[SpawnProcess]) -> None:
+    """Ends workers with the process that started them, and not with one that was forked from it."""
+    if os.getpid() == owner:
+        _end(connections, processes, _SECONDS_AT_EXIT)
 
 
 def _start_without_script(process: SpawnProcess) -> None:

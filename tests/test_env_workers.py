@@ -357,7 +357,7 @@ def test_no_worker_outlives_the_main_process_in_the_middle_of_a_turn(tmp_path, n
     else:
         process.send_signal(number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == {signal.SIGINT: 130}.get(number, -number)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -number)
     assert errors == ""
     assert_gone(pids)
 
