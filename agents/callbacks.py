@@ -117,7 +117,8 @@ class Checkpoints(BaseCallback):
     def _on_rollout_start(self) -> None:
         self._count_cost()
         number = max(group.gather(stopping.asked()))
-        if number or (self._rollouts > 0 and self._rollouts % self._every == 0):
+        is_due = self._rollouts > 0 and self._rollouts % self._every == 0
+        if is_due or (number and self.num_timesteps):  # a run that is stopped at 0 begins anew
             self._save()
         if number:
             stopping.stop(number)
@@ -140,10 +141,9 @@ class Checkpoints(BaseCallback):
 
     def _save(self) -> None:
         folder = place_of(self._run, self.num_timesteps)
-        if self.num_timesteps:  # at 0 a run that goes on begins anew
-            self.model.save(folder)
-            group.from_first(lambda: keep_newest(folder, self._keep))
-            group.from_first(lambda: require_config(self._run))
+        self.model.save(folder)
+        group.from_first(lambda: keep_newest(folder, self._keep))
+        group.from_first(lambda: require_config(self._run))
 
     def save_start(self) -> None:
         """Saves the state of the start of the update that was broken off, unless it is saved."""

@@ -162,6 +162,7 @@ def started(run, root, *words, turns=4000, launcher=("-m", "agents.train_ppo")):
     """A run as a command, in a session of its own."""
     small = ["--n-envs", "4", "--batch-size", "2", "--max-new-tokens", "6", "--total-timesteps", str(turns)]
     small += ["--backbone", str(root / "backbone"), "--reward", "test_resume:share_of_i", "--eval-prompts", "0"]
+    small += ["--checkpoint-every", "1000"]
     command = [sys.executable, *launcher, "HH-v0", *small, *words, "--output-dir", str(run)]
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
