@@ -126,9 +126,9 @@ class Checkpoints(BaseCallback):
         self._start = whole_state(self.model) if self._holds else None  # type: ignore[arg-type]
 
     def _on_training_end(self) -> None:
-        self._start = None
         self._count_cost()
         self._save()
+        self._start = None
 
     def _count_cost(self) -> None:
         parts = group.gather((self._clock.seconds, self._clock.cpu_seconds, self._ended))
