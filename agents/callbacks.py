@@ -128,7 +128,6 @@ class Checkpoints(BaseCallback):
     def _on_training_end(self) -> None:
         self._count_cost()
         self._save()
-        self._start = None
 
     def _count_cost(self) -> None:
         parts = group.gather((self._clock.seconds, self._clock.cpu_seconds, self._ended))
@@ -142,6 +141,7 @@ class Checkpoints(BaseCallback):
     def _save(self) -> None:
         folder = place_of(self._run, self.num_timesteps)
         self.model.save(folder)
+        self._start = None
         group.from_first(lambda: keep_newest(folder, self._keep))
         group.from_first(lambda: require_config(self._run))
 
