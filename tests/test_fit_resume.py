@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(case, given
     command, rng, kills = CASES[case][0], random.Random(case), 0
     assert in_child(lambda: command.train(options_for(case, given, tmp_path / "whole"))) == 0
     wanted = outcome(tmp_path / "whole")
-    for trial in range(8):
+    for trial in range(4):
         run, longest = tmp_path / f"run-{trial}", 1.0
         while not (run / "summary.json").exists():
 
@@ -117,12 +117,12 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(case, given
                     shutil.rmtree(run, ignore_errors=True)
                     command.train(options_for(case, given, run))
 
-            child, longest = start_child(go_on), longest * 1.3
+            child, longest = start_child(go_on), longest * 1.6
             time.sleep(rng.uniform(0.02, longest))
             os.kill(child, signal.SIGKILL)
             kills += exit_code(child) != 0
         assert outcome(run) == wanted
-    assert kills >= 8
+    assert kills >= 4
 
 
 @pytest.mark.parametrize(("case", "number"), [("sft", signal.SIGTERM), ("reward model", signal.SIGINT)])
