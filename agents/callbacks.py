@@ -1,6 +1,5 @@
 """Show progress, save checkpoints and write logs while a run learns."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from tqdm import tqdm
 
-from agents.checkpoint import keep_newest
+from agents.checkpoint import save_earlier, whole_state
 from agents.trackers import TRACKERS, Tracker, is_installed
 from backbones import group
+from backbones.checkpoints import Saved, is_sound, keep_newest, place_of
+from perlhf import stopping
 from perlhf.errors import UserError, did_you_mean
 from perlhf.measure import Stopwatch, progress_bar, show_figures
-from perlhf.run_folder import write_text
+from perlhf.metrics_log import MetricsLog, read_metrics
+from perlhf.run_folder import require_config
 
 _FORMATS = ("csv", "stdout", "tensorboard", *TRACKERS)
 
@@ -62,6 +64,10 @@ class ProgressBar(BaseCallback):
         show_figures(self._bar, {k: f"{recorded[v]:.2f}" for k, v in shown.items() if v in recorded})
 
     def _on_training_end(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar, also of a run that ends early."""
         if self._bar is not None:
             self._bar.close()
 
@@ -76,34 +82,54 @@ def estimate(seconds: float, turns: int, all_turns: int) -> str:
 class Checkpoints(BaseCallback):
     """Saves the whole state to RUN/checkpoints/step-N after every `every` updates, and at the end.
 
-    Saving happens at the start of a rollout: only there is nothing under way. What the run has cost so far, and how
+    Saving happens at the start of a rollout: only there nothing is under way. What the run has cost so far, and how
     many episodes it has ended, earlier parts included, is in the state, of all processes together.
+
+    A run of adapters that is asked to stop (`perlhf.stopping`) does so in the middle of an update: the state of its
+    start is held until the next one, and `save_start` writes it. With all weights that would be as much memory again,
+    so there the update under way is finished first.
+
+    Args:
+        run: the run folder.
+        every: updates between two.
+        keep: how many, the newest ones, stay.
+        holds: whether the state of the start of an update is held.
     """
 
-    def __init__(self, run: Path, every: int, keep: int = 2) -> None:
+    def __init__(self, run: Path, every: int, keep: int, holds: bool) -> None:
         super().__init__()
-        self._run, self._every, self._keep = run, every, keep
+        self._run, self._every, self._keep, self._holds = run, every, keep, holds
         self._rollouts = 0
+        self._start: Saved | None = None  # of the update under way
 
     def _on_training_start(self) -> None:
         self._clock, self._before = Stopwatch(), dict(self.model.cost)  # type: ignore[attr-defined]
         # None in a run that began when episodes were not counted yet.
         self._episodes = self._before.pop("episodes", None if self.num_timesteps else 0)
         self._ended = 0  # since then, in this process
+        if self._holds:
+            self.model.asked_to_stop = stopping.asked  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         self._ended += int(self.locals["dones"].sum())
         return True
 
     def _on_rollout_start(self) -> None:
-        if self._rollouts > 0 and self._rollouts % self._every == 0:
+        self._count_cost()
+        number = max(group.gather(stopping.asked()))
+        is_due = self._rollouts > 0 and self._rollouts % self._every == 0
+        if is_due or (number and self.num_timesteps):  # a run that is stopped at 0 begins anew
             self._save()
+        if number:
+            stopping.stop(number)
         self._rollouts += 1
+        self._start = whole_state(self.model) if self._holds else None  # type: ignore[arg-type]
 
     def _on_training_end(self) -> None:
+        self._count_cost()
         self._save()
 
-    def _save(self) -> None:
+    def _count_cost(self) -> None:
         parts = group.gather((self._clock.seconds, self._clock.cpu_seconds, self._ended))
         seconds, cpu_seconds, ended = zip(*parts, strict=True)
         cost = {"seconds": max(seconds), "cpu_seconds": sum(cpu_seconds)}
@@ -111,23 +137,36 @@ class Checkpoints(BaseCallback):
             **{name: before + cost[name] for name, before in self._before.items()},
             "episodes": None if self._episodes is None else self._episodes + sum(ended),
         }
-        folder = self._run / "checkpoints" / f"step-{self.num_timesteps}"
+
+    def _save(self) -> None:
+        folder = place_of(self._run, self.num_timesteps)
         self.model.save(folder)
+        self._start = None
         group.from_first(lambda: keep_newest(folder, self._keep))
+        group.from_first(lambda: require_config(self._run))
+
+    def save_start(self) -> None:
+        """Saves the state of the start of the update that was broken off, unless it is saved."""
+        start, self._start = self._start, None
+        if start is None or not start.state["num_timesteps"]:
+            return
+        folder = place_of(self._run, start.state["num_timesteps"])
+        if not group.from_first(lambda: is_sound(folder)):
+            save_earlier(self.model, start, folder)  # type: ignore[arg-type]
+            group.from_first(lambda: keep_newest(folder, self._keep))
 
 
 class MetricsFile(KVWriter):
-    """metrics.jsonl: a JSON object for each update and each look, there to be read at once; NaN is written as null."""
+    """metrics.jsonl: a JSON object for each update and each look; NaN is written as null."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
+        self._log = MetricsLog(path)
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        row = {"step": step, **{k: _number(v) for k, v in sorted(key_values.items())}}
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        self._log.write({"step": step, **{k: _number(v) for k, v in sorted(key_values.items())}})
 
     def close(self) -> None:
-        self._file.close()
+        self._log.close()
 
 
 def log_formats(text: str) -> list[str]:
@@ -162,40 +201,6 @@ def run_logger(run: Path, formats: str, trackers: Sequence[Tracker] = ()) -> Log
         for row in rows if name == "csv" else []:
             writers[-1].write({key: value for key, value in row.items() if key != "step"}, {})
     return Logger(str(run), [*writers, *trackers])
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Returns the rows of metrics.jsonl; none where there is no such file.
-
-    A last line that is only half there is none: the run was killed as it wrote it.
-
-    Raises:
-        UserError: another line is no row.
-    """
-    path = run / "metrics.jsonl"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    rows = []
-    for number, line in enumerate(text.splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise UserError(f"{path}:{number}: no row of a log, with a step; take this line out to go on.")
-        rows.append(row)
-    return rows
-
-
-def drop_metrics_after(run: Path, step: int) -> None:
-    """Cuts from metrics.jsonl what came after the checkpoint that a run resumes from.
-
-    Without a checkpoint, at step 0, all of it goes: the run begins anew, with its first look.
-    """
-    rows = [row for row in read_metrics(run) if row["step"] <= step] if step else []
-    if (run / "metrics.jsonl").exists():
-        write_text(run / "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def _number(value: Any) -> float | int | str | None:

@@ -1,15 +1,11 @@
-"""Checkpoints: everything that decides how a run goes on, in safetensors and JSON, in a sealed folder.
+"""Checkpoints of PPO: everything that decides how a run goes on, in the store that `backbones.checkpoints` is.
 
-`perlhf.sealed_folder` says how it is whole or not there at all, and how damage is noticed. What is written are the
-adapters as `Role.save` has them, their values again with the optimizer's (state.safetensors), and the rest as JSON
-(state.json). Samples follow from the seed and from counts of turns, so that no random state of a device is in it; the
-global random states of Python, numpy and torch are not perlhf's, and are neither saved nor set.
+What is written are the adapters as `Role.save` has them, their values again with the optimizer's (state.safetensors),
+and the rest as JSON (state.json). Samples follow from the seed and from counts of turns, so that no random state of a
+device is in it; the global random states of Python, numpy and torch are not perlhf's, and are neither saved nor set.
 """
 
-import json
 import os
-import re
-import shutil
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -19,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from safetensors.torch import load_file, save_file
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
@@ -28,6 +23,16 @@ from agents.gym_vec_env import GymVecEnv
 from agents.hyperparameters import SCHEDULES
 from agents.vec_env import TaskVecEnv
 from backbones import group
+from backbones.checkpoints import (
+    CheckpointError,
+    Saved,
+    as_json,
+    checkpoints_of,
+    optimizer_tensors,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
 from backbones.model.loading import short_name
 from backbones.role_files import belongs_to, check_template, read_provenance
 from backbones.roles import LoRASettings
@@ -35,23 +40,15 @@ from envs.core import TaskVectorEnv
 from envs.gym_task import NotRepeatableError
 from envs.spaces import Unicode
 from perlhf import sealed_folder
-from perlhf.errors import UserError, one_line
-from perlhf.run_folder import write_json
-from perlhf.sealed_folder import SealError
+from perlhf.errors import one_line
 
 if TYPE_CHECKING:
     from agents.policy import LoRAPolicy
     from agents.ppo import PPO
 
-FORMAT = 3
-_WHAT = "checkpoint"  # as messages call it
 _SAVING = "a checkpoint"  # what a process says that saves, to others that may do something else
 _OTHER_ARGUMENTS = ("policy_kwargs", "seed", "stats_window_size", "tensorboard_log", "verbose")
 _NEW_EPISODES = " Give an env as it was, or force_reset=True to PPO.load, which begins new episodes."
-
-
-class CheckpointError(UserError):
-    """A checkpoint that cannot be made, or that does not fit what it shall go on with."""
 
 
 # What is in it.
@@ -66,20 +63,36 @@ def save_checkpoint(algorithm: "PPO", folder: Path) -> None:
         CheckpointError: a schedule or an env that cannot be written down; a process that does something else.
         SealError: `folder` is there and no checkpoint.
     """
-    envs = state_of_envs(algorithm)
-    group.from_first(lambda: _write(algorithm, envs, folder))
+    saved = whole_state(algorithm)
+    group.from_first(lambda: _write(algorithm, saved, folder))
 
 
-def _write(algorithm: "PPO", envs: Mapping[str, Any] | None, folder: Path) -> None:
-    tensors, state = get_state(algorithm, envs)
-    state["arguments"] = constructor_arguments(algorithm)
+def whole_state(algorithm: "PPO") -> Saved:
+    """Returns what a checkpoint of this moment would hold, copies of everything; all processes call this.
+
+    Raises:
+        CheckpointError: as `save_checkpoint`.
+    """
+    saved = get_state(algorithm, state_of_envs(algorithm))
+    saved.state["arguments"] = constructor_arguments(algorithm)
+    return saved
+
+
+def save_earlier(algorithm: "PPO", saved: Saved, folder: Path) -> None:
+    """Writes what `whole_state` gave at an earlier moment, and leaves the weights as they were then."""
+    _put_weights_back(algorithm, saved.tensors)
+    group.from_first(lambda: _write(algorithm, saved, folder))
+
+
+def _write(algorithm: "PPO", saved: Saved, folder: Path) -> None:
     policy = algorithm.policy
-    with sealed_folder.sealed(folder, FORMAT, _WHAT) as part:
-        save_file(tensors, part / "state.safetensors")
-        write_json(part / "state.json", state)
+
+    def write_roles(part: Path) -> None:
         policy.policy_role.save(part / "policy")
         if policy.value_role is not None:
             policy.value_role.save(part / "value", {"offset": policy.value_offset})
+
+    write_checkpoint(folder, saved, write_roles)
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -137,12 +150,12 @@ def state_of_envs(algorithm: "PPO") -> dict[str, Any] | None:
     return _joined([state for *_, state in found])
 
 
-def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> Saved:
     """All tensors by name, and the rest as JSON, with what `state_of_envs` gave."""
     policy = algorithm.policy
     tensors = {f"parameters.{n}": p.detach().cpu().clone() for n, p in policy.named_parameters()}
     tensors |= {f"constants.{name}": tensor.cpu().clone() for name, tensor in _constants(policy).items()}
-    tensors |= _optimizer_tensors(policy.optimizer)
+    tensors |= optimizer_tensors(policy.optimizer)
     averages, averaged = ({}, 0) if algorithm.average is None else algorithm.average.get_state()
     tensors |= {f"average.{name}": tensor for name, tensor in averages.items()}
     best, watched = algorithm.watched.get_state()
@@ -170,7 +183,7 @@ def get_state(algorithm: "PPO", envs: Mapping[str, Any] | None) -> tuple[dict[st
         state["starts"] = algorithm.starts.get_state()
     if envs is not None:
         state["env"] = envs
-    return tensors, json.loads(json.dumps(state, default=_plain))
+    return Saved(tensors, as_json(state))
 
 
 def set_state(
@@ -196,12 +209,8 @@ def set_state(
     if with_episodes and algorithm.env is not None and algorithm.last_observation is None and state["turns"]:
         print("the env cannot go back to the episodes that were under way: new ones begin.", file=sys.stderr)
         algorithm.seed_episodes(algorithm.seed or 0, state["turns"])
-    with torch.no_grad():
-        for name, parameter in policy.named_parameters():
-            parameter.copy_(tensors[f"parameters.{name}"])
-        for name, tensor in _constants(policy).items():
-            tensor.copy_(tensors[f"constants.{name}"])
-    _restore_optimizer(policy.optimizer, tensors)
+    _put_weights_back(algorithm, tensors)
+    restore_optimizer(policy.optimizer, tensors)
     if algorithm.average is not None:
         averages = {name.removeprefix("average."): t for name, t in tensors.items() if name.startswith("average.")}
         algorithm.average.set_state(averages or policy.policy_role.parameters(), state.get("averaged", 0))
@@ -224,7 +233,17 @@ def set_state(
     algorithm.order_generator.bit_generator.state = state["order"]
 
 
+@torch.no_grad()
+def _put_weights_back(algorithm: "PPO", tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in algorithm.policy.named_parameters():
+        parameter.copy_(tensors[f"parameters.{name}"])
+    for name, tensor in _constants(algorithm.policy).items():
+        tensor.copy_(tensors[f"constants.{name}"])
+
+
 def _check_fit(algorithm: "PPO", tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    if "num_timesteps" not in state:
+        raise CheckpointError("the checkpoint is one of SFT or of a reward model; PPO goes on with its own.")
     policy = algorithm.policy
     made_on, backbone = state["base_sha256"], policy.backbone
     if made_on != backbone.hash:
@@ -280,7 +299,7 @@ def constructor_arguments(algorithm: "PPO") -> dict[str, Any]:
         arguments["policy_kwargs"] = {**algorithm.policy_kwargs, "backbone": backbone}
     for name in SCHEDULES:
         arguments[name] = _schedule_to_json(name, arguments[name])
-    return json.loads(json.dumps(arguments, default=_plain))
+    return as_json(arguments)
 
 
 def _schedule_to_json(name: str, value: Any) -> Any:
@@ -313,20 +332,6 @@ def _spaces_to_json(algorithm: "PPO") -> dict[str, Any]:
 
 def _constants(policy: "LoRAPolicy") -> dict[str, Tensor]:
     return {f"{role.name}.{name}": tensor for role in policy.roles for name, tensor in role.constants().items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer.{i}.{key}": value.cpu() for i, slots in state.items() for key, value in slots.items()}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            slots.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _env_state(env: Any) -> dict[str, Any]:
@@ -384,90 +389,3 @@ def _restore_env(algorithm: "PPO", state: Mapping[str, Any]) -> Any:
         env.episode_lengths = np.array(state["lengths"], dtype=np.int32)
     env.seed(None)  # of the constructor, which the next reset would begin with; the generators come from the checkpoint
     return task_env.set_state(saved)
-
-
-def _plain(value: Any) -> Any:
-    """JSON for what numpy leaves in states and statistics, and for paths."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-# Folders of checkpoints.
-
-
-def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Returns the tensors and the JSON of a checkpoint, after verifying all its files.
-
-    Raises:
-        SealError: no checkpoint there, another format, or a file that is missing or altered; it is named.
-    """
-    sealed_folder.put_back(folder)
-    verify(folder)
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    return load_file(folder / "state.safetensors"), state
-
-
-def verify(folder: Path) -> None:
-    """Checks every file of a checkpoint; raises as `read_checkpoint`."""
-    sealed_folder.verify(folder, FORMAT, _WHAT)
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """Returns the checkpoints of a run folder, newest first; folders still being written are no checkpoints."""
-    found = [p for p in (run / "checkpoints").glob("step-*") if p.is_dir() and re.fullmatch(r"step-\d+", p.name)]
-    return sorted(found, key=_step, reverse=True)
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
-
-
-def newest_sound_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
-    """Returns the newest checkpoint that verifies (None if there is none), and what was wrong with newer ones."""
-    problems: list[str] = []
-    for folder in checkpoints_of(run):
-        try:
-            verify(folder)
-            return folder, problems
-        except SealError as error:
-            problems.append(str(error))
-    return None, problems
-
-
-def is_sound(folder: Path) -> bool:
-    """Returns whether a checkpoint verifies."""
-    try:
-        verify(folder)
-    except SealError:
-        return False
-    return True
-
-
-def set_aside_damaged(run: Path, sound: Path) -> None:
-    """Renames step-N to bad-step-N where it is newer than `sound`, the newest sound checkpoint of the run."""
-    for folder in checkpoints_of(run):
-        if _step(folder) > _step(sound):
-            aside = folder.with_name(f"bad-{folder.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.rename(folder, aside)
-
-
-def keep_newest(saved: Path, count: int) -> None:
-    """Deletes the checkpoints that are older than the newest `count` sound ones, `saved` being the first of these.
-
-    Raises:
-        SealError: `saved` is not sound; nothing is deleted.
-    """
-    verify(saved)
-    kept = 1
-    for folder in checkpoints_of(saved.parent.parent):
-        if _step(folder) < _step(saved):
-            if kept == count:
-                shutil.rmtree(folder)
-            elif is_sound(folder):
-                kept += 1

@@ -11,6 +11,7 @@ JSON, no pickle). What tells the algorithms apart, advantages and losses, is in 
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from inspect import signature
@@ -39,7 +40,7 @@ from agents.hyperparameters import Hyperparameters, PolicySettings, from_keyword
 from agents.importance import weigh
 from agents.merging import merge
 from agents.policy import LoRAPolicy
-from agents.processes import require_a_row_each, step_of_all
+from agents.processes import all_go_on, require_a_row_each, step_of_all, sums_of_all
 from agents.rollout import Rollout, ScoreSettings, score_rollout
 from agents.rollout_log import count_negative_kl, rollout_figures, sound_scores, sums_of, update_figures
 from agents.running import RunningScale
@@ -105,6 +106,8 @@ class PPO(TextAlgorithm):
         average: of the policy's weights, with `average_weights`.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
         watched: what callbacks have found out about the run; where its `ended` says why, no rollout begins.
+        asked_to_stop: returns a signal that ends `learn` by `Stopped` in the middle of an update, or 0; set by a
+            callback that can go back to its start, as `agents.callbacks.Checkpoints` can.
 
     Raises:
         UserError: an argument that there is not, or a value out of its bounds.
@@ -175,6 +178,7 @@ class PPO(TextAlgorithm):
         self.negative_kl_rollouts = 0
         self.cost = {"seconds": 0.0, "cpu_seconds": 0.0}
         self.watched = Watched()
+        self.asked_to_stop: Callable[[], int] = int  # 0
         self.turns = 0
         self.value_settings: LoRASettings | None = None  # of a checkpoint, before the policy is made
         self.preflight_checks: list[preflight.Check] = []
@@ -274,7 +278,7 @@ class PPO(TextAlgorithm):
             self.num_timesteps += players.count
             self.turns += 1
             callback.update_locals(locals())
-            if not all(group.gather(callback.on_step())):
+            if not all_go_on(callback.on_step(), self.asked_to_stop()):
                 return False
             step, told = step_of_all(
                 *players.step(prompts, responses, said, rewards, dones, infos), policy.backbone.vision
@@ -371,7 +375,7 @@ class PPO(TextAlgorithm):
                         loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
                         figures["value_loss"].append(errors.sum().detach())
                     (loss / tokens).backward()
-            sums = group.add_up_gradients(list(policy.parameters()), sums_of(figures))
+            sums = sums_of_all(list(policy.parameters()), sums_of(figures), self.asked_to_stop())
             if values_alone:  # a gradient of 0 would be a step for Adam
                 for parameter in policy.policy_parameters.values():
                     parameter.grad = None

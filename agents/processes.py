@@ -5,6 +5,7 @@ With one process nothing is sent or compared.
 
 import hashlib
 import platform
+import signal
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -13,12 +14,14 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from agents.steps import Infos, Step
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.model.vision import ImagePrompt, Vision
 from envs.task import Task
+from perlhf import stopping
 from perlhf.errors import UserError
 
 _LIBRARIES = ("torch", "transformers", "peft", "gymnasium", "stable_baselines3", "numpy")
@@ -68,11 +71,16 @@ def require_same_rows(backbone: Backbone, rows: Sequence[tuple[Sequence[int], Se
         UserError: on all, where one is not like the first; it says in what.
     """
     if group.size() > 1:
-        digest = hashlib.sha256()
-        for row in rows:
-            for ids in row:
-                digest.update(array("q", [len(ids), *ids]).tobytes())
-        group.require_same({**_described(backbone), "the data": digest.hexdigest()[:12]})
+        group.require_same({**_described(backbone), "the data": digest_of_rows(rows)[:12]})
+
+
+def digest_of_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> str:
+    """Returns a sha256 of the token ids of prompts and responses, in their order; of images it knows nothing."""
+    digest = hashlib.sha256()
+    for row in rows:
+        for ids in row:
+            digest.update(array("q", [len(ids), *ids]).tobytes())
+    return digest.hexdigest()
 
 
 def require_a_row_each(batch_size: int) -> None:
@@ -86,6 +94,36 @@ def require_a_row_each(batch_size: int) -> None:
             f"batch_size {batch_size} is less than the {group.size()} processes that share it; take at least "
             f"{group.size()}, or start fewer processes."
         )
+
+
+def all_go_on(goes_on: bool, asked_to_stop: int) -> bool:
+    """Returns whether learning goes on in all processes.
+
+    Args:
+        goes_on: what the callbacks of this one say.
+        asked_to_stop: the signal that has asked this one to stop; 0 for none.
+
+    Raises:
+        Stopped: on all, where one was asked to.
+    """
+    found = group.gather((goes_on, asked_to_stop))
+    if number := max(each for _, each in found):
+        stopping.stop(number)
+    return all(goes for goes, _ in found)
+
+
+def sums_of_all(
+    parameters: Sequence[nn.Parameter], figures: Mapping[str, float], asked_to_stop: int
+) -> dict[str, float]:
+    """Adds up gradients and figures as `group.add_up_gradients`; who is asked to stop says so in the same message.
+
+    Raises:
+        Stopped: on all, where one was asked to.
+    """
+    sums = group.add_up_gradients(parameters, {**figures, "stop": asked_to_stop})
+    if sums.pop("stop"):
+        stopping.stop(asked_to_stop or signal.SIGTERM)
+    return sums
 
 
 def _described(backbone: Backbone) -> dict[str, str]:

@@ -77,6 +77,10 @@ class FitOptions(ModelSettings, TaskOptions):
         low=0,
         high=1,
     )
+    output_dir: str | None = option(None, "the run folder; runs/ENV-STAGE-seedN by default", group=RunOptions.group)
+    resume: str | None = option(None, "a run folder to go on with, from its last checkpoint", group=RunOptions.group)
+    checkpoint_every: int = option(100, "optimizer steps between checkpoints", low=1, group=RunOptions.group)
+    keep_checkpoints: int = option(2, "newest checkpoints that stay", low=1, group=RunOptions.group)
 
 
 # What they stand for.

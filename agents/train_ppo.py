@@ -20,29 +20,24 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
-from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from agents.algorithms import ALGORITHMS
-from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, read_metrics, run_logger
-from agents.checkpoint import (
-    CheckpointError,
-    newest_sound_checkpoint,
-    read_checkpoint,
-    set_aside_damaged,
-    set_state,
-)
+from agents.callbacks import Checkpoints, ProgressBar, log_formats, run_logger
+from agents.checkpoint import set_state
 from agents.diagnosis import Diagnoses
 from agents.held_out import HeldOut, WatchOptions, best_swapped_in, check_watch, held_out_summary, why_to_stop
 from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.processes import require_a_row_each, require_same_command, require_same_model_and_data
+from agents.resuming import config_of, refuse_changes, saying_how_to_go_on
 from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
 from agents.trackers import TRACKERS, Tracker, tracked
 from agents.vec_env import make_vec_env
 from backbones import group
 from backbones.backbone import Backbone
+from backbones.checkpoints import go_on_from_newest
 from backbones.launch import run_command
 from backbones.memory import MemoryPlan
 from backbones.model.loading import use_threads
@@ -54,18 +49,26 @@ from evaluation.compare import compare, describe, write_report
 from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.model_card import write_card
+from perlhf import run_lock, stopping
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
+from perlhf.metrics_log import drop_metrics_after, read_metrics
 from perlhf.options import option, parse_options, to_yaml
-from perlhf.run_folder import new_run_folder, read_run_config, read_summary, turns_of, write_json, write_text
+from perlhf.run_folder import (
+    new_run_folder,
+    read_summary,
+    turns_of,
+    write_json,
+    write_text,
+)
 from rewards.reward_model import RewardModel, learned_model
 
 PROG = "python -m agents.train_ppo"
 
 # What may change on resume: how long to go on, how to learn from here on, what to watch. All else is the run itself.
 MAY_CHANGE = {
-    "resume", "total_timesteps", "checkpoint_every", "eval_prompts", "eval_split", "eval_every", "keep_best", "stop_at",
-    "max_kl", "log_formats", "memory_report",
+    "resume", "total_timesteps", "checkpoint_every", "keep_checkpoints", "eval_prompts", "eval_split", "eval_every",
+    "keep_best", "stop_at", "max_kl", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
     "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
@@ -95,6 +98,7 @@ class Options(WatchOptions, RunOptions, PolicySettings, Hyperparameters, TaskOpt
     output_dir: str | None = option(None, "the run folder; runs/ENV-ALGORITHM-seedN by default")
     resume: str | None = option(None, "a run folder to go on with, from its last checkpoint")
     checkpoint_every: int = option(20, "updates between checkpoints", low=1)
+    keep_checkpoints: int = option(2, "newest checkpoints that stay", low=1)
     eval_prompts: int = option(500, "held-out episodes to compare with SFT on at the end; 0 for none", low=0)
     eval_split: str = option("test", "split of the data to compare on; choose settings on 'validation'")
     memory_report: bool = option(False, "say what each role will hold, and in summary.json what it held")
@@ -124,7 +128,8 @@ def read_options(arguments: Sequence[str]) -> Options:
         given = parse_options(Options, arguments, prog=PROG)
         options = replace(options, **{name: getattr(given, name) for name in no_use})
     if options.resume is not None:
-        refuse_changes(parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options)), options)
+        before = parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options))
+        refuse_changes(before, options, MAY_CHANGE)
     return options
 
 
@@ -136,27 +141,10 @@ def defaults_of(options: Options) -> Path | None:
     """
     if options.resume is None:
         return recipe_of("ppo", options)
-    folder = Path(options.resume)
-    config = read_run_config(folder)
-    if "total_timesteps" not in config:
-        others = {"pairs": "rewards.train_reward_model", "records": "agents.train_sft"}
-        command = next((name for key, name in others.items() if key in config), "another command")
-        raise UserError(f"{folder} is a run of {command}; --resume takes the folder of an agents.train_ppo run.")
-    return folder / "config.yaml"
+    return config_of(options.resume, "agents.train_ppo")
 
 
-def refuse_changes(before: Options, after: Options) -> None:
-    """Refuses another value of an option that a run cannot change on the way."""
-    values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(Options)}
-    changed = [
-        f"{name} is {old!r}, got {new!r}"
-        for name, (old, new) in values.items()
-        if old != new and name not in MAY_CHANGE
-    ]
-    if changed:
-        raise UserError(f"{after.resume} cannot change on resume: {'; '.join(changed)}. Leave it, or start a new run.")
-
-
+@run_lock.released_after()
 def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
@@ -189,7 +177,8 @@ def train(options: Options) -> dict[str, Any]:
     with tracked([name for name in formats if name in TRACKERS], folder, config, read_metrics(folder)) as trackers:
         if not is_over(algorithm, options):
             learn(algorithm, options, folder, evaluator, trackers)
-        summary = finish(algorithm, setup, task, options, folder, plan)
+        with saying_how_to_go_on(folder):
+            summary = finish(algorithm, setup, task, options, folder, plan)
         for tracker in trackers:
             tracker.finish(summary)
     algorithm.env.close()
@@ -243,24 +232,36 @@ def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
 def learn(
     algorithm: PPO, options: Options, folder: Path, evaluator: Evaluator | None, trackers: Sequence[Tracker]
 ) -> None:
-    """Trains to `total_timesteps`, or until it is over, with checkpoints and logs in the folder."""
+    """Trains to `total_timesteps`, or until it is over, with checkpoints and logs in the folder.
+
+    Raises:
+        Stopped: by a signal; where the run goes on is saved.
+        OSError: the disk is full, or the folder was deleted.
+    """
     algorithm.set_logger(run_logger(folder, options.log_formats, trackers))
     begun = algorithm.num_timesteps
     bar = [ProgressBar()] if group.is_first() else []
     # A checkpoint has what was seen at its turn, so it is saved after that.
     held_out = HeldOut(evaluator, options, folder, compared_before_looks(options))
-    watching = [held_out, Diagnoses(), Checkpoints(folder, options.checkpoint_every)]
-    try:
-        algorithm.learn(
-            options.total_timesteps - begun,
-            callback=[*bar, *watching],
-            reset_num_timesteps=begun == 0,
-        )
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; go on from the last checkpoint with --resume {folder}", file=sys.stderr)
-        raise
-    finally:
-        algorithm.logger.close()
+    checkpoints = Checkpoints(folder, options.checkpoint_every, options.keep_checkpoints, holds=not options.full)
+    watching = [held_out, Diagnoses(), checkpoints]
+    breaks_off = not options.full and group.size() == 1  # other processes would wait for this one
+    with saying_how_to_go_on(folder), stopping.saved_first(breaks_off):
+        try:
+            algorithm.learn(
+                options.total_timesteps - begun,
+                callback=[*bar, *watching],
+                reset_num_timesteps=begun == 0,
+            )
+            if number := max(group.gather(stopping.asked())):  # all is learned, and saved
+                stopping.stop(number)
+        except stopping.Stopped:
+            checkpoints.save_start()
+            raise
+        finally:
+            algorithm.logger.close()
+            for each in bar:
+                each.close()
     if algorithm.watched.ended is not None:
         print(f"ended after {algorithm.num_timesteps} turns: {algorithm.watched.ended}")
 
@@ -336,7 +337,8 @@ def start_or_resume(algorithm: PPO, options: Options, to_evaluate: bool) -> Path
         name = f"{options.env}-{options.algorithm}-seed{options.seed}"
         return group.from_first(lambda: new_run_folder(options.output_dir, name, options, resumable=True))
     folder = Path(options.resume)
-    restore(algorithm, folder)
+    group.from_first(lambda: run_lock.take(folder))
+    go_on_from_newest(folder, lambda saved: set_state(algorithm, *saved))
     steps = algorithm.num_timesteps
     roles = algorithm.policy.roles
     over, ended = is_over(algorithm, options), algorithm.watched.ended
@@ -352,24 +354,6 @@ def go_on_in(folder: Path, options: Options, steps: int) -> None:
     """Makes the folder of a run what it was after so many turns, with the options of the run from here on."""
     drop_metrics_after(folder, steps)
     write_text(folder / "config.yaml", to_yaml(replace(options, resume=None)))
-
-
-def restore(algorithm: PPO, folder: Path) -> None:
-    """Puts back the newest sound checkpoint, with a warning for each newer one, which is set aside."""
-    checkpoint, problems, saved = group.from_first(lambda: read_newest(folder))
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    if checkpoint is not None and saved is not None:
-        set_state(algorithm, *saved)
-        group.from_first(lambda: set_aside_damaged(folder, checkpoint))
-
-
-def read_newest(folder: Path) -> tuple[Path | None, list[str], tuple[dict[str, Tensor], dict[str, Any]] | None]:
-    """Reads the newest sound checkpoint; returns where it is, what was wrong with newer ones, and what is in it."""
-    checkpoint, problems = newest_sound_checkpoint(folder)
-    if checkpoint is None and problems:
-        raise CheckpointError(f"{folder} has no checkpoint to go on from: {problems[0]}")
-    return checkpoint, problems, None if checkpoint is None else read_checkpoint(checkpoint)
 
 
 def is_finished(folder: Path, roles: Sequence[Role], steps: int, to_evaluate: bool) -> bool:

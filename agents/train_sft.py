@@ -11,7 +11,6 @@ one already.
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from agents.processes import require_same_command, require_same_rows
+from agents.resuming import checkpoints_in, fit_folder, fit_options, saying_how_to_go_on
 from agents.setup import (
     FitOptions,
     RunOptions,
@@ -28,7 +28,6 @@ from agents.setup import (
     identity,
     is_shipped,
     micro_batch_of,
-    recipe_of,
 )
 from backbones import group
 from backbones.backbone import Backbone
@@ -41,10 +40,11 @@ from backbones.roles import Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
 from evaluation.model_card import write_card
+from perlhf import run_lock
 from perlhf.errors import UserError
-from perlhf.measure import Stopwatch
-from perlhf.options import option, parse_options
-from perlhf.run_folder import new_run_folder, update_summary
+from perlhf.measure import peak_rss_mb
+from perlhf.options import option
+from perlhf.run_folder import update_summary
 from rewards.preferences import drawn
 
 Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with the end token unless cut)
@@ -60,15 +60,24 @@ class Options(RunOptions, FitOptions):
         None, "peak learning rate; 0.6 / width of the backbone by default, a tenth of that with --full", above=0,
         group="how it learns",
     )  # fmt: skip
-    output_dir: str | None = option(None, "the run folder; runs/ENV-sft-seedN by default")
     eval_records: int = option(500, "held-out responses to measure the loss on", low=1)
 
 
 def main() -> None:
     """Runs the command."""
-    train(parse_options(Options, prog="python -m agents.train_sft", defaults=partial(recipe_of, "sft")))
+    train(read_options(sys.argv[1:]))
 
 
+def read_options(arguments: Sequence[str]) -> Options:
+    """Returns the options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
+
+    Raises:
+        UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
+    """
+    return fit_options(Options, arguments, "agents.train_sft", "sft")
+
+
+@run_lock.released_after()
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     require_same_command(options)
@@ -82,22 +91,24 @@ def train(options: Options) -> Path:
     test = encode(backbone, demonstrations(held_out.records[: options.eval_records]))
     require_same_rows(backbone, rows)
     name = f"{options.env}-sft-seed{options.seed}"
-    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
+    folder = fit_folder(options, name, lambda run: (run / "backbone").is_dir())
 
     role = add_role(backbone, options, "policy", options.seed)
-    clock = Stopwatch()
+    checkpoints = checkpoints_in(folder, options, rows)
     rate = backbone.learning_rate(options.learning_rate, 0.6, options.full)
     if cuts := backbone.describe_cuts():
         print(cuts, file=sys.stderr)
     how = FitSettings(options.epochs, options.batch_size, rate, micro_batch_of(options, role, rows))
     how = how.warmed_up(options.warmup, len(rows), is_shipped(backbone))
-    fit(role, [len(p) + len(r) for p, r in rows], token_loss(role, rows), how, rng, folder / "metrics.jsonl")
-    cost = group.cost_since(clock)
-    losses = {"before": all_losses_of(backbone.reference, test), "after": all_losses_of(role, test)}
-    held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
-    summary = {**identity(options), "records": len(rows), "epochs": options.epochs, "held_out_loss": held_out_loss}
-    summary |= {**cost, "cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
-    group.from_first(lambda: write(role, folder, summary))
+    lengths, log = [len(p) + len(r) for p, r in rows], folder / "metrics.jsonl"
+    with saying_how_to_go_on(folder):
+        fit(role, lengths, token_loss(role, rows), how, rng, log, checkpoints=checkpoints)
+        cost = {**checkpoints.cost_so_far(), "peak_rss_mb": max(group.gather(peak_rss_mb()))}
+        losses = {"before": all_losses_of(backbone.reference, test), "after": all_losses_of(role, test)}
+        held_out_loss = {when: bootstrap_mean(values) for when, values in losses.items()}
+        summary = {**identity(options), "records": len(rows), "epochs": options.epochs, "held_out_loss": held_out_loss}
+        summary |= {**cost, "cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
+        group.from_first(lambda: write(role, folder, summary))
     before, after = (held_out_loss[when]["mean"] for when in ("before", "after"))
     print(f"held-out loss {before:.3f} -> {after:.3f} nats a response token\n-> {folder / 'backbone'}")
     return folder / "backbone"

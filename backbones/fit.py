@@ -1,9 +1,10 @@
 """Trains a role on examples: the loop that reward models and SFT share."""
 
-import json
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,16 +13,20 @@ import torch
 from torch import Tensor
 
 from backbones import group
+from backbones.fit_checkpoints import FitCheckpoints, restore_random_state
 from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from backbones.sharding import in_step
+from perlhf import stopping
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
+from perlhf.metrics_log import MetricsLog, drop_metrics_after
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
 
 WARMUP_STEPS = 20
+_STOP = "stop"  # among the figures that processes add up
 
 # Called after each pass with the number of optimizer steps that are done.
 Check = Callable[[int], None]
@@ -67,6 +72,7 @@ def fit(
     rng: np.random.Generator,
     log: Path,
     check: Check | None = None,
+    checkpoints: FitCheckpoints | None = None,
 ) -> None:
     """Trains `role` on `len(lengths)` rows and logs every step as a line of JSON, when it is done.
 
@@ -80,43 +86,80 @@ def fit(
         rng: of the order of the rows.
         log: the file to write.
         check: looks at the role on the way, without its dropout.
+        checkpoints: where it is saved on the way, and goes on; a signal then stops it after an optimizer step.
 
     Raises:
         UserError: the loss stopped being finite.
+        Stopped: by a signal; where it goes on is saved.
     """
     parameters = list(role.parameters().values())
     optimizer = torch.optim.AdamW(_groups(role, settings), lr=settings.learning_rate, weight_decay=0.0, eps=1e-5)
-    steps = settings.steps(len(lengths))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / settings.warmup_steps) * (1 - step / steps)
-    )
+    peaks = [float(group_of["lr"]) for group_of in optimizer.param_groups]
+    saved = None if checkpoints is None else checkpoints.restore(role, optimizer)
+    done = 0
+    if saved is not None:  # the last bit of a gradient depends on the micro-batch
+        done, peaks = saved.state["step"], saved.state["peaks"]
+        settings = settings._replace(micro_batch_size=saved.state["micro_batch_size"])
+    steps, per_epoch = settings.steps(len(lengths)), settings.steps(len(lengths)) // settings.epochs
     batches = shuffled_batches(len(lengths), settings.epochs, settings.batch_size, rng)
     # What the frozen layers give is worth keeping where it is asked for again.
-    frozen_states = role.backbone.frozen_states.kept(role.frozen_layers if settings.epochs > 1 else 0)
+    depth = role.frozen_layers if settings.epochs > 1 else 0
     bar = progress_bar(batches, total=steps, desc=role.name, leave=False)
-    log = log if group.is_first() else Path(os.devnull)
     names: list[str] = []
     # Line by line, so that a run can be watched, and a stopped one has left what it came to.
-    with role.active() as model, frozen_states, open(log, "w", encoding="utf-8", buffering=1) as file:
+    with (
+        nullcontext() if checkpoints is None else stopping.saved_first(),
+        role.active() as model,
+        role.backbone.frozen_states.kept(depth),
+        closing(_log(log, done)) as rows,
+    ):
         model.train()  # adapters may have dropout
         for step, batch in enumerate(bar, start=1):
+            if step <= done:
+                if depth and step <= per_epoch:  # what was kept is computed as it was, in the same company
+                    _accumulate(role.backbone, batch, lengths, loss, settings.micro_batch_size, learns=False)
+                if saved is not None and step == done:
+                    restore_random_state(saved)
+                continue
+            for group_of, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group_of["lr"] = peak * (min(1.0, step / settings.warmup_steps) * (1 - (step - 1) / steps))
             figures = _accumulate(role.backbone, batch, lengths, loss, settings.micro_batch_size)
             # A process may have no row of a batch; what is logged it knows from the first one.
             names = names or max(group.gather(list(figures)), key=len)
-            figures = group.add_up_gradients(parameters, {name: figures.get(name, 0.0) for name in names})
+            figures = {name: figures.get(name, 0.0) for name in names}
+            # Who is asked to stop says so in a message that there is anyway.
+            figures = group.add_up_gradients(parameters, {**figures, _STOP: stopping.asked()})
+            stops = figures.pop(_STOP)
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
             if not math.isfinite(norm):
                 raise UserError(f"the loss of {role.name} is not finite at step {step}; lower --learning-rate.")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            schedule.step()
-            file.write(json.dumps({"step": step, **figures, "grad_norm": norm}) + "\n")
+            rows.write({"step": step, **figures, "grad_norm": norm})
             bar.set_postfix({name: f"{figure:.3f}" for name, figure in figures.items()}, refresh=False)
-            if check is not None and step % (steps // settings.epochs) == 0:
+            if check is not None and step % per_epoch == 0:
                 model.eval()
                 check(step)
                 model.train()
+            if checkpoints is not None and (stops or step % checkpoints.every == 0 or step == steps):
+                state = {"peaks": peaks, "micro_batch_size": settings.micro_batch_size}
+                checkpoints.save(role, optimizer, step, state)
+                if stops:
+                    stopping.stop(stopping.asked() or signal.SIGTERM)
         model.eval()
+        if number := max(group.gather(stopping.asked())):  # in the last step, which is saved
+            stopping.stop(number)
+
+
+def _log(path: Path, done: int) -> MetricsLog:
+    """Opens the log behind its first `done` rows; of all processes but the first one that keeps nothing."""
+    if not group.is_first():
+        return MetricsLog(Path(os.devnull))
+    if done:
+        drop_metrics_after(path.parent, done)
+    else:
+        path.unlink(missing_ok=True)
+    return MetricsLog(path)
 
 
 def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:
@@ -129,13 +172,23 @@ def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:
 
 
 def _accumulate(
-    backbone: "Backbone", batch: list[int], lengths: Sequence[int], loss: Loss, micro_batch_size: int
+    backbone: "Backbone",
+    batch: list[int],
+    lengths: Sequence[int],
+    loss: Loss,
+    micro_batch_size: int,
+    learns: bool = True,
 ) -> dict[str, float]:
-    """Adds up the gradient of this process's rows of a batch in micro-batches of like lengths."""
+    """Adds up the gradient of this process's rows of a batch in micro-batches of like lengths.
+
+    Where it does not learn, the forwards alone run.
+    """
     mine = group.own_part(lengths, batch)
     total: dict[str, float] = {}
     for chunk in in_step(backbone, like_lengths([lengths[i] for i in mine], micro_batch_size), []):
         value, figures = loss([mine[k] for k in chunk] or batch[:1], batch)
+        if not learns:
+            continue
         if not chunk:  # for the sake of the others, and nothing is learned from it
             (0.0 * value).backward()
             continue

@@ -19,8 +19,8 @@ from typing import NoReturn, TextIO
 import torch.distributed as dist
 
 from backbones import group
-from perlhf import errors
-from perlhf.errors import UserError, line_of
+from perlhf import errors, stopping
+from perlhf.errors import UserError, line_of, status_of
 
 _FAILED = "perlhf/failed"  # how many processes have failed
 _EVERY = 1.0  # seconds between two looks at the others
@@ -40,8 +40,8 @@ _OF_A_LOST_ONE = "another process of this run ended without a word; its launcher
 def run_command(main: Callable[[], None]) -> None:
     """Runs a command's `main` in this process, with the others that a launcher has started.
 
-    A mistake of the user's or of the disk's, on whichever of them, is one line on stderr and exit status 2. All of them
-    end with the first that fails, is interrupted or is killed, with a status that is not 0.
+    A mistake of the user's or a fault of the disk's, on whichever of them, is one line on stderr. All of them end with
+    the first that fails, is interrupted or is killed, with a status that is not 0, as `perlhf.errors.run_command` says.
     """
     if group.launched() == 1:
         errors.run_command(main)
@@ -51,14 +51,15 @@ def run_command(main: Callable[[], None]) -> None:
     if not group.is_first():
         _be_silent()
     try:
-        _unless_it_leaves(main)
+        with stopping.at_once():
+            _unless_it_leaves(main)
         others.finish()
     except SystemExit as left:
         others.leave(left.code if isinstance(left.code, int) else 1, "")
-    except KeyboardInterrupt:
-        others.leave(130, "")
+    except KeyboardInterrupt as stopped:
+        others.leave(status_of(stopped), "")
     except (UserError, OSError) as error:
-        others.leave(2, f"error: {others.here}{line_of(error)}\n")
+        others.leave(status_of(error), f"error: {others.here}{line_of(error)}\n")
     except Exception as error:
         others.leave(1, f"error: {_OF_A_LOST_ONE}\n" if _is_of_a_lost_one(error) else traceback.format_exc())
 

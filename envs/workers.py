@@ -7,6 +7,7 @@ Workers are new interpreters that import `envs`, the module of the task, and not
 and no `if __name__ == "__main__":` is needed. They are not forked, since threads do not survive that.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -34,6 +35,7 @@ from envs.turn import Turn
 from perlhf.errors import UserError, one_line
 
 _SECONDS_TO_LEAVE = 5  # that workers are given, all together, when they are told to
+_SECONDS_AT_EXIT = 1  # the same when this process ends
 
 
 class Workers:
@@ -60,6 +62,9 @@ class Workers:
             theirs.close()  # so that a worker's end is the end of the pipe
             self._processes.append(process)
             self._connections.append(ours)
+        # Before multiprocessing, which asks them by a signal and waits for good.
+        self._at_exit = partial(_end_at_exit, os.getpid(), self._connections, self._processes)
+        atexit.register(self._at_exit)
 
     def __getstate__(self) -> NoReturn:
         raise UserError("an env with worker processes cannot be copied or pickled; get_state and set_state can.")
@@ -117,15 +122,8 @@ class Workers:
 
     def close(self) -> None:
         """Ends the workers; one that does not leave by itself is killed."""
-        for connection in self._connections:
-            connection.close()
-        end = time.monotonic() + _SECONDS_TO_LEAVE
-        for process in self._processes:
-            process.join(max(0.0, end - time.monotonic()))
-        for process in self._processes:
-            if process.is_alive():
-                process.kill()
-                process.join()
+        _end(self._connections, self._processes, _SECONDS_TO_LEAVE)
+        atexit.unregister(self._at_exit)
         self._processes, self._connections = [], []
 
     # What is sent and what comes back.
@@ -204,6 +202,25 @@ class Workers:
         )
 
 
+def _end(connections: Sequence[Connection], processes: Sequence[SpawnProcess], seconds: float) -> None:
+    """Closes the connections to workers, at which they leave, and kills those that do not within so many seconds."""
+    for connection in connections:
+        connection.close()
+    end = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _end_at_exit(owner: int, connections: Sequence[Connection], processes: Sequence[SpawnProcess]) -> None:
+    """Ends workers with the process that started them, and not with one that was forked from it."""
+    if os.getpid() == owner:
+        _end(connections, processes, _SECONDS_AT_EXIT)
+
+
 def _start_without_script(process: SpawnProcess) -> None:
     """Starts a process that does not run the script anew, as spawned ones do by default to know its functions.
 
@@ -229,7 +246,11 @@ def _start_without_script(process: SpawnProcess) -> None:
 
 def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
     """Makes the task and answers questions until the other end of the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then closes the connection
+    # What asks a whole group of processes to stop is for the main one, which then closes the connection.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _wait_for_main)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # else what the task starts inherits the block
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -254,6 +275,10 @@ def _serve(connection: Connection, make: "partial[Task]", count: int) -> None:
             connection.send_bytes(message)
         except OSError:  # closed in the middle of a turn
             return
+
+
+def _wait_for_main(*_: object) -> None:
+    """Does nothing, as SIG_IGN, which programs that the task starts would inherit."""
 
 
 def _answer(episodes: Episodes, method: str, arguments: tuple[Any, ...]) -> Any:

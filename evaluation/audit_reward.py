@@ -30,6 +30,7 @@ from evaluation.auditing.constants import KEPT, crosses, worst_constants
 from evaluation.auditing.report import describe, figures_of, is_fooled, summary_of
 from evaluation.auditing.search import Found, mean_nats, policy_samples, search_constants, search_prompts
 from evaluation.auditing.texts import corpus_constants, degenerate_constants, pieces_of
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
@@ -67,6 +68,7 @@ def main() -> None:
         sys.exit(1)
 
 
+@run_lock.released_after()
 def audit(options: Options) -> dict[str, Any]:
     """Runs the command; returns the figures, which audit.json holds."""
     require_same_command(options)

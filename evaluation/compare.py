@@ -39,6 +39,7 @@ from evaluation.metrics import (
 from evaluation.pass_at import describe_samples, of_samples
 from evaluation.short_answers import are_short, calibration_of, commonest, describe_calibration
 from evaluation.side_by_side import samples_of
+from perlhf import run_lock
 from perlhf.measure import progress_bar
 from perlhf.run_folder import update_summary, write_json
 from perlhf.terminal import printable
@@ -136,7 +137,12 @@ def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
     """Writes evaluation.json, and all but its answers to the run's summary.json; returns what went there.
 
     Nothing of an evaluation before stays in the summary.
+
+    Raises:
+        UserError: another process writes to the folder.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    run_lock.take(folder)
     write_json(folder / "evaluation.json", report)
     summary = {key: value for key, value in report.items() if key not in ("samples", "extremes")}
     update_summary(folder, KEYS, **summary)

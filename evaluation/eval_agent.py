@@ -9,6 +9,7 @@ same command again goes on where it was interrupted, and asks nothing that was a
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from evaluation.agents.episodes import Agent, NoAnswerError, play_episodes
 from evaluation.agents.explorer import write_explorer
 from evaluation.agents.outside import Endpoint, Outside
 from evaluation.agents.results import results_of, tables
+from perlhf import run_lock
 from perlhf.errors import UserError, run_command
 from perlhf.measure import progress_bar
 from perlhf.options import option, parse_options, to_yaml
@@ -83,6 +85,7 @@ def main() -> None:
     evaluate(parse_options(Options, prog="python -m evaluation.eval_agent"))
 
 
+@run_lock.released_after()
 def evaluate(options: Options) -> dict[str, Any]:
     """Runs the command; returns what results.json holds.
 
@@ -225,6 +228,7 @@ def _begun(folder: Path, options: Options) -> Path:
     if differs := _differs(folder, options):
         raise UserError(f"{folder} holds {differs}; give another --output-dir.")
     folder.mkdir(parents=True, exist_ok=True)
+    run_lock.take(folder)
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
 
@@ -235,7 +239,7 @@ def _differs(folder: Path, options: Options) -> str:
     if folder.exists() and not folder.is_dir():
         return "no run, it is a file"
     if not path.exists():
-        return "files of something else" if folder.is_dir() and any(folder.iterdir()) else ""
+        return "files of something else" if folder.is_dir() and {*os.listdir(folder)} - {run_lock.LOCK} else ""
     try:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -21,6 +21,7 @@ from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from evaluation.model_card import write_card
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
@@ -49,6 +50,7 @@ class Options(RunOptions):
     show: int = option(4, "prompts to print with the sampled answer of both, 20 at most", low=0)
 
 
+@run_lock.released_after()
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.evaluate")
@@ -60,6 +62,8 @@ def main() -> None:
     setup = setup_of_run(config, options.reward, options.backbone, options.device)
     task = setup.task(options.split)
     policy = load_policy(folder, setup, options.threads)
+    if options.output_dir is None and options.split == "test":  # else nothing is written to it
+        group.from_first(lambda: run_lock.take(folder))
     reward = resolve_reward(setup.reward, task)
     evaluator = Evaluator(task, reward, config["max_new_tokens"], options.prompts, options.seed, options.split)
     validation = validation_like(evaluator, setup.task, options.validation_prompts)

@@ -25,6 +25,7 @@ from evaluation.evaluator import Answers, Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from evaluation.paired import describe_verdicts
 from evaluation.pass_at import AT
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
@@ -47,6 +48,7 @@ class Options(RunOptions):
     output_dir: str | None = option(None, "where to write; runs/NAME-verdicts by default")
 
 
+@run_lock.released_after()
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.verdicts")

@@ -22,6 +22,7 @@ from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.metrics import bootstrap_mean
+from perlhf import run_lock
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
@@ -47,6 +48,7 @@ def main() -> None:
     measure(parse_options(Options, prog="python -m evaluation.zero_shot"))
 
 
+@run_lock.released_after()
 def measure(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     require_same_command(options)

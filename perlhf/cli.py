@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
     "eval-agent": ("evaluation.eval_agent", "evaluate any agent: a callable, an endpoint, a built-in or a trained one"),
     "verdicts": ("evaluation.verdicts", "keep the verdict on each held-out episode of a policy or its SFT"),
+    "checkpoint": ("agents.check_checkpoints", "verify the checkpoints of a run: hashes, and that numbers are finite"),
     "export": ("evaluation.export", "write a run's model for other tools: a merged model, or a GGUF file"),
     "watch": ("evaluation.watch", "watch the policy of a run act on the phone"),
     "report": ("evaluation.report", "write a page of a run: curves, figures, answers, what there is to say of it"),

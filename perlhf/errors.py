@@ -5,9 +5,11 @@ import io
 import sys
 from collections.abc import Callable, Iterable
 
+from perlhf import stopping
+
 
 class UserError(ValueError):
-    """A mistake in what was given. Commands print its one line and exit with 2; they print no traceback."""
+    """A mistake in what was given. Commands print its one line and exit with 2, without a traceback."""
 
 
 class DataError(UserError):
@@ -28,19 +30,30 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Runs a command's `main`; a mistake of the user's or of the disk's is one line on stderr and exit status 2.
+    """Runs a command's `main`; a mistake of the user's or a fault of the disk's is one line on stderr.
 
-    What it prints is there line by line, in a log file too.
+    Its exit status is 2 of a mistake, 1 of a fault, and 128 + the number of a signal that ends it. What it prints is
+    there line by line, in a log file too.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        main()
+        with stopping.at_once():
+            main()
     except (UserError, OSError) as error:
         print(f"error: {line_of(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(status_of(error))
+    except KeyboardInterrupt as stopped:
+        sys.exit(status_of(stopped))
+
+
+def status_of(error: BaseException) -> int:
+    """Returns what a command leaves with that ends by this error."""
+    if isinstance(error, UserError):
+        return 2
+    if isinstance(error, KeyboardInterrupt):
+        return getattr(error, "status", 130)
+    return 1
 
 
 def line_of(error: UserError | OSError) -> str:

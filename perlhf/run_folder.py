@@ -3,17 +3,22 @@
 Files are written beside their place and renamed, so that a reader never sees half of one.
 """
 
+import errno
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from perlhf import run_lock
 from perlhf.errors import UserError, one_line
 from perlhf.options import to_yaml
+
+_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # of a disk, which may name no file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,6 +39,43 @@ def write_text(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+@contextmanager
+def naming_the_file(path: Path, advice: str = "") -> Iterator[None]:
+    """Says of a fault of the disk inside, where that does not say it itself, which file or folder it was.
+
+    A full disk does not say it. What safetensors raises, which is written in Rust, becomes the OSError that it is of.
+
+    Args:
+        path: the file or folder.
+        advice: what to do then.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FAULTS:
+            raise _fault(error.errno, error.filename or path, advice) from None
+        raise
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise _fault(int(number[1]), path, advice) from None
+
+
+def _fault(number: int, path: Any, advice: str) -> OSError:
+    return OSError(number, "; ".join(filter(None, [os.strerror(number), advice])), str(path))
+
+
+def require_config(folder: Path) -> None:
+    """Makes sure that nobody has deleted a run folder, or the config.yaml in it, while the run is under way.
+
+    Raises:
+        OSError: somebody has.
+    """
+    if not (folder / "config.yaml").exists():
+        raise OSError(errno.ENOENT, "deleted while the run was under way", str(folder / "config.yaml"))
+
+
 def sync(path: Path) -> None:
     """Makes a file durable, or the renames within a folder."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -49,7 +91,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: bool = False) -> Path:
-    """Makes the folder of a new run and writes its config.yaml.
+    """Makes the folder of a new run, takes its lock (`perlhf.run_lock`) and writes its config.yaml.
 
     Args:
         output_dir: the folder itself; None takes `runs/NAME`, with a number behind it where that is taken.
@@ -58,7 +100,7 @@ def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: b
         resumable: whether the command has an option --resume.
 
     Raises:
-        UserError: the given folder already holds a run, or is a file.
+        UserError: the given folder already holds a run, is one that another process writes to, or is a file.
     """
     if output_dir is None:
         folder = _first_free(Path("runs") / re.sub("[/:]", "-", name))  # of an id such as "my_file:me/Toy-v0"
@@ -66,10 +108,13 @@ def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: b
         folder = Path(output_dir)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder as --output-dir.")
-        if _holds_a_run(folder):
-            hint = f"--resume {folder}" if resumable else "remove that folder"
-            raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
-    folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    is_new = run_lock.take(folder)
+    if _holds_a_run(folder):
+        if is_new:
+            run_lock.release(folder)
+        hint = f"--resume {folder}" if resumable else "remove that folder"
+        raise UserError(f"{folder} already holds a run; give another --output-dir, or {hint}.")
     write_text(folder / "config.yaml", to_yaml(options))
     return folder
 
@@ -78,16 +123,19 @@ def _holds_a_run(folder: Path) -> bool:
     """Returns whether there is more than the config.yaml and empty files that a run leaves which fails at its start."""
     if not (folder / "config.yaml").exists():
         return False
-    others = (path for path in folder.iterdir() if path.name != "config.yaml")
+    others = (path for path in folder.iterdir() if path.name not in ("config.yaml", run_lock.LOCK))
     return any(path.is_dir() or path.stat().st_size > 0 for path in others)
 
 
 def _first_free(folder: Path) -> Path:
+    """Makes a folder, with a number behind its name where that is taken; two processes never make the same one."""
     candidate, number = folder, 1
-    while candidate.exists():
+    while True:
+        with suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            return candidate
         number += 1
         candidate = folder.with_name(f"{folder.name}-{number}")
-    return candidate
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:
@@ -109,8 +157,18 @@ def read_run_config(folder: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file; nothing where there is no such file yet."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Returns the JSON object in a file; nothing where there is no such file yet.
+
+    Raises:
+        UserError: there is something else in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON: {one_line(error)}; remove it to go on without.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a JSON object; remove it to go on without.")
+    return found
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from backbones import group
 from backbones.backbone import Backbone
+from backbones.checkpoints import Saved
 from backbones.fit import FitSettings, fit
+from backbones.fit_checkpoints import FitCheckpoints
 from backbones.pooled import Reading
 from backbones.roles import Role
 from rewards.linear_fit import fit_path, grouped_folds, losses
@@ -86,7 +88,14 @@ def probe_first(backbone: Backbone, data: Learned, options: ReadingOptions, seed
 
 
 def adapt(
-    start: Start, data: Learned, role: Role, settings: FitSettings, rng: np.random.Generator, log: Path, seed: int = 0
+    start: Start,
+    data: Learned,
+    role: Role,
+    settings: FitSettings,
+    rng: np.random.Generator,
+    log: Path,
+    seed: int = 0,
+    checkpoints: FitCheckpoints | None = None,
 ) -> Adapted:
     """Trains a role from a probe; see `backbones.fit.fit`.
 
@@ -99,6 +108,7 @@ def adapt(
         rng: of the order of the records.
         log: the file to write.
         seed: of what is held out.
+        checkpoints: where it is saved on the way.
     """
     folds = grouped_folds(data.groups, _PARTS, seed)
     learned, held_out = ((folds != 0).nonzero().squeeze(1), (folds == 0).nonzero().squeeze(1))
@@ -108,30 +118,59 @@ def adapt(
     probe = group.from_first(lambda: fit_probe(fitted, read, start.choice))  # the same on all, whatever they round
     model = put_into(probe, role)
     at_first = probe.scores(start.states.at(held_out, per_record))
-    before = losses_at_best_scale(unseen, at_first)
-    history = [figures(unseen, at_first, 0)]
-    adapted = Adapted(model, history, None)
-    lowest, saved = float(before.mean()), {}
-
-    def check(step: int) -> None:
-        nonlocal adapted, lowest
-        scores = model.raw_scores_of(unseen.rows).flatten()
-        history.append(figures(unseen, scores, step))
-        now = losses_at_best_scale(unseen, scores)
-        gain = before - now
-        is_better = float(now.mean()) < lowest and float(gain.mean()) > _ERRORS * standard_error(gain)
-        if group.from_first(lambda: is_better):
-            lowest, adapted = float(now.mean()), adapted._replace(best=step)
-            saved.update({name: parameter.detach().clone() for name, parameter in role.parameters().items()})
-            model.centre = centre_of(unseen, scores)
-
+    passes = _Passes(model, unseen, at_first)
     if settings.head_learning_rate is None:
         settings = settings._replace(head_learning_rate=settings.learning_rate * float(probe.linear.weights.norm()))
-    fit(role, fitted.lengths, fitted.loss(model), settings, rng, log, check)
-    with torch.no_grad():
-        for name, parameter in role.parameters().items():
-            parameter.copy_(saved.get(name, parameter))
-    return adapted
+    if checkpoints is not None:
+        checkpoints.kept = passes
+    fit(role, fitted.lengths, fitted.loss(model), settings, rng, log, passes.look, checkpoints)
+    passes.put_best()
+    return Adapted(model, passes.history, passes.best)
+
+
+class _Passes:
+    """Looks at the adapted model after each pass, and keeps it where it is better than the probe, at its best.
+
+    Args:
+        model: the adapted one.
+        unseen: what is held out.
+        at_first: (n,) scores of the probe on it.
+    """
+
+    def __init__(self, model: RewardModel, unseen: Learned, at_first: Tensor) -> None:
+        self._model, self._unseen = model, unseen
+        self._before = losses_at_best_scale(unseen, at_first)
+        self._lowest = float(self._before.mean())
+        self._saved: dict[str, Tensor] = {}
+        self.history = [figures(unseen, at_first, 0)]
+        self.best: int | None = None
+
+    def look(self, step: int) -> None:
+        """Looks at the model after so many steps."""
+        scores = self._model.raw_scores_of(self._unseen.rows).flatten()
+        self.history.append(figures(self._unseen, scores, step))
+        now = losses_at_best_scale(self._unseen, scores)
+        gain = self._before - now
+        is_better = float(now.mean()) < self._lowest and float(gain.mean()) > _ERRORS * standard_error(gain)
+        if group.from_first(lambda: is_better):
+            self._lowest, self.best = float(now.mean()), step
+            self._saved = {name: p.detach().clone() for name, p in self._model.role.parameters().items()}
+            self._model.centre = centre_of(self._unseen, scores)
+
+    @torch.no_grad()
+    def put_best(self) -> None:
+        """Puts the weights of the best pass in place of the last one's, where one was better than the probe."""
+        for name, parameter in self._model.role.parameters().items():
+            parameter.copy_(self._saved.get(name, parameter))
+
+    def get_state(self) -> Saved:
+        known = {"history": self.history, "best": self.best, "lowest": self._lowest, "centre": self._model.centre}
+        return Saved(dict(self._saved), known)
+
+    def set_state(self, saved: Saved) -> None:
+        self._saved, state = dict(saved.tensors), saved.state
+        self.history, self.best, self._lowest = state["history"], state["best"], state["lowest"]
+        self._model.centre = state["centre"]
 
 
 def describe_choice(adapted: Adapted) -> str:

@@ -24,6 +24,7 @@ from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
 from evaluation.probes import cross_validated, table
+from perlhf import run_lock
 from perlhf.errors import UserError
 from perlhf.measure import Stopwatch, peak_rss_mb
 from perlhf.options import option, parse_options
@@ -57,6 +58,7 @@ def main() -> None:
     fit(parse_options(Options, prog="python -m rewards.probe"))
 
 
+@run_lock.released_after()
 def fit(options: Options) -> RewardModel:
     """Runs the command; returns the probe as a reward model."""
     require_same_command(options)

@@ -19,15 +19,18 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from agents.processes import require_same_command, require_same_rows
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of, recipe_of
+from agents.resuming import checkpoints_in, fit_folder, fit_options, saying_how_to_go_on
+from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
+from backbones.fit_checkpoints import FitCheckpoints
 from backbones.launch import run_command
 from backbones.model.anatomy import layer_count
 from backbones.model.loading import use_threads
 from backbones.model.targets import adapted_names
 from backbones.pooled import Reading
+from backbones.role_files import PROVENANCE
 from backbones.roles import HeadRole, Role
 from envs.corpora.records import image_of
 from envs.feedback import Feedback
@@ -41,10 +44,11 @@ from evaluation.reward_report import (
     print_report,
     probe_figures,
 )
+from perlhf import run_lock
 from perlhf.errors import UserError
-from perlhf.measure import Stopwatch, peak_rss_mb
-from perlhf.options import option, parse_options
-from perlhf.run_folder import new_run_folder, update_summary
+from perlhf.measure import peak_rss_mb
+from perlhf.options import option
+from perlhf.run_folder import update_summary
 from rewards.from_probe import adapt, centre_of, describe_choice, probe_first
 from rewards.policy_steps import policy_steps
 from rewards.preferences import Learned, Preferences, drawn, learned_of, preferences_of, sampled
@@ -95,7 +99,6 @@ class Options(RunOptions, ReadingOptions, FitOptions):
         None, "that of the head; by default the same, from a probe times the length of the head's weights", above=0
     )
     score_limit: float | None = option(None, "scores are clipped to this far from 0; no limit by default", above=0)
-    output_dir: str | None = option(None, "the run folder; runs/ENV-reward-seedN by default", group=RunOptions.group)
     eval_pairs: int = option(2000, "held-out pairs to measure accuracy on", low=1, group=RunOptions.group)
     eval_split: str = option(
         "test", "split of the data to measure on; choose settings on 'validation'", group=RunOptions.group
@@ -104,9 +107,19 @@ class Options(RunOptions, ReadingOptions, FitOptions):
 
 def main() -> None:
     """Runs the command."""
-    train(parse_options(Options, prog="python -m rewards.train_reward_model", defaults=partial(recipe_of, "reward")))
+    train(read_options(sys.argv[1:]))
 
 
+def read_options(arguments: Sequence[str]) -> Options:
+    """Returns the options of a new run, over its recipe; with `--resume` those of that run; the command line wins.
+
+    Raises:
+        UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
+    """
+    return fit_options(Options, arguments, "rewards.train_reward_model", "reward")
+
+
+@run_lock.released_after()
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     require_same_command(options)
@@ -119,7 +132,7 @@ def train(options: Options) -> RewardModel:
     rng = np.random.default_rng(options.seed)
     records = drawn(task, options.pairs, rng)
     name = f"{options.env}-reward-seed{options.seed}"
-    folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
+    folder = fit_folder(options, name, lambda run: (run / PROVENANCE).exists())
     count = samples_to_add(options, task, len(records))
     more = f" and {count} of the SFT policy's samples" if count else ""
     print(f"learning from {len(records)} records of the data{more}", flush=True)
@@ -132,26 +145,23 @@ def train(options: Options) -> RewardModel:
     # Before each process measures on its part: what is learned from, all have read alike.
     cuts = {"cut_prompts": backbone.cut_prompts, "cut_responses": backbone.cut_responses}
 
-    clock = Stopwatch()
     train_it = train_from_probe if starts_from_probe(options, backbone) else train_from_random
-    try:
-        model, of_training = train_it(options, data, backbone, task.of_steps, rng, folder)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {what_is_left(folder)}", file=sys.stderr)
-        raise
-    seconds, cpu_seconds = clock.seconds, sum(group.gather(clock.cpu_seconds))
-    save(model, options, task.of_steps, folder)
-    evaluate = partial(evaluate_reward_model, model, preferences, held_out, data.records)
-    report = evaluate(held_out.records[: options.eval_pairs])
-    if (playable := held_out.playable()) is not None:
-        report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
-    summary = dict(
-        **(identity(options) | of_training), score_limit=options.score_limit,
-        pairs=len(data.records), policy_pairs=len(added), epochs=options.epochs, **report,
-        seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
-        peak_rss_mb=max(group.gather(peak_rss_mb())), **cuts,
-    )  # fmt: skip
-    group.from_first(lambda: write_figures(folder, summary, backbone))
+    checkpoints = checkpoints_in(folder, options, [row for of_one in data.rows for row in of_one])
+    with saying_how_to_go_on(folder, what_is_left):
+        model, of_training = train_it(options, data, backbone, task.of_steps, rng, checkpoints)
+        cost = checkpoints.cost_so_far()
+        save(model, options, task.of_steps, folder)
+        evaluate = partial(evaluate_reward_model, model, preferences, held_out, data.records)
+        report = evaluate(held_out.records[: options.eval_pairs])
+        if (playable := held_out.playable()) is not None:
+            report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
+        summary = dict(
+            **(identity(options) | of_training), score_limit=options.score_limit,
+            pairs=len(data.records), policy_pairs=len(added), epochs=options.epochs, **report, **cost,
+            pairs_per_cpu_second=len(data.records) * options.epochs / cost["cpu_seconds"],
+            peak_rss_mb=max(group.gather(peak_rss_mb())), **cuts,
+        )  # fmt: skip
+        group.from_first(lambda: write_figures(folder, summary, backbone))
     print_report(report, folder)
     if is_below_baselines(report):
         steps = options.epochs * math.ceil(len(data.records) / options.batch_size)
@@ -219,21 +229,32 @@ def new_role(options: Options, backbone: Backbone, reading: Reading) -> Role:
 
 
 def train_from_random(
-    options: Options, data: Learned, backbone: Backbone, of_steps: bool, rng: np.random.Generator, folder: Path
+    options: Options,
+    data: Learned,
+    backbone: Backbone,
+    of_steps: bool,
+    rng: np.random.Generator,
+    checkpoints: FitCheckpoints,
 ) -> tuple[RewardModel, dict[str, Any]]:
     """Trains a model whose head begins drawn at random; returns it with what summary.json says of how it was made."""
     reading = Reading("last" if options.pooling == "auto" else options.pooling, layer_of(backbone, options.read_layer))
     weight = DRAWN_LOG_PROB_WEIGHT if options.log_prob_weight is None else options.log_prob_weight
     role = new_role(options, backbone, reading)
     model = RewardModel(role, log_prob_weight=weight, log_sigmoid=of_steps, reading=reading)
-    fit(role, data.lengths, data.loss(model), settings_of(options, data, role), rng, folder / LOG)
+    settings, log = settings_of(options, data, role), checkpoints.run / LOG
+    fit(role, data.lengths, data.loss(model), settings, rng, log, checkpoints=checkpoints)
     if not of_steps:
         model.centre = centre(model, data.preferences, data.records)
     return model, {"log_prob_weight": weight, "pooling": reading.pooling, "read_layer": reading.layer}
 
 
 def train_from_probe(
-    options: Options, data: Learned, backbone: Backbone, of_steps: bool, rng: np.random.Generator, folder: Path
+    options: Options,
+    data: Learned,
+    backbone: Backbone,
+    of_steps: bool,
+    rng: np.random.Generator,
+    checkpoints: FitCheckpoints,
 ) -> tuple[RewardModel, dict[str, Any]]:
     """Fits a probe and trains from it; returns the better of the two, as `train_from_random`.
 
@@ -243,11 +264,11 @@ def train_from_probe(
     probe = alone(start.probe, backbone)
     probe.centre = centre_of(data, start.probe.scores(start.states))
     unseen = probe_figures(start.choice.best, data)
-    save(probe, options, of_steps, folder)
+    save(probe, options, of_steps, checkpoints.run)
     print_figures(f"probe ({start.probe.reading}), on training records that it had not seen:", unseen)
     role = new_role(options, backbone, start.probe.reading)
     settings = settings_of(options, data, role, FROM_A_PROBE)
-    adapted = adapt(start, data, role, settings, rng, folder / LOG, options.seed)
+    adapted = adapt(start, data, role, settings, rng, checkpoints.run / LOG, options.seed, checkpoints)
     print(describe_choice(adapted), flush=True)
     how = described(start.probe)
     report = {**how, "probe": {**how, **unseen}, "validation": adapted.history, "kept_step": adapted.best}
@@ -268,9 +289,9 @@ def save(model: RewardModel, options: Options, of_steps: bool, folder: Path) -> 
 
 def what_is_left(folder: Path) -> str:
     """Says what a run that was interrupted leaves."""
-    model = f"{folder} is a reward model, the probe that training began from" if (folder / HEAD_FILE).exists() else (
-        "there is no model"
-    )  # fmt: skip
+    model = f"{folder} is a reward model" if (folder / PROVENANCE).exists() else "there is no model"
+    if (folder / HEAD_FILE).exists():
+        model += ", the probe that training began from"
     return f"{model}; what was logged so far is in {folder / LOG}"
 
 

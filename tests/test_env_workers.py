@@ -21,7 +21,8 @@ from test_architecture import ROOT
 from tiny_models import gemma
 
 from agents import PPO, make_vec_env
-from agents.checkpoint import read_checkpoint, set_state
+from agents.checkpoint import set_state
+from backbones.checkpoints import read_checkpoint
 from envs.core import TaskVectorEnv
 from envs.episodes import Episodes
 from perlhf.errors import RewardError, UserError
@@ -356,7 +357,7 @@ def test_no_worker_outlives_the_main_process_in_the_middle_of_a_turn(tmp_path, n
     else:
         process.send_signal(number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == {signal.SIGINT: 130}.get(number, -number)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -number)
     assert errors == ""
     assert_gone(pids)
 

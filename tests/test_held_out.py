@@ -15,10 +15,11 @@ from tiny_models import gemma
 from toy_tasks import OneTurn, Unjudged
 
 from agents import PPO, make_vec_env
-from agents.checkpoint import checkpoints_of, read_checkpoint, set_state
+from agents.checkpoint import set_state
 from agents.held_out import HeldOut, WatchOptions, best_swapped_in, is_better, mean_and_error, target_of, why_to_stop
 from agents.train_ppo import Options, read_options, train
 from agents.watched import Watched
+from backbones.checkpoints import checkpoints_of, read_checkpoint
 from envs import register_task
 from perlhf.errors import UserError
 

@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from children import in_child, start_child
 from safetensors.torch import load_file
 from test_resume import same_tensors
 from tiny_models import gemma
@@ -36,28 +37,6 @@ def options_for(root, folder):
         backbone=str(root / "backbone"), reward="toy_tasks:starts_with_i", n_envs=4, batch_size=2, max_new_tokens=6,
         total_timesteps=24, checkpoint_every=1, eval_prompts=0, log_formats="", threads=1, output_dir=str(folder),
     )  # fmt: skip
-
-
-def in_child(function, before=lambda: None):
-    """Runs `function` in a forked process with its output silenced; returns the process id's exit status."""
-    child = start_child(function, before)
-    return os.waitpid(child, 0)[1]
-
-
-def start_child(function, before=lambda: None):
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        before()
-        function()
-        status = 0
-    finally:
-        os._exit(status)
 
 
 def start_or_resume(root, folder):
@@ -130,7 +109,7 @@ def die_at(operation):
     for name in ("rename", "replace", "fsync", "open", "mkdir", "rmdir", "unlink"):
         setattr(os, name, counted(getattr(os, name)))
     builtins.open = counted(builtins.open)
-    sys.modules["agents.checkpoint"].save_file = counted(sys.modules["agents.checkpoint"].save_file)
+    sys.modules["backbones.checkpoints"].save_file = counted(sys.modules["backbones.checkpoints"].save_file)
 
 
 @pytest.mark.parametrize("operation", range(20, 260, 4))

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import backbones.forward as forward_module
 from agents import PPO, make_vec_env
-from agents.checkpoint import CheckpointError, get_state, set_state, state_of_envs
+from agents.checkpoint import get_state, set_state, state_of_envs
 from backbones.backbone import Backbone
+from backbones.checkpoints import CheckpointError
 from backbones.forward import last_token_scores, log_probs_of
 from backbones.generate import generate
 from backbones.memory import Held, RoleSettings, Shape, plan_memory

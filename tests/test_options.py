@@ -18,6 +18,7 @@ from command_modules import command_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perlhf import run_lock
 from perlhf.errors import DataError, RewardError, UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options, to_yaml
 from perlhf.run_folder import new_run_folder, read_run_config, read_summary, update_summary, write_json, write_text
@@ -356,7 +357,7 @@ COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
     "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
     "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
-    "evaluation.score_android evaluation.eval_agent"
+    "evaluation.score_android evaluation.eval_agent agents.check_checkpoints"
 ).split()
 SIGNS = {
     ">=": lambda value, bound: value >= bound,
@@ -564,7 +565,7 @@ def test_a_fault_of_the_disk_is_one_line_with_the_file(capsys, fault, line):
 
     with pytest.raises(SystemExit) as left:
         run_command(main)
-    assert left.value.code == 2
+    assert left.value.code == 1
     assert capsys.readouterr() == ("", f"error: {line}\n")
 
 
@@ -627,7 +628,8 @@ def test_a_hyperparameter_is_the_two_place_diff_of_contributing():
 
 
 def test_a_new_run_folder_holds_its_config(tmp_path):
-    folder = new_run_folder(str(tmp_path / "a" / "b"), "name", Options(steps=9))
+    with run_lock.released_after():
+        folder = new_run_folder(str(tmp_path / "a" / "b"), "name", Options(steps=9))
     assert folder == tmp_path / "a" / "b"
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     assert read_run_config(folder) == dataclasses.asdict(Options(steps=9))
@@ -671,7 +673,7 @@ def test_a_folder_below_a_file_is_one_line(tmp_path, capsys):
     path.write_text("mine")
     with pytest.raises(SystemExit) as left:
         run_command(lambda: new_run_folder(str(path / "sub"), "name", Options()))
-    assert left.value.code == 2
+    assert left.value.code == 1
     assert capsys.readouterr().err == f"error: {path / 'sub'}: Not a directory\n"
 
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from stable_baselines3.common.utils import LinearSchedule
+from test_run_lock import Holder
 from tiny_models import gemma
 from toy_callbacks import SaveAt
 from toy_tasks import TwoTurns
@@ -26,18 +27,17 @@ from toy_tasks import TwoTurns
 import agents.train_ppo as command
 from agents import PPO, make_vec_env
 from agents.callbacks import run_logger
-from agents.checkpoint import (
+from agents.checkpoint import save_checkpoint, set_state
+from agents.train_ppo import Options, read_options, train
+from backbones.backbone import Backbone
+from backbones.checkpoints import (
     FORMAT,
     CheckpointError,
     checkpoints_of,
     keep_newest,
     newest_sound_checkpoint,
     read_checkpoint,
-    save_checkpoint,
-    set_state,
 )
-from agents.train_ppo import Options, read_options, train
-from backbones.backbone import Backbone
 from backbones.roles import LoRASettings
 from envs import register_task
 from perlhf.errors import UserError
@@ -147,6 +147,10 @@ def test_the_command_resumes_bit_for_bit_and_so_does_its_log(path, tmp_path, rew
 
 def test_a_finished_run_says_so(path, tmp_path):
     train(options_for(path, tmp_path / "run"))
+    other = Holder(tmp_path / "run")
+    with pytest.raises(UserError, match=rf"run is being written to by process {other.process.pid} on"):
+        train(read_options(["--resume", str(tmp_path / "run")]))
+    other.end()
     with pytest.raises(UserError, match=r"is finished: 4 turns; raise --total-timesteps"):
         train(read_options(["--resume", str(tmp_path / "run")]))
     train(read_options(["--resume", str(tmp_path / "run"), "--total-timesteps", "8"]))

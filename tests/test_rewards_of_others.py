@@ -14,8 +14,9 @@ from toy_callbacks import SaveAt
 
 import envs  # noqa: F401 - registers perlhf/*
 from agents import PPO, make_vec_env
-from agents.checkpoint import read_checkpoint, set_state
+from agents.checkpoint import set_state
 from agents.train_ppo import Options, read_options, train
+from backbones.checkpoints import read_checkpoint
 from backbones.roles import LoRASettings
 from rewards import classifier
 from rewards.functions import reward_from_text

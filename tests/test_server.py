@@ -16,12 +16,12 @@ from tiny_models import save_gemma
 from transformers import AutoModelForCausalLM
 
 from agents import PPO, make_vec_env, preflight
-from agents.checkpoint import newest_sound_checkpoint
 from agents.hyperparameters import PolicySettings
 from agents.importance import importance_ratios, weigh
 from agents.rollout import Rollout
 from agents.train_ppo import read_options, train
 from backbones.backbone import Backbone
+from backbones.checkpoints import newest_sound_checkpoint
 from backbones.engine.engine import LocalEngine
 from backbones.engine.server import ServerEngine
 from backbones.forward import log_probs_of

@@ -17,12 +17,13 @@ from tiny_models import gemma
 
 import evaluation.compare as compare_module
 from agents import PPO, make_vec_env, train_ppo
-from agents.checkpoint import read_checkpoint, set_state
+from agents.checkpoint import set_state
 from agents.rollout import Rollout
 from agents.rollout_log import rollout_figures
 from agents.steps import Step, order_of
 from agents.train_ppo import read_options
 from backbones.backbone import Backbone
+from backbones.checkpoints import read_checkpoint
 from backbones.draws import row_seeds
 from backbones.generate import generate
 from envs.hh.task import HH

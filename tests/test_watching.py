@@ -19,15 +19,17 @@ from stable_baselines3.common.logger import Logger
 from tiny_models import gemma
 
 from agents import PPO, make_vec_env
-from agents.callbacks import drop_metrics_after, log_formats, read_metrics
-from agents.checkpoint import read_checkpoint, set_state
+from agents.callbacks import log_formats
+from agents.checkpoint import set_state
 from agents.diagnosis import ENOUGH, Diagnoses, Facts, diagnose, share_of_actions, together
 from agents.gym_vec_env import GymVecEnv
 from agents.trackers import TRACKERS, Tracker, finite, hash_of, is_installed, numbers_in, tracked
+from backbones.checkpoints import read_checkpoint
 from backbones.fit import FitSettings, fit
 from backbones.roles import LoRASettings
 from envs.uinav.task import UINav
 from perlhf.errors import UserError
+from perlhf.metrics_log import drop_metrics_after, read_metrics
 from perlhf.run_folder import read_json
 
 ROOT = Path(__file__).parents[1]

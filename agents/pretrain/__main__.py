@@ -33,6 +33,7 @@ from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
 from envs.vqav2.lessons import inquiries, lessons
 from envs.vqav2.task import VQAv2
+from perlhf import run_lock
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
@@ -78,6 +79,7 @@ class Options:
     )
 
 
+@run_lock.released_after()
 def main() -> None:
     """Runs the command."""
     options = read_options(sys.argv[1:])
@@ -200,14 +202,17 @@ def write_record(
 
 
 def target(options: Options) -> Path:
-    """Returns the folder to write to.
+    """Returns the folder to write to, and takes its lock.
 
     Raises:
-        UserError: it holds a model already, and nobody said that it may be written over.
+        UserError: it holds a model already, and nobody said that it may be written over; or another process writes to
+            it.
     """
     folder = Path(options.output_dir or f"backbones/{options.backbone}")
     if (folder / "config.json").exists() and not options.overwrite:
         raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
+    folder.mkdir(parents=True, exist_ok=True)
+    run_lock.take(folder)
     return folder
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.callbacks import read_metrics
 from evaluation.finished_run import ppo_config
 from perlhf.errors import UserError
+from perlhf.metrics_log import read_metrics
 from perlhf.run_folder import read_json
 
 

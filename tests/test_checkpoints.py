@@ -1,0 +1,216 @@
+"""The store of checkpoints and the command that verifies one: damage is always noticed, in one line."""
+
+import json
+import random
+import sys
+
+import pytest
+import torch
+from damage import OTHER, damage_bytes, damage_fields
+from safetensors.torch import save_file
+
+from backbones.checkpoints import (
+    CheckpointError,
+    Saved,
+    go_on_from_newest,
+    is_sound,
+    place_of,
+    read_checkpoint,
+    verify,
+    write_checkpoint,
+)
+from perlhf import cli, options
+from perlhf.errors import UserError
+from perlhf.metrics_log import read_metrics
+from perlhf.run_folder import read_summary
+from perlhf.sealed_folder import SealError
+
+
+def saved(step):
+    return Saved({"weight": torch.arange(6.0).view(2, 3) + step, "count": torch.tensor(step)}, {"step": step})
+
+
+def adapter(part):
+    (part / "policy").mkdir()
+    save_file({"a": torch.ones(2)}, part / "policy" / "adapter_model.safetensors")
+
+
+@pytest.fixture
+def run(tmp_path):
+    for step in (1, 2):
+        write_checkpoint(place_of(tmp_path / "runs" / "run", step), saved(step), adapter)
+    return tmp_path / "runs" / "run"
+
+
+def newest_of(run):
+    found = []
+    go_on_from_newest(run, found.append)
+    return found[0].state["step"]
+
+
+def test_what_was_written_is_read(run):
+    tensors, state = read_checkpoint(place_of(run, 2))
+    assert state == {"step": 2}
+    assert torch.equal(tensors["weight"], torch.arange(6.0).view(2, 3) + 2)
+    assert newest_of(run) == 2
+
+
+def manifests(manifest):
+    """Manifests that a file system, a bug or an attacker may leave."""
+    files = manifest["files"]
+    yield from ({**manifest, "files": value} for value in (*OTHER, {}, [["a", "b"]], {"../x": "0"}))
+    yield from (value for value in OTHER)
+    for name in files:
+        yield {**manifest, "files": {key: value for key, value in files.items() if key != name}}
+        yield {**manifest, "files": {**files, name: None}}
+    yield from (damage_fields(manifest, random.Random(seed)) for seed in range(60))
+
+
+def test_no_other_manifest_makes_a_checkpoint_sound(run):
+    path = place_of(run, 2) / "manifest.json"
+    whole = json.loads(path.read_text())
+    tried = 0
+    for manifest in manifests(whole):
+        if manifest == whole:
+            continue
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(SealError) as error:
+            verify(place_of(run, 2))
+        assert "\n" not in str(error.value)
+        tried += 1
+    assert tried > 60
+
+
+def test_a_manifest_that_is_a_folder_or_brackets_is_damaged(run):
+    path = place_of(run, 2) / "manifest.json"
+    path.write_text("[" * 100_000)
+    assert not is_sound(place_of(run, 2))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SealError, match=r"manifest.json is damaged; take an earlier checkpoint"):
+        verify(place_of(run, 2))
+    assert newest_of(run) == 1
+
+
+def test_a_file_that_nobody_sealed_is_named_and_a_hidden_one_is_none_of_ours(run):
+    checkpoint = place_of(run, 2)
+    (checkpoint / ".DS_Store").write_text("of a file browser")
+    verify(checkpoint)
+    save_file({"a": torch.zeros(2)}, checkpoint / "policy" / "more.safetensors")
+    with pytest.raises(SealError, match=r"policy/more\.safetensors is not in the manifest beside it"):
+        verify(checkpoint)
+
+
+def test_what_does_not_fit_sets_nothing_aside(run):
+    (place_of(run, 2) / "state.json").write_text("{}")
+
+    def refuse(_):
+        raise CheckpointError("of another base.")
+
+    with pytest.raises(CheckpointError):
+        go_on_from_newest(run, refuse)
+    assert place_of(run, 2).is_dir()
+    assert newest_of(run) == 1
+    assert not place_of(run, 2).exists()
+    assert (run / "checkpoints" / "bad-step-2").is_dir()
+
+
+def test_a_run_without_checkpoints_begins_anew_and_one_without_a_sound_one_does_not_go_on(run):
+    assert go_on_from_newest(run / "none", pytest.fail) is None
+    for step in (1, 2):
+        (place_of(run, step) / "state.json").unlink()
+    with pytest.raises(CheckpointError, match=r"has no checkpoint to go on from: .*step-2/state\.json"):
+        go_on_from_newest(run, pytest.fail)
+
+
+# The command
+
+
+def checked(monkeypatch, capsys, *words):
+    """What `perlhf checkpoint` prints, and its exit code."""
+    monkeypatch.setattr(sys, "argv", ["perlhf", "checkpoint", *map(str, words)])
+    monkeypatch.setattr(options, "called_as", "")
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as left:
+        code = left.code
+    return code, capsys.readouterr()
+
+
+def test_a_sound_run_is_told_checkpoint_by_checkpoint(run, monkeypatch, capsys):
+    code, said = checked(monkeypatch, capsys, "verify", run)
+    assert code == 0
+    newest, older, last = said.out.splitlines()
+    assert newest.startswith(f"sound    {place_of(run, 2)}: 4 files, ")
+    assert newest.endswith(" MiB, 3 tensors, all finite")
+    assert older.startswith(f"sound    {place_of(run, 1)}: ")
+    assert last == "2 of 2 sound"
+
+
+@pytest.mark.parametrize("where", ["checkpoints/step-2", "checkpoints", ".", ".."])
+def test_a_checkpoint_its_folder_the_run_and_a_folder_of_runs_are_all_taken(run, where, monkeypatch, capsys):
+    code, said = checked(monkeypatch, capsys, "verify", run / where, "--newest", "1")
+    assert (code, said.out.splitlines()[-1]) == (0, "1 of 1 sound")
+
+
+def test_a_damaged_one_is_named_and_the_exit_code_is_1(run, monkeypatch, capsys):
+    file = place_of(run, 1) / "policy" / "adapter_model.safetensors"
+    file.write_bytes(damage_bytes(file.read_bytes(), random.Random(0)))
+    code, said = checked(monkeypatch, capsys, "verify", run)
+    assert code == 1
+    assert f"UNSOUND  {place_of(run, 1)}: {file} is missing or altered; take an earlier checkpoint." in said.out
+    assert said.out.splitlines()[-1] == "1 of 2 sound"
+
+
+def test_a_number_that_is_not_finite_is_named_though_every_hash_is_right(run, monkeypatch, capsys):
+    bad = Saved({"weight": torch.tensor([1.0, float("nan"), float("inf")])}, {})
+    write_checkpoint(place_of(run, 3), bad)
+    code, said = checked(monkeypatch, capsys, "verify", run, "--newest", "1")
+    assert code == 1
+    assert "state.safetensors: weight holds 2 of 3 numbers that are not finite." in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["verfy", "x"], "unknown action 'verfy': perlhf checkpoint verify DIR."),
+        (["verify"], "give a checkpoint or a run folder: perlhf checkpoint verify DIR."),
+        (["verify", "/no/such/folder"], "/no/such/folder: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_verified_is_one_line(words, message, monkeypatch, capsys):
+    code, said = checked(monkeypatch, capsys, *words)
+    assert code in (1, 2)
+    assert said.err == f"error: {message}\n"
+
+
+def test_a_folder_without_checkpoints_says_so(tmp_path, monkeypatch, capsys):
+    code, said = checked(monkeypatch, capsys, "verify", tmp_path)
+    assert code == 2
+    assert said.err.startswith(f"error: {tmp_path} holds no checkpoint: expected one")
+
+
+def test_a_run_whose_summary_is_damaged_says_which_file(tmp_path):
+
+    for text in ("{", "[]", "[" * 100_000, '{"a": 1', "\x00"):
+        (tmp_path / "summary.json").write_text(text)
+        with pytest.raises(UserError, match=r"summary\.json: .*; remove it to go on without") as error:
+            read_summary(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+def test_any_damage_to_the_log_is_one_line_that_names_the_row(tmp_path):
+
+    whole = "".join(json.dumps({"step": step, "loss": 0.5 / step, "said": "é"}) + "\n" for step in (1, 2, 3)).encode()
+    for seed in range(300):
+        (tmp_path / "metrics.jsonl").write_bytes(damage_bytes(whole, random.Random(seed)))
+        try:
+            rows = read_metrics(tmp_path)
+        except UserError as error:
+            rows, said = [], str(error)
+        else:
+            said = f"{tmp_path / 'metrics.jsonl'}: sound"
+        assert said.startswith(f"{tmp_path / 'metrics.jsonl'}:")
+        assert "\n" not in said
+        assert all(type(row["step"]) is int for row in rows)
