@@ -87,9 +87,9 @@ def figures_of(values: Mapping[str, np.ndarray], groups: Sequence[Sequence[str]]
 
 
 def _chosen(samples: Samples, groups: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Returns score, and gold where there is a judge, of the answer in each episode that has the highest score.
+    """Returns the score of the answer in each episode that has the highest one.
 
-    Gold is given for each of the groups of the episodes too, as `groups`.
+    Where there is a judge also its gold, and in `groups` that of each group.
     """
     rows, best = np.arange(len(samples.scores)), samples.scores.argmax(axis=1)
     found: dict[str, Any] = {"score": float(samples.scores[rows, best].mean())}
@@ -106,6 +106,9 @@ def describe_samples(report: Mapping[str, Any]) -> list[str]:
         chosen = report["best_of"]
         title = f"sft best of {chosen['n']} by score, T = {chosen['temperature']:g}"
         lines.append(f"  {title:31} score {chosen['score']:+.3f}{gold_in_words(chosen)}")
+        if chosen.get("groups"):
+            of_groups = (f"{name} {gold['mean']:.3f}" for name, gold in chosen["groups"].items())
+            lines.append(f"    by group: {', '.join(of_groups)}")
     for key, title in (("pass_at", "pass@"), ("best_at", "best gold of ")):
         if key not in report:
             continue
