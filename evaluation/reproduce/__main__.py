@@ -117,7 +117,7 @@ TEXT_TASKS: dict[str, tuple[str, ...]] = {
     "Taskmaster coffee": ("--env", "Taskmaster-v0", "--env-options", "domain=coffee"),
     "Taskmaster ticketing": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
 }
-EVAL_PROMPTS = {task: 1000 for task in TEXT_TASKS if task.startswith("Taskmaster")}  # six kinds of prompts share them
+EVAL_PROMPTS = {task: 1000 for task in TEXT_TASKS if task != "SHP"}
 
 
 def tasks_table(options: Options) -> Table:
