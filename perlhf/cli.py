@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": ("evaluation.audit_reward", "search for responses that a reward scores high although they fail"),
     "zero-shot": ("evaluation.zero_shot", "say how well a language model does a task as it is"),
     "evaluate": ("evaluation.evaluate", "compare the policy of a run with SFT on held-out prompts"),
+    "win-rate": ("evaluation.win_rate", "let a language model judge a policy against its SFT, in both orders"),
     "eval-agent": ("evaluation.eval_agent", "evaluate any agent: a callable, an endpoint, a built-in or a trained one"),
     "verdicts": ("evaluation.verdicts", "keep the verdict on each held-out episode of a policy or its SFT"),
     "export": ("evaluation.export", "write a run's model for other tools: a merged model, or a GGUF file"),
