@@ -18,6 +18,7 @@ COMMANDS = {
     "train-ppo": ("agents.train_ppo", "train a policy with PPO against a reward"),
     "train-reward-model": ("rewards.train_reward_model", "train a reward model on preference pairs or labels"),
     "plan": ("agents.plan", "estimate what PPO on many GPUs would hold, send and take"),
+    "report-reward-model": ("evaluation.report_reward_model", "say by many measures what a reward model is worth"),
     "probe": ("rewards.probe", "fit a linear reward on the states of a frozen model, in seconds"),
     "train-sft": ("agents.train_sft", "fine-tune a backbone on chosen responses"),
     "audit": ("evaluation.audit_reward", "search for responses that a reward scores high although they fail"),
