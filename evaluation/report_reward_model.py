@@ -37,7 +37,7 @@ from perlhf.errors import UserError
 from perlhf.measure import Stopwatch
 from perlhf.options import option, parse_options
 from perlhf.run_folder import new_run_folder, update_summary
-from rewards.reward_model import learned_model
+from rewards.reward_model import RewardModel, learned_model
 
 _TOGETHER = 256  # turns that are scored in one call
 
@@ -66,9 +66,12 @@ def main() -> None:
         options.env, options.env_options, options.data, "tiny", options.reward, options.device, columns=options.columns
     )
     options = replace(options, device=setup.device)
-    use_threads(options.threads, 0)
     task = setup.task(options.split)
-    score = scorer(resolve_reward(setup.reward, task))
+    reward = resolve_reward(setup.reward, task)
+    model = learned_model(reward)
+    if model is not None or options.threads > 0:  # of what others score with, torch knows how many suit it
+        use_threads(options.threads, 0 if model is None else model.role.backbone.parameter_count)
+    score = scorer(reward, model)
     pairs, choices = _asked(options, setup, task)
     name = f"{options.env}-reward-report-seed{options.seed}"
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
@@ -101,9 +104,8 @@ def _asked(options: Options, setup: Setup, task: Task) -> tuple[list[Choice], li
     return pairs, choices
 
 
-def scorer(reward: RewardFunction) -> Scorer:
+def scorer(reward: RewardFunction, model: RewardModel | None) -> Scorer:
     """Returns what scores turns; of a reward model of ours before it clips or bounds scores, which would make ties."""
-    model = learned_model(reward)
 
     def score(turns: Sequence[Turn]) -> np.ndarray:
         if model is not None:

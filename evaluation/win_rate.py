@@ -39,7 +39,7 @@ class Options(RunOptions):
     run: str = option("", "the run folder of agents.train_ppo", positional=True)
     judge: str = option("", "'judge:URL#MODEL', or a YAML file with its options: docs/rewards.md")
     prompts: int = option(200, "held-out prompts; the judge is asked twice about each", low=1)
-    temperature: float = option(1.0, "temperature of both in their answers; 0 takes the likeliest token each time", low=0)
+    temperature: float = option(1.0, "temperature of both; 0 takes the likeliest token each time", low=0)
     split: str = option("test", "split of the data")
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     output_dir: str | None = option(None, "where to write; runs/NAME-win-rate by default")
