@@ -36,11 +36,13 @@ class Scored(NamedTuple):
         name: of the policy.
         golds: of n episodes.
         groups: of each of them, what it is counted under.
+        officials: of each, see `Task.judge_officially`; none where there is nothing but golds.
     """
 
     name: str
     golds: Sequence[float]
     groups: Sequence[Sequence[str]]
+    officials: Sequence[float] = ()
 
 
 class Catalogue(NamedTuple):
@@ -105,6 +107,10 @@ class Task(ABC):
     @abstractmethod
     def judge(self, turn: Turn) -> float | None:
         """Returns the task's own verdict in [0, 1] on the last turn of an episode; None where the data have none."""
+
+    def judge_officially(self, turn: Turn) -> float | None:
+        """Returns the verdict of the script that everybody reports, where it differs from `judge`'s; None elsewhere."""
+        return None
 
     def judge_cut(self, turn: Turn) -> float | None:
         """Returns the verdict where somebody else, such as a time limit, breaks an episode off after `turn`."""

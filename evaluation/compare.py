@@ -169,6 +169,8 @@ def _verdicts(answers: Answers, suffix: str) -> dict[str, float]:
     found = {f"score{suffix}": float(answers.scores.mean()), f"score_sd{suffix}": float(answers.scores.std())}
     if answers.golds is not None:
         found |= gold_keys(answers.golds, suffix)
+    if answers.officials is not None:
+        found[f"official{suffix}"] = float(answers.officials.mean())
     return found
 
 

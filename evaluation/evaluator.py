@@ -36,6 +36,7 @@ class Answers:
     scores: np.ndarray  # (n,) by the reward, summed over the turns
     golds: np.ndarray | None  # (n,) by the task's judge
     verdicts: list[dict[str, Any]] = field(default_factory=list)  # (n,) what else it says, where it was asked
+    officials: np.ndarray | None = None  # (n,) by the script that everybody reports, where that is another judge
 
     @property
     def best(self) -> np.ndarray:
@@ -62,6 +63,7 @@ class _Episode(NamedTuple):
     rows: list[Row]
     score: float
     gold: float | None
+    official: float | None
     verdict: dict[str, Any]
 
     @property
@@ -181,9 +183,8 @@ class Evaluator:
         """All episodes to their ends, side by side."""
         count = len(self.states)
         played = group.map_over_processes(count, lambda mine: self._in_blocks(speak, mine), lambda each: each.told)
-        texts, rows, scores, golds, verdicts = (list(of_all) for of_all in zip(*played, strict=True))
-        found = None if None in golds else np.array(golds, dtype=np.float64)
-        return Answers(texts, rows, np.array(scores), found, verdicts)
+        texts, rows, scores, golds, officials, verdicts = (list(of_all) for of_all in zip(*played, strict=True))
+        return Answers(texts, rows, np.array(scores), _known(golds), verdicts, _known(officials))
 
     def _in_blocks(self, speak: Speak, numbers: list[int]) -> list[_Episode]:
         """Plays the episodes of these numbers, not too many side by side where each holds an env of its own.
@@ -223,7 +224,7 @@ class Evaluator:
 
     def _told(self, texts: list[str], rows: list[Row], score: float, last: Turn) -> _Episode:
         verdict = self.task.whole_verdict(last) if self.whole_verdicts else {}
-        return _Episode("; ".join(texts), rows, score, self.task.judge(last), verdict)
+        return _Episode("; ".join(texts), rows, score, self.task.judge(last), self.task.judge_officially(last), verdict)
 
     def _scores(self, turns: Sequence[Turn], size: int = 256) -> np.ndarray:
         parts = [turns[i : i + size] for i in range(0, len(turns), size)]
@@ -234,6 +235,10 @@ class Evaluator:
     def groups(self, values: np.ndarray) -> dict[str, Any]:
         """Returns the mean of `values` over each group of episodes that the task names, with intervals."""
         return group_means(values, [self.task.groups(state) for state in self.states])
+
+
+def _known(verdicts: list[float | None]) -> np.ndarray | None:
+    return None if None in verdicts else np.array(verdicts, dtype=np.float64)
 
 
 def _forwards_take_all() -> bool:

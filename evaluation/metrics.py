@@ -71,7 +71,8 @@ def gold_in_words(side: Mapping[str, Any], suffix: str = "") -> str:
     if f"gold{suffix}" not in side:
         return ""
     mean, low, high = (side[f"gold{suffix}{end}"] for end in ("", "_low", "_high"))
-    return f"  gold {interval({'mean': mean, 'low': low, 'high': high})}"
+    official = f", by the official script {side[f'official{suffix}']:.3f}" if f"official{suffix}" in side else ""
+    return f"  gold {interval({'mean': mean, 'low': low, 'high': high})}{official}"
 
 
 def group_means(values: ArrayLike, groups: Sequence[Sequence[str]]) -> dict[str, Interval]:

@@ -82,6 +82,8 @@ def figures_of(task: Task, backbone: Backbone, answers: Answers) -> dict[str, An
     figures: dict[str, Any] = {"n": len(answers.texts), "turns": len(rows), "score": bootstrap_mean(answers.scores)}
     if answers.golds is not None:
         figures["gold"] = bootstrap_mean(answers.golds)
+    if answers.officials is not None:
+        figures["official"] = bootstrap_mean(answers.officials)
     figures |= {"ended": statistics.fmean(ended), "length": statistics.fmean(map(len, rows))}
     return figures | task.figures_of([backbone.decode(response) for response in rows])
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from envs.turn import Turn
 from perlhf.chat_endpoint import ChatEndpoint, data_url, with_picture
@@ -47,7 +47,11 @@ class Question(NamedTuple):
 
 
 class Judge:
-    """Asks one model at one endpoint.
+    """Asks one model at one endpoint for a number.
+
+    Attributes:
+        wanted: what it is asked for, in words.
+        form: how it is to answer, which stands behind every question.
 
     Args:
         url: of the server, with or without /v1.
@@ -64,8 +68,20 @@ class Judge:
         self.endpoint = ChatEndpoint(url, model, "judge", JUDGE_KEYS, timeout, tries, extra)
         self.model, self.scale = model, scale
 
+    @property
+    def wanted(self) -> str:
+        return f"a number from 0 to {self.scale:g} in JSON"
+
+    @property
+    def form(self) -> str:
+        return f'Answer with JSON alone, {{"score": N}}, where N is a number from 0 (worst) to {self.scale:g} (best).'
+
+    def read(self, said: str) -> float | None:
+        """Returns the verdict in an answer; None where there is none."""
+        return number_in(said, self.scale)
+
     def ask(self, question: Question) -> float:
-        """Returns the number that the judge gives, from 0 to `scale`. It is asked again once where it gives none.
+        """Returns the judge's verdict, from 0 to `scale`. It is asked again once where it gives none.
 
         Raises:
             RewardError: it gives none the second time.
@@ -73,14 +89,14 @@ class Judge:
         """
         messages = question.messages
         said = self.endpoint.ask(messages).text
-        if (number := number_in(said, self.scale)) is None:
-            remind = {"role": "user", "content": _form(self.scale)}
+        if (number := self.read(said)) is None:
+            remind = {"role": "user", "content": self.form}
             said = self.endpoint.ask([*messages, {"role": "assistant", "content": said or "-"}, remind]).text
-            number = number_in(said, self.scale)
+            number = self.read(said)
         if number is None:
             raise RewardError(
-                f"judge {self.model!r} at {self.endpoint.client.url} was asked twice for a number from 0 to "
-                f"{self.scale:g} in JSON, and said {said[:80]!r}."
+                f"judge {self.model!r} at {self.endpoint.client.url} was asked twice for {self.wanted}, and said "
+                f"{said[:80]!r}."
             )
         return number
 
@@ -132,22 +148,43 @@ def score(
     Raises:
         RewardError: a wrong option, a server that is away or refuses, or a judge that gives no number.
     """
-    _check_options(model, scale, concurrency, timeout, tries, extra)
-    text = _rubric(rubric)
-    verdicts = Verdicts.at(cache)
+    check_options(model, scale, concurrency, timeout, tries, extra)
+    text = rubric_text(rubric, RUBRIC)
+    judge = judge_of(Judge, url, model, float(scale), timeout, tries, extra)
+    questions = [question_of(text, turn, {"response": turn.response}, judge.form) for turn in turns]
+    return [number / judge.scale for number in answers_of(judge, questions, cache, concurrency)]
+
+
+Kind = TypeVar("Kind", bound=Judge)
+
+
+def judge_of(kind: type[Kind], *settings: Any) -> Kind:
+    """Returns a judge of some kind with the settings of `Judge`; RewardError where the address is none."""
     try:
-        judge = Judge(url, model, float(scale), timeout, tries, extra)
-        questions = [_question(text, turn, judge.scale) for turn in turns]
-        keys = [judge.key(question) for question in questions]
+        return kind(*settings)
+    except UserError as error:
+        raise RewardError(str(error)) from None
+
+
+def answers_of(judge: Judge, questions: Sequence[Question], cache: str | bool, concurrency: int) -> list[float]:
+    """Returns what a judge says to questions; each is asked once, and not where the answer is kept.
+
+    Args:
+        judge: who is asked.
+        questions: what is asked.
+        cache, concurrency: see `score`.
+
+    Raises:
+        RewardError: a server that is away or refuses, or a judge that gives no verdict.
+    """
+    verdicts = Verdicts.at(cache)
+    keys = [judge.key(question) for question in questions]
+    try:
         known = _judged(judge, dict(zip(keys, questions, strict=True)), verdicts, concurrency)
-    except RewardError:
-        raise
     except ServerError as error:
         kept = "" if verdicts is None else f" What was judged so far is kept in {verdicts.path}."
         raise RewardError(f"judge: {error} Mend that, then go on with --resume.{kept}") from None
-    except UserError as error:
-        raise RewardError(str(error)) from None
-    return [known[key] / judge.scale for key in keys]
+    return [known[key] for key in keys]
 
 
 def _judged(
@@ -170,22 +207,29 @@ def _judged(
     return known
 
 
-def _question(rubric: str, turn: Turn, scale: float) -> Question:
-    """Returns what is asked of a turn. As JSON no response can seem to end before it does."""
+def question_of(rubric: str, turn: Turn, responses: Mapping[str, str], form: str) -> Question:
+    """Returns what is asked of responses to the prompt of a turn. As JSON none can seem to end before it does.
+
+    Args:
+        rubric: what makes a response good.
+        turn: of which the prompt and the picture are shown.
+        responses: by the names that the judge reads.
+        form: how it is to answer.
+    """
     conversation = [message._asdict() for message in messages_of(turn.prompt)]
-    said = json.dumps({"conversation": conversation, "response": turn.response}, ensure_ascii=False)
+    said = json.dumps({"conversation": conversation, **responses}, ensure_ascii=False)
     picture = "" if turn.picture is None or turn.image is None else data_url(turn.image)
-    return Question(f"{rubric}\n\n{said}\n\n{_form(scale)}", picture)
+    return Question(f"{rubric}\n\n{said}\n\n{form}", picture)
 
 
-def _form(scale: float) -> str:
-    return f'Answer with JSON alone, {{"score": N}}, where N is a number from 0 (worst) to {scale:g} (best).'
+def rubric_text(given: str | None, default: str) -> str:
+    """Returns the text of a rubric: of a file, as it stands, or the default.
 
-
-def _rubric(given: str | None) -> str:
-    """Returns the text of a rubric: of a file, as it stands, or ours."""
+    Raises:
+        RewardError: it is no text, or a file that cannot be read.
+    """
     if given is None:
-        return RUBRIC
+        return default
     if not isinstance(given, str) or not given.strip():
         raise RewardError(f"judge: rubric is a text, or a file of it, got {given!r}.")
     is_name = "\n" not in given and len(given) < 256
@@ -198,8 +242,12 @@ def _rubric(given: str | None) -> str:
     return given.strip()
 
 
-def _check_options(model: Any, scale: Any, concurrency: Any, timeout: Any, tries: Any, extra: Any) -> None:
-    """Refuses options of a wrong kind or size."""
+def check_options(model: Any, scale: Any, concurrency: Any, timeout: Any, tries: Any, extra: Any) -> None:
+    """Refuses options of a wrong kind or size.
+
+    Raises:
+        RewardError: it says which, and what was given.
+    """
     if not isinstance(model, str) or not model:
         raise RewardError(f"judge: model is a name, got {model!r}.")
     if extra is not None and not isinstance(extra, dict):

@@ -357,7 +357,8 @@ COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
     "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
     "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
-    "evaluation.score_android evaluation.eval_agent agents.check_checkpoints"
+    "evaluation.score_android evaluation.eval_agent evaluation.win_rate evaluation.report_reward_model "
+    "agents.check_checkpoints"
 ).split()
 SIGNS = {
     ">=": lambda value, bound: value >= bound,
@@ -402,6 +403,8 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
         ("evaluation.audit_reward", "--prompts 1"),
         ("evaluation.reproduce", "--parallel 0"),
         ("evaluation.score_android", "--show -1"),
+        ("evaluation.win_rate", "--temperature -1"),
+        ("evaluation.report_reward_model", "--prompts 1"),
     ],
 )
 def test_commands_refuse_numbers_that_mean_nothing(command, words):

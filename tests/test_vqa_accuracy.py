@@ -128,6 +128,23 @@ def test_response_and_answers_are_both_normalised_also_where_all_ten_are_the_sam
     assert vqa_accuracy("dont", ["don't", "dont"] + ["no"] * 8) == 0.6
 
 
+@pytest.mark.parametrize(
+    ("response", "answers", "accuracy"),
+    [
+        ("Yes.", ["yes"] * 10, 0.0),  # all the same: compared as they stand
+        ("yes", ["yes"] * 10, 1.0),
+        (" yes\n", ["yes"] * 10, 1.0),  # but for spaces at the ends
+        ("yes", ["yes", *["yes "] * 9], 1.0),
+        ("2", ["Two"] * 10, 0.0),
+        ("Yes.", ["yes"] * 9 + ["no"], 1.0),  # not all the same: normalised
+        ("Yes.", ["yes"] * 3 + ["no"] * 7, 0.9),
+        ("yes", ["Yes"] * 5 + ["yes"] * 5, 1.0),  # written in two ways
+    ],
+)
+def test_the_official_script_normalises_nothing_where_all_ten_are_the_same(response, answers, accuracy):
+    assert vqa_accuracy(response, answers, official=True) == accuracy
+
+
 # An implementation from the published words: visualqa.org/evaluation
 
 CONTRACTIONS = {"dont": "don't", "isnt": "isn't", "thats": "that's", "its": "its", "wont": "won't"}
@@ -187,6 +204,11 @@ def test_the_accuracy_is_between_0_and_1(response, answers):
     assert 0.0 <= vqa_accuracy(response, answers) <= 1.0
 
 
+@given(RESPONSES, ANSWERS)
+def test_the_official_script_never_gives_more(response, answers):
+    assert vqa_accuracy(response, answers, official=True) <= vqa_accuracy(response, answers)
+
+
 @given(RESPONSES, ANSWERS, st.randoms(use_true_random=False))
 def test_the_order_of_the_answers_does_not_matter(response, answers, rng):
     shuffled = list(answers)
@@ -205,12 +227,33 @@ def test_the_normal_form_of_a_response_scores_as_the_response(response, answers)
     assert vqa_accuracy(normalise_answer(response), answers) == vqa_accuracy(response, answers)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real VQA records are not on this machine")
-def test_the_most_frequent_of_ten_real_answers_mostly_scores_1():
+@pytest.fixture(scope="module")
+def real():
+    """Annotations of real validation questions."""
+    if not REAL.is_dir():
+        pytest.skip("the real VQA records are not on this machine")
     with gzip.open(REAL / "vqa_annotatons_valid.json.gz") as file:
-        annotations = json.load(file)["annotations"]
+        return json.load(file)["annotations"]
+
+
+def accuracies(annotations, said=str, official=False):
+    """Of the commonest answer to each question, written as `said` writes it."""
     people = [[answer["answer"] for answer in a["answers"]] for a in annotations]
-    scores = [vqa_accuracy(a["multiple_choice_answer"], p) for a, p in zip(annotations, people, strict=True)]
+    commonest = [said(a["multiple_choice_answer"]) for a in annotations]
+    return [vqa_accuracy(text, answers, official) for text, answers in zip(commonest, people, strict=True)]
+
+
+def test_the_most_frequent_of_ten_real_answers_mostly_scores_1(real):
+    scores = accuracies(real)
     assert len(scores) == 8977
     assert min(scores) >= 0.3  # someone said it
     assert sum(score == 1.0 for score in scores) / len(scores) > 0.8
+    assert accuracies(real, official=True) == scores
+
+
+def test_a_capital_and_a_full_stop_cost_half_of_the_real_yes_and_no_by_the_official_script(real):
+    asked = [a for a in real if a["answer_type"] == "yes/no"]
+    here, there = (accuracies(asked, lambda text: f"{text.capitalize()}.", official) for official in (False, True))
+    assert len(asked) == 2947
+    assert sum(here) / len(here) == pytest.approx(1.0, abs=5e-4)
+    assert sum(there) / len(there) == pytest.approx(0.471, abs=5e-4)

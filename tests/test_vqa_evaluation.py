@@ -12,8 +12,10 @@ import evaluation.reproduce.vqa as vqa_tables
 from agents import train_ppo
 from backbones.backbone import Backbone
 from backbones.model.loading import SHIPPED
+from envs.reward_spec import resolve_reward
 from envs.task import Scored
 from envs.vqav2.task import VQAv2
+from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.evaluator import Evaluator
 from evaluation.reproduce.vqa import accuracy_rows, chosen_rows, feedback_rows, room_rows, statement_rows
 from perlhf.run_folder import read_summary
@@ -64,9 +66,27 @@ def test_a_run_is_measured_blind_too(summary):
     rows = accuracy_rows({"seed 0": summary})
     assert rows[2].startswith("| seed 0 | 0.000 [0.000, 0.000] -> 0.000 [0.000, 0.000] |")
     assert "0.000 -> 0.000 |" in rows[2]
+    cells = dict(zip(*(rows[i][2:-2].split(" | ") for i in (0, 2)), strict=True))
+    assert cells["greedy, official script"] == "0.000 -> 0.000"
+    assert summary["sft"]["official_greedy"] == summary["policy"]["official"] == 0.0
     kinds = {row.split(" | ")[0].removeprefix("| ") for row in rows[6:]}
     assert kinds == set(summary["sft"]["groups"]["sampled"])
     assert {"yes/no", "other", "level 1", "seen combinations"} <= kinds
+
+
+def test_both_accuracies_are_in_the_tables():
+    task = VQAv2(split="test")
+    index = next(i for i, record in enumerate(task.records) if len(set(record.answers)) == 1)
+    (said,) = set(task.records[index].answers)
+    evaluator = Evaluator(task, resolve_reward("gold", task), n=1)
+    evaluator.states = [index]
+    answers = evaluator.play(lambda states, *_: ([f"{said.capitalize()}."], [([], [])]))
+    assert (answers.golds.tolist(), answers.officials.tolist()) == ([1.0], [0.0])
+    few = Scored("a policy", [1.0, 0.9], [["all", "number"], ["all", "other"]], [1.0, 0.0])
+    (named,) = shortcut_means([few])
+    assert named[1]["all"]["mean"] == 0.95
+    assert named[1]["all, official script"]["mean"] == 0.5
+    assert task.group_tables([*named[1]]) == [["all", "all, official script", "number", "other"]]
 
 
 def test_guesses_without_the_picture_are_of_the_same_questions(summary, monkeypatch):

@@ -11,7 +11,7 @@ script, whose code is not used here:
   "Yes" is wrong where ten people said "yes", and right where nine did. (Its older versions always normalise the
   response.) The page says that both are always normalised, and so it is here: a reward that turns on a capital letter
   only where people agree would teach nothing. The script counts no response as right that is wrong here, and one that
-  stands word for word among the ten scores the same in both.
+  stands word for word among the ten scores the same in both. `official=True` does as the script does.
 - **Case of contractions.** The script's table has "Im", "Ive", "Id've" and "I'dve", which it never finds, as it looks
   them up in lower case. They are not here either.
 
@@ -23,7 +23,8 @@ follows the first 32 go (a flag stands where a count is expected); "none" is 0; 
 import re
 from collections.abc import Sequence
 
-ENOUGH = 3  # people of the same answer make it right
+ASKED = 10  # people, of each question
+ENOUGH = 3  # of the same answer make it right
 
 _MARKS = ';/[]"{}()=+\\_-><@`,?!'  # not the apostrophe (girl's) and not the colon (2:50)
 _DIGITS_COMMA = re.compile(r"\d,\d")
@@ -59,7 +60,11 @@ def normalise_answer(text: str) -> str:
     "Two of the dogs." is "2 of dogs", "dont" is "don't", "100,978" is "100978", "red/white" is "red white". Of a text
     with at most 32 periods the result is its own normal form.
     """
-    return _replace_words(_drop_marks(text.replace("\n", " ").replace("\t", " ").strip()))
+    return _replace_words(_drop_marks(_on_one_line(text)))
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 def _drop_marks(text: str) -> str:
@@ -76,7 +81,7 @@ def _replace_words(text: str) -> str:
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
-def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
+def vqa_accuracy(response: str, answers: Sequence[str], official: bool = False) -> float:
     """Returns how far people agree with the response, in [0, 1], whatever the order of their answers.
 
     With fewer than ten answers it is the same average over all sets that leave one of them out. A set of one or two
@@ -86,14 +91,17 @@ def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
     Args:
         response: what is judged, as it stands; it is normalised here.
         answers: of the people who were asked, as they stand.
+        official: compare as the official script does where all answers are the same: as they stand.
 
     Raises:
         ValueError: there are no answers.
     """
     if not answers:
         raise ValueError("there are no answers to compare the response with; a question needs at least one.")
-    given = normalise_answer(response)
-    total, agree = len(answers), sum(normalise_answer(answer) == given for answer in answers)
+    as_they_stand = official and len({_on_one_line(answer) for answer in answers}) == 1
+    form = _on_one_line if as_they_stand else normalise_answer
+    given = form(response)
+    total, agree = len(answers), sum(form(answer) == given for answer in answers)
     if total == 1:
         return float(agree)
     enough = min(ENOUGH, total - 1)

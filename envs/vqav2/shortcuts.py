@@ -1,13 +1,13 @@
 """Scores answers that look at the question and not at the picture: what picture questions cannot be won by."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from envs.task import Scored
-from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.accuracy import ASKED, vqa_accuracy
 from envs.vqav2.files.vqa import ANSWER_TYPES
 from envs.vqav2.questions import PictureQuestion
 from perlhf.errors import UserError
@@ -25,7 +25,7 @@ KEYS: dict[str, Callable[[PictureQuestion], Hashable]] = {
 }
 _FAMILY = "the commonest answer of the question's family"
 # The groups of the first table; "true/false" are NLVR's statements.
-_OVERALL = ("all", *ANSWER_TYPES, "true/false")
+_OVERALL = ("all", "all, official script", *ANSWER_TYPES, "true/false")
 
 
 def blind_scores(train: "VQAv2", test: "VQAv2", count: int, seed: int) -> Iterator[Scored]:
@@ -42,7 +42,14 @@ def blind_scores(train: "VQAv2", test: "VQAv2", count: int, seed: int) -> Iterat
         rng = np.random.default_rng(seed)
         texts = [answer(index, rng) for index in range(len(records))]
         golds = [vqa_accuracy(text, record.answers) for text, record in zip(texts, records, strict=True)]
-        yield Scored(name, golds, groups)
+        yield Scored(name, golds, groups, _officially(texts, records))
+
+
+def _officially(texts: Sequence[str], records: Sequence[PictureQuestion]) -> list[float]:
+    """Returns the accuracies of the official script; none where fewer answered than it is made for."""
+    if any(len(record.answers) != ASKED for record in records):
+        return []
+    return [vqa_accuracy(text, record.answers, official=True) for text, record in zip(texts, records, strict=True)]
 
 
 def tables_by_type(groups: Iterable[str]) -> list[list[str]]:

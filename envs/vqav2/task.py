@@ -13,7 +13,7 @@ from envs.feedback import drawn_index
 from envs.task import Scored, Task
 from envs.text_task import data_name
 from envs.turn import Turn
-from envs.vqav2.accuracy import vqa_accuracy
+from envs.vqav2.accuracy import ASKED, vqa_accuracy
 from envs.vqav2.answers import VQAAnswers
 from envs.vqav2.card import draw_answer, write_answer
 from envs.vqav2.questions import FolderQuestions, MiniatureQuestions, PictureQuestion, PictureQuestions
@@ -137,6 +137,11 @@ class VQAv2(Task):
         """VQA's accuracy; None where nobody answered the question."""
         answers = turn.reference["answers"]
         return vqa_accuracy(turn.response, answers) if answers else None
+
+    def judge_officially(self, turn: Turn) -> float | None:
+        """VQA's accuracy as its script computes it; None where fewer answered than it is made for."""
+        answers = turn.reference["answers"]
+        return vqa_accuracy(turn.response, answers, official=True) if len(answers) == ASKED else None
 
     def oracle(self, state: int) -> str:
         """Returns the answer that most people agree with; "" where nobody answered."""

@@ -95,7 +95,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
     """VQA's accuracy, before and after, and by kind of question."""
     names = (
         "accuracy, sampled", "accuracy, greedy", *CONTROL, "gain greedy, question by question",
-        "greedy, grey pictures",
+        "greedy, grey pictures", "greedy, official script",
         "KL (nats)", "turns", "s",
     )  # fmt: skip
     rows = table_head("", *names)
@@ -103,6 +103,7 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
         blind = arrow(*(s[side]["blind"]["mean"] for side in ("sft", "policy")))
         gain = signed(s["gain"]["greedy"])
         cells = [arrow_interval(s, "gold"), arrow_interval(s, "gold_greedy"), *control_cells([s]), gain, blind]
+        cells.append(_official(s))
         rows.append(row(name, *cells, f"{s['kl']:.2f}", f"{turns_of(s):,}", f"{s['seconds']:.0f}"))
     runs = list(summaries.values())
     groups = runs[0]["sft"]["groups"]["sampled"]
@@ -176,6 +177,12 @@ def feedback_rows(summaries: dict[str, Summary]) -> list[str]:
         cost = (f"{s['cpu_seconds']:.0f}", f"{s['peak_rss_mb']:.0f}")
         rows.append(row(name, kind.replace("auc", "AUC"), interval(s[kind]), *without, *cost))
     return rows
+
+
+def _official(summary: Summary) -> str:
+    """Returns the greedy accuracies by the official script; "" of data, and of evaluations, that have none."""
+    found = [summary[side].get("official_greedy") for side in ("sft", "policy")]
+    return "" if None in found else arrow(*found)
 
 
 def nlvr_table(options: Choices) -> Table:
