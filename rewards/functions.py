@@ -19,8 +19,10 @@ from typing import Any
 
 import yaml
 
+from envs.named_code import modules_of_reward
 from envs.task import Task
 from envs.turn import Turn
+from perlhf.allowed_code import check_code
 from perlhf.errors import RewardError
 
 
@@ -95,11 +97,16 @@ def _repeated_share(words: list[str], n: int) -> float:
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def load_reward_yaml(path: str | Path) -> Any:
+def load_reward_yaml(path: str | Path, allow_code: str | Sequence[str] = ()) -> Any:
     """Returns a reward spec (mapping or list of mappings) from a YAML file, to pass as `reward=`.
+
+    Args:
+        path: of the file.
+        allow_code: modules that it may name functions of, see `perlhf.allowed_code`; rewards of ours it may always.
 
     Raises:
         RewardError: the file cannot be read, or is neither.
+        UserError: it names code that is not allowed.
     """
     try:
         spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -109,4 +116,5 @@ def load_reward_yaml(path: str | Path) -> Any:
         raise RewardError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
     if not isinstance(spec, (dict, list)):
         raise RewardError(f"{path}: expected a mapping with 'reward', or a list of them.")
+    check_code(modules_of_reward(spec), f"{path}: the reward", allow_code)
     return spec
