@@ -14,7 +14,7 @@ from perlhf.errors import UserError
 VARIABLE = "PERLHF_ALLOW_CODE"
 
 _ENTRY_POINT = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*")
-_allowed: set[str] = set()
+ALLOWED: set[str] = set()
 
 
 def allow_code(modules: str | Iterable[str]) -> None:
@@ -23,7 +23,7 @@ def allow_code(modules: str | Iterable[str]) -> None:
     Args:
         modules: as in `import`; of a text several are joined by "+".
     """
-    _allowed.update(_split(modules) if isinstance(modules, str) else modules)
+    ALLOWED.update(_split(modules) if isinstance(modules, str) else modules)
 
 
 def check_code(modules: Iterable[str], where: str, also: str | Iterable[str] = ()) -> None:
@@ -37,7 +37,7 @@ def check_code(modules: Iterable[str], where: str, also: str | Iterable[str] = (
     Raises:
         UserError: one of them is not allowed; it says how to allow it.
     """
-    allowed = _allowed | set(_split(os.environ.get(VARIABLE, ""))) | set(_split(also) if type(also) is str else also)
+    allowed = ALLOWED | set(_split(os.environ.get(VARIABLE, ""))) | set(_split(also) if type(also) is str else also)
     for module in sorted(modules):
         if not any(f"{module}.".startswith(f"{name}.") for name in allowed):
             raise UserError(

@@ -27,7 +27,7 @@ RUN = {"env": "HH-v0", "env_options": "", "data": "miniature", "backbone": "tiny
 def canary(tmp_path, monkeypatch):
     """A module of that name, nothing allowed; `ran()` says whether it was imported."""
     monkeypatch.delenv("PERLHF_ALLOW_CODE")
-    monkeypatch.setattr(allowed_code, "_allowed", set())
+    monkeypatch.setattr(allowed_code, "ALLOWED", set())
     home = tmp_path / "modules"
     home.mkdir()
     code = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
