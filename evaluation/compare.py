@@ -221,7 +221,8 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")
     for name in report["sft"]["groups"]["sampled"]:
         before, after = (report[s]["groups"]["sampled"][name]["mean"] for s in sides)
-        lines.append(f"  {name}: {before:.3f} -> {after:.3f} sampled")
+        beyond = signed(report["beyond_sharpening"]["groups"][name])
+        lines.append(f"  {name}: {before:.3f} -> {after:.3f} sampled, beyond sharpening {beyond}")
     return "\n".join(lines)
 
 

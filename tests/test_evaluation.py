@@ -202,7 +202,9 @@ def test_the_runs_of_the_text_tasks(tmp_path):
     assert list(table.runs)[:3] == ["TLDR, seed 0", "TLDR, seed 4", "BOLT, seed 0"]
     assert len({run.folder for run in table.runs.values()}) == 10
     words = table.runs["Taskmaster coffee, seed 4"].words
-    assert words[:7] == "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --seed 4".split()
+    started = "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --eval-prompts 1000 --seed 4".split()
+    assert words[: len(started)] == started
+    assert "--eval-prompts" not in table.runs["TLDR, seed 4"].words
 
 
 def test_the_runs_of_pass_at_k_are_evaluated_when_they_are_trained(tmp_path, runs):

@@ -153,7 +153,7 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
         ("HH-v0", (8000, None, 0.0, None, None)),
         ("TLDR-v0", (8000, None, 0.1, None, None)),
         ("SHP-v0 --backbone tiny-shp-liked", (8000, None, 0.1, None, None)),
-        ("Taskmaster-v0", (8000, None, 0.3, None, 3.0)),
+        ("Taskmaster-v0 --backbone tiny-taskmaster-liked", (4000, 1000, 0.3, None, 3.0)),
         ("UINav-v0", (12_000, 24_000, 1.0, 3e-3, 5.0)),
         ("VQAv2-v0", (16_000, 16_000, 1.0, 2e-3, 5.0)),
     ],
@@ -225,12 +225,20 @@ def test_an_env_of_a_shipped_task_under_another_name_takes_the_recipe_of_that_ta
         del gym.registry["me/Stars-v0"]
 
 
+PRETRAINED = {  # steps, learning rate
+    "tiny-shp": (600, 1e-3),
+    "tiny-taskmaster": (400, 1e-3),
+    "tiny-taskmaster-liked": (2000, 3e-3),
+    "tiny-uinav": (6400, 3e-3),
+}
+
+
 def test_a_shipped_backbone_is_pretrained_by_its_recipe():
     command = command_module(COMMANDS["pretrain"])
     for name in command.BACKBONES:
         options = command.read_options(["--backbone", name])
-        steps, rate = {"tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3)}.get(name, (8000, 3e-3))
+        steps, rate = PRETRAINED.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
-        assert options.start == ("tiny-shp-liked" if name == "tiny-shp" else None)
+        assert options.start == (f"{name}-liked" if rate == 1e-3 else None)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()

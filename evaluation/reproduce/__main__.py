@@ -109,17 +109,18 @@ TEXT_TASKS: dict[str, tuple[str, ...]] = {
     "Taskmaster coffee": ("--env", "Taskmaster-v0", "--env-options", "domain=coffee"),
     "Taskmaster ticketing": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
 }
+EVAL_PROMPTS = {task: 1000 for task in TEXT_TASKS if task.startswith("Taskmaster")}  # six kinds of prompts share them
 
 
 def tasks_table(options: Options) -> Table:
     """Defines the table of the other text tasks, each with several seeds."""
-    runs = {
-        f"{task}, seed {seed}": command(
-            options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
-        )
-        for task, words in TEXT_TASKS.items()
-        for seed in options.seeds.split(",")
-    }
+    runs = {}
+    for task, words in TEXT_TASKS.items():
+        prompts = ("--eval-prompts", EVAL_PROMPTS[task]) if task in EVAL_PROMPTS else ()
+        for seed in options.seeds.split(","):
+            name = f"{task.lower().replace(' ', '-')}-{seed}"
+            run = command(options, name, "agents.train_ppo", *words, *prompts, "--seed", seed)
+            runs[f"{task}, seed {seed}"] = run
     title = "PPO on the other text tasks: policy beside SFT on held-out prompts"
     return Table(title, runs, lambda summaries: [*policy_rows(summaries), "", *kind_rows(summaries)])
 
