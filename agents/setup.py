@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
-import yaml
 
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
@@ -26,6 +25,7 @@ from envs.task import Task
 from perlhf.allowed_code import check_code
 from perlhf.errors import UserError
 from perlhf.options import option
+from perlhf.plain_yaml import load_yaml
 from rewards.functions import reward_from_text
 
 RECIPES = Path(__file__).parents[1] / "recipes"  # never imported: a folder of that name may be in the way
@@ -292,8 +292,8 @@ def recipe_of(stage: str, options: Any) -> Path | None:
 def _settings_of(path: Path) -> Mapping[str, Any]:
     """Returns what a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

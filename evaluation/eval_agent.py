@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
-
 from envs.core import refuse_unknown
 from envs.gym_task import GymTask
 from envs.named_code import modules_of_env, modules_of_env_options
@@ -30,6 +28,7 @@ from evaluation.agents.results import results_of, tables
 from perlhf.errors import UserError, run_command
 from perlhf.measure import progress_bar
 from perlhf.options import option, parse_options, to_yaml
+from perlhf.plain_yaml import load_yaml
 from perlhf.run_folder import write_json, write_text
 
 _PATIENCE = 5  # episodes lost in a row, or as many as are played at a time, after which nobody seems to be there
@@ -254,8 +253,8 @@ def _differs(folder: Path, options: Options) -> str:
     if not path.exists():
         return "files of something else" if folder.is_dir() and any(folder.iterdir()) else ""
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        before = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError:
         before = None
     if not isinstance(before, Mapping) or "endpoint" not in before:
         return "a run of another command"

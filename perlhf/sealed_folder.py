@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,10 +46,11 @@ def sealed(folder: Path, version: int, what: str) -> Iterator[Path]:
     try:
         yield part
         _seal(part, version)
+        _replace(part, folder)
     except BaseException:
-        shutil.rmtree(part)
+        shutil.rmtree(part, ignore_errors=True)  # somebody may have deleted it
+        put_back(folder)
         raise
-    _replace(part, folder)
 
 
 def _seal(folder: Path, version: int) -> None:
@@ -80,24 +81,33 @@ def put_back(folder: Path) -> None:
         os.rename(_old(folder), folder)
 
 
-def verify(folder: Path, version: int, what: str) -> None:
+def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) -> None:
     """Checks every file of a sealed folder against its manifest.
 
+    Args:
+        folder: the sealed folder.
+        version: of the format, as for `sealed`.
+        what: the files together, for messages.
+        needed: files that are always in it.
+
     Raises:
-        SealError: no manifest, another format, or a file that is missing or altered; it is named.
+        SealError: no manifest, another format, or a file that is missing, altered or not in the manifest; it is named.
     """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        files, found = manifest["files"], manifest["format"]
+        files, found = dict(manifest["files"]), manifest["format"]
     except (FileNotFoundError, NotADirectoryError):
         raise SealError(f"{folder} holds no {what} (no {MANIFEST}).") from None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SealError(f"{path} is damaged; take an earlier {what}.") from None
     if found != version:
         raise SealError(f"{folder} is a {what} of format {found}; this version reads format {version}.")
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")}
+    for name in sorted((there | set(needed)) - {MANIFEST} - set(files)):
+        raise SealError(f"{folder / name} is not in the manifest beside it; take an earlier {what}.")
     for name, digest in files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != digest:
+        if name not in there or _sha256(folder / name) != digest:
             raise SealError(f"{folder / name} is missing or altered; take an earlier {what}.")
 
 
