@@ -54,7 +54,8 @@ def option(
         low, high: the least and the greatest number allowed.
         above, below: the same, themselves not allowed.
         group: the heading in `--help`; by default the attribute `group` of the dataclass that the field stands in.
-        positional: whether a word without an option's name is this one's value; of one field at most.
+        positional: whether a word without an option's name is this one's value; of one field at most. One that holds a
+            `tuple[str, ...]` takes all such words.
         also: other names of it, on the command line and in a YAML file.
         code: of a value that may name code, such as "module:name": from the options to the modules that this one
             names. A file's are held against what is allowed, see `perlhf.allowed_code`.
@@ -119,12 +120,14 @@ class _Parser(argparse.ArgumentParser):
         self.named = {also: name for name, f in self.fields.items() for also in (name, *f.metadata.get("also", ()))}
         self.places: dict[str, str] = {}  # where the value of an option stands in a file, FILE:LINE
         self.positional = next((f.name for f in self.fields.values() if f.metadata.get("positional")), None)
-        word = f"[{self.positional.upper()}] " if self.positional else ""
+        types, groups = get_type_hints(options_class), _groups(options_class)
+        self.takes_many = {name for name, kind in types.items() if get_origin(kind) is tuple}
+        more = " ..." if self.positional in self.takes_many else ""
+        word = f"[{self.positional.upper()}{more}] " if self.positional else ""
         super().__init__(
             prog=prog, usage=f"%(prog)s {word}[--OPTION VALUE ...]", description=_escaped(options_class.__doc__ or ""),
             allow_abbrev=False, add_help=False, formatter_class=_Help,
         )  # fmt: skip
-        types, groups = get_type_hints(options_class), _groups(options_class)
         self.numbers_or_none = {
             n for n, kind in types.items() if NoneType in get_args(kind) and {int, float, bool} & set(get_args(kind))
         }
@@ -169,7 +172,7 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
     """Adds the argument of one field; a switch is also taken with a value, and as `--no-NAME`."""
     flag, *others = (f"--{name.replace('_', '-')}" for name in (field.name, *field.metadata.get("also", ())))
     said = _escaped(field.metadata.get("help", ""))
-    if not (field.default is None or field.default is False or field.default == ""):
+    if not (field.default is None or field.default is False or field.default in ("", ())):
         said += f" (default: {_escaped(str(field.default))})"
     settings: dict[str, Any] = {"dest": field.name, "default": field.default, "help": said}
     (of_value,) = [k for k in get_args(kind) if k is not NoneType] if NoneType in get_args(kind) else [kind]
@@ -181,6 +184,8 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
         group.add_argument(flag, *others, choices=get_args(of_value), **settings)
     elif of_value is str:
         group.add_argument(flag, *others, metavar="TEXT", **settings)
+    elif get_origin(of_value) is tuple:
+        group.add_argument(flag, *others, metavar="TEXT", nargs="+", **settings)
     else:
         read = _number(of_value, field.metadata.get("bounds", ()), may_be_none=of_value is not kind)
         group.add_argument(flag, *others, type=read, metavar=_METAVARS[of_value], **settings)
@@ -272,11 +277,12 @@ def config_file(name: str) -> Path:
 
 
 def _made(options_class: type[Options], found: argparse.Namespace) -> Options:
-    return options_class(**{name: value for name, value in vars(found).items() if name not in ("config", "allow_code")})
+    given = {name: value for name, value in vars(found).items() if name not in ("config", "allow_code")}
+    return options_class(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
 
 
 def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
-    """Returns the command line with hyphens in option names, and a lone word behind its option's name.
+    """Returns the command line with hyphens in option names, and lone words behind their option's name.
 
     Raises:
         UserError: an unknown option, a word that belongs to none, or one that is given by name too.
@@ -291,24 +297,35 @@ def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
     if not unknown:
         return words
     name = parser.positional
-    if name is None or len(unknown) > 1:
+    many = name in parser.takes_many
+    if name is None or (len(unknown) > 1 and not many):
         expected = (
             "every value stands behind its option, as in --OPTION VALUE" if name is None else f"one {name} at most"
         )
         raise UserError(f"unexpected word {unknown[-1]!r}: {expected}; see --help.")
     flag = f"--{name.replace('_', '-')}"
     if any(word == flag or word.startswith(f"{flag}=") for word in words):
-        raise UserError(f"{unknown[0]!r} and {flag} {getattr(found, name)!r} are both given; keep one of them.")
-    without = ([*words[:i], *words[i + 1 :]] for i, word in enumerate(words) if word == unknown[0])
-    rest = next(others for others in without if _is_all_known(parser, others))  # it may be an option's value as well
-    return [f"{flag}={unknown[0]}", *rest]
+        given = " ".join(getattr(found, name)) if many else repr(getattr(found, name))
+        raise UserError(f"{unknown[0]!r} and {flag} {given} are both given; keep one of them.")
+    rest = words
+    for word in unknown:
+        rest = _without(parser, rest, word)
+    return [flag, *unknown, *rest] if many else [f"{flag}={unknown[0]}", *rest]
 
 
-def _is_all_known(parser: _Parser, words: list[str]) -> bool:
+def _without(parser: _Parser, words: list[str], word: str) -> list[str]:
+    """Returns the words without one that belongs to no option; the same word may be an option's value as well."""
+    others = ([*words[:i], *words[i + 1 :]] for i, each in enumerate(words) if each == word)
+    left = len(parser.parse_known_args(words)[1]) - 1
+    return next(rest for rest in others if _unknown(parser, rest) == left)
+
+
+def _unknown(parser: _Parser, words: list[str]) -> int | None:
+    """Returns how many words belong to no option; None where an option lacks its value."""
     try:
-        return not parser.parse_known_args(words)[1]
+        return len(parser.parse_known_args(words)[1])
     except UserError:
-        return False
+        return None
 
 
 def _hyphens(word: str) -> str:

@@ -14,7 +14,6 @@ import agents.setup
 import evaluation.baselines.__main__ as baselines
 import evaluation.evaluate
 import evaluation.finished_run
-import evaluation.picture
 import evaluation.reproduce.__main__ as reproduce
 import evaluation.reproduce.cached_runs
 from agents.setup import RECIPES, Setup
@@ -327,61 +326,6 @@ def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
     found = read_summary(tmp_path / "elsewhere")
     assert found["others"][backbone.path]["greedy"]["mean"] == found["sft"]["gold_greedy"]  # it is the same
     assert found["others"][backbone.path]["policy_less"]["mean"] == found["beyond_sharpening"]["mean"]
-
-
-# picture
-
-
-@pytest.fixture
-def evaluated(tmp_path):
-    """A run folder with two samples, the second of which improved more."""
-
-    def answer(gold):
-        return {"text": "I can help.", "score": gold, "gold": gold}
-
-    folder = tmp_path / "run"
-    folder.mkdir()
-    samples = [
-        {"prompt": f"\n\nHuman: {n}\n\nAssistant:", "sft_sampled": answer(0.2), "policy_sampled": answer(gold)}
-        for n, gold in ((0, 0.3), (1, 0.9))
-    ]
-    (folder / "evaluation.json").write_text(json.dumps({"samples": samples}))
-    (folder / "metrics.jsonl").write_text(json.dumps({"step": 8, "rollout/gold": 0.5, "rollout/score": 1.0}) + "\n")
-    return folder, samples
-
-
-def draw(monkeypatch, folder, *words):
-    monkeypatch.setattr("sys.argv", ["picture", "--run", str(folder), *map(str, words)])
-    evaluation.picture.main()
-
-
-def test_a_sample_that_is_not_there_is_one_line(evaluated, monkeypatch, tmp_path):
-    folder, samples = evaluated
-    message = fault(draw, monkeypatch, folder, "--sample", 2, "--output", tmp_path / "a.png")
-    assert message == "--sample 2: evaluation.json has the samples 0 to 1."
-    assert evaluation.picture.chosen(samples, -1) == samples[1]
-    assert evaluation.picture.chosen(samples, 0) == samples[0]
-
-
-@pytest.mark.parametrize("name", ["a.xyz", "a", "a.jpg"])
-def test_a_picture_is_a_png(evaluated, monkeypatch, tmp_path, name):
-    message = fault(draw, monkeypatch, evaluated[0], "--output", tmp_path / name)
-    assert message == f"--output {tmp_path / name}: expected a name that ends in .png."
-
-
-def test_the_folder_of_a_picture_is_made(evaluated, monkeypatch, tmp_path):
-    draw(monkeypatch, evaluated[0], "--output", tmp_path / "new" / "a.png")
-    assert (tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_a_picture_has_a_line_where_sft_is_at_its_best_temperature(evaluated, monkeypatch, tmp_path):
-    folder, samples = evaluated
-    draw(monkeypatch, folder, "--output", tmp_path / "without.png")  # as of a run of an earlier version
-    report = {"samples": samples, "sft_temperature": {"by": "gold"}, "sft": {"best": {"mean": 0.7}}}
-    assert evaluation.picture.control_of(report) == {"rollout/gold": 0.7}
-    (folder / "evaluation.json").write_text(json.dumps(report))
-    draw(monkeypatch, folder, "--output", tmp_path / "with.png")
-    assert (tmp_path / "without.png").read_bytes() != (tmp_path / "with.png").read_bytes()
 
 
 # baselines

@@ -77,6 +77,37 @@ def test_dashes_and_underscores_are_the_same():
     assert parse_options(Options, ["--no-checked"]).checked is False
 
 
+@dataclasses.dataclass
+class Many:
+    """Compares."""
+
+    runs: tuple[str, ...] = option((), "the run folders", positional=True)
+    output: str = option("both", "the file")
+    fast: bool = option(False, "skip what can be skipped")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ((), "both", False)),
+        ("a", (("a",), "both", False)),
+        ("a b --output x --fast", (("a", "b"), "x", True)),
+        ("--output a a b", (("a", "b"), "a", False)),  # a word that is an option's value too
+        ("a --output b b c", (("a", "b", "c"), "b", False)),
+        ("--runs a b --fast", (("a", "b"), "both", True)),
+    ],
+)
+def test_lone_words_are_the_values_of_an_option_that_takes_many(words, expected):
+    assert parse_options(Many, words.split()) == Many(*expected)
+
+
+def test_an_option_that_takes_many_says_so_and_takes_them_once(capsys):
+    assert fault(parse_options, Many, "a --runs b".split()) == "'a' and --runs b are both given; keep one of them."
+    with pytest.raises(SystemExit):
+        parse_options(Many, ["--help"])
+    assert "[RUNS ...] [--OPTION VALUE ...]" in capsys.readouterr().out
+
+
 def test_the_command_line_of_the_process_is_the_default(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["prog", "--steps", "9"])
     assert parse_options(Options).steps == 9
@@ -304,8 +335,8 @@ def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
 
 COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
-    "evaluation.evaluate evaluation.baselines evaluation.picture evaluation.reproduce evaluation.watch "
-    "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
+    "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
+    "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
     "evaluation.score_android evaluation.eval_agent"
 ).split()
 SIGNS = {
@@ -347,7 +378,7 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
         ("rewards.train_reward_model", "--policy-pairs -1"),
         ("evaluation.evaluate", "--prompts 0"),
         ("evaluation.baselines", "--prompts 0"),
-        ("evaluation.picture", "--sample -2"),
+        ("evaluation.report", "--samples -2"),
         ("evaluation.audit_reward", "--prompts 1"),
         ("evaluation.reproduce", "--parallel 0"),
         ("evaluation.score_android", "--show -1"),
