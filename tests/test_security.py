@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from command_modules import command_module
@@ -18,6 +20,7 @@ from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config, write_text
 from perlhf.sealed_folder import SealError, sealed, verify
 
+ROOT = Path(__file__).parents[1]
 SECRETS = {
     "HF_TOKEN": "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345", "OPENAI_API_KEY": "sk-proj-nobody-reads-this-0001",
     "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567", "PERLHF_JUDGE_KEY": "judge-nobody-reads-this-0002",
@@ -98,6 +101,12 @@ def test_no_secret_is_written_or_printed(worked):
     for name, secret in SECRETS.items():
         assert secret not in said
         assert [path for path in files if secret.encode() in path.read_bytes()] == [], name
+
+
+def test_the_page_names_tests_that_there_are():
+    named = set(re.findall(r"`(tests/\w+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    assert len(named) > 4
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
 
 
 # Paths.
