@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
-import yaml
 
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
@@ -20,10 +19,13 @@ from backbones.role_report import describe_role
 from backbones.roles import Role
 from envs.feedback import Feedback
 from envs.gym_task import GymTask
+from envs.named_code import modules_of_env, modules_of_env_options, modules_of_reward
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
+from perlhf.allowed_code import check_code
 from perlhf.errors import UserError
 from perlhf.options import option
+from perlhf.plain_yaml import load_yaml
 from rewards.functions import reward_from_text
 
 RECIPES = Path(__file__).parents[1] / "recipes"  # never imported: a folder of that name may be in the way
@@ -44,8 +46,14 @@ class TaskOptions:
     """What a command works on."""
 
     group: ClassVar[str] = "what to work on"
-    env: str = option("HH-v0", "HH-v0, TLDR-v0 ..., or MODULE:ID of your own", positional=True)
-    env_options: str = option("", "further arguments of the environment, such as 'domain=ticketing'")
+    env: str = option(
+        "HH-v0", "HH-v0, TLDR-v0 ..., or MODULE:ID of your own", positional=True, code=lambda o: modules_of_env(o.env)
+    )
+    env_options: str = option(
+        "",
+        "further arguments of the environment, such as 'domain=ticketing'",
+        code=lambda o: modules_of_env_options(o.env, o.env_options),
+    )
     data: str = option("miniature", "'miniature', 'hub', or a file or folder of the real corpus; see docs/tasks/")
     columns: str = option("", "what columns of Preferences-v0's files are called: 'prompt=question,chosen=good'")
 
@@ -110,6 +118,7 @@ class Setup:
         task_options: arguments of the task, `data` among them.
         backbone_name: the folder or hub id, "tiny" resolved to the task's own.
         reward_text: the reward as a command is given it.
+        reward_file: the file that names it, which is held against what is allowed; "" where the user does.
         device: where to run.
         load_settings: of the backbone; None takes a copy in memory as it is.
     """
@@ -121,6 +130,7 @@ class Setup:
     reward_text: str
     device: str
     load_settings: LoadSettings | None
+    reward_file: str = ""
 
     @classmethod
     def of(
@@ -133,8 +143,9 @@ class Setup:
         device: str = "auto",
         load_settings: LoadSettings | None = None,
         columns: str = "",
+        reward_file: str = "",
     ) -> "Setup":
-        """Looks everything up; the arguments are options of a command.
+        """Looks everything up; the arguments are options of a command, `reward_file` is as above.
 
         Raises:
             UserError: an unknown environment, or an option that its task does not have.
@@ -143,7 +154,7 @@ class Setup:
         task_class = class_of(full_id)
         of_task = {**env_options(full_id, env_options_text), "data": data, **_columns_of(task_class, columns)}
         named = _shipped_for(full_id, of_task) if backbone == "tiny" else backbone
-        return cls(full_id, task_class, of_task, named, reward, device_of(device), load_settings)
+        return cls(full_id, task_class, of_task, named, reward, device_of(device), load_settings, reward_file)
 
     @classmethod
     def of_options(cls, options: Choices, reward: str = "bundled") -> "Setup":
@@ -166,9 +177,15 @@ class Setup:
 
     @cached_property
     def reward(self) -> Any:
-        """The reward spec, see `envs.reward_spec`: "bundled" is the task's learned one, a YAML file what it says."""
+        """The reward spec, see `envs.reward_spec`: "bundled" is the task's learned one, a YAML file what it says.
+
+        Raises:
+            UserError: a file names code for it which is not allowed, see `perlhf.allowed_code`.
+        """
         learned = self.task_class.trained_reward
         spec = reward_from_text(self.reward_text)
+        if self.reward_file:
+            check_code(modules_of_reward(spec), f"{self.reward_file}: reward {self.reward_text!r}")
         return learned if spec == "bundled" and learned is not None else spec
 
     @cached_property
@@ -279,8 +296,8 @@ def recipe_of(stage: str, options: Any) -> Path | None:
 def _settings_of(path: Path) -> Mapping[str, Any]:
     """Returns what a recipe says; nothing where it is no YAML mapping, which its reader has better words for."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -42,6 +42,7 @@ from backbones.launch import run_command
 from backbones.memory import MemoryPlan
 from backbones.model.loading import use_threads
 from backbones.roles import Role
+from envs.named_code import modules_of_reward
 from envs.registry import make_vec
 from envs.reward_spec import check_reward
 from envs.task import Task
@@ -82,7 +83,10 @@ class Options(WatchOptions, RunOptions, PolicySettings, Hyperparameters, TaskOpt
 
     group: ClassVar[str] = RunOptions.group
     reward: str = option(
-        "bundled", "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md", group=TaskOptions.group
+        "bundled",
+        "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md",
+        group=TaskOptions.group,
+        code=lambda o: modules_of_reward(o.reward),
     )
     total_timesteps: int = option(3072, "turns to train on", low=1, group=Hyperparameters.group)
     n_envs: int = option(64, "episodes side by side", low=1, group=Hyperparameters.group)

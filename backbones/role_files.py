@@ -31,7 +31,7 @@ def read_provenance(folder: Path, *more: str) -> dict[str, Any]:
         raise UserError(f"{folder} holds no adapter of perlhf (no {PROVENANCE}).")
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON: {one_line(error)}.") from None
     held = provenance if isinstance(provenance, dict) else {}
     missing = [key for key in ("base_sha256", "lora", *more) if key not in held]

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-import yaml
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
@@ -15,6 +14,7 @@ from envs.feedback import Feedback
 from envs.gym_task import GymTask
 from envs.task import Task
 from perlhf.errors import UserError, did_you_mean, one_line
+from perlhf.plain_yaml import load_yaml
 
 _OF_VECTOR_ENV, _OF_GYM_TASK = ("reward", "render_mode", "max_episode_steps", "workers"), ("data", "split")
 
@@ -67,8 +67,8 @@ def parse_env_options(text: str) -> dict[str, Any]:
         if name in options:
             raise UserError(f"env option {part!r}: {name} is given twice.")
         try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            options[name] = load_yaml(value)
+        except ValueError as error:
             raise UserError(f"env option {part!r}: not a YAML value: {one_line(error)}.") from None
     return options
 

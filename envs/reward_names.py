@@ -134,7 +134,7 @@ def _json_of(file: Path) -> Mapping[str, Any] | None:
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RewardError(f"{file}: cannot be read as JSON ({str(error).splitlines()[0]}).") from None
     if not isinstance(found, dict):
         raise RewardError(f"{file}: expected a JSON object, got {type(found).__name__}.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.render import draw_card, write_card
 from envs.turn import Turn
+from perlhf.allowed_code import module_of
 
 if TYPE_CHECKING:  # feedback is itself a task
     from envs.feedback import Feedback
@@ -176,6 +177,11 @@ class Task(ABC):
         return self.start(np.random.default_rng([21, number]), {})  # 21: nothing else draws from it
 
     # What is learned from, and what else is measured.
+
+    @classmethod
+    def modules_in(cls, options: Mapping[str, Any]) -> set[str]:
+        """Returns the modules whose code these arguments of the class name; by default of values "module:name"."""
+        return {module for module in map(module_of, options.values()) if module}
 
     def feedback(self) -> "Feedback | None":
         """Returns the records that SFT and reward models learn from; None where there are none."""

@@ -23,6 +23,7 @@ from backbones.model.loading import use_threads
 from envs.corpora.records import responses_of
 from envs.feedback import Feedback
 from envs.gym_task import GymTask
+from envs.named_code import modules_of_reward
 from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.auditing.bench import Bench, Standing
@@ -47,7 +48,11 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     """Searches for responses that a reward scores above the oracle's although the task's judge says that they fail."""
 
     group: ClassVar[str] = "what to audit"
-    reward: str = option("bundled", "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md")
+    reward: str = option(
+        "bundled",
+        "'bundled', 'gold', a folder, 'module:name', a YAML file: docs/rewards.md",
+        code=lambda o: modules_of_reward(o.reward),
+    )
     prompts: int = option(200, "prompts to try responses on", low=2)
     split: str = option("validation", "split of the prompts; the constants are of the training split")
     constants: int = option(240, "responses of the corpus to try on all prompts", low=1)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
-
 from envs.core import refuse_unknown
 from envs.gym_task import GymTask
+from envs.named_code import modules_of_env, modules_of_env_options
 from envs.registry import class_of, env_id, env_options, parse_env_options, task_of
 from envs.task import Task
 from evaluation.agents.built_in import NAMES, built_in
@@ -31,6 +30,7 @@ from perlhf import run_lock
 from perlhf.errors import UserError, run_command
 from perlhf.measure import progress_bar
 from perlhf.options import option, parse_options, to_yaml
+from perlhf.plain_yaml import load_yaml
 from perlhf.run_folder import write_json, write_text
 
 _PATIENCE = 5  # episodes lost in a row, or as many as are played at a time, after which nobody seems to be there
@@ -40,13 +40,28 @@ _MAY_CHANGE = frozenset(
 )
 
 
+def modules_of_agent(agent: str) -> set[str]:
+    """Returns the module that --agent names, if it does."""
+    kind, colon, _ = agent.partition(":")
+    return {kind} if colon and kind not in ("run", "backbone") else set()
+
+
 @dataclass
 class Options:
     """Evaluates any agent in held-out episodes: success and what else came of them, by template and level."""
 
     group: ClassVar[str] = "what to play"
-    env: str = option("UINav-v0", "UINav-v0, HH-v0 ..., or MODULE:ID of your own", positional=True)
-    env_options: str = option("", "further arguments of the environment, such as 'image=true,marks=true'")
+    env: str = option(
+        "UINav-v0",
+        "UINav-v0, HH-v0 ..., or MODULE:ID of your own",
+        positional=True,
+        code=lambda o: modules_of_env(o.env),
+    )
+    env_options: str = option(
+        "",
+        "further arguments of the environment, such as 'image=true,marks=true'",
+        code=lambda o: modules_of_env_options(o.env, o.env_options),
+    )
     data: str = option("miniature", "'miniature', or a file or folder of the real corpus; see docs/tasks/")
     templates: str = option("", "templates of the phone, joined by '+'; all of the split by default")
     actions: str = option("", "what the phone's actions are said in: docs/tasks/uinav.md lists the dialects")
@@ -57,6 +72,7 @@ class Options:
         "",
         "MODULE:NAME of a callable of yours, random, scripted, oracle, run:DIR or backbone:NAME",
         group="who plays",
+        code=lambda o: modules_of_agent(o.agent),
     )
     endpoint: str = option("", "an OpenAI-compatible endpoint, such as http://localhost:8000/v1", group="who plays")
     model: str = option("", "model of the endpoint, as the server calls it", group="who plays")
@@ -241,8 +257,8 @@ def _differs(folder: Path, options: Options) -> str:
     if not path.exists():
         return "files of something else" if folder.is_dir() and {*os.listdir(folder)} - {run_lock.LOCK} else ""
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        before = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError:
         before = None
     if not isinstance(before, Mapping) or "endpoint" not in before:
         return "a run of another command"

@@ -15,6 +15,7 @@ from agents.setup import RunOptions
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
+from envs.named_code import modules_of_reward
 from envs.reward_spec import resolve_reward
 from evaluation.compare import compare, describe, show_answers, write_report
 from evaluation.control import validation_like
@@ -37,7 +38,11 @@ class Options(RunOptions):
 
     group: ClassVar[str] = "what to compare"
     run: str = option("", "the run folder of agents.train_ppo", positional=True)
-    reward: str | None = option(None, "the reward, where the run's own path no longer leads to it")
+    reward: str | None = option(
+        None,
+        "the reward, where the run's own path no longer leads to it",
+        code=lambda o: modules_of_reward(o.reward or "bundled"),
+    )
     backbone: str | None = option(None, "the backbone, where the run's own path no longer leads to it")
     prompts: int = option(500, "held-out prompts", low=1)
     split: str = option("test", "split of the data; choose settings on 'validation'")

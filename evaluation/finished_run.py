@@ -9,6 +9,8 @@ from agents.setup import Setup
 from backbones.model.loading import LoadSettings, use_threads
 from backbones.role_files import read_provenance
 from backbones.roles import HeadRole, Role, load_role
+from envs.named_code import modules_of_env, modules_of_env_options
+from perlhf.allowed_code import check_code
 from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config
 
@@ -37,13 +39,22 @@ def setup_of_run(
     """Returns the setup of a run; `reward` and `backbone` where the run's own paths no longer lead to them.
 
     The backbone is held, and reads text, as it was in the run.
+
+    Raises:
+        UserError: the environment of the run is of a module that is not allowed, see `perlhf.allowed_code`; of the
+            reward that is said when it is needed.
     """
     of_task = config["env"], config["env_options"], config["data"]
+    file = "config.yaml of the run"
+    check_code(modules_of_env(config["env"]), f"{file}: env {config['env']!r}")
+    options = config["env_options"]
+    check_code(modules_of_env_options(config["env"], options), f"{file}: env-options {options!r}")
     known = {field.name for field in fields(LoadSettings)}
     said = {name: value for name, value in config.items() if name in known}
     settings = LoadSettings(**{"chat_template": "none", **said})  # none was applied before there was the option
     models = backbone or config["backbone"], reward or config["reward"]
-    return Setup.of(*of_task, *models, device, settings, columns=config.get("columns", ""))
+    return Setup.of(*of_task, *models, device, settings, columns=config.get("columns", ""),
+                    reward_file="" if reward else file)  # fmt: skip
 
 
 def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:

@@ -16,13 +16,15 @@ from backbones.backbone import Backbone
 from backbones.model.loading import short_name
 from backbones.role_files import PROVENANCE, read_provenance
 from envs.gym_task import GymTask
+from envs.named_code import modules_of_env
 from envs.registry import class_of, env_id
 from envs.reward_spec import names_in
 from envs.task import Task
 from evaluation.control import in_words
 from evaluation.metrics import gold_in_words, interval, signed
 from evaluation.reward_report import figure_of
-from perlhf.errors import RewardError, UserError
+from perlhf.allowed_code import check_code
+from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config, read_summary, write_text
 from rewards.functions import reward_from_text
 
@@ -77,22 +79,23 @@ def _base_of(run: Path, backbone: Backbone) -> str:
 
 
 def _task_of(config: Mapping[str, Any]) -> type[Task] | None:
-    """Returns the class of the task of a run; None where its module is gone, and the card says less then."""
+    """Returns the class of the task of a run; None where its module is gone or not allowed: the card says less then."""
     try:
+        check_code(modules_of_env(config["env"]), config["env"])
         return class_of(env_id(config["env"]))
     except UserError:
         return None
 
 
 def _rewards_of(config: Mapping[str, Any], task: type[Task] | None) -> set[str]:
-    """Returns the names of all that a policy's reward is made of; none where its YAML file is gone."""
+    """Returns the names of all that a policy's reward is made of; none where its YAML file is gone, or not allowed."""
     if task is None:
         return {config["reward"]}
     learned = task.trained_reward
     try:
         spec = reward_from_text(config["reward"])
         return names_in(learned if spec == "bundled" and learned is not None else spec, task)
-    except RewardError:
+    except UserError:
         return set()
 
 

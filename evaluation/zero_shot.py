@@ -18,6 +18,7 @@ from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
 from backbones.model.loading import use_threads
+from envs.named_code import modules_of_reward
 from envs.reward_spec import resolve_reward
 from envs.task import Task
 from evaluation.evaluator import Answers, Evaluator
@@ -34,7 +35,11 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     """Lets a language model do held-out episodes of a task as it is."""
 
     group: ClassVar[str] = "what to measure"
-    reward: str = option("gold", "'gold', a folder, 'module:name', a YAML file: docs/rewards.md")
+    reward: str = option(
+        "gold",
+        "'gold', a folder, 'module:name', a YAML file: docs/rewards.md",
+        code=lambda o: modules_of_reward(o.reward),
+    )
     prompts: int = option(100, "held-out episodes", low=1)
     split: str = option("test", "split of the data")
     temperature: float = option(0.0, "temperature of the samples; 0 takes the likeliest token each time", low=0)

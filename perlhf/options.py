@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 import yaml
 
+from perlhf.allowed_code import allow_code, check_code
 from perlhf.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
@@ -43,6 +44,7 @@ def option(
     group: str | None = None,
     positional: bool = False,
     also: Sequence[str] = (),
+    code: Callable[[Any], Collection[str]] | None = None,
 ) -> Any:
     """Makes a field of an options dataclass, with its help text and the bounds of its value beside it.
 
@@ -55,9 +57,11 @@ def option(
         positional: whether a word without an option's name is this one's value; of one field at most. One that holds a
             `tuple[str, ...]` takes all such words.
         also: other names of it, on the command line and in a YAML file.
+        code: of a value that may name code, such as "module:name": from the options to the modules that this one
+            names. A file's are held against what is allowed, see `perlhf.allowed_code`.
     """
     bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
-    metadata = {"help": help, "bounds": bounds, "group": group, "positional": positional, "also": also}
+    metadata = {"help": help, "bounds": bounds, "group": group, "positional": positional, "also": also, "code": code}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -114,6 +118,7 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, options_class: Any, prog: str | None) -> None:
         self.fields = {field.name: field for field in dataclasses.fields(options_class)}
         self.named = {also: name for name, f in self.fields.items() for also in (name, *f.metadata.get("also", ()))}
+        self.places: dict[str, str] = {}  # where the value of an option stands in a file, FILE:LINE
         self.positional = next((f.name for f in self.fields.values() if f.metadata.get("positional")), None)
         types, groups = get_type_hints(options_class), _groups(options_class)
         self.takes_many = {name for name, kind in types.items() if get_origin(kind) is tuple}
@@ -132,6 +137,10 @@ class _Parser(argparse.ArgumentParser):
         group.add_argument(
             "--config", metavar="FILE", help="a YAML file of these options; the command line wins over it"
         )
+        group.add_argument(
+            "--allow-code", metavar="MODULE", action="append", default=[],
+            help="a module that files, such as a run's, may name code of: SECURITY.md",
+        )  # fmt: skip
         group.add_argument("-h", "--help", action="help", help="show this text")
 
     def error(self, message: str) -> NoReturn:
@@ -228,18 +237,42 @@ def parse_options(
 
     Raises:
         UserError: an unknown option or key, a value of the wrong type or out of bounds, a file that is not a YAML
-            mapping.
+            mapping, or that names code which is not allowed.
     """
     parser = _Parser(options_class, called_as or prog or None)
     given = _words(parser, sys.argv[1:] if arguments is None else arguments)
     found = parser.parse_args(given)
+    for modules in found.allow_code:
+        allow_code(modules)
+    typed = _typed(parser, given)
+    options = _made(options_class, found)
+    _check_code(parser, options, typed)
     if found.config:
         given = [*read_config(config_file(found.config), parser), *given]
-        found = parser.parse_args(given)
-    path = None if defaults is None else defaults(_made(options_class, found))
+        options = _made(options_class, parser.parse_args(given))
+        _check_code(parser, options, typed)
+    path = None if defaults is None else defaults(options)
     if path is not None:
-        found = parser.parse_args([*read_config(path, parser), *given])
-    return _made(options_class, found)
+        options = _made(options_class, parser.parse_args([*read_config(path, parser), *given]))
+        _check_code(parser, options, typed)
+    return options
+
+
+def _typed(parser: _Parser, words: list[str]) -> set[str]:
+    """Returns the names of the options that the command line gives."""
+    nothing = object()
+    found = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(parser.fields, nothing)))
+    return {name for name in parser.fields if getattr(found, name) is not nothing}
+
+
+def _check_code(parser: _Parser, options: Any, typed: set[str]) -> None:
+    """Allows the modules that the command line names, and refuses those of files that are not allowed."""
+    named = {name: field.metadata["code"] for name, field in parser.fields.items() if field.metadata.get("code")}
+    for name in named.keys() & typed:
+        allow_code(named[name](options))
+    for name in [name for name in named if name not in typed and name in parser.places]:
+        value = getattr(options, name)
+        check_code(named[name](options), f"{parser.places[name]}: {name.replace('_', '-')} {value!r}")
 
 
 def config_file(name: str) -> Path:
@@ -249,8 +282,8 @@ def config_file(name: str) -> Path:
 
 
 def _made(options_class: type[Options], found: argparse.Namespace) -> Options:
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in vars(found).items() if name != "config"}
-    return options_class(**values)
+    given = {name: value for name, value in vars(found).items() if name not in ("config", "allow_code")}
+    return options_class(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
 
 
 def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
@@ -264,7 +297,7 @@ def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
     for word in unknown:
         if word.startswith("-"):
             flag = word.split("=")[0]
-            known = ["--help", "--config", *(f"--{name.replace('_', '-')}" for name in parser.named)]
+            known = ["--help", "--config", "--allow-code", *(f"--{name.replace('_', '-')}" for name in parser.named)]
             raise UserError(f"unknown option {flag}.{did_you_mean(flag, known)}")
     if not unknown:
         return words
@@ -327,6 +360,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
                 words.append(f"--{name.replace('_', '-')}=none")  # takes back what a recipe sets
             continue
         word = f"--{name.replace('_', '-')}={value.value}"
+        parser.places.setdefault(name, where)  # what is read first wins
         try:
             parser.parse_args([word])
         except UserError as error:

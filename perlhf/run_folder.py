@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from perlhf import run_lock
 from perlhf.errors import UserError, one_line
 from perlhf.options import to_yaml
+from perlhf.plain_yaml import load_yaml
 
 _FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # of a disk, which may name no file
 
@@ -138,6 +137,19 @@ def _first_free(folder: Path) -> Path:
         candidate = folder.with_name(f"{folder.name}-{number}")
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuses a folder in which a link leads out of it: going on in it would write there.
+
+    Raises:
+        UserError: there is such a link; it is named.
+    """
+    home = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise UserError(f"{path} is a link that leads out of the run folder; put the thing itself there.")
+
+
 def read_run_config(folder: Path) -> dict[str, Any]:
     """Returns the config.yaml of a run folder.
 
@@ -147,9 +159,10 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} holds no run (no config.yaml); give the --output-dir of an earlier command.")
+    refuse_links(Path(folder))
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UserError(f"{path}: not valid YAML: {one_line(error)}.") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: expected the `option: value` lines of a run.")

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from backbones.backbone import Backbone
 from backbones.model.devices import find_device
-from backbones.model.loading import Stamps, file_stamps, safe_config
+from backbones.model.loading import Stamps, file_stamps, read_config, safe_config
 from backbones.model.tokens import like_lengths
 from envs.turn import Turn
 from perlhf.errors import RewardError, UserError, did_you_mean, one_line
@@ -211,6 +211,7 @@ def _read(path: str, dtype: str, name: str, **how: Any) -> tuple[PreTrainedModel
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # what it says of a head that is missing, we say below
     try:
+        read_config(path)  # refuses one that would fetch code
         model, told = AutoModelForSequenceClassification.from_pretrained(
             path, dtype=numbers, use_safetensors=True, output_loading_info=True, **safe_config(path), **how
         )

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from envs.named_code import modules_of_reward
 from envs.task import Task
 from envs.turn import Turn
-from perlhf.errors import RewardError
+from perlhf.allowed_code import check_code
+from perlhf.errors import RewardError, one_line
+from perlhf.plain_yaml import load_yaml
 
 
 def length_penalty(turns: Sequence[Turn], target: int = 40) -> list[float]:
@@ -95,18 +96,24 @@ def _repeated_share(words: list[str], n: int) -> float:
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def load_reward_yaml(path: str | Path) -> Any:
+def load_reward_yaml(path: str | Path, allow_code: str | Sequence[str] = ()) -> Any:
     """Returns a reward spec (mapping or list of mappings) from a YAML file, to pass as `reward=`.
+
+    Args:
+        path: of the file.
+        allow_code: modules that it may name functions of, see `perlhf.allowed_code`; rewards of ours it may always.
 
     Raises:
         RewardError: the file cannot be read, or is neither.
+        UserError: it names code that is not allowed.
     """
     try:
-        spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        spec = load_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RewardError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RewardError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
+    except ValueError as error:
+        raise RewardError(f"{path}: not valid YAML: {one_line(error)}.") from None
     if not isinstance(spec, (dict, list)):
         raise RewardError(f"{path}: expected a mapping with 'reward', or a list of them.")
+    check_code(modules_of_reward(spec), f"{path}: the reward", allow_code)
     return spec

@@ -124,6 +124,8 @@ def _opened(
     folder: Path, config: dict[str, Any], base: str, how: tuple[Any, ...], key: str, stamps: Stamps
 ) -> AdapterReward | Classifier:
     """Opens an adapter on a backbone, or where that cannot be on a copy of its base."""
+    if config.get("megatron_config"):
+        raise RewardError(f"reward {str(folder)!r} names a module to import, as Megatron's adapters do; it is not run.")
     tensors = read_tensors(folder, "adapter_model.safetensors")
     heads = [name for name in tensors if name.removeprefix(_PREFIX) in _HEADS]
     if not heads:

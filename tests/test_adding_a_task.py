@@ -132,8 +132,9 @@ def test_the_commands_take_an_env_of_a_file_in_this_folder(tmp_path):
     folder = tmp_path / "runs" / "toy_summaries-toys-Summaries-v0-ppo-seed0"
     assert read_summary(folder)["turns"] == 8
     done = run(
-        tmp_path, "evaluation.evaluate", "--run", folder, "--prompts", 4, "--validation-prompts", 4, "--samples", 0
-    )
+        tmp_path, "evaluation.evaluate", "--run", folder, "--prompts", 4, "--validation-prompts", 4, "--samples", 0,
+        "--allow-code", "toy_summaries",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 

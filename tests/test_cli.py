@@ -102,7 +102,7 @@ def test_the_help_of_every_command_is_two_screens_with_each_option_once(shown, m
     assert max(map(len, lines)) <= 100
     options = re.findall(r"^  (--[a-z-]+)", text, flags=re.M)
     names = [field.name.replace("_", "-") for field in fields(command_module(module).Options)]
-    assert sorted(options) == sorted(["--config", *(f"--{name}" for name in names)])
+    assert sorted(options) == sorted(["--config", "--allow-code", *(f"--{name}" for name in names)])
 
 
 @pytest.mark.parametrize("module", MODULES)

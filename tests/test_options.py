@@ -193,13 +193,14 @@ def test_help_has_a_heading_for_each_dataclass_or_group(capsys, monkeypatch):
         parse_options(Grouped, ["--help"], prog="train")
     assert capsys.readouterr().out == (
         "usage: train [ENV] [--OPTION VALUE ...]\n\nOptions of two dataclasses.\n\n"
-        "what to train on:\n  --env TEXT     the environment (default: HH-v0)\n\n"
-        "how it learns:\n  --steps N      optimizer steps, 100% of them (default: 5)\n"
-        "  --full         train all weights\n\n"
-        "the run:\n  --seed N       of everything (default: 0)\n\n"
+        "what to train on:\n  --env TEXT           the environment (default: HH-v0)\n\n"
+        "how it learns:\n  --steps N            optimizer steps, 100% of them (default: 5)\n"
+        "  --full               train all weights\n\n"
+        "the run:\n  --seed N             of everything (default: 0)\n\n"
         "help and settings from a file:\n"
-        "  --config FILE  a YAML file of these options; the command line wins over it\n"
-        "  -h, --help     show this text\n"
+        "  --config FILE        a YAML file of these options; the command line wins over it\n"
+        "  --allow-code MODULE  a module that files, such as a run's, may name code of: SECURITY.md\n"
+        "  -h, --help           show this text\n"
     )
 
 

@@ -242,8 +242,17 @@ def _base_of_adapter(config: Path) -> str:
 
 
 def read_config(path: str) -> PreTrainedConfig:
-    """Reads the config of a model; no code from beside it is run."""
-    return AutoConfig.from_pretrained(path, **safe_config(path))
+    """Reads the config of a model; no code from beside it is run.
+
+    Raises:
+        ValueError: it names an attention of the hub's, which transformers would download and run.
+    """
+    config = AutoConfig.from_pretrained(path, **safe_config(path))
+    parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
+    for named in (getattr(part, "_attn_implementation", None) for part in parts):
+        if named is not None and "/" in str(named):
+            raise ValueError(f"its config.json takes code from the hub, attention {named!r}; take that out")
+    return config
 
 
 def auto_class(config: PreTrainedConfig) -> Any:

@@ -30,7 +30,11 @@ class Options:
 
     task: str = option("send_email", "template of the task; docs/tasks/uinav.md lists them")
     seed: int = option(0, "decides the episode", low=0)
-    apps: str = option("all", "what is on the phone, joined by '+': 'all', names, modules with apps of your own")
+    apps: str = option(
+        "all",
+        "what is on the phone, joined by '+': 'all', names, modules with apps of your own",
+        code=lambda o: UINav.modules_in({"apps": o.apps}),
+    )
     oracle: bool = option(False, "the oracle plays, and its actions are printed")
     list: bool = option(False, "print the tasks with an example of each, and end")
     film: str = option("", "where to write the episode in the end: a .png (filmstrip) or a .gif")

@@ -32,7 +32,7 @@ from envs.uinav.observations import text_of
 from envs.uinav.observations.picture import resized
 from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
-from envs.uinav.phone.apps.setup import make_phone
+from envs.uinav.phone.apps.setup import make_phone, modules_of_apps
 from envs.uinav.phone.attack import about_attack, was_followed
 from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.phone.levels import of_level
@@ -119,6 +119,10 @@ class UINav(Task):
     success_at = 1.0
     on_screen = True
     reset_options = frozenset({"template", "feasible", "seed"})
+
+    @classmethod
+    def modules_in(cls, options: Mapping[str, Any]) -> set[str]:
+        return super().modules_in(options) | modules_of_apps(options.get("apps", "all"))
 
     def __init__(
         self,

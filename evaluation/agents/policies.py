@@ -60,9 +60,9 @@ def of_run(
         UserError: it is no finished run, or of another env.
     """
     config = ppo_config(Path(folder))
-    if env_id(config["env"]) != env_id(env):
-        raise UserError(f"--agent run:{folder} is a run on {config['env']}; give --env {config['env']}.")
     setup = setup_of_run(config)
+    if setup.env_id != env_id(env):
+        raise UserError(f"--agent run:{folder} is a run on {config['env']}; give --env {config['env']}.")
     task = setup.task(split, **options)
     return task, Policy(load_policy(Path(folder), setup), max_tokens or config["max_new_tokens"], temperature, seed)
 

@@ -98,6 +98,11 @@ def installed_apps(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def modules_of_apps(names: str | Sequence[str]) -> set[str]:
+    """Returns those of the names of apps that stand for modules."""
+    return {name for name in listed(names) if name not in ("all", *BUILT_IN, *KEPT)}
+
+
 def listed(names: str | Sequence[str]) -> list[str]:
     """Names joined by "+", or a list of them.
 
