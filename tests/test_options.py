@@ -303,10 +303,10 @@ def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
 
 COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
+    "evaluation.win_rate evaluation.report_reward_model "
     "evaluation.evaluate evaluation.baselines evaluation.picture evaluation.reproduce evaluation.watch "
     "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
-    "evaluation.score_android evaluation.eval_agent evaluation.win_rate "
-    "evaluation.report_reward_model"
+    "evaluation.score_android evaluation.eval_agent"
 ).split()
 SIGNS = {
     ">=": lambda value, bound: value >= bound,
@@ -346,13 +346,13 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
         ("rewards.train_reward_model", "--lora-dropout 1"),
         ("rewards.train_reward_model", "--policy-pairs -1"),
         ("evaluation.evaluate", "--prompts 0"),
+        ("evaluation.win_rate", "--temperature -1"),
+        ("evaluation.report_reward_model", "--prompts 1"),
         ("evaluation.baselines", "--prompts 0"),
         ("evaluation.picture", "--sample -2"),
         ("evaluation.audit_reward", "--prompts 1"),
         ("evaluation.reproduce", "--parallel 0"),
         ("evaluation.score_android", "--show -1"),
-        ("evaluation.win_rate", "--temperature -1"),
-        ("evaluation.report_reward_model", "--prompts 1"),
     ],
 )
 def test_commands_refuse_numbers_that_mean_nothing(command, words):
