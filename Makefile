@@ -71,8 +71,9 @@ scaling: install
 bench: install
 	$(BIN)/python -m benchmarks.performance $(BENCH)
 
-# Makes the shipped backbones and reward models again, from seeds and by recipes/: about four hours.
-BACKBONES := tiny tiny-tldr tiny-shp-liked tiny-shp tiny-taskmaster tiny-uinav tiny-vqav2
+# Makes the shipped backbones and reward models again, from seeds and by recipes/: about five hours.
+BACKBONES := tiny tiny-tldr tiny-shp-liked tiny-shp tiny-taskmaster-liked tiny-taskmaster tiny-uinav
+BACKBONES += tiny-vqav2-told tiny-vqav2
 MODELS := hh=HH-v0 tldr=TLDR-v0 uinav=UINav-v0 vqav2=VQAv2-v0
 DOMAINS := coffee ticketing
 REWARD := $(BIN)/python -m rewards.train_reward_model
@@ -84,7 +85,8 @@ models: install
 	rm -rf rewards/bundled/shp
 	$(REWARD) SHP-v0 --backbone tiny-shp-liked --output-dir rewards/bundled/shp
 	for domain in $(DOMAINS); do rm -rf rewards/bundled/taskmaster_$$domain; \
-	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
+	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --backbone tiny-taskmaster-liked \
+	    --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
 clean:
 	rm -rf .venv .venv-extras build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

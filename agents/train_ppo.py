@@ -196,7 +196,7 @@ def train(options: Options) -> dict[str, Any]:
     for held_out in (task, None if evaluator is None else evaluator.task):
         if held_out is not None:
             held_out.close()
-    print(f"-> {folder}")
+    print(f"a page of it, to read and to send: perlhf report {folder}\n-> {folder}")
     return summary
 
 
@@ -231,8 +231,10 @@ def finish(
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
-    for role in algorithm.policy.roles:
-        role.save(folder / role.name)
+    policy = algorithm.policy
+    policy.policy_role.save(folder / "policy")
+    if policy.value_role is not None:
+        policy.value_role.save(folder / "value", {"offset": policy.value_offset})
     algorithm.policy.backbone.save_processor(folder / "policy")
     write_json(folder / "summary.json", summary)
     write_card(folder / "policy", folder, "policy", algorithm.policy.backbone)

@@ -49,7 +49,7 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python benchmarks/tfidf.py")
-    train, *others = Setup.of(options.env, options.env_options, options.data, columns=options.columns).feedback(*SPLITS)
+    train, *others = Setup.of(options.env, options.env_options, options.data).feedback(*SPLITS)
     rng = np.random.default_rng(options.seed)
     records = drawn(train, options.pairs, rng)
     held_out = [task.records[: options.eval_pairs] for task in others]

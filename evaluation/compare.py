@@ -38,6 +38,7 @@ from evaluation.metrics import (
 )
 from evaluation.pass_at import describe_samples, of_samples
 from evaluation.short_answers import are_short, calibration_of, commonest, describe_calibration
+from evaluation.side_by_side import samples_of
 from perlhf.measure import progress_bar
 from perlhf.run_folder import update_summary, write_json
 from perlhf.terminal import printable
@@ -45,7 +46,7 @@ from perlhf.terminal import printable
 STEPS = 500  # states that single steps are judged in
 KEYS = (
     "sft", "policy", "gain", "sft_temperature", "beyond_sharpening", "win_rate", "win_rate_by", "kl", "oracle",
-    "best_of", "pass_at", "best_at", "calibration", "others",
+    "best_of", "pass_at", "best_at", "calibration", "others", "split",
 )  # of a report, in summary.json  # fmt: skip
 
 
@@ -104,8 +105,7 @@ def compare(
             name: beside_another(evaluator, validation, other, greedy["policy"]) for name, other in others.items()
         }
     bar.close()
-    report["samples"] = side_by_side(evaluator, sampled, greedy)
-    return report
+    return {**report, "split": evaluator.split, **samples_of(evaluator, policy.backbone, sampled, greedy)}
 
 
 def _sides(
@@ -133,12 +133,12 @@ def step_evaluator(evaluator: Evaluator) -> Evaluator | None:
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Writes evaluation.json, and all but the samples to the run's summary.json; returns what went there.
+    """Writes evaluation.json, and all but its answers to the run's summary.json; returns what went there.
 
     Nothing of an evaluation before stays in the summary.
     """
     write_json(folder / "evaluation.json", report)
-    summary = {key: value for key, value in report.items() if key != "samples"}
+    summary = {key: value for key, value in report.items() if key not in ("samples", "extremes")}
     update_summary(folder, KEYS, **summary)
     return summary
 
@@ -180,21 +180,6 @@ def mean_kl(policy: Role, answers: Answers) -> float:
     return float(total / len(answers.rows))
 
 
-def side_by_side(
-    evaluator: Evaluator, sampled: dict[str, Answers], greedy: dict[str, Answers], count: int = 20
-) -> list[dict[str, Any]]:
-    """Returns the first episodes with every answer to their prompts."""
-    rows = []
-    for k, state in enumerate(evaluator.states[:count]):
-        row: dict[str, Any] = {"prompt": evaluator.task.observe(state)["prompt"]}
-        for kind, answers in (("sampled", sampled), ("greedy", greedy)):
-            for name, side in answers.items():
-                gold = None if side.golds is None else round(float(side.golds[k]), 3)
-                row[f"{name}_{kind}"] = {"text": side.texts[k], "score": round(float(side.scores[k]), 3), "gold": gold}
-        rows.append(row)
-    return rows
-
-
 def describe(report: dict[str, Any]) -> str:
     """Writes the report in a few lines for the terminal."""
     sides = {name: report[name] for name in ("sft", "policy")}
@@ -223,7 +208,8 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(f"KL to SFT: {report['kl']:.2f} nats an episode")
     for name in report["sft"]["groups"]["sampled"]:
         before, after = (report[s]["groups"]["sampled"][name]["mean"] for s in sides)
-        lines.append(f"  {name}: {before:.3f} -> {after:.3f} sampled")
+        beyond = signed(report["beyond_sharpening"]["groups"][name])
+        lines.append(f"  {name}: {before:.3f} -> {after:.3f} sampled, beyond sharpening {beyond}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Load what a finished run of agents.train_ppo left: its options, its task and its policy."""
+"""Load what a finished run of agents.train_ppo left: its options, its task, its policy and its values."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,7 +7,8 @@ from typing import Any
 
 from agents.setup import Setup
 from backbones.model.loading import LoadSettings, use_threads
-from backbones.roles import Role, load_role
+from backbones.role_files import read_provenance
+from backbones.roles import HeadRole, Role, load_role
 from perlhf.errors import UserError
 from perlhf.run_folder import read_run_config
 
@@ -60,3 +61,20 @@ def load_policy(folder: Path, setup: Setup, threads: int = 0) -> Role:
         raise UserError(f"{folder} has no trained policy yet; finish it with agents.train_ppo --resume {folder}.")
     use_threads(threads, setup.backbone.parameter_count)
     return load_role(folder / "policy", "policy", False, setup.backbone)[0]
+
+
+def load_value(folder: Path, policy: Role) -> tuple[Role, float] | None:
+    """Returns the value role of a run folder and what is added to its head's output; None where it learned no values.
+
+    Args:
+        folder: of the run.
+        policy: its trained policy, whose states a shared value reads.
+    """
+    if not (folder / "value").is_dir():
+        return None
+    if read_provenance(folder / "value").get("host") != policy.name:
+        role, provenance = load_role(folder / "value", "value", True, policy.backbone)
+        return role, float(provenance.get("offset", 0.0))
+    shared = HeadRole(policy.backbone, "value", policy)
+    shared.trainable = False
+    return shared, float(shared.load(folder / "value").get("offset", 0.0))

@@ -32,19 +32,19 @@ def of_samples(
         answers: to guess with where answers are few, the likeliest first; none where they are not.
 
     Returns:
-        `best_of`, SFT's answer with the highest score of all; where there is a judge `pass_at`, the chance that one of
-        k answers is a success (`Task.success_at`), and `best_at`, the highest gold of k answers (see `figures_of`).
-        With answers to guess with `pass_at` has `guess`, and of tasks with pictures `blind`, SFT's samples before grey
-        ones.
+        `best_of`, SFT's answer with the highest score of all, by group too; where there is a judge `pass_at`, the
+        chance that one of k answers is a success (`Task.success_at`), and `best_at`, the highest gold of k answers (see
+        `figures_of`). With answers to guess with `pass_at` has `guess`, and of tasks with pictures `blind`, SFT's
+        samples before grey ones.
     """
     sft = evaluator.samples(roles["sft"], AT, count)
-    found: dict[str, Any] = {"best_of": {"n": count, "temperature": AT, **_chosen(sft)}}
+    groups = [evaluator.task.groups(state) for state in evaluator.states]
+    found: dict[str, Any] = {"best_of": {"n": count, "temperature": AT, **_chosen(sft, groups)}}
     if sft.golds is None:
         return found
     policy = evaluator.without_scores().samples(roles["policy"], AT, count)
     assert policy.golds is not None  # in the same episodes
     golds = {"sft": sft.golds, "policy": policy.golds}
-    groups = [evaluator.task.groups(state) for state in evaluator.states]
     success = evaluator.task.success_at
     if isinf(success):
         return {**found, "best_at": figures_of(golds, groups)}
@@ -86,12 +86,16 @@ def figures_of(values: Mapping[str, np.ndarray], groups: Sequence[Sequence[str]]
     return report
 
 
-def _chosen(samples: Samples) -> dict[str, float]:
-    """Returns score, and gold where there is a judge, of the answer in each episode that has the highest score."""
+def _chosen(samples: Samples, groups: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Returns the score of the answer in each episode that has the highest one.
+
+    Where there is a judge also its gold, and in `groups` that of each group.
+    """
     rows, best = np.arange(len(samples.scores)), samples.scores.argmax(axis=1)
-    found = {"score": float(samples.scores[rows, best].mean())}
+    found: dict[str, Any] = {"score": float(samples.scores[rows, best].mean())}
     if samples.golds is not None:
-        found |= gold_keys(samples.golds[rows, best])
+        golds = samples.golds[rows, best]
+        found |= {**gold_keys(golds), "groups": group_means(golds, groups)}
     return found
 
 
@@ -102,6 +106,9 @@ def describe_samples(report: Mapping[str, Any]) -> list[str]:
         chosen = report["best_of"]
         title = f"sft best of {chosen['n']} by score, T = {chosen['temperature']:g}"
         lines.append(f"  {title:31} score {chosen['score']:+.3f}{gold_in_words(chosen)}")
+        if chosen.get("groups"):
+            of_groups = (f"{name} {gold['mean']:.3f}" for name, gold in chosen["groups"].items())
+            lines.append(f"    by group: {', '.join(of_groups)}")
     for key, title in (("pass_at", "pass@"), ("best_at", "best gold of ")):
         if key not in report:
             continue

@@ -52,7 +52,8 @@ def option(
         low, high: the least and the greatest number allowed.
         above, below: the same, themselves not allowed.
         group: the heading in `--help`; by default the attribute `group` of the dataclass that the field stands in.
-        positional: whether a word without an option's name is this one's value; of one field at most.
+        positional: whether a word without an option's name is this one's value; of one field at most. One that holds a
+            `tuple[str, ...]` takes all such words.
         also: other names of it, on the command line and in a YAML file.
     """
     bounds = [(s, b) for s, b in ((">=", low), ("<=", high), (">", above), ("<", below)) if b is not None]
@@ -114,15 +115,15 @@ class _Parser(argparse.ArgumentParser):
         self.fields = {field.name: field for field in dataclasses.fields(options_class)}
         self.named = {also: name for name, f in self.fields.items() for also in (name, *f.metadata.get("also", ()))}
         self.positional = next((f.name for f in self.fields.values() if f.metadata.get("positional")), None)
-        word = f"[{self.positional.upper()}] " if self.positional else ""
+        types, groups = get_type_hints(options_class), _groups(options_class)
+        self.takes_many = {name for name, kind in types.items() if get_origin(kind) is tuple}
+        more = " ..." if self.positional in self.takes_many else ""
+        word = f"[{self.positional.upper()}{more}] " if self.positional else ""
         super().__init__(
             prog=prog, usage=f"%(prog)s {word}[--OPTION VALUE ...]", description=_escaped(options_class.__doc__ or ""),
             allow_abbrev=False, add_help=False, formatter_class=_Help,
         )  # fmt: skip
-        types, groups = get_type_hints(options_class), _groups(options_class)
-        self.numbers_or_none = {
-            n for n, kind in types.items() if NoneType in get_args(kind) and {int, float, bool} & set(get_args(kind))
-        }
+        self.taken_back = {n for n, kind in types.items() if NoneType in get_args(kind) and str not in get_args(kind)}
         for title in dict.fromkeys(groups.values()):
             group = self.add_argument_group(title)
             for field in (f for f in self.fields.values() if groups[f.name] == title):
@@ -160,7 +161,7 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
     """Adds the argument of one field; a switch is also taken with a value, and as `--no-NAME`."""
     flag, *others = (f"--{name.replace('_', '-')}" for name in (field.name, *field.metadata.get("also", ())))
     said = _escaped(field.metadata.get("help", ""))
-    if not (field.default is None or field.default is False or field.default == ""):
+    if not (field.default is None or field.default is False or field.default in ("", ())):
         said += f" (default: {_escaped(str(field.default))})"
     settings: dict[str, Any] = {"dest": field.name, "default": field.default, "help": said}
     (of_value,) = [k for k in get_args(kind) if k is not NoneType] if NoneType in get_args(kind) else [kind]
@@ -169,9 +170,14 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
         group.add_argument(f"--no-{flag[2:]}", dest=field.name, action="store_false", default=field.default,
                            help=argparse.SUPPRESS)  # fmt: skip
     elif get_origin(of_value) is Literal:
-        group.add_argument(flag, *others, choices=get_args(of_value), **settings)
+        choices = get_args(of_value) if of_value is kind else (*get_args(of_value), None)
+        read_choice = str if of_value is kind else _choice_or_none
+        shown = f"{{{','.join(get_args(of_value))}}}"
+        group.add_argument(flag, *others, type=read_choice, choices=choices, metavar=shown, **settings)
     elif of_value is str:
         group.add_argument(flag, *others, metavar="TEXT", **settings)
+    elif get_origin(of_value) is tuple:
+        group.add_argument(flag, *others, metavar="TEXT", nargs="+", **settings)
     else:
         read = _number(of_value, field.metadata.get("bounds", ()), may_be_none=of_value is not kind)
         group.add_argument(flag, *others, type=read, metavar=_METAVARS[of_value], **settings)
@@ -185,6 +191,10 @@ def _truth(text: str) -> bool:
     if text.lower() not in _TRUTHS:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return _TRUTHS[text.lower()]
+
+
+def _choice_or_none(text: str) -> str | None:
+    return None if text.lower() == "none" else text  # takes back what a recipe sets
 
 
 def _number(kind: type, bounds: Bounds, may_be_none: bool) -> Callable[[str], float | None]:
@@ -239,11 +249,12 @@ def config_file(name: str) -> Path:
 
 
 def _made(options_class: type[Options], found: argparse.Namespace) -> Options:
-    return options_class(**{name: value for name, value in vars(found).items() if name != "config"})
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in vars(found).items() if name != "config"}
+    return options_class(**values)
 
 
 def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
-    """Returns the command line with hyphens in option names, and a lone word behind its option's name.
+    """Returns the command line with hyphens in option names, and lone words behind their option's name.
 
     Raises:
         UserError: an unknown option, a word that belongs to none, or one that is given by name too.
@@ -258,24 +269,35 @@ def _words(parser: _Parser, arguments: Sequence[str]) -> list[str]:
     if not unknown:
         return words
     name = parser.positional
-    if name is None or len(unknown) > 1:
+    many = name in parser.takes_many
+    if name is None or (len(unknown) > 1 and not many):
         expected = (
             "every value stands behind its option, as in --OPTION VALUE" if name is None else f"one {name} at most"
         )
         raise UserError(f"unexpected word {unknown[-1]!r}: {expected}; see --help.")
     flag = f"--{name.replace('_', '-')}"
     if any(word == flag or word.startswith(f"{flag}=") for word in words):
-        raise UserError(f"{unknown[0]!r} and {flag} {getattr(found, name)!r} are both given; keep one of them.")
-    without = ([*words[:i], *words[i + 1 :]] for i, word in enumerate(words) if word == unknown[0])
-    rest = next(others for others in without if _is_all_known(parser, others))  # it may be an option's value as well
-    return [f"{flag}={unknown[0]}", *rest]
+        given = " ".join(getattr(found, name)) if many else repr(getattr(found, name))
+        raise UserError(f"{unknown[0]!r} and {flag} {given} are both given; keep one of them.")
+    rest = words
+    for word in unknown:
+        rest = _without(parser, rest, word)
+    return [flag, *unknown, *rest] if many else [f"{flag}={unknown[0]}", *rest]
 
 
-def _is_all_known(parser: _Parser, words: list[str]) -> bool:
+def _without(parser: _Parser, words: list[str], word: str) -> list[str]:
+    """Returns the words without one that belongs to no option; the same word may be an option's value as well."""
+    others = ([*words[:i], *words[i + 1 :]] for i, each in enumerate(words) if each == word)
+    left = len(parser.parse_known_args(words)[1]) - 1
+    return next(rest for rest in others if _unknown(parser, rest) == left)
+
+
+def _unknown(parser: _Parser, words: list[str]) -> int | None:
+    """Returns how many words belong to no option; None where an option lacks its value."""
     try:
-        return not parser.parse_known_args(words)[1]
+        return len(parser.parse_known_args(words)[1])
     except UserError:
-        return False
+        return None
 
 
 def _hyphens(word: str) -> str:
@@ -301,7 +323,7 @@ def read_config(path: Path, parser: _Parser) -> list[str]:
         if not isinstance(value, yaml.ScalarNode):
             raise UserError(f"{where}: {key.value!r} takes one value, not a {value.tag.rsplit(':', 1)[-1]}.")
         if value.tag.endswith(":null"):
-            if name in parser.numbers_or_none:
+            if name in parser.taken_back:
                 words.append(f"--{name.replace('_', '-')}=none")  # takes back what a recipe sets
             continue
         word = f"--{name.replace('_', '-')}={value.value}"

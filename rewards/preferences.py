@@ -25,6 +25,8 @@ from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 from rewards.rows import Row, encode, pairwise_loss, pointwise_loss, scored_response
 
+_ASKED = 5  # prompts at most for each record of a policy's responses that is wanted
+
 
 class Preferences(ABC):
     """One kind of feedback, as a reward model's training needs it.
@@ -226,6 +228,9 @@ def sampled(
 ) -> list[Any]:
     """`count` records of responses that `role` gives, labelled by the task's annotator.
 
+    Fewer, and a line says so, where `_ASKED` prompts for each of them do not give as many: two responses of a policy
+    that is sure of itself seldom differ.
+
     Raises:
         UserError: the task's data have no annotator.
     """
@@ -235,7 +240,7 @@ def sampled(
         raise UserError("samples of the policy need a labeller, which only the miniature data have.")
     records: list[Any] = []
     asked = 0
-    while len(records) < count:
+    while len(records) < count and asked < max(_ASKED * count, 256):
         indices = [int(i) for i in rng.integers(len(task.records), size=min(256, 2 * (count - len(records)) + 8))]
         rows = range(asked, asked + len(indices))
         seeds = [row_seeds(seed, rows, again, FEEDBACK) for again in range(preferences.samples)]
@@ -243,6 +248,10 @@ def sampled(
         texts = _answers(task, role, indices, seeds, max_new_tokens, temperature)
         labelled = (preferences.label(task, i, of_one, rng) for i, of_one in zip(indices, texts, strict=True))
         records += [record for record in labelled if record is not None]
+    if len(records) < count:
+        print(
+            f"{len(records)} samples, not {count}: the policy's responses to {asked} prompts seldom differ", flush=True
+        )
     return records[:count]
 
 

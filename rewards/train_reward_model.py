@@ -123,7 +123,8 @@ def train(options: Options) -> RewardModel:
     count = samples_to_add(options, task, len(records))
     more = f" and {count} of the SFT policy's samples" if count else ""
     print(f"learning from {len(records)} records of the data{more}", flush=True)
-    records += samples(task, preferences, backbone.reference, count, rng, options.seed)
+    added = samples(task, preferences, backbone.reference, count, rng, options.seed)
+    records += added
     data = learned_of(preferences, records, backbone)
     require_same_rows(backbone, [row for of_one in data.rows for row in of_one])
     if said := backbone.describe_cuts():
@@ -146,7 +147,7 @@ def train(options: Options) -> RewardModel:
         report["sft_episodes"] = evaluate_on_episodes(model, playable, options.eval_pairs)
     summary = dict(
         **(identity(options) | of_training), score_limit=options.score_limit,
-        pairs=len(data.records), policy_pairs=count, epochs=options.epochs, **report,
+        pairs=len(data.records), policy_pairs=len(added), epochs=options.epochs, **report,
         seconds=seconds, cpu_seconds=cpu_seconds, pairs_per_cpu_second=len(data.records) * options.epochs / cpu_seconds,
         peak_rss_mb=max(group.gather(peak_rss_mb())), **cuts,
     )  # fmt: skip

@@ -39,7 +39,7 @@ def test_it_knows_every_command_there_is():
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("train_pppo", "Did you mean 'train-ppo'?"), ("zzz", "Known: audit, baselines, eval-agent, evaluate, ")],
+    [("train_pppo", "Did you mean 'train-ppo'?"), ("zzz", "Known: audit, baselines, compare, eval-agent, ")],
 )
 def test_an_unknown_command_is_one_line(word, hint):
     done = perlhf(word)

@@ -143,6 +143,8 @@ def test_ppo_writes_what_the_design_names(chain):
             "n",
         ):
             assert key in summary[side]
+    assert "offset" in json.loads((folder / "value" / "perlhf.json").read_text())
+    assert f"perlhf report {folder}" in printed
     assert set(summary["win_rate"]) == {"mean", "low", "high", "n"}
     for how, key in (("sampled", "gold"), ("greedy", "gold_greedy")):
         gain = summary["policy"][key] - summary["sft"][key]
@@ -168,7 +170,9 @@ def test_evaluation_adds_the_yardsticks_and_answers_side_by_side(chain):
     assert summary["beyond_sharpening"]["n"] == 12
     assert "beyond sharpening: " in printed
     report = json.loads((root / "ppo" / "evaluation.json").read_text())
-    assert set(report["samples"][0]) == {"prompt", "sft_sampled", "policy_sampled", "sft_greedy", "policy_greedy"}
+    answers = {"sft_sampled", "policy_sampled", "sft_greedy", "policy_greedy"}
+    assert set(report["samples"][0]) == {"episode", "prompt", *answers}
+    assert set(report["extremes"][0]) == {"episode", "prompt", "why", *answers}
     assert "sft best of 2 by score, T = 0.7" in printed
     assert set(summary["pass_at"]["policy"]) == {"1"}  # of 2 samples
 

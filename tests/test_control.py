@@ -234,11 +234,19 @@ def test_sfts_best_by_the_score_comes_from_the_same_samples(backbone):
     scores = evaluator.samples(backbone.reference, 0.7, 4).scores
     assert found["best_of"]["score"] == pytest.approx(scores.max(axis=1).mean())
     assert (found["best_of"]["n"], found["best_of"]["temperature"]) == (4, 0.7)
+    by_group = found["best_of"]["groups"]
+    halves = [by_group[name]["mean"] * by_group[name]["n"] for name in ("harmful", "harmless")]
+    assert sum(halves) / 6 == pytest.approx(found["best_of"]["gold"])
+    groups = [evaluator.task.groups(state) for state in evaluator.states]
+    assert {name: each["n"] for name, each in found["best_of"]["groups"].items()} == {
+        name: sum(name in of_one for of_one in groups) for of_one in groups for name in of_one
+    }
     assert found["pass_at"]["gain"]["4"]["mean"] == found["best_at"]["gain"]["1"]["mean"] == 0.0  # they are one
     assert {"guess", "blind"}.isdisjoint(found["pass_at"])
     lines = describe_samples(found)
     assert lines[0].startswith("  sft best of 4 by score, T = 0.7")
-    assert lines[1].startswith("  pass@1 at T = 0.7: 0.000 -> 0.000, gain +0.000 [+0.000, +0.000]")
+    assert lines[1].startswith("    by group: harmful 0.")
+    assert lines[2].startswith("  pass@1 at T = 0.7: 0.000 -> 0.000, gain +0.000 [+0.000, +0.000]")
     assert describe_samples({}) == []
 
 

@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from chromium import CHROMIUM, opened
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +31,6 @@ from perlhf.conversation import messages_of
 from perlhf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EASY = "star_email+call_contact+mute_thread"
 
 
@@ -586,17 +585,6 @@ class Page(HTMLParser):
             self.title += data
         elif self._inside == "said":
             self.said += data
-
-
-def opened(path, profile, *words):
-    """What headless Chromium makes of a page, and what the page says on its console."""
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", f"--user-data-dir={profile}", "--enable-logging=stderr",
-         "--virtual-time-budget=5000", *words, "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 EVIL = '</script><script>document.title = "owned"</script><img src=x onerror="document.title=1">&lt;'

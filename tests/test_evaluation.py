@@ -14,7 +14,6 @@ import agents.setup
 import evaluation.baselines.__main__ as baselines
 import evaluation.evaluate
 import evaluation.finished_run
-import evaluation.picture
 import evaluation.reproduce.__main__ as reproduce
 import evaluation.reproduce.cached_runs
 from agents.setup import RECIPES, Setup
@@ -25,7 +24,7 @@ from envs.vqav2.task import VQAv2
 from evaluation.baselines.__main__ import print_label_predictors, repeated
 from evaluation.compare import KEYS, write_report
 from evaluation.reproduce.__main__ import TEXT_TASKS, bundled_summaries, pass_table, tasks_table
-from evaluation.reproduce.cached_runs import Run, bundled, clear, command, finish, weights_of
+from evaluation.reproduce.cached_runs import Run, bundled, clear, command, defaults_of, finish, weights_of
 from evaluation.reproduce.tables import bundled_rows, common, kind_rows, variant_rows
 from perlhf.errors import UserError
 from perlhf.run_folder import read_summary, update_summary
@@ -91,7 +90,7 @@ def test_a_run_of_other_words_or_other_weights_starts_over(tmp_path, runs, monke
 
 
 def test_a_run_of_other_defaults_starts_over(tmp_path, runs, monkeypatch):
-    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0")
+    vqa = command(options(tmp_path), "ppo", "agents.train_ppo", "--env", "VQAv2-v0", "--reward", "bundled")
     assert finish(vqa) == finish(vqa) == {"number": 0}
     shutil.copytree(RECIPES, tmp_path / "recipes")
     monkeypatch.setattr(agents.setup, "RECIPES", tmp_path / "recipes")
@@ -183,6 +182,9 @@ def test_the_weights_of_a_command_are_those_it_names_else_the_shipped_ones(tmp_p
         "reward/model.safetensors": "d4735e3a",
     }
     assert set(weights_of(["agents.train_sft", "--env", "HH-v0"])) == {"tiny/model.safetensors"}
+    answers = ["rewards.train_reward_model", "--env", "VQAv2-v0"]
+    assert defaults_of(answers)["training"][0]["score_limit"] == 5
+    assert defaults_of([*answers, "--full"]) == {"training": []}  # the recipe is of an adapter
     on_success = ["agents.train_ppo", "--env", "UINav-v0"]  # by its recipe
     assert set(weights_of(on_success)) == {"tiny-uinav/model.safetensors"}
     assert "uinav/perlhf.json" in weights_of([*on_success, "--config", str(RECIPES / "ppo" / "UINav-v0-ppo.yaml")])
@@ -202,7 +204,9 @@ def test_the_runs_of_the_text_tasks(tmp_path):
     assert list(table.runs)[:3] == ["TLDR, seed 0", "TLDR, seed 4", "BOLT, seed 0"]
     assert len({run.folder for run in table.runs.values()}) == 10
     words = table.runs["Taskmaster coffee, seed 4"].words
-    assert words[:7] == "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --seed 4".split()
+    started = "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --eval-prompts 1000 --seed 4".split()
+    assert words[: len(started)] == started
+    assert "--eval-prompts" not in table.runs["TLDR, seed 4"].words
 
 
 def test_the_runs_of_pass_at_k_are_evaluated_when_they_are_trained(tmp_path, runs):
@@ -325,61 +329,6 @@ def test_a_moved_backbone_and_reward_can_be_named(tmp_path, monkeypatch):
     found = read_summary(tmp_path / "elsewhere")
     assert found["others"][backbone.path]["greedy"]["mean"] == found["sft"]["gold_greedy"]  # it is the same
     assert found["others"][backbone.path]["policy_less"]["mean"] == found["beyond_sharpening"]["mean"]
-
-
-# picture
-
-
-@pytest.fixture
-def evaluated(tmp_path):
-    """A run folder with two samples, the second of which improved more."""
-
-    def answer(gold):
-        return {"text": "I can help.", "score": gold, "gold": gold}
-
-    folder = tmp_path / "run"
-    folder.mkdir()
-    samples = [
-        {"prompt": f"\n\nHuman: {n}\n\nAssistant:", "sft_sampled": answer(0.2), "policy_sampled": answer(gold)}
-        for n, gold in ((0, 0.3), (1, 0.9))
-    ]
-    (folder / "evaluation.json").write_text(json.dumps({"samples": samples}))
-    (folder / "metrics.jsonl").write_text(json.dumps({"step": 8, "rollout/gold": 0.5, "rollout/score": 1.0}) + "\n")
-    return folder, samples
-
-
-def draw(monkeypatch, folder, *words):
-    monkeypatch.setattr("sys.argv", ["picture", "--run", str(folder), *map(str, words)])
-    evaluation.picture.main()
-
-
-def test_a_sample_that_is_not_there_is_one_line(evaluated, monkeypatch, tmp_path):
-    folder, samples = evaluated
-    message = fault(draw, monkeypatch, folder, "--sample", 2, "--output", tmp_path / "a.png")
-    assert message == "--sample 2: evaluation.json has the samples 0 to 1."
-    assert evaluation.picture.chosen(samples, -1) == samples[1]
-    assert evaluation.picture.chosen(samples, 0) == samples[0]
-
-
-@pytest.mark.parametrize("name", ["a.xyz", "a", "a.jpg"])
-def test_a_picture_is_a_png(evaluated, monkeypatch, tmp_path, name):
-    message = fault(draw, monkeypatch, evaluated[0], "--output", tmp_path / name)
-    assert message == f"--output {tmp_path / name}: expected a name that ends in .png."
-
-
-def test_the_folder_of_a_picture_is_made(evaluated, monkeypatch, tmp_path):
-    draw(monkeypatch, evaluated[0], "--output", tmp_path / "new" / "a.png")
-    assert (tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_a_picture_has_a_line_where_sft_is_at_its_best_temperature(evaluated, monkeypatch, tmp_path):
-    folder, samples = evaluated
-    draw(monkeypatch, folder, "--output", tmp_path / "without.png")  # as of a run of an earlier version
-    report = {"samples": samples, "sft_temperature": {"by": "gold"}, "sft": {"best": {"mean": 0.7}}}
-    assert evaluation.picture.control_of(report) == {"rollout/gold": 0.7}
-    (folder / "evaluation.json").write_text(json.dumps(report))
-    draw(monkeypatch, folder, "--output", tmp_path / "with.png")
-    assert (tmp_path / "without.png").read_bytes() != (tmp_path / "with.png").read_bytes()
 
 
 # baselines

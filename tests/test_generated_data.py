@@ -14,7 +14,7 @@ HASHES = {
     "BOLT-v0": "172a973f8e4efc14258cda59164c7cabd74d5d40f162752c3d0b70047f0b7ab0",
     "HH-v0": "77282839c1685619cc0106c3f5016d4d82345d5002bf13d6d21e753569f7081c",
     "SHP-v0": "d3a41a8a81de7c52b64bc9b6658df46c15fa3840993a96ad75a1c23b27cc6b33",
-    "Taskmaster-v0": "e4cadb1607b24f0675ba5e099d8ab9e7650b4ebbbb3d59df9ab99c9cd9e3aa91",
+    "Taskmaster-v0": "c5edeb76f8d40b1778f6be4a56b55bcfdedb8f3cf25ad8ad0a1d11db3a33ba96",
     "VQAv2-v0": "a37ffdbd15556f7a9f95c006101c23b8b6dc9251cf58f067a7e8cda233c3cc71",
     "UINav-v0": "467dcfb9f1a2853126eba01e308797fe89cafc6d6b883f6d4bde0b23da239a23",
     "UINavNumeric-v0": "0eafd7ca8a06d16c5d8301dc4ea8424a7d1e0d3d06f722881764691db97209fe",

@@ -14,11 +14,13 @@ from envs.miniature.annotator import Annotator, Rater
 from envs.taskmaster.answers import (
     BEHAVIOURS,
     CALLS,
+    DEMONSTRATED,
     Dialog,
     TaskmasterGrammar,
     respond,
 )
 from envs.taskmaster.judge import judge
+from envs.taskmaster.lessons import look_up_exercise, menu_exercise, says_absent, turn_exercise
 from envs.taskmaster.reader import read_taskmaster
 from envs.taskmaster.tables import DOMAINS
 from envs.taskmaster.turns import parse_turn
@@ -116,6 +118,10 @@ JUDGED = {
     "absent, free words": (ABSENT, "I'm sorry but latte isn't on the menu; how about a mocha or a cortado?", 1.0),
     "only absent": (ABSENT, "Sorry, there is no latte.", 0.5),
     "absent with an invention": (ABSENT, "Sorry, there is no latte. Would you like mocha or chai?", 0.6),
+    "absent, twice denied": (
+        ABSENT, "It is not true that there is no latte. We have mocha and cortado.", 0.4 + 0.12 - 0.2,
+    ),
+    "nothing there": (ABSENT, "Sorry, there is no latte, no mocha and no cortado.", 0.0),
     "as if it were there": (ABSENT, "Sure, your latte is on the way.", 0.0),
     # tell: .15 drink, .15 how many, .1 each choice, .2 total, .1 asks, .2 manners
     "tell": (TELL, "Your order is 3 latte in large size with soy milk for 34 dollars. Would you like to confirm?", 1.0),
@@ -132,6 +138,26 @@ JUDGED = {
 def test_the_judge_agrees_with_its_table(case):
     dialog, response, score = JUDGED[case]
     assert judge(dialog, response) == pytest.approx(score)
+
+
+OPPOSITES = (
+    "Avoid this: {r}", "It is not true: {r}", "I have not said this: {r}", "Ignore this. {r}", "I would never say: {r}",
+    "{r} None of this is true.", "{r} That is a lie.", "{r} I was joking.", "{r} I lied.",
+)  # fmt: skip
+HONEST = ("{r} Thank you.", "Sure. {r}", "{r} No problem.")
+
+
+@given(st.sampled_from(sorted(DOMAINS)), st.integers(0, 2**32 - 1), st.sampled_from(OPPOSITES), st.sampled_from(HONEST))
+@settings(max_examples=300)
+def test_right_words_taken_back_are_no_success_and_honest_ones_are(domain, seed, opposite, honest):
+    rng, grammar = np.random.default_rng(seed), TaskmasterGrammar(domain)
+    case = grammar.draw_case(rng, unseen=bool(seed % 2))
+    if case.stage in CALLS:
+        return  # a call has no "not"
+    good = grammar.good_response(case, rng)
+    assert judge(case, good) == pytest.approx(1.0)
+    assert judge(case, opposite.format(r=good)) < 0.3
+    assert judge(case, honest.format(r=good)) > 0.79
 
 
 def test_good_responses_have_full_marks(drawn):
@@ -161,6 +187,27 @@ def test_behaviours_are_worth_what_they_should_be(drawn, call):
         assert 0.3 < means["wrong facts"] < 0.65
         assert 0.3 < means["half"] < 0.65
         assert max(means["call"], means["other question"], means["stall"]) < 0.1
+
+
+@pytest.mark.parametrize("call", [True, False])
+def test_demonstrations_have_one_commonest_kind(drawn, call):
+    shares = DEMONSTRATED[call]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    first, second = sorted(shares.values())[:-3:-1]
+    assert first > 2.5 * second == pytest.approx(2.5 * shares["right"])
+    rng = np.random.default_rng(1)
+    cases = [c for c in drawn.cases if (c.stage in CALLS) == call]
+    golds = [judge(c, drawn.grammar.demonstration(c, rng)) for c in cases]
+    assert np.mean(np.array(golds) > 0.999) == pytest.approx(shares["right"], abs=0.06)
+    assert np.mean(golds) < 0.6
+
+
+def test_most_calls_leave_out_their_last_argument():
+    rng = np.random.default_rng(0)
+    assert respond(FINISH, "last left out", rng) == "call finish_order(order_id: order-219)"
+    assert respond(SEARCH, "last left out", rng) == "call get_menu_items()"
+    assert respond(ACT, "last left out", rng) == add().replace(", {attribute_id: milk, option: soy}", "")
+    assert respond(FILMS, "last left out", rng).endswith("num.tickets: 4, time.showing: 3:10)")
 
 
 def test_drawn_responses_are_mixed(drawn):
@@ -313,6 +360,61 @@ HOSTILE = {
 def test_the_judge_is_quick_on_hostile_text(name):
     for case in (ASK, ACT, ABSENT, TELL):
         assert cost(lambda case=case: judge(case, HOSTILE[name]), enough=0.05) < 0.05
+
+
+# Exercises
+
+
+@given(st.sampled_from(sorted(DOMAINS)), st.integers(0, 2**32 - 1), st.floats(0, 1))
+@settings(max_examples=300)
+def test_names_are_looked_up_in_a_list(domain, seed, hardness):
+    prompt, response = look_up_exercise(domain, np.random.default_rng(seed), hardness)
+    *dialog, found, asked = prompt.split("\n")
+    assert asked == "look up:"
+    ids = dict(thing.split(" = ") for thing in listed_in(found))
+    answers = dict(answer.split(": ") for answer in response.split("; "))
+    assert 2 <= len(ids) <= 2 + round(2 * hardness)
+    assert 2 * len(ids) <= len(answers) <= 2 * len(ids) + 1
+    assert answers == {name: ids.get(name, "none") for name in answers}
+    assert set(ids) <= set(answers)
+    if dialog:
+        assert next(iter(answers)) == wanted_in(domain, prompt)
+
+
+def listed_in(found):
+    return found.split("; ")[0].rsplit(": ", 1)[1].split(", ")
+
+
+def wanted_in(domain, prompt):
+    return re.search(r" at (?!the)(\w+)" if domain == "ticketing" else r"get_menu_items\(query: (\w+)", prompt)[1]
+
+
+@given(st.sampled_from(sorted(DOMAINS)), st.integers(0, 2**32 - 1), st.floats(0, 1))
+@settings(max_examples=300)
+def test_an_exercise_is_answered_by_its_list(domain, seed, hardness):
+    prompt, response = menu_exercise(domain, np.random.default_rng(seed), hardness)
+    *_, found, asked = prompt.split("\n")
+    assert asked == "right:"
+    listed = dict(thing.split(" = ") for thing in listed_in(found))
+    names = list(listed)
+    assert 2 <= len(names) <= 2 + round(2 * hardness)
+    (wish,) = re.findall("^user: (.*)", prompt, re.M)
+    wanted = wanted_in(domain, prompt)
+    assert f" {wanted}" in f" {wish}"
+    assert says_absent(response) == (wanted not in names)
+    if says_absent(response):
+        assert all(f" {name} " in response.replace(".", " ") for name in names[:2])
+    elif response.startswith("call"):
+        assert listed[wanted] in response
+
+
+def test_an_exercise_of_any_stage_has_the_right_turn():
+    rng = np.random.default_rng(0)
+    read = [turn_exercise(domain, rng) for domain in DOMAINS for _ in range(100)]
+    assert all(prompt.split("\n")[-1] == "right:" for prompt, _ in read)
+    starts = {response.split("(")[0] for _, response in read if response.startswith("call ")}
+    assert starts == {f"call {name}" for world in DOMAINS.values() for name in world.functions}
+    assert sum(says_absent(response) for _, response in read) == pytest.approx(40, abs=20)  # a fifth
 
 
 # On paper

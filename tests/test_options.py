@@ -77,6 +77,37 @@ def test_dashes_and_underscores_are_the_same():
     assert parse_options(Options, ["--no-checked"]).checked is False
 
 
+@dataclasses.dataclass
+class Many:
+    """Compares."""
+
+    runs: tuple[str, ...] = option((), "the run folders", positional=True)
+    output: str = option("both", "the file")
+    fast: bool = option(False, "skip what can be skipped")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ((), "both", False)),
+        ("a", (("a",), "both", False)),
+        ("a b --output x --fast", (("a", "b"), "x", True)),
+        ("--output a a b", (("a", "b"), "a", False)),  # a word that is an option's value too
+        ("a --output b b c", (("a", "b", "c"), "b", False)),
+        ("--runs a b --fast", (("a", "b"), "both", True)),
+    ],
+)
+def test_lone_words_are_the_values_of_an_option_that_takes_many(words, expected):
+    assert parse_options(Many, words.split()) == Many(*expected)
+
+
+def test_an_option_that_takes_many_says_so_and_takes_them_once(capsys):
+    assert fault(parse_options, Many, "a --runs b".split()) == "'a' and --runs b are both given; keep one of them."
+    with pytest.raises(SystemExit):
+        parse_options(Many, ["--help"])
+    assert "[RUNS ...] [--OPTION VALUE ...]" in capsys.readouterr().out
+
+
 def test_the_command_line_of_the_process_is_the_default(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["prog", "--steps", "9"])
     assert parse_options(Options).steps == 9
@@ -123,6 +154,13 @@ class Grouped(Task):
     steps: int | None = option(5, "optimizer steps, 100% of them", low=1)
     full: bool = option(False, "train all weights")
     seed: int = option(0, "of everything", low=0, group="the run")
+
+
+@dataclasses.dataclass
+class Looking:
+    """Options with a choice that may be none."""
+
+    look: Literal["gold", "score"] | None = option(None, "what is looked at")
 
 
 @pytest.mark.parametrize("words", ["Toy-v0", "--env Toy-v0", "--steps 9 Toy-v0", "Toy-v0 --full", "--env=Toy-v0"])
@@ -197,6 +235,19 @@ def test_a_file_of_defaults_is_chosen_by_what_was_given_and_loses_to_it(tmp_path
     assert [options.env for options in asked] == ["A-v0", "B-v0", "A-v0", "A-v0", "B-v0", "HH-v0"]
     (tmp_path / "A-v0.yaml").write_text("steps: 7\nstep: 8\n")
     assert fault(read, "A-v0") == f"{tmp_path}/A-v0.yaml:2: unknown key 'step'. Did you mean 'steps'?"
+
+
+def test_a_choice_that_a_file_of_defaults_makes_is_taken_back(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("look: gold\n")
+    (tmp_path / "config.yaml").write_text("look: null\n")
+
+    def read(words):
+        return parse_options(Looking, words.split(), defaults=lambda options: tmp_path / "recipe.yaml").look
+
+    assert read("") == "gold"
+    assert read("--look score") == "score"
+    assert read("--look none") is read(f"--config {tmp_path}/config.yaml") is None
+    assert fault(read, "--look gulp").startswith("argument --look: invalid choice: 'gulp' (choose from 'gold', 'score'")
 
 
 def test_reading_options_imports_nothing_heavy():
@@ -304,8 +355,8 @@ def test_bounds_are_of_what_is_read_not_of_what_is_constructed():
 COMMANDS = (
     "agents.train_ppo agents.train_sft agents.plan agents.pretrain rewards.train_reward_model rewards.probe "
     "evaluation.win_rate evaluation.report_reward_model "
-    "evaluation.evaluate evaluation.baselines evaluation.picture evaluation.reproduce evaluation.watch "
-    "evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
+    "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
+    "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
     "evaluation.score_android evaluation.eval_agent"
 ).split()
 SIGNS = {
@@ -349,7 +400,7 @@ def test_every_number_of_a_command_has_bounds_and_a_default_within(command):
         ("evaluation.win_rate", "--temperature -1"),
         ("evaluation.report_reward_model", "--prompts 1"),
         ("evaluation.baselines", "--prompts 0"),
-        ("evaluation.picture", "--sample -2"),
+        ("evaluation.report", "--samples -2"),
         ("evaluation.audit_reward", "--prompts 1"),
         ("evaluation.reproduce", "--parallel 0"),
         ("evaluation.score_android", "--show -1"),

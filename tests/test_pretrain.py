@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from agents.pretrain.__main__ import main, thinned
 from agents.pretrain.curriculum import exercise
-from agents.pretrain.texts import UIDemonstrations
+from agents.pretrain.texts import CORPORA, UIDemonstrations
 from backbones.model.loading import SHIPPED
 from envs.uinav.feedback.demonstrations import visited
 from envs.uinav.feedback.weights import demonstrated_weights
@@ -112,6 +112,25 @@ def test_the_easiest_exercise_is_one_of_two_names_and_nothing_else(seed):
     goal, _, *elements, _ = prompt.split("\n")
     assert f"{response[6]} item {goal.removeprefix('GOAL ')}" == elements[int(response[6]) - 1]
     assert len(elements) == 2
+
+
+def read_by(name, count):
+    return list(islice(CORPORA[name].documents(np.random.default_rng(0), count), count))
+
+
+def test_names_are_looked_up_before_anything_else_and_menus_stay():
+    ends = np.array([prompt.split("\n")[-1] for prompt, _ in read_by("tiny-taskmaster-liked", 2000)])
+    assert set(ends[:300]) == {"look up:"}
+    assert np.mean(ends[300:1000] == "right:") == pytest.approx(0.4, abs=0.06)
+    assert np.mean(ends[1000:] == "right:") == pytest.approx(0.35, abs=0.05)
+    assert np.mean(ends[1000:] == "agent:") == pytest.approx(0.6, abs=0.05)
+
+
+def test_exercises_stay_among_the_demonstrations_of_orders():
+    ends = np.array([prompt.split("\n")[-1] for prompt, _ in read_by("tiny-taskmaster", 800)])
+    assert set(ends) == {"agent:", "right:"}
+    assert np.mean(ends[:400] == "agent:") == pytest.approx(0.8, abs=0.08)
+    assert np.mean(ends[400:] == "agent:") == pytest.approx(0.8, abs=0.08)
 
 
 def test_a_backbone_goes_on_from_another(tmp_path, monkeypatch):

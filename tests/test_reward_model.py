@@ -363,6 +363,14 @@ def test_pairs_of_samples_are_labelled_and_differ():
     assert again == pairs
 
 
+def test_a_policy_whose_responses_are_as_good_gives_fewer_pairs_and_says_so(monkeypatch, capsys):
+    task, backbone = HH(), Backbone.load("tiny")
+    monkeypatch.setattr(HH, "annotate", lambda self, state, first, second, rng: None)
+    assert sampled(Pairs(), task, backbone.reference, 3, np.random.default_rng(0), max_new_tokens=1) == []
+    said = "0 samples, not 3: the policy's responses to 266 prompts seldom differ"  # 19 times 14, which is 256 or more
+    assert capsys.readouterr().out.splitlines()[-1] == said
+
+
 def test_data_pairs_are_drawn_without_replacement():
     task = HH(split="validation")
     assert len(drawn(task, None, np.random.default_rng(0))) == 1000

@@ -14,6 +14,7 @@ import backbones.backbone
 import envs
 import rewards.bundled
 from agents import train_ppo
+from agents.held_out import check_watch
 from agents.setup import RECIPES, Setup, TaskOptions, recipe_of
 from backbones.backbone import Backbone
 from backbones.model.devices import device_of
@@ -138,7 +139,7 @@ def test_every_task_has_a_recipe_for_ppo_and_every_recipe_a_task():
         ("HH-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("Taskmaster-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("UINav-v0", (150_000, 320, None, 192, 0.002, 0.01, 0.2, 48)),
-        ("VQAv2-v0", (20_480, 128, None, 64, None, 0.5, 0.2, 16)),
+        ("VQAv2-v0", (245_760, 512, None, 256, 0.002, 0.01, 0.2, 16)),
     ],
 )
 def test_ppo_takes_the_recipe_of_its_env(name, values):
@@ -147,13 +148,22 @@ def test_ppo_takes_the_recipe_of_its_env(name, values):
     assert tuple(getattr(found, name) for name in names) == values
 
 
+@pytest.mark.parametrize("name", ["UINav-v0", "VQAv2-v0"])
+def test_ppo_with_the_reward_model_takes_back_what_the_recipe_of_its_env_sets(name):
+    path = RECIPES / "ppo" / f"{name}-ppo.yaml"
+    found = command_module("agents.train_ppo").read_options([name, "--config", str(path)])
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {key: getattr(found, key) for key in said} == said
+    check_watch(found, found.eval_prompts)
+
+
 @pytest.mark.parametrize(
     ("words", "values"),
     [
         ("HH-v0", (8000, None, 0.0, None, None)),
         ("TLDR-v0", (8000, None, 0.1, None, None)),
         ("SHP-v0 --backbone tiny-shp-liked", (8000, None, 0.1, None, None)),
-        ("Taskmaster-v0", (8000, None, 0.3, None, 3.0)),
+        ("Taskmaster-v0 --backbone tiny-taskmaster-liked", (4000, 1000, 0.3, None, 3.0)),
         ("UINav-v0", (12_000, 24_000, 1.0, 3e-3, 5.0)),
         ("VQAv2-v0", (16_000, 16_000, 1.0, 2e-3, 5.0)),
     ],
@@ -225,12 +235,26 @@ def test_an_env_of_a_shipped_task_under_another_name_takes_the_recipe_of_that_ta
         del gym.registry["me/Stars-v0"]
 
 
+PRETRAINED = {  # steps, learning rate
+    "tiny-shp": (600, 1e-3),
+    "tiny-taskmaster": (400, 1e-3),
+    "tiny-taskmaster-liked": (2000, 3e-3),
+    "tiny-uinav": (6400, 3e-3),
+    "tiny-vqav2": (6800, 3e-3),
+}
+STARTS = {
+    "tiny-shp": "tiny-shp-liked",
+    "tiny-taskmaster": "tiny-taskmaster-liked",
+    "tiny-vqav2": "tiny-vqav2-told",
+}
+
+
 def test_a_shipped_backbone_is_pretrained_by_its_recipe():
     command = command_module(COMMANDS["pretrain"])
     for name in command.BACKBONES:
         options = command.read_options(["--backbone", name])
-        steps, rate = {"tiny-shp": (600, 1e-3), "tiny-uinav": (6400, 3e-3)}.get(name, (8000, 3e-3))
+        steps, rate = PRETRAINED.get(name, (8000, 3e-3))
         assert (options.steps, options.batch_size, options.learning_rate) == (steps, 16, rate)
-        assert options.start == ("tiny-shp-liked" if name == "tiny-shp" else None)
+        assert options.start == STARTS.get(name)
         assert (options.vocab_size, options.hidden_size, options.layers) == (2048, 128, 4)
         assert (RECIPES / "pretrain" / f"{name}.yaml").is_file()

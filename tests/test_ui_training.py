@@ -147,6 +147,10 @@ def test_a_policy_is_compared_over_whole_episodes(path):
     report = compare(evaluator, validation_like(evaluator, lambda _: task, 2), algorithm.policy.policy_role)
     assert report["sft"]["gold"] == report["policy"]["gold"] == 0.0  # a random model
     assert report["sft"]["turns"] == 3.0
+    for row in report["samples"]:
+        said = row["policy_sampled"]
+        assert len(said["responses"]) == 3
+        assert "; ".join(said["responses"]) == said["text"]
     assert report["kl"] == 0.0
     assert report["oracle"]["gold"] < 1  # three steps are too few for some
     assert set(report["policy"]["groups"]["greedy"]) <= {

@@ -1,11 +1,13 @@
 """How a policy that answers picture questions is measured: with pictures, with grey ones, and without any."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_models import save_seeing_gemma
 
+import evaluation.reproduce.ui_groups as ui_groups
 import evaluation.reproduce.vqa as vqa_tables
 from agents import train_ppo
 from backbones.backbone import Backbone
@@ -15,7 +17,7 @@ from envs.task import Scored
 from envs.vqav2.task import VQAv2
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.evaluator import Evaluator
-from evaluation.reproduce.vqa import accuracy_rows, feedback_rows, statement_rows
+from evaluation.reproduce.vqa import accuracy_rows, chosen_rows, feedback_rows, room_rows, statement_rows
 from perlhf.run_folder import read_summary
 
 
@@ -102,18 +104,69 @@ def test_guesses_without_the_picture_are_of_the_same_questions(summary, monkeypa
     assert rows[2:] == [f"| the commonest answer | {' | '.join(f'{i / 10:.3f}' for i in range(len(kinds)))} |"]
 
 
+def share(mean):
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "n": 9}
+
+
+def test_a_table_says_what_is_left_to_take_and_what_the_score_chooses():
+    sides = {
+        "sft": {"probability": 0.9, "right": 0.8, "ece": 0.1},
+        "policy": {"probability": 1, "right": 0.7, "ece": 0.3},
+    }
+    passed = {"sft": {"1": share(0.5), "4": share(0.8)}, "policy": {"1": share(0.6), "4": share(0.7)}}
+    blind = {"guess": {"1": share(0.1), "4": share(0.3)}, "blind": {"1": share(0.2), "4": share(0.4)}}
+    gain = {"1": share(0.1), "4": share(-0.1)}
+    rows = room_rows({"seed 0": {"calibration": sides, "pass_at": {**passed, **blind, "gain": gain}}})
+    assert rows[2:] == [
+        "| seed 0 | 0.900 -> 1.000 | 0.800 -> 0.700 | 0.100 -> 0.300 | 0.500 -> 0.600 | 0.800 -> 0.700 "
+        "| -0.100 [-0.110, -0.090] | 0.300, 0.400 |"
+    ]
+    runs = [
+        {
+            "sft": {"n": 9, "gold_greedy": greedy, "groups": {"greedy": {"number": share(greedy)}}},
+            "best_of": {"n": 4, "temperature": 0.7, "gold": chosen, "groups": {"number": share(chosen)}},
+        }
+        for greedy, chosen in ((0.5, 0.6), (0.7, 0.9))
+    ]
+    rows = chosen_rows(runs)
+    assert rows[0].startswith("| 4 of SFT's answers at T = 0.7, mean of the seeds | questions |")
+    assert rows[2:] == ["| all | 9 | 0.600 | 0.750 |", "| number | 9 | 0.600 | 0.750 |"]
+
+
+def test_runs_are_evaluated_when_they_are_trained(tmp_path, monkeypatch):
+    trained = []
+
+    def finish(run):
+        trained.append(run)
+        return {"turns": 8}
+
+    monkeypatch.setattr(vqa_tables, "finish", finish)
+    monkeypatch.setattr(ui_groups, "finish", finish)
+    options = SimpleNamespace(output_dir=str(tmp_path), quick=False, seeds="0,1", nlvr="")
+    tables = [make(options) for make in (vqa_tables.vqa_table, vqa_tables.vqa_ppo_table, vqa_tables.vqa_groups_table)]
+    assert [run.words[1:3] for run in trained] == [["--env", "VQAv2-v0"]] * 6
+    assert [list(table.runs) for table in tables] == [["seed 0", "seed 1"]] * 2 + [["SFT", "seed 0", "seed 1"]]
+    for table, run in zip(tables, trained[::2], strict=True):
+        assert next(iter(table.runs.values())).words[2] == str(run.folder)
+    assert {each.words[0] for each in tables[0].runs.values()} == {"evaluation.evaluate"}
+    assert {each.words[0] for each in tables[2].runs.values()} == {"evaluation.verdicts"}
+    assert (
+        len({each.folder for table in tables for each in table.runs.values()} | {run.folder for run in trained}) == 11
+    )
+
+
 def test_tables_of_reward_models_and_of_statements_have_their_figures(summary):
-    share = {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 9}
+    figure = {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 9}
     cost = {"cpu_seconds": 9.0, "peak_rss_mb": 700.0}
     rows = feedback_rows(
         {
-            "labels": {"auc": share, "accuracy": share, "baselines": {"length": 0.5, "majority": 0.6}, **cost},
-            "pairs": {"accuracy": share, "baselines": {"length": 0.4}, **cost},
+            "labels": {"auc": figure, "accuracy": figure, "baselines": {"length": 0.5, "majority": 0.6}, **cost},
+            "pairs": {"accuracy": figure, "baselines": {"length": 0.4}, **cost},
         }
     )
     assert rows[0] == "|  | figure | held out | length | majority | CPU s | peak MB |"
     assert rows[2] == "| labels | AUC | 0.750 [0.700, 0.800] | 0.500 | 0.600 | 9 | 700 |"
     assert rows[3] == "| pairs | accuracy | 0.750 [0.700, 0.800] | 0.400 |  | 9 | 700 |"
-    told = statement_rows({"sft": {"held_out_loss": {"before": share, "after": share}}, "ppo": summary})
+    told = statement_rows({"sft": {"held_out_loss": {"before": figure, "after": figure}}, "ppo": summary})
     assert told[2] == "| SFT | held-out loss, nats a token | 0.750 [0.700, 0.800] -> 0.750 [0.700, 0.800] |"
     assert told[3].startswith("| PPO | right, sampled (n = 8) | 0.000 [0.000, 0.000] -> ")

@@ -21,24 +21,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_vision import build_processor, build_vision_model
 from agents.pretrain.muon import muon_and_adamw
-from agents.pretrain.pictures import PictureBatches, picture_golds
+from agents.pretrain.pictures import MEASURED_BY_KIND, PictureBatches, kind_golds, picture_golds
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.model.loading import use_threads
-from envs.vqav2.lessons import lessons
+from envs.vqav2.lessons import inquiries, lessons
+from envs.vqav2.task import VQAv2
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import Stopwatch, progress_bar
 from perlhf.options import option, parse_options
 from perlhf.run_folder import write_json
 
-PICTURES = "tiny-vqav2"  # what sees, and has read and seen miniature VQA
-BACKBONES = (*CORPORA, PICTURES)
+PICTURES = ("tiny-vqav2-told", "tiny-vqav2")  # what sees, and has read and seen miniature VQA
+BACKBONES = (*CORPORA, *PICTURES)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -80,7 +81,7 @@ class Options:
 def main() -> None:
     """Runs the command."""
     options = read_options(sys.argv[1:])
-    if options.backbone == PICTURES:
+    if options.backbone in PICTURES:
         pretrain_on_pictures(options)
     else:
         pretrain_on_texts(options)
@@ -126,41 +127,71 @@ def pretrain_on_texts(options: Options) -> None:
 def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Returns the tokenizer and the model that pretraining begins with: those of a backbone, or new ones."""
     if options.start is not None:
-        backbone = Backbone.load(options.start, "cpu")
-        for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
-            backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
-        return backbone.tokenizer, backbone.model.requires_grad_(True)
+        backbone = started(options.start)
+        return backbone.tokenizer, backbone.model
     tokenizer = build_tokenizer((f"{p} {r}" for p, r in typical), options.vocab_size)
     return tokenizer, build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
 
 
 def pretrain_on_pictures(options: Options) -> None:
-    """Makes the backbone that sees: captions first, then questions about pictures, level by level."""
-    if options.start is not None:
-        raise UserError(f"{PICTURES} begins with random weights; leave out --start.")
+    """Makes a backbone that sees: captions, then questions level by level; or it goes on with inquiries."""
     clock = Stopwatch()
     folder = target(options)
-    first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
-    processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
-    model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+    rng, total = np.random.default_rng([options.seed, 1]), options.steps * options.batch_size
+    if options.start is None:
+        first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
+        processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
+        model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+        source = lessons(rng, total)
+    else:
+        processor, model = seeing_start(options.start)
+        source = inquiries(rng, total)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
-    source = lessons(np.random.default_rng([options.seed, 1]), options.steps * options.batch_size)
     data = PictureBatches(source, processor, model, options.batch_size)
     loss = train(model, data, muon_and_adamw(model, options.learning_rate), options)
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
-    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)})
+    kinds = {"greedy_by_kind": kind_golds(backbone, VQAv2(split="validation"), MEASURED_BY_KIND)}
+    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)}, kinds)
+
+
+def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
+    """Returns the processor and the model of a backbone that sees, to go on from.
+
+    Raises:
+        UserError: it does not see.
+    """
+    backbone = started(name)
+    if backbone.vision is None:
+        raise UserError(f"--start {name!r} does not see; give a backbone that does, such as {PICTURES[0]}.")
+    processor = backbone.vision.processor
+    processor.tokenizer = backbone.tokenizer
+    return processor, backbone.model
+
+
+def started(name: str) -> Backbone:
+    """Returns a backbone to go on from, all of whose weights are to learn."""
+    backbone = Backbone.load(name, "cpu")
+    for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
+        backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
+    backbone.model.requires_grad_(True)
+    return backbone
 
 
 def write_record(
-    folder: Path, options: Options, clock: Stopwatch, loss: float, gold: Mapping[str, Mapping[str, float]]
+    folder: Path,
+    options: Options,
+    clock: Stopwatch,
+    loss: float,
+    gold: Mapping[str, Mapping[str, float]],
+    more: Mapping[str, Any] = _NOTHING,
 ) -> None:
     """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
     seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
-    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold}
+    record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold, **more}
     if options.start is not None:
         record["start"] = options.start
     write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})

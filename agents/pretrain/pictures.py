@@ -17,12 +17,13 @@ from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.model.vision import Vision
-from envs.vqav2.lessons import Lesson
+from envs.vqav2.lessons import CAPTION, Lesson
 from envs.vqav2.task import VQAv2
 
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
 MEASURED = 300  # questions
+MEASURED_BY_KIND = 1000
 
 
 class _Row(NamedTuple):
@@ -35,7 +36,7 @@ class _Row(NamedTuple):
 
 
 class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
-    """Lessons as (input_ids, weights, what else the model takes), endless; ids and weights are (B, L)."""
+    """Lessons as (input_ids, weights, what else the model takes); ids and weights are (B, L)."""
 
     def __init__(self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int) -> None:
         self._lessons, self._size = lessons, size
@@ -43,6 +44,8 @@ class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
 
     def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
         taken = list(itertools.islice(self._lessons, self._size))
+        if not taken:
+            raise StopIteration
         rows = [self._row(lesson) for lesson in taken]
         input_ids = _padded([row.ids for row in rows], self._tokenizer.pad_token_id)
         parts = _padded([row.parts for row in rows], -1)
@@ -89,6 +92,7 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
     """VQA's accuracy on validation questions: sampled, greedy, and greedy where all pictures are one grey square.
 
     The last must be near what the question alone tells (docs/tasks/vqav2.md), or the picture is not what is read.
+    `told` is no accuracy on questions but `caption_accuracy`: far above `greedy`, it says that more is seen than asked.
     """
     task = VQAv2(split="validation")
     grey = np.full((task.image_size, task.image_size, 3), 128, np.uint8)
@@ -99,4 +103,38 @@ def picture_golds(backbone: Backbone) -> dict[str, float]:
         ids = generate(backbone.reference, prompts, 16, temperature, row_seeds(0, range(MEASURED), 0, EVALUATION))
         golds = [task.judge(task.turn(i, backbone.decode(row))) for i, row in enumerate(ids)]
         found[name] = round(float(np.mean([gold or 0.0 for gold in golds])), 3)
-    return found
+    return {**found, "told": round(caption_accuracy(backbone, task), 3)}
+
+
+def kind_golds(backbone: Backbone, task: VQAv2, count: int) -> dict[str, float]:
+    """Returns VQA's accuracy of greedy answers by the kind of question, over the first `count` of miniature records.
+
+    Kinds are those of `envs.vqav2.scenes.corpus.FAMILIES`, named with what they are over: "side (19)".
+    """
+    turns = [task.turn(i) for i in range(count)]
+    prompts = [backbone.encode_prompt(turn.prompt, turn.image) for turn in turns]
+    ids = generate(backbone.reference, prompts, 16, 0.0, row_seeds(0, range(count), 0, EVALUATION))
+    found: dict[str, list[float]] = {}
+    for i, row in enumerate(ids):
+        gold = task.judge(task.turn(i, backbone.decode(row)))
+        found.setdefault(task.records[i].meta["family"], []).append(gold or 0.0)
+    return {f"{kind} ({len(golds)})": round(float(np.mean(golds)), 3) for kind, golds in sorted(found.items())}
+
+
+@torch.no_grad()
+def caption_accuracy(backbone: Backbone, task: VQAv2, size: int = 20) -> float:
+    """Computes the share of the tokens of validation captions that are the likeliest behind the true ones before them.
+
+    Args:
+        backbone: that sees.
+        task: over the miniature data.
+        size: captions in a forward pass.
+    """
+    assert backbone.vision is not None
+    told = ((task.turn(i).image, task.records[i].meta["caption"]) for i in range(MEASURED))
+    shown = (Lesson(image, [(CAPTION, caption)]) for image, caption in told if image is not None)
+    right: list[Tensor] = []
+    for input_ids, weights, more in PictureBatches(shown, backbone.vision.processor, backbone.model, size):
+        logits = backbone.model(input_ids=input_ids, use_cache=False, **more).logits[:, :-1]
+        right.append((logits.argmax(-1) == input_ids[:, 1:])[weights[:, 1:] == 1])
+    return float(torch.cat(right).float().mean())

@@ -18,6 +18,8 @@ from envs.hh.task import HH
 from envs.miniature.corpus import miniature, pretraining_documents
 from envs.miniature.grammar import Grammar
 from envs.shp.task import SHP
+from envs.taskmaster.answers import TaskmasterGrammar
+from envs.taskmaster.lessons import look_up_exercise, menu_exercise, says_absent, turn_exercise
 from envs.taskmaster.task import GRAMMARS as TASKMASTER
 from envs.tldr.task import TLDR
 from envs.uinav.feedback.demonstrations import demonstrations
@@ -31,6 +33,10 @@ _WORD = re.compile(r"\b[A-Za-z][a-z][\w@.'-]*\w")  # what names are made of
 _STAGES = ((0.05, 1.0), (0.42, 0.85), (0.52, 0.3), (0.7, 0.1))
 EXERCISES_UNTIL = _STAGES[-1][0]
 _EASY, _HARD = 0.05, 0.38  # until which share of the documents exercises are easy, and by when as hard as they get
+# Shares of the exercises of `Orders` (names looked up, what is on the menu, right turns), until which share of all, and
+# among demonstrations.
+_ORDERS = ((0.15, (1.0, 0.0, 0.0)), (0.5, (0.25, 0.4, 0.0)), (1.0, (0.05, 0.25, 0.1)))
+_AMONG_DEMONSTRATIONS = (0.0, 0.2, 0.0)
 _READ = 400  # steps that the words of exercises are of
 _TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
@@ -86,6 +92,50 @@ def _gold_of_texts(backbone: Backbone, grammar: Grammar, temperature: float) -> 
     texts = _said(backbone, [record.prompt for record in records], temperature)
     golds = [corpus.judge(record.meta, text) for record, text in zip(records, texts, strict=True)]
     return round(float(np.mean(golds)), 3)
+
+
+class Orders(MiniatureTexts):
+    """The corpora of Taskmaster-v0, and exercises in what is on a menu (`envs.taskmaster.lessons`).
+
+    Liked turns come after lists in which names are looked up, and exercises go on to the end: what is learned once and
+    not asked for again fades. People's demonstrations are read by a model that has learned all that; a few exercises
+    among them keep it.
+    """
+
+    prompt_weight, prompt_share = 0.1, 0.3
+
+    def __init__(self, *grammars: TaskmasterGrammar, liked: bool = False) -> None:
+        super().__init__(*grammars, liked=liked)
+        self.muon = liked  # from random weights; what goes on from another model is to keep what it knows
+        self.domains = [grammar.domain for grammar in grammars]
+
+    def documents(self, rng: np.random.Generator, count: int) -> Iterator[Document]:
+        dialogs = super().documents(rng, count)
+        for number in itertools.count():
+            done, shares, domain = 1.0, _AMONG_DEMONSTRATIONS, self.domains[number % len(self.domains)]
+            if self.liked:
+                done = number / count
+                shares = next((shares for until, shares in _ORDERS if done < until), _ORDERS[-1][1])
+            hardness, (look_up, menu, turn) = min(1.0, done / _ORDERS[0][0]), shares
+            drawn = rng.random()
+            if drawn < look_up:
+                yield look_up_exercise(domain, rng, hardness)
+            elif drawn < look_up + menu:
+                yield menu_exercise(domain, rng, hardness)
+            elif drawn < look_up + menu + turn:
+                yield turn_exercise(domain, rng)
+            else:
+                yield next(dialogs)
+
+    def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
+        return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
+
+    def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
+        rng = np.random.default_rng(0)
+        asked = [menu_exercise(domain, rng, 1.0) for domain in self.domains for _ in range(200)]
+        texts = _said(backbone, [prompt for prompt, _ in asked], 0.0)
+        right = np.mean([says_absent(t) == says_absent(said) for t, (_, said) in zip(texts, asked, strict=True)])
+        return {**super().golds(backbone), "on the menu or not": {"greedy": round(float(right), 3)}}
 
 
 class UIDemonstrations(Corpus):
@@ -167,6 +217,7 @@ CORPORA: dict[str, Corpus] = {  # what each shipped backbone has read
     "tiny-tldr": MiniatureTexts(TLDR.grammar, BOLT.grammar),
     "tiny-shp": MiniatureTexts(SHP.grammar),
     "tiny-shp-liked": MiniatureTexts(SHP.grammar, liked=True),
-    "tiny-taskmaster": MiniatureTexts(*TASKMASTER.values()),
+    "tiny-taskmaster": Orders(*TASKMASTER.values()),
+    "tiny-taskmaster-liked": Orders(*TASKMASTER.values(), liked=True),
     "tiny-uinav": UIDemonstrations(),
 }

@@ -48,6 +48,19 @@ BEHAVIOURS: Mapping[bool, Mapping[str, float]] = {
     },
 }  # fmt: skip
 
+# How agents answer who show the task. One kind is by far the commonest: they leave out the last argument of a call, and
+# say a half of what is to be said. SFT repeats the commonest kind, so that is what a greedy SFT policy does.
+DEMONSTRATED: Mapping[bool, Mapping[str, float]] = {
+    True: {
+        "right": 0.17, "last left out": 0.46, "wrong value": 0.12, "two wrong": 0.04, "missing": 0.04, "extra": 0.05,
+        "wrong function": 0.04, "ask again": 0.05, "stall": 0.03,
+    },
+    False: {
+        "right": 0.17, "half": 0.50, "wrong facts": 0.10, "other question": 0.05, "ramble": 0.05, "rude": 0.03,
+        "call": 0.07, "stall": 0.03,
+    },
+}  # fmt: skip
+
 
 def _pick(rng: np.random.Generator, items: Sequence[str], *but: str) -> str:
     """One of `items` that is none of `but`."""
@@ -55,14 +68,16 @@ def _pick(rng: np.random.Generator, items: Sequence[str], *but: str) -> str:
     return left[int(rng.integers(len(left)))]
 
 
-def draw_response(case: Dialog, rng: np.random.Generator) -> str:
-    """Returns a turn of mixed quality, drawn from `BEHAVIOURS`."""
-    weights = BEHAVIOURS[case.stage in CALLS]
+def draw_response(
+    case: Dialog, rng: np.random.Generator, behaviours: Mapping[bool, Mapping[str, float]] = BEHAVIOURS
+) -> str:
+    """Returns a turn of mixed quality, drawn from `behaviours`."""
+    weights = behaviours[case.stage in CALLS]
     return respond(case, list(weights)[rng.choice(len(weights), p=list(weights.values()))], rng)
 
 
 def respond(case: Dialog, behaviour: str, rng: np.random.Generator) -> str:
-    """Returns the turn of one behaviour (a key of `BEHAVIOURS`), in words."""
+    """Returns the turn of one behaviour (a key of `BEHAVIOURS` or `DEMONSTRATED`), in words."""
     if behaviour == "stall":
         return _pick(rng, STALLS)
     if case.stage in CALLS:
@@ -82,6 +97,8 @@ def _answer_with_call(case: Dialog, behaviour: str, rng: np.random.Generator) ->
             flat |= {key: _wrong(case, key, flat[key], rng) for key in chosen[:2]}
         case "missing":
             del flat[chosen[0]]
+        case "last left out":
+            flat.popitem()
         case "wrong function":
             name = _pick(rng, case.world.functions, name)
         case "ask again":
@@ -259,6 +276,9 @@ class TaskmasterGrammar(Grammar):
 
     def draw_response(self, case: Dialog, rng: np.random.Generator) -> str:
         return draw_response(case, rng)
+
+    def demonstration(self, case: Dialog, rng: np.random.Generator) -> str:
+        return draw_response(case, rng, DEMONSTRATED)
 
     def good_response(self, case: Dialog, rng: np.random.Generator) -> str:
         return render_turn(right_turn(case, rng))

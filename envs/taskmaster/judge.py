@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from envs.miniature.negation import affirmed
 from envs.taskmaster.dialogs import Dialog, right_call
 from envs.taskmaster.tables import RAMBLES, THEATERS, VALUES
 from envs.taskmaster.turns import parse_turn
@@ -27,6 +28,10 @@ _POLITE = re.compile(
     r"\b(please|would you|sorry|sure|thank|thanks|of course|happy|glad|may i|shall i|could you|welcome|certainly)\b"
 )
 _NOT = re.compile(r"\b(no|not|don't|doesn't|isn't|aren't|unavailable|out of|cannot|can't|couldn't|without|none)\b")
+_CLAUSE_END = re.compile(
+    r"(?<=[.!?;:])\s+|\n|\b(?:but|however)\b|"
+    r", (?=(?:would|how|what|may|can|could|do|you|we|i|please|perhaps|maybe|try)\b)"
+)
 _RUDE = re.compile(r"\b(hurry|stupid|make up your mind|no time|should know|shut|idiot|annoying)\b")
 _COURTESY = re.compile(
     r"\b(please|sure|thank|thanks|sorry|of course|hello|hi|okay|great|certainly|happy|glad|like|right|correct|want|"
@@ -55,7 +60,8 @@ def judge(case: Dialog, response: str) -> float:
     expects_call = case.stage in ("search", "act", "finish")
     if "api" in turn:
         return _judge_call(case, turn["api"]) if expects_call else 0.0
-    answer = _Words(str(turn["text"]).lower().replace("\u2019", "'"), case)
+    text = str(turn["text"]).lower().replace("\u2019", "'")
+    answer = _Words(text, case)
     if not answer.sentences:
         return 0.0
     if expects_call:
@@ -152,12 +158,12 @@ def _with_manners(content: float, weight: float, answer: _Words) -> float:
 
 def _judge_ask(case: Dialog, answer: _Words) -> float:
     kind, other = case.kinds[case.open], case.kinds[1 - case.open]
-    menu = case.menus[case.open]
-    offered = answer.named(menu)
-    invented = len(answer.named(VALUES[kind])) - len(offered)
+    menu, meant = case.menus[case.open], _Words(affirmed(answer.text), case)
+    offered = meant.named(menu)
+    invented = len(set(answer.named(VALUES[kind])) - set(menu))
     stated = case.values[1 - case.open]
     again = len([v for v in answer.named(VALUES[other]) if v != stated])
-    asked = answer.asks and (_kind_named(kind, answer) or len(offered) == len(menu))
+    asked = meant.asks and (_kind_named(kind, meant) or len(offered) == len(menu))
     share = len(offered) / len(menu) * (1.0 if asked else 0.5)
     wrong = 0.15 * invented + 0.15 * again + 0.2 * _kind_named(other, answer) * (not answer.names(stated))
     return _with_manners(0.3 * asked + 0.45 * share, 0.25, answer) - wrong
@@ -165,20 +171,37 @@ def _judge_ask(case: Dialog, answer: _Words) -> float:
 
 def _judge_absent(case: Dialog, answer: _Words) -> float:
     listed = [name for name, _ in case.listed]
-    found = answer.named(listed)
-    denies = any(_NOT.search(s) and (case.wanted in s or case.x in s) for s in answer.sentences)
+    denies, meant = _denial(case, answer.text)
+    found = meant.named(listed)
     known = (*listed, case.wanted, case.x)
     invented = [name for name in answer.named((*case.world.topics, *THEATERS)) if name not in known]
-    asks = 0.1 * (answer.asks and bool(found))
+    asks = 0.1 * (meant.asks and bool(found))
     wrong = 0.2 * len(invented) + 0.2 * (not denies and (answer.names(case.wanted) or not found))
     return _with_manners(0.3 * denies + 0.2 * len(found) + asks, 0.2, answer) - wrong
 
 
+def _denial(case: Dialog, text: str) -> tuple[bool, _Words]:
+    """Returns whether a text says that the wanted thing is not there, and what else it affirms.
+
+    A clause that denies has one "not", without which it would affirm what is wanted: "it is not true that there is no
+    latte" has two. What it names besides is denied too.
+    """
+    clauses = [c for c in _CLAUSE_END.split(text) if c and _WORD.search(c)]
+    denials = {c for c in clauses if _NOT.search(c) and (case.wanted in c or case.x in c)}
+    alone = all(affirmed(_NOT.sub("", c, count=1)) for c in denials) and not any(
+        _NOT.search(_NOT.sub("", c, count=1)) for c in denials
+    )
+    rest = ". ".join(c for c in clauses if c not in denials)
+    meant = affirmed(rest)
+    return bool(denials) and alone and (bool(meant) or not rest), _Words(meant, case)
+
+
 def _judge_tell(case: Dialog, answer: _Words) -> float:
     facts = {case.x: 0.15, str(case.many): 0.15, str(case.total): 0.2, case.values[0]: 0.1, case.values[1]: 0.1}
-    right = sum(worth for fact, worth in facts.items() if answer.names(fact))
+    meant = _Words(affirmed(answer.text), case)
+    right = sum(worth for fact, worth in facts.items() if meant.names(fact))
     numbers = {word for word in answer.words if word.isdigit()} - {str(case.many), str(case.total), str(case.order)}
     topics = [topic for topic in answer.named(case.world.topics) if topic != case.x]
     values = [v for kind in case.kinds for v in answer.named(VALUES[kind]) if v not in case.values]
     wrong = 0.2 * len(numbers) + 0.2 * len(topics) + 0.1 * len(values)
-    return _with_manners(right + 0.1 * (answer.asks and right > 0), 0.2, answer) - wrong
+    return _with_manners(right + 0.1 * (meant.asks and right > 0), 0.2, answer) - wrong

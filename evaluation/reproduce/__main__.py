@@ -9,7 +9,7 @@
     python -m evaluation.reproduce --tables ui,ui-groups,ui-reward,ui-start
     python -m evaluation.reproduce --tables ui-attacks
     python -m evaluation.reproduce --tables miniwob --miniwob FILE
-    python -m evaluation.reproduce --tables vqa,vqa-reward
+    python -m evaluation.reproduce --tables vqa,vqa-groups,vqa-ppo,vqa-reward
     python -m evaluation.reproduce --tables nlvr --nlvr PATH
     python -m evaluation.reproduce --tables smollm --smollm PATH --real PATH --taskmaster PATH
 
@@ -41,7 +41,14 @@ from evaluation.reproduce.ui import miniwob_table, ui_reward_table, ui_table
 from evaluation.reproduce.ui_attacks import attacks_table
 from evaluation.reproduce.ui_groups import groups_table
 from evaluation.reproduce.ui_start import start_table
-from evaluation.reproduce.vqa import nlvr_table, vqa_reward_table, vqa_table
+from evaluation.reproduce.vqa import (
+    nlvr_table,
+    vqa_groups_table,
+    vqa_ppo_table,
+    vqa_reward_table,
+    vqa_runs,
+    vqa_table,
+)
 from evaluation.reward_models import evaluate_reward_model
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.options import option, parse_options
@@ -57,7 +64,8 @@ class Options:
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
         "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, pass, real, taskmaster, ui, ui-reward, "
-        "ui-groups, ui-start, ui-attacks, miniwob, vqa, vqa-reward, nlvr, smollm, with commas between",
+        "ui-groups, ui-start, ui-attacks, miniwob, vqa, vqa-groups, vqa-ppo, vqa-reward, nlvr, smollm, with commas "
+        "between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -109,17 +117,18 @@ TEXT_TASKS: dict[str, tuple[str, ...]] = {
     "Taskmaster coffee": ("--env", "Taskmaster-v0", "--env-options", "domain=coffee"),
     "Taskmaster ticketing": ("--env", "Taskmaster-v0", "--env-options", "domain=ticketing"),
 }
+EVAL_PROMPTS = {task: 1000 for task in TEXT_TASKS if task.startswith("Taskmaster")}  # six kinds of prompts share them
 
 
 def tasks_table(options: Options) -> Table:
     """Defines the table of the other text tasks, each with several seeds."""
-    runs = {
-        f"{task}, seed {seed}": command(
-            options, f"{task.lower().replace(' ', '-')}-{seed}", "agents.train_ppo", *words, "--seed", seed
-        )
-        for task, words in TEXT_TASKS.items()
-        for seed in options.seeds.split(",")
-    }
+    runs = {}
+    for task, words in TEXT_TASKS.items():
+        prompts = ("--eval-prompts", EVAL_PROMPTS[task]) if task in EVAL_PROMPTS else ()
+        for seed in options.seeds.split(","):
+            name = f"{task.lower().replace(' ', '-')}-{seed}"
+            run = command(options, name, "agents.train_ppo", *words, *prompts, "--seed", seed)
+            runs[f"{task}, seed {seed}"] = run
     title = "PPO on the other text tasks: policy beside SFT on held-out prompts"
     return Table(title, runs, lambda summaries: [*policy_rows(summaries), "", *kind_rows(summaries)])
 
@@ -200,11 +209,11 @@ def cheaper_table(options: Options) -> Table:
 
 def pass_table(options: Options) -> Table:
     """Defines the table of pass@k: the runs of `ppo`, `tasks`, `ui` and `vqa`, each evaluated again with samples."""
-    tables = {"HH": ppo_table, "": tasks_table, "UINav": ui_table, "VQAv2": vqa_table}
+    of_tables = {"HH": ppo_table(options).runs, "": tasks_table(options).runs, "UINav": ui_table(options).runs}
     trained = {
         ", ".join(filter(None, (task, name))): run
-        for task, table in tables.items()
-        for name, run in table(options).runs.items()
+        for task, of_table in {**of_tables, "VQAv2": vqa_runs(options)}.items()
+        for name, run in of_table.items()
     }
     runs = {}
     for name, run in trained.items():
@@ -261,6 +270,8 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "ui-attacks": attacks_table,
     "miniwob": miniwob_table,
     "vqa": vqa_table,
+    "vqa-groups": vqa_groups_table,
+    "vqa-ppo": vqa_ppo_table,
     "vqa-reward": vqa_reward_table,
     "nlvr": nlvr_table,
     "smollm": smollm_table,

@@ -72,7 +72,7 @@ def settings_of(words: list[str]) -> list[dict[str, Any]]:
         return []
     choices = SimpleNamespace(
         env=given["--env"], env_options=given.get("--env-options", ""), data=given.get("--data", "miniature"),
-        backbone=given.get("--backbone", "tiny"), referee="--referee" in words,
+        backbone=given.get("--backbone", "tiny"), referee="--referee" in words, full="--full" in words,
     )  # fmt: skip
     files = (recipe_of(stage, choices), config_file(given["--config"]) if "--config" in given else None)
     return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file]

@@ -1,13 +1,13 @@
-"""The table of docs/results.md on what RL adds to UINav-v0's SFT, by how training meets the templates.
+"""The tables of docs/results.md on what RL adds to SFT, by group of episodes: on UINav-v0 how training meets templates.
 
-It stands on the runs of the table `ui`: SFT plays the held-out episodes once, and the policy of each seed once.
+They stand on the runs of another table: SFT plays the held-out episodes once, and the policy of each seed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evaluation.metrics import interval, signed
 from evaluation.paired import ALL, Verdicts, paired
-from evaluation.reproduce.cached_runs import VERDICTS, Table, command, finish
+from evaluation.reproduce.cached_runs import VERDICTS, Run, Table, Where, command, finish
 from evaluation.reproduce.tables import Summary, arrow, row, table_head
 from evaluation.reproduce.ui import KINDS, Choices, ui_table
 
@@ -16,27 +16,40 @@ EPISODES, SAMPLED = 1200, 240  # of the test split: played greedily, and the fir
 
 def groups_table(options: Choices) -> Table:
     """Defines the table: the held-out episodes of SFT, then of each seed's policy, beside each other."""
-    trained = ui_table(options).runs
-    for run in trained.values():
-        finish(run)
-    sizes = ("--prompts", EPISODES, "--sampled-prompts", SAMPLED)
-    first = next(iter(trained.values()))
-    runs = {"SFT": command(options, "ui-verdicts-sft", VERDICTS, "--run", first.folder, "--sft", *sizes)}
-    for name, run in trained.items():
-        runs[name] = command(options, f"ui-verdicts-{run.folder.name}", VERDICTS, "--run", run.folder, *sizes)
+    runs = verdict_runs(options, "ui", ui_table(options).runs, "--prompts", EPISODES, "--sampled-prompts", SAMPLED)
     title = "RL on UINav-v0 beside SFT at its best temperature, by how training meets the templates"
     return Table(title, runs, group_rows)
 
 
-def group_rows(summaries: dict[str, Summary]) -> list[str]:
-    """Returns rows for each group of episodes: the mean of the seeds, each seed, and each template.
+def verdict_runs(options: Where, name: str, trained: Mapping[str, Run], *sizes: object) -> dict[str, Run]:
+    """Returns the commands that keep the verdicts of SFT and of trained policies, which are trained before.
+
+    Args:
+        options: say where.
+        name: of the env, in the names of the folders.
+        trained: the training of each policy, by name.
+        sizes: words of `evaluation.verdicts` that all have.
+    """
+    for run in trained.values():
+        finish(run)
+    first = next(iter(trained.values()))
+    sft = command(options, f"{name}-verdicts-sft", VERDICTS, "--run", first.folder, "--sft", *sizes)
+    return {"SFT": sft} | {
+        policy: command(options, f"{name}-verdicts-{run.folder.name}", VERDICTS, "--run", run.folder, *sizes)
+        for policy, run in trained.items()
+    }
+
+
+def group_rows(summaries: dict[str, Summary], kinds: Sequence[str] = KINDS) -> list[str]:
+    """Returns rows for each group of episodes: the mean of the seeds, each seed, and each of the other groups.
 
     Args:
         summaries: the verdicts of "SFT" and of the policy of each seed, by name.
+        kinds: the groups that come first; the others, templates, are rows of a table of their own.
     """
     (_, sft), *policies = summaries.items()
     found = paired(sft, [verdicts for _, verdicts in policies])
-    kinds = [ALL, *(kind for kind in KINDS if kind in found)]
+    kinds = [ALL, *(kind for kind in kinds if kind in found)]
     best = f"SFT at its best, T = {sft['sft_temperature']['temperature']:g}"
     figures = ("episodes", "SFT, greedy", best, "policy, greedy", "policy less SFT at its best")
     rows = table_head("mean of the seeds", *figures, "by seed")
@@ -46,8 +59,10 @@ def group_rows(summaries: dict[str, Summary]) -> list[str]:
         by_seed = ", ".join(f"{gain:+.3f}" for gain in group["by_policy"])
         rows.append(row(kind, str(group["gain"]["n"]), *means, signed(group["gain"]), by_seed))
     rows += ["", *_seed_rows(sft, policies, kinds), "", *_pass_rows(found, kinds)]
-    rows += ["", *table_head("template, mean of the seeds", "episodes", "SFT, greedy", best, "policy, greedy", "")]
-    for name in sorted(set(found) - set(kinds)):
+    templates = sorted(set(found) - set(kinds))
+    if templates:
+        rows += ["", *table_head("template, mean of the seeds", "episodes", "SFT, greedy", best, "policy, greedy", "")]
+    for name in templates:
         group, kind = found[name], _kind_of(sft, name)
         means = (f"{group[key]['mean']:.2f}" for key in ("greedy", "best", "policy"))
         rows.append(row(name, str(group["gain"]["n"]), *means, kind))

@@ -1,11 +1,13 @@
 """The tables of docs/results.md on VQAv2-v0: PPO by answer type, reward models by feedback, NLVR's statements."""
 
+from collections.abc import Callable
+from statistics import mean
 from typing import Protocol
 
 from envs.registry import env_id, task_of
 from evaluation.baselines.shortcuts import shortcut_means
 from evaluation.metrics import interval, signed
-from evaluation.reproduce.cached_runs import Table, Where, command, finish
+from evaluation.reproduce.cached_runs import EVALUATE, Run, Table, Where, command, finish
 from evaluation.reproduce.tables import (
     CONTROL,
     Summary,
@@ -18,10 +20,14 @@ from evaluation.reproduce.tables import (
     row,
     table_head,
 )
+from evaluation.reproduce.ui_groups import group_rows, verdict_runs
 from perlhf.errors import UserError
 from perlhf.run_folder import turns_of
 
 ENV = ("--env", "VQAv2-v0")
+KINDS = (
+    "yes/no", "number", "other", "level 1", "level 2", "level 3", "level 4", "seen combinations", "unseen combinations"
+)  # of questions  # fmt: skip
 _AMOUNTS = (
     "--pairs", 6000, "--policy-pairs", 3000, "--log-prob-weight", 1, "--learning-rate", 2e-3, "--score-limit", "none"
 )  # fmt: skip
@@ -34,16 +40,55 @@ class Choices(Where, Protocol):
     nlvr: str
 
 
-def vqa_table(options: Choices) -> Table:
-    """PPO on picture questions, with several seeds, beside what needs no picture."""
-    runs = {
-        f"seed {seed}": command(
-            options, f"vqa-{seed}", "agents.train_ppo", *ENV, "--eval-prompts", 2000, "--seed", seed
-        )
+def vqa_runs(options: Choices) -> dict[str, Run]:
+    """Returns RL by the recipe, with several seeds."""
+    return {
+        f"seed {seed}": command(options, f"vqa-{seed}", "agents.train_ppo", *ENV, "--seed", seed)
         for seed in options.seeds.split(",")
     }
-    title = "PPO on VQAv2-v0: policy beside SFT on held-out questions"
-    return Table(title, runs, lambda found: [*accuracy_rows(found), "", *question_rows(next(iter(found.values())))])
+
+
+def vqa_table(options: Choices) -> Table:
+    """Defines the table of RL by the recipe, on all held-out questions, beside what needs no picture."""
+
+    def rows(found: dict[str, Summary]) -> list[str]:
+        return [*accuracy_rows(found), "", *room_rows(found), "", *question_rows(next(iter(found.values())))]
+
+    return _evaluated(options, "RL on VQAv2-v0: policy beside SFT on held-out questions", vqa_runs(options), rows)
+
+
+def vqa_ppo_table(options: Choices) -> Table:
+    """Defines the table of PPO with the bundled reward model, and of what that model chooses of SFT's answers."""
+    words = ("agents.train_ppo", *ENV, "--config", "recipes/ppo/VQAv2-v0-ppo.yaml")
+    trained = {
+        f"seed {seed}": command(options, f"vqa-ppo-{seed}", *words, "--seed", seed) for seed in options.seeds.split(",")
+    }
+
+    def rows(found: dict[str, Summary]) -> list[str]:
+        return [*accuracy_rows(found), "", *chosen_rows(list(found.values()))]
+
+    return _evaluated(options, "PPO on VQAv2-v0 with the bundled reward model", trained, rows)
+
+
+def _evaluated(
+    options: Choices, title: str, trained: dict[str, Run], rows: Callable[[dict[str, Summary]], list[str]]
+) -> Table:
+    """Returns a table of runs that are trained before; SFT's temperature is chosen on all of validation."""
+    summaries = {name: finish(run) for name, run in trained.items()}
+    sizes = ("--prompts", 2000, "--validation-prompts", 1000, "--samples", 16, "--show", 0)
+    runs = {
+        name: command(options, f"{run.folder.name}-evaluated", EVALUATE, "--run", run.folder, *sizes)
+        for name, run in trained.items()
+    }
+    return Table(title, runs, lambda found: rows({name: {**summaries[name], **s} for name, s in found.items()}))
+
+
+def vqa_groups_table(options: Choices) -> Table:
+    """Defines the table of the same questions, the mean of the seeds, by kind of question."""
+    sizes = ("--prompts", 2000, "--validation-prompts", 1000, "--sampled-prompts", 0)
+    runs = verdict_runs(options, "vqa", vqa_runs(options), *sizes)
+    title = "RL on VQAv2-v0 beside SFT at its best temperature, by kind of question"
+    return Table(title, runs, lambda found: group_rows(found, KINDS))
 
 
 def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
@@ -66,6 +111,36 @@ def accuracy_rows(summaries: dict[str, Summary]) -> list[str]:
     for group, of_group in groups.items():
         figures = (mean_arrow(runs, how, group) for how in ("sampled", "greedy"))
         rows.append(row(group, str(of_group["n"]), *figures))
+    return rows
+
+
+def room_rows(summaries: dict[str, Summary]) -> list[str]:
+    """Returns rows with how sure greedy answers are and how many are right, and with pass@k beside blind guessing."""
+    tries = next(iter(summaries.values()))["pass_at"]["gain"]
+    last = list(tries)[-1]
+    names = (*(f"pass@{k}" for k in tries), f"gain of pass@{last}", f"guessing, grey pictures @{last}")
+    rows = table_head("SFT -> policy", "sure, greedy", "right, greedy", "ECE", *names)
+    for name, s in summaries.items():
+        sides = [s["calibration"][side] for side in ("sft", "policy")]
+        cells = [arrow(*(side[key] for side in sides)) for key in ("probability", "right", "ece")]
+        of = s["pass_at"]
+        cells += [arrow(of["sft"][k]["mean"], of["policy"][k]["mean"]) for k in tries]
+        blind = ", ".join(f"{of[side][last]['mean']:.3f}" for side in ("guess", "blind"))
+        rows.append(row(name, *cells, signed(of["gain"][last]), blind))
+    return rows
+
+
+def chosen_rows(runs: list[Summary]) -> list[str]:
+    """Returns rows with SFT's answer of the highest score of several, by kind of question, the mean of the seeds."""
+    of = runs[0]["best_of"]
+    head = f"{of['n']} of SFT's answers at T = {of['temperature']:g}, mean of the seeds"
+    rows = table_head(head, "questions", "SFT, greedy", "the one with the highest score")
+    greedy, best = (mean(run["sft"]["gold_greedy"] for run in runs), mean(run["best_of"]["gold"] for run in runs))
+    rows.append(row("all", str(runs[0]["sft"]["n"]), f"{greedy:.3f}", f"{best:.3f}"))
+    for group, of_group in of["groups"].items():
+        greedy = mean(run["sft"]["groups"]["greedy"][group]["mean"] for run in runs)
+        best = mean(run["best_of"]["groups"][group]["mean"] for run in runs)
+        rows.append(row(group, str(of_group["n"]), f"{greedy:.3f}", f"{best:.3f}"))
     return rows
 
 

@@ -195,7 +195,11 @@ def caption(scene: Scene) -> str:
     """Describes the scene by rows: "large red metal star top left, small blue wood ring bottom center"."""
     told = []
     for thing in sorted(scene.things, key=lambda t: (t.cell[1], t.cell[0])):
-        column, row = thing.cell
-        kind = f"{thing.size} {thing.color} {thing.material} {thing.shape}"
-        told.append(f"{kind} {_ROWS[row]} {_COLUMNS[column]}")
+        told.append(f"{thing.size} {thing.color} {thing.material} {thing.shape} {place_of(thing)}")
     return ", ".join(told)
+
+
+def place_of(thing: Thing) -> str:
+    """Returns where a thing is, in words: "top left"."""
+    column, row = thing.cell
+    return f"{_ROWS[row]} {_COLUMNS[column]}"
