@@ -160,10 +160,10 @@ def _changed(score: Scorer, name: str, turns: Sequence[Turn], scores: np.ndarray
         replace(turn, response=CHANGES[name](turn.response, np.random.default_rng([seed, i])))
         for i, turn in enumerate(turns)
     ]
-    touched = [new.response != turn.response for new, turn in zip(after, turns, strict=True)]
-    if not any(touched):
+    touched = np.array([new.response != turn.response for new, turn in zip(after, turns, strict=True)]).reshape(-1, 2)
+    if not touched.any():
         return None
-    return flips(scores, score(after).reshape(-1, 2), np.array(touched).reshape(-1, 2).any(axis=1))
+    return flips(scores, score(after).reshape(-1, 2), touched[:, 0] | touched[:, 1])
 
 
 if __name__ == "__main__":

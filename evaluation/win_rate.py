@@ -5,10 +5,10 @@
 Writes a run folder: summary.json with the win rate and the judge's position bias, verdicts.json with every pair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from agents.processes import require_same_command
 from agents.setup import RunOptions
@@ -17,6 +17,7 @@ from backbones.launch import run_command
 from envs.reward_names import meaning_of
 from envs.reward_spec import resolve_reward
 from envs.task import Task
+from envs.turn import Turn
 from evaluation.both_orders import both_orders, describe_orders
 from evaluation.evaluator import Answers, Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
@@ -29,6 +30,8 @@ from rewards.pair_judge import Asked
 
 _SCORES = "rewards.judge:score"  # what the name of a judge stands for where it is a reward
 _PREFERS = "rewards.pair_judge:prefer"
+
+Prefers = Callable[[Sequence[tuple[Turn, Turn]]], list[Asked]]
 
 
 @dataclass
@@ -57,15 +60,16 @@ def main() -> None:
     task = setup.task(options.split)
     if task.max_steps is not None:
         raise UserError(f"{setup.env_id} has episodes of many turns; a judge compares single answers.")
-    prefers = resolve_reward(judge_spec(options.judge), task)
+    prefers = cast(Prefers, resolve_reward(judge_spec(options.judge), task))
     policy = load_policy(run, setup, options.threads)
     room, split = config["max_new_tokens"], options.split
     evaluator = Evaluator(task, lambda turns: [0.0] * len(turns), room, options.prompts, options.seed, split)
     folder = group.from_first(lambda: new_run_folder(options.output_dir, f"{run.name}-win-rate", options))
     clock = Stopwatch()
     answers = [evaluator.answer(role, options.temperature) for role in (policy, policy.backbone.reference)]
-    pairs = [tuple(task.turn(state, each.texts[k]) for each in answers) for k, state in enumerate(evaluator.states)]
-    asked = group.from_first(lambda: list(prefers(pairs)))
+    mine, other = ([task.turn(*said) for said in zip(evaluator.states, each.texts, strict=True)] for each in answers)
+    pairs = list(zip(mine, other, strict=True))
+    asked = group.from_first(lambda: prefers(pairs))
     report = {"split": options.split, "judge": options.judge, **both_orders(asked)}
     cost = group.cost_since(clock)
     group.from_first(lambda: write_json(folder / "verdicts.json", {"pairs": told(task, evaluator, answers, asked)}))
