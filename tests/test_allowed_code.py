@@ -135,7 +135,7 @@ def test_what_is_imported_already_or_calls_what_its_options_name_is_not_ours_to_
         "classifier:me/reward", "judge:http://localhost:8000#a:b", "runs/gone", "reward.yaml", lambda turns: turns,
         [{"reward": "bundled"}, {"reward": "rewards.functions:length_penalty", "target": 30}],
     ],
-    ids=str,
+    ids=lambda spec: getattr(spec, "__name__", str(spec)),
 )  # fmt: skip
 def test_what_perlhf_ships_needs_no_permission(canary, spec):
     assert modules_of_reward(spec) == set()
