@@ -7,10 +7,6 @@ import torch
 from agents.rollout import Rollout
 from agents.steps import first_of_equal_rows
 
-_OF_ROWS = (
-    "response_mask", "scores", "ended", "failed", "old_log_probs", "reference_log_probs", "entropy", "rewards"
-)  # fmt: skip
-
 
 def merge(rollout: Rollout, keep_all: bool) -> Rollout:
     """Returns a rollout in which equal rows are one, with their advantages added up.
@@ -29,9 +25,5 @@ def merge(rollout: Rollout, keep_all: bool) -> Rollout:
     advantages = torch.zeros_like(rollout.advantages).index_add(0, into, rollout.advantages)
     counts = torch.zeros(len(into)).index_add(0, into, torch.ones(len(into)))
     rows = torch.nonzero(sound & (counts > 0) & (advantages.ne(0).any(1) | keep_all)).squeeze(1).tolist()
-    tensors = {name: getattr(rollout, name)[rows] for name in _OF_ROWS}
-    return replace(
-        rollout, **tensors, prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
-        order=type(rollout.order)(*(tensor[rows] for tensor in rollout.order)), advantages=advantages[rows],
-        counts=counts[rows], all_tokens=int(rollout.response_mask.sum()), batches=None, sampled_log_probs=None,
-    )  # fmt: skip
+    kept = replace(rollout.taken(rows), advantages=advantages[rows], counts=counts[rows])
+    return replace(kept, all_tokens=int(rollout.response_mask.sum()))

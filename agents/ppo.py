@@ -25,10 +25,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import FloatSchedule, get_system_info
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
-from agents import preflight
+from agents import counterfactual, preflight
 from agents.algorithms import ALGORITHMS
 from agents.algorithms import functional as F
 from agents.averaging import AveragedWeights
@@ -259,7 +259,7 @@ class PPO(TextAlgorithm):
         if h.whole_episodes:
             self.starts = starts_of(env, h.frontier, self.seed or 0, self.starts)
             self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
-        players = Players(env.num_envs, h.whole_episodes)
+        players = Players(env.num_envs, h.whole_episodes, isinstance(env, VecMonitor))
         steps: list[Step] = []
         golds: list[float] = []
         prompts_cut = 0
@@ -321,60 +321,27 @@ class PPO(TextAlgorithm):
         """
         policy, rollout, h = self.policy, self.rollout, self.hyperparameters
         assert rollout is not None
-        algorithm = ALGORITHMS[h.algorithm]
-        if not self.preflight_checks:
-            if self.verbose >= 1:
-                tqdm.write(preflight.adapted(policy))
-            self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
-        self._check_sampler(rollout)
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         h.clip_range = FloatSchedule(h.clip_range)(self._current_progress_remaining)
-        advantages = rollout.advantages
-        if algorithm.normalizes:
-            advantages = F.normalize(advantages, rollout.response_mask)
-        advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
-        learned = replace(rollout, advantages=advantages)
-        if not algorithm.has_values and policy.backbone.precision == "fp32":
-            learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
-        says = algorithm.has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
-        first_update = len(learned) > 0 and says and not preflight.has_updated(self.preflight_checks)
+        if h.preflight and not self.preflight_checks:
+            if self.verbose >= 1:
+                tqdm.write(preflight.adapted(policy))
+            self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
+            self._check(counterfactual.checks(self, h))
+        self._check_sampler(rollout)
+        learned, weights = self.learned_from(rollout, h)
+        has_values = ALGORITHMS[h.algorithm].has_values
+        says = has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
+        first_update = h.preflight and len(learned) > 0 and says and not preflight.has_updated(self.preflight_checks)
         if first_update:
             before = preflight.snapshot(policy)
         values_alone = self.n_updates < h.value_warmup * h.n_epochs
-        roles = policy.trained_roles[-1 if values_alone else 0 :]
-        names = FIGURES if algorithm.has_values else FIGURES[:-1]
-        of_rows = {} if algorithm.has_values else {"rows": [float(len(learned))]}
+        of_rows = {} if has_values else {"rows": [float(len(learned))]}
         stats: dict[str, list[float]] = defaultdict(list, {**weights, **of_rows})
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
-            figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
-            policy.optimizer.zero_grad(set_to_none=True)
-            chunks = in_step(policy.backbone, learned.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
-            # One part at a time: what is made of images takes far more memory than the images.
-            parts = (learned.part(chunk, policy) for chunk in chunks)
-            for part, role in ((part, role) for part in parts for role in roles):
-                loss, counts = torch.zeros((), device=part.mask.device), part.counts[:, None]
-                with role.active():  # only here do its parameters take gradients
-                    spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
-                    if spoken is not None and not values_alone:
-                        log_probs, entropies = spoken
-                        losses, clipped = algorithm.policy_loss(log_probs, part, h)
-                        entropy = (entropies * part.mask * counts).sum()
-                        loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
-                        moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
-                        noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
-                        for name, each in zip(FIGURES, noted, strict=False):
-                            figures[name].append(each.sum())
-                    if values is not None:
-                        errors = algorithm.value_loss(values, part, h)
-                        loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
-                        figures["value_loss"].append(errors.sum().detach())
-                    (loss / tokens).backward()
-            sums = group.add_up_gradients(list(policy.parameters()), sums_of(figures))
-            if values_alone:  # a gradient of 0 would be a step for Adam
-                for parameter in policy.policy_parameters.values():
-                    parameter.grad = None
+            sums = self.add_gradients(learned, rows, h, values_alone)
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
@@ -398,6 +365,51 @@ class PPO(TextAlgorithm):
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
         self._log_update(rollout, stats)
+
+    def learned_from(self, rollout: Rollout, h: Hyperparameters) -> tuple[Rollout, dict[str, list[float]]]:
+        """Returns the rollout as it is trained on, advantages normalized and equal rows one, and figures to log."""
+        algorithm, advantages = ALGORITHMS[h.algorithm], rollout.advantages
+        if algorithm.normalizes:
+            advantages = F.normalize(advantages, rollout.response_mask)
+        advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
+        learned = replace(rollout, advantages=advantages)
+        if not algorithm.has_values and self.policy.backbone.precision == "fp32":
+            learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
+        return learned, weights
+
+    def add_gradients(self, learned: Rollout, rows: list[int], h: Hyperparameters, values_alone: bool) -> dict[str, float]:
+        """Puts the gradient of the losses on a minibatch into the parameters; returns figures summed over its tokens."""
+        policy, algorithm = self.policy, ALGORITHMS[h.algorithm]
+        roles = policy.trained_roles[-1 if values_alone else 0 :]
+        names, (tokens, _) = FIGURES if algorithm.has_values else FIGURES[:-1], learned.tokens(rows)
+        figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
+        policy.optimizer.zero_grad(set_to_none=True)
+        chunks = in_step(policy.backbone, learned.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
+        # One part at a time: what is made of images takes far more memory than the images.
+        parts = (learned.part(chunk, policy) for chunk in chunks)
+        for part, role in ((part, role) for part in parts for role in roles):
+            loss, counts = torch.zeros((), device=part.mask.device), part.counts[:, None]
+            with role.active():  # only here do its parameters take gradients
+                spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
+                if spoken is not None and not values_alone:
+                    log_probs, entropies = spoken
+                    losses, clipped = algorithm.policy_loss(log_probs, part, h)
+                    entropy = (entropies * part.mask * counts).sum()
+                    loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
+                    moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
+                    noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
+                    for name, each in zip(FIGURES, noted, strict=False):
+                        figures[name].append(each.sum())
+                if values is not None:
+                    errors = algorithm.value_loss(values, part, h)
+                    loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
+                    figures["value_loss"].append(errors.sum().detach())
+                (loss / tokens).backward()
+        sums = group.add_up_gradients(list(policy.parameters()), sums_of(figures))
+        if values_alone:  # a gradient of 0 would be a step for Adam
+            for parameter in policy.policy_parameters.values():
+                parameter.grad = None
+        return sums
 
     def _check_sampler(self, rollout: Rollout) -> None:
         """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""

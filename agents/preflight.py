@@ -19,7 +19,7 @@ from backbones.role_report import describe_role
 from perlhf.errors import UserError
 
 # Of |ratio - 1|; in fp32 across shapes of batches, else in the shape that is trained, and in the median across shapes.
-_TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
+TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
 
 LEARNS = "adapters learn"
 SERVER = "the server speaks as the policy"
@@ -54,7 +54,7 @@ def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings,
         return checks
     # A GPU may add up in another order at every call.
     exact = policy.backbone.device.type == "cpu"
-    return [*_start(rollout, 0.0 if exact else _TOLERANCE[policy.backbone.precision]), *checks]
+    return [*_start(rollout, 0.0 if exact else TOLERANCE[policy.backbone.precision]), *checks]
 
 
 def snapshot(policy: LoRAPolicy) -> tuple[str, list[Tensor]]:
@@ -125,7 +125,7 @@ def _start(rollout: Rollout, tolerance: float) -> list[Check]:
 @torch.no_grad()
 def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
     others = _gaps(policy, rollout, range(min(8, len(rollout))))
-    limit = _TOLERANCE[policy.backbone.precision]
+    limit = TOLERANCE[policy.backbone.precision]
     causes = "dropout is on; padding or position ids differ between batches; reduced precision"
     question = "ratio is 1 before any update"
     if rollout.batches is None:

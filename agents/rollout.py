@@ -1,7 +1,8 @@
 """One rollout: what the policy said, what it was worth, and the advantages that follow. One row is one turn."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,7 @@ class Rollout:
     batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
     sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
     all_tokens: int | None = None  # with those of rows that were left out, where equal ones were merged
+    monitored: Tensor | None = None  # (N,) what the env's monitor says an episode that ends there was paid, else NaN
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -74,6 +76,16 @@ class Rollout:
         """Row numbers of each optimizer step: every row once an epoch, in an order that `rng` draws."""
         orders = [rng.permutation(len(self)).tolist() for _ in range(epochs)]
         return [order[i : i + size] for order in orders for i in range(0, len(self), size)]
+
+    def taken(self, rows: Sequence[int]) -> "Rollout":
+        """Returns some of the rows, without what was said of the batches and by a server."""
+        rows = list(rows)
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            self, **{name: value[rows] for name, value in held.items() if isinstance(value, Tensor)},
+            order=Order(*(tensor[rows] for tensor in self.order)), prompts=[self.prompts[i] for i in rows],
+            responses=[self.responses[i] for i in rows], batches=None, sampled_log_probs=None,
+        )  # fmt: skip
 
     def tokens(self, rows: Sequence[int]) -> tuple[float, float]:
         """Returns what sums over some rows are divided by: losses, and figures of what is trained on.
@@ -168,13 +180,22 @@ def score_rollout(
     ended = torch.tensor([backbone.has_ended(row) for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
     scores = scores - settings.missing_eos_penalty * ~ended
-    score_weight, kl_weight = algorithm.reward_weights(settings.kl_coef)
-    rewards = token_rewards(score_weight * scores, kl_k1(old, reference), mask, kl_weight)
+    told = torch.tensor([step.monitored.get(row, math.nan) for step in steps for row in range(len(step.prompts))])
+    unknown = torch.zeros_like(old)  # until the rewards are known
     rollout = Rollout(
         prompts, responses, mask, scores, ended, failed, order, old, reference, entropies,
-        found[0] if found else None, rewards, advantages=torch.zeros_like(rewards), batches=batches,
-        sampled_log_probs=said or None,
+        found[0] if found else None, rewards=unknown, advantages=unknown, batches=batches,
+        sampled_log_probs=said or None, monitored=told,
     )  # fmt: skip
+    return credited(rollout, settings)
+
+
+def credited(rollout: Rollout, settings: ScoreSettings) -> Rollout:
+    """Returns a rollout with the rewards, advantages and returns that follow from its scores, KL and values."""
+    algorithm, mask = settings.algorithm, rollout.response_mask
+    score_weight, kl_weight = algorithm.reward_weights(settings.kl_coef)
+    kl = kl_k1(rollout.old_log_probs, rollout.reference_log_probs)
+    rollout = replace(rollout, rewards=token_rewards(score_weight * rollout.scores, kl, mask, kl_weight))
     rollout.advantages = algorithm.advantages(rollout, settings)
     if rollout.values is not None:
         rollout.returns = (rollout.advantages + rollout.values) * mask
