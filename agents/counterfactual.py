@@ -5,7 +5,7 @@ the trainer: the gradient is that of the log-probabilities of what was paid, tur
 all are paid alike. Then the policy is nudged, so that it is not the reference any more: what samples, what scores and
 what trains must all have noticed, and the reference must not.
 
-All of it goes through the code that trains (`PPO.learned_from`, `PPO.add_gradients`, `score_rollout`), and is held
+All of it goes through the code that trains (`PPO.learned_from`, `PPO.backward`, `score_rollout`), and is held
 against plain forwards without its shortcuts. Nothing is left of it: weights are put back bit for bit, gradients are
 cleared, no random state is touched, and what is kept of the rollout's frozen layers stays as it is.
 """
@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import masked_mean
 from agents.hyperparameters import Hyperparameters
+from agents.merging import taken
 from agents.policy import LoRAPolicy
 from agents.preflight import TOLERANCE, Check
 from agents.rollout import Rollout, ScoreSettings, credited, score_rollout
@@ -180,10 +181,10 @@ def paid(rollout: Rollout, settings: ScoreSettings, amounts: Tensor, known: bool
 
 def _gradients(trainer: "PPO", h: Hyperparameters, rollout: Rollout, rows: Sequence[int]) -> Paid:
     """Computes the gradients that an optimizer step on some rows would take."""
-    learned, _ = trainer.learned_from(rollout.taken(rows), h)
+    learned, _ = trainer.learned_from(taken(rollout, rows), h)
     trainer.policy.optimizer.zero_grad(set_to_none=True)
     if len(learned):
-        trainer.add_gradients(learned, list(range(len(learned))), replace(h, ent_coef=0.0), values_alone=False)
+        trainer.backward(learned, list(range(len(learned))), replace(h, ent_coef=0.0), values_alone=False)
     return _taken(trainer.policy)
 
 
@@ -214,7 +215,7 @@ def _rewards(trainer: "PPO", h: Hyperparameters, signs: Tensor, rows: Sequence[i
     policy, rollout, settings = trainer.policy, trainer.rollout, trainer.score_settings
     assert rollout is not None
     algorithm, exact = ALGORITHMS[h.algorithm], policy.backbone.precision == "fp32"
-    right, said = _plain_gradients(policy, rollout.taken(rows), signs[rows], algorithm.normalizes)
+    right, said = _plain_gradients(policy, taken(rollout, rows), signs[rows], algorithm.normalizes)
     idle = [p for p in policy.backbone.model.parameters() if p.grad is None]  # but those of others have been learning
     up = _gradients(trainer, h, paid(rollout, settings, signs, known=False), rows)
     own = {id(p) for p in policy.parameters()}
@@ -299,12 +300,13 @@ def nudged(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 @torch.no_grad()
 def _roles(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, rows: Sequence[int]) -> list[Check]:
     """Returns the checks of who speaks: with a nudged policy all must say something else, but reference and value."""
-    some, count = rollout.taken(rows), len(rows) * group.size()  # each process scores its part: as many
+    some, count = taken(rollout, rows), len(rows) * group.size()  # each process scores its part: as many
     prompts, responses = some.prompts * group.size(), some.responses * group.size()
     scores, dones = np.zeros(count), np.ones(count, bool)
     step = Step(prompts, responses, scores, dones, {}, frozenset(), None, range(count))
     with nudged(list(policy.policy_role.parameters().values())):
-        again = score_rollout(policy, [step], {}, settings._replace(group_size=1)).taken(range(len(rows)))
+        scored = score_rollout(policy, [step], {}, settings._replace(group_size=1))
+        again = taken(scored, range(len(rows)))
         with policy.policy_role.active() as model:
             plain = _log_probs(model, policy, some.prompts, some.responses).cpu()
         part = replace(again, response_mask=some.response_mask).part(range(len(rows)), policy)

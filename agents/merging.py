@@ -1,9 +1,12 @@
 """Rows that say the same are trained on once: episodes of a group do alike for as long as they can."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import torch
+from torch import Tensor
 
+from agents.algorithms.functional import Order
 from agents.rollout import Rollout
 from agents.steps import first_of_equal_rows
 
@@ -25,5 +28,15 @@ def merge(rollout: Rollout, keep_all: bool) -> Rollout:
     advantages = torch.zeros_like(rollout.advantages).index_add(0, into, rollout.advantages)
     counts = torch.zeros(len(into)).index_add(0, into, torch.ones(len(into)))
     rows = torch.nonzero(sound & (counts > 0) & (advantages.ne(0).any(1) | keep_all)).squeeze(1).tolist()
-    kept = replace(rollout.taken(rows), advantages=advantages[rows], counts=counts[rows])
+    kept = replace(taken(rollout, rows), advantages=advantages[rows], counts=counts[rows])
     return replace(kept, all_tokens=int(rollout.response_mask.sum()))
+
+
+def taken(rollout: Rollout, rows: Sequence[int]) -> Rollout:
+    """Returns some rows of a rollout, without what is said of the batches, and by a server, of all of them."""
+    held = {field.name: getattr(rollout, field.name) for field in fields(rollout)}
+    return replace(
+        rollout, **{name: value[list(rows)] for name, value in held.items() if isinstance(value, Tensor)},
+        order=Order(*(tensor[list(rows)] for tensor in rollout.order)), prompts=[rollout.prompts[i] for i in rows],
+        responses=[rollout.responses[i] for i in rows], batches=None, sampled_log_probs=None,
+    )  # fmt: skip

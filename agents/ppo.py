@@ -28,7 +28,7 @@ from stable_baselines3.common.utils import FloatSchedule, get_system_info
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
-from agents import counterfactual, preflight
+from agents import counterfactual, finite, preflight
 from agents.algorithms import ALGORITHMS
 from agents.algorithms import functional as F
 from agents.averaging import AveragedWeights
@@ -271,6 +271,7 @@ class PPO(TextAlgorithm):
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
             actions = players.actions([policy.backbone.decode(row) for row in responses])
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
+            finite.check_step(self.last_observation, rewards, self.num_timesteps)  # type: ignore[arg-type]
             self.num_timesteps += players.count
             self.turns += 1
             callback.update_locals(locals())
@@ -289,6 +290,7 @@ class PPO(TextAlgorithm):
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
         self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings, batches)  # type: ignore[arg-type]
+        finite.check_rollout(self.rollout, self.num_timesteps)
         self._log_rollout(self.rollout, steps, golds)
         self.logger.record("rollout/cut_prompts", sum(group.gather(prompts_cut)))
         callback.update_locals(locals())
@@ -329,7 +331,7 @@ class PPO(TextAlgorithm):
                 tqdm.write(preflight.adapted(policy))
             self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
             self._check(counterfactual.checks(self, h))
-        self._check_sampler(rollout)
+        self._check(preflight.sampler(policy, rollout, self.preflight_checks))
         learned, weights = self.learned_from(rollout, h)
         has_values = ALGORITHMS[h.algorithm].has_values
         says = has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
@@ -341,7 +343,7 @@ class PPO(TextAlgorithm):
         stats: dict[str, list[float]] = defaultdict(list, {**weights, **of_rows})
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
-            sums = self.add_gradients(learned, rows, h, values_alone)
+            sums = self.backward(learned, rows, h, values_alone)
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
@@ -349,11 +351,7 @@ class PPO(TextAlgorithm):
             if h.target_kl is not None and stats["approx_kl"][-1] > 1.5 * h.target_kl:
                 break
             norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), h.max_grad_norm))
-            if not np.isfinite(norm):
-                found = {name: stats[name][-1] for name in sums if name.endswith("loss")}
-                raise UserError(
-                    f"the gradient is not finite at step {self.num_timesteps}: {found}; lower learning_rate."
-                )
+            finite.check_gradient(norm, policy, learned, rows, self.num_timesteps)
             stats["grad_norm"].append(norm)
             policy.optimizer.step()
             if self.average is not None and not values_alone:
@@ -377,8 +375,8 @@ class PPO(TextAlgorithm):
             learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
         return learned, weights
 
-    def add_gradients(self, learned: Rollout, rows: list[int], h: Hyperparameters, values_alone: bool) -> dict[str, float]:
-        """Puts the gradient of the losses on a minibatch into the parameters; returns figures summed over its tokens."""
+    def backward(self, learned: Rollout, rows: list[int], h: Hyperparameters, values_alone: bool) -> dict[str, float]:
+        """Puts the gradient of the losses on a minibatch into the parameters; returns figures summed over tokens."""
         policy, algorithm = self.policy, ALGORITHMS[h.algorithm]
         roles = policy.trained_roles[-1 if values_alone else 0 :]
         names, (tokens, _) = FIGURES if algorithm.has_values else FIGURES[:-1], learned.tokens(rows)
@@ -411,17 +409,10 @@ class PPO(TextAlgorithm):
                 parameter.grad = None
         return sums
 
-    def _check_sampler(self, rollout: Rollout) -> None:
-        """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""
-        checks = preflight.sampler(self.policy, rollout)
-        said = [check for check in self.preflight_checks if check.question == preflight.SERVER]
-        if checks and len(said) < 2:
-            self._check(checks)
-        preflight.require(checks)
-
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks
-        self._say("\n".join(map(str, checks)))
+        for check in checks:
+            self._say(str(check))
         preflight.require(checks)
 
     def _say(self, text: str) -> None:
@@ -460,8 +451,9 @@ class PPO(TextAlgorithm):
         with the same path, and the first one writes.
 
         Raises:
-            UserError: not all processes call it.
+            UserError: not all processes call it, or a weight is NaN or infinite.
         """
+        finite.check_weights(self.policy)
         save_checkpoint(self, Path(path))
 
     @classmethod

@@ -94,8 +94,20 @@ def require(checks: Sequence[Check]) -> None:
             raise PreflightError(f"preflight: {check.question}? Found {check.found}. Likely: {check.causes}.")
 
 
-def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
-    """Returns the check that a server samples from the policy as it is now; none where the policy samples itself."""
+def sampler(policy: LoRAPolicy, rollout: Rollout, before: Sequence[Check]) -> list[Check]:
+    """Holds what a server says of its samples against the policy, which it samples from as it is now.
+
+    Args:
+        policy: who is sampled from.
+        rollout: the samples.
+        before: the checks so far.
+
+    Returns:
+        What is worth saying: the first two of these checks; none where the policy samples for itself.
+
+    Raises:
+        PreflightError: the check failed.
+    """
     sampled = log_probs_of_sampler(rollout)
     if sampled is None:
         return []
@@ -108,7 +120,9 @@ def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
         f"other precision (for this policy it is started with {how}; --precision bf16 allows for half precision)"
     )
     found = f"mean |difference| of log p {mean:.1e}, largest {most:.1e} (limit {limit:g})"
-    return [Check(SERVER, mean < limit, found, causes)]
+    check = Check(SERVER, mean < limit, found, causes)
+    require([check])
+    return [check] if sum(each.question == SERVER for each in before) < 2 else []
 
 
 def _start(rollout: Rollout, tolerance: float) -> list[Check]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,10 @@ from torch import Tensor
 from agents.algorithms import ALGORITHMS, Algorithm
 from agents.algorithms.functional import Order, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
-from agents.steps import Step, first_of_equal_rows, order_of, own_rows
+from agents.steps import Step, first_of_equal_rows, order_of, own_rows, values_after
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
-from backbones.sharding import in_step
 from backbones.shortcuts.equal_prompts import first_of_each
 
 _SCORED = 16  # rows in a forward without gradients
@@ -76,16 +75,6 @@ class Rollout:
         """Row numbers of each optimizer step: every row once an epoch, in an order that `rng` draws."""
         orders = [rng.permutation(len(self)).tolist() for _ in range(epochs)]
         return [order[i : i + size] for order in orders for i in range(0, len(self), size)]
-
-    def taken(self, rows: Sequence[int]) -> "Rollout":
-        """Returns some of the rows, without what was said of the batches and by a server."""
-        rows = list(rows)
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: value[rows] for name, value in held.items() if isinstance(value, Tensor)},
-            order=Order(*(tensor[rows] for tensor in self.order)), prompts=[self.prompts[i] for i in rows],
-            responses=[self.responses[i] for i in rows], batches=None, sampled_log_probs=None,
-        )  # fmt: skip
 
     def tokens(self, rows: Sequence[int]) -> tuple[float, float]:
         """Returns what sums over some rows are divided by: losses, and figures of what is trained on.
@@ -200,24 +189,3 @@ def credited(rollout: Rollout, settings: ScoreSettings) -> Rollout:
     if rollout.values is not None:
         rollout.returns = (rollout.advantages + rollout.values) * mask
     return rollout
-
-
-def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
-    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
-
-    0 where an episode terminated or goes on, and for the envs of other processes.
-    """
-    after = torch.zeros(len(order.envs))
-    if not steps[-1].dones.all():
-        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
-        rows = [row for row in own if order.goes_on[row]]
-        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
-    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
-    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
-    for cut in in_step(policy.backbone, cuts, None):
-        if cut is None:
-            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
-        else:
-            row, shown = cut
-            after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
-    return after

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents.algorithms.functional import Order
-from agents.policy import Observation
+from agents.policy import LoRAPolicy, Observation
 from backbones import group
+from backbones.sharding import in_step
 from backbones.shortcuts.equal_prompts import first_of_each
 
 Infos = list[dict[str, Any]]
@@ -122,6 +124,27 @@ def own_rows(order: Order) -> list[int]:
     """Returns the rows of this process's envs."""
     own = group.share(int(order.envs.max()) + 1, "envs")
     return torch.nonzero((order.envs >= own.start) & (order.envs < own.stop)).squeeze(1).tolist()
+
+
+def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
+    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
+
+    0 where an episode terminated or goes on, and for the envs of other processes.
+    """
+    after = torch.zeros(len(order.envs))
+    if not steps[-1].dones.all():
+        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
+        rows = [row for row in own if order.goes_on[row]]
+        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
+    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
+    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
+    for cut in in_step(policy.backbone, cuts, None):
+        if cut is None:
+            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
+        else:
+            row, shown = cut
+            after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
+    return after
 
 
 def first_of_equal_rows(

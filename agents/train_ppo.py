@@ -23,6 +23,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from agents import finite
 from agents.algorithms import ALGORITHMS
 from agents.callbacks import Checkpoints, ProgressBar, drop_metrics_after, log_formats, read_metrics, run_logger
 from agents.checkpoint import (
@@ -68,7 +69,7 @@ MAY_CHANGE = {
     "max_kl", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
-    "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
+    "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl", "preflight",
 }  # fmt: skip
 
 
@@ -231,6 +232,7 @@ def finish(
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
+    finite.check_weights(algorithm.policy)
     for role in algorithm.policy.roles:
         role.save(folder / role.name)
     algorithm.policy.backbone.save_processor(folder / "policy")

@@ -108,7 +108,15 @@ def test_preflight_passes_and_is_recorded(path):
     assert questions == [
         "reference equals policy", "KL is exactly 0", "ratio is 1 before any update",
         "mask covers exactly the response tokens", "score is on the last action token",
-        "base weights unchanged", "adapters learn",
+        "advantages follow from the scores", "responses end, or are cut at 8 tokens", "scores are what the env paid",
+        "log-probabilities are those of a plain forward", "just policy and value are trained",
+        "the policy's gradient is that of the reward", "the policy's gradient turns with the reward",
+        "the policy has nothing to learn from equal rewards",
+        "the value's gradient is that of the reward", "the value's gradient turns with the reward",
+        "the value has nothing to learn from equal rewards",
+        "the policy's weights have a say", "scoring follows the policy's weights",
+        "training follows the policy's weights", "the reference keeps still", "the value keeps still",
+        "samples are the policy's own", "base weights unchanged", "adapters learn",
     ]  # fmt: skip
     assert all(check.passed for check in algorithm.preflight_checks)
 
@@ -295,13 +303,13 @@ def test_a_reward_that_returns_nan_stops_the_run_and_is_named(path):
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_touched(path):
-    algorithm = small(path, batch_size=8)  # one step: it is the first that fails
+    algorithm = small(path, batch_size=8, preflight=False)  # one step: it is the first that fails
 
     def poison(model):
         model.rollout.returns[0, 0] = float("inf")
 
     before = [p.detach().clone() for p in algorithm.policy.parameters()]
-    with pytest.raises(UserError, match=r"gradient is not finite.*value_loss"):
+    with pytest.raises(UserError, match=r"gradient is not finite.*returns of row 0"):
         algorithm.learn(8, callback=After(poison))
     assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))
 
