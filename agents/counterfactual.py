@@ -1,52 +1,39 @@
-"""Does the reward reach the weights? Checks of a trainer by rewards, and by weights, that are not the real ones.
+"""Does the reward reach the weights? Checks of a trainer by rewards that are not the real ones.
 
-Before the first update a few rows are paid +1 and -1 instead of what they were. Then what must follow is known without
+Before the first update a few rows are paid +1 and -1 instead of what they were. What must follow is then known without
 the trainer: the gradient is that of the log-probabilities of what was paid, turns with the rewards, and is none where
-all are paid alike. Then the policy is nudged, so that it is not the reference any more: what samples, what scores and
-what trains must all have noticed, and the reference must not.
+all are paid alike and the value function knows it.
 
-All of it goes through the code that trains (`PPO.learned_from`, `PPO.backward`, `score_rollout`), and is held
-against plain forwards without its shortcuts. Nothing is left of it: weights are put back bit for bit, gradients are
-cleared, no random state is touched, and what is kept of the rollout's frozen layers stays as it is.
+All of it goes through the code that trains (`credited`, `PPO.learned_from`, `PPO.backward`) and is held against plain
+forwards of one row (`agents.who_speaks`). Nothing is left of it: gradients are cleared, weights are what they were bit
+for bit, no random state is touched, and what is kept of the rollout's frozen layers stays as it is.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
 
+from agents import who_speaks
 from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import masked_mean
 from agents.hyperparameters import Hyperparameters
 from agents.merging import taken
 from agents.policy import LoRAPolicy
 from agents.preflight import TOLERANCE, Check
-from agents.rollout import Rollout, ScoreSettings, credited, score_rollout
-from agents.steps import Step
-from backbones import group
-from backbones.draws import draw, row_seeds, uniforms
-from backbones.engine.engine import LocalEngine
-from backbones.forward import chosen_log_probs, response_logits, speak
-from backbones.log_probs import is_large
-from backbones.model.tokens import TokenBatch
+from agents.rollout import Rollout, ScoreSettings, credited
+from backbones.roles import Role
 
 if TYPE_CHECKING:
     from agents.ppo import PPO
 
-_ROWS, _SHARE = 8, 16  # rows that are looked at: so many at most, and one in so many that the update goes through
-_SAMPLED = 8  # tokens that the nudged policy says for each of them
-_NUDGE, _FROM_ZERO = 0.05, 0.02  # of the size of a tensor's numbers, and where they are all 0
+# Rows that are looked at: one in `_SHARE` that the update goes through, between these.
+_FEWEST, _MOST, _SHARE = 4, 8, 16
 _SMALL = 1e-6  # length of a gradient below which its direction says nothing
-
-_OF_SCORING = (
-    "scoring by another role or at another temperature than `policy.temperature`; prompts or responses that are cut or "
-    "shifted in a batch; wrong positions or padding"
-)
+_UNTRAINED = "the adapter is not trained (another role is active, or requires_grad is off)"
 
 Gradient = list[Tensor]  # of each parameter
 
@@ -56,6 +43,7 @@ class Paid(NamedTuple):
 
     policy: Gradient
     value: Gradient
+    moved: float = 0.0  # KL per token of what is trained to what was scored
 
 
 def checks(trainer: "PPO", h: Hyperparameters) -> list[Check]:
@@ -70,12 +58,16 @@ def checks(trainer: "PPO", h: Hyperparameters) -> list[Check]:
     found = [_advantages(rollout, settings), _ends(policy, rollout)]
     if trainer.n_updates == 0:  # else an episode may have begun before
         found.append(_payments(rollout, settings))
+    if idle := [role.name for role in policy.roles if not _takes_gradients(role)]:
+        question, said = "policy and value take gradients", f"no gradient for {', '.join(idle)}"
+        return [*found, Check(question, False, said, _UNTRAINED)]
     signs = signs_of(rollout, settings.group_size)
-    rows = rows_to_pay(rollout, signs, max(2, min(_ROWS, len(rollout) * h.n_epochs // _SHARE)))
-    if rows:
-        with policy.backbone.frozen_states.kept(0):
-            found += [*_rewards(trainer, h, signs, rows), *_roles(policy, rollout, settings, rows)]
-        policy.optimizer.zero_grad(set_to_none=True)
+    rows = rows_to_pay(rollout, signs, max(_FEWEST, min(_MOST, len(rollout) * h.n_epochs // _SHARE)))
+    with policy.backbone.frozen_states.kept(0):
+        if rows:
+            found += _rewards(trainer, h, signs, rows)
+        found += who_speaks.checks(trainer, rows or [0])
+    policy.optimizer.zero_grad(set_to_none=True)
     return found
 
 
@@ -138,27 +130,27 @@ def signs_of(rollout: Rollout, group_size: int) -> Tensor:
     signs = torch.zeros(len(rollout))
     for episodes in groups.values():
         for number, episode in enumerate(episodes[: len(episodes) // 2 * 2]):
-            signs[episode] = (1.0, -1.0)[number % 2]
+            signs[episode] = (1.0, -1.0)[number.bit_count() % 2]  # with no period, so that a shift does not go unseen
     return signs
 
 
 def rows_to_pay(rollout: Rollout, signs: Tensor, count: int) -> list[int]:
-    """Returns up to `count` rows of different responses, half of them of each sign."""
-    seen: set[tuple[int, ...]] = set()
+    """Returns up to `count` rows that say different things, half of them of each sign; none where all say the same."""
+    seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     found: dict[float, list[int]] = {1.0: [], -1.0: []}
     for row in torch.nonzero((signs != 0) & rollout.response_mask.any(1)).flatten().tolist():
-        of_sign, response = found[float(signs[row])], tuple(rollout.responses[row])
-        if len(of_sign) < count // 2 and response not in seen:
-            seen.add(response)
+        of_sign, said = found[float(signs[row])], (tuple(rollout.prompts[row]), tuple(rollout.responses[row]))
+        if len(of_sign) < count // 2 and said not in seen:
+            seen.add(said)
             of_sign.append(row)
-    return sorted([*found[1.0], *found[-1.0]])
+    return sorted([*found[1.0], *found[-1.0]]) if all(found.values()) else []
 
 
 def paid(rollout: Rollout, settings: ScoreSettings, amounts: Tensor, known: bool) -> Rollout:
     """Returns the rollout as if each episode had been paid an amount at its end, and nothing else counted.
 
     Args:
-        rollout: the real one, from a policy with any KL.
+        rollout: the real one.
         settings: how it was scored; without its discount, decay and KL here.
         amounts: of each row's episode, (N,).
         known: whether the value function foretold it. Else it foretold nothing.
@@ -181,11 +173,18 @@ def paid(rollout: Rollout, settings: ScoreSettings, amounts: Tensor, known: bool
 
 def _gradients(trainer: "PPO", h: Hyperparameters, rollout: Rollout, rows: Sequence[int]) -> Paid:
     """Computes the gradients that an optimizer step on some rows would take."""
+    policy = trainer.policy
     learned, _ = trainer.learned_from(taken(rollout, rows), h)
-    trainer.policy.optimizer.zero_grad(set_to_none=True)
-    if len(learned):
-        trainer.backward(learned, list(range(len(learned))), replace(h, ent_coef=0.0), values_alone=False)
-    return _taken(trainer.policy)
+    policy.optimizer.zero_grad(set_to_none=True)
+    if not len(learned):
+        return _of(policy)
+    try:
+        sums = trainer.backward(learned, list(range(len(learned))), replace(h, ent_coef=0.0), values_alone=False)
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        return _of(policy)  # nothing that is trained has a say in the loss
+    return _of(policy, sums["approx_kl"] / float(learned.response_mask.sum()))
 
 
 def _plain_gradients(policy: LoRAPolicy, rollout: Rollout, amounts: Tensor, normalizes: bool) -> tuple[Paid, Tensor]:
@@ -201,14 +200,14 @@ def _plain_gradients(policy: LoRAPolicy, rollout: Rollout, amounts: Tensor, norm
     for row in range(len(rollout)):
         prompt, response = [rollout.prompts[row]], [rollout.responses[row]]
         with policy.policy_role.active() as model:
-            log_probs = _log_probs(model, policy, prompt, response)[0]
+            log_probs = who_speaks.plain_log_probs(model, policy, prompt, response)[0]
             said[row, : len(log_probs)] = log_probs.detach().cpu()
             (-weights[row, : len(log_probs)] * log_probs).sum().backward()
         if policy.value_role is not None:
             with policy.value_role.active():
                 values = policy.values(policy.batch(prompt, response))[0]
                 (-float(amounts[row]) * values).sum().backward()
-    return _taken(policy), said
+    return _of(policy), said
 
 
 def _rewards(trainer: "PPO", h: Hyperparameters, signs: Tensor, rows: Sequence[int]) -> list[Check]:
@@ -216,19 +215,33 @@ def _rewards(trainer: "PPO", h: Hyperparameters, signs: Tensor, rows: Sequence[i
     assert rollout is not None
     algorithm, exact = ALGORITHMS[h.algorithm], policy.backbone.precision == "fp32"
     right, said = _plain_gradients(policy, taken(rollout, rows), signs[rows], algorithm.normalizes)
-    idle = [p for p in policy.backbone.model.parameters() if p.grad is None]  # but those of others have been learning
-    up = _gradients(trainer, h, paid(rollout, settings, signs, known=False), rows)
+    idle = [p for p in policy.backbone.model.parameters() if p.grad is None]  # but those of others that have learned
+    # What a group is compared with is its own mean, whatever other groups are paid.
+    groups = 3.0 * (rollout.order.envs // settings.group_size)
+    amounts = signs + groups if settings.group_size > 1 and not algorithm.has_values else signs
+    up = _gradients(trainer, h, paid(rollout, settings, amounts, known=False), rows)
     own = {id(p) for p in policy.parameters()}
-    strays = sum(p.grad is not None and id(p) not in own for p in idle)
-    trains = _trains(policy, up, right, strays)
-    down = _gradients(trainer, h, paid(rollout, settings, -signs, known=False), rows)
+    trains = _trains(policy, up, right, sum(p.grad is not None and id(p) not in own for p in idle))
+    down = _gradients(trainer, h, paid(rollout, settings, -amounts, known=False), rows)
     alike = _gradients(trainer, h, paid(rollout, settings, torch.ones_like(signs), known=True), rows)
     mask, old = rollout.response_mask[rows][:, : said.shape[1]], rollout.old_log_probs[rows][:, : said.shape[1]]
-    found = [_same("log-probabilities are those of a plain forward", policy, said, old, mask, _OF_SCORING), trains]
-    found += _follows("policy", up.policy, down.policy, alike.policy, right.policy, exact)
+    found = [
+        who_speaks.same("log-probabilities are those of a plain forward", policy, said, old, mask, who_speaks.SCORING),
+        _agrees(up.moved, TOLERANCE[policy.backbone.precision] * (10 if exact else 2)),
+        trains,
+        *_follows("policy", up.policy, down.policy, alike.policy, right.policy, exact),
+    ]
     if algorithm.has_values and h.vf_coef:
         found += _follows("value", up.value, down.value, alike.value, right.value, exact)
     return found
+
+
+def _agrees(moved: float, limit: float) -> Check:
+    """Compares what is trained with what was scored: the KL of two that differ by d a token is d^2 / 2."""
+    gap = (2 * max(0.0, moved)) ** 0.5
+    causes = "dropout is on; prompts or responses are cut, or the temperature is another one, in training alone"
+    question, found = "training says what scoring said", f"differences of {gap:.1e} a token"
+    return Check(question, gap < limit, found, causes)
 
 
 def _trains(policy: LoRAPolicy, up: Paid, right: Paid, strays: int) -> Check:
@@ -244,10 +257,7 @@ def _trains(policy: LoRAPolicy, up: Paid, right: Paid, strays: int) -> Check:
         f"of {len(own)} tensors {idle} without a gradient and {missing} not in the optimizer, which holds {foreign} "
         f"others{' and goes uphill' if uphill else ''}; {strays} others have a gradient"
     )
-    causes = (
-        "the adapter is not trained (another role is active or requires_grad is off), the base trains along, or the "
-        "optimizer was made of other parameters"
-    )
+    causes = f"{_UNTRAINED}, the base trains along, or the optimizer was made of other parameters"
     return Check(
         "just policy and value are trained", not (idle or strays or missing or foreign or uphill), found, causes
     )
@@ -279,99 +289,16 @@ def _follows(name: str, up: Gradient, down: Gradient, alike: Gradient, right: Gr
     ]  # fmt: skip
 
 
-# 3. Other weights.
-
-
-@contextmanager
-@torch.no_grad()
-def nudged(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Moves parameters a little inside, always alike; after it they are what they were, bit for bit."""
-    generator, before = torch.Generator().manual_seed(0), [p.detach().clone() for p in parameters]
-    try:
-        for parameter in parameters:
-            size = _NUDGE * float(parameter.square().mean().sqrt()) or _FROM_ZERO
-            parameter.add_(size * torch.randn(parameter.shape, generator=generator).to(parameter))
-        yield
-    finally:
-        for parameter, kept in zip(parameters, before, strict=True):
-            parameter.copy_(kept)
-
-
-@torch.no_grad()
-def _roles(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings, rows: Sequence[int]) -> list[Check]:
-    """Returns the checks of who speaks: with a nudged policy all must say something else, but reference and value."""
-    some, count = taken(rollout, rows), len(rows) * group.size()  # each process scores its part: as many
-    prompts, responses = some.prompts * group.size(), some.responses * group.size()
-    scores, dones = np.zeros(count), np.ones(count, bool)
-    step = Step(prompts, responses, scores, dones, {}, frozenset(), None, range(count))
-    with nudged(list(policy.policy_role.parameters().values())):
-        scored = score_rollout(policy, [step], {}, settings._replace(group_size=1))
-        again = taken(scored, range(len(rows)))
-        with policy.policy_role.active() as model:
-            plain = _log_probs(model, policy, some.prompts, some.responses).cpu()
-        part = replace(again, response_mask=some.response_mask).part(range(len(rows)), policy)
-        spoken = policy.outputs(policy.trained_roles[0], part.batch, with_entropy=False).spoken
-        drawn = _drawn(policy, some.prompts)
-    assert spoken is not None
-    width = plain.shape[1]
-    mask, before = some.response_mask[:, :width], some.old_log_probs[:, :width]
-    moved = float(((plain - before) * mask).abs().max())
-    same = [
-        ("scoring follows the policy's weights", again.old_log_probs, plain, _OF_SCORING),
-        ("training follows the policy's weights", spoken[0].cpu(), plain, "training by another role; dropout is on"),
-        ("the reference keeps still", again.reference_log_probs, some.reference_log_probs, "it is the policy"),
-    ]
-    if again.values is not None and some.values is not None and not policy.shares_states:
-        same.append(("the value keeps still", again.values, some.values, "it is read off the policy's states"))
-    causes = "the adapter has no effect: its scale is 0, or another role is active in its place"
-    found = [Check("the policy's weights have a say", moved > 0, f"log p moves by up to {moved:.1e}", causes)]
-    found += [_same(name, policy, a[:, :width], b[:, :width], mask, why) for name, a, b, why in same]
-    return found if drawn is None else [*found, drawn]
-
-
-def _drawn(policy: LoRAPolicy, prompts: list[list[int]]) -> Check | None:
-    """Draws again, from plain forwards, what the policy samples; None where a server does, which is held to account."""
-    if not isinstance(policy.engine, LocalEngine):
-        return None
-    seeds, room = row_seeds(policy.seed, range(len(prompts)), 0), policy.max_new_tokens
-    policy.max_new_tokens = min(room, _SAMPLED)
-    try:
-        responses, _ = policy.sample(prompts, seeds)
-    finally:
-        policy.max_new_tokens = room
-    numbers, right, count = uniforms(seeds, _SAMPLED), 0, sum(map(len, responses))
-    with policy.policy_role.active() as model:
-        for prompt, response, of_row in zip(prompts, responses, numbers, strict=True):
-            logits = response_logits(model, _batch(policy, [prompt], [response]), 1.0)[0].cpu()
-            drawn = draw(logits, policy.temperature, of_row[: len(response)])
-            right += int((drawn == torch.tensor(response)).sum())
-    limit = {"fp32": 0.99}.get(policy.backbone.precision, 0.8)  # a last bit may decide between two tokens
-    causes = "another role samples, at another temperature, from cut prompts, or only from the likeliest tokens"
-    found = f"{right} of {count} tokens are what it would draw"
-    return Check("samples are the policy's own", right >= limit * count, found, causes)
-
-
-# What both have in common.
-
-
-def _batch(policy: LoRAPolicy, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> TokenBatch:
-    return TokenBatch.of(prompts, responses, policy.backbone.pad_id, policy.backbone.device)
-
-
-def _log_probs(
-    model: PreTrainedModel, policy: LoRAPolicy, prompts: Sequence[list[int]], responses: Sequence[list[int]]
-) -> Tensor:
-    """Computes log p of response tokens, (B, T), without lines that are shared and states that are kept."""
-    batch = _batch(policy, prompts, responses)
-    if is_large(model, batch.response_ids.numel()):
-        return speak(model, batch, policy.temperature).log_probs
-    return chosen_log_probs(response_logits(model, batch, policy.temperature), batch.response_ids)
-
-
-def _taken(policy: LoRAPolicy) -> Paid:
+def _of(policy: LoRAPolicy, moved: float = 0.0) -> Paid:
     """Returns the gradients as they are now, 0 where there is none."""
     of_roles = (policy.policy_parameters, {} if policy.value_role is None else policy.value_parameters)
-    return Paid(*([torch.zeros_like(p) if p.grad is None else p.grad for p in role.values()] for role in of_roles))
+    found = [[torch.zeros_like(p) if p.grad is None else p.grad for p in role.values()] for role in of_roles]
+    return Paid(found[0], found[1], moved)
+
+
+def _takes_gradients(role: Role) -> bool:
+    with role.active():
+        return all(parameter.requires_grad for parameter in role.parameters().values())
 
 
 def _length(gradient: Gradient) -> float:
@@ -381,12 +308,3 @@ def _length(gradient: Gradient) -> float:
 def _cosine(one: Gradient, other: Gradient) -> float:
     product = float(sum((a.double() * b.double()).sum() for a, b in zip(one, other, strict=True)))
     return product / max(_length(one) * _length(other), _SMALL**2)
-
-
-def _same(question: str, policy: LoRAPolicy, ours: Tensor, theirs: Tensor, mask: Tensor, causes: str) -> Check:
-    """Compares (B, T) figures; in half precision, where a last bit grows, in their median."""
-    gaps = (ours - theirs).abs()[mask]
-    exact = policy.backbone.precision == "fp32"
-    gap, limit = float(gaps.max() if exact else gaps.median()), TOLERANCE[policy.backbone.precision]
-    found = f"{'largest' if exact else 'median'} difference {gap:.1e}"
-    return Check(question, gap < (10 * limit if exact else limit), found, causes)
