@@ -71,8 +71,8 @@ def check_rollout(rollout: Rollout, step: int) -> None:
             raise UserError(
                 f"{name} of the rollout are {tensor[(row, *token)].item()} at step {step} in row {row} (env "
                 f"{int(rollout.order.envs[row])}, turn {int(rollout.order.steps[row])}){where}; they come from "
-                f"{source}. Training has diverged (lower learning_rate) or a number is too large for the precision (try "
-                "fp32)."
+                f"{source}. Training has diverged (lower learning_rate), or a number is too large for the precision "
+                "(try fp32)."
             )
 
 

@@ -271,8 +271,8 @@ class PPO(TextAlgorithm):
             responses, said = policy.sample(prompts, seeds)  # a_t ~ pi_old, token by token
             actions = players.actions([policy.backbone.decode(row) for row in responses])
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
-            finite.check_step(self.last_observation, rewards, self.num_timesteps)  # type: ignore[arg-type]
             self.num_timesteps += players.count
+            finite.check_step(self.last_observation, rewards, self.num_timesteps)  # type: ignore[arg-type]
             self.turns += 1
             callback.update_locals(locals())
             if not all(group.gather(callback.on_step())):

@@ -21,6 +21,7 @@ from agents.steps import Players
 from backbones.backbone import Backbone
 from backbones.engine.engine import LocalEngine
 from backbones.forward import speak
+from backbones.model.tokens import length_mask
 from perlhf.errors import UserError
 
 LETTERS = "toy_tasks:letters"
@@ -78,19 +79,11 @@ def values_as_log_probs(patch, trainer):
 
 
 def mask_shifted(patch, trainer):
-    made = functional_mask()
-    patch.setattr("agents.rollout.length_mask", lambda rows: made(rows).roll(1, 1))
-
-
-def functional_mask():
-    from backbones.model.tokens import length_mask
-
-    return length_mask
+    patch.setattr("agents.rollout.length_mask", lambda rows: length_mask(rows).roll(1, 1))
 
 
 def padding_trained(patch, trainer):
-    made = functional_mask()
-    patch.setattr("agents.rollout.length_mask", lambda rows: torch.ones_like(made(rows)))
+    patch.setattr("agents.rollout.length_mask", lambda rows: torch.ones_like(length_mask(rows)))
 
 
 def old_log_probs_of_the_reference(patch, trainer):
@@ -205,7 +198,8 @@ def value_climbs_away(patch, trainer):
 
 
 def training_at_temperature_one(patch, trainer):
-    patch.setattr("agents.policy.speak", lambda model, batch, temperature, *rest: speak(model, batch, 1.0, *rest))
+    for place in ("agents.policy.speak", "backbones.forward.speak"):
+        patch.setattr(place, lambda model, batch, temperature, *rest: speak(model, batch, 1.0, *rest))
 
 
 def sampling_at_another_temperature(patch, trainer):
@@ -340,11 +334,15 @@ def test_a_response_that_is_compared_with_another_group_is_found(path, monkeypat
         trainer.learn(8)
 
 
-@pytest.mark.parametrize("name", ["ppo", "reinforce", "rloo", "grpo", "reinforce++"])
-@pytest.mark.parametrize("kwargs", [{}, {"lora_layers": "1"}, {"value_adapter": "shared"}, {"full": True}], ids=str)
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("ppo", {"lora_layers": "1"}), ("ppo", {"full": True}), ("reinforce", {"value_adapter": "shared"}),
+        ("rloo", {}), ("grpo", {"lora_layers": "1"}), ("reinforce++", {}),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_the_preflight_leaves_nothing_behind(path, name, kwargs):
-    if "value_adapter" in kwargs and name not in ("ppo", "reinforce"):
-        pytest.skip("there is no value function")
     with_it, without = (small(path, algorithm=name, preflight=on, policy_kwargs=kwargs) for on in (True, False))
     state = torch.get_rng_state()
     for trainer in (with_it, without):
@@ -411,7 +409,14 @@ def in_the_advantage(patch, trainer, number):
 
 
 def in_the_gradient(patch, trainer, number):
-    next(iter(trainer.policy.policy_parameters.values())).register_hook(lambda gradient: gradient * number)
+    own = trainer.backward
+
+    def backward(*args):
+        sums = own(*args)
+        next(iter(trainer.policy.policy_parameters.values())).grad.flatten()[5] = number
+        return sums
+
+    patch.setattr(trainer, "backward", backward)
 
 
 def in_a_weight(patch, trainer, number):
@@ -441,13 +446,13 @@ NUMBERS = {
     in_what_is_sampled_from: r"logits are not finite.*row 0",
     in_the_value: r"values of the rollout are (nan|-?inf) at step 8 in row \d \(env \d, turn 0\), token 0",
     in_the_advantage: r"advantages of the rollout are (nan|-?inf) at step 8 in row 3 \(env 3, turn 0\), token 0",
-    in_the_gradient: r"gradient is not finite at step 8: .*lora_A.*rows \[0, 1, 2, 3, 4, 5, 6, 7\]; lower learning_rate",
+    in_the_gradient: r"gradient is not finite at step 8: .*lora_A.* rows \[0, 1, 2, 3, 4, 5, 6, 7\]; lower",
     in_a_weight: r"the weights of value.* are not finite, so nothing is saved",
     in_the_optimizer: r"Adam's exp_avg of .* are not finite, so nothing is saved",
 }
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.parametrize("plant", NUMBERS, ids=lambda plant: plant.__name__)
 def test_a_number_that_is_none_stops_the_run_and_never_gets_into_a_checkpoint(
     path, monkeypatch, tmp_path, plant, number
