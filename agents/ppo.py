@@ -358,7 +358,8 @@ class PPO(TextAlgorithm):
                 self.average.update()
         self.n_updates += h.n_epochs
         if first_update:
-            self._check(preflight.after_update(policy, *before))
+            unsaid = values_alone or not bool(learned.advantages.any())
+            self._check(preflight.after_update(policy, *before, unsaid))
         kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)

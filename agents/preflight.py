@@ -67,18 +67,27 @@ def has_updated(checks: Sequence[Check]) -> bool:
     return any(check.question == LEARNS for check in checks)
 
 
-def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
-    """Returns the checks after the first update: adapters moved, base did not."""
-    moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
+def after_update(
+    policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor], values_alone: bool = False
+) -> list[Check]:
+    """Returns the checks after the first update: adapters moved, base did not.
+
+    Args:
+        policy: as it is now.
+        base_hash, before: what `snapshot` gave.
+        values_alone: nothing was to be learned but values.
+    """
+    moved = [not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True)]
     same = hash_base(policy.backbone.model) == base_hash
+    learned = any(moved) and (values_alone or any(moved[: len(policy.policy_parameters)]))
     return [
         Check(
             "base weights unchanged", same, f"sha256 {base_hash[:12]}",
             "an optimizer group holds base weights; a role left its parameters trainable",
         ),
         Check(
-            LEARNS, moved > 0, f"{moved} of {len(before)} tensors moved (an adapter's B is the first)",
-            "a backward pass outside its role; a learning rate of 0; all advantages 0",
+            LEARNS, learned, f"{sum(moved)} of {len(before)} tensors moved (an adapter's B is the first)",
+            "a backward pass outside its role; an optimizer that does not step; a learning rate of 0",
         ),
     ]  # fmt: skip
 

@@ -217,7 +217,7 @@ def test_a_rollout_that_says_nothing_moves_nothing_and_is_no_failure(path):
     before = [p.detach().clone() for p in algorithm.policy.parameters()]
     algorithm.learn(8)
     assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))
-    assert algorithm.preflight_checks[-1].question == "samples are the policy's own"
+    assert algorithm.preflight_checks[-1].question == "the KL is taken off the reward"
     tells.append("from now on")
     algorithm.learn(8, reset_num_timesteps=False)
     assert algorithm.preflight_checks[-1].question == "adapters learn"

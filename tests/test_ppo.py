@@ -109,14 +109,15 @@ def test_preflight_passes_and_is_recorded(path):
         "reference equals policy", "KL is exactly 0", "ratio is 1 before any update",
         "mask covers exactly the response tokens", "score is on the last action token",
         "advantages follow from the scores", "responses end, or are cut at 8 tokens", "scores are what the env paid",
-        "log-probabilities are those of a plain forward", "just policy and value are trained",
-        "the policy's gradient is that of the reward", "the policy's gradient turns with the reward",
-        "the policy has nothing to learn from equal rewards",
+        "log-probabilities are those of a plain forward", "training says what scoring said",
+        "just policy and value are trained", "the policy's gradient is that of the reward",
+        "the policy's gradient turns with the reward", "the policy has nothing to learn from equal rewards",
         "the value's gradient is that of the reward", "the value's gradient turns with the reward",
         "the value has nothing to learn from equal rewards",
-        "the policy's weights have a say", "scoring follows the policy's weights",
-        "training follows the policy's weights", "the reference keeps still", "the value keeps still",
-        "samples are the policy's own", "base weights unchanged", "adapters learn",
+        "samples are the policy's own", "sampling follows the policy's weights", "the policy's weights have a say",
+        "scoring follows the policy's weights", "training follows the policy's weights", "the reference keeps still",
+        "the value keeps still", "the KL is taken off the reward",
+        "base weights unchanged", "adapters learn",
     ]  # fmt: skip
     assert all(check.passed for check in algorithm.preflight_checks)
 

@@ -173,6 +173,17 @@ def optimizer_never_steps(patch, trainer):
     trainer.policy.optimizer.step = lambda: None
 
 
+def values_alone_are_trained(patch, trainer):
+    own = trainer.policy.optimizer.step
+
+    def step():
+        for parameter in trainer.policy.policy_parameters.values():
+            parameter.grad = None
+        own()
+
+    trainer.policy.optimizer.step = step
+
+
 def reward_of_another_env(patch, trainer):
     own = Players.step
     patch.setattr(Players, "step", lambda self, a, b, c, r, *rest: own(self, a, b, c, np.roll(r, 1), *rest))
@@ -271,6 +282,7 @@ FAULTS = {
     optimizer_without_a_layer: "just policy and value are trained",
     optimizer_goes_uphill: "just policy and value are trained",
     optimizer_never_steps: "adapters learn",
+    values_alone_are_trained: "adapters learn",
     reward_of_another_env: "scores are what the env paid",
     reward_clipped_on_the_way: "scores are what the env paid",
     score_behind_the_last_token: "score is on the last action token",
