@@ -291,9 +291,9 @@ def _follows(name: str, up: Gradient, down: Gradient, alike: Gradient, right: Gr
 
 def _of(policy: LoRAPolicy, moved: float = 0.0) -> Paid:
     """Returns the gradients as they are now, 0 where there is none."""
-    of_roles = (policy.policy_parameters, {} if policy.value_role is None else policy.value_parameters)
-    found = [[torch.zeros_like(p) if p.grad is None else p.grad for p in role.values()] for role in of_roles]
-    return Paid(found[0], found[1], moved)
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in policy.parameters()]
+    count = len(policy.policy_parameters)  # which come first
+    return Paid(found[:count], found[count:], moved)
 
 
 def _takes_gradients(role: Role) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,9 +35,10 @@ def merge(rollout: Rollout, keep_all: bool) -> Rollout:
 
 def taken(rollout: Rollout, rows: Sequence[int]) -> Rollout:
     """Returns some rows of a rollout, without what is said of the batches, and by a server, of all of them."""
-    held = {field.name: getattr(rollout, field.name) for field in fields(rollout)}
+    held = ((field.name, getattr(rollout, field.name)) for field in fields(rollout))
+    tensors: dict[str, Any] = {name: value[list(rows)] for name, value in held if isinstance(value, Tensor)}
     return replace(
-        rollout, **{name: value[list(rows)] for name, value in held.items() if isinstance(value, Tensor)},
-        order=Order(*(tensor[list(rows)] for tensor in rollout.order)), prompts=[rollout.prompts[i] for i in rows],
-        responses=[rollout.responses[i] for i in rows], batches=None, sampled_log_probs=None,
+        rollout, **tensors, order=Order(*(tensor[list(rows)] for tensor in rollout.order)), batches=None,
+        prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
+        sampled_log_probs=None,
     )  # fmt: skip
