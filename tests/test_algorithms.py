@@ -257,7 +257,7 @@ def test_equal_rows_are_trained_on_once_and_give_the_same_gradient(path, monkeyp
 
 
 def test_what_is_merged_is_counted(path):
-    algorithm = small(path, "grpo", reward="toy_tasks:letters", kl_coef=0.0)
+    algorithm = small(path, "grpo", reward="toy_tasks:letters", kl_coef=0.0, preflight=False)
     end = algorithm.policy.backbone.end_ids[0]
     algorithm.policy.sample = lambda prompts, seeds: ([[5, end], [5, end], [7, 8, end], [5, end]] * 2, None)
     kept = []
