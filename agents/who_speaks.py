@@ -47,7 +47,8 @@ def nudged(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     try:
         for parameter in parameters:
             size = _NUDGE * float(parameter.square().mean().sqrt()) or _FROM_ZERO
-            parameter.add_(size * torch.randn(parameter.shape, generator=generator).to(parameter))
+            noise = size * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise.to(parameter.device, parameter.dtype))
         yield
     finally:
         for parameter, kept in zip(parameters, before, strict=True):
