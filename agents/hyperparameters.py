@@ -66,6 +66,7 @@ class Hyperparameters:
     kl_horizon: int = option(10_000, "episodes over which kl_coef is steered there", low=1)
     missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
+    preflight: bool = option(True, "before and after the first update, check that the trainer does what it says")
     importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
     importance_cap: float = option(2.0, "the largest of these weights", low=1)
 

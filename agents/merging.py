@@ -1,15 +1,15 @@
 """Rows that say the same are trained on once: episodes of a group do alike for as long as they can."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from agents.algorithms.functional import Order
 from agents.rollout import Rollout
 from agents.steps import first_of_equal_rows
-
-_OF_ROWS = (
-    "response_mask", "scores", "ended", "failed", "old_log_probs", "reference_log_probs", "entropy", "rewards"
-)  # fmt: skip
 
 
 def merge(rollout: Rollout, keep_all: bool) -> Rollout:
@@ -29,9 +29,16 @@ def merge(rollout: Rollout, keep_all: bool) -> Rollout:
     advantages = torch.zeros_like(rollout.advantages).index_add(0, into, rollout.advantages)
     counts = torch.zeros(len(into)).index_add(0, into, torch.ones(len(into)))
     rows = torch.nonzero(sound & (counts > 0) & (advantages.ne(0).any(1) | keep_all)).squeeze(1).tolist()
-    tensors = {name: getattr(rollout, name)[rows] for name in _OF_ROWS}
+    kept = replace(taken(rollout, rows), advantages=advantages[rows], counts=counts[rows])
+    return replace(kept, all_tokens=int(rollout.response_mask.sum()))
+
+
+def taken(rollout: Rollout, rows: Sequence[int]) -> Rollout:
+    """Returns some rows of a rollout, without what is said of the batches, and by a server, of all of them."""
+    held = ((field.name, getattr(rollout, field.name)) for field in fields(rollout))
+    tensors: dict[str, Any] = {name: value[list(rows)] for name, value in held if isinstance(value, Tensor)}
     return replace(
-        rollout, **tensors, prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
-        order=type(rollout.order)(*(tensor[rows] for tensor in rollout.order)), advantages=advantages[rows],
-        counts=counts[rows], all_tokens=int(rollout.response_mask.sum()), batches=None, sampled_log_probs=None,
+        rollout, **tensors, order=Order(*(tensor[list(rows)] for tensor in rollout.order)), batches=None,
+        prompts=[rollout.prompts[i] for i in rows], responses=[rollout.responses[i] for i in rows],
+        sampled_log_probs=None,
     )  # fmt: skip

@@ -26,10 +26,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import FloatSchedule, get_system_info
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from tqdm import tqdm
 
-from agents import preflight
+from agents import counterfactual, finite, preflight
 from agents.algorithms import ALGORITHMS
 from agents.algorithms import functional as F
 from agents.averaging import AveragedWeights
@@ -106,8 +106,7 @@ class PPO(TextAlgorithm):
         average: of the policy's weights, with `average_weights`.
         cost: what learning has cost so far, {"seconds", "cpu_seconds"}; `agents.callbacks.Checkpoints` counts.
         watched: what callbacks have found out about the run; where its `ended` says why, no rollout begins.
-        asked_to_stop: returns a signal that ends `learn` by `Stopped` in the middle of an update, or 0; set by a
-            callback that can go back to its start, as `agents.callbacks.Checkpoints` can.
+        asked_to_stop: returns a signal by which `learn` ends in the middle of an update, or 0; set by a callback.
 
     Raises:
         UserError: an argument that there is not, or a value out of its bounds.
@@ -263,7 +262,7 @@ class PPO(TextAlgorithm):
         if h.whole_episodes:
             self.starts = starts_of(env, h.frontier, self.seed or 0, self.starts)
             self.last_observation, begun = begin_groups(env, h.group_size or 1, self.starts)
-        players = Players(env.num_envs, h.whole_episodes)
+        players = Players(env.num_envs, h.whole_episodes, isinstance(env, VecMonitor))
         steps: list[Step] = []
         golds: list[float] = []
         prompts_cut = 0
@@ -276,6 +275,7 @@ class PPO(TextAlgorithm):
             actions = players.actions([policy.backbone.decode(row) for row in responses])
             self.last_observation, rewards, dones, infos = env.step(actions)  # type: ignore[arg-type, assignment]
             self.num_timesteps += players.count
+            finite.check_step(self.last_observation, rewards, self.num_timesteps)  # type: ignore[arg-type]
             self.turns += 1
             callback.update_locals(locals())
             if not all_go_on(callback.on_step(), self.asked_to_stop()):
@@ -293,6 +293,7 @@ class PPO(TextAlgorithm):
             self.score_scale.update(sound_scores(steps))
         batches = self._forwards_to_come(steps)
         self.rollout = score_rollout(policy, steps, self.last_observation, self.score_settings, batches)  # type: ignore[arg-type]
+        finite.check_rollout(self.rollout, self.num_timesteps)
         self._log_rollout(self.rollout, steps, golds)
         self.logger.record("rollout/cut_prompts", sum(group.gather(prompts_cut)))
         callback.update_locals(locals())
@@ -325,60 +326,26 @@ class PPO(TextAlgorithm):
         """
         policy, rollout, h = self.policy, self.rollout, self.hyperparameters
         assert rollout is not None
-        algorithm = ALGORITHMS[h.algorithm]
-        if not self.preflight_checks:
-            if self.verbose >= 1:
-                tqdm.write(preflight.adapted(policy))
-            self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
-        self._check_sampler(rollout)
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         h.clip_range = FloatSchedule(h.clip_range)(self._current_progress_remaining)
-        advantages = rollout.advantages
-        if algorithm.normalizes:
-            advantages = F.normalize(advantages, rollout.response_mask)
-        advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
-        learned = replace(rollout, advantages=advantages)
-        if not algorithm.has_values and policy.backbone.precision == "fp32":
-            learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
-        says = algorithm.has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
-        first_update = len(learned) > 0 and says and not preflight.has_updated(self.preflight_checks)
+        if h.preflight and not self.preflight_checks:
+            self._say(preflight.adapted(policy))
+            self._check(preflight.before_update(policy, rollout, self.score_settings, fresh=self.n_updates == 0))
+            self._check(counterfactual.checks(self, h))
+        self._check(preflight.sampler(policy, rollout, self.preflight_checks))
+        learned, weights = self.learned_from(rollout, h)
+        has_values = ALGORITHMS[h.algorithm].has_values
+        says = has_values or bool(learned.advantages.any())  # else nothing moves, or only by the KL
+        first_update = h.preflight and len(learned) > 0 and says and not preflight.has_updated(self.preflight_checks)
         if first_update:
             before = preflight.snapshot(policy)
         values_alone = self.n_updates < h.value_warmup * h.n_epochs
-        roles = policy.trained_roles[-1 if values_alone else 0 :]
-        names = FIGURES if algorithm.has_values else FIGURES[:-1]
-        of_rows = {} if algorithm.has_values else {"rows": [float(len(learned))]}
+        of_rows = {} if has_values else {"rows": [float(len(learned))]}
         stats: dict[str, list[float]] = defaultdict(list, {**weights, **of_rows})
         for rows in learned.minibatches(h.n_epochs, h.batch_size, self.order_generator):
             tokens, trained_on = learned.tokens(rows)
-            figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
-            policy.optimizer.zero_grad(set_to_none=True)
-            chunks = in_step(policy.backbone, learned.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
-            # One part at a time: what is made of images takes far more memory than the images.
-            parts = (learned.part(chunk, policy) for chunk in chunks)
-            for part, role in ((part, role) for part in parts for role in roles):
-                loss, counts = torch.zeros((), device=part.mask.device), part.counts[:, None]
-                with role.active():  # only here do its parameters take gradients
-                    spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
-                    if spoken is not None and not values_alone:
-                        log_probs, entropies = spoken
-                        losses, clipped = algorithm.policy_loss(log_probs, part, h)
-                        entropy = (entropies * part.mask * counts).sum()
-                        loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
-                        moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
-                        noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
-                        for name, each in zip(FIGURES, noted, strict=False):
-                            figures[name].append(each.sum())
-                    if values is not None:
-                        errors = algorithm.value_loss(values, part, h)
-                        loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
-                        figures["value_loss"].append(errors.sum().detach())
-                    (loss / tokens).backward()
-            sums = sums_of_all(list(policy.parameters()), sums_of(figures), self.asked_to_stop())
-            if values_alone:  # a gradient of 0 would be a step for Adam
-                for parameter in policy.policy_parameters.values():
-                    parameter.grad = None
+            sums = self.backward(learned, rows, h, values_alone)
             if not h.ent_coef:  # then it is not computed; rollout/entropy is what it was before the update
                 del sums["entropy"]
             for name, value in sums.items():
@@ -386,34 +353,68 @@ class PPO(TextAlgorithm):
             if h.target_kl is not None and stats["approx_kl"][-1] > 1.5 * h.target_kl:
                 break
             norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), h.max_grad_norm))
-            if not np.isfinite(norm):
-                found = {name: stats[name][-1] for name in sums if name.endswith("loss")}
-                raise UserError(
-                    f"the gradient is not finite at step {self.num_timesteps}: {found}; lower learning_rate."
-                )
+            finite.check_gradient(norm, policy, learned, rows, self.num_timesteps)
             stats["grad_norm"].append(norm)
             policy.optimizer.step()
             if self.average is not None and not values_alone:
                 self.average.update()
         self.n_updates += h.n_epochs
         if first_update:
-            self._check(preflight.after_update(policy, *before))
+            self._check(preflight.after_update(policy, *before, values_alone or not bool(learned.advantages.any())))
         kl = rollout.response_kl
         if h.kl_target is not None and len(kl):
             self.kl_coef = F.adapt_kl_coef(h.kl_coef, float(kl.mean()), h.kl_target, len(kl), h.kl_horizon)
         self._log_update(rollout, stats)
 
-    def _check_sampler(self, rollout: Rollout) -> None:
-        """Holds what a server says of its samples against the policy: at every rollout, and the first two say so."""
-        checks = preflight.sampler(self.policy, rollout)
-        said = [check for check in self.preflight_checks if check.question == preflight.SERVER]
-        if checks and len(said) < 2:
-            self._check(checks)
-        preflight.require(checks)
+    def learned_from(self, rollout: Rollout, h: Hyperparameters) -> tuple[Rollout, dict[str, list[float]]]:
+        """Returns the rollout as it is trained on, advantages normalized and equal rows one, and figures to log."""
+        algorithm, advantages = ALGORITHMS[h.algorithm], rollout.advantages
+        if algorithm.normalizes:
+            advantages = F.normalize(advantages, rollout.response_mask)
+        advantages, weights = weigh(rollout, advantages, h.importance, h.importance_cap)
+        learned = replace(rollout, advantages=advantages)
+        if not algorithm.has_values and self.policy.backbone.precision == "fp32":
+            learned = merge(learned, keep_all=algorithm.loss_kl_coef(h.kl_coef) > 0 or h.ent_coef > 0)
+        return learned, weights
+
+    def backward(self, learned: Rollout, rows: list[int], h: Hyperparameters, values_alone: bool) -> dict[str, float]:
+        """Puts the gradient of the losses on a minibatch into the parameters; returns figures summed over tokens."""
+        policy, algorithm = self.policy, ALGORITHMS[h.algorithm]
+        roles = policy.trained_roles[-1 if values_alone else 0 :]
+        names, (tokens, _) = FIGURES if algorithm.has_values else FIGURES[:-1], learned.tokens(rows)
+        figures: dict[str, list[torch.Tensor]] = {name: [] for name in names}  # read when all has been computed
+        policy.optimizer.zero_grad(set_to_none=True)
+        chunks = in_step(policy.backbone, learned.chunks(rows, h.micro_batch_size or MICRO_BATCH), [])
+        # One part at a time: what is made of images takes far more memory than the images.
+        parts = (learned.part(chunk, policy) for chunk in chunks)
+        for part, role in ((part, role) for part in parts for role in roles):
+            loss, counts = torch.zeros((), device=part.mask.device), part.counts[:, None]
+            with role.active():  # only here do its parameters take gradients
+                spoken, values = policy.outputs(role, part.batch, with_entropy=h.ent_coef != 0)
+                if spoken is not None and not values_alone:
+                    log_probs, entropies = spoken
+                    losses, clipped = algorithm.policy_loss(log_probs, part, h)
+                    entropy = (entropies * part.mask * counts).sum()
+                    loss = loss + losses.sum() - h.ent_coef * entropy  # -L^CLIP - c2 S
+                    moved = F.approx_kl(log_probs.detach(), part.old_log_probs, part.mask)
+                    noted = (losses.detach(), clipped * counts, moved * counts, entropy.detach())
+                    for name, each in zip(FIGURES, noted, strict=False):
+                        figures[name].append(each.sum())
+                if values is not None:
+                    errors = algorithm.value_loss(values, part, h)
+                    loss = loss + h.vf_coef * errors.sum()  # c1 L^VF
+                    figures["value_loss"].append(errors.sum().detach())
+                (loss / tokens).backward()
+        sums = sums_of_all(list(policy.parameters()), sums_of(figures), self.asked_to_stop())
+        if values_alone:  # a gradient of 0 would be a step for Adam
+            for parameter in policy.policy_parameters.values():
+                parameter.grad = None
+        return sums
 
     def _check(self, checks: list[preflight.Check]) -> None:
         self.preflight_checks += checks
-        self._say("\n".join(map(str, checks)))
+        for check in checks:
+            self._say(str(check))
         preflight.require(checks)
 
     def _say(self, text: str) -> None:
@@ -452,8 +453,9 @@ class PPO(TextAlgorithm):
         with the same path, and the first one writes.
 
         Raises:
-            UserError: not all processes call it.
+            UserError: not all processes call it, or a weight is NaN or infinite.
         """
+        finite.check_weights(self.policy)
         save_checkpoint(self, Path(path))
 
     @classmethod

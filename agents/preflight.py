@@ -19,7 +19,7 @@ from backbones.role_report import describe_role
 from perlhf.errors import UserError
 
 # Of |ratio - 1|; in fp32 across shapes of batches, else in the shape that is trained, and in the median across shapes.
-_TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
+TOLERANCE = {"fp32": 1e-4, "mixed": 0.05, "bf16": 0.1, "int8": 0.1, "int4": 1e-2}
 
 LEARNS = "adapters learn"
 SERVER = "the server speaks as the policy"
@@ -54,7 +54,7 @@ def before_update(policy: LoRAPolicy, rollout: Rollout, settings: ScoreSettings,
         return checks
     # A GPU may add up in another order at every call.
     exact = policy.backbone.device.type == "cpu"
-    return [*_start(rollout, 0.0 if exact else _TOLERANCE[policy.backbone.precision]), *checks]
+    return [*_start(rollout, 0.0 if exact else TOLERANCE[policy.backbone.precision]), *checks]
 
 
 def snapshot(policy: LoRAPolicy) -> tuple[str, list[Tensor]]:
@@ -67,18 +67,27 @@ def has_updated(checks: Sequence[Check]) -> bool:
     return any(check.question == LEARNS for check in checks)
 
 
-def after_update(policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor]) -> list[Check]:
-    """Returns the checks after the first update: adapters moved, base did not."""
-    moved = sum(not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
+def after_update(
+    policy: LoRAPolicy, base_hash: str, before: Sequence[Tensor], values_alone: bool = False
+) -> list[Check]:
+    """Returns the checks after the first update: adapters moved, base did not.
+
+    Args:
+        policy: as it is now.
+        base_hash, before: what `snapshot` gave.
+        values_alone: nothing was to be learned but values.
+    """
+    moved = [not torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True)]
     same = hash_base(policy.backbone.model) == base_hash
+    learned = any(moved) and (values_alone or any(moved[: len(policy.policy_parameters)]))
     return [
         Check(
             "base weights unchanged", same, f"sha256 {base_hash[:12]}",
             "an optimizer group holds base weights; a role left its parameters trainable",
         ),
         Check(
-            LEARNS, moved > 0, f"{moved} of {len(before)} tensors moved (an adapter's B is the first)",
-            "a backward pass outside its role; a learning rate of 0; all advantages 0",
+            LEARNS, learned, f"{sum(moved)} of {len(before)} tensors moved (an adapter's B is the first)",
+            "a backward pass outside its role; an optimizer that does not step; a learning rate of 0",
         ),
     ]  # fmt: skip
 
@@ -94,8 +103,20 @@ def require(checks: Sequence[Check]) -> None:
             raise PreflightError(f"preflight: {check.question}? Found {check.found}. Likely: {check.causes}.")
 
 
-def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
-    """Returns the check that a server samples from the policy as it is now; none where the policy samples itself."""
+def sampler(policy: LoRAPolicy, rollout: Rollout, before: Sequence[Check]) -> list[Check]:
+    """Holds what a server says of its samples against the policy, which it samples from as it is now.
+
+    Args:
+        policy: who is sampled from.
+        rollout: the samples.
+        before: the checks so far.
+
+    Returns:
+        What is worth saying: the first two of these checks; none where the policy samples for itself.
+
+    Raises:
+        PreflightError: the check failed.
+    """
     sampled = log_probs_of_sampler(rollout)
     if sampled is None:
         return []
@@ -108,7 +129,9 @@ def sampler(policy: LoRAPolicy, rollout: Rollout) -> list[Check]:
         f"other precision (for this policy it is started with {how}; --precision bf16 allows for half precision)"
     )
     found = f"mean |difference| of log p {mean:.1e}, largest {most:.1e} (limit {limit:g})"
-    return [Check(SERVER, mean < limit, found, causes)]
+    check = Check(SERVER, mean < limit, found, causes)
+    require([check])
+    return [check] if sum(each.question == SERVER for each in before) < 2 else []
 
 
 def _start(rollout: Rollout, tolerance: float) -> list[Check]:
@@ -125,7 +148,7 @@ def _start(rollout: Rollout, tolerance: float) -> list[Check]:
 @torch.no_grad()
 def _ratio(policy: LoRAPolicy, rollout: Rollout) -> Check:
     others = _gaps(policy, rollout, range(min(8, len(rollout))))
-    limit = _TOLERANCE[policy.backbone.precision]
+    limit = TOLERANCE[policy.backbone.precision]
     causes = "dropout is on; padding or position ids differ between batches; reduced precision"
     question = "ratio is 1 before any update"
     if rollout.batches is None:

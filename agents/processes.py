@@ -173,5 +173,6 @@ def step_of_all(own: Step, infos: Infos, vision: Vision | None) -> tuple[Step, I
         frozenset(first + row for first, step in zip(firsts, steps, strict=True) for row in step.failed),
         [row for step in steps for row in step.sampled_log_probs or []] or None,
         [env for step in steps for env in step.envs],
+        {first + row: paid for first, step in zip(firsts, steps, strict=True) for row, paid in step.monitored.items()},
     )  # fmt: skip
     return whole, [info for _, _, infos in found for info in infos]

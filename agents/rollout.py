@@ -1,7 +1,8 @@
 """One rollout: what the policy said, what it was worth, and the advantages that follow. One row is one turn."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,10 @@ from torch import Tensor
 from agents.algorithms import ALGORITHMS, Algorithm
 from agents.algorithms.functional import Order, kl_k1, token_rewards
 from agents.policy import LoRAPolicy, Observation
-from agents.steps import Step, first_of_equal_rows, order_of, own_rows
+from agents.steps import Step, first_of_equal_rows, order_of, own_rows, values_after
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
-from backbones.sharding import in_step
 from backbones.shortcuts.equal_prompts import first_of_each
 
 _SCORED = 16  # rows in a forward without gradients
@@ -56,6 +56,7 @@ class Rollout:
     batches: Sequence[Sequence[int]] | None = None  # rows that were scored in one forward, where that was said
     sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
     all_tokens: int | None = None  # with those of rows that were left out, where equal ones were merged
+    monitored: Tensor | None = None  # (N,) what the env's monitor says an episode that ends there was paid, else NaN
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -168,35 +169,23 @@ def score_rollout(
     ended = torch.tensor([backbone.has_ended(row) for row in responses])
     scores = torch.tensor(np.concatenate([step.scores for step in steps]), dtype=torch.float32) / settings.scale
     scores = scores - settings.missing_eos_penalty * ~ended
-    score_weight, kl_weight = algorithm.reward_weights(settings.kl_coef)
-    rewards = token_rewards(score_weight * scores, kl_k1(old, reference), mask, kl_weight)
+    told = torch.tensor([step.monitored.get(row, math.nan) for step in steps for row in range(len(step.prompts))])
+    unknown = torch.zeros_like(old)  # until the rewards are known
     rollout = Rollout(
         prompts, responses, mask, scores, ended, failed, order, old, reference, entropies,
-        found[0] if found else None, rewards, advantages=torch.zeros_like(rewards), batches=batches,
-        sampled_log_probs=said or None,
+        found[0] if found else None, rewards=unknown, advantages=unknown, batches=batches,
+        sampled_log_probs=said or None, monitored=told,
     )  # fmt: skip
+    return credited(rollout, settings)
+
+
+def credited(rollout: Rollout, settings: ScoreSettings) -> Rollout:
+    """Returns a rollout with the rewards, advantages and returns that follow from its scores, KL and values."""
+    algorithm, mask = settings.algorithm, rollout.response_mask
+    score_weight, kl_weight = algorithm.reward_weights(settings.kl_coef)
+    kl = kl_k1(rollout.old_log_probs, rollout.reference_log_probs)
+    rollout = replace(rollout, rewards=token_rewards(score_weight * rollout.scores, kl, mask, kl_weight))
     rollout.advantages = algorithm.advantages(rollout, settings)
     if rollout.values is not None:
         rollout.returns = (rollout.advantages + rollout.values) * mask
     return rollout
-
-
-def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
-    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
-
-    0 where an episode terminated or goes on, and for the envs of other processes.
-    """
-    after = torch.zeros(len(order.envs))
-    if not steps[-1].dones.all():
-        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
-        rows = [row for row in own if order.goes_on[row]]
-        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
-    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
-    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
-    for cut in in_step(policy.backbone, cuts, None):
-        if cut is None:
-            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
-        else:
-            row, shown = cut
-            after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
-    return after

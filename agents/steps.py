@@ -1,14 +1,17 @@
 """Env steps of a rollout: who plays, and which rows are one episode, or say the same."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents.algorithms.functional import Order
-from agents.policy import Observation
+from agents.policy import LoRAPolicy, Observation
 from backbones import group
+from backbones.sharding import in_step
 from backbones.shortcuts.equal_prompts import first_of_each
 
 Infos = list[dict[str, Any]]
@@ -25,6 +28,7 @@ class Step(NamedTuple):
     failed: frozenset[int] = frozenset()  # rows at which the env failed, which are not learned from
     sampled_log_probs: list[list[float]] | None = None  # of each response token, where a server sampled
     envs: Sequence[int] = ()  # which env each row is of, among those of all processes; none where each has a row
+    monitored: Mapping[int, float] = MappingProxyType({})  # row -> what an episode that ended was paid, as SB3 adds up
 
 
 class Players:
@@ -33,14 +37,15 @@ class Players:
     Args:
         n_envs: of this process.
         whole_episodes: whether an env whose episode is over waits.
+        monitored: whether the rewards are those that SB3's `VecMonitor` adds up.
 
     Attributes:
         outcomes: of whole episodes that are over, by the numbers of their envs: whether it succeeded; None where that
             is not known, as where the env failed.
     """
 
-    def __init__(self, n_envs: int, whole_episodes: bool) -> None:
-        self._n_envs, self._whole_episodes = n_envs, whole_episodes
+    def __init__(self, n_envs: int, whole_episodes: bool, monitored: bool = False) -> None:
+        self._n_envs, self._whole_episodes, self._monitored = n_envs, whole_episodes, monitored
         self._own = own_envs(n_envs)
         self._plays = np.ones(n_envs * group.size(), bool)
         self.outcomes: dict[int, bool | None] = {}
@@ -88,7 +93,8 @@ class Players:
         infos = [infos[row] for row in rows]
         cut = {i: info["terminal_observation"] for i, info in enumerate(infos) if info.get("TimeLimit.truncated")}
         failed = frozenset(i for i, info in enumerate(infos) if info.get("failed"))
-        return Step(prompts, responses, rewards[rows], dones[rows], cut, failed, said, self.envs), infos
+        ends = {i: info["episode"]["r"] for i, info in enumerate(infos) if self._monitored and "episode" in info}
+        return Step(prompts, responses, rewards[rows], dones[rows], cut, failed, said, self.envs, ends), infos
 
     def note(self, step: Step, infos: Infos) -> None:
         """Notes which episodes are over, from a step of all envs and the infos of its rows."""
@@ -118,6 +124,27 @@ def own_rows(order: Order) -> list[int]:
     """Returns the rows of this process's envs."""
     own = group.share(int(order.envs.max()) + 1, "envs")
     return torch.nonzero((order.envs >= own.start) & (order.envs < own.stop)).squeeze(1).tolist()
+
+
+def values_after(policy: LoRAPolicy, steps: Sequence[Step], order: Order, last_observation: Observation) -> Tensor:
+    """Computes V of what follows where an episode is cut, by a time limit or by the rollout's end, (N,).
+
+    0 where an episode terminated or goes on, and for the envs of other processes.
+    """
+    after = torch.zeros(len(order.envs))
+    if not steps[-1].dones.all():
+        follows, own = policy.predict_values(last_observation).cpu(), own_rows(order)
+        rows = [row for row in own if order.goes_on[row]]
+        after[rows] = follows[order.envs[rows] - order.envs[own].min()]
+    begins = np.cumsum([0, *(len(step.prompts) for step in steps)]).tolist()
+    cuts = [(begins[i] + row, shown) for i, step in enumerate(steps) for row, shown in step.cut_at.items()]
+    for cut in in_step(policy.backbone, cuts, None):
+        if cut is None:
+            policy.predict_values({key: value[:1] for key, value in last_observation.items()})
+        else:
+            row, shown = cut
+            after[row] = policy.predict_values({key: [value] for key, value in shown.items()})[0]
+    return after
 
 
 def first_of_equal_rows(

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from stable_baselines3.common.utils import LinearSchedule
 from transformers.utils import logging as transformers_logging
 
+from agents import finite
 from agents.algorithms import ALGORITHMS
 from agents.callbacks import Checkpoints, ProgressBar, log_formats, run_logger
 from agents.checkpoint import set_state
@@ -72,7 +73,7 @@ MAY_CHANGE = {
     "keep_best", "stop_at", "max_kl", "log_formats", "memory_report",
     "threads", "device", "rollout", "importance", "importance_cap", "env_workers", "shard_base",
     "frontier", "learning_rate", "schedule", "batch_size", "micro_batch_size", "kl_coef", "kl_target", "clip_range",
-    "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl",
+    "clip_range_vf", "vf_coef", "ent_coef", "max_grad_norm", "target_kl", "preflight",
 }  # fmt: skip
 
 
@@ -224,6 +225,7 @@ def finish(
 
 def write_model(algorithm: PPO, summary: dict[str, Any], folder: Path) -> None:
     """Writes policy, value where there is one, and summary.json; whatever an earlier policy was worth is gone."""
+    finite.check_weights(algorithm.policy)
     policy = algorithm.policy
     policy.policy_role.save(folder / "policy")
     if policy.value_role is not None:

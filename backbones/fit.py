@@ -132,7 +132,10 @@ def fit(
             stops = figures.pop(_STOP)
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
             if not math.isfinite(norm):
-                raise UserError(f"the loss of {role.name} is not finite at step {step}; lower --learning-rate.")
+                raise UserError(
+                    f"the loss of {role.name} is not finite at step {step}; lower --learning-rate. "
+                    f"It comes from {_blamed(batch, loss)}."
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rows.write({"step": step, **figures, "grad_norm": norm})
@@ -160,6 +163,13 @@ def _log(path: Path, done: int) -> MetricsLog:
     else:
         path.unlink(missing_ok=True)
     return MetricsLog(path)
+
+
+@torch.no_grad()
+def _blamed(batch: list[int], loss: Loss) -> str:
+    """Says which rows of a batch have a loss that is no number."""
+    wrong = [row for row in sorted(batch) if not math.isfinite(loss([row], batch)[0].item())]
+    return f"row {', '.join(map(str, wrong[:5]))} of the data" if wrong else f"the gradient of rows {sorted(batch)[:5]}"
 
 
 def _groups(role: Role, settings: FitSettings) -> list[dict[str, Any]]:

@@ -207,9 +207,11 @@ class _Batch:
     def _write(self, tokens: Tensor) -> None:
         said = tokens.tolist()
         if -1 in said:
+            row = self.rows[said.index(-1)]
             raise UserError(
-                "the model's logits are not finite, so there is nothing to sample from: training has diverged (lower "
-                "the learning rate) or a number is too large for the precision (try fp32)."
+                f"the model's logits are not finite after token {len(self.written[row])} of the response in row {row}, "
+                "so there is nothing to sample from: training has diverged (lower the learning rate) or a number is "
+                "too large for the precision (try fp32)."
             )
         for row, token in zip(self.rows, said, strict=True):
             self.written[row].append(token)

@@ -201,11 +201,9 @@ def test_padding_says_nothing_in_the_score_functions_loss():
 def test_preflight_holds_for_every_algorithm(path, name):
     algorithm = small(path, name, reward="toy_tasks:letters", learning_rate=1e-3).learn(8)
     questions = [check.question for check in algorithm.preflight_checks]
-    assert questions == [
-        "reference equals policy", "KL is exactly 0", "ratio is 1 before any update",
-        "mask covers exactly the response tokens", "score is on the last action token",
-        "base weights unchanged", "adapters learn",
-    ]  # fmt: skip
+    assert questions[-2:] == ["base weights unchanged", "adapters learn"]
+    asked = {"mask covers exactly the response tokens", "the policy's gradient is that of the reward"}
+    assert asked <= set(questions)
     assert all(check.passed for check in algorithm.preflight_checks)
 
 
@@ -219,7 +217,7 @@ def test_a_rollout_that_says_nothing_moves_nothing_and_is_no_failure(path):
     before = [p.detach().clone() for p in algorithm.policy.parameters()]
     algorithm.learn(8)
     assert all(torch.equal(a, b) for a, b in zip(before, algorithm.policy.parameters(), strict=True))
-    assert algorithm.preflight_checks[-1].question == "score is on the last action token"
+    assert algorithm.preflight_checks[-1].question == "the KL is taken off the reward"
     tells.append("from now on")
     algorithm.learn(8, reset_num_timesteps=False)
     assert algorithm.preflight_checks[-1].question == "adapters learn"
@@ -259,7 +257,7 @@ def test_equal_rows_are_trained_on_once_and_give_the_same_gradient(path, monkeyp
 
 
 def test_what_is_merged_is_counted(path):
-    algorithm = small(path, "grpo", reward="toy_tasks:letters", kl_coef=0.0)
+    algorithm = small(path, "grpo", reward="toy_tasks:letters", kl_coef=0.0, preflight=False)
     end = algorithm.policy.backbone.end_ids[0]
     algorithm.policy.sample = lambda prompts, seeds: ([[5, end], [5, end], [7, 8, end], [5, end]] * 2, None)
     kept = []

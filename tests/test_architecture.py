@@ -284,7 +284,7 @@ PATH_OF_A_TURN = {
         "masked_mean", "kl_k1", "token_rewards", "gae", "chain_gae", "normalize", "policy_loss", "value_loss",
         "approx_kl",
     },
-    "agents/ppo.py": {"score_settings", "collect_rollouts", "train"},
+    "agents/ppo.py": {"score_settings", "collect_rollouts", "train", "learned_from", "backward"},
     "agents/policy.py": {
         "encode", "sample", "batch", "shares_states", "log_probs_and_entropy", "values", "log_probs_and_values",
         "trained_roles", "outputs", "_read_values", "predict_values",
