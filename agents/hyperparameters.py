@@ -59,14 +59,14 @@ class Hyperparameters:
     max_grad_norm: float = option(1.0, "longest a gradient may be; else it is scaled down", above=0)
     average_weights: float = option(0.0, "decay of the weights' average, the final policy", low=0, below=1)
     target_kl: float | None = option(
-        None, "ends the updates on a rollout where the policy has moved 1.5 times this far (KL per token)", above=0
+        None, "ends updates on a rollout where the KL per token is 1.5 times this", above=0
     )
     kl_coef: float = option(0.1, "weight of the KL penalty to the SFT policy", low=0)
     kl_target: float | None = option(None, "KL to SFT, in nats a response, that kl_coef is steered to", above=0)
     kl_horizon: int = option(10_000, "episodes over which kl_coef is steered there", low=1)
     missing_eos_penalty: float = option(1.0, "taken off the score where there is no end token", low=0)
     normalize_scores: bool = option(False, "divide scores by their running standard deviation")
-    preflight: bool = option(True, "before and after the first update, check that the trainer does what it says")
+    preflight: bool = option(True, "check at the first update that the trainer learns")
     importance: Literal["token", "sequence"] = option("token", "what is weighted by p / q where a server samples")
     importance_cap: float = option(2.0, "the largest of these weights", low=1)
 

@@ -139,7 +139,7 @@ class _Parser(argparse.ArgumentParser):
         )
         group.add_argument(
             "--allow-code", metavar="MODULE", action="append", default=[],
-            help="a module that files, such as a run's, may name code of: SECURITY.md",
+            help="a module that files may name code of: SECURITY.md",
         )  # fmt: skip
         group.add_argument("-h", "--help", action="help", help="show this text")
 

@@ -48,12 +48,15 @@ TASKS = {
     "envs.uinav",
     "envs.preferences",
 }
-# Who may name a task: what makes the shipped backbones, and what acts on a phone or judges who did.
+# Who may name a task: what makes the shipped backbones, what acts on a phone, shows or judges who did, and who reads
+# pairs from a file.
 KNOW_A_TASK = {
     "agents.pretrain",
     "evaluation.agents",
     "evaluation.android",
     "evaluation.constrained",
+    "evaluation.reporting",
+    "evaluation.reward_metrics",
     "evaluation.watch",
 }
 MODULES = {module_name(path) for path in FILES}

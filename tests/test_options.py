@@ -199,7 +199,7 @@ def test_help_has_a_heading_for_each_dataclass_or_group(capsys, monkeypatch):
         "the run:\n  --seed N             of everything (default: 0)\n\n"
         "help and settings from a file:\n"
         "  --config FILE        a YAML file of these options; the command line wins over it\n"
-        "  --allow-code MODULE  a module that files, such as a run's, may name code of: SECURITY.md\n"
+        "  --allow-code MODULE  a module that files may name code of: SECURITY.md\n"
         "  -h, --help           show this text\n"
     )
 
