@@ -146,7 +146,8 @@ def restore_random_state(saved: Saved) -> None:
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:
     states = {"random.cpu": torch.get_rng_state()}
-    return states | ({"random.cuda": torch.cuda.get_rng_state()} if device.type == "cuda" else {})
+    has_its_own = device.type == "cuda" and torch.cuda.is_available()  # a pretend device draws on the CPU
+    return states | ({"random.cuda": torch.cuda.get_rng_state()} if has_its_own else {})
 
 
 def _tensors_of(role: Role) -> dict[str, Tensor]:

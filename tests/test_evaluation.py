@@ -206,7 +206,7 @@ def test_the_runs_of_the_text_tasks(tmp_path):
     words = table.runs["Taskmaster coffee, seed 4"].words
     started = "agents.train_ppo --env Taskmaster-v0 --env-options domain=coffee --eval-prompts 1000 --seed 4".split()
     assert words[: len(started)] == started
-    assert "--eval-prompts" not in table.runs["TLDR, seed 4"].words
+    assert "--eval-prompts" not in table.runs["SHP, seed 4"].words
 
 
 def test_the_runs_of_pass_at_k_are_evaluated_when_they_are_trained(tmp_path, runs):

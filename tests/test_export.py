@@ -149,7 +149,7 @@ def test_weights_are_written_in_the_numbers_that_were_asked_for(run, exported, t
 
 
 def test_a_model_that_sees_is_merged(run, exported, tmp_path):
-    folder = run("sees", "VQAv2-v0", "--lora-vision")
+    folder = run("sees", "VQAv2-v0", "--lora-vision", "--eval-every=0", "--keep-best=none")
     exported(folder, "--merge", "--output-dir", tmp_path / "out")
     task = setup_of_run(ppo_config(folder), device="cpu").task("test")
     shown = [task.observe(state) for state in task.first_states(4)]

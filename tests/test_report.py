@@ -443,7 +443,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch):
     assert said(compare_runs, folder, folder) == f"{folder} is given twice; give other runs beside it."
     assert said(compare_runs, folder, tmp_path / "no").startswith(f"{tmp_path / 'no'} holds no run")
     (folder / "evaluation.json").write_text("[1")
-    assert said(report, folder).startswith(f"{folder / 'evaluation.json'}: expected a JSON object; ")
+    assert said(report, folder).startswith(f"{folder / 'evaluation.json'}: not valid JSON: ")
     (folder / "metrics.jsonl").write_text("")
     assert said(report, folder).startswith(f"{folder} has no line in metrics.jsonl yet")
     (tmp_path / "sft").mkdir()

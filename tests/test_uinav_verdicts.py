@@ -320,7 +320,7 @@ def test_a_level_draws_what_is_of_it_and_no_shortcut_reaches_it(level):
     assert {level_of(task.device, name) for name in task.drawn} == {level}
     rng = np.random.default_rng(0)
     assert all(task.start(rng, {}).goal.template in task.drawn for _ in range(20))
-    reached = {name: np.mean(found) for name, found, _ in shortcut_scores_on_phone(task, 40, 0)}
+    reached = {scored.name: np.mean(scored.golds) for scored in shortcut_scores_on_phone(task, 40, 0)}
     assert reached.pop("oracle") == 1
     assert max(reached.values()) < 0.1, reached  # 0.05 in the many episodes of the page
     assert steps_of_oracle(task, task.start(rng, {"feasible": True})) >= (2, 4, 5, 6)[level - 1]

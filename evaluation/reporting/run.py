@@ -1,6 +1,5 @@
 """`Run`: what a run folder says of itself, read for a page."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,7 @@ def read_run(folder: str | Path, name: str | None = None) -> Run:
     rows = read_metrics(folder)
     if not rows:
         raise UserError(f"{folder} has no line in metrics.jsonl yet; wait for its first update, or go on with it.")
-    files = {name: _object(folder / f"{name}.json") for name in ("summary", "evaluation")}
+    files = {name: read_json(folder / f"{name}.json") for name in ("summary", "evaluation")}
     return Run(folder, name or folder.resolve().name, config, rows, **files)
 
 
@@ -77,13 +76,3 @@ def read_runs(folders: Sequence[str]) -> list[Run]:
         read_run(folder, name if names.count(name) == 1 else str(folder))
         for folder, name in zip(folders, names, strict=True)
     ]
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        found = read_json(path)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: expected a JSON object; `perlhf evaluate {path.parent}` writes it anew.")
-    return found
