@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agents.ppo import PPO
 
 _SAMPLED = 8  # tokens of a response that are drawn again
+_ROUNDING = 1e-5  # of a probability: this near to the border between two tokens either may be drawn
 _NUDGE, _FROM_ZERO = 0.05, 0.02  # of the size of a tensor's numbers, and where they are all 0
 
 SCORING = (
@@ -123,9 +124,11 @@ def _drawn(
         for prompt, whole, of_row in zip(prompts, responses, numbers, strict=True):
             response = whole[:_SAMPLED]
             logits = response_logits(model, _batch(policy, [prompt], [response]), 1.0)[0, : len(response)].cpu()
-            drawn = draw(logits, policy.temperature, of_row[: len(response)])
-            right, count = right + int((drawn == torch.tensor(response)).sum()), count + len(response)
-    limit = 0.9 if policy.backbone.precision == "fp32" else 0.8  # a last bit may decide between two tokens
+            around = [(of_row[: len(response)] + by).clamp(0, 1 - 1e-12) for by in (-_ROUNDING, 0, _ROUNDING)]
+            drawn = torch.stack([draw(logits, policy.temperature, each) for each in around])
+            right += int((drawn == torch.tensor(response)).any(dim=0).sum())
+            count += len(response)
+    limit = 0.99 if policy.backbone.precision == "fp32" else 0.8  # a last bit may decide between two tokens
     causes = "another role samples, at another temperature, from other prompts, or from the likeliest tokens alone"
     found = f"{right} of {count} tokens are what it would draw"
     return Check(question, right >= limit * count, found, causes)
