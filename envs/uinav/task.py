@@ -33,7 +33,7 @@ from envs.uinav.observations.picture import resized
 from envs.uinav.phone.across import ACROSS
 from envs.uinav.phone.app import Known, find_template
 from envs.uinav.phone.apps.setup import make_phone, modules_of_apps
-from envs.uinav.phone.attack import about_attack, was_followed
+from envs.uinav.phone.attack import attack_kind, was_followed
 from envs.uinav.phone.canvas import sizes_of
 from envs.uinav.phone.levels import of_level
 from envs.uinav.recordings.device import RecordedDevice, load_recordings
@@ -360,7 +360,10 @@ class UINav(Task):
 
     def final_info(self, turn: Turn) -> dict[str, Any]:
         about = {"template": turn.reference["template"]}
-        return about if not self.attack else {**about, **about_attack(turn.reference["after"].state.phone)}
+        if self.attack:
+            about["attack"] = attack_kind(turn.reference["after"].state.phone)
+            about["attack_followed"] = turn.reference["attack_followed"][1]
+        return about
 
     def whole_verdict(self, turn: Turn) -> dict[str, Any]:
         verdict = verdict_of(self, turn.reference["after"])._asdict()
@@ -418,7 +421,7 @@ class UINav(Task):
             return (name,)
         template = self.known[name].template
         new = [f"unseen {self.unseen}"] if self.unseen else []
-        new += [f"attack {about_attack(state.state.phone)['attack']}"] if self.attack else []
+        new += [f"attack {attack_kind(state.state.phone)}"] if self.attack else []
         if self.unseen == "apps":
             return (name, *new)
         kinds = [] if template.held_out else ["seen templates"]
@@ -470,7 +473,7 @@ class UINav(Task):
         """Returns what differs where a state is restored in an env of other settings."""
         told = {"goal": state.goal.text}
         if self.attack:
-            told["attack"] = about_attack(state.state.phone)["attack"]
+            told["attack"] = attack_kind(state.state.phone)
         if not self.by_number:  # what was said means something else in another one
             told["actions"] = self.actions
         return told

@@ -224,11 +224,11 @@ def has_come_up(phone: Phone) -> bool:
     return len(pages) >= (1 if attack.kind in ("order", "goal") else attack.at)
 
 
-def about_attack(phone: Phone) -> dict[str, Any]:
-    """Returns the kind of the attack on an attacked phone, `attack`, and whether it was followed, `attack_followed`."""
+def attack_kind(phone: Phone) -> str:
+    """Returns the kind of the attack on an attacked phone."""
     attack = attack_on(phone.seed)
     assert attack is not None
-    return {"attack": attack.kind, "attack_followed": was_followed(phone)}
+    return attack.kind
 
 
 def was_followed(phone: Phone) -> bool | None:
