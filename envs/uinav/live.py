@@ -6,7 +6,6 @@ from inspect import signature
 from typing import Any
 
 from envs.entry_points import load_callable
-from envs.uinav.browser.device import BrowserDevice
 from envs.uinav.interface.device import DeviceError
 from envs.uinav.interface.live import LiveDevice
 from perlhf.errors import UserError, did_you_mean
@@ -24,6 +23,8 @@ def make_device(device: Any, templates: str | Sequence[str], max_elements: int) 
         UserError: it names no device.
     """
     if device == "browser":
+        from envs.uinav.browser.device import BrowserDevice  # what drives browsers waits until one is asked for
+
         return BrowserDevice(templates, max_elements)
     made = device
     if isinstance(device, str):
