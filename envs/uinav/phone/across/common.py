@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
 from envs.uinav.phone.app import App, Known, Route, Template, Values
+from envs.uinav.phone.apps import messages
 from envs.uinav.phone.families import Draw
-from envs.uinav.phone.oracle import Hands
+from envs.uinav.phone.oracle import Hands, tapping
 from envs.uinav.phone.state import Phone
 
 IsOver = Callable[[Hands], bool]
@@ -83,6 +85,20 @@ def nothing_but(phone: Phone, values: Values, **wanted: Mapping[str, Any]) -> bo
             return False
     web, first = phone.of("search"), phone.at_first("search")
     return web["bookmarks"] == first["bookmarks"] and len(web["history"]) >= len(first["history"])
+
+
+def texting(key: str) -> Mapping[str, Route]:
+    """Returns what to do in Messages to write this value of the goal to the person of the goal, "name"."""
+
+    def write(hands: Hands) -> Action:
+        return hands.fill(to=hands["name"], message=hands[key]) or hands.tap("Send")
+
+    return {"chats": tapping("New message"), "new": write}
+
+
+def with_text(phone: Phone, values: Values, key: str) -> Mapping[str, Any]:
+    """Returns the data of Messages as they are once the person has this value of the goal."""
+    return {"chats": messages.delivered(phone.at_first("messages")["chats"], values["name"], values[key])}
 
 
 def one_of_these(*draws: Draw) -> Draw:

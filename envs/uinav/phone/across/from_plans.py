@@ -5,7 +5,7 @@ from typing import Any
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.across.common import BEGUN, across, nothing_but, one_of_these, shown
+from envs.uinav.phone.across.common import BEGUN, across, nothing_but, one_of_these, shown, texting, with_text
 from envs.uinav.phone.across.from_people import CARD_WAS_READ, READ_CARD, is_on_trip, no_card
 from envs.uinav.phone.app import Values
 from envs.uinav.phone.apps import calendar, clock, contacts, mail, maps, messages, notes, shop, shop_tasks
@@ -370,15 +370,9 @@ def world_was_read(hands: Hands) -> bool:
     return hands["at"] is not None and hands.phone.has_seen("world", None, "clock")
 
 
-def write_time(hands: Hands) -> Action:
-    """Writes the time to the person."""
-    return hands.fill(to=hands["name"], message=hands["there"]) or hands.tap("Send")
-
-
 def time_was_sent(phone: Phone, values: Values) -> bool:
     """Returns whether the person has the time."""
-    chats = messages.delivered(phone.at_first("messages")["chats"], values["name"], values["there"])
-    return nothing_but(phone, values, messages={"chats": chats})
+    return nothing_but(phone, values, messages=with_text(phone, values, "there"))
 
 
 TELL_TIME = across(
@@ -392,7 +386,7 @@ TELL_TIME = across(
     time_for_somebody,
     (
         clock.to_city(lambda hands: hands.tap(hands["city"], "city", hold=True)),
-        {"chats": tapping("New message"), "new": write_time},
+        texting("there"),
     ),
     (world_was_read,),
     absent=no_city,

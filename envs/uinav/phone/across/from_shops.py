@@ -4,7 +4,7 @@ from random import Random
 
 from envs.uinav.interface.actions import Action
 from envs.uinav.phone import words
-from envs.uinav.phone.across.common import across, nothing_but, shown
+from envs.uinav.phone.across.common import across, nothing_but, shown, texting, with_text
 from envs.uinav.phone.app import Values
 from envs.uinav.phone.apps import messages, notes, search, shop, shop_tasks
 from envs.uinav.phone.oracle import Hands, tapping
@@ -50,15 +50,9 @@ def miss_product(hands: Hands) -> Action | None:
     return hands.tap(hands["missing"], "product") if hands["missing"] and hands.arg == hands["missing"] else None
 
 
-def write_price(hands: Hands) -> Action:
-    """Writes the lower price to the person."""
-    return hands.fill(to=hands["name"], message=hands["lower"]) or hands.tap("Send")
-
-
 def price_was_sent(phone: Phone, values: Values) -> bool:
     """Returns whether the person has the lower price."""
-    chats = messages.delivered(phone.at_first("messages")["chats"], values["name"], values["lower"])
-    return nothing_but(phone, values, messages={"chats": chats})
+    return nothing_but(phone, values, messages=with_text(phone, values, "lower"))
 
 
 TELL_PRICE = across(
@@ -72,7 +66,7 @@ TELL_PRICE = across(
     two_products,
     (
         {"home": search_product, "results": miss_product},
-        {"chats": tapping("New message"), "new": write_price},
+        texting("lower"),
     ),
     (both_were_read,),
     absent=one_product_alone,
@@ -107,15 +101,10 @@ def write_note(hands: Hands) -> Action | None:
     return hands.fill(title=hands["title"], text=hands["told"]) or hands.tap("Save")
 
 
-def write_fact(hands: Hands) -> Action:
-    """Writes the fact to the person."""
-    return hands.fill(to=hands["name"], message=hands["told"]) or hands.tap("Send")
-
-
 def fact_is_noted_and_sent(phone: Phone, values: Values) -> bool:
     """Returns whether the fact is noted, and the person has it."""
-    chats = messages.delivered(phone.at_first("messages")["chats"], values["name"], values["told"])
-    return nothing_but(phone, values, notes={"notes": noted(phone, values)}, messages={"chats": chats})
+    told = with_text(phone, values, "told")
+    return nothing_but(phone, values, notes={"notes": noted(phone, values)}, messages=told)
 
 
 TELL_FACT = across(
@@ -130,7 +119,7 @@ TELL_FACT = across(
     (
         {"search": search.to_search, **search.ON_TABS, "results": search.to_page},
         {"notes": tapping("Add"), "form": write_note},
-        {"chats": tapping("New message"), "new": write_fact},
+        texting("told"),
     ),
     (shown("search", "page", "visit"), note_is_there),
     check=fact_is_noted_and_sent,
