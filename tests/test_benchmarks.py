@@ -298,24 +298,33 @@ def test_the_first_iteration_only_warms_up():
 # Real runs on tiny models.
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    """The folder, the page and the output of perlhf's own parts on a tiny model."""
-    folder = tmp_path_factory.mktemp("bench")
-    words = ["--quick", "--parts", "curves,profile,peak", "--folder", str(folder), "--output", str(folder / "page.md")]
+def quick_run(folder, parts):
+    """The page and the output of these parts on a tiny model."""
+    words = ["--quick", "--parts", parts, "--folder", str(folder), "--output", str(folder / "page.md")]
     command = [sys.executable, "-m", "benchmarks.performance", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder, (folder / "page.md").read_text(), done.stdout
+    assert "not measured:" not in done.stdout
+    return (folder / "page.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder and the page of perlhf's own curves."""
+    folder = tmp_path_factory.mktemp("bench")
+    return folder, quick_run(folder, "curves")
+
+
+@pytest.mark.long
+def test_a_quick_run_shows_where_the_time_goes(tmp_path):
+    assert "| share of an iteration | " in (text := quick_run(tmp_path, "profile,peak"))
+    assert "## The limit" in text
 
 
 def test_a_quick_run_measures_and_writes_the_page(quick):
-    folder, text, output = quick
-    assert "not measured:" not in output
+    folder, text = quick
     assert "## What the cost depends on" in text
-    assert "## The limit" in text
-    assert "| share of an iteration | " in text
     assert "## PPO beside others" not in text or "TRL (not measured)" in text
     assert str(ROOT) not in text
     assert (folder / ".gitignore").read_text() == "*\n"
