@@ -5,8 +5,13 @@ float32. "bf16": everything but adapters and heads. Attention in bf16 is slower 
 
 Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`, and a forward hook on the embedding
 where it shares its weight with the LM head.
+
+On a CPU, products in bf16 are oneDNN's, which compiles a kernel for each number of rows that it meets. It keeps 1,024
+of them and torch as many again, half a GB or more where lengths vary, and hardly any is met twice. `keep_few_kernels`
+sets the variables that both read at their first product.
 """
 
+import os
 from copy import deepcopy
 from itertools import chain
 from typing import Any, get_args
@@ -19,6 +24,7 @@ from transformers import PreTrainedModel
 from backbones.model.loading import Precision
 from perlhf.errors import UserError, did_you_mean
 
+_KERNELS = 64  # enough for a step of sampling, which has the same few shapes in each layer
 _CLOSE = {"fp32": 1e-4}  # of logits; what other precisions round differs by more
 
 
@@ -48,6 +54,8 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
         raise UserError(f"no precision {precision!r}.{did_you_mean(str(precision), get_args(Precision))}")
     if precision == "fp32":
         model.float()
+    if precision in ("mixed", "bf16"):
+        keep_few_kernels()
     if precision == "bf16" and any(p.dtype != torch.bfloat16 for p in model.parameters()):
         _to_bf16(model)
     if precision == "mixed":
@@ -61,6 +69,15 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
             if tensor.is_floating_point() and id(tensor) not in half:
                 tensor.data = tensor.data.float()
         _read_in_float32(model)
+
+
+def keep_few_kernels() -> None:
+    """Lets oneDNN and torch keep 64 kernels each for products in bf16; the user's own numbers stay.
+
+    Does nothing where such a product has been computed before.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(_KERNELS))
 
 
 def _to_bf16(model: PreTrainedModel) -> None:
