@@ -8,10 +8,11 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 install: .venv/installed
 
+# Python compiles a module when it is first imported; pip would compile all of torch and transformers, in 20 s.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # PPO on HH-v0 with the bundled backbone and reward model, then SFT beside the policy on held-out prompts.
@@ -36,8 +37,8 @@ test-extras: .venv-extras/installed
 
 .venv-extras/installed: pyproject.toml constraints-extras.txt
 	$(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt torch
-	.venv-extras/bin/pip install --quiet --constraint constraints-extras.txt --editable '.[dev,integrations,browser]'
+	.venv-extras/bin/pip install --quiet --no-compile --constraint constraints-extras.txt torch
+	.venv-extras/bin/pip install --quiet --no-compile --constraint constraints-extras.txt --editable '.[dev,integrations,browser]'
 	touch $@
 
 # For whoever has a GPU: the tests of devices on it, then seconds and memory beside the CPU; a table to send in.
