@@ -51,7 +51,8 @@ def start_again_where_unset() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
+    words = [sys.executable, *sys.orig_argv[1:]]  # the same command
+    os.execve(sys.executable, words, {**os.environ, **SETTINGS})  # noqa: S606
 
 
 def require() -> None:
