@@ -18,7 +18,8 @@ SETTINGS = {
     # MKL's products and functions. Of its other values Intel promises the same on CPUs of its own alone.
     "MKL_CBWR": "COMPATIBLE",
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # products in bfloat16, convolutions, GELU
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    # numpy's own; before 2.4 they have other names. One that it does not know is no more than an ImportWarning.
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Haswell",  # numpy's products
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
