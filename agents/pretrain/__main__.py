@@ -6,8 +6,8 @@
 Every document is a prompt and the response that a noisy annotator preferred, or a demonstration where the corpus has
 some. So the result is already a supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing
 is what RL is for.
-While it is under way config.yaml and `checkpoints/` are in its folder, from which it goes on.
 The loss alone does not show whether it copies from the prompt, so the gold score of its samples is logged too.
+config.yaml and `checkpoints/` are in the folder until it is done, and it goes on from them.
 """
 
 import itertools
@@ -124,7 +124,11 @@ def read_options(arguments: Sequence[str]) -> Options:
 
 
 def defaults_of(options: Options) -> Path:
-    """Returns the file of what was not given: the options of what goes on, or what a shipped backbone is made with."""
+    """Returns the file of what was not given: the options of what goes on, or what a shipped backbone is made with.
+
+    Raises:
+        UserError: none of the shipped backbones, or a folder without a pretraining that is under way.
+    """
     if options.resume is not None:
         folder = Path(options.resume)
         if (folder / RECORD).exists() and not (folder / "config.yaml").exists():
