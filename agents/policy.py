@@ -23,6 +23,7 @@ from backbones.model.loading import short_name
 from backbones.model.tokens import TokenBatch
 from backbones.roles import HeadRole, LoRARole, LoRASettings, Role
 from backbones.shortcuts.shared_lines import shared_lines
+from perlhf import reproducible
 from perlhf.errors import UserError
 from rewards.reward_model import RewardModel
 
@@ -93,7 +94,8 @@ class LoRAPolicy(BasePolicy):
         self.policy_parameters = _registered(self.policy_role)
         if self.value_role is not None:
             self.value_parameters = _registered(self.value_role)
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
+        fused = reproducible.is_set() or None  # its square roots are exact, MKL's are not
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5, fused=fused)
 
     def _make_value_role(
         self, adapter: LoRASettings | None, start: RewardModel | None, seed: int

@@ -23,6 +23,7 @@ _KNOWN_BY = {
     "total_timesteps": "agents.train_ppo",
     "folds": "rewards.probe",
     "pairs": "rewards.train_reward_model",
+    "exercises_until": "agents.pretrain",
     "records": "agents.train_sft",
 }
 # What may change on resume of SFT and of reward models: nothing that the weights depend on.

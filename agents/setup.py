@@ -3,17 +3,17 @@
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import gymnasium as gym
 
 from agents.hyperparameters import ModelSettings
 from backbones.backbone import Backbone
 from backbones.memory import MICRO_BATCH, rows_that_fit
-from backbones.model.devices import device_of
+from backbones.model.devices import device_of, has_avx2
 from backbones.model.loading import SHIPPED, LoadSettings, read_config
 from backbones.role_report import describe_role
 from backbones.roles import Role
@@ -22,6 +22,7 @@ from envs.gym_task import GymTask
 from envs.named_code import modules_of_env, modules_of_env_options, modules_of_reward
 from envs.registry import class_of, env_id, env_options, feedback_of, task_of
 from envs.task import Task
+from perlhf import reproducible
 from perlhf.allowed_code import check_code
 from perlhf.errors import UserError
 from perlhf.options import option
@@ -37,6 +38,8 @@ _TUNED_FOR = (
     "full",
 )  # a recipe that names one of these is for that alone
 
+
+Reproduced = TypeVar("Reproduced", bound="ReproducibleOptions")
 
 # Options that several commands share.
 
@@ -66,6 +69,14 @@ class RunOptions:
     seed: int = option(0, "decides every random draw", low=0, high=2**32 - 1)
     threads: int = option(0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0)
     device: str = option("auto", "where to run: cpu, cuda, xpu, mps; auto takes a GPU where there is one")
+
+
+@dataclass
+class ReproducibleOptions(RunOptions):
+    """How a command runs that can give the same numbers on other CPUs."""
+
+    group: ClassVar[str] = RunOptions.group
+    reproducible: bool = option(False, "the same on every x86-64 CPU, and slower: docs/reliability.md")
 
 
 @dataclass
@@ -206,6 +217,23 @@ def _columns_of(task_class: type[Task], columns: str) -> dict[str, str]:
             "names; --env Preferences-v0 reads other files."
         )
     return {"columns": columns}
+
+
+def reproduced(options: Reproduced) -> Reproduced:
+    """Returns the options that a command runs with: with `reproducible` on a CPU, and on one thread.
+
+    Raises:
+        UserError: with `reproducible`, another device, a CPU that has not all it takes, or libraries that were loaded
+            without `perlhf.reproducible.SETTINGS`.
+    """
+    if not options.reproducible:
+        return options
+    if options.device not in ("auto", "cpu"):
+        raise UserError(f"--reproducible is of CPUs, and --device is {options.device}; leave one of them out.")
+    reproducible.require()
+    if not has_avx2():
+        raise UserError("--reproducible takes an x86-64 CPU with AVX2 (of 2013 or later), which this one is not.")
+    return replace(options, device="cpu", threads=1)
 
 
 def add_role(

@@ -33,7 +33,7 @@ from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.processes import require_a_row_each, require_same_command, require_same_model_and_data
 from agents.resuming import config_of, refuse_changes, saying_how_to_go_on
-from agents.setup import RunOptions, Setup, TaskOptions, identity, recipe_of
+from agents.setup import ReproducibleOptions, RunOptions, Setup, TaskOptions, identity, recipe_of, reproduced
 from agents.trackers import TRACKERS, Tracker, tracked
 from agents.vec_env import make_vec_env
 from backbones import group
@@ -51,7 +51,7 @@ from evaluation.compare import compare, describe, write_report
 from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.model_card import write_card
-from perlhf import run_lock, stopping
+from perlhf import reproducible, run_lock, stopping
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.metrics_log import drop_metrics_after, read_metrics
@@ -79,7 +79,7 @@ MAY_CHANGE = {
 
 # The last base comes first, among the fields and in --help.
 @dataclass
-class Options(WatchOptions, RunOptions, PolicySettings, Hyperparameters, TaskOptions):
+class Options(WatchOptions, ReproducibleOptions, PolicySettings, Hyperparameters, TaskOptions):
     """Trains a LoRA policy, or with --full all weights, with PPO or another algorithm against a reward."""
 
     group: ClassVar[str] = RunOptions.group
@@ -114,7 +114,10 @@ class Options(WatchOptions, RunOptions, PolicySettings, Hyperparameters, TaskOpt
 
 def main() -> None:
     """Runs the command."""
-    train(read_options(sys.argv[1:]))
+    options = read_options(sys.argv[1:])
+    if options.reproducible:
+        reproducible.start_again_where_unset()
+    train(options)
 
 
 def read_options(arguments: Sequence[str]) -> Options:
@@ -154,6 +157,7 @@ def train(options: Options) -> dict[str, Any]:
     """Runs the command; returns the summary."""
     transformers_logging.disable_progress_bar()
     require_same_command(options)
+    options = reproduced(options)
     group.share(options.n_envs, "envs (--n-envs)")  # before a large model is loaded
     require_a_row_each(options.batch_size)
     setup = Setup.of_options(options, options.reward)

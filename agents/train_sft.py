@@ -21,6 +21,7 @@ from agents.processes import require_same_command, require_same_rows
 from agents.resuming import checkpoints_in, fit_folder, fit_options, saying_how_to_go_on
 from agents.setup import (
     FitOptions,
+    ReproducibleOptions,
     RunOptions,
     Setup,
     TaskOptions,
@@ -28,6 +29,7 @@ from agents.setup import (
     identity,
     is_shipped,
     micro_batch_of,
+    reproduced,
 )
 from backbones import group
 from backbones.backbone import Backbone
@@ -40,7 +42,7 @@ from backbones.roles import Role
 from envs.corpora.records import AnyRecord, good_response, image_of
 from evaluation.metrics import bootstrap_mean
 from evaluation.model_card import write_card
-from perlhf import run_lock
+from perlhf import reproducible, run_lock
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option
@@ -51,7 +53,7 @@ Rows = Sequence[tuple[list[int], list[int]]]  # (prompt ids, response ids with t
 
 
 @dataclass
-class Options(RunOptions, FitOptions):
+class Options(ReproducibleOptions, FitOptions):
     """Fine-tunes a backbone on the chosen responses of a task, with LoRA or with --full all weights."""
 
     group: ClassVar[str] = RunOptions.group
@@ -65,7 +67,10 @@ class Options(RunOptions, FitOptions):
 
 def main() -> None:
     """Runs the command."""
-    train(read_options(sys.argv[1:]))
+    options = read_options(sys.argv[1:])
+    if options.reproducible:
+        reproducible.start_again_where_unset()
+    train(options)
 
 
 def read_options(arguments: Sequence[str]) -> Options:
@@ -81,6 +86,7 @@ def read_options(arguments: Sequence[str]) -> Options:
 def train(options: Options) -> Path:
     """Runs the command; returns the folder of the merged backbone."""
     require_same_command(options)
+    options = reproduced(options)
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     task, held_out = setup.feedback("train", "test")

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ from backbones.fit_checkpoints import FitCheckpoints, restore_random_state
 from backbones.model.tokens import like_lengths
 from backbones.roles import Role
 from backbones.sharding import in_step
-from perlhf import stopping
+from perlhf import reproducible, stopping
 from perlhf.errors import UserError
 from perlhf.measure import progress_bar
 from perlhf.metrics_log import MetricsLog, drop_metrics_after
@@ -93,7 +94,9 @@ def fit(
         Stopped: by a signal; where it goes on is saved.
     """
     parameters = list(role.parameters().values())
-    optimizer = torch.optim.AdamW(_groups(role, settings), lr=settings.learning_rate, weight_decay=0.0, eps=1e-5)
+    fused = reproducible.is_set() or None  # its square roots are exact, MKL's are not
+    adam = partial(torch.optim.AdamW, weight_decay=0.0, eps=1e-5, fused=fused)
+    optimizer = adam(_groups(role, settings), lr=settings.learning_rate)
     peaks = [float(group_of["lr"]) for group_of in optimizer.param_groups]
     saved = None if checkpoints is None else checkpoints.restore(role, optimizer)
     done = 0

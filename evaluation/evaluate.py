@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agents.processes import require_same_command
-from agents.setup import RunOptions
+from agents.setup import ReproducibleOptions, reproduced
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.launch import run_command
@@ -22,14 +22,14 @@ from evaluation.control import validation_like
 from evaluation.evaluator import Evaluator
 from evaluation.finished_run import load_policy, ppo_config, setup_of_run
 from evaluation.model_card import write_card
-from perlhf import run_lock
+from perlhf import reproducible, run_lock
 from perlhf.errors import UserError
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_summary
 
 
 @dataclass
-class Options(RunOptions):
+class Options(ReproducibleOptions):
     """Compares the policy of a training run with SFT: proxy and gold scores, sampled and greedy, with intervals.
 
     Replaces the figures in the run's summary.json and evaluation.json, unless those are of more prompts than now,
@@ -61,9 +61,13 @@ def main() -> None:
     options = parse_options(Options, prog="python -m evaluation.evaluate")
     if not options.run:
         raise UserError("give the run folder: evaluate DIR, or --run DIR.")
-    require_same_command(options)
     folder = Path(options.run)
     config = ppo_config(folder)
+    options.reproducible |= config.get("reproducible") is True  # as the run was
+    if options.reproducible:
+        reproducible.start_again_where_unset()
+    require_same_command(options)
+    options = reproduced(options)
     setup = setup_of_run(config, options.reward, options.backbone, options.device)
     task = setup.task(options.split)
     policy = load_policy(folder, setup, options.threads)

@@ -20,7 +20,17 @@ import numpy as np
 
 from agents.processes import require_same_command, require_same_rows
 from agents.resuming import checkpoints_in, fit_folder, fit_options, saying_how_to_go_on
-from agents.setup import FitOptions, RunOptions, Setup, TaskOptions, identity, is_shipped, micro_batch_of
+from agents.setup import (
+    FitOptions,
+    ReproducibleOptions,
+    RunOptions,
+    Setup,
+    TaskOptions,
+    identity,
+    is_shipped,
+    micro_batch_of,
+    reproduced,
+)
 from backbones import group
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
@@ -44,7 +54,7 @@ from evaluation.reward_report import (
     print_report,
     probe_figures,
 )
-from perlhf import run_lock
+from perlhf import reproducible, run_lock
 from perlhf.errors import UserError
 from perlhf.measure import peak_rss_mb
 from perlhf.options import option
@@ -65,7 +75,7 @@ FOREIGN_PAIRS = 2  # the same on a CPU, of a backbone that is not shipped: there
 
 
 @dataclass
-class Options(RunOptions, ReadingOptions, FitOptions):
+class Options(ReproducibleOptions, ReadingOptions, FitOptions):
     """Trains a LoRA reward model, or with --full all weights, on preference pairs or labelled responses."""
 
     group: ClassVar[str] = "how it learns"
@@ -107,7 +117,10 @@ class Options(RunOptions, ReadingOptions, FitOptions):
 
 def main() -> None:
     """Runs the command."""
-    train(read_options(sys.argv[1:]))
+    options = read_options(sys.argv[1:])
+    if options.reproducible:
+        reproducible.start_again_where_unset()
+    train(options)
 
 
 def read_options(arguments: Sequence[str]) -> Options:
@@ -123,6 +136,7 @@ def read_options(arguments: Sequence[str]) -> Options:
 def train(options: Options) -> RewardModel:
     """Runs the command; returns the trained model."""
     require_same_command(options)
+    options = reproduced(options)
     setup = Setup.of_options(options)
     options = replace(options, device=setup.device)
     task, held_out = tasks_of(options, setup)

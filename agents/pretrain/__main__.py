@@ -1,18 +1,20 @@
 """Makes a shipped backbone: tokenizer and weights from the miniature corpora alone, nothing downloaded.
 
     python -m agents.pretrain tiny --overwrite
+    python -m agents.pretrain --resume backbones/tiny
 
 Every document is a prompt and the response that a noisy annotator preferred, or a demonstration where the corpus has
 some. So the result is already a supervised fine-tuned (SFT) policy of its tasks, half good on purpose: what is missing
 is what RL is for.
 The loss alone does not show whether it copies from the prompt, so the gold score of its samples is logged too.
+config.yaml and `checkpoints/` are in the folder until it is done, and it goes on from them.
 """
 
 import itertools
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -25,22 +27,27 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 
 from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_vision import build_processor, build_vision_model
+from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Progress
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import MEASURED_BY_KIND, PictureBatches, kind_golds, picture_golds
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
+from agents.resuming import config_of, refuse_changes, saying_how_to_go_on
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
+from backbones.checkpoints import CheckpointError
 from backbones.model.loading import use_threads
 from envs.vqav2.lessons import inquiries, lessons
 from envs.vqav2.task import VQAv2
-from perlhf import run_lock
+from perlhf import run_lock, stopping
 from perlhf.errors import UserError, did_you_mean, run_command
-from perlhf.measure import Stopwatch, progress_bar
-from perlhf.options import option, parse_options
-from perlhf.run_folder import write_json
+from perlhf.measure import progress_bar
+from perlhf.options import option, parse_options, to_yaml
+from perlhf.run_folder import write_json, write_text
 
 PICTURES = ("tiny-vqav2-told", "tiny-vqav2")  # what sees, and has read and seen miniature VQA
 BACKBONES = (*CORPORA, *PICTURES)
+RECORD = "pretraining.json"
+_MAY_CHANGE = {"resume", "overwrite", "checkpoint_every", "keep_checkpoints", "threads"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -77,38 +84,63 @@ class Options:
     threads: int = option(
         0, "CPU threads of torch; 0 takes 1 for a small backbone, else torch's default", low=0, group="the run"
     )
+    resume: str | None = option(None, "a folder to go on in, from its last checkpoint", group="the run")
+    checkpoint_every: int = option(500, "optimizer steps between checkpoints", low=1, group="the run")
+    keep_checkpoints: int = option(2, "newest checkpoints that stay, until it is done", low=1, group="the run")
+
+
+def main() -> None:
+    """Runs the command."""
+    pretrain(read_options(sys.argv[1:]))
 
 
 @run_lock.released_after()
-def main() -> None:
+def pretrain(options: Options) -> None:
     """Runs the command."""
-    options = read_options(sys.argv[1:])
-    if options.backbone in PICTURES:
-        pretrain_on_pictures(options)
-    else:
-        pretrain_on_texts(options)
+    folder = target(options)
+    with saying_how_to_go_on(folder):
+        if options.backbone in PICTURES:
+            pretrain_on_pictures(options, folder)
+        else:
+            pretrain_on_texts(options, folder)
+        shutil.rmtree(folder / "checkpoints")
+        (folder / "config.yaml").unlink()
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """Returns the options, over the recipe of the backbone.
+    """Returns the options, over the recipe of the backbone; with `--resume` those of that pretraining.
 
     Raises:
-        UserError: none of the shipped backbones.
+        UserError: none of the shipped backbones; with `--resume`, a folder without a pretraining that is under way, or
+            a change of what it is.
     """
-    return parse_options(Options, arguments, prog="python -m agents.pretrain", defaults=recipe_of_backbone)
+    prog = "python -m agents.pretrain"
+    options = parse_options(Options, arguments, prog=prog, defaults=defaults_of)
+    if options.resume is not None:
+        refuse_changes(
+            parse_options(Options, [], prog=prog, defaults=lambda _: defaults_of(options)), options, _MAY_CHANGE
+        )
+    return options
 
 
-def recipe_of_backbone(options: Options) -> Path:
-    """Returns the file that says what a shipped backbone is made with."""
+def defaults_of(options: Options) -> Path:
+    """Returns the file of what was not given: the options of what goes on, or what a shipped backbone is made with.
+
+    Raises:
+        UserError: none of the shipped backbones, or a folder without a pretraining that is under way.
+    """
+    if options.resume is not None:
+        folder = Path(options.resume)
+        if (folder / RECORD).exists() and not (folder / "config.yaml").exists():
+            raise UserError(f"{folder} is finished; --overwrite makes it anew.")
+        return config_of(options.resume, "agents.pretrain")
     if options.backbone not in BACKBONES:
         raise UserError(f"no shipped backbone {options.backbone!r}.{did_you_mean(options.backbone, BACKBONES)}")
     return RECIPES / "pretrain" / f"{options.backbone}.yaml"
 
 
-def pretrain_on_texts(options: Options) -> None:
+def pretrain_on_texts(options: Options, folder: Path) -> None:
     """Makes a backbone that reads."""
-    clock = Stopwatch()
-    folder = target(options)
     corpus = CORPORA[options.backbone]
     if isinstance(corpus, UIDemonstrations):
         corpus = UIDemonstrations(options.exercises_until, options.templates)
@@ -120,10 +152,11 @@ def pretrain_on_texts(options: Options) -> None:
     print(f"{parameters / 1e6:.2f}M parameters, {len(tokenizer)} tokens")
     data = batches(documents, tokenizer, corpus, options.batch_size, rng)
     optimizers = (muon_and_adamw if corpus.muon else adamw)(model, options.learning_rate)
-    loss = train(model, data, optimizers, options)
+    checkpoints = checkpoints_in(folder, options)
+    loss = train(model, data, optimizers, options, checkpoints)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    write_record(folder, options, clock, loss, corpus.golds(Backbone(str(folder), model, tokenizer)))
+    write_record(options, checkpoints, loss, corpus.golds(Backbone(str(folder), model, tokenizer)))
 
 
 def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
@@ -135,10 +168,8 @@ def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedT
     return tokenizer, build_model(tokenizer, options.hidden_size, options.layers, seed=options.seed)
 
 
-def pretrain_on_pictures(options: Options) -> None:
+def pretrain_on_pictures(options: Options, folder: Path) -> None:
     """Makes a backbone that sees: captions, then questions level by level; or it goes on with inquiries."""
-    clock = Stopwatch()
-    folder = target(options)
     rng, total = np.random.default_rng([options.seed, 1]), options.steps * options.batch_size
     if options.start is None:
         first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
@@ -152,12 +183,13 @@ def pretrain_on_pictures(options: Options) -> None:
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
     data = PictureBatches(source, processor, model, options.batch_size)
-    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options)
+    checkpoints = checkpoints_in(folder, options)
+    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options, checkpoints)
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
     kinds = {"greedy_by_kind": kind_golds(backbone, VQAv2(split="validation"), MEASURED_BY_KIND)}
-    write_record(folder, options, clock, loss, {"vqav2": picture_golds(backbone)}, kinds)
+    write_record(options, checkpoints, loss, {"vqav2": picture_golds(backbone)}, kinds)
 
 
 def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
@@ -184,19 +216,19 @@ def started(name: str) -> Backbone:
 
 
 def write_record(
-    folder: Path,
     options: Options,
-    clock: Stopwatch,
+    checkpoints: PretrainingCheckpoints,
     loss: float,
     gold: Mapping[str, Mapping[str, float]],
     more: Mapping[str, Any] = _NOTHING,
 ) -> None:
     """Writes and prints what came of a pretraining: its last loss, and how good its responses are."""
-    seconds, cpu_seconds = clock.seconds, round(clock.cpu_seconds)
+    cost, folder = checkpoints.cost_so_far(), checkpoints.folder
+    seconds, cpu_seconds = cost["seconds"], round(cost["cpu_seconds"])
     record = {"synthetic_data_only": True, "steps": options.steps, "loss": round(loss, 4), "gold": gold, **more}
     if options.start is not None:
         record["start"] = options.start
-    write_json(folder / "pretraining.json", {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})
+    write_json(folder / RECORD, {**record, "seed": options.seed, "cpu_seconds": cpu_seconds})
     rate = options.steps * options.batch_size / seconds
     print(f"loss {loss:.3f}, gold {gold}, {rate:.0f} documents/s, {seconds:.0f} s -> {folder}")
 
@@ -205,15 +237,28 @@ def target(options: Options) -> Path:
     """Returns the folder to write to, and takes its lock.
 
     Raises:
-        UserError: it holds a model already, and nobody said that it may be written over; or another process writes to
-            it.
+        UserError: it holds a model already, or what an unfinished pretraining has saved, and nobody said that it may be
+            written over; or another process writes to it.
     """
-    folder = Path(options.output_dir or f"backbones/{options.backbone}")
-    if (folder / "config.json").exists() and not options.overwrite:
-        raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
+    folder = Path(options.resume or options.output_dir or f"backbones/{options.backbone}")
+    saved = folder / "checkpoints"
+    if options.resume is None and not options.overwrite:
+        if (folder / "config.json").exists():
+            raise UserError(f"{folder} already holds a model; give another --output-dir, or --overwrite.")
+        if saved.exists():
+            raise UserError(f"{folder} holds an unfinished pretraining; go on with --resume {folder}, or --overwrite.")
     folder.mkdir(parents=True, exist_ok=True)
     run_lock.take(folder)
+    if options.resume is None and saved.exists():
+        shutil.rmtree(saved)
+    write_text(folder / "config.yaml", to_yaml(replace(options, resume=None)))
     return folder
+
+
+def checkpoints_in(folder: Path, options: Options) -> PretrainingCheckpoints:
+    """Returns the store of a pretraining."""
+    resumes = options.resume is not None
+    return PretrainingCheckpoints(folder, options.checkpoint_every, options.keep_checkpoints, resumes)
 
 
 def adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.optim.Optimizer]:
@@ -225,26 +270,51 @@ def adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.optim.Opti
 
 
 def train(
-    model: PreTrainedModel, data: Iterator[tuple[Any, ...]], optimizers: list[torch.optim.Optimizer], options: Options
+    model: PreTrainedModel,
+    data: Iterator[tuple[Any, ...]],
+    optimizers: list[torch.optim.Optimizer],
+    options: Options,
+    checkpoints: PretrainingCheckpoints,
 ) -> float:
-    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them."""
-    rate = partial(trapezoid, steps=options.steps)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
-    losses = []
+    """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them.
+
+    Raises:
+        CheckpointError: what was read before the checkpoint is not what it was made on.
+        Stopped: by a signal; where it goes on is saved.
+    """
+    done = checkpoints.restore(model, optimizers)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [float(group["lr"]) for group in groups]
+    losses, read, last = list(done.losses), DocumentHash(), max(1, options.steps // 10)
     model.train()
     bar = progress_bar(itertools.islice(data, options.steps), total=options.steps, desc="pretraining", unit=" steps")
-    for batch in bar:
-        loss, response_loss = weighted_loss(model, *batch)
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, schedule in zip(optimizers, schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-        losses.append(response_loss)
-        bar.set_postfix({"loss": f"{np.mean(losses[-100:]):.3f}"}, refresh=False)
+    with stopping.saved_first():
+        for step, batch in enumerate(bar, start=1):
+            read.add(batch[0])
+            if step == done.step and read.so_far() != done.read:
+                raise CheckpointError("the documents are not those of the checkpoint: what makes them has changed.")
+            if step > done.step:
+                for group, peak in zip(groups, peaks, strict=True):
+                    group["lr"] = peak * trapezoid(step - 1, options.steps)
+                losses.append(learn(model, batch, optimizers))
+                bar.set_postfix({"loss": f"{np.mean(losses[-100:]):.3f}"}, refresh=False)
+                if stopping.asked() or step % checkpoints.every == 0 or step == options.steps:
+                    checkpoints.save(model, optimizers, Progress(step, losses[-last:], read.so_far()))
+            if number := stopping.asked():
+                stopping.stop(number)
     model.eval()
-    return float(np.mean(losses[-max(1, options.steps // 10) :]))
+    return float(np.mean(losses[-last:]))
+
+
+def learn(model: PreTrainedModel, batch: tuple[Any, ...], optimizers: Sequence[torch.optim.Optimizer]) -> float:
+    """Makes one step; returns the loss of the responses."""
+    loss, response_loss = weighted_loss(model, *batch)
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+    return response_loss
 
 
 def trapezoid(step: int, steps: int) -> float:

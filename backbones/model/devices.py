@@ -22,6 +22,11 @@ def is_there(kind: str) -> bool:
     return bool(torch.backends.mps.is_available() if kind == "mps" else getattr(torch, kind).is_available())
 
 
+def has_avx2() -> bool:
+    """Tells whether torch computes with AVX2 on this CPU; with AVX-512 it does not."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
 def find_device(name: str | torch.device) -> torch.device:
     """Returns the device as tensors on it name it: "cpu:0" is "cpu".
 
