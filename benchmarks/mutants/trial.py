@@ -1,0 +1,284 @@
+"""Plants mutants into one module, one at a time, and runs the tests of it: in a process of its own for each.
+
+Tests are imported and collected once; each mutant is a fork of that process, in which the code of one function is
+another. What differs outside functions needs an import of its own. Which lines each test runs is traced before, so that
+a mutant meets the tests that reach it alone, the fastest first, until one fails.
+"""
+
+import gc
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+import pytest
+
+from benchmarks.mutants.mutations import Mutant
+
+KILLED, SLOW, SURVIVED, UNREACHED = "killed", "killed by time", "survived", "not reached"
+_LIMIT, _SLACK = 10, 10.0  # a test may take so many times as long as without a mutant, and so many seconds more
+_WHOLE = 300  # seconds for all tests, where a mutant is imported
+_MEMORY = 8 << 30  # bytes more than now
+_OF_OTHERS = ("torch", "transformers", "peft", "stable_baselines3", "gymnasium", "safetensors.torch", "hypothesis")
+
+
+class Reach(NamedTuple):
+    """Holds what a test does without a mutant: seconds, and the lines of the module that it runs."""
+
+    seconds: float
+    lines: frozenset[int]
+
+
+class Tested(NamedTuple):
+    """Holds what became of a mutant: one of the outcomes above, and the test that failed, if one did."""
+
+    outcome: str
+    test: str
+
+
+def try_all(path: Path, mutants: Sequence[Mutant], arguments: Sequence[str], results: Path) -> None:
+    """Runs in a process of its own: tries mutants and appends (number, outcome, test) to a file, a JSON line each.
+
+    Args:
+        path: of the module, from the root of the repository.
+        mutants: of it.
+        arguments: of pytest, which name the tests.
+        results: the file.
+    """
+    flags = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
+    command = [*flags, *arguments, f"--basetemp={results.with_suffix('.tmp')}"]
+    if not all(mutant.function for mutant in mutants):
+        for name in _OF_OTHERS:  # once, and not in each fork
+            importlib.import_module(name)
+    for number, mutant in enumerate(mutants):
+        if not mutant.function:
+            _note(results, number, _imported(path, mutant, command))
+    importlib.import_module(".".join(path.with_suffix("").parts))
+    plugin = _Trials(path, mutants, results)
+    code = int(pytest.main(command, plugins=[plugin]))
+    os._exit(0 if plugin.forked else code)
+
+
+def _note(results: Path, number: int, tested: Tested) -> None:
+    with open(results, "a") as file:
+        file.write(json.dumps([number, *tested]) + "\n")
+
+
+# What differs at import.
+
+
+class _Mutated(MetaPathFinder, SourceFileLoader):
+    """Finds one module, with other source than its file has."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        SourceFileLoader.__init__(self, ".".join(path.with_suffix("").parts), str(path.resolve()))
+        self.mutated = source
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return spec_from_file_location(fullname, self.path, loader=self) if fullname == self.name else None
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self.mutated, self.path, "exec", dont_inherit=True)
+
+
+def _imported(path: Path, mutant: Mutant, command: Sequence[str]) -> Tested:
+    child = os.fork()
+    if child == 0:
+        _limit_memory()
+        signal.alarm(_WHOLE)
+        sys.meta_path.insert(0, _Mutated(path, mutant.source))
+        os._exit(int(pytest.main([*command, "-x"], plugins=[_FastExit()])))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return Tested(SLOW if code == -signal.SIGALRM else KILLED if code else SURVIVED, "")
+
+
+class _FastExit:
+    """Leaves at once where a test fails: no report is read."""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        _without_shrinking()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os._exit(1)
+
+
+def _without_shrinking() -> None:
+    from hypothesis import Phase, settings
+
+    settings.register_profile("mutants", settings(phases=(Phase.explicit, Phase.generate)))  # a failure is enough
+    settings.load_profile("mutants")
+
+
+def _limit_memory() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + _MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+# What differs in a function.
+
+
+class _Trials:
+    """A plugin of pytest that runs the collected tests not once, but for each mutant."""
+
+    def __init__(self, path: Path, mutants: Sequence[Mutant], results: Path) -> None:
+        self.path, self.mutants, self.results = path.resolve(), mutants, results
+        self.forked = False
+        self._limits: dict[str, float] = {}
+        self._reached: dict[str, Reach] = {}
+        self._kills: Counter[str] = Counter()
+        self._pipe = -1
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        _without_shrinking()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed:
+            raise session.Failed("tests cannot be collected")
+        self._reached = self._reach_of(session.items)
+        self._limits = {name: _LIMIT * reach.seconds + _SLACK for name, reach in self._reached.items()}
+        originals = _functions_of(self.path)
+        for number, mutant in enumerate(self.mutants):
+            if not mutant.function:
+                continue
+            chosen = self._tests_for(mutant, session.items)
+            if not chosen:
+                _note(self.results, number, Tested(UNREACHED, ""))
+                continue
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                self.forked, self._pipe = True, writing
+                _limit_memory()
+                _plant(mutant, str(self.path), originals)
+                session.items[:] = chosen
+                return None  # pytest's own loop goes on, with these
+            os.close(writing)
+            with os.fdopen(reading) as file:
+                failed = file.read()
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            self._kills[failed] += 1
+            _note(self.results, number, Tested(SLOW if code == -signal.SIGALRM else KILLED if code else SURVIVED, failed))
+        return True
+
+    def _tests_for(self, mutant: Mutant, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Returns the tests that run the function from its first line to its last, the likeliest to fail first."""
+        lines = range(*_span_of(mutant, str(self.path)))
+        reaching = [item for item in items if not self._reached[item.nodeid].lines.isdisjoint(lines)]
+        return sorted(reaching, key=lambda item: (-self._kills[item.nodeid], self._reached[item.nodeid].seconds))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        if self.forked:
+            signal.setitimer(signal.ITIMER_REAL, self._limits.get(item.nodeid, 600.0))
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self.forked and report.failed:
+            os.write(self._pipe, report.nodeid.encode())
+            os._exit(1)
+
+    def _reach_of(self, items: Sequence[pytest.Item]) -> dict[str, Reach]:
+        """Runs all tests in a process of its own, traced."""
+        path = self.results.with_suffix(".reach")
+        child = os.fork()
+        if child == 0:
+            tracer, found = _Tracer(str(self.path)), {}
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                before = time.perf_counter()
+                reports = tracer.traced(item, following)
+                if any(report.failed for report in reports):
+                    print(f"fails without a mutant: {item.nodeid}", flush=True)
+                    os._exit(1)
+                found[item.nodeid] = [time.perf_counter() - before, sorted(tracer.lines | tracer.shared[item.path])]
+            path.write_text(json.dumps(found))
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            raise pytest.UsageError("a test fails without a mutant")
+        return {name: Reach(seconds, frozenset(lines)) for name, (seconds, lines) in json.loads(path.read_text()).items()}
+
+
+class _Tracer:
+    """Notes which lines of a file a test runs; those of a setup count for all later tests of its file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.lines: set[int] = set()
+        self.shared: dict[Path, set[int]] = {}
+
+    def traced(self, item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
+        from _pytest.runner import call_and_report
+
+        self.lines = set()
+        self.shared.setdefault(item.path, set())
+        sys.settrace(self._trace)
+        threading.settrace(self._trace)
+        try:
+            reports = [call_and_report(item, "setup", log=False)]
+            self.shared[item.path] |= self.lines
+            if reports[0].passed:
+                reports.append(call_and_report(item, "call", log=False))
+            reports.append(call_and_report(item, "teardown", log=False, nextitem=following))
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+        return reports
+
+    def _trace(self, frame: Any, event: str, argument: Any) -> Any:
+        return self._line if frame.f_code.co_filename == self.path else None
+
+    def _line(self, frame: Any, event: str, argument: Any) -> Any:
+        self.lines.add(frame.f_lineno)
+        return self._line
+
+
+def _functions_of(path: str | Path) -> dict[tuple[str, int], list[FunctionType]]:
+    """Returns the functions of a module that there are, by name and first line."""
+    found: dict[tuple[str, int], list[FunctionType]] = {}
+    for thing in gc.get_objects():
+        if type(thing) is FunctionType and thing.__code__.co_filename == str(path):
+            found.setdefault((thing.__code__.co_qualname, thing.__code__.co_firstlineno), []).append(thing)
+    return found
+
+
+def _codes_of(source: str, path: str, name: str) -> list[CodeType]:
+    """Returns the code of the functions of a name, in the order of a module's lines."""
+
+    def within(code: CodeType) -> list[CodeType]:
+        inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+        return [found for one in inner for found in ([one] if one.co_qualname == name else within(one))]
+
+    return within(compile(source, path, "exec", dont_inherit=True))
+
+
+def _span_of(mutant: Mutant, path: str) -> tuple[int, int]:
+    """Returns the lines that a function's code has, behind its first one, as in a range."""
+    code = _codes_of(Path(path).read_text(), path, mutant.function)[mutant.occurrence]
+    return code.co_firstlineno, _last_line(code) + 1
+
+
+def _last_line(code: CodeType) -> int:
+    inner = [_last_line(const) for const in code.co_consts if isinstance(const, CodeType)]
+    return max([line for *_, line in code.co_lines() if line is not None] + inner)
+
+
+def _plant(mutant: Mutant, path: str, originals: dict[tuple[str, int], list[FunctionType]]) -> None:
+    """Puts the code of a mutant into the functions that have it."""
+    before = _codes_of(Path(path).read_text(), path, mutant.function)[mutant.occurrence]
+    after = _codes_of(mutant.source, path, mutant.function)[mutant.occurrence]
+    for function in originals[mutant.function, before.co_firstlineno]:
+        function.__code__ = after
