@@ -87,7 +87,7 @@ def tried(name: str, target: Target, mutants: Sequence[Mutant], folder: Path) ->
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(descriptor, 1), os.dup2(descriptor, 2)
         try:
-            try_all(target.path, mutants, target.tests, results)
+            try_all(target.path, mutants, target.arguments, results)
         finally:
             os._exit(1)
     status = os.waitpid(child, 0)[1]

@@ -1,20 +1,61 @@
-"""What mutants are planted into, and which tests have to notice them."""
+"""What mutants are planted into, and which tests have to notice them: fast ones, of the module itself."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Target(NamedTuple):
-    """Holds a module, the arguments of pytest that name its tests, and of which functions mutants are made."""
+    """Holds a module, the tests of it, and of which functions mutants are made.
+
+    Attributes:
+        path: of the module.
+        tests: files, without their folder.
+        chosen: which tests of these files, as pytest's -k says it; all where it is empty.
+        functions: the beginnings of the names of functions; all where there are none.
+    """
 
     path: Path
     tests: tuple[str, ...]
-    functions: tuple[str, ...] = ()  # the beginnings of their names; all where there are none
+    chosen: str = ""
+    functions: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> list[str]:
+        """Those of pytest."""
+        return [*(f"tests/{name}" for name in self.tests), *(["-k", self.chosen] if self.chosen else [])]
 
 
 TARGETS = {
     "functional": Target(
-        Path("agents/algorithms/functional.py"), ("tests/test_functional.py", "tests/test_algorithms.py", "-k",
-        "test_functional or by_hand or baseline or advantage_is_on or compared_with_nothing or returns_to_come or padding"),
+        Path("agents/algorithms/functional.py"),
+        ("test_functional.py", "test_algorithms.py"),
+        "test_functional or by_hand or baseline or advantage_is_on or compared_with_nothing or returns_to_come or "
+        "score_functions_loss or has_its_kl_in_the_loss",
     ),
-}  # fmt: skip
+    "rollout": Target(
+        Path("agents/rollout.py"),
+        ("test_stops.py", "test_algorithms.py", "test_ppo.py", "test_groups.py"),
+        "scores_by or ended or equal_rows or is_merged or is_counted or rollout or penalty or micro_batches or gae or "
+        "bootstrapped or padding or compared_with_nothing or divided",
+    ),
+    "rows": Target(Path("rewards/rows.py"), ("test_reward_model.py",), "loss_by_hand or ends_with or one_row"),
+    "preferences": Target(
+        Path("rewards/preferences.py"),
+        ("test_reward_model.py",),
+        "by_hand or labels or labelled or micro_batches or drawn_without",
+        ("Learned", "Pairs", "Labels"),
+    ),
+    "sft": Target(
+        Path("agents/train_sft.py"),
+        ("test_sft.py",),
+        "not fitting and not merge",
+        ("demonstrations", "encode", "token_loss", "negative_log_likelihood", "losses_of", "all_losses_of"),
+    ),
+    "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py",)),
+    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",)),
+    "core": Target(
+        Path("envs/core.py"),
+        ("test_envs.py", "test_groups.py", "test_env_workers.py"),
+        "(test_envs or test_groups) and not path and not any_ and not processes and not torch and not imported",
+    ),
+}
