@@ -1,6 +1,6 @@
 """Plants small faults into modules, one at a time, and counts those that a test notices.
 
-    python -m benchmarks.mutants [--modules functional,rollout] [--most 150] [--left]
+    python -m benchmarks.mutants [--modules functional,rollout] [--left]
 
 What became of each mutant is kept in a folder; --left tries those again that no test noticed. It needs mutmut, whose
 table of faults it takes: pip install 'perlhf[mutants]'.
@@ -32,7 +32,7 @@ class Options:
     """Plants small faults into modules and counts those that a test notices."""
 
     modules: str = option(",".join(TARGETS), "which of them, with commas between")
-    most: int = option(150, "mutants of a module; where it has more, so many are drawn from the seed", low=1)
+    most: int | None = option(None, "mutants of a module; where it has more, so many are drawn; each has its own", low=1)
     seed: int = option(0, "of that draw")
     left: bool = option(False, "try only those again that no test noticed, and new ones")
     folder: str = option(".bench/mutants", "where what became of each is kept")
@@ -49,7 +49,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         target = TARGETS[name]
-        mutants, everything = drawn(target, options.most, options.seed)
+        mutants, everything = drawn(target, options.most or target.most, options.seed)
         before = read_kept(folder / f"{name}.json") if options.left else {}
         todo = [mutant for mutant in mutants if before.get(key_of(mutant), "") not in (KILLED, SLOW)]
         found = {**before, **tried(name, target, todo, folder)}
@@ -92,7 +92,7 @@ def tried(name: str, target: Target, mutants: Sequence[Mutant], folder: Path) ->
             os._exit(1)
     status = os.waitpid(child, 0)[1]
     rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    if status or len(rows) < len(mutants):
+    if status or len({number for number, *_ in rows}) < len(mutants):
         raise UserError(f"{name}: {len(rows)} of {len(mutants)} mutants were tried; {log} says why.")
     return {key_of(mutants[number]): outcome for number, outcome, _ in rows}
 

@@ -12,12 +12,14 @@ class Target(NamedTuple):
         tests: files, without their folder.
         chosen: which tests of these files, as pytest's -k says it; all where it is empty.
         functions: the beginnings of the names of functions; all where there are none.
+        most: how many mutants are tried; where there are more, so many are drawn.
     """
 
     path: Path
     tests: tuple[str, ...]
     chosen: str = ""
     functions: tuple[str, ...] = ()
+    most: int = 100
 
     @property
     def arguments(self) -> list[str]:
@@ -31,6 +33,7 @@ TARGETS = {
         ("test_functional.py", "test_algorithms.py"),
         "test_functional or by_hand or baseline or advantage_is_on or compared_with_nothing or returns_to_come or "
         "score_functions_loss or has_its_kl_in_the_loss",
+        most=400,
     ),
     "rollout": Target(
         Path("agents/rollout.py"),
@@ -51,11 +54,12 @@ TARGETS = {
         "not fitting and not merge",
         ("demonstrations", "encode", "token_loss", "negative_log_likelihood", "losses_of", "all_losses_of"),
     ),
-    "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py",)),
-    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",)),
+    "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py")),
+    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200),
     "core": Target(
         Path("envs/core.py"),
-        ("test_envs.py", "test_groups.py", "test_env_workers.py"),
-        "(test_envs or test_groups) and not path and not any_ and not processes and not torch and not imported",
+        ("test_envs.py", "test_groups.py", "test_env_machines.py"),
+        "not path and not any_ and not processes and not torch and not imported and not rollout and not run_in_groups "
+        "and not ppo_plays and not autoresets",
     ),
 }

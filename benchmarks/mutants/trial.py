@@ -1,8 +1,9 @@
 """Plants mutants into one module, one at a time, and runs the tests of it: in a process of its own for each.
 
 Tests are imported and collected once; each mutant is a fork of that process, in which the code of one function is
-another. What differs outside functions needs an import of its own. Which lines each test runs is traced before, so that
-a mutant meets the tests that reach it alone, the fastest first, until one fails.
+another, or a constant, or a default. Of the latter a mutant that no test notices is tried again by an import of its
+own. Which lines each test runs is traced before, so that a mutant meets the tests that reach it alone, those first that
+noticed others, then the fastest, until one fails.
 """
 
 import gc
@@ -28,14 +29,15 @@ import pytest
 from benchmarks.mutants.mutations import Mutant
 
 KILLED, SLOW, SURVIVED, UNREACHED = "killed", "killed by time", "survived", "not reached"
-_LIMIT, _SLACK = 10, 10.0  # a test may take so many times as long as without a mutant, and so many seconds more
-_WHOLE = 300  # seconds for all tests, where a mutant is imported
+_LIMIT, _SLACK = 10, 5.0  # a test may take so many times as long as without a mutant, and so many CPU seconds more
+_WHOLE = 300  # CPU seconds for all tests, where a mutant is imported
+_WAITING = 900  # seconds by the clock for a test
 _MEMORY = 8 << 30  # bytes more than now
 _OF_OTHERS = ("torch", "transformers", "peft", "stable_baselines3", "gymnasium", "safetensors.torch", "hypothesis")
 
 
 class Reach(NamedTuple):
-    """Holds what a test does without a mutant: seconds, and the lines of the module that it runs."""
+    """Holds what a test does without a mutant: CPU seconds, and the lines of the module that it runs."""
 
     seconds: float
     lines: frozenset[int]
@@ -62,13 +64,23 @@ def try_all(path: Path, mutants: Sequence[Mutant], arguments: Sequence[str], res
     if not all(mutant.function for mutant in mutants):
         for name in _OF_OTHERS:  # once, and not in each fork
             importlib.import_module(name)
-    for number, mutant in enumerate(mutants):
-        if not mutant.function:
-            _note(results, number, _imported(path, mutant, command))
-    importlib.import_module(".".join(path.with_suffix("").parts))
-    plugin = _Trials(path, mutants, results)
-    code = int(pytest.main(command, plugins=[plugin]))
-    os._exit(0 if plugin.forked else code)
+    child = os.fork()
+    if child == 0:
+        importlib.import_module(_name_of(path))
+        plugin = _Trials(path, mutants, results)
+        code = int(pytest.main(command, plugins=[plugin]))
+        os._exit(0 if plugin.forked else code)
+    if os.waitpid(child, 0)[1]:
+        os._exit(1)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    for number, outcome, _ in rows:  # what was put in place may have left something of the module as it was
+        if outcome == UNREACHED or (not mutants[number].function and outcome == SURVIVED):
+            _note(results, number, _imported(path, mutants[number], command))
+    os._exit(0)
+
+
+def _name_of(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
 
 
 def _note(results: Path, number: int, tested: Tested) -> None:
@@ -83,7 +95,7 @@ class _Mutated(MetaPathFinder, SourceFileLoader):
     """Finds one module, with other source than its file has."""
 
     def __init__(self, path: Path, source: str) -> None:
-        SourceFileLoader.__init__(self, ".".join(path.with_suffix("").parts), str(path.resolve()))
+        SourceFileLoader.__init__(self, _name_of(path), str(path.resolve()))
         self.mutated = source
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -97,11 +109,15 @@ def _imported(path: Path, mutant: Mutant, command: Sequence[str]) -> Tested:
     child = os.fork()
     if child == 0:
         _limit_memory()
-        signal.alarm(_WHOLE)
+        signal.setitimer(signal.ITIMER_PROF, _WHOLE)
         sys.meta_path.insert(0, _Mutated(path, mutant.source))
         os._exit(int(pytest.main([*command, "-x"], plugins=[_FastExit()])))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Tested(SLOW if code == -signal.SIGALRM else KILLED if code else SURVIVED, "")
+    return Tested(_outcome(code), "")
+
+
+def _outcome(code: int) -> str:
+    return SLOW if code in (-signal.SIGPROF, -signal.SIGALRM) else KILLED if code else SURVIVED
 
 
 class _FastExit:
@@ -135,7 +151,7 @@ class _Trials:
     """A plugin of pytest that runs the collected tests not once, but for each mutant."""
 
     def __init__(self, path: Path, mutants: Sequence[Mutant], results: Path) -> None:
-        self.path, self.mutants, self.results = path.resolve(), mutants, results
+        self.path, self.name, self.mutants, self.results = path.resolve(), _name_of(path), mutants, results
         self.forked = False
         self._limits: dict[str, float] = {}
         self._reached: dict[str, Reach] = {}
@@ -153,8 +169,6 @@ class _Trials:
         self._limits = {name: _LIMIT * reach.seconds + _SLACK for name, reach in self._reached.items()}
         originals = _functions_of(self.path)
         for number, mutant in enumerate(self.mutants):
-            if not mutant.function:
-                continue
             chosen = self._tests_for(mutant, session.items)
             if not chosen:
                 _note(self.results, number, Tested(UNREACHED, ""))
@@ -164,7 +178,10 @@ class _Trials:
             if child == 0:
                 self.forked, self._pipe = True, writing
                 _limit_memory()
-                _plant(mutant, str(self.path), originals)
+                if mutant.function:
+                    _plant(mutant, str(self.path), originals)
+                else:
+                    _plant_values(mutant, str(self.path), self.name)
                 session.items[:] = chosen
                 return None  # pytest's own loop goes on, with these
             os.close(writing)
@@ -172,19 +189,20 @@ class _Trials:
                 failed = file.read()
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             self._kills[failed] += 1
-            _note(self.results, number, Tested(SLOW if code == -signal.SIGALRM else KILLED if code else SURVIVED, failed))
+            _note(self.results, number, Tested(_outcome(code), failed))
         return True
 
     def _tests_for(self, mutant: Mutant, items: Sequence[pytest.Item]) -> list[pytest.Item]:
-        """Returns the tests that run the function from its first line to its last, the likeliest to fail first."""
-        lines = range(*_span_of(mutant, str(self.path)))
+        """Returns the tests that run a line of the function, the likeliest to fail first; of what is none all."""
+        lines = range(*_span_of(mutant, str(self.path))) if mutant.function else range(1 << 20)
         reaching = [item for item in items if not self._reached[item.nodeid].lines.isdisjoint(lines)]
         return sorted(reaching, key=lambda item: (-self._kills[item.nodeid], self._reached[item.nodeid].seconds))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         if self.forked:
-            signal.setitimer(signal.ITIMER_REAL, self._limits.get(item.nodeid, 600.0))
+            signal.setitimer(signal.ITIMER_PROF, self._limits[item.nodeid])  # other work on the machine counts for nothing
+            signal.alarm(_WAITING)
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -199,12 +217,12 @@ class _Trials:
         if child == 0:
             tracer, found = _Tracer(str(self.path)), {}
             for item, following in zip(items, [*items[1:], None], strict=True):
-                before = time.perf_counter()
+                before = time.process_time()
                 reports = tracer.traced(item, following)
                 if any(report.failed for report in reports):
                     print(f"fails without a mutant: {item.nodeid}", flush=True)
                     os._exit(1)
-                found[item.nodeid] = [time.perf_counter() - before, sorted(tracer.lines | tracer.shared[item.path])]
+                found[item.nodeid] = [time.process_time() - before, sorted(tracer.lines | tracer.shared[item.path])]
             path.write_text(json.dumps(found))
             os._exit(0)
         if os.waitpid(child, 0)[1]:
@@ -282,3 +300,29 @@ def _plant(mutant: Mutant, path: str, originals: dict[tuple[str, int], list[Func
     after = _codes_of(mutant.source, path, mutant.function)[mutant.occurrence]
     for function in originals[mutant.function, before.co_firstlineno]:
         function.__code__ = after
+
+
+def _plant_values(mutant: Mutant, path: str, name: str) -> None:
+    """Puts what a mutant makes at import in place of what the module made: constants, defaults, class attributes."""
+    module = sys.modules[name]
+    made: dict[str, Any] = {"__name__": name, "__file__": path}
+    exec(compile(mutant.source, path, "exec", dont_inherit=True), made)  # noqa: S102 - a module of ours
+    for key, value in made.items():
+        old = vars(module).get(key)
+        if isinstance(value, type) and value.__module__ == name and isinstance(old, type):
+            for inner, one in list(vars(value).items()):
+                if isinstance(one, FunctionType):
+                    _put_defaults(one, vars(old).get(inner))
+                elif not inner.startswith("__") and not hasattr(type(one), "__get__"):
+                    setattr(old, inner, one)
+        elif isinstance(value, FunctionType) and value.__module__ == name:
+            _put_defaults(value, old)
+        elif not key.startswith("__"):
+            for other in list(sys.modules.values()):  # whoever imported the value itself
+                if getattr(other, "__dict__", {}).get(key) is old:
+                    setattr(other, key, value)
+
+
+def _put_defaults(made: FunctionType, old: Any) -> None:
+    if isinstance(old, FunctionType):
+        old.__defaults__, old.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
