@@ -2,8 +2,8 @@
 
 Which faults is for mutmut's table to say (numbers, operators, arguments that are dropped or None, assignments, ...), and
 for four operators more that it lacks: a statement that does nothing, an error that is not raised, None that is
-returned, a condition that is turned round. Annotations, docstrings, decorators, asserts, and the texts of errors and of
-what is printed are left alone.
+returned, a condition that is turned round. Annotations, docstrings, decorators, asserts, `strict=True`, and the texts of
+errors and of what is printed are left alone.
 """
 
 from collections import Counter
@@ -45,14 +45,14 @@ def mutants_of(source: str) -> list[Mutant]:
     counts: Counter[str] = Counter()
 
     def walk(node: cst.CSTNode, classes: Sequence[str], function: str, silent: bool) -> None:
-        if isinstance(node, _LEFT_ALONE) or _is_check(node):
+        if isinstance(node, _LEFT_ALONE) or _is_check(node) or _is_guard(node):
             return
         silent = silent or isinstance(node, cst.Raise) or _name_of(node) in _TOLD
         for place, mutated in _mutated(node, silent):
             start, end = spans[place].start, spans[place].start + spans[place].length
             code = wrapper.module.code_for_node(mutated).encode()
             if code != content[start:end]:
-                found.append(_mutant(content, start, end, code, function, counts[function] - 1))
+                found.append(_mutant(content, start, end, code, function, max(0, counts[function] - 1)))
         if isinstance(node, cst.ClassDef):
             classes = [*classes, node.name.value]
         if isinstance(node, cst.FunctionDef) and not function:
@@ -81,7 +81,7 @@ def _mutated(node: cst.CSTNode, silent: bool) -> Iterator[tuple[cst.CSTNode, cst
     """Yields what is replaced, which is the node or a part of it, and by what."""
     for kind, operator in mutation_operators:
         if isinstance(node, kind) and not (silent and isinstance(node, cst.BaseString)):
-            yield from ((node, mutated) for mutated in operator(node))
+            yield from ((node, mutated) for mutated in operator(node) if _guards(mutated) == _guards(node))
     if isinstance(node, cst.Raise) or (isinstance(node, cst.Expr) and isinstance(node.value, cst.Call)):
         yield node, cst.Pass()
     if isinstance(node, cst.Return) and node.value is not None and not _is_named(node.value, "None"):
@@ -95,6 +95,16 @@ _OPEN, _CLOSE = [cst.LeftParen()], [cst.RightParen()]
 
 def _is_check(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call) and _name_of(node) in NEVER_MUTATE_FUNCTION_CALLS
+
+
+def _is_guard(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value == "strict"
+
+
+def _guards(node: cst.CSTNode) -> list[bool]:
+    """Returns which arguments of a call are `strict=True`; nothing of what is no call."""
+    args = node.args if isinstance(node, cst.Call) else ()
+    return [_is_named(arg.value, "True") for arg in args if _is_guard(arg)]
 
 
 def _name_of(node: cst.CSTNode) -> str:

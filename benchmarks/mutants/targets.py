@@ -52,7 +52,7 @@ TARGETS = {
         Path("agents/train_sft.py"),
         ("test_sft.py",),
         "not fitting and not merge",
-        ("demonstrations", "encode", "token_loss", "negative_log_likelihood", "losses_of", "all_losses_of"),
+        ("encode", "token_loss", "negative_log_likelihood", "losses_of"),
     ),
     "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py")),
     "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200),
