@@ -1,8 +1,10 @@
 """The store of checkpoints and the command that verifies one: damage is always noticed, in one line."""
 
+import hashlib
 import json
 import random
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +55,19 @@ def test_what_was_written_is_read(run):
     assert state == {"step": 2}
     assert torch.equal(tensors["weight"], torch.arange(6.0).view(2, 3) + 2)
     assert newest_of(run) == 2
+
+
+def test_a_checkpoint_is_these_files_of_this_format(tmp_path):
+    # those of runs that are under way are read after an update of perlhf too
+    save_file({"weight": torch.ones(2)}, tmp_path / "state.safetensors")
+    (tmp_path / "state.json").write_text('{"step": 7}')
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 3, "files": hashes}))
+    tensors, state = read_checkpoint(tmp_path)
+    assert state == {"step": 7}
+    assert tensors["weight"].tolist() == [1.0, 1.0]
+    with pytest.raises(SealError, match=r"runs/none holds no checkpoint \(no manifest\.json\)\.$"):
+        verify(Path("runs/none"))
 
 
 def manifests(manifest):

@@ -68,12 +68,6 @@ def test_pairwise_loss_by_hand():
     assert loss.item() == pytest.approx((near + near + 1) / 2)
 
 
-def test_a_margin_is_taken_off_the_difference():
-    # 2 - 1 - 3 = -2 and 1 - 1 + 0 = 0: -log sigmoid(-2) = log(1 + e^2), -log sigmoid(0) = log 2
-    loss = pairwise_loss(torch.tensor([2.0, 1.0]), torch.tensor([1.0, 1.0]), torch.tensor([3.0, 0.0]))
-    assert loss.item() == pytest.approx((math.log(1 + math.exp(2)) + math.log(2)) / 2)
-
-
 def test_what_is_scored_ends_with_the_end_token(backbone):
     prompt, response = encode(backbone, "Human: Hello", "  yes ")
     assert prompt == backbone.encode_prompt("Human: Hello")

@@ -41,11 +41,15 @@ TARGETS = {
         "scores_by or ended or equal_rows or is_merged or is_counted or rollout or penalty or micro_batches or gae or "
         "bootstrapped or padding or compared_with_nothing or divided",
     ),
-    "rows": Target(Path("rewards/rows.py"), ("test_reward_model.py",), "loss_by_hand or ends_with or one_row"),
+    "rows": Target(
+        Path("rewards/rows.py"),
+        ("test_pairs_and_labels.py", "test_reward_model.py"),
+        "test_pairs_and_labels or loss_by_hand or ends_with",
+    ),
     "preferences": Target(
         Path("rewards/preferences.py"),
-        ("test_reward_model.py",),
-        "by_hand or labels or labelled or micro_batches or drawn_without",
+        ("test_pairs_and_labels.py", "test_reward_model.py"),
+        "test_pairs_and_labels or one_row",
         ("Learned", "Pairs", "Labels"),
     ),
     "sft": Target(
@@ -55,7 +59,7 @@ TARGETS = {
         ("encode", "token_loss", "negative_log_likelihood", "losses_of"),
     ),
     "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py")),
-    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200),
+    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py", "test_vqa_env.py"), "accuracy or official", most=200),
     "core": Target(
         Path("envs/core.py"),
         ("test_envs.py", "test_groups.py", "test_env_machines.py"),

@@ -2,10 +2,12 @@
 
 Tests are imported and collected once; each mutant is a fork of that process, in which the code of one function is
 another, or a constant, or a default. Of the latter a mutant that no test notices is tried again by an import of its
-own. Which lines each test runs is traced before, so that a mutant meets the tests that reach it alone, those first that
-noticed others, then the fastest, until one fails.
+own. Which functions each test runs is noted before, so that a mutant meets the tests that reach it alone, those first
+that noticed others, then the fastest, until one fails.
 """
 
+import ast
+import builtins
 import gc
 import importlib
 import json
@@ -13,7 +15,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -36,11 +37,15 @@ _MEMORY = 8 << 30  # bytes more than now
 _OF_OTHERS = ("torch", "transformers", "peft", "stable_baselines3", "gymnasium", "safetensors.torch", "hypothesis")
 
 
+Function = tuple[str, int]  # its qualified name, and which one of that name
+_REACHED = "__perlhf_mutants_reached__"
+
+
 class Reach(NamedTuple):
-    """Holds what a test does without a mutant: CPU seconds, and the lines of the module that it runs."""
+    """Holds what a test does without a mutant: CPU seconds, and the functions of the module that it runs."""
 
     seconds: float
-    lines: frozenset[int]
+    functions: frozenset[Function]
 
 
 class Tested(NamedTuple):
@@ -193,9 +198,9 @@ class _Trials:
         return True
 
     def _tests_for(self, mutant: Mutant, items: Sequence[pytest.Item]) -> list[pytest.Item]:
-        """Returns the tests that run a line of the function, the likeliest to fail first; of what is none all."""
-        lines = range(*_span_of(mutant, str(self.path))) if mutant.function else range(1 << 20)
-        reaching = [item for item in items if not self._reached[item.nodeid].lines.isdisjoint(lines)]
+        """Returns the tests that run the function, the likeliest to fail first; of what is none all."""
+        key = (mutant.function, mutant.occurrence)
+        reaching = [item for item in items if not mutant.function or key in self._reached[item.nodeid].functions]
         return sorted(reaching, key=lambda item: (-self._kills[item.nodeid], self._reached[item.nodeid].seconds))
 
     @pytest.hookimpl(wrapper=True)
@@ -211,62 +216,69 @@ class _Trials:
             os._exit(1)
 
     def _reach_of(self, items: Sequence[pytest.Item]) -> dict[str, Reach]:
-        """Runs all tests in a process of its own, traced."""
+        """Runs all tests in a process of its own, with every function noting that it runs."""
         path = self.results.with_suffix(".reach")
         child = os.fork()
         if child == 0:
-            tracer, found = _Tracer(str(self.path)), {}
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                before = time.process_time()
-                reports = tracer.traced(item, following)
-                if any(report.failed for report in reports):
-                    print(f"fails without a mutant: {item.nodeid}", flush=True)
-                    os._exit(1)
-                found[item.nodeid] = [time.process_time() - before, sorted(tracer.lines | tracer.shared[item.path])]
-            path.write_text(json.dumps(found))
+            path.write_text(json.dumps(_watched(self.path, items)))
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             raise pytest.UsageError("a test fails without a mutant")
-        return {name: Reach(seconds, frozenset(lines)) for name, (seconds, lines) in json.loads(path.read_text()).items()}
+        rows = json.loads(path.read_text()).items()
+        return {name: Reach(seconds, frozenset(map(tuple, functions))) for name, (seconds, functions) in rows}
 
 
-class _Tracer:
-    """Notes which lines of a file a test runs; those of a setup count for all later tests of its file."""
+def _watched(path: Path, items: Sequence[pytest.Item]) -> dict[str, tuple[float, list[Function]]]:
+    """Runs tests; returns the seconds of each and the functions it runs. What a setup runs counts for all of its file."""
+    from _pytest.runner import call_and_report
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.lines: set[int] = set()
-        self.shared: dict[Path, set[int]] = {}
-
-    def traced(self, item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
-        from _pytest.runner import call_and_report
-
-        self.lines = set()
-        self.shared.setdefault(item.path, set())
-        sys.settrace(self._trace)
-        threading.settrace(self._trace)
-        try:
-            reports = [call_and_report(item, "setup", log=False)]
-            self.shared[item.path] |= self.lines
-            if reports[0].passed:
-                reports.append(call_and_report(item, "call", log=False))
-            reports.append(call_and_report(item, "teardown", log=False, nextitem=following))
-        finally:
-            sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
-        return reports
-
-    def _trace(self, frame: Any, event: str, argument: Any) -> Any:
-        return self._line if frame.f_code.co_filename == self.path else None
-
-    def _line(self, frame: Any, event: str, argument: Any) -> Any:
-        self.lines.add(frame.f_lineno)
-        return self._line
+    reached: set[Function] = set()
+    setattr(builtins, _REACHED, reached)
+    _note_what_runs(str(path))
+    found, shared = {}, {item.path: set[Function]() for item in items}
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        reached.clear()
+        before = time.process_time()
+        reports = [call_and_report(item, "setup", log=False)]
+        shared[item.path] |= reached
+        if reports[0].passed:
+            reports.append(call_and_report(item, "call", log=False))
+        reports.append(call_and_report(item, "teardown", log=False, nextitem=following))
+        if any(report.failed for report in reports):
+            print(f"fails without a mutant: {item.nodeid}", flush=True)
+            os._exit(1)
+        found[item.nodeid] = time.process_time() - before, sorted(reached | shared[item.path])
+    return found
 
 
-def _functions_of(path: str | Path) -> dict[tuple[str, int], list[FunctionType]]:
+def _note_what_runs(path: str) -> None:
+    """Has each function of a module add its name to a set when it begins."""
+    source = Path(path).read_text(encoding="utf-8")
+    tree, originals = ast.parse(source), _functions_of(path)
+    names = _outermost(tree.body, "")
+    keys = [(name, [other for other, _ in names[:i]].count(name)) for i, (name, _) in enumerate(names)]
+    for (_, function), key in zip(names, keys, strict=True):
+        noting = ast.parse(f"__import__('builtins').{_REACHED}.add({key!r})").body
+        function.body[:0] = [ast.copy_location(node, function) for node in map(ast.fix_missing_locations, noting)]
+    watching = compile(ast.unparse(tree), path, "exec", dont_inherit=True)
+    for name, occurrence in keys:
+        _put(_codes_of(source, path, name)[occurrence], _within(watching, name)[occurrence], originals)
+
+
+def _outermost(body: Sequence[ast.stmt], place: str) -> list[tuple[str, ast.FunctionDef]]:
+    """Returns the functions of a module and of its classes with their qualified names, in the order of its lines."""
+    found = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            found.append((f"{place}{node.name}", node))
+        elif isinstance(node, ast.ClassDef):
+            found += _outermost(node.body, f"{place}{node.name}.")
+    return found
+
+
+def _functions_of(path: str | Path) -> dict[Function, list[FunctionType]]:
     """Returns the functions of a module that there are, by name and first line."""
-    found: dict[tuple[str, int], list[FunctionType]] = {}
+    found: dict[Function, list[FunctionType]] = {}
     for thing in gc.get_objects():
         if type(thing) is FunctionType and thing.__code__.co_filename == str(path):
             found.setdefault((thing.__code__.co_qualname, thing.__code__.co_firstlineno), []).append(thing)
@@ -274,31 +286,23 @@ def _functions_of(path: str | Path) -> dict[tuple[str, int], list[FunctionType]]
 
 
 def _codes_of(source: str, path: str, name: str) -> list[CodeType]:
+    return _within(compile(source, path, "exec", dont_inherit=True), name)
+
+
+def _within(code: CodeType, name: str) -> list[CodeType]:
     """Returns the code of the functions of a name, in the order of a module's lines."""
-
-    def within(code: CodeType) -> list[CodeType]:
-        inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-        return [found for one in inner for found in ([one] if one.co_qualname == name else within(one))]
-
-    return within(compile(source, path, "exec", dont_inherit=True))
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return [found for one in inner for found in ([one] if one.co_qualname == name else _within(one, name))]
 
 
-def _span_of(mutant: Mutant, path: str) -> tuple[int, int]:
-    """Returns the lines that a function's code has, behind its first one, as in a range."""
-    code = _codes_of(Path(path).read_text(), path, mutant.function)[mutant.occurrence]
-    return code.co_firstlineno, _last_line(code) + 1
-
-
-def _last_line(code: CodeType) -> int:
-    inner = [_last_line(const) for const in code.co_consts if isinstance(const, CodeType)]
-    return max([line for *_, line in code.co_lines() if line is not None] + inner)
-
-
-def _plant(mutant: Mutant, path: str, originals: dict[tuple[str, int], list[FunctionType]]) -> None:
+def _plant(mutant: Mutant, path: str, originals: dict[Function, list[FunctionType]]) -> None:
     """Puts the code of a mutant into the functions that have it."""
-    before = _codes_of(Path(path).read_text(), path, mutant.function)[mutant.occurrence]
-    after = _codes_of(mutant.source, path, mutant.function)[mutant.occurrence]
-    for function in originals[mutant.function, before.co_firstlineno]:
+    before = _codes_of(Path(path).read_text(encoding="utf-8"), path, mutant.function)[mutant.occurrence]
+    _put(before, _codes_of(mutant.source, path, mutant.function)[mutant.occurrence], originals)
+
+
+def _put(before: CodeType, after: CodeType, originals: dict[Function, list[FunctionType]]) -> None:
+    for function in originals.get((before.co_qualname, before.co_firstlineno), []):
         function.__code__ = after
 
 
