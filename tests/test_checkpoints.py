@@ -6,6 +6,7 @@ import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from damage import OTHER, damage_bytes, damage_fields
@@ -14,10 +15,13 @@ from safetensors.torch import save_file
 from backbones.checkpoints import (
     CheckpointError,
     Saved,
+    as_json,
     go_on_from_newest,
     is_sound,
+    optimizer_tensors,
     place_of,
     read_checkpoint,
+    restore_optimizer,
     verify,
     write_checkpoint,
 )
@@ -136,6 +140,44 @@ def test_a_run_without_checkpoints_begins_anew_and_one_without_a_sound_one_does_
         (place_of(run, step) / "state.json").unlink()
     with pytest.raises(CheckpointError, match=r"has no checkpoint to go on from: .*step-2/state\.json"):
         go_on_from_newest(run, pytest.fail)
+
+
+# What goes into one
+
+
+def test_numpy_and_paths_become_plain_json_and_nothing_else_does():
+    given = {"a": np.float64(0.5), "b": [np.int64(3), np.array([[1, 2]])], "c": Path("x") / "y", "d": None, "e": "f"}
+    assert as_json(given) == {"a": 0.5, "b": [3, [[1, 2]]], "c": "x/y", "d": None, "e": "f"}
+    with pytest.raises(TypeError, match="set is not JSON"):
+        as_json({"a": {1}})
+
+
+def adam():
+    """An optimizer of two weights of which the second has no gradient yet."""
+    first, second = (torch.nn.Parameter(torch.tensor([float(n)])) for n in (1, 2))
+    return first, torch.optim.Adam([first, second], lr=0.25)
+
+
+def step(weight, optimizer):
+    optimizer.zero_grad()
+    (weight**2).sum().backward()
+    optimizer.step()
+
+
+def test_an_optimizer_goes_on_from_its_tensors():
+    (weight, optimizer), (other_weight, other) = adam(), adam()
+    step(weight, optimizer)
+    tensors = optimizer_tensors(optimizer)
+    assert set(tensors) == {"optimizer.0.step", "optimizer.0.exp_avg", "optimizer.0.exp_avg_sq"}
+    assert tensors["optimizer.0.exp_avg"].item() == pytest.approx(0.1 * 2)  # of the gradient 2 w
+    step(weight, optimizer)
+    assert tensors["optimizer.0.step"].item() == 1.0  # a copy
+    with torch.no_grad():
+        other_weight.fill_(0.75)  # where the first step led: 1 - .25
+    restore_optimizer(other, {"weight": torch.zeros(2), "optimizers.0.step": torch.zeros(1), **tensors})
+    step(other_weight, other)
+    assert other_weight.item() == pytest.approx(weight.item(), abs=1e-6)
+    assert other.param_groups[0]["lr"] == 0.25
 
 
 # The command

@@ -37,8 +37,8 @@ TARGETS = {
     ),
     "rollout": Target(
         Path("agents/rollout.py"),
-        ("test_stops.py", "test_algorithms.py", "test_ppo.py", "test_groups.py"),
-        "scores_by or ended or equal_rows or is_merged or is_counted or rollout or penalty or micro_batches or gae or "
+        ("test_rollout.py", "test_stops.py", "test_algorithms.py", "test_ppo.py", "test_groups.py"),
+        "test_rollout or ended or equal_rows or is_merged or is_counted or rollout or penalty or micro_batches or gae or "
         "bootstrapped or padding or compared_with_nothing or divided",
     ),
     "rows": Target(
