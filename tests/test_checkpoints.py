@@ -3,6 +3,8 @@
 import hashlib
 import json
 import random
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,12 +18,15 @@ from backbones.checkpoints import (
     CheckpointError,
     Saved,
     as_json,
+    checkpoints_of,
     go_on_from_newest,
     is_sound,
+    keep_newest,
     optimizer_tensors,
     place_of,
     read_checkpoint,
     restore_optimizer,
+    step_of,
     verify,
     write_checkpoint,
 )
@@ -132,6 +137,26 @@ def test_what_does_not_fit_sets_nothing_aside(run):
     assert newest_of(run) == 1
     assert not place_of(run, 2).exists()
     assert (run / "checkpoints" / "bad-step-2").is_dir()
+
+
+def test_of_a_run_the_newest_sound_ones_are_kept_and_damaged_ones_set_aside(run, capsys):
+    for step in (3, 4, 10):
+        write_checkpoint(place_of(run, step), saved(step))
+    (run / "checkpoints" / "step-x").mkdir()  # not ours
+    (place_of(run, 3) / "state.json").unlink()
+    with pytest.raises(SealError, match=r"step-3/state\.json"):
+        keep_newest(place_of(run, 3), 1)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [10, 4, 3, 2, 1]
+    keep_newest(place_of(run, 10), 3)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [10, 4, 3, 2]  # 3 is none of the three
+    (place_of(run, 10) / "state.json").write_text("{}")
+    shutil.copytree(place_of(run, 4), run / "checkpoints" / "bad-step-10")  # of a run that was damaged before
+    assert go_on_from_newest(run, lambda _: None) == place_of(run, 4)
+    assert re.fullmatch(r"warning: .*step-10/state\.json is missing or altered; [^\n]*\n", capsys.readouterr().err)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [4, 3, 2]
+    assert (run / "checkpoints" / "bad-step-10" / "state.json").read_text() == "{}"
+    keep_newest(place_of(run, 4), 1)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [4]
 
 
 def test_a_run_without_checkpoints_begins_anew_and_one_without_a_sound_one_does_not_go_on(run):

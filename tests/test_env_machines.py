@@ -344,6 +344,6 @@ class Autoresets(RuleBasedStateMachine):
         assert observations == {"prompt": tuple(episode.prompt for episode in self.later)}
 
 
-test_single_envs = played(SingleEnvs, few=40, many=3000)
-test_a_vector_env = played(VectorEnvs, few=40, many=3000)
-test_autoresets = played(Autoresets, few=15, many=1500)
+test_single_envs = played(SingleEnvs, few=40, many=1000)
+test_a_vector_env = played(VectorEnvs, few=40, many=1000)
+test_autoresets = played(Autoresets, few=15, many=400)

@@ -271,7 +271,7 @@ class Store(RuleBasedStateMachine):
         assert len(problems) == sum(step > max(sound, default=0) for step in self.there)
 
 
-test_store = played(Store, few=12, many=1500, steps=20)
+test_store = played(Store, few=12, many=400, steps=20)
 
 
 def test_a_save_in_the_place_of_another_may_be_killed_anywhere():

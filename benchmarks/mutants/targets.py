@@ -58,7 +58,9 @@ TARGETS = {
         "not fitting and not merge",
         ("encode", "token_loss", "negative_log_likelihood", "losses_of"),
     ),
-    "checkpoints": Target(Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py")),
+    "checkpoints": Target(
+        Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py"), "not command and not words"
+    ),
     "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py", "test_vqa_env.py"), "accuracy or official", most=200),
     "core": Target(
         Path("envs/core.py"),

@@ -2,8 +2,8 @@
 
 Tests are imported and collected once; each mutant is a fork of that process, in which the code of one function is
 another, or a constant, or a default. Of the latter a mutant that no test notices is tried again by an import of its
-own. Which functions each test runs is noted before, so that a mutant meets the tests that reach it alone, those first
-that noticed others, then the fastest, until one fails.
+own. Which functions each test runs is noted before, so that a mutant meets the tests that reach it alone, the fast
+ones and those that noticed others first, until one fails.
 """
 
 import ast
@@ -22,7 +22,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -118,10 +118,13 @@ def _imported(path: Path, mutant: Mutant, command: Sequence[str]) -> Tested:
         sys.meta_path.insert(0, _Mutated(path, mutant.source))
         os._exit(int(pytest.main([*command, "-x"], plugins=[_FastExit()])))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Tested(_outcome(code), "")
+    return Tested(_outcome(code, of_pytest=True), "")
 
 
-def _outcome(code: int) -> str:
+def _outcome(code: int, of_pytest: bool = False) -> str:
+    """Returns what the end of a process says; a test that fails ends it with 1, a crash with a signal."""
+    if code > 1 and not of_pytest:
+        raise RuntimeError(f"a mutant could not be planted (exit status {code})")
     return SLOW if code in (-signal.SIGPROF, -signal.SIGALRM) else KILLED if code else SURVIVED
 
 
@@ -201,7 +204,7 @@ class _Trials:
         """Returns the tests that run the function, the likeliest to fail first; of what is none all."""
         key = (mutant.function, mutant.occurrence)
         reaching = [item for item in items if not mutant.function or key in self._reached[item.nodeid].functions]
-        return sorted(reaching, key=lambda item: (-self._kills[item.nodeid], self._reached[item.nodeid].seconds))
+        return sorted(reaching, key=lambda item: self._reached[item.nodeid].seconds / (1 + self._kills[item.nodeid]))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
@@ -310,9 +313,14 @@ def _plant_values(mutant: Mutant, path: str, name: str) -> None:
     """Puts what a mutant makes at import in place of what the module made: constants, defaults, class attributes."""
     module = sys.modules[name]
     made: dict[str, Any] = {"__name__": name, "__file__": path}
-    exec(compile(mutant.source, path, "exec", dont_inherit=True), made)  # noqa: S102 - a module of ours
+    try:
+        exec(compile(mutant.source, path, "exec", dont_inherit=True), made)  # noqa: S102 - a module of ours
+    except Exception:
+        os._exit(1)  # nobody can import it
     for key, value in made.items():
         old = vars(module).get(key)
+        if value is old:  # what it imports
+            continue
         if isinstance(value, type) and value.__module__ == name and isinstance(old, type):
             for inner, one in list(vars(value).items()):
                 if isinstance(one, FunctionType):
@@ -323,7 +331,7 @@ def _plant_values(mutant: Mutant, path: str, name: str) -> None:
             _put_defaults(value, old)
         elif not key.startswith("__"):
             for other in list(sys.modules.values()):  # whoever imported the value itself
-                if getattr(other, "__dict__", {}).get(key) is old:
+                if type(other) is ModuleType and vars(other).get(key) is old:
                     setattr(other, key, value)
 
 
