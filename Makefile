@@ -89,5 +89,11 @@ models: install
 	  $(REWARD) Taskmaster-v0 --env-options domain=$$domain --backbone tiny-taskmaster-liked \
 	    --output-dir rewards/bundled/taskmaster_$$domain || exit 1; done
 
+# docs/reliability.md, "Tests that find things": plants small faults into modules and counts those that a test notices.
+.PHONY: mutants
+mutants: install
+	$(BIN)/pip install --quiet 'mutmut>=3.8'
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants
+
 clean:
 	rm -rf .venv .venv-extras build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -127,7 +127,7 @@ class TaskVecEnv(TextVecEnv):
         observations, rewards, terminated, truncated, infos = self.task_env.step(self._actions)
         dones, rows = terminated | truncated, self._rows(infos)
         for i in map(int, np.flatnonzero(dones)):
-            # The keys of the finished episode, as SB3 wants them; those of the new one are in `reset_infos`.
+            self.reset_infos[i] = rows[i]  # of the new episode; what stands here is of the finished one, as in SB3
             rows[i] = {**row_of(infos["final_info"], i, self.num_envs), "terminal_observation": infos["final_obs"][i]}
             rows[i]["TimeLimit.truncated"] = bool(truncated[i])
         return observations, rewards, dones, rows

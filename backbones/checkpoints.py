@@ -174,6 +174,7 @@ def go_on_from_newest(run: Path, put_back: Callable[[Saved], None]) -> Path | No
 
 def _read_newest(run: Path) -> tuple[Path | None, list[str], Saved | None]:
     """Reads the newest sound checkpoint; returns where it is, what was wrong with newer ones, and what is in it."""
+    sealed_folder.put_all_back(run / "checkpoints")  # whoever was killed while one took the place of another
     folder, problems = newest_sound_checkpoint(run)
     if folder is None and problems:
         raise CheckpointError(f"{run} has no checkpoint to go on from: {problems[0]}")

@@ -305,6 +305,7 @@ class TaskVectorEnv(_TaskEnvBase, VectorEnv[dict[str, Any], Sequence[str], np.nd
         groups = {name: known.pop(name) for name in _GROUPS if name in known}
         self._episodes.seed(self._seeds(seed))
         starts = self._starts(known, **groups) if groups else None
+        self._begun = False  # until all have: a task may refuse an option when some are gone
         if starts is None:
             infos, observations = self._episodes.start(known, once=bool(groups))
         else:

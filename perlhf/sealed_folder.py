@@ -81,6 +81,12 @@ def put_back(folder: Path) -> None:
         os.rename(_old(folder), folder)
 
 
+def put_all_back(parent: Path) -> None:
+    """Does so for all sealed folders that stand in a folder; nobody may be writing one."""
+    for old in parent.glob(".*.old"):
+        put_back(parent / old.name[1:].removesuffix(".old"))
+
+
 def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) -> None:
     """Checks every file of a sealed folder against its manifest.
 

@@ -1,9 +1,14 @@
 """The store of checkpoints and the command that verifies one: damage is always noticed, in one line."""
 
+import hashlib
 import json
 import random
+import re
+import shutil
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from damage import OTHER, damage_bytes, damage_fields
@@ -12,10 +17,16 @@ from safetensors.torch import save_file
 from backbones.checkpoints import (
     CheckpointError,
     Saved,
+    as_json,
+    checkpoints_of,
     go_on_from_newest,
     is_sound,
+    keep_newest,
+    optimizer_tensors,
     place_of,
     read_checkpoint,
+    restore_optimizer,
+    step_of,
     verify,
     write_checkpoint,
 )
@@ -53,6 +64,19 @@ def test_what_was_written_is_read(run):
     assert state == {"step": 2}
     assert torch.equal(tensors["weight"], torch.arange(6.0).view(2, 3) + 2)
     assert newest_of(run) == 2
+
+
+def test_a_checkpoint_is_these_files_of_this_format(tmp_path):
+    # those of runs that are under way are read after an update of perlhf too
+    save_file({"weight": torch.ones(2)}, tmp_path / "state.safetensors")
+    (tmp_path / "state.json").write_text('{"step": 7}')
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 3, "files": hashes}))
+    tensors, state = read_checkpoint(tmp_path)
+    assert state == {"step": 7}
+    assert tensors["weight"].tolist() == [1.0, 1.0]
+    with pytest.raises(SealError, match=r"runs/none holds no checkpoint \(no manifest\.json\)\.$"):
+        verify(Path("runs/none"))
 
 
 def manifests(manifest):
@@ -115,12 +139,70 @@ def test_what_does_not_fit_sets_nothing_aside(run):
     assert (run / "checkpoints" / "bad-step-2").is_dir()
 
 
+def test_of_a_run_the_newest_sound_ones_are_kept_and_damaged_ones_set_aside(run, capsys):
+    for step in (3, 4, 10):
+        write_checkpoint(place_of(run, step), saved(step))
+    (run / "checkpoints" / "step-x").mkdir()  # not ours
+    (place_of(run, 3) / "state.json").unlink()
+    with pytest.raises(SealError, match=r"step-3/state\.json"):
+        keep_newest(place_of(run, 3), 1)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [10, 4, 3, 2, 1]
+    keep_newest(place_of(run, 10), 3)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [10, 4, 3, 2]  # 3 is none of the three
+    (place_of(run, 10) / "state.json").write_text("{}")
+    shutil.copytree(place_of(run, 4), run / "checkpoints" / "bad-step-10")  # of a run that was damaged before
+    assert go_on_from_newest(run, lambda _: None) == place_of(run, 4)
+    assert re.fullmatch(r"warning: .*step-10/state\.json is missing or altered; [^\n]*\n", capsys.readouterr().err)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [4, 3, 2]
+    assert (run / "checkpoints" / "bad-step-10" / "state.json").read_text() == "{}"
+    keep_newest(place_of(run, 4), 1)
+    assert [step_of(folder) for folder in checkpoints_of(run)] == [4]
+
+
 def test_a_run_without_checkpoints_begins_anew_and_one_without_a_sound_one_does_not_go_on(run):
     assert go_on_from_newest(run / "none", pytest.fail) is None
     for step in (1, 2):
         (place_of(run, step) / "state.json").unlink()
     with pytest.raises(CheckpointError, match=r"has no checkpoint to go on from: .*step-2/state\.json"):
         go_on_from_newest(run, pytest.fail)
+
+
+# What goes into one
+
+
+def test_numpy_and_paths_become_plain_json_and_nothing_else_does():
+    given = {"a": np.float64(0.5), "b": [np.int64(3), np.array([[1, 2]])], "c": Path("x") / "y", "d": None, "e": "f"}
+    assert as_json(given) == {"a": 0.5, "b": [3, [[1, 2]]], "c": "x/y", "d": None, "e": "f"}
+    with pytest.raises(TypeError, match="set is not JSON"):
+        as_json({"a": {1}})
+
+
+def adam():
+    """An optimizer of two weights of which the second has no gradient yet."""
+    first, second = (torch.nn.Parameter(torch.tensor([float(n)])) for n in (1, 2))
+    return first, torch.optim.Adam([first, second], lr=0.25)
+
+
+def step(weight, optimizer):
+    optimizer.zero_grad()
+    (weight**2).sum().backward()
+    optimizer.step()
+
+
+def test_an_optimizer_goes_on_from_its_tensors():
+    (weight, optimizer), (other_weight, other) = adam(), adam()
+    step(weight, optimizer)
+    tensors = optimizer_tensors(optimizer)
+    assert set(tensors) == {"optimizer.0.step", "optimizer.0.exp_avg", "optimizer.0.exp_avg_sq"}
+    assert tensors["optimizer.0.exp_avg"].item() == pytest.approx(0.1 * 2)  # of the gradient 2 w
+    step(weight, optimizer)
+    assert tensors["optimizer.0.step"].item() == 1.0  # a copy
+    with torch.no_grad():
+        other_weight.fill_(0.75)  # where the first step led: 1 - .25
+    restore_optimizer(other, {"weight": torch.zeros(2), "optimizers.0.step": torch.zeros(1), **tensors})
+    step(other_weight, other)
+    assert other_weight.item() == pytest.approx(weight.item(), abs=1e-6)
+    assert other.param_groups[0]["lr"] == 0.25
 
 
 # The command

@@ -516,40 +516,7 @@ def test_a_state_written_as_json_goes_on_alike(env_id):
     assert plain(vector.set_state(state)) == plain(shown)
 
 
-def test_an_endless_episode_is_truncated_and_counted_anew():
-    vector = gym.make_vec("test/Endless-v0", num_envs=2, max_episode_steps=2, reward="gold")
-    vector.reset(seed=0)
-    for _ in range(2):
-        *_, terminated, truncated, infos = vector.step(("a", "b"))
-        assert (terminated.tolist(), truncated.tolist()) == ([False, False], [False, False])
-        assert "final_obs" not in infos
-        *_, terminated, truncated, infos = vector.step(("a", "b"))
-        assert (terminated.tolist(), truncated.tolist()) == ([False, False], [True, True])
-        assert infos["_final_obs"].tolist() == [True, True]
-        assert infos["final_info"]["is_success"].tolist() == [False, False]
 
-
-def test_a_restored_state_knows_how_long_its_episodes_have_run():
-    vector, twin = (gym.make_vec("test/Endless-v0", max_episode_steps=2, reward="gold") for _ in range(2))
-    vector.reset(seed=0)
-    vector.step(("a",))
-    twin.set_state(json.loads(json.dumps(vector.get_state())))
-    assert twin.step(("a",))[3].tolist() == [True]
-
-
-def test_only_the_episodes_that_ended_are_reset():
-    vector = gym.make_vec("test/TwoTurns-v0", num_envs=2, reward="gold")
-    vector.reset(seed=0)
-    state = vector.get_state()
-    state["states"] = [[0], [1, "I said so"]]  # the second episode is one turn further
-    vector.set_state(json.loads(json.dumps(state)))
-    _, rewards, terminated, _, infos = vector.step(("I do", "the end"))
-    assert terminated.tolist() == [False, True]
-    assert rewards.tolist() == [0.0, 1.0]  # paid after the second answer, for the first one
-    assert infos["_final_info"].tolist() == [False, True]
-    assert infos["final_info"]["gold"][1] == 1.0
-    assert vector.get_state()["states"][0] == [0, "I do"]
-    assert len(vector.get_state()["states"][1]) == 1
 
 
 def test_an_env_made_with_no_episodes_is_refused():
@@ -905,19 +872,6 @@ def test_any_seed_gives_the_same_episode_twice():
     check()
 
 
-def test_any_pickle_made_mid_episode_goes_on_alike():
-    env = gym.make(HH, reward="gold")
-
-    @given(st.integers(0, 2**32), st.text(max_size=50))
-    @settings(max_examples=1000)
-    def check(seed, text):
-        env.reset(seed=seed)
-        twin = pickle.loads(pickle.dumps(env))
-        assert plain(twin.step(text)) == plain(env.step(text))
-        assert plain(twin.reset()) == plain(env.reset())
-
-    check()
-
 
 # Resets
 
@@ -936,6 +890,16 @@ def test_an_unknown_reset_option_is_refused_before_anything_changes(env_id, make
             env.reset(seed=5, options={option: np.array([True, False])})
         assert str(caught.value) == f"{type(task).__name__} has no reset option '{option}'. {hint}"
     assert plain(env.reset(options={})) == following
+
+
+@pytest.mark.parametrize("make", [gym.make, partial(gym.make_vec, num_envs=2)], ids=["one", "vector"])
+def test_after_a_reset_that_the_task_refuses_another_is_needed(make):
+    env = make(HH, reward="gold").unwrapped
+    env.reset(seed=1)
+    with pytest.raises(UserError, match="'index' must be a record"):
+        env.reset(options={"index": -1})
+    with pytest.raises(ResetNeeded, match="call reset before step"):
+        env.step("hello" if make is gym.make else ("hello", "hello"))
 
 
 @pytest.mark.parametrize("seeds", [[1, 2], [], [1, 2, 3, 4]])

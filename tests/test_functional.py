@@ -36,6 +36,12 @@ def test_score_is_added_on_the_last_action_token_and_kl_on_all():
     torch.testing.assert_close(rewards, expected)
 
 
+def test_scores_of_another_precision_are_added_too():
+    scores = torch.tensor([2.0], dtype=torch.float64)
+    rewards = F.token_rewards(scores, rows([0.5, 0.25]), mask_of(2, width=2), kl_coef=1.0)
+    torch.testing.assert_close(rewards, rows([-0.5, 1.75]))
+
+
 def test_gae_of_three_tokens_by_hand():
     # gamma 1, lambda .5; deltas: 0 + .4 - .2 = .2; 0 + .6 - .4 = .2; 1 + 0 - .6 = .4
     # advantages from the end: .4; .2 + .5 * .4 = .4; .2 + .5 * .4 = .4
@@ -98,6 +104,13 @@ def test_normalize_gives_zero_mean_and_unit_variance_over_valid_tokens():
     torch.testing.assert_close(out, rows([-3 / s, -1 / s, 0.0], [1 / s, 3 / s, 0.0]))
 
 
+def test_a_small_spread_is_blown_up_and_one_no_wider_than_the_floor_is_not():
+    spread = rows([0.75, 0.25])  # mean .5, deviation .25
+    torch.testing.assert_close(F.normalize(spread / 100, mask_of(2, width=2)), rows([1.0, -1.0]))
+    torch.testing.assert_close(F.normalize(spread, mask_of(2, width=2), floor=0.2), rows([1.0, -1.0]))
+    assert not F.normalize(spread, mask_of(2, width=2), floor=0.25).any()
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 def test_constant_advantages_become_zero_not_noise(value):
     out = F.normalize(torch.full((3, 4), value), mask_of(4, 2, 3, width=4))
@@ -111,13 +124,17 @@ def test_normalize_of_one_token_and_of_none_is_zero():
 
 def test_policy_loss_clips_by_hand():
     # ratios 1, 1.5, .5 with clip .2: -min(r A, clip(r) A)
-    old = rows([0.0, 0.0, 0.0, 0.0])
-    new = rows([0.0, math.log(1.5), math.log(0.5), math.log(1.5)])
+    old = rows([-1.0, -2.0, -0.5, -3.0])
+    new = old + rows([0.0, math.log(1.5), math.log(0.5), math.log(1.5)])
     advantages = rows([2.0, 1.0, -1.0, -1.0])
     loss, clipped = F.policy_loss(new, old, advantages, mask_of(4, width=4), 0.2)
     # 1 * 2; min(1.5, 1.2) = 1.2; min(-.5, -.8) = -.8; min(-1.5, -1.2) = -1.5
     torch.testing.assert_close(loss, rows([-2.0, -1.2, 0.8, 1.5]))
     assert clipped.tolist() == [[False, True, True, True]]
+
+
+def test_a_ratio_of_1_is_not_clipped_however_narrow_the_range():
+    assert not F.policy_loss(rows([-1.0]), rows([-1.0]), rows([1.0]), mask_of(1, width=1), 0.0)[1].any()
 
 
 def test_policy_loss_has_no_gradient_where_the_clip_holds_and_none_on_padding():
@@ -132,6 +149,9 @@ def test_value_loss_takes_the_worse_of_clipped_and_unclipped():
     args = rows([1.0]), rows([0.0]), rows([1.0]), mask_of(1, width=1)
     torch.testing.assert_close(F.value_loss(*args, 0.2), rows([0.32]))
     torch.testing.assert_close(F.value_loss(*args, None), rows([0.0]))
+    # old 3, new 1, return 1, clip .5: unclipped 0, clipped (2.5 - 1)^2 = 2.25; half of it
+    falling = rows([1.0]), rows([3.0]), rows([1.0]), mask_of(1, width=1)
+    torch.testing.assert_close(F.value_loss(*falling, 0.5), rows([1.125]))
 
 
 def test_entropy_of_known_distributions():

@@ -87,31 +87,6 @@ def test_what_is_over_waits_and_is_not_scored():
     assert not env.step(["bb"] * 4)[2].any()
 
 
-@given(st.integers(0, 50), st.lists(st.lists(st.text("ab!", max_size=4), min_size=4, max_size=4), max_size=4))
-@settings(max_examples=25, deadline=None)
-def test_an_episode_of_a_group_goes_as_it_does_alone(seed, said):
-    together, alone = Episodes(Uneven(), 4), Episodes(Uneven(), 4)
-    for episodes in (together, alone):
-        episodes.seed([seed] * 4)
-    starts = [state for state in together.draw([True, False, True, False], {}) for _ in range(1)]
-    assert starts[0] == starts[2]
-    assert starts[1] is starts[3] is None
-    together.begin([starts[0]] * 4)
-    alone.start({})
-    over = [False] * 4
-    for responses in said:
-        turns, others = together.play(responses), alone.play(responses)
-        assert [turn is None for turn in turns] == over
-        settled, alike = together.settle(None), alone.settle(None)
-        for i in range(4):
-            if not over[i]:
-                assert turns[i] == others[i]
-                assert settled.terminated[i] == alike.terminated[i]
-        over = [before or now for before, now in zip(over, settled.terminated, strict=True)]
-        copy = Episodes(Uneven(), 4)
-        copy.set_state(together.get_state())
-        assert copy.get_state() == together.get_state()
-
 
 def test_workers_play_groups_that_lie_across_them():
     states = []

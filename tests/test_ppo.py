@@ -767,6 +767,14 @@ def test_methods_of_the_env_answer_once_for_each_index():
     assert env.env_method("render", indices=[0, 2]) == [None, None]  # made without a render mode
 
 
+def test_what_is_said_of_a_new_episode_is_in_reset_infos():
+    env = make_vec_env("HH-v0", 2, seed=0, reward="gold").unwrapped
+    env.reset()
+    *_, rows = env.step(["a", "b"])
+    assert not any("index" in row for row in rows)  # these are of the episodes that are over
+    assert [info["index"] for info in env.reset_infos] == env.task_env.get_state()["states"]
+
+
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
 def test_rendering_before_the_first_reset_shows_nothing(mode):
     env = make_vec_env("HH-v0", 2, seed=0, reward="gold", render_mode=mode)

@@ -1,5 +1,7 @@
 """Supervised fine-tuning: the loss, and the merge that the later stages stand on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,22 @@ def test_a_response_that_is_cut_does_not_end(backbone):
     assert len(cut) == 127
     assert backbone.end_ids[0] not in cut
     assert empty == [backbone.end_ids[0]]
+
+
+def test_a_prompt_goes_with_its_image_and_ends_are_for_what_is_shorter_than_the_limit():
+    letters = SimpleNamespace(
+        encode_prompt=lambda *given: list(given), encode_response=list, end_ids=["end", "other"], max_response_tokens=3
+    )
+    rows = encode(letters, [("first", "a"), ("second", "bc", "picture")])
+    assert rows == [(["first"], ["a", "end"]), (["second", "picture"], ["b", "c"])]
+
+
+def test_the_loss_of_a_row_is_the_mean_over_its_response_tokens(backbone):
+    rows = encode(backbone, [("Human: Hello there", "no maybe"), ("Human: Hello", "good " * 6)])
+    alone = [log_probs_of(backbone.reference, [prompt], [response])[0] for prompt, response in rows]
+    expected = [-float(row.sum()) / len(response) for row, (_, response) in zip(alone, rows, strict=True)]
+    assert len(rows[0][1]) != len(rows[1][1])
+    assert losses_of(backbone.reference, rows) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_learning_rate_falls_with_the_width_unless_it_is_given(backbone):

@@ -56,6 +56,10 @@ NORMAL = {
     "a-b - c-d": "ab cd",
     "black/white": "black white",
     "and/or / not": "andor not",
+    "red; blue c;d": "red blue cd",
+    "red ;blue c;d": "red blue cd",
+    "red;\nblue c;d": "red blue cd",
+    "red;\tblue c;d": "red blue cd",
     # a comma between digits anywhere makes every mark go without a space
     "1,000 red/white": "1000 redwhite",
     # each of the other marks is a space
@@ -63,6 +67,7 @@ NORMAL = {
     "p[q]r{s}t": "p q r s t",
     "p=q+r\\s_t": "p q r s t",
     "p>q<r@s`t?u!v": "p q r s t u v",
+    "X Xerox": "x xerox",
     # apostrophe and colon stay, and what the script does not name
     "girl's": "girl's",
     "2:50 pm": "2:50 pm",
