@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import gymnasium as gym
@@ -80,7 +81,7 @@ def play_vector(env, seed, turns, said):
     said.add(*env.reset(seed=seed))
     for _ in range(turns):
         actions = env.plausible_action(rng) if rng.random() < 0.5 else env.oracle()
-        shown, rewards, terminated, truncated, info = env.step(actions)
+        shown, rewards, terminated, truncated, _ = env.step(actions)
         said.add(actions, shown, rewards, terminated, truncated)
         said.steps += env.num_envs
 
@@ -213,7 +214,7 @@ class Soak:
         """After the warm-up, parts of equal time: their middle and the median of their MB."""
         end = self.samples[-1][0]
         edges = np.linspace(WARM_UP * end, end, WINDOWS + 1)
-        parts = [[s for s in self.samples if a <= s[0] <= b] for a, b in zip(edges, edges[1:], strict=False)]
+        parts = [[s for s in self.samples if a <= s[0] <= b] for a, b in pairwise(edges)]
         return [(np.median([s[0] for s in part]), np.median([s[1] for s in part])) for part in parts if part]
 
     def growth(self):
