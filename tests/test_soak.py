@@ -87,14 +87,20 @@ def play_vector(env, seed, turns, said):
 
 
 def text_family(folder, stack):
-    """Every text task, one episode at a time and side by side, with one env kept and one made anew each time."""
+    """Every text task, one episode at a time and side by side, with one env kept and one made anew each time.
+
+    Miniature records are kept once they are made, so all of a split are made before.
+    """
     rows = [{"prompt": f"{i} + {i} =", "chosen": str(2 * i), "rejected": str(i)} for i in range(1, 60)]
     write_table(folder / "sums.jsonl", rows)
-    kinds = [(f"perlhf/{name}", {"reward": "gold"}) for name in TEXT]
-    kinds.append(("perlhf/Taskmaster-v0", {"reward": "gold", "domain": "ticketing"}))
+    given = {"reward": "gold", "split": "test"}
+    kinds = [(f"perlhf/{name}", given) for name in TEXT]
+    kinds.append(("perlhf/Taskmaster-v0", {**given, "domain": "ticketing"}))
     length = {"reward": "rewards.functions:length_penalty", "target": 30}
     kinds.append(("perlhf/Preferences-v0", {"data": str(folder / "sums.jsonl"), "reward": length}))
     kept = [stack.enter_context(gym.make(name, **options)) for name, options in kinds]
+    for env in kept:
+        _ = list(env.unwrapped.task.records)
 
     def round_of(seed, said):
         at = seed % len(kinds)
