@@ -11,6 +11,7 @@ print how many were read and how many refused.
 
 import itertools
 import json
+import math
 import os
 import random
 import shutil
@@ -42,7 +43,7 @@ from perlhf.sealed_folder import sealed, verify
 from rewards.functions import load_reward_yaml
 
 INPUTS = float(os.environ.get("PERLHF_FUZZ_INPUTS", "inf"))
-SECONDS = float(os.environ.get("PERLHF_FUZZ_SECONDS", "60" if INPUTS == float("inf") else "inf"))
+SECONDS = float(os.environ.get("PERLHF_FUZZ_SECONDS", "60" if math.isinf(INPUTS) else "inf"))
 # What tends to end a parser that did not think of it.
 ODD = (
     "\x00", "\ufeff", "\ud800", "\u2028", "\r", "\n", "'", '"', "\\", "\\u", "{", "}", "[", "]", "(", ")", ",", ":",
