@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perlhf.errors import UserError
-from perlhf.run_folder import sync, write_json
+from perlhf.run_folder import json_text, sync, write_json
 
 MANIFEST = "manifest.json"
 
@@ -95,7 +95,12 @@ def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) 
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # of a pipe one would wait for the end
+            raise OSError
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if json_text(manifest) != text:  # such as a name that stands in it twice, or bytes behind its end
+            raise ValueError
         files, found = dict(manifest["files"]), manifest["format"]
     except (FileNotFoundError, NotADirectoryError):
         raise SealError(f"{folder} holds no {what} (no {MANIFEST}).") from None

@@ -38,7 +38,7 @@ from envs.uinav.interface.screen import Box, Element, Screen
 from envs.uinav.recordings.files import read_trajectories
 from perlhf.errors import UserError
 from perlhf.options import option, parse_options
-from perlhf.run_folder import read_run_config
+from perlhf.run_folder import read_run_config, write_json
 from perlhf.sealed_folder import sealed, verify
 from rewards.functions import load_reward_yaml
 
@@ -212,13 +212,13 @@ def checkpoint(folder):
 
     def run(rng):
         path = rng.choice([*files, folder / "step-1" / "manifest.json"])
-        path.write_bytes(
-            damage_json(files[path], rng) if path.name == "manifest.json" else damage_file(files[path], rng)
-        )
+        if path.name == "manifest.json" and rng.random() < 0.5:
+            write_json(path, damage_fields(sealed_before, rng))
+        else:
+            path.write_bytes(damage_file(files[path], rng))
         try:
             verify(folder / "step-1", 1, "checkpoint")
-            assert json.loads((folder / "step-1" / "manifest.json").read_text())["files"] == sealed_before["files"]
-            assert all(p.read_bytes() == content for p, content in files.items() if p.name != "manifest.json")
+            assert all(p.read_bytes() == content for p, content in files.items())
         finally:
             path.write_bytes(files[path])
 
