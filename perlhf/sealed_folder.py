@@ -99,9 +99,10 @@ def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) 
             raise OSError
         text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
-        if json_text(manifest) != text:  # such as a name that stands in it twice, or bytes behind its end
-            raise ValueError
         files, found = dict(manifest["files"]), manifest["format"]
+        # A name may stand in it twice, there may be bytes behind its end, and to Python true is 1.
+        if json_text(manifest) != text or type(found) is not int:
+            raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         raise SealError(f"{folder} holds no {what} (no {MANIFEST}).") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
