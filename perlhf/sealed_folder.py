@@ -97,7 +97,7 @@ def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) 
     try:
         if path.exists() and not path.is_file():  # of a pipe one would wait for the end
             raise OSError
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # as it stands, each \r too
         manifest = json.loads(text)
         files, found = dict(manifest["files"]), manifest["format"]
         # A name may stand in it twice, there may be bytes behind its end, and to Python true is 1.

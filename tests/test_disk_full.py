@@ -86,7 +86,7 @@ class Kind:
 
     def options(self, folder):
         if self.name == "PPO":
-            return ppo_options(self.root, folder, checkpoint_every=1, total_timesteps=8)
+            return ppo_options(self.root, folder, checkpoint_every=1, total_timesteps=8, preflight=False)
         return fit_options(self.name, self.given, folder, epochs=1, batch_size=12)
 
     def go(self, folder):

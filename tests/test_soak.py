@@ -283,6 +283,7 @@ def soak(family, seconds, say):
 
 
 def run(family, seconds, say):
+    """Soaks a family, says what was measured, and raises AssertionError where something grew."""
     result = soak(family, seconds, say)
     say(str(result))
     result.check()
