@@ -86,8 +86,8 @@ class Kind:
 
     def options(self, folder):
         if self.name == "PPO":
-            return ppo_options(self.root, folder, checkpoint_every=1, total_timesteps=8, preflight=False)
-        return fit_options(self.name, self.given, folder, epochs=1, batch_size=12)
+            return ppo_options(self.root, folder, checkpoint_every=1, total_timesteps=4, preflight=False)
+        return fit_options(self.name, self.given, folder, epochs=1, batch_size=24)
 
     def go(self, folder):
         if (folder / "config.yaml").exists():

@@ -64,7 +64,8 @@ def whole(request, tmp_path_factory):
 def options_for(whole, folder):
     settings = {
         "reward": "test_resume:share_of_i", "n_envs": 4, "batch_size": 2, "max_new_tokens": 6, "total_timesteps": 12,
-        "checkpoint_every": 1, "eval_prompts": 0, "preflight": False, "log_formats": "", "threads": 1, **KINDS[whole.kind][1],
+        "checkpoint_every": 1, "eval_prompts": 0, "preflight": False, "log_formats": "", "threads": 1,
+        **KINDS[whole.kind][1],
     }  # fmt: skip
     return Options(env=whole.kind, backbone=str(whole.folder / "backbone"), output_dir=str(folder), **settings)
 
