@@ -38,7 +38,7 @@ def opens_to_write(path, flags, *rest, **others):
 
 
 def watch_writes(before):
-    """Calls `before` with the number of each operation that changes a disk, and its name; returns a count of them."""
+    """Calls `before` with the number of each operation that changes a disk, and what of; returns a count of them."""
     count = 0
 
     def counted(module, name, changes=lambda *arguments, **others: True):
@@ -48,7 +48,7 @@ def watch_writes(before):
             nonlocal count
             if changes(*arguments, **others):
                 count += 1
-                before(count)
+                before(count, arguments[0])
             return plain(*arguments, **others)
 
         setattr(module, name, call)
@@ -73,8 +73,9 @@ def fill(folder):
     assert shutil.disk_usage(folder).free == 0
 
 
-def refuse(number):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def refuse(what):
+    """Says what the system says: no name of a file, where it was given an open one."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([] if isinstance(what, int) else [str(what)]))
 
 
 class Kind:
@@ -113,7 +114,7 @@ def test_no_room_at_any_write_of_a_run(how, kind, disk, tmp_path, record_propert
     whole, place, counted = tmp_path / "whole", disk(8000), tmp_path / "counted"
 
     def count():
-        written = watch_writes(lambda number: None)
+        written = watch_writes(lambda number, what: None)
         kind.go(whole)
         Path(counted).write_text(str(written()))
 
@@ -122,9 +123,9 @@ def test_no_room_at_any_write_of_a_run(how, kind, disk, tmp_path, record_propert
     for number in range(1, trials + 1):
         said = tmp_path / f"said-{number}"
 
-        def strike(reached):
+        def strike(reached, what):
             if reached == number:  # noqa: B023
-                fill(place) if how == "full" else refuse(reached)
+                fill(place) if how == "full" else refuse(what)
 
         code = exit_code(start_child(lambda: kind.go(run), before=lambda: watch_writes(strike), said=said))
         (place / "filler").unlink(missing_ok=True)
