@@ -26,7 +26,8 @@ test: install
 coverage: install
 	$(TEST) -n 2 --cov --cov-report=term:skip-covered
 
-# Minutes each: kill tests, the whole demo over again.
+# Hours of one core: runs killed, disks filled, checkpoints damaged, readers fuzzed, envs soaked, the whole demo over
+# again. It ends with a table of trials and failures; docs/reliability.md has the figures.
 test-long: install
 	$(TEST) -m long
 

@@ -86,7 +86,12 @@ def sync(path: Path) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON object; NaN and infinity are refused, since JSON has no word for them."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """Returns a JSON object as `write_json` writes it."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def new_run_folder(output_dir: str | None, name: str, options: Any, resumable: bool = False) -> Path:

@@ -40,7 +40,8 @@ def take(folder: Path) -> bool:
         _held[key] = descriptor
         os.ftruncate(descriptor, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}, since {since}".encode())
+        with suppress(OSError):  # a full disk: the lock is held without it
+            os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}, since {since}".encode())
     return True
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perlhf.errors import UserError
-from perlhf.run_folder import sync, write_json
+from perlhf.run_folder import json_text, sync, write_json
 
 MANIFEST = "manifest.json"
 
@@ -101,8 +101,14 @@ def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) 
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # of a pipe one would wait for the end
+            raise OSError
+        text = path.read_bytes().decode()  # as it stands, each \r too
+        manifest = json.loads(text)
         files, found = dict(manifest["files"]), manifest["format"]
+        # A name may stand in it twice, there may be bytes behind its end, and to Python true is 1.
+        if json_text(manifest) != text or type(found) is not int:
+            raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         raise SealError(f"{folder} holds no {what} (no {MANIFEST}).") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

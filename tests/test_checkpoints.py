@@ -33,7 +33,7 @@ from backbones.checkpoints import (
 from perlhf import cli, options
 from perlhf.errors import UserError
 from perlhf.metrics_log import read_metrics
-from perlhf.run_folder import read_summary
+from perlhf.run_folder import json_text, read_summary
 from perlhf.sealed_folder import SealError
 
 
@@ -97,7 +97,7 @@ def test_no_other_manifest_makes_a_checkpoint_sound(run):
     for manifest in manifests(whole):
         if manifest == whole:
             continue
-        path.write_text(json.dumps(manifest))
+        path.write_text(json_text(manifest))
         with pytest.raises(SealError) as error:
             verify(place_of(run, 2))
         assert "\n" not in str(error.value)

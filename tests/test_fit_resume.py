@@ -101,7 +101,7 @@ def test_a_run_that_is_killed_goes_on_in_the_same_bytes(case, given, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(case, given, tmp_path):
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(case, given, tmp_path, record_property):
     """At random moments, also in the middle of a save, until it is done."""
     command, rng, kills = CASES[case][0], random.Random(case), 0
     assert in_child(lambda: command.train(options_for(case, given, tmp_path / "whole"))) == 0
@@ -122,6 +122,8 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(case, given
             os.kill(child, signal.SIGKILL)
             kills += exit_code(child) != 0
         assert outcome(run) == wanted
+    record_property("trials", 4)
+    record_property("kills", kills)
     assert kills >= 4
 
 

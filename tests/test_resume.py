@@ -512,13 +512,9 @@ def test_any_flipped_or_cut_byte_is_noticed_and_the_checkpoint_before_is_taken(s
     file.write_bytes(damaged)
     try:
         folder, problems = newest_sound_checkpoint(saved)
-        if folder == newest:  # white space of the manifest itself may change without meaning anything
-            assert file.name == "manifest.json"
-            assert json.loads(damaged) == json.loads(content)
-        else:
-            assert folder == saved / "checkpoints" / "step-1"
-            assert len(problems) == 1
-            assert "step-2" in problems[0]
+        assert folder == saved / "checkpoints" / "step-1"
+        assert len(problems) == 1
+        assert "step-2" in problems[0]
     finally:
         file.write_bytes(content)
 

@@ -17,7 +17,7 @@ from backbones.backbone import Backbone
 from backbones.model.loading import SHIPPED
 from backbones.roles import LoRASettings, load_role
 from perlhf.errors import UserError
-from perlhf.run_folder import read_run_config, write_text
+from perlhf.run_folder import read_run_config, write_json, write_text
 from perlhf.sealed_folder import SealError, sealed, verify
 
 ROOT = Path(__file__).parents[1]
@@ -140,7 +140,7 @@ def test_a_manifest_vouches_for_nothing_outside_of_its_folder(tmp_path, kind):
     else:
         name = "../secret" if kind == "dots" else str(tmp_path / "secret")
         found["files"][name] = found["files"]["state.json"]
-        manifest.write_text(json.dumps(found))
+        write_json(manifest, found)
     with pytest.raises(SealError, match="is missing or altered"):
         verify(tmp_path / "step-1", 1, "checkpoint")
 
