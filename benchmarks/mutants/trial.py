@@ -323,8 +323,8 @@ def _plant_values(mutant: Mutant, path: str, name: str) -> None:
             continue
         if isinstance(value, type) and value.__module__ == name and isinstance(old, type):
             for inner, one in list(vars(value).items()):
-                if isinstance(one, FunctionType):
-                    _put_defaults(one, vars(old).get(inner))
+                if isinstance(one, (FunctionType, staticmethod)):  # of a named tuple, `__new__` is the latter
+                    _put_defaults(getattr(one, "__func__", one), getattr(old, inner, None))
                 elif not inner.startswith("__") and not hasattr(type(one), "__get__"):
                     setattr(old, inner, one)
         elif isinstance(value, FunctionType) and value.__module__ == name:
