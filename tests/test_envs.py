@@ -523,9 +523,6 @@ def test_a_state_written_as_json_goes_on_alike(env_id):
     assert plain(vector.set_state(state)) == plain(shown)
 
 
-
-
-
 def test_an_env_made_with_no_episodes_is_refused():
     with pytest.raises(UserError, match="num_envs must be at least 1, a whole number, got 0"):
         gym.make_vec(HH, num_envs=0, reward="gold")
@@ -892,7 +889,6 @@ def test_any_seed_gives_the_same_episode_twice():
         assert play(first, seed, episodes=2) == play(second, seed, episodes=2)
 
     check()
-
 
 
 # Resets
