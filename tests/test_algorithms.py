@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 import toy_tasks
@@ -14,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_models import gemma
 from toy_callbacks import After
 
+import agents.rollout
 import agents.setup
 from agents import GRPO, PPO, make_vec_env
 from agents.algorithms import ALGORITHMS
@@ -22,7 +24,8 @@ from agents.algorithms.grpo import group_normalized
 from agents.algorithms.rloo import leave_one_out
 from agents.memory_report import held_by, plan_of
 from agents.merging import merge
-from agents.rollout import ScoreSettings
+from agents.rollout import ScoreSettings, score_rollout
+from agents.steps import Step
 from agents.train_ppo import Options, read_options, train
 from perlhf.errors import UserError
 
@@ -271,6 +274,28 @@ def test_what_is_merged_is_counted(path):
     assert merged.tokens([1]) == (9.0, 6.0)  # half of the rows: half of all tokens; those that it stands for
     nothing = merge(replace(rollout, advantages=torch.zeros_like(rollout.advantages)), keep_all=False)
     assert len(nothing) == 0
+
+
+@pytest.mark.parametrize(("name", "rows"), [("grpo", [0, 1]), ("ppo", [0, 1, 2])])
+def test_equal_rows_are_scored_once_where_there_are_no_values(path, monkeypatch, name, rows):
+    policy, scored_rows, own = small(path, name).policy, [], agents.rollout.map_batches
+
+    def map_batches(backbone, prompts, responses, forward, parts):
+        scored_rows.extend(row for part in parts for row in part)
+        return own(backbone, prompts, responses, forward, parts)
+
+    monkeypatch.setattr(agents.rollout, "map_batches", map_batches)
+    end, said = policy.backbone.end_ids[0], [[-1.0, -2.0], [-3.0], [-1.5, -2.5]]
+    step = Step([[5], [6], [5]], [[7, end], [end], [7, end]], np.ones(3), np.ones(3, bool), {}, sampled_log_probs=said)
+    settings = scored(3)._replace(algorithm=ALGORITHMS[name])
+    rollout = score_rollout(policy, [step], {}, settings)
+    assert sorted(scored_rows) == rows
+    torch.testing.assert_close(rollout.old_log_probs[0], rollout.old_log_probs[2])
+    assert rollout.old_log_probs[0, 0] != rollout.old_log_probs[1, 0]
+    assert rollout.sampled_log_probs == said  # by a server, which is asked for what equal rows say too
+    scored_rows.clear()
+    score_rollout(policy, [step], {}, settings, [[0, 1, 2]])  # as somebody says
+    assert scored_rows == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", CRITIC_FREE)

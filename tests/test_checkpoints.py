@@ -79,6 +79,15 @@ def test_a_checkpoint_is_these_files_of_this_format(tmp_path):
         verify(Path("runs/none"))
 
 
+def test_a_disk_that_does_not_say_which_file_it_was_is_spoken_for(run):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_checkpoint(place_of(run, 3), saved(3), full)
+    assert caught.value.filename == str(place_of(run, 3))
+
+
 def manifests(manifest):
     """Manifests that a file system, a bug or an attacker may leave."""
     files = manifest["files"]

@@ -90,7 +90,10 @@ class SingleEnvs(RuleBasedStateMachine):
 
     @rule(pair=pairs, seed=st.integers(0, 9))
     def ask_what_may_be_said(self, pair, seed):
-        for asked, said in ((pair.env.oracle, "e"), (partial(pair.env.plausible_action, rng_of(seed)), plausible(seed))):
+        for asked, said in (
+            (pair.env.oracle, "e"),
+            (partial(pair.env.plausible_action, rng_of(seed)), plausible(seed)),
+        ):
             if pair.foretold.state is None:
                 with pytest.raises(ResetNeeded):
                     asked()
@@ -184,7 +187,11 @@ class VectorEnvs(RuleBasedStateMachine):
         for i, episode in enumerate(self.episodes):
             episode.rng = gym.utils.seeding.np_random(seed + i)[0]
 
-    @rule(said=st.lists(answers, min_size=4, max_size=4), refused=st.none() | st.sampled_from(REFUSED), at=st.integers(0, 3))
+    @rule(
+        said=st.lists(answers, min_size=4, max_size=4),
+        refused=st.none() | st.sampled_from(REFUSED),
+        at=st.integers(0, 3),
+    )
     def step(self, said, refused, at):
         said, at = said[: self.count], at % self.count
         waits = self.waits or [False] * self.count
@@ -312,7 +319,7 @@ class Autoresets(RuleBasedStateMachine):
             reward, over, cut, info = episode.step(said[i])
             cut = not over and (cut or episode.length == self.limit)
             self.returns[i] += reward
-            for env, (_, rewards, dones, rows) in zip(self.envs, seen, strict=True):
+            for _, rewards, dones, rows in seen:
                 assert (rewards[i], dones[i]) == (np.float32(reward), over or cut)
                 if dones[i]:
                     assert info.items() <= rows[i].items()

@@ -304,6 +304,13 @@ def test_a_deep_copy_shares_the_reward_and_the_task(env_id, reward, make):
     assert twin is not env
     assert twin.unwrapped.reward_function is function
     assert twin.unwrapped.task is env.unwrapped.task
+    assert twin.unwrapped.spec is env.unwrapped.spec
+
+
+def test_a_spec_says_how_long_an_episode_of_the_task_may_be():
+    env = gym.make("perlhf/UINav-v0", reward="gold").unwrapped
+    assert env.spec.max_episode_steps == env.task.max_steps > 0
+    assert gym.make(HH, reward="gold").unwrapped.spec.max_episode_steps is None
 
 
 @every_id
@@ -514,9 +521,6 @@ def test_a_state_written_as_json_goes_on_alike(env_id):
         assert plain(following) == plain(twin_following)
     vector.set_state(state)
     assert plain(vector.set_state(state)) == plain(shown)
-
-
-
 
 
 def test_an_env_made_with_no_episodes_is_refused():
@@ -819,6 +823,21 @@ def test_ansi_is_the_chat_with_response_score_and_gold():
     assert shown[-1].startswith("score +7.00   gold 0.")
 
 
+def test_human_is_the_chat_printed_at_every_reset_and_step(capsys):
+    env = gym.make(HH, reward="gold", render_mode="human").unwrapped
+    env.reset(seed=0)
+    assert "Human: " in capsys.readouterr().out
+    env.step("seven!!")
+    assert "> Assistant: seven!!" in capsys.readouterr().out
+    assert env.render() is None
+    assert "> Assistant: seven!!" in capsys.readouterr().out
+    vector = gym.make_vec(HH, num_envs=2, reward="gold", render_mode="human").unwrapped
+    vector.reset(seed=0)
+    assert capsys.readouterr().out == ""
+    assert vector.render() == (None, None)
+    assert capsys.readouterr().out.count("Human: ") >= 2
+
+
 def test_each_env_of_a_vector_is_rendered():
     vector = gym.make_vec(HH, num_envs=2, reward="gold", render_mode="ansi")
     vector.reset(seed=0)
@@ -870,7 +889,6 @@ def test_any_seed_gives_the_same_episode_twice():
         assert play(first, seed, episodes=2) == play(second, seed, episodes=2)
 
     check()
-
 
 
 # Resets

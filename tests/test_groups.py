@@ -4,14 +4,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import toy_tasks  # noqa: F401 - registers test/TwoTurns-v0
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 from tiny_models import gemma
 from toy_tasks import TwoTurns
 
 from agents import PPO, make_vec_env
-from envs.episodes import Episodes
 from envs.shp.task import SHP
 from perlhf.errors import UserError
 
@@ -85,7 +82,6 @@ def test_what_is_over_waits_and_is_not_scored():
     _, _, terminated, _, infos = env.step(["a"] * 4)  # new episodes begin again in the places of those that are over
     assert terminated.all()
     assert not env.step(["bb"] * 4)[2].any()
-
 
 
 def test_workers_play_groups_that_lie_across_them():

@@ -40,6 +40,8 @@ def test_pairs_by_hand():
     assert pairs.rows(LETTERS, TWO_PAIRS[0]) == [(["p", None], ["a", "b", "end"]), (["p", None], ["c", "end"])]
     shown = Record("p", "ab", "c", {"image": np.zeros((2, 2, 3), np.uint8)})
     assert [prompt[1].shape for prompt, _ in pairs.rows(LETTERS, shown)] == [(2, 2, 3)] * 2
+    (((_, image), _),) = Labels().rows(LETTERS, LabelledRecord("p", "ab", 1.0, shown.meta))
+    assert image.shape == (2, 2, 3)
     assert pairs.good(TWO_PAIRS[0]) == "ab"
 
 
@@ -56,7 +58,7 @@ def test_pairs_with_nothing_to_tell_apart_are_refused():
 
 @pytest.mark.parametrize(
     ("texts", "preferred", "labelled"),
-    [(("a", "b"), True, ("a", "b")), (("a", "b"), False, ("b", "a")), (("a", "b"), None, None), (("a", "a"), True, None)],
+    [("ab", True, ("a", "b")), ("ab", False, ("b", "a")), ("ab", None, None), ("aa", True, None)],
 )
 def test_a_pair_is_as_the_annotator_prefers(texts, preferred, labelled):
     asked = []
@@ -90,12 +92,16 @@ def test_the_loss_of_a_part_is_its_share_of_the_batch():
 
     def score_rows(given, per_prompt):
         scored.append((given, per_prompt))
-        return torch.tensor([2.0, 1.0])
+        return torch.tensor([2.0, 1.0, 0.0, 3.0][: len(given)])
 
-    loss, figures = learned.loss(SimpleNamespace(score_rows=score_rows))([0], [0, 1, 1, 1])
+    of_part = learned.loss(SimpleNamespace(score_rows=score_rows))
+    loss, figures = of_part([0], [0, 1, 1, 1])
     assert loss.item() == pytest.approx(math.log(2) / 4)
     assert figures == {"accuracy": 0.25}
-    assert scored == [(rows[0], 2)]
+    loss, figures = of_part([0, 1], [0, 1, 1, 1])
+    assert loss.item() == pytest.approx((math.log(2) + math.log(1 + math.exp(3))) / 4)
+    assert figures == {"accuracy": 0.25}
+    assert scored == [(rows[0], 2), ([*rows[0], *rows[1]], 2)]
     assert learned.lengths == [5, 4]
     assert learned.groups == ["p", "q"]
     assert learned.at([1]) == Learned(learned.preferences, [TWO_PAIRS[1]], [rows[1]])

@@ -105,6 +105,19 @@ def test_a_part_is_its_rows_as_wide_as_they_need(rollout):
     assert part.returns.tolist() == [[9, 0], [7, 8]]
 
 
+def test_a_part_is_where_its_tokens_are(rollout):
+    there = SimpleNamespace(length=3, input_ids=torch.zeros(1, device="meta"))
+    part = rollout.part([0], SimpleNamespace(batch=lambda prompts, responses: there))
+    assert {tensor.device.type for tensor in part if isinstance(tensor, torch.Tensor)} == {"meta"}
+    assert sum(isinstance(tensor, torch.Tensor) for tensor in part) == 7
+
+
+def test_what_nobody_says_is_none_and_the_algorithm_is_ppo(rollout):
+    assert rollout.sampled_log_probs is rollout.monitored is rollout.batches is rollout.counts is None
+    default = ScoreSettings(0.5, 0.0, 1.0, 1.0)
+    assert (default.scale, default.algorithm, default.group_size) == (1.0, ALGORITHMS["ppo"], 1)
+
+
 def test_a_part_of_no_rows_is_one_that_nothing_is_learned_from(rollout):
     part = replace(rollout, counts=torch.tensor([2.0, 1.0, 3.0]), values=None).part([], POLICY)
     assert part.batch.rows == ([[1, 2, 3]], [[5, 6]])

@@ -39,9 +39,9 @@ steps = st.integers(1, 4)
 def at_call(number, do):
     """A patch of `os` whose `number`th call of what a save does to the disk does something else."""
     patch, left = pytest.MonkeyPatch(), [number]
-    for name in DISK:
+    for name, own in [(name, getattr(os, name)) for name in DISK]:
 
-        def instead(*arguments, own=getattr(os, name), **options):
+        def instead(*arguments, own=own, **options):
             left[0] -= 1
             if left[0] == 0:
                 do()
@@ -150,7 +150,7 @@ class Store(RuleBasedStateMachine):
             return
         child = os.fork()
         if child == 0:
-            patch, _ = at_call(number, lambda: os._exit(9))
+            at_call(number, lambda: os._exit(9))
             self.write(step)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

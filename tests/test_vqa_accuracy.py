@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs.turn import Turn
 from envs.vqav2.accuracy import normalise_answer, vqa_accuracy
+from envs.vqav2.task import VQAv2
 
 REAL = Path(__file__).parents[1] / "../shared/data/vqa_v2_text"
 
@@ -148,6 +151,13 @@ def test_response_and_answers_are_both_normalised_also_where_all_ten_are_the_sam
 )
 def test_the_official_script_normalises_nothing_where_all_ten_are_the_same(response, answers, accuracy):
     assert vqa_accuracy(response, answers, official=True) == accuracy
+
+
+def test_the_official_script_is_asked_where_ten_people_were():
+    turn = Turn("QUESTION: Is it?\n\nANSWER:", "Yes.", {"answers": ["yes"] * 10})
+    assert VQAv2.judge_officially(None, turn) == 0.0
+    for count in (0, 9, 11):
+        assert VQAv2.judge_officially(None, replace(turn, reference={"answers": ["yes"] * count})) is None
 
 
 # An implementation from the published words: visualqa.org/evaluation

@@ -32,7 +32,9 @@ class Options:
     """Plants small faults into modules and counts those that a test notices."""
 
     modules: str = option(",".join(TARGETS), "which of them, with commas between")
-    most: int | None = option(None, "mutants of a module; where it has more, so many are drawn; each has its own", low=1)
+    most: int | None = option(
+        None, "mutants of a module; where it has more, so many are drawn; each has its own", low=1
+    )
     seed: int = option(0, "of that draw")
     left: bool = option(False, "try only those again that no test noticed, and new ones")
     folder: str = option(".bench/mutants", "where what became of each is kept")

@@ -1,9 +1,9 @@
 """The mutants of a module: its source with one small fault each.
 
-Which faults is for mutmut's table to say (numbers, operators, arguments that are dropped or None, assignments, ...), and
-for four operators more that it lacks: a statement that does nothing, an error that is not raised, None that is
-returned, a condition that is turned round. Annotations, docstrings, decorators, asserts, `strict=True`, and the texts of
-errors and of what is printed are left alone.
+Which faults is for mutmut's table to say (numbers, operators, arguments that are dropped or None, assignments, ...),
+and for four operators more that it lacks: a statement that does nothing, an error that is not raised, None that is
+returned, a condition that is turned round. Annotations, docstrings, decorators, asserts, `strict=True`, and the texts
+of errors and of what is printed are left alone.
 """
 
 from collections import Counter

@@ -32,7 +32,7 @@ from benchmarks.mutants.mutations import Mutant
 KILLED, SLOW, SURVIVED, UNREACHED = "killed", "killed by time", "survived", "not reached"
 _LIMIT, _SLACK = 10, 5.0  # a test may take so many times as long as without a mutant, and so many CPU seconds more
 _WHOLE = 300  # CPU seconds for all tests, where a mutant is imported
-_WAITING = 900  # seconds by the clock for a test
+_WAITING = 200  # seconds by the clock for a test
 _MEMORY = 8 << 30  # bytes more than now
 _OF_OTHERS = ("torch", "transformers", "peft", "stable_baselines3", "gymnasium", "safetensors.torch", "hypothesis")
 
@@ -209,7 +209,9 @@ class _Trials:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         if self.forked:
-            signal.setitimer(signal.ITIMER_PROF, self._limits[item.nodeid])  # other work on the machine counts for nothing
+            signal.setitimer(
+                signal.ITIMER_PROF, self._limits[item.nodeid]
+            )  # other work on the machine counts for nothing
             signal.alarm(_WAITING)
         return (yield)
 
@@ -232,7 +234,7 @@ class _Trials:
 
 
 def _watched(path: Path, items: Sequence[pytest.Item]) -> dict[str, tuple[float, list[Function]]]:
-    """Runs tests; returns the seconds of each and the functions it runs. What a setup runs counts for all of its file."""
+    """Runs tests; returns the seconds of each and the functions it runs. A setup counts for all tests of its file."""
     from _pytest.runner import call_and_report
 
     reached: set[Function] = set()
@@ -323,8 +325,8 @@ def _plant_values(mutant: Mutant, path: str, name: str) -> None:
             continue
         if isinstance(value, type) and value.__module__ == name and isinstance(old, type):
             for inner, one in list(vars(value).items()):
-                if isinstance(one, FunctionType):
-                    _put_defaults(one, vars(old).get(inner))
+                if isinstance(one, (FunctionType, staticmethod)):  # of a named tuple, `__new__` is the latter
+                    _put_defaults(getattr(one, "__func__", one), getattr(old, inner, None))
                 elif not inner.startswith("__") and not hasattr(type(one), "__get__"):
                     setattr(old, inner, one)
         elif isinstance(value, FunctionType) and value.__module__ == name:
