@@ -143,13 +143,14 @@ def state_of(folder):
 
 
 def damage(run, rng, kind):
-    """Damages a file of the newest checkpoint; returns the files that may be named, () where nothing has changed."""
+    """Damages a file of the newest checkpoint; returns the files that may be named."""
     newest = checkpoints_of(run)[0]
     files = sorted(path for path in newest.rglob("*") if path.is_file())
-    file, other = rng.sample(files, 2)
     before = state_of(newest)
-    kind(file, rng, other)
-    return () if state_of(newest) == before else (file, other) if kind is swapped else (file,)
+    while state_of(newest) == before:  # zeros where there were zeros, or a file that is the same in both checkpoints
+        file, other = rng.sample(files, 2)
+        kind(file, rng, other)
+    return (file, other) if kind is swapped else (file,)
 
 
 def assert_noticed(run, named, capsys):
@@ -174,20 +175,17 @@ def damage_many(run, folder, seeds, capsys):
     """Damages copies of a run's checkpoints; returns how often which kind of damage was noticed."""
     noticed = Counter()
     for seed in seeds:
-        rng, kind = random.Random(seed), DAMAGES[seed % len(DAMAGES)]
-        copy = folder / "copy"
+        kind, copy = DAMAGES[seed % len(DAMAGES)], folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(run / "checkpoints", copy / "checkpoints")
-        if named := damage(copy, rng, kind):
-            assert_noticed(copy, named, capsys)
-            noticed[kind.__name__] += 1
+        assert_noticed(copy, damage(copy, random.Random(seed), kind), capsys)
+        noticed[kind.__name__] += 1
     return noticed
 
 
 def test_whatever_is_done_to_a_file_of_a_checkpoint_is_noticed(small_run, tmp_path, capsys):  # noqa: F811
-    noticed = damage_many(small_run, tmp_path, range(4 * len(DAMAGES)), capsys)
-    assert set(noticed) == {kind.__name__ for kind in DAMAGES}
-    assert sum(noticed.values()) >= 3.5 * len(DAMAGES)
+    noticed = damage_many(small_run, tmp_path, range(2 * len(DAMAGES)), capsys)
+    assert noticed == {kind.__name__: 2 for kind in DAMAGES}
 
 
 @pytest.fixture(scope="module", params=["PPO", "sft", "reward model"])
@@ -213,27 +211,23 @@ def starter(kind, root, given):  # noqa: F811
 def test_a_thousand_damaged_checkpoints(whole, tmp_path, capsys, record_property):
     kind, folder = whole
     noticed = damage_many(folder / "cut", tmp_path, range(TRIALS), capsys)
-    record_property("trials", sum(noticed.values()))
-    assert sum(noticed.values()) >= TRIALS - 6  # zeros where there were zeros, and the like
-    print(f"\n{kind}: {sum(noticed.values())} of {TRIALS} noticed, the others changed nothing: {dict(noticed)}")
+    record_property("trials", TRIALS)
+    print(f"\n{kind}: {sum(noticed.values())} of {TRIALS} noticed, {dict(noticed)}")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("damaged", DAMAGES, ids=lambda kind: kind.__name__)
 def test_a_run_whose_newest_checkpoint_is_damaged_ends_in_the_same_bytes(whole, damaged, tmp_path):
     kind, folder = whole
-    run, said, seed = tmp_path / "run", tmp_path / "said", 0
-    named = ()
-    while not named:
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(folder / "cut", run)
-        named, seed = damage(run, random.Random(seed), damaged), seed + 1
+    run, said = tmp_path / "run", tmp_path / "said"
+    shutil.copytree(folder / "cut", run)
+    damage(run, random.Random(damaged.__name__), damaged)
     module = CASES[kind][0] if kind in CASES else None
     go_on = (lambda: train(read_options(["--resume", str(run)]))) if module is None else (
         lambda: module.train(module.read_options(["--resume", str(run)]))
     )  # fmt: skip
     assert in_child(go_on, said=said) == 0
-    warnings = [line for line in said.read_text().splitlines() if line.startswith("warning: ")]
+    warnings = [line for line in said.read_text().splitlines() if line.startswith(f"warning: {run}")]
     assert len(warnings) == 1
     assert "Traceback" not in said.read_text()
     if kind == "PPO":
