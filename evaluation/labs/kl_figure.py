@@ -1,0 +1,57 @@
+"""The figure of `perlhf lab kl`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evaluation.labs.figures import COLOURS, INK, figure_at
+from evaluation.labs.kl_estimators import ESTIMATORS, WAYS
+
+_OF = dict(zip(ESTIMATORS, COLOURS, strict=False))
+
+
+def draw(values: Mapping[str, Any], gradients: Mapping[str, Any], path: Path) -> None:
+    """Draws estimators as numbers above, and as penalties below, policy by policy.
+
+    Args:
+        values: what `evaluation.labs.kl` found of each policy.
+        gradients: the same of the penalties.
+        path: of the PNG file.
+    """
+    with figure_at(path, 9.5, 6.6) as figure:
+        (bias, spread), (cosine, noise) = figure.subplots(2, 2)
+        _bars(bias, values, "bias", "Bias of the estimate at a token, nats")
+        _bars(spread, values, "sd", "Its standard deviation, nats")
+        spread.legend(title="estimator")
+        _dots(cosine, gradients, "cosine", "Cosine of the penalty's mean gradient with that of the KL")
+        _dots(noise, gradients, "noise", "Noise of the gradient of 64 responses, in lengths of the true one")
+        noise.set_yscale("log")
+        noise.legend(ncols=2, fontsize=8)
+
+
+def _bars(axes: Any, values: Mapping[str, Any], what: str, title: str) -> None:
+    """Draws one figure of the estimators, at a token."""
+    for i, name in enumerate(ESTIMATORS):
+        places = [place + (i - 1) * 0.26 for place in range(len(values))]
+        axes.bar(places, [of["tokens"][name][what] for of in values.values()], 0.24, color=_OF[name], label=name)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    labels = [f"{name}\nKL {of['tokens']['kl']:.3g} a token" for name, of in values.items()]
+    _finish(axes, labels, title)
+
+
+def _dots(axes: Any, gradients: Mapping[str, Any], what: str, title: str) -> None:
+    """Draws one figure of the penalties with two standard errors: filled in the reward, hollow as a loss."""
+    for i, way in enumerate(WAYS):
+        places = [place + (i - 2.5) * 0.13 for place in range(len(gradients))]
+        heights = [of[way][what] for of in gradients.values()]
+        errors = [2 * of[way]["standard_error"][what] for of in gradients.values()]
+        colour, hollow = _OF[way[:2]], way.endswith("loss")
+        style = {"color": colour, "markerfacecolor": "white" if hollow else colour, "fmt": "s" if hollow else "o"}
+        axes.errorbar(places, heights, yerr=errors, markersize=5, linewidth=1, capsize=2, label=way, **style)
+    _finish(axes, list(gradients), title)
+
+
+def _finish(axes: Any, labels: list[str], title: str) -> None:
+    axes.set_xticks(range(len(labels)), labels)
+    axes.grid(axis="x", visible=False)
+    axes.set_title(title)
