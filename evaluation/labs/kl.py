@@ -5,18 +5,14 @@ into, its KL to SFT, and the mean, the variance and the sign of each estimator, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 from torch import Tensor
 
-from agents.hyperparameters import Hyperparameters, PolicySettings
-from agents.ppo import PPO
-from agents.setup import RECIPES
+from agents.hyperparameters import PolicySettings
 from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.forward import response_logits
@@ -40,6 +36,7 @@ from evaluation.labs.kl_estimators import (
 )
 from evaluation.labs.kl_figure import draw
 from evaluation.labs.lab import Lab
+from evaluation.labs.training import ppo_of, recipe_named
 from evaluation.metrics import bootstrap_mean
 from perlhf.run_folder import write_text
 
@@ -96,7 +93,7 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 def _train(folder: Path, seed: int, sizes: Sizes) -> dict[str, Path]:
     """Trains policies at several distances from SFT; returns their adapters by what they are called."""
-    recipe = yaml.safe_load((RECIPES / "ppo" / f"{ENV}.yaml").read_text(encoding="utf-8"))
+    recipe = recipe_named(ENV)
     made_of = {"seed": seed, "recipe": recipe, "base": weights_hash([SHIPPED["tiny"]])}
     runs = {"penalized": (recipe["kl_coef"], [sizes.near, sizes.end]), "free": (0.0, [sizes.free])}
     found: dict[str, Path] = {}
@@ -112,13 +109,7 @@ def _train(folder: Path, seed: int, sizes: Sizes) -> dict[str, Path]:
 
 def _fit(recipe: Mapping[str, Any], at: Mapping[int, Path], seed: int) -> dict[str, Any]:
     """Trains by a recipe, and saves the policy after some numbers of updates."""
-    learning = {field.name for field in fields(Hyperparameters)} & recipe.keys()
-    speaking = {field.name for field in fields(PolicySettings)} & recipe.keys()
-    hyperparameters = {name: recipe[name] for name in learning}
-    settings = {name: recipe[name] for name in speaking}
-    model = PPO(
-        "LoRAPolicy", ENV, n_envs=recipe["n_envs"], seed=seed, device="cpu", policy_kwargs=settings, **hyperparameters
-    )
+    model = ppo_of(ENV, recipe, seed)
     kls, done = {}, 0
     for updates, folder in at.items():
         model.learn((updates - done) * recipe["n_envs"], reset_num_timesteps=done == 0)
