@@ -32,10 +32,9 @@ def main() -> None:
     """Runs the command."""
     options = parse_options(Options, prog="python -m evaluation.lab")
     if options.name not in LABS:
-        listed = "".join(f"\n  {name:8} {lab.what}" for name, lab in LABS.items())
-        if not options.name:
-            raise UserError(f"which lab? Name one of:{listed}")
-        raise UserError(f"unknown lab {options.name!r}.{did_you_mean(options.name, LABS)} There are:{listed}")
+        listed = "; ".join(f"{name} ({lab.what})" for name, lab in LABS.items())
+        hint = did_you_mean(options.name, LABS) if options.name else ""
+        raise UserError(f"there is no lab {options.name!r}.{hint} Labs: {listed}.")
     lab = LABS[options.name]
     require_figures()
     use_threads(1, 0)  # in more of them sums are added up in another order, and figures differ in their last digits

@@ -267,7 +267,12 @@ def value_rows(values: Mapping[str, Any]) -> list[str]:
         rows.append([name, *cells])
     lines = [*table(head, rows), ""]
     columns = (*ESTIMATORS, *_WHOLE)
-    head = ["a response", "KL, nats", "sd of the exact sum", *(f"{n} {what}" for n in columns for what in ("bias", "sd"))]
+    head = [
+        "a response",
+        "KL, nats",
+        "sd of the exact sum",
+        *(f"{n} {what}" for n in columns for what in ("bias", "sd")),
+    ]
     rows = []
     for name, of in values.items():
         exact = of["responses"]["exact"]
