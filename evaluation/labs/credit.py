@@ -1,4 +1,4 @@
-"""`perlhf lab credit`: advantages as trainers estimate them beside the true ones, on the phone. See docs/labs/credit.md.
+"""`perlhf lab credit`: advantages as trainers estimate them beside the true ones. See docs/labs/credit.md.
 
 The phone can be put into any state, and its judge knows what success is. So all that a policy may do in an episode is
 written down with its probability (`evaluation.labs.policy_table`), and the true advantage of every turn follows from

@@ -1,4 +1,4 @@
-"""`Table`: all that may happen in an episode of a policy, with its probability: states, responses and what they lead to.
+"""`Table`: all that may happen in an episode of a policy, with its probability: states, responses, outcomes.
 
 A device that is a value can be in any state at any time, so a state need not be sampled to be known. What a policy may
 say in it is found by going through its tokens, and what comes of that by doing it. States that are reached in several
