@@ -109,7 +109,7 @@ def phone():
 
 
 def test_likely_responses_are_all_there_with_their_probability(phone):
-    task, start, role = phone
+    _, start, role = phone
     prompt = role.backbone.encode_prompt(start.prompt)
     (said,) = likely_responses(role, [prompt], HOT, 0.002, 24)
     ids, p = [list(each.ids) for each in said], [each.probability for each in said]

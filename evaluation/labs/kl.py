@@ -4,7 +4,7 @@ The vocabulary of HH-v0's backbone is so small that every sum over it can be don
 into, its KL to SFT, and the mean, the variance and the sign of each estimator, are known without sampling.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +103,8 @@ def _train(folder: Path, seed: int, sizes: Sizes) -> dict[str, Path]:
         asked = {**made_of, "kl_coef": kl_coef, "updates": updates}
         finish(folder, Cell(f"train-{name}", asked, make, folders))
         without = "" if kl_coef else " without KL"
-        found |= {f"{n} updates{without}": where for n, where in zip(updates, folders, strict=True)}
+        names = (f"{count} update{'s' if count > 1 else ''}{without}" for count in updates)
+        found |= dict(zip(names, folders, strict=True))
     return found
 
 
