@@ -36,7 +36,7 @@ from evaluation.labs.credit_estimates import (
 )
 from evaluation.labs.credit_figure import SCALED, draw
 from evaluation.labs.lab import Lab
-from evaluation.labs.policy_table import Table, table_of
+from evaluation.labs.policy_table import Node, Table, table_of
 from evaluation.labs.training import ppo_of, recipe_named
 from perlhf.errors import UserError
 from perlhf.run_folder import write_json, write_text
@@ -83,13 +83,19 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
     chosen = [i for i, golds in enumerate(tried["successes"]) if 0 < sum(golds) < len(golds)][: sizes.starts]
     if len(chosen) < 2:
         raise UserError(f"{len(chosen)} of {sizes.drawn} starts have both outcomes; give another --seed.")
+    of_table = {**about, "reach": sizes.reach, "least": LEAST}
+    tables = {}
+    for i in chosen:
+        make = partial(_tabulate, i, sizes.reach, seed)
+        tables[i] = finish(folder, Cell(f"table-{i:02}", {**of_table, "start": i}, make))
     folders = [folder / "values" / f"after-{count}" for count in sizes.rollouts]
     make = partial(_fit_values, dict(zip(sizes.rollouts, folders, strict=True)), seed)
     finish(folder, Cell("values", {**about, "rollouts": list(sizes.rollouts)}, make, folders))
     parts = {}
-    asked = {**about, "values": weights_hash(folders), "reach": sizes.reach, "least": LEAST, "groups": sizes.groups}
+    asked = {**of_table, "values": weights_hash(folders), "groups": sizes.groups}
+    learned = dict(zip(sizes.rollouts, folders, strict=True))
     for i in chosen:
-        make = partial(_judge_start, i, dict(zip(sizes.rollouts, folders, strict=True)), sizes, seed)
+        make = partial(_judge_start, i, tables[i], learned, sizes.groups, seed)
         parts[i] = finish(folder, Cell(f"start-{i:02}", {**asked, "start": i}, make))
     report = summary(list(parts.values()), seed)
     report["real"] = [float(np.mean(tried["successes"][i])) for i in chosen]
@@ -175,13 +181,21 @@ def _learned(folder: Path, prompts: Sequence[str]) -> np.ndarray:
 # One start: its table, episodes in it, and estimates of them.
 
 
-def _judge_start(number: int, learned: Mapping[int, Path], sizes: Sizes, seed: int) -> dict[str, Any]:
-    """Makes the table of a start, plays in it, and adds up how each estimate of an advantage does."""
-    task, role = _phone(), _policy()
+def _tabulate(number: int, reach: float, seed: int) -> dict[str, Any]:
+    """Makes the table of a start, as JSON."""
+    task = _phone()
     start = _start(task, number, seed)
-    made = table_of(task, start, role, TEMPERATURE, LEAST, sizes.reach, LONGEST)
+    made = table_of(task, start, _policy(), TEMPERATURE, LEAST, reach, LONGEST)
+    return {"template": start.goal.template, "kept": made.kept, "nodes": [list(node) for node in made.nodes]}
+
+
+def _judge_start(
+    number: int, tabulated: Mapping[str, Any], learned: Mapping[int, Path], groups: int, seed: int
+) -> dict[str, Any]:
+    """Plays in the table of a start, and adds up how each estimate of an advantage does."""
+    made = Table(tuple(Node(*node) for node in tabulated["nodes"]), tabulated["kept"])
     values, turns = made.values(), made.turns()
-    played = play(made, sizes.groups, GROUP, np.random.default_rng([seed, number, 24]))
+    played = play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
     going = [i for i, node in enumerate(made.nodes) if node.next]
     sums, errors, cost = {}, {}, {}
     anchors = np.array([node.anchor for node in made.nodes])
@@ -201,7 +215,7 @@ def _judge_start(number: int, learned: Mapping[int, Path], sizes: Sizes, seed: i
         sums[_forks(forks)] = of_forks(played, values, forks, rng)
         cost[_forks(forks)] = 1 + forks * float(turns[played.nodes[..., :-1]][played.mask].mean())
     return {
-        "template": start.goal.template,
+        "template": tabulated["template"],
         "states": len(going),
         "kept": made.kept,
         "value": [float(made.values(bound)[0]) for bound in (0.0, 1.0)],
@@ -209,7 +223,6 @@ def _judge_start(number: int, learned: Mapping[int, Path], sizes: Sizes, seed: i
         "sums": {name: sums_of(played, of_method, values) for name, of_method in sums.items()},
         "values": errors,
         "cost": cost,
-        "table": [[n.anchor, n.probability, n.outcome, n.next, n.p] for n in made.nodes],
     }
 
 

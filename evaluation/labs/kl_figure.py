@@ -19,21 +19,27 @@ def draw(values: Mapping[str, Any], gradients: Mapping[str, Any], path: Path) ->
         path: of the PNG file.
     """
     with figure_at(path, 9.5, 6.6) as figure:
+        from matplotlib.ticker import PercentFormatter
+
         (bias, spread), (cosine, noise) = figure.subplots(2, 2)
-        _bars(bias, values, "bias", "Bias of the estimate at a token, nats")
-        _bars(spread, values, "sd", "Its standard deviation, nats")
+        _bars(bias, values, "bias", "As a number: bias at a token, by the KL there")
+        bias.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _bars(spread, values, "sd", "Standard deviation at a token, by the KL there")
         spread.legend(title="estimator")
-        _dots(cosine, gradients, "cosine", "Cosine of the penalty's mean gradient with that of the KL")
-        _dots(noise, gradients, "noise", "Noise of the gradient of 64 responses, in lengths of the true one")
+        _dots(cosine, gradients, "cosine", "As a penalty: cosine of its mean gradient with the true one")
+        cosine.set_ylim(-1.05, 1.05)
+        cosine.axhline(0, color=INK, linewidth=0.8)
+        _dots(noise, gradients, "noise", "Noise in a batch, in lengths of the true gradient")
         noise.set_yscale("log")
-        noise.legend(ncols=2, fontsize=8)
+        figure.legend(*noise.get_legend_handles_labels(), loc="outside lower center", ncols=6)
 
 
 def _bars(axes: Any, values: Mapping[str, Any], what: str, title: str) -> None:
-    """Draws one figure of the estimators, at a token."""
+    """Draws one figure of the estimators at a token, in parts of the KL."""
     for i, name in enumerate(ESTIMATORS):
         places = [place + (i - 1) * 0.26 for place in range(len(values))]
-        axes.bar(places, [of["tokens"][name][what] for of in values.values()], 0.24, color=_OF[name], label=name)
+        heights = [of["tokens"][name][what] / of["tokens"]["kl"] for of in values.values()]
+        axes.bar(places, heights, 0.24, color=_OF[name], label=name)
     axes.axhline(0, color=INK, linewidth=0.8)
     labels = [f"{name}\nKL {of['tokens']['kl']:.3g} a token" for name, of in values.items()]
     _finish(axes, labels, title)
