@@ -34,7 +34,7 @@ from evaluation.labs.kl_estimators import (
     standard_errors,
     to_come,
 )
-from evaluation.labs.kl_figure import draw
+from evaluation.labs.kl_figure import draw, has_direction
 from evaluation.labs.lab import Lab
 from evaluation.labs.training import ppo_of, recipe_named
 from evaluation.metrics import bootstrap_mean
@@ -65,7 +65,7 @@ class Sizes(NamedTuple):
     batches: int
 
 
-FULL = Sizes(near=8, end=48, free=32, prompts=64, samples=8, few=8, group=8, batches=20)
+FULL = Sizes(near=8, end=48, free=32, prompts=64, samples=4, few=8, group=8, batches=12)
 QUICK = Sizes(near=1, end=2, free=2, prompts=8, samples=4, few=2, group=4, batches=4)
 
 
@@ -292,8 +292,10 @@ def gradient_rows(gradients: Mapping[str, Any]) -> list[str]:
         rows = []
         for way in (*TRUTHS, *WAYS):
             errors = of[way]["standard_error"]
-            shown = (f"{of[way][key]:.2f} ± {errors[key]:.2f}" for key in ("cosine", "length", "bias", "noise"))
-            rows.append([way, *shown])
+            shown = {key: f"{of[way][key]:.2f} ± {errors[key]:.2f}" for key in ("cosine", "length", "bias", "noise")}
+            if not has_direction(of[way]):
+                shown["cosine"] = "none"
+            rows.append([way, *shown.values()])
         lines += [*table([name, "cosine", "length", "bias", "noise of a batch"], rows), ""]
     return lines[:-1]
 

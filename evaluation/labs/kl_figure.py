@@ -34,6 +34,11 @@ def draw(values: Mapping[str, Any], gradients: Mapping[str, Any], path: Path) ->
         figure.legend(*noise.get_legend_handles_labels(), loc="outside lower center", ncols=6)
 
 
+def has_direction(judged: Mapping[str, Any]) -> bool:
+    """Returns whether a mean gradient is longer than two standard errors of its length; else it may be 0."""
+    return bool(judged["length"] > 2 * judged["standard_error"]["length"])
+
+
 def _bars(axes: Any, values: Mapping[str, Any], what: str, title: str) -> None:
     """Draws one figure of the estimators at a token, in parts of the KL."""
     for i, name in enumerate(ESTIMATORS):
@@ -48,9 +53,10 @@ def _bars(axes: Any, values: Mapping[str, Any], what: str, title: str) -> None:
 def _dots(axes: Any, gradients: Mapping[str, Any], what: str, title: str) -> None:
     """Draws one figure of the penalties with two standard errors: filled in the reward, hollow as a loss."""
     for i, way in enumerate(WAYS):
-        places = [place + (i - 2.5) * 0.13 for place in range(len(gradients))]
-        heights = [of[way][what] for of in gradients.values()]
-        errors = [2 * of[way]["standard_error"][what] for of in gradients.values()]
+        shown = [(n, of[way]) for n, of in enumerate(gradients.values()) if what != "cosine" or has_direction(of[way])]
+        places = [n + (i - 2.5) * 0.13 for n, _ in shown]
+        heights = [of[what] for _, of in shown]
+        errors = [2 * of["standard_error"][what] for _, of in shown]
         colour, hollow = _OF[way[:2]], way.endswith("loss")
         style = {"color": colour, "markerfacecolor": "white" if hollow else colour, "fmt": "s" if hollow else "o"}
         axes.errorbar(places, heights, yerr=errors, markersize=5, linewidth=1, capsize=2, label=way, **style)
