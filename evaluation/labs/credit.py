@@ -88,22 +88,34 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
     for i in chosen:
         make = partial(_tabulate, i, sizes.reach, seed)
         tables[i] = finish(folder, Cell(f"table-{i:02}", {**of_table, "start": i}, make))
+    parts = {}
+    for i in chosen:
+        make = partial(_judge_start, i, tables[i], sizes.groups, seed)
+        parts[i] = finish(folder, Cell(f"start-{i:02}", {**of_table, "groups": sizes.groups, "start": i}, make))
+    report = summary(list(parts.values()), seed)
+    report["real"] = [float(np.mean(tried["successes"][i])) for i in chosen]
+    _show(report, folder)
     folders = [folder / "values" / f"after-{count}" for count in sizes.rollouts]
     make = partial(_fit_values, dict(zip(sizes.rollouts, folders, strict=True)), seed)
     finish(folder, Cell("values", {**about, "rollouts": list(sizes.rollouts)}, make, folders))
-    parts = {}
     asked = {**of_table, "values": weights_hash(folders), "groups": sizes.groups}
     learned = dict(zip(sizes.rollouts, folders, strict=True))
     for i in chosen:
-        make = partial(_judge_start, i, tables[i], learned, sizes.groups, seed)
-        parts[i] = finish(folder, Cell(f"start-{i:02}", {**asked, "start": i}, make))
-    report = summary(list(parts.values()), seed)
-    report["real"] = [float(np.mean(tried["successes"][i])) for i in chosen]
+        make = partial(_judge_values, i, tables[i], learned, sizes.groups, seed)
+        found = finish(folder, Cell(f"learned-{i:02}", {**asked, "start": i}, make))
+        parts[i] = {**parts[i], "values": found["values"], "sums": {**found["sums"], **parts[i]["sums"]}}
+    report = {**summary(list(parts.values()), seed), "real": report["real"]}
+    lines = _show(report, folder)
+    return [*lines, "", f"{cost_of(folder):.0f} CPU seconds in all -> {folder}"]
+
+
+def _show(report: Mapping[str, Any], folder: Path) -> list[str]:
+    """Writes what has been found so far: figures, tables and picture; returns the tables."""
     write_json(folder / "credit.json", report)
     draw(report, folder / "credit.png")
     lines = [*about_rows(report), "", *estimate_rows(report), "", *value_rows(report)]
     write_text(folder / "credit.md", "\n".join(lines) + "\n")
-    return [*lines, "", f"{cost_of(folder):.0f} CPU seconds in all -> {folder}"]
+    return lines
 
 
 # Where episodes begin, and how they end.
@@ -189,23 +201,38 @@ def _tabulate(number: int, reach: float, seed: int) -> dict[str, Any]:
     return {"template": start.goal.template, "kept": made.kept, "nodes": [list(node) for node in made.nodes]}
 
 
-def _judge_start(
+def _played(number: int, tabulated: Mapping[str, Any], groups: int, seed: int) -> tuple[Table, Played]:
+    """Returns the table of a start, and groups of episodes that were played in it."""
+    made = Table(tuple(Node(*node) for node in tabulated["nodes"]), tabulated["kept"])
+    return made, play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
+
+
+def _judge_values(
     number: int, tabulated: Mapping[str, Any], learned: Mapping[int, Path], groups: int, seed: int
 ) -> dict[str, Any]:
-    """Plays in the table of a start, and adds up how each estimate of an advantage does."""
-    made = Table(tuple(Node(*node) for node in tabulated["nodes"]), tabulated["kept"])
-    values, turns = made.values(), made.turns()
-    played = play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
+    """Adds up how advantages by learned values do, and the values themselves, in the episodes of a start."""
+    made, played = _played(number, tabulated, groups, seed)
+    values, sums, errors = made.values(), {}, {}
     going = [i for i, node in enumerate(made.nodes) if node.next]
-    sums, errors, cost = {}, {}, {}
-    anchors = np.array([node.anchor for node in made.nodes])
+    seen = played.nodes[..., :-1][played.mask]
     for count, folder in learned.items():
         of_nodes = np.zeros(len(values))
         of_nodes[going] = _learned(folder, [made.nodes[i].prompt for i in going])
-        seen = played.nodes[..., :-1][played.mask]
         errors[str(count)] = value_sums(of_nodes[seen], values[seen])
         for gae_lambda in LAMBDAS:
-            sums[f"GAE {gae_lambda:g}, V of {count * _TURNS:,} turns"] = of_values(played, of_nodes, gae_lambda)
+            name = f"GAE {gae_lambda:g}, V of {count * _TURNS:,} turns"
+            sums[name] = sums_of(played, of_values(played, of_nodes, gae_lambda), values)
+    return {"sums": sums, "values": errors}
+
+
+def _judge_start(number: int, tabulated: Mapping[str, Any], groups: int, seed: int) -> dict[str, Any]:
+    """Plays in the table of a start, and adds up how each estimate of an advantage does that learns no values."""
+    made, played = _played(number, tabulated, groups, seed)
+    values, turns = made.values(), made.turns()
+    anchors = np.array([node.anchor for node in made.nodes])
+    sums, cost = {}, {}
+    for gae_lambda in LAMBDAS[:2]:  # with 0 it is the truth itself
+        sums[f"GAE {gae_lambda:g}, true V"] = of_values(played, values, gae_lambda)
     sums["RLOO"] = of_whole_episodes(played, normalized=False)
     sums[SCALED] = of_whole_episodes(played, normalized=True)
     sums["GiGPO, step part"] = of_equal_states(played, anchors)
@@ -216,12 +243,12 @@ def _judge_start(
         cost[_forks(forks)] = 1 + forks * float(turns[played.nodes[..., :-1]][played.mask].mean())
     return {
         "template": tabulated["template"],
-        "states": len(going),
+        "states": sum(bool(node.next) for node in made.nodes),
         "kept": made.kept,
         "value": [float(made.values(bound)[0]) for bound in (0.0, 1.0)],
         "length": float(turns[0]),
         "sums": {name: sums_of(played, of_method, values) for name, of_method in sums.items()},
-        "values": errors,
+        "values": {},
         "cost": cost,
     }
 
@@ -334,7 +361,9 @@ def estimate_rows(report: Mapping[str, Any]) -> list[str]:
 
 
 def value_rows(report: Mapping[str, Any]) -> list[str]:
-    """Returns how good the learned values are."""
+    """Returns how good the learned values are; nothing where none were learned yet."""
+    if not report["values"]:
+        return []
     head = ["values", "error, root of the mean square", "correlation with the true ones"]
     rows = [
         [f"after {int(count) * _TURNS:,} turns", f"{of['error']:.3f}", f"{of['correlation']:.2f}"]
