@@ -359,7 +359,7 @@ COMMANDS = (
     "evaluation.evaluate evaluation.baselines evaluation.report evaluation.compare_runs evaluation.reproduce "
     "evaluation.watch evaluation.zero_shot evaluation.audit_reward evaluation.verdicts evaluation.export "
     "evaluation.score_android evaluation.eval_agent evaluation.win_rate evaluation.report_reward_model "
-    "agents.check_checkpoints"
+    "agents.check_checkpoints evaluation.lab"
 ).split()
 SIGNS = {
     ">=": lambda value, bound: value >= bound,
