@@ -79,6 +79,12 @@ class Samples:
         return [score - MISSING_EOS_PENALTY * is_cut for score, is_cut in zip(paid, cut, strict=True)]
 
 
+def upto_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """Returns a response up to its first end token, that included."""
+    ended = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
+    return list(ids[:ended])
+
+
 def save_merged(model: Any, tokenizer: Any, folder: str) -> None:
     """Writes what was trained as a plain model, for `benchmarks.quality.judge`."""
     merged: PreTrainedModel = model.merge_and_unload()

@@ -4,7 +4,6 @@ Everything is as in perlhf as far as it can be: epochs, minibatches, rate, penal
 the reward model and is trained by LoRA, which TRL does not do by itself.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from trl.experimental.ppo import PPOConfig, PPOTrainer  # type: ignore[import-not-found, unused-ignore]
 from trl.experimental.ppo import ppo_trainer as internals
 
-from benchmarks.quality.samples import MAX_NEW_TOKENS, Cell, Samples, save_merged
+from benchmarks.quality.samples import MAX_NEW_TOKENS, Cell, Samples, save_merged, upto_end
 from evaluation.reproduce.cached_runs import bundled, setup_of
 
 GENERATION = 64
@@ -41,12 +40,6 @@ class Scorer(nn.Module):
             records.append(self.records[tuple(prompt)])
             responses.append(upto_end(row[prompt_tokens:], backbone.end_ids))
         return torch.tensor(self.samples.scores(records, responses))
-
-
-def upto_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """Returns a response up to its first end token, that included."""
-    ended = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
-    return list(ids[:ended])
 
 
 class Clock(transformers.TrainerCallback):
