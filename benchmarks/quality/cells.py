@@ -42,6 +42,9 @@ def _group(name: str, title: str, **given: Any) -> Setting:
     return Setting(name, f"TRL 1.16, {title}", "benchmarks.quality.trl_group", TRL_REWARD, given=given)
 
 
+_BEFORE = (
+    "--lora-targets", "attention", "--lora-layers", "all", "--gae-lambda", "0.95", "--kl-coef", "0.1",
+)  # fmt: skip
 _PPO = {"learning_rate": 6.25e-3, "total_episodes": PPO_EPISODES}
 _ALL = (
     Setting("ppo", "perlhf, PPO: the default"),
@@ -50,8 +53,9 @@ _ALL = (
     Setting("trl-ppo", "TRL 1.12, PPO", "benchmarks.quality.trl_ppo", TRL_PPO, given=_PPO),
     Setting("grpo", "perlhf, GRPO", words=("--algorithm", "grpo")),
     Setting("rloo", "perlhf, RLOO", words=("--algorithm", "rloo")),
+    _group("trl-grpo-half", "GRPO, beta 0, top half", algorithm="grpo", learning_rate=3e-3, beta=0.0, layers="half"),
     _group("trl-grpo-kl", "GRPO, beta .04", algorithm="grpo", learning_rate=3e-3, beta=0.04),
-    Setting("ppo-attention", "perlhf, PPO, adapters on attention", words=("--lora-targets", "attention")),
+    Setting("ppo-attention", "perlhf, PPO by its earlier recipe, adapters on attention", words=_BEFORE),
 )
 SETTINGS = {setting.name: setting for setting in _ALL}
 

@@ -52,12 +52,15 @@ def main() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(path, padding_side="left")
     assert all(tokenizer(p)["input_ids"] == samples.backbone.encode_prompt(p) for p in samples.prompts[:200])
     data = Dataset.from_list([{"prompt": str(p), "record": i} for i, p in enumerate(samples.prompts)])
-    targets = cell.setting.pop("targets", "all-linear")
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    count = model.config.num_hidden_layers
+    layers = list(range(count // 2, count)) if cell.setting.pop("layers", "all") == "half" else None
     trainer = TRAINERS[cell.setting["algorithm"]][1](
-        model=transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
-        reward_funcs=reward, args=config(cell), train_dataset=data, processing_class=tokenizer,
+        model=model, reward_funcs=reward, args=config(cell), train_dataset=data, processing_class=tokenizer,
         callbacks=[Budget(samples, cell.budget)],
-        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(
+            r=8, lora_alpha=16, target_modules="all-linear", layers_to_transform=layers, task_type="CAUSAL_LM"
+        ),
     )  # fmt: skip
     trainer.train()
     save_merged(trainer.model, tokenizer, cell.folder)

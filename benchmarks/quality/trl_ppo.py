@@ -62,7 +62,7 @@ def config(cell: Cell) -> PPOConfig:
         kl_coef=0.1, vf_coef=0.5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2,
         lr_scheduler_type="linear", max_grad_norm=1.0, num_sample_generations=0, seed=cell.seed, bf16=False,
         gradient_checkpointing=False, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
-        logging_steps=1000, **{k: v for k, v in cell.setting.items() if k != "targets"},
+        logging_steps=1000, **cell.setting,
     )  # fmt: skip
 
 
@@ -88,9 +88,7 @@ def main() -> None:
         args=config(cell), processing_class=tokenizer, ref_model=None, reward_model=scorer,
         model=transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
         value_model=value_model(path, reward), train_dataset=data, eval_dataset=data.select(range(2)),
-        peft_config=LoraConfig(
-            r=8, lora_alpha=16, target_modules=cell.setting.get("targets", "all-linear"), task_type="CAUSAL_LM"
-        ),
+        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[Clock(samples)],
     )  # fmt: skip
     trainer.train()
