@@ -11,6 +11,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer  # type: ignore
 from benchmarks.quality.samples import MAX_NEW_TOKENS, Cell, Samples, save_merged
 
 GENERATION = 64  # completions, of 8 prompts
+MAPS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]  # all linear maps
 TRAINERS = {"grpo": (GRPOConfig, GRPOTrainer), "rloo": (RLOOConfig, RLOOTrainer)}
 
 
@@ -59,7 +60,7 @@ def main() -> None:
         model=model, reward_funcs=reward, args=config(cell), train_dataset=data, processing_class=tokenizer,
         callbacks=[Budget(samples, cell.budget)],
         peft_config=LoraConfig(
-            r=8, lora_alpha=16, target_modules="all-linear", layers_to_transform=layers, task_type="CAUSAL_LM"
+            r=8, lora_alpha=16, target_modules=MAPS, layers_to_transform=layers, task_type="CAUSAL_LM"
         ),
     )  # fmt: skip
     trainer.train()
