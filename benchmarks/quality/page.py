@@ -1,6 +1,7 @@
 """docs/speedrun.md: who reaches which gold in how many CPU seconds, with the machine, the versions and the date."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
@@ -47,7 +48,13 @@ and TRL less. One machine, one small model, generated data: it says who is quick
 def page(folder: Path, envs: Sequence[str], seeds: Sequence[int]) -> str:
     """Returns the whole page; what was not measured is left out."""
     sections = [section(env, results_of(folder, env, seeds)) for env in envs]
-    return "\n".join([_HEAD.format(envs=",".join(envs)), machine(), *filter(None, sections)])
+    where = "\n".join(wrapped(line) for line in machine().splitlines())
+    return "\n".join([_HEAD.format(envs=",".join(envs)), f"{where}\n", *filter(None, sections)])
+
+
+def wrapped(text: str) -> str:
+    """Returns a paragraph in lines of 120 columns."""
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def results_of(folder: Path, env: str, seeds: Sequence[int]) -> dict[str, Results]:
@@ -69,7 +76,7 @@ def section(env: str, results: Mapping[str, Results]) -> str:
     names = (*to_level, "level", "held out, sampled", "greedy", "KL (nats)", "completions per CPU s", "seeds")
     rows = [f"## {env}\n", *table_head("", *names)]
     rows += [row(*cells(SETTINGS[name], judged)) for name, judged in results.items()]
-    return "\n".join([*rows, "", *(said(results, f"{level:g}") for level in LEVELS)])
+    return "\n".join([*rows, "", *(f"{wrapped(said(results, f'{level:g}'))}\n" for level in LEVELS)])
 
 
 def cells(setting: Setting, judged: Results) -> list[str]:
@@ -98,7 +105,7 @@ def said(results: Mapping[str, Results], level: str) -> str:
     theirs = [name for name in whole if name.startswith("trl")]
     if OURS not in whole or not theirs:
         who = "perlhf's default" if OURS not in whole else "any setting of TRL"
-        return f"Gold {level} was not reached by {who} in every seed.\n"
+        return f"Gold {level} was not reached by {who} in every seed."
 
     def seconds(name: str) -> float:
         return median(whole[name].values())
@@ -108,7 +115,7 @@ def said(results: Mapping[str, Results], level: str) -> str:
     parts = [f"{title} takes {_beside(whole[name], whole[best])}" for name, title in who.items()]
     return (
         f"To gold {level}, beside the fastest setting of TRL that gets there in every seed ({SETTINGS[best].title}), "
-        f"{' and '.join(parts)} of the CPU seconds.\n"
+        f"{' and '.join(parts)} of the CPU seconds."
     )
 
 
