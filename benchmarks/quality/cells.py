@@ -53,6 +53,7 @@ _ALL = (
     Setting("trl-ppo", "TRL 1.12, PPO", "benchmarks.quality.trl_ppo", TRL_PPO, given=_PPO),
     Setting("grpo", "perlhf, GRPO", words=("--algorithm", "grpo")),
     Setting("rloo", "perlhf, RLOO", words=("--algorithm", "rloo")),
+    Setting("rloo-long", "perlhf, RLOO, 6,400 completions", words=("--algorithm", "rloo", "--total-timesteps", "6400")),
     _group("trl-grpo-half", "GRPO, beta 0, top half", algorithm="grpo", learning_rate=3e-3, beta=0.0, layers="half"),
     _group("trl-grpo-kl", "GRPO, beta .04", algorithm="grpo", learning_rate=3e-3, beta=0.04),
     Setting("ppo-attention", "perlhf, PPO by its earlier recipe, adapters on attention", words=_BEFORE),
