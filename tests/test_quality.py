@@ -75,6 +75,11 @@ def test_the_page_names_the_fastest_of_perlhf_where_it_is_not_the_default(tmp_pa
     assert "the default takes 0.50 (0.50 to 0.50, 2 seeds) and perlhf, RLOO takes 0.25 (0.25 to 0.25, 2 seeds)" in text
 
 
+def test_where_trl_was_not_measured_the_page_says_so_once(tmp_path):
+    write(tmp_path, "ppo", 0, 30.0)
+    assert page(tmp_path, ["HH-v0"], [0]).count("TRL was not measured here.") == 1
+
+
 def test_an_unknown_setting_is_one_line():
     assert chosen("rloo,ppo") == [SETTINGS["rloo"], SETTINGS["ppo"]]
     with pytest.raises(UserError, match="unknown setting 'pp'"):

@@ -76,7 +76,8 @@ def section(env: str, results: Mapping[str, Results]) -> str:
     names = (*to_level, "level", "held out, sampled", "greedy", "KL (nats)", "completions per CPU s", "seeds")
     rows = [f"## {env}\n", *table_head("", *names)]
     rows += [row(*cells(SETTINGS[name], judged)) for name, judged in results.items()]
-    return "\n".join([*rows, "", *(f"{wrapped(said(results, f'{level:g}'))}\n" for level in LEVELS)])
+    sentences = dict.fromkeys(said(results, f"{level:g}") for level in LEVELS)
+    return "\n".join([*rows, "", *(f"{wrapped(sentence)}\n" for sentence in sentences)])
 
 
 def cells(setting: Setting, judged: Results) -> list[str]:
@@ -103,6 +104,8 @@ def said(results: Mapping[str, Results], level: str) -> str:
     }
     whole = {name: of_seeds for name, of_seeds in times.items() if len(of_seeds) == len(results[name])}
     theirs = [name for name in whole if name.startswith("trl")]
+    if not any(name.startswith("trl") for name in results):
+        return "TRL was not measured here."
     if OURS not in whole or not theirs:
         who = "perlhf's default" if OURS not in whole else "any setting of TRL"
         return f"Gold {level} was not reached by {who} in every seed."
