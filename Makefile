@@ -68,7 +68,8 @@ scaling: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_scaling.py
 
 # Speed and memory beside TRL and AgileRL, and beside full tuning, into docs/performance.md: hours on two cores. It goes
-# on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it.
+# on where it was interrupted; `make bench BENCH="--parts ppo --rounds 1"` does a part of it. The part `quality`, CPU
+# seconds to a given gold beside TRL, is docs/speedrun.md: two hours of one core.
 .PHONY: bench
 bench: install
 	$(BIN)/python -m benchmarks.performance $(BENCH)

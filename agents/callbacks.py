@@ -125,6 +125,11 @@ class Checkpoints(BaseCallback):
         self._rollouts += 1
         self._start = whole_state(self.model) if self._holds else None  # type: ignore[arg-type]
 
+    def _on_rollout_end(self) -> None:
+        # When the rollout's samples were there: time to a given gold is read off the log.
+        self._count_cost()
+        self.logger.record("time/cpu_seconds", self.model.cost["cpu_seconds"])  # type: ignore[attr-defined]
+
     def _on_training_end(self) -> None:
         self._count_cost()
         self._save()

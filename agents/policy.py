@@ -1,7 +1,7 @@
 """`LoRAPolicy`: what speaks and what expects. A policy adapter and a value adapter on one frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,10 +107,14 @@ class LoRAPolicy(BasePolicy):
         token, the only one it was trained on. Nor does it know of the penalties, or of a scale by `normalize_scores`.
         """
         if start is not None:
-            self.no_value_start = obstacle(start, self.backbone, adapter is None, self.policy_role.frozen_layers)
+            self.no_value_start = obstacle(start, self.backbone, adapter is None)
         if start is None or self.no_value_start is not None:
             return self.backbone.add_role("value", adapter, head=True, seed=seed), 0.0
         settings = start.role.settings if isinstance(start.role, LoRARole) else None
+        if settings is not None and start.role.frozen_layers < self.policy_role.frozen_layers:
+            # Else there would be no states below the adapters that are both's, which saves half of the work.
+            assert adapter is not None
+            settings = replace(settings, layers=adapter.layers)
         role = self.backbone.add_role("value", settings, head=True, seed=seed)
         role.copy_from(start.role)
         return role, -start.centre

@@ -7,14 +7,13 @@ from backbones.roles import LoRARole
 from rewards.reward_model import RewardModel
 
 
-def obstacle(start: RewardModel, backbone: Backbone, full: bool, frozen_layers: int) -> str | None:
+def obstacle(start: RewardModel, backbone: Backbone, full: bool) -> str | None:
     """Returns why V cannot start as a reward model; None where it can.
 
     Args:
         start: the reward model.
         backbone: of the policy.
         full: whether V trains all weights.
-        frozen_layers: of the policy.
     """
     if start.role.backbone is not backbone:
         return "it is on another backbone"
@@ -25,6 +24,4 @@ def obstacle(start: RewardModel, backbone: Backbone, full: bool, frozen_layers: 
         return f"it is {kind}, and V trains {'all weights' if full else 'an adapter'}"
     if start.log_prob_weight != 0:
         return f"its score is not the head's alone (log-prob weight {start.log_prob_weight:g})"
-    if start.role.frozen_layers < frozen_layers:  # else frozen states would not be both's
-        return f"its adapter begins at layer {start.role.frozen_layers + 1}, below the policy's at {frozen_layers + 1}"
     return None

@@ -153,10 +153,10 @@ class Role(ABC):
 
     @torch.no_grad()
     def copy_from(self, other: "Role") -> None:
-        """Takes over the weights of a role of the same shape."""
+        """Takes over the weights of a role that adapts at least as much, each in the same shape."""
         for own, others in ((self.parameters(), other.parameters()), (self.constants(), other.constants())):
-            for mine, theirs in zip(own.values(), others.values(), strict=True):
-                mine.copy_(theirs)
+            for name, mine in own.items():
+                mine.copy_(others[name])
 
     @torch.no_grad()
     def _take(self, folder: Path, tensors: dict[str, torch.Tensor | None]) -> None:

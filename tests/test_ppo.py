@@ -585,6 +585,15 @@ def test_the_value_role_starts_as_the_reward_model():
         assert values[k, len(rollout.responses[i])].item() == pytest.approx(rollout.scores[i].item(), abs=1e-3)
 
 
+def test_a_value_role_above_frozen_layers_starts_as_the_upper_part_of_the_reward_model(path):
+    reward = RewardModel(Backbone.load(str(path)).add_role("reward", LoRASettings(4), head=True, seed=7), centre=3.0)
+    policy = small(path, reward=reward, policy_kwargs={"lora_layers": "1", "lora_targets": "all-linear"}).policy
+    mine, theirs = policy.value_role.parameters(), reward.role.parameters()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert {name for name in theirs if name not in mine} == {name for name in theirs if "layers.0." in name}
+    assert (policy.frozen_layers, policy.value_offset) == (1, -3.0)
+
+
 def test_the_value_role_does_not_start_as_a_reward_model_whose_head_is_not_all(path):
     backbone = Backbone.load(str(path))
     reward = RewardModel(backbone.add_role("reward", LoRASettings(4), head=True, seed=7), centre=3.0)

@@ -692,8 +692,8 @@ def test_soft_labels_pull_to_what_they_say(counting):
 
 
 def test_v_says_why_it_does_not_start_as_a_reward_model(counting, probe, tmp_path):
-    def why(model, backbone=counting, full=False, frozen=0):
-        return obstacle(model, backbone, full, frozen)
+    def why(model, backbone=counting, full=False):
+        return obstacle(model, backbone, full)
 
     def adapter(**given):
         return RewardModel(counting.add_role("reward", LoRASettings(2), head=True), **given)
@@ -705,7 +705,6 @@ def test_v_says_why_it_does_not_start_as_a_reward_model(counting, probe, tmp_pat
     assert why(alone(Probe(Reading(), Linear(torch.zeros(32, dtype=torch.float64)), 0.0, 1.0), counting)) == (
         "it is a head alone, and V trains an adapter"
     )
-    assert why(adapter(), frozen=2) == "its adapter begins at layer 1, below the policy's at 3"
     other = gemma(tmp_path)
     assert why(adapter(), backbone=other) == "it is on another backbone"
 

@@ -41,7 +41,7 @@ from backbones.checkpoints import (
 from backbones.roles import LoRASettings
 from envs import register_task
 from perlhf.errors import UserError
-from perlhf.run_folder import update_summary, write_json
+from perlhf.run_folder import read_summary, update_summary, write_json
 from perlhf.sealed_folder import SealError, sealed
 from rewards.reward_model import RewardModel
 
@@ -270,6 +270,8 @@ def test_progress_csv_holds_all_rows_after_a_resume(path, tmp_path):
     assert [row["time/total_timesteps"] for row in rows] == ["4", "8", "12", "16"]
     metrics = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
     assert [float(row["rollout/score"]) for row in rows] == [row["rollout/score"] for row in metrics]
+    seconds = [row["time/cpu_seconds"] for row in metrics]  # of both parts together
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < seconds[3] <= read_summary(run)["cpu_seconds"]
 
 
 def test_costs_add_up_over_resumes(path, tmp_path, monkeypatch):

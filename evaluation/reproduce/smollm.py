@@ -11,7 +11,7 @@ from perlhf.errors import UserError
 from perlhf.run_folder import write_text
 
 SHORT = "- reward: rewards.functions:length_penalty\n  target: 12\n"  # words; PPO's easy reward
-CHEAP = ("--precision", "mixed", "--lora-layers", "quarter")
+CHEAP = ("--precision", "mixed", "--lora-targets", "attention", "--lora-layers", "quarter")
 PPO = (
     *CHEAP, "--value-adapter", "shared", "--n-envs", 16, "--batch-size", 8, "--n-epochs", 4, "--schedule", "constant",
     "--kl-coef", 0.05, "--max-new-tokens", 32,
