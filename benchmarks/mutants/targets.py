@@ -62,9 +62,7 @@ TARGETS = {
     "checkpoints": Target(
         Path("backbones/checkpoints.py"), ("test_checkpoints.py", "test_store_machine.py"), "not command and not words"
     ),
-    "accuracy": Target(
-        Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200
-    ),
+    "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200),
     "core": Target(
         Path("envs/core.py"),
         ("test_envs.py", "test_groups.py", "test_env_machines.py"),
