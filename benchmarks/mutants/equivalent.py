@@ -2,6 +2,10 @@
 
 EQUIVALENT: dict[str, dict[str, str]] = {
     "agents/algorithms/functional.py": {
+        (
+            "token_rewards: rewards[torch.arange(len(scores)), last] += scores.to(rewards.dtype) -> "
+            "rewards[torch.arange(len(scores)), last] += scores.to(None)"
+        ): "adding in place takes any precision",
         "chain_gae: n_envs = int(order.envs.max()) + 1 -> n_envs = int(order.envs.max()) + 2": "no row is of it",
         (
             "chain_gae: for step in range(int(order.steps.max()), -1, -1): -> for step in "
