@@ -82,9 +82,13 @@ def put_back(folder: Path) -> None:
 
 
 def put_all_back(parent: Path) -> None:
-    """Does so for all sealed folders that stand in a folder; nobody may be writing one."""
+    """Does so for all sealed folders that stand in a folder; nobody may be writing one.
+
+    What is left over beside a folder that has its name is removed, so that it never comes back later.
+    """
     for old in parent.glob(".*.old"):
         put_back(parent / old.name[1:].removesuffix(".old"))
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def verify(folder: Path, version: int, what: str, needed: Collection[str] = ()) -> None:

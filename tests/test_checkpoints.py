@@ -134,6 +134,13 @@ def test_a_file_that_nobody_sealed_is_named_and_a_hidden_one_is_none_of_ours(run
         verify(checkpoint)
 
 
+def test_what_another_took_the_place_of_never_comes_back_later(run):
+    shutil.copytree(place_of(run, 2), run / "checkpoints" / ".step-2.old")  # of a save whose last fsync failed
+    (place_of(run, 2) / "state.json").write_text("{}")
+    assert newest_of(run) == newest_of(run) == 1
+    assert not list((run / "checkpoints").glob("*step-2*.old"))
+
+
 def test_what_does_not_fit_sets_nothing_aside(run):
     (place_of(run, 2) / "state.json").write_text("{}")
 

@@ -84,6 +84,15 @@ def test_what_is_over_waits_and_is_not_scored():
     assert not env.step(["bb"] * 4)[2].any()
 
 
+def test_an_env_in_a_group_of_its_own_plays_one_whole_episode():
+    env = uneven(num_envs=2)
+    env.reset(seed=0, options={"group_size": 1})
+    assert env.step(["a", "bb"])[2].tolist() == [True, False]
+    _, rewards, terminated, _, _ = env.step([None, "!"])
+    assert (rewards.tolist(), terminated.tolist()) == ([0.0, 1.0], [False, True])
+    assert not env.step([None, None])[2].any()
+
+
 def test_workers_play_groups_that_lie_across_them():
     states = []
     for workers in (0, 3):
