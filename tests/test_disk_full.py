@@ -58,9 +58,8 @@ def watch_writes(before):
         counted(os, name)
     counted(os, "open", opens_to_write)
     counted(builtins, "open", writes)
-    for name in ("backbones.checkpoints", "backbones.role_files"):
-        if hasattr(sys.modules.get(name), "save_file"):
-            counted(sys.modules[name], "save_file")
+    for name in ("backbones.checkpoints", "backbones.roles"):
+        counted(sys.modules[name], "save_file")
     return lambda: count
 
 
