@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from children import exit_code, start_child
+from safetensors import SafetensorError
 from test_disk import disk, errors_in  # noqa: F401 - a fixture
 from test_fit_resume import CASES, given, outcome  # noqa: F401 - a fixture
 from test_fit_resume import options_for as fit_options
@@ -57,9 +58,8 @@ def watch_writes(before):
         counted(os, name)
     counted(os, "open", opens_to_write)
     counted(builtins, "open", writes)
-    for name in ("backbones.checkpoints", "backbones.role_files"):
-        if hasattr(sys.modules.get(name), "save_file"):
-            counted(sys.modules[name], "save_file")
+    for name in ("backbones.checkpoints", "backbones.roles"):
+        counted(sys.modules[name], "save_file")
     return lambda: count
 
 
@@ -74,7 +74,9 @@ def fill(folder):
 
 
 def refuse(what):
-    """Says what the system says: no name of a file, where it was given an open one."""
+    """Says what the system says: no name of a file, where it was given an open one, or what Rust makes of it."""
+    if isinstance(what, dict):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([] if isinstance(what, int) else [str(what)]))
 
 
