@@ -305,4 +305,4 @@ def _nought(value: float, digits: int) -> float:
     return round(value, digits) + 0.0
 
 
-LAB = Lab("k1, k2 and k3 beside the exact KL: as numbers, in the reward, as a loss", (7, 0.5), run)
+LAB = Lab("k1, k2 and k3 beside the exact KL: as numbers, in the reward, as a loss", (8, 0.5), run)
