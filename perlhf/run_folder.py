@@ -153,7 +153,7 @@ def refuse_links(folder: Path) -> None:
     home = folder.resolve()
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):  # links may lead in a circle
                 raise UserError(f"{path} is a link that leads out of the run folder; put the thing itself there.")
 
 
