@@ -150,10 +150,10 @@ def refuse_links(folder: Path) -> None:
     Raises:
         UserError: there is such a link; it is named.
     """
-    home = folder.resolve()
+    home = Path(os.path.realpath(folder))  # it takes links that lead in a circle
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
                 raise UserError(f"{path} is a link that leads out of the run folder; put the thing itself there.")
 
 
