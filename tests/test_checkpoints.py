@@ -71,7 +71,7 @@ def test_a_checkpoint_is_these_files_of_this_format(tmp_path):
     save_file({"weight": torch.ones(2)}, tmp_path / "state.safetensors")
     (tmp_path / "state.json").write_text('{"step": 7}')
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": 3, "files": hashes}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 3, "files": hashes}, indent=2) + "\n")
     tensors, state = read_checkpoint(tmp_path)
     assert state == {"step": 7}
     assert tensors["weight"].tolist() == [1.0, 1.0]
