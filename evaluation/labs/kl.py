@@ -36,7 +36,7 @@ from evaluation.labs.kl_estimators import (
 )
 from evaluation.labs.kl_figure import draw, has_direction
 from evaluation.labs.lab import Lab
-from evaluation.labs.training import ppo_of, recipe_named
+from evaluation.labs.training import PAPER, ppo_of, recipe_named
 from evaluation.metrics import bootstrap_mean
 from perlhf.run_folder import write_text
 
@@ -49,8 +49,8 @@ class Sizes(NamedTuple):
     """Says how much of everything.
 
     Attributes:
-        near, end: updates of the recipe, with its KL penalty.
-        free: updates of the recipe without it.
+        near, end: updates of PPO with the paper's adapters and a KL penalty.
+        free: updates of the same without it.
         prompts, samples: from which the numbers are, and responses to each.
         few, group, batches: prompts that the gradients are of, responses to each in a batch, and batches.
     """
@@ -93,7 +93,7 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 def _train(folder: Path, seed: int, sizes: Sizes) -> dict[str, Path]:
     """Trains policies at several distances from SFT; returns their adapters by what they are called."""
-    recipe = recipe_named(ENV)
+    recipe = {**recipe_named(ENV), **PAPER}
     made_of = {"seed": seed, "recipe": recipe, "base": weights_hash([SHIPPED["tiny"]])}
     runs = {"penalized": (recipe["kl_coef"], [sizes.near, sizes.end]), "free": (0.0, [sizes.free])}
     found: dict[str, Path] = {}

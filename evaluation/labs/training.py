@@ -10,6 +10,9 @@ from agents.hyperparameters import Hyperparameters, PolicySettings
 from agents.ppo import PPO
 from agents.setup import RECIPES
 
+# Adapters as in the paper (arXiv 2403.10704), on attention in all layers, and what goes with them on HH-v0.
+PAPER = {"lora_targets": "attention", "lora_layers": "all", "gae_lambda": 0.95, "kl_coef": 0.1}
+
 
 def recipe_named(name: str) -> dict[str, Any]:
     """Returns a recipe of PPO by the name of its file."""
