@@ -173,6 +173,11 @@ def test_links_inside_of_a_run_folder_and_to_it_are_taken(run):
     assert read_run_config(run) == read_run_config(run.parent / "mine") == {"env": "HH-v0"}
 
 
+def test_a_link_to_itself_in_a_run_folder_leads_nowhere(run):
+    (run / "circle").symlink_to("circle")
+    assert read_run_config(run)
+
+
 def test_a_file_is_written_in_the_place_of_a_link_and_not_through_it(run):
     (run / "summary.json").symlink_to(run.parent / "outside" / "file")
     write_text(run / "summary.json", "ours\n")
