@@ -63,16 +63,14 @@ def test_the_figures_in_readme_are_those_of_the_results():
         assert int(minutes) == round(seconds / 60)
 
 
-def test_the_cost_in_readme_is_that_of_the_benchmark():
-    words = " ".join(README.read_text(encoding="utf-8").split())
-    times, low, high, memory = re.search(
-        r"([\d.]+) times the samples of TRL's PPO \(([\d.]+) to ([\d.]+)\), in ([\d.]+) of its memory", words
+def test_the_speed_in_readme_is_that_of_the_speedrun():
+    readme, page = (" ".join(path.read_text(encoding="utf-8").split()) for path in (README, DOCS / "speedrun.md"))
+    default, rloo = re.search(
+        r"gold of 0\.75 in (\S+ \(\S+ to \S+), three seeds\).*`--algorithm rloo` is there in (\S+ \(\S+ to \S+)\)",
+        readme,
     ).groups()
-    page = (DOCS / "performance.md").read_text(encoding="utf-8")
-    row = next(line for line in page.splitlines() if line.startswith("| perlhf, own value adapter, fp32 |"))
-    cells = [cell.strip() for cell in row.split("|")]
-    assert cells[3] == f"{times} ({low}..{high})"
-    assert cells[6].startswith(f"{memory} ")
+    to_there = page[page.index("To gold 0.75, beside the fastest setting of TRL") :]
+    assert f"the default takes {default}, 3 seeds) and perlhf, RLOO takes {rloo}, 3 seeds)" in to_there
 
 
 def test_the_map_is_the_tree():

@@ -33,7 +33,7 @@ def quick(monkeypatch):
 def make_quick(monkeypatch):
     monkeypatch.setattr(MiniatureTexts, "golds", lambda self, backbone: {})
     monkeypatch.setattr(command, "picture_golds", lambda backbone: {})
-    monkeypatch.setattr("agents.pretrain.texts._TYPICAL", 300)  # documents that the tokenizer is made from
+    monkeypatch.setattr("agents.pretrain.texts.TYPICAL", 300)  # documents that the tokenizer is made from
     monkeypatch.setattr(command, "kind_golds", lambda backbone, task, count: {})
 
 

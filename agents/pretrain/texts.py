@@ -38,7 +38,7 @@ _EASY, _HARD = 0.05, 0.38  # until which share of the documents exercises are ea
 _ORDERS = ((0.15, (1.0, 0.0, 0.0)), (0.5, (0.25, 0.4, 0.0)), (1.0, (0.05, 0.25, 0.1)))
 _AMONG_DEMONSTRATIONS = (0.0, 0.2, 0.0)
 _READ = 400  # steps that the words of exercises are of
-_TYPICAL = 6000  # documents that the tokenizer is made from
+TYPICAL = 6000  # documents that the tokenizer is made from
 SAMPLING = {"sampled": 1.0, "greedy": 0.0}
 
 
@@ -59,7 +59,7 @@ class Corpus(ABC):
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
         """Returns the texts for the tokenizer: the first of the documents, unless they are unlike the later ones."""
-        return islice(documents, _TYPICAL)
+        return islice(documents, TYPICAL)
 
     @abstractmethod
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
@@ -128,7 +128,7 @@ class Orders(MiniatureTexts):
                 yield next(dialogs)
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
-        return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
+        return islice(self.documents(np.random.default_rng(0), TYPICAL), TYPICAL)
 
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
         rng = np.random.default_rng(0)
@@ -177,7 +177,7 @@ class UIDemonstrations(Corpus):
         return UINav(templates=[names[i] for i in sorted(order)])
 
     def typical(self, documents: Iterator[Document]) -> Iterator[Document]:
-        return islice(self.documents(np.random.default_rng(0), _TYPICAL), _TYPICAL)
+        return islice(self.documents(np.random.default_rng(0), TYPICAL), TYPICAL)
 
     def golds(self, backbone: Backbone) -> dict[str, dict[str, float]]:
         task = UISteps(UINav(split="validation"), 200)
