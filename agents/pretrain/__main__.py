@@ -209,6 +209,7 @@ def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
 def started(name: str) -> Backbone:
     """Returns a backbone to go on from, all of whose weights are to learn."""
     backbone = Backbone.load(name, "cpu")
+    backbone.release()  # whoever loads it later shall have it as it is now
     for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
         backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
     backbone.model.requires_grad_(True)
