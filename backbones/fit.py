@@ -4,7 +4,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +84,7 @@ def fit(
         lengths: of the rows in tokens, to batch like with like.
         loss: see `Loss`.
         settings: epochs, batch sizes, learning rate.
-        rng: of the order of the rows.
+        rng: of the order of the rows, and of dropout.
         log: the file to write.
         check: looks at the role on the way, without its dropout.
         checkpoints: where it is saved on the way, and goes on; a signal then stops it after an optimizer step.
@@ -109,9 +109,11 @@ def fit(
     depth = role.frozen_layers if settings.epochs > 1 else 0
     bar = progress_bar(batches, total=steps, desc=role.name, leave=False)
     names: list[str] = []
+    dropped_by = int(rng.spawn(1)[0].integers(2**63))  # which takes no draw from the order of the rows
     # Line by line, so that a run can be watched, and a stopped one has left what it came to.
     with (
         nullcontext() if checkpoints is None else stopping.saved_first(),
+        _dropout_from(dropped_by, role.backbone.device),
         role.active() as model,
         role.backbone.frozen_states.kept(depth),
         closing(_log(log, done)) as rows,
@@ -155,6 +157,18 @@ def fit(
         model.eval()
         if number := max(group.gather(stopping.asked())):  # in the last step, which is saved
             stopping.stop(number)
+
+
+@contextmanager
+def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch's own generators, from which dropout draws, inside; after that they are as they were."""
+    of_gpus = [device] if device.type == "cuda" and torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=of_gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in of_gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def _log(path: Path, done: int) -> MetricsLog:

@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+import torch
 from children import exit_code, in_child, lines_in, start_child, wait_until
 from command_modules import command_module
 from test_probe import counting, sayings, write_pairs  # noqa: F401 - a fixture
@@ -53,6 +54,14 @@ def outcome(folder):
     for name in ("seconds", "cpu_seconds", "peak_rss_mb", "pairs_per_cpu_second"):
         summary.pop(name, None)
     return left, summary
+
+
+def test_dropout_follows_from_the_seed(given, tmp_path):
+    for state in (1, 2):
+        torch.manual_seed(state)
+        train_reward_model.train(options_for("reward model", given, tmp_path / str(state)))
+        assert torch.initial_seed() == state
+    assert outcome(tmp_path / "1") == outcome(tmp_path / "2")
 
 
 def cut_after(folder, step):

@@ -52,7 +52,10 @@ def test_other_kernels_and_threads_give_the_same_log_and_weights(tmp_path):
 COMMANDS = {
     "ppo": ("agents.train_ppo", "HH-v0 --eval-prompts 50"),
     "ppo, all weights": ("agents.train_ppo", "HH-v0 --full --total-timesteps 256 --eval-prompts 0"),
-    "ppo on pictures": ("agents.train_ppo", "VQAv2-v0 --total-timesteps 256 --eval-prompts 0"),
+    "ppo on pictures": (
+        "agents.train_ppo",
+        "VQAv2-v0 --total-timesteps 256 --eval-prompts 0 --eval-every 0 --keep-best none",
+    ),
     "sft": ("agents.train_sft", "HH-v0 --records 400 --eval-records 50"),
     "reward model": ("rewards.train_reward_model", "HH-v0 --pairs 400 --lora-dropout 0.1 --eval-pairs 50"),
     "reward model from a probe": ("rewards.train_reward_model", "HH-v0 --pairs 400 --start probe --eval-pairs 50"),
