@@ -24,7 +24,7 @@ class Options:
 
     name: str = option("", f"which: {', '.join(LABS)}", positional=True)
     output_dir: str = option("runs/lab", "where labs go, each in a folder of its name")
-    seed: int = option(0, "of everything that is drawn", low=0)
+    seed: int = option(0, "decides all that is drawn", low=0)
     quick: bool = option(False, "a little of everything, to see that it runs; in OUTPUT_DIR/quick")
 
 

@@ -100,9 +100,11 @@ def test_ppo_learns_what_it_learns_on_the_cpu(case, paths, there, is_real):
     if device is not None:
         assert device.operations > 3000
         assert same
-    if device is not None and algorithm.policy.backbone.precision != "bf16":
+    if device is not None and algorithm.policy.backbone.precision == "fp32":
         assert torch.allclose(expected, got, atol=1e-5)
-    elif same:  # a token that lies between two others may be drawn as another on a real one
+    elif (
+        same
+    ):  # bf16 rounds a last bit into its eighth; a token between two others may be drawn as another on a real one
         assert float((expected - got).norm()) <= 0.05 * float((expected - start).norm())
     assert float((expected - start).norm()) > 0
 
@@ -124,7 +126,11 @@ def test_a_run_goes_on_on_another_device(saved_on, loaded_on, paths, there, tmp_
         again.learn(6, reset_num_timesteps=False)
         got = weights(again)
     if device is not None:
-        assert torch.allclose(expected, got, atol=1e-5)
+        assert torch.allclose(expected, got, atol=1e-5), (
+            (expected - got).abs().max(),
+            (expected - got).norm() / (expected - start).norm(),
+            (expected - start).abs().max(),
+        )
 
 
 def test_the_commands_train_and_evaluate(paths, there, tmp_path, capsys):

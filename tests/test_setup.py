@@ -136,7 +136,7 @@ def test_every_task_has_a_recipe_for_ppo_and_every_recipe_a_task():
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("HH-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
+        ("HH-v0", (3072, 64, 1, 16, None, 0.15, 0.2, 64)),
         ("Taskmaster-v0", (3072, 64, 1, 16, None, 0.1, 0.2, 64)),
         ("UINav-v0", (150_000, 320, None, 192, 0.002, 0.01, 0.2, 48)),
         ("VQAv2-v0", (245_760, 512, None, 256, 0.002, 0.01, 0.2, 16)),
