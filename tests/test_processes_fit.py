@@ -151,6 +151,7 @@ def test_all_end_with_the_first_that_fails(kind, rank, line):
     assert errors_of(errors) == ([] if line is None else [line])
 
 
+@pytest.mark.long
 def test_under_torchrun_a_killed_process_takes_all_with_it():
     launcher = torchrun("kill", "1")
     assert launcher.stdout.readline() == "begun\n"
@@ -198,6 +199,7 @@ def test_processes_that_do_not_meet_say_so_in_one_line():
     assert "address already in use" in line
 
 
+@pytest.mark.long
 def test_help_is_shown_once():
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     found = subprocess.run(

@@ -177,6 +177,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
 
 
 @needs_proc
+@pytest.mark.long
 def test_a_whole_group_of_processes_is_asked_and_none_is_left(root, tmp_path):
     """As a terminal, a container or a batch system does: the workers that play the episodes are asked too."""
     run = tmp_path / "run"
