@@ -51,7 +51,33 @@ def config_of(resume: str, command: str) -> Path:
     return folder / "config.yaml"
 
 
-def refuse_changes(before: Any, after: Any, may_change: Collection[str]) -> None:
+def resumable_options(
+    kind: type[Options],
+    arguments: Sequence[str] | None,
+    prog: str,
+    defaults: Callable[[Options], Path | None],
+    may_change: Collection[str],
+) -> Options:
+    """Returns the options of a command that has `--resume`.
+
+    Args:
+        kind: the dataclass of the options.
+        arguments: the command line; that of the process where None.
+        prog: how the command is called.
+        defaults: gives the file of what was not given: that of the run which goes on, else a recipe.
+        may_change: options that may be others when a run goes on.
+
+    Raises:
+        UserError: with `--resume`, a change of another option; or what `defaults` refuses.
+    """
+    options = parse_options(kind, arguments, prog=prog, defaults=defaults)
+    if options.resume is not None:
+        before = parse_options(kind, [], prog=prog, defaults=lambda _: defaults(options))
+        _refuse_changes(before, options, may_change)
+    return options
+
+
+def _refuse_changes(before: Any, after: Any, may_change: Collection[str]) -> None:
     """Refuses another value of an option that a run cannot change on the way."""
     values = {f.name: (getattr(before, f.name), getattr(after, f.name)) for f in fields(after)}
     changed = [
@@ -79,11 +105,7 @@ def fit_options(kind: type[Options], arguments: Sequence[str] | None, command: s
     def defaults(options: Any) -> Path | None:
         return recipe_of(stage, options) if options.resume is None else config_of(options.resume, command)
 
-    prog = f"python -m {command}"
-    options = parse_options(kind, arguments, prog=prog, defaults=defaults)
-    if options.resume is not None:
-        refuse_changes(parse_options(kind, [], prog=prog, defaults=lambda _: defaults(options)), options, _MAY_CHANGE)
-    return options
+    return resumable_options(kind, arguments, f"python -m {command}", defaults, _MAY_CHANGE)
 
 
 def fit_folder(options: FitOptions, name: str, is_finished: Callable[[Path], bool]) -> Path:

@@ -32,7 +32,7 @@ from agents.hyperparameters import Hyperparameters, PolicySettings, values_of
 from agents.memory_report import describe_plan, plan_of, report
 from agents.ppo import LEARNING_RATE, PPO
 from agents.processes import require_a_row_each, require_same_command, require_same_model_and_data
-from agents.resuming import config_of, refuse_changes, saying_how_to_go_on
+from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import ReproducibleOptions, RunOptions, Setup, TaskOptions, identity, recipe_of, reproduced
 from agents.trackers import TRACKERS, Tracker, tracked
 from agents.vec_env import make_vec_env
@@ -126,7 +126,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     Raises:
         UserError: with `--resume`, a folder without a run of this command, or a change of what the run is.
     """
-    options = parse_options(Options, arguments, prog=PROG, defaults=defaults_of)
+    options = resumable_options(Options, arguments, PROG, defaults_of, MAY_CHANGE)
     if options.resume is None:  # what a recipe for another algorithm says of values and of parts of episodes has no use
         algorithm, recipe = ALGORITHMS[options.algorithm], recipe_of("ppo", options)
         tuned_for = ALGORITHMS[parse_options(Options, [], prog=PROG, defaults=lambda _: recipe).algorithm]
@@ -135,9 +135,6 @@ def read_options(arguments: Sequence[str]) -> Options:
             no_use.add("kl_coef")
         given = parse_options(Options, arguments, prog=PROG)
         options = replace(options, **{name: getattr(given, name) for name in no_use})
-    if options.resume is not None:
-        before = parse_options(Options, [], prog=PROG, defaults=lambda _: defaults_of(options))
-        refuse_changes(before, options, MAY_CHANGE)
     return options
 
 

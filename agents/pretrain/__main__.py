@@ -31,7 +31,7 @@ from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Pr
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import MEASURED_BY_KIND, PictureBatches, kind_golds, picture_golds
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
-from agents.resuming import config_of, refuse_changes, saying_how_to_go_on
+from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.checkpoints import CheckpointError
@@ -41,7 +41,7 @@ from envs.vqav2.task import VQAv2
 from perlhf import run_lock, stopping
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import progress_bar
-from perlhf.options import option, parse_options, to_yaml
+from perlhf.options import option, to_yaml
 from perlhf.run_folder import write_json, write_text
 
 PICTURES = ("tiny-vqav2-told", "tiny-vqav2")  # what sees, and has read and seen miniature VQA
@@ -114,13 +114,7 @@ def read_options(arguments: Sequence[str]) -> Options:
         UserError: none of the shipped backbones; with `--resume`, a folder without a pretraining that is under way, or
             a change of what it is.
     """
-    prog = "python -m agents.pretrain"
-    options = parse_options(Options, arguments, prog=prog, defaults=defaults_of)
-    if options.resume is not None:
-        refuse_changes(
-            parse_options(Options, [], prog=prog, defaults=lambda _: defaults_of(options)), options, _MAY_CHANGE
-        )
-    return options
+    return resumable_options(Options, arguments, "python -m agents.pretrain", defaults_of, _MAY_CHANGE)
 
 
 def defaults_of(options: Options) -> Path:
