@@ -94,8 +94,7 @@ class LoRAPolicy(BasePolicy):
         self.policy_parameters = _registered(self.policy_role)
         if self.value_role is not None:
             self.value_parameters = _registered(self.value_role)
-        fused = reproducible.is_set() or None  # its square roots are exact, MKL's are not
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5, fused=fused)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5, fused=reproducible.fused())
 
     def _make_value_role(
         self, adapter: LoRASettings | None, start: RewardModel | None, seed: int

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,9 +93,8 @@ def fit(
         Stopped: by a signal; where it goes on is saved.
     """
     parameters = list(role.parameters().values())
-    fused = reproducible.is_set() or None  # its square roots are exact, MKL's are not
-    adam = partial(torch.optim.AdamW, weight_decay=0.0, eps=1e-5, fused=fused)
-    optimizer = adam(_groups(role, settings), lr=settings.learning_rate)
+    groups, fused = _groups(role, settings), reproducible.fused()
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0, eps=1e-5, fused=fused)
     peaks = [float(group_of["lr"]) for group_of in optimizer.param_groups]
     saved = None if checkpoints is None else checkpoints.restore(role, optimizer)
     done = 0

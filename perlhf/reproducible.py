@@ -33,6 +33,14 @@ def is_set() -> bool:
     return all(started.get(name) == os.environ.get(name) == value for name, value in SETTINGS.items())
 
 
+def fused() -> bool | None:
+    """Returns `fused` of torch's Adam: True where numbers are to be the same, else None, which leaves it to torch.
+
+    Fused it takes the CPU's own square root, which is exact; else MKL's, which is not, nor the same everywhere.
+    """
+    return is_set() or None
+
+
 def _environment_at_start() -> dict[str, str]:
     """Returns the environment of when the process was started; that of now where the system does not keep it."""
     try:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-import yaml
-
 from agents.hyperparameters import Hyperparameters, PolicySettings
 from agents.ppo import PPO
 from agents.setup import RECIPES
+from perlhf.plain_yaml import load_yaml
 
 # Adapters as in the paper (arXiv 2403.10704), on attention in all layers, and what goes with them on HH-v0.
 PAPER = {"lora_targets": "attention", "lora_layers": "all", "gae_lambda": 0.95, "kl_coef": 0.1}
@@ -16,7 +15,7 @@ PAPER = {"lora_targets": "attention", "lora_layers": "all", "gae_lambda": 0.95, 
 
 def recipe_named(name: str) -> dict[str, Any]:
     """Returns a recipe of PPO by the name of its file."""
-    found: dict[str, Any] = yaml.safe_load((RECIPES / "ppo" / f"{name}.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = load_yaml((RECIPES / "ppo" / f"{name}.yaml").read_text(encoding="utf-8"))
     return found
 
 
