@@ -5,6 +5,7 @@ on is in state.safetensors and state.json; other files beside them are for other
 say who write them: `agents.checkpoint` for PPO, `backbones.fit_checkpoints` for SFT and reward models.
 """
 
+import errno
 import json
 import os
 import re
@@ -194,9 +195,10 @@ def keep_newest(saved: Path, count: int) -> None:
     """Deletes the checkpoints that are older than the newest `count` sound ones, `saved` being the first of these.
 
     Raises:
-        SealError: `saved` is not sound; nothing is deleted.
+        OSError: `saved`, which was written a moment ago, is not sound: no mistake of the user's. Nothing is deleted.
     """
-    verify(saved)
+    if not is_sound(saved):
+        raise OSError(errno.ENOENT, "deleted or altered while the run was under way", str(saved))
     kept = 1
     for folder in checkpoints_of(saved.parent.parent):
         if step_of(folder) < step_of(saved):
