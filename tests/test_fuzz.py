@@ -6,7 +6,7 @@ for so many CPU seconds or so many inputs for each reader, or until the first of
     PERLHF_FUZZ_SECONDS=60 python -m pytest -m long -s tests/test_fuzz.py
     PERLHF_FUZZ_INPUTS=1000000 python -m pytest -m long -s tests/test_fuzz.py -k trajectory --basetemp /dev/shm/fuzz
 
-print how many were read and how many refused.
+print how many were read and how many refused, and the most memory that it took.
 """
 
 import itertools
@@ -14,18 +14,23 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from damage import damage_bytes, damage_fields
+from PIL import Image
 from written_files import write_table
 
 from backbones.model.loading import SHIPPED
 from backbones.role_files import read_provenance, read_tensors
+from envs.corpora.images import read_image
 from envs.corpora.rows import iter_rows
 from envs.preferences.columns import parse_columns
 from envs.preferences.rows import RowParser
@@ -42,6 +47,7 @@ from perlhf.run_folder import read_run_config, write_json
 from perlhf.sealed_folder import sealed, verify
 from rewards.functions import load_reward_yaml
 
+MOST_MB = 300  # of memory that a reader may take for inputs of at most 100 KB
 INPUTS = float(os.environ.get("PERLHF_FUZZ_INPUTS", "inf"))
 SECONDS = float(os.environ.get("PERLHF_FUZZ_SECONDS", "60" if math.isinf(INPUTS) else "inf"))
 # What tends to end a parser that did not think of it.
@@ -160,6 +166,16 @@ def one_file(name, content, read, damage=damage_file):
 
 def table(name, rows, damage=damage_file):
     return one_file(name, lambda path: write_table(path, rows), rows_of, damage)
+
+
+def picture(form):
+    """A small picture that is not the same everywhere, in a file of that format."""
+    pixels = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
+
+    def read(path):
+        assert read_image(path).shape[2] == 3
+
+    return one_file("a", lambda path: Image.fromarray(pixels).save(path, form), read, damage_bytes)
 
 
 def lines(rows):
@@ -283,6 +299,7 @@ TARGETS = {
     "options of an env": lambda _: lambda rng: parse_env_options(damage_text("a=1,b=[x],c=2001-01-01,d=0x1f", rng)),
     "trajectory": one_file("a.jsonl", lines([LOGIN, LOGIN]), read_trajectories),
     "fields of a trajectory": one_file("a.jsonl", lines([LOGIN]), read_trajectories, damage_json),
+    **{f"picture, {form}": picture(form) for form in ("PNG", "JPEG", "WEBP")},
     "adapter folder": adapter,
     "checkpoint": checkpoint,
     "action grammar": grammar,
@@ -308,6 +325,17 @@ def fuzz(make, folder, seeds):
     return counts
 
 
+def peak_mb():
+    """The most resident memory of this process since `forget_peak`."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def forget_peak():
+    """Makes the peak of memory what is held now; returns it."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_mb()
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_input_is_read_or_refused_in_one_line(name, tmp_path):
     if name.endswith("parquet"):
@@ -330,6 +358,9 @@ def test_damaged_input_for_long(name, tmp_path, record_property):
 
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
+    before = forget_peak()
     counts = fuzz(TARGETS[name], tmp_path, seeds())
+    more = peak_mb() - before
     record_property("trials", sum(counts.values()))
-    print(f"\n{name}: {sum(counts.values())} inputs, {dict(counts)}", flush=True)
+    print(f"\n{name}: {sum(counts.values())} inputs, {dict(counts)}, {more:.0f} MB more", flush=True)
+    assert more < MOST_MB
