@@ -65,7 +65,11 @@ def score(turns):
 
 @pytest.mark.parametrize(
     ("imported", "reward"),
-    [("", "bundled"), ("import rewards.reward_model", "bundled"), ("", "own_reward:score")],
+    [
+        ("", "bundled"),
+        pytest.param("import rewards.reward_model", "bundled", marks=pytest.mark.long),
+        ("", "own_reward:score"),
+    ],
 )
 def test_workers_score_with_a_learned_reward_after_torch_used_its_threads(tmp_path, imported, reward):
     """They hung for good: torch's threads do not survive the fork."""

@@ -322,6 +322,7 @@ def test_a_quick_run_shows_where_the_time_goes(tmp_path):
     assert "## The limit" in text
 
 
+@pytest.mark.long
 def test_a_quick_run_measures_and_writes_the_page(quick):
     folder, text = quick
     assert "## What the cost depends on" in text
@@ -334,6 +335,7 @@ def test_a_quick_run_measures_and_writes_the_page(quick):
     assert kept[curve.key]["0"]["peak_mb"] > kept[curve.imports.key]["0"]["peak_mb"]
 
 
+@pytest.mark.long
 def test_texts_have_as_many_tokens_as_they_are_to_have_and_no_model_ends(quick):
     folder = quick[0] / "models/tiny"
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
@@ -348,6 +350,7 @@ def test_texts_have_as_many_tokens_as_they_are_to_have_and_no_model_ends(quick):
     assert probabilities[..., 3:].max() < 0.1
 
 
+@pytest.mark.long
 def test_reward_model_training_is_measured(quick):
     measured = Runner(quick[0]).measure(Case(PERLHF_REWARD, "shared", RewardWork("tiny", 8, 2, 4)))
     assert measured["count"] == 16

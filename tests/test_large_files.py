@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 LARGE = int(os.environ.get("PERLHF_LARGE_MB", "300"))
-MORE = 100 + 0.03 * LARGE  # MB beside the small file: a set keeps some in memory, and of a row of 1,500 bytes 25
+MORE = 100 + 0.06 * LARGE  # MB beside the small file: a set keeps some in memory, and of a row of 1,500 bytes 80
 COMMANDS = {
     "agents.train_ppo": "--reward rewards.functions:length_penalty --n-envs 4 --batch-size 4 --total-timesteps 8",
     "agents.train_sft": "--records 32 --eval-records 8",
