@@ -26,10 +26,10 @@ test: install
 coverage: install
 	$(TEST) -n 2 --cov --cov-report=term:skip-covered
 
-# Hours of one core: runs killed, disks filled, checkpoints damaged, readers fuzzed, envs soaked, the whole demo over
+# An hour or more: runs killed, disks filled, checkpoints damaged, readers fuzzed, envs soaked, the whole demo over
 # again. It ends with a table of trials and failures; docs/reliability.md has the figures.
 test-long: install
-	$(TEST) -m long
+	$(TEST) -n 2 -m long --durations=15
 
 # perlhf in the tools of others and with what they make, in an environment of its own: docs/integrations.md. Tests of
 # live pages are among them, where a Chromium is installed.
