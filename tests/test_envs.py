@@ -845,6 +845,7 @@ def test_each_env_of_a_vector_is_rendered():
     first, second = vector.render()
     assert "> Assistant: first" in first
     assert "> Assistant: second" in second
+    assert all("gold 0." in text or "gold 1." in text for text in (first, second))  # the task's own verdict, too
 
 
 @pytest.mark.parametrize(
@@ -925,6 +926,8 @@ def test_a_wrong_number_of_seeds_is_one_line(seeds):
     vector = gym.make_vec(HH, num_envs=3, reward="gold")
     with pytest.raises(UserError, match=f"^expected 3 seeds, one for each env, got {len(seeds)}.$"):
         vector.reset(seed=seeds)
+    with pytest.raises(UserError, match=r"^a seed is a whole number, or a list of one for each env, got '7'\.$"):
+        vector.unwrapped.reset(seed="7")
 
 
 @every_id

@@ -127,6 +127,7 @@ def test_a_state_in_the_middle_of_groups_comes_back():
     [
         ({"group_size": 3}, "4 envs are no groups of 3; take a multiple of it."),
         ({"group_size": 0}, "group_size must be at least 1, a whole number, got 0."),
+        ({"group_size": True}, "group_size must be at least 1, a whole number, got True."),
         ({"group_size": 2, "starts": [None]}, "expected 2 starts, one for each group of 2 envs, got 1."),
         ({"group_siz": 2}, "Uneven has no reset option 'group_siz'. Did you mean 'group_size'?"),
     ],

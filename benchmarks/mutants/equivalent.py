@@ -40,6 +40,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "TaskVectorEnv.reset: starts = self._starts(known, **groups) if groups else None -> starts = "
             "self._starts(known, **groups) if (groups) or True else None"
         ): "without groups it returns None too",
+        (
+            'TaskVectorEnv.set_state: self._over = np.array(state["over"], bool) if "over" in state else None -> '
+            'self._over = np.array(state["over"], None) if "over" in state else None'
+        ): "it is a list of booleans, of which an array is one of booleans",
     },
     "rewards/preferences.py": {
         (

@@ -65,8 +65,8 @@ TARGETS = {
     "accuracy": Target(Path("envs/vqav2/accuracy.py"), ("test_vqa_accuracy.py",), most=200),
     "core": Target(
         Path("envs/core.py"),
-        ("test_envs.py", "test_groups.py", "test_env_machines.py"),
+        ("test_envs.py", "test_groups.py", "test_env_machines.py", "test_adding_a_task.py"),
         "not path and not any_ and not processes and not torch and not imported and not rollout and not run_in_groups "
-        "and not ppo_plays and not autoresets",
+        "and not ppo_plays and not autoresets and not learns and not ppo_raises and not commands",
     ),
 }
