@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from backbones import group
 from perlhf import errors, stopping
-from perlhf.errors import UserError, line_of, status_of
+from perlhf.errors import UserError, line_of, out_of_memory, status_of
 
 _FAILED = "perlhf/failed"  # how many processes have failed
 _EVERY = 1.0  # seconds between two looks at the others
@@ -61,7 +61,9 @@ def run_command(main: Callable[[], None]) -> None:
     except (UserError, OSError) as error:
         others.leave(status_of(error), f"error: {others.here}{line_of(error)}\n")
     except Exception as error:
-        others.leave(1, f"error: {_OF_A_LOST_ONE}\n" if _is_of_a_lost_one(error) else traceback.format_exc())
+        if line := _OF_A_LOST_ONE if _is_of_a_lost_one(error) else out_of_memory(error):
+            others.leave(1, f"error: {line}\n")
+        others.leave(1, traceback.format_exc())
 
 
 def _unless_it_leaves(main: Callable[[], None]) -> None:

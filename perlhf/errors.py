@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable
 
@@ -30,7 +31,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Runs a command's `main`; a mistake of the user's or a fault of the disk's is one line on stderr.
+    """Runs a command's `main`; a mistake of the user's, a fault of the disk's or a lack of memory is a line on stderr.
 
     Its exit status is 2 of a mistake, 1 of a fault, and 128 + the number of a signal that ends it. What it prints is
     there line by line, in a log file too.
@@ -45,6 +46,27 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(status_of(error))
     except KeyboardInterrupt as stopped:
         sys.exit(status_of(stopped))
+    except (MemoryError, RuntimeError) as error:
+        if not (line := out_of_memory(error)):
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Returns the one line of an error that there is no memory left for an array or a tensor; "" of any other error.
+
+    torch raises a RuntimeError of it on a CPU, a kind of its own on a GPU, and numpy a MemoryError.
+    """
+    lacking = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not lacking and "can't allocate memory" not in str(error):
+        return ""
+    found = re.search(r"(?:tried|Tried|Unable) to allocate ([\d.]+ \w+)", str(error))
+    return (
+        f"out of memory{f', {found[1]} were asked for' if found else ''}; ask for less: a smaller --micro-batch-size, "
+        "--batch-size or --n-envs, shorter --max-prompt-tokens, or --gradient-checkpointing. A run with checkpoints "
+        "goes on with --resume."
+    )
 
 
 def status_of(error: BaseException) -> int:

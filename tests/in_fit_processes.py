@@ -13,6 +13,8 @@ import time
 import warnings
 from pathlib import Path
 
+import torch
+
 from backbones import group
 from backbones.launch import run_command
 from perlhf.errors import UserError
@@ -59,6 +61,8 @@ def go_wrong(kind: str, rank: int) -> None:
             raise KeyError("a bug")
         if kind == "file":
             Path("/nowhere/at all").read_text(encoding="utf-8")
+        if kind == "memory":
+            torch.empty(1 << 60)
         if kind in SIGNALS:
             os.kill(os.getpid(), SIGNALS[kind])
     group.gather(None)

@@ -12,7 +12,9 @@ import types
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from command_modules import command_module
 from hypothesis import given, settings
@@ -573,11 +575,34 @@ def test_a_fault_of_the_disk_is_one_line_with_the_file(capsys, fault, line):
     assert capsys.readouterr() == ("", f"error: {line}\n")
 
 
-def test_a_command_lets_its_own_faults_through():
-    def main():
-        raise ValueError("a bug")
+def on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 8 GiB of which 1 is free.")
 
-    with pytest.raises(ValueError, match="a bug"):
+
+@pytest.mark.parametrize(
+    ("main", "asked"),
+    [
+        (lambda: torch.empty(1 << 60), ", 4611686018427387904 bytes were asked for"),
+        (lambda: np.empty(1 << 58), ", 2.00 EiB were asked for"),
+        (lambda: bytearray(1 << 60), ""),
+        (on_a_gpu, ", 20.00 MiB were asked for"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_that_names_what_makes_it_less(capsys, main, asked):
+    with pytest.raises(SystemExit) as left:
+        run_command(main)
+    assert left.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"error: out of memory{asked}; ask for less: a smaller --micro-batch-size, [^\n]*\n", err)
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_a_command_lets_its_own_faults_through(kind):
+    def main():
+        raise kind("a bug")
+
+    with pytest.raises(kind, match="a bug"):
         run_command(main)
 
 

@@ -16,6 +16,8 @@ from in_fit_processes import commands
 from safetensors.numpy import load_file
 from tiny_models import save_gemma
 
+from perlhf.errors import out_of_memory
+
 TESTS = Path(__file__).parent
 SCRIPT = str(TESTS / "in_fit_processes.py")
 LOST = "error: another process of this run ended without a word; its launcher says which, and what killed it."
@@ -140,6 +142,7 @@ def test_a_mistake_of_one_process_ends_both_with_its_line():
         ("mistake", -1, "error: no such thing; give another."),
         ("file", 0, "error: /nowhere/at all: No such file or directory"),
         ("bug", 1, "KeyError: 'a bug'"),
+        ("memory", 1, f"error: {out_of_memory(MemoryError('tried to allocate 4611686018427387904 bytes'))}"),
         ("terminate", 1, LOST),
         ("kill", 0, LOST),
         ("interrupt", 0, None),
