@@ -28,6 +28,29 @@ def test_what_was_sealed_verifies_and_a_newer_one_takes_its_place(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_everything_is_durable_before_the_folder_has_its_name(tmp_path, monkeypatch):
+    """What a disk may lose when power fails is what was not synced: files, then folders, then the rename."""
+    done, fsync, rename = [], os.fsync, os.rename
+
+    def noted_fsync(descriptor):
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def noted_rename(old, new):
+        done.append(("renamed", str(new)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    write(tmp_path / "a", "one")
+    before, after = done[: done.index(("renamed", str(tmp_path / "a")))], done[-1]
+    part = tmp_path / ".a.part"
+    order = [part / "inner" / "page.txt", part / "inner", part / ".manifest.json.part", part]
+    places = [max(i for i, path in enumerate(before) if path == str(each)) for each in order]
+    assert places == sorted(places)
+    assert after == str(tmp_path)
+
+
 def test_a_block_that_fails_changes_nothing(tmp_path):
     write(tmp_path / "a", "one")
     with pytest.raises(FileNotFoundError):
