@@ -75,9 +75,14 @@ def _flat(picture: np.ndarray) -> np.ndarray:
 
 def paste(canvas: np.ndarray, picture: np.ndarray, left: int, top: int) -> None:
     """Puts a picture onto the canvas, in place; what is outside is cut off."""
-    part = _overlap(canvas, _flat(picture), left, top)
-    if part is not None:
-        part[0][:] = part[1]
+    height, width, _ = picture.shape
+    bottom, right = top + height, left + width
+    if left >= 0 and top >= 0 and right <= canvas.shape[1] and bottom <= canvas.shape[0]:
+        canvas[top:bottom, left:right] = picture  # as most are
+    elif right > 0 and bottom > 0:
+        shown = picture[max(0, -top) :, max(0, -left) :]
+        region = canvas[max(0, top) : bottom, max(0, left) : right]
+        region[:] = shown[: region.shape[0], : region.shape[1]]
 
 
 def _overlap(canvas: np.ndarray, other: np.ndarray, left: int, top: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -85,7 +90,10 @@ def _overlap(canvas: np.ndarray, other: np.ndarray, left: int, top: int) -> tupl
     flat = _flat(canvas)
     height, width = other.shape
     left *= 3
-    right, bottom = min(left + width, flat.shape[1]), min(top + height, flat.shape[0])
+    right, bottom = left + width, top + height
+    if left >= 0 and top >= 0 and right <= flat.shape[1] and bottom <= flat.shape[0]:
+        return flat[top:bottom, left:right], other  # as most are
+    right, bottom = min(right, flat.shape[1]), min(bottom, flat.shape[0])
     first_x, first_y = max(left, 0), max(top, 0)
     if first_x >= right or first_y >= bottom:
         return None

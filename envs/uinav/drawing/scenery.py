@@ -68,7 +68,7 @@ def toolbar(app: str, theme: str, title: str, left: int, right: int, width: int 
     return canvas
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)  # some twelve apps at as many places in two themes, and a few more
 def app_icon(label: str, on: tuple[str, str, int, int], left: int, top: int, width: int, height: int) -> np.ndarray:
     """Returns the icon of an app on a page, (height, width, 3), with as much of the page as is behind it.
 

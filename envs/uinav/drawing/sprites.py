@@ -69,7 +69,7 @@ def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
     _two_lines(canvas, look, left, look.width - MARGIN)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _avatar(letter: str, hue: int, size: int, ground: Colour, theme: str) -> np.ndarray:
     """Returns a letter in a circle of one of the colours that names have, (size, size, 3)."""
     canvas, colour, dark = blank(size, size, ground), tone(hue / _HUES), theme == "dark"
