@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.uinav.drawing import lettering
-from envs.uinav.drawing.paint import slab, stamp
+from envs.uinav.drawing.paint import blank, paste, slab, stamp
 from envs.uinav.drawing.palette import Colour, Theme, accent, mix, theme_of
 
 TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
+_FIRST = 3  # the row of a mask of letters that capitals and brackets begin at
 
 
 class Appearance(NamedTuple):
@@ -78,16 +79,39 @@ def write(
     size: int = LABEL,
     bold: bool = False,
     align: float = 0.0,
+    ground: Colour | None = None,
 ) -> int:
-    """Writes a line around a row of pixels, elided to `room`, and gives its width; align 0.5 centres it, 1 ends it."""
+    """Writes a line around a row of pixels, elided to `room`, and gives its width; align 0.5 centres it, 1 ends it.
+
+    With a `ground` nothing but this colour may be in the `size + 3` rows around the line: it is faster.
+    """
     shown = lettering.clean(text)
     taken = lettering.width(shown, size)
     if taken > room:
         shown = lettering.elided(shown, size, int(room))
         taken = lettering.width(shown, size)
     start = round(left + (room - taken) * align)
-    stamp(canvas, lettering.letters(shown, size, bold), start, lettering.top_for(middle, size), ink)
+    top = lettering.top_for(middle, size)
+    picture = None if ground is None else _line(shown, size, bold, ink, ground)
+    if picture is None:
+        stamp(canvas, lettering.letters(shown, size, bold), start, top, ink)
+    else:
+        paste(canvas, picture, start, top + _FIRST)
     return taken
+
+
+@lru_cache(maxsize=4096)
+def _line(text: str, size: int, bold: bool, ink: Colour, ground: Colour) -> np.ndarray | None:
+    """Returns the rows of a line, (size + 3, w, 3), without those above and below that only a few letters reach.
+
+    None where there is such a letter: a capital with an accent.
+    """
+    mask, last = lettering.letters(text, size, bold), _FIRST + size + 3
+    if mask[:_FIRST].any() or mask[last:].any():
+        return None
+    picture = blank(mask.shape[1] // 3, size + 3, ground)
+    stamp(picture, mask[_FIRST:last], 0, 0, ink)
+    return picture
 
 
 def fitting(text: str, room: int) -> int:

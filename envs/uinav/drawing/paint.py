@@ -49,13 +49,15 @@ def stamp(canvas: np.ndarray, mask: np.ndarray, left: int, top: int, ink: Colour
     if part is None:
         return
     region, mask = part
-    change = _row(ink)[: mask.shape[1]] - region
+    before = region.astype(np.int16)
+    change = _row(ink)[: mask.shape[1]] - before
     change *= mask
     change >>= 7
     if strength != 1.0:
         change *= round(strength * FULL)
         change >>= 7
-    region += change.astype(np.uint8)
+    change += before
+    region[:] = change
 
 
 def lay(canvas: np.ndarray, picture: np.ndarray, mask: np.ndarray, left: int, top: int) -> None:

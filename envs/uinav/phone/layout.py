@@ -130,7 +130,7 @@ def screen_of(phone: Phone, page: Arranged) -> Screen:
         Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
         for part in _parts(phone, page)
     )
-    leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
+    leaves = parts[-1].children if phone.dialog is not None else tuple([e for part in parts for e in part.children])
     return Screen(
         app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
         "dark" if phone.dark else "light", _time(phone), phone.canvas.width, phone.canvas.height,
