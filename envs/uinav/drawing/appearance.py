@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.uinav.drawing import lettering
-from envs.uinav.drawing.paint import blank, paste, slab, stamp
+from envs.uinav.drawing.paint import coloured, paste, slab, stamp
 from envs.uinav.drawing.palette import Colour, Theme, accent, mix, theme_of
 
 TITLE, LABEL, SMALL, TINY = 17, 14, 12, 11  # the type scale, pixels
@@ -109,9 +109,7 @@ def _line(text: str, size: int, bold: bool, ink: Colour, ground: Colour) -> np.n
     mask, last = lettering.letters(text, size, bold), _FIRST + size + 3
     if mask[:_FIRST].any() or mask[last:].any():
         return None
-    picture = blank(mask.shape[1] // 3, size + 3, ground)
-    stamp(picture, mask[_FIRST:last], 0, 0, ink)
-    return picture
+    return coloured(mask[_FIRST:last], ink, ground)
 
 
 def fitting(text: str, room: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from envs.font import is_lacking, open_font
-from envs.uinav.drawing.paint import FULL
+from envs.uinav.drawing.paint import FULL, thrice
 
 _FINE = 4  # positions within a pixel
 _LONGEST = 1200  # characters of a text that are looked at: more than fill a screen
@@ -136,7 +136,7 @@ def _word(word: str, size: int, bold: bool, phase: int) -> tuple[np.ndarray, int
     covered = covered.reshape(-1, height).T
     if word.endswith(" "):
         covered = covered[:, : at // _FINE]
-    return covered.repeat(3, axis=1).astype(np.int16), at - phase
+    return thrice(covered), at - phase
 
 
 @lru_cache(maxsize=4096)

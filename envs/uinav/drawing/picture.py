@@ -27,7 +27,7 @@ def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool 
         tap: where a finger was, (x, y) in pixels.
         marks: whether each element has its number at its corner.
     """
-    canvas = scenery.page(screen.app, screen.theme, screen.width, screen.height).copy()
+    canvas = scenery.new_page(screen.app, screen.theme, screen.width, screen.height)
     scenery.write_time(canvas, screen.time, screen.app, screen.theme)
     whole = Box(0, 0, screen.width, screen.height)
     parts = screen.parts or (Element("list", "", "", "", whole, children=screen.elements),)
