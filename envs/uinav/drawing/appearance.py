@@ -85,31 +85,39 @@ def write(
 
     With a `ground` nothing but this colour may be in the `size + 3` rows around the line: it is faster.
     """
+    picture = None
+    if ground is not None:
+        taken, picture = _line(text, room, size, bold, ink, ground)
+    if picture is None:
+        shown, taken = _elided(text, size, room)
+        mask = lettering.letters(shown, size, bold)
+        stamp(canvas, mask, round(left + (room - taken) * align), lettering.top_for(middle, size), ink)
+    else:
+        paste(canvas, picture, round(left + (room - taken) * align), lettering.top_for(middle, size) + _FIRST)
+    return taken
+
+
+def _elided(text: str, size: int, room: float) -> tuple[str, int]:
+    """Returns what is written of a text that has so much room, and its width."""
     shown = lettering.clean(text)
     taken = lettering.width(shown, size)
     if taken > room:
         shown = lettering.elided(shown, size, int(room))
         taken = lettering.width(shown, size)
-    start = round(left + (room - taken) * align)
-    top = lettering.top_for(middle, size)
-    picture = None if ground is None else _line(shown, size, bold, ink, ground)
-    if picture is None:
-        stamp(canvas, lettering.letters(shown, size, bold), start, top, ink)
-    else:
-        paste(canvas, picture, start, top + _FIRST)
-    return taken
+    return shown, taken
 
 
 @lru_cache(maxsize=4096)
-def _line(text: str, size: int, bold: bool, ink: Colour, ground: Colour) -> np.ndarray | None:
-    """Returns the rows of a line, (size + 3, w, 3), without those above and below that only a few letters reach.
+def _line(text: str, room: float, size: int, bold: bool, ink: Colour, ground: Colour) -> tuple[int, np.ndarray | None]:
+    """Returns the width of a line and its rows, (size + 3, w, 3), but for those that only a few letters reach.
 
-    None where there is such a letter: a capital with an accent.
+    None for the rows where there is such a letter: a capital with an accent.
     """
-    mask, last = lettering.letters(text, size, bold), _FIRST + size + 3
+    shown, taken = _elided(text, size, room)
+    mask, last = lettering.letters(shown, size, bold), _FIRST + size + 3
     if mask[:_FIRST].any() or mask[last:].any():
-        return None
-    return coloured(mask[_FIRST:last], ink, ground)
+        return taken, None
+    return taken, coloured(mask[_FIRST:last], ink, ground)
 
 
 def fitting(text: str, room: int) -> int:

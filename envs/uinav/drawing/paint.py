@@ -83,6 +83,15 @@ def lay(canvas: np.ndarray, picture: np.ndarray, mask: np.ndarray, left: int, to
         part[0][:] += change.astype(np.uint8)
 
 
+def inset(canvas: np.ndarray, picture: np.ndarray, radius: int, left: int, top: int) -> None:
+    """Puts a picture with round corners onto the canvas, in place; it is higher than two of them."""
+    height, width, _ = picture.shape
+    mask, low = slab(width, height, radius), height - radius
+    lay(canvas, picture[:radius], mask[:radius], left, top)
+    paste(canvas, picture[radius:low], left, top + radius)
+    lay(canvas, picture[low:], mask[low:], left, top + low)
+
+
 def _flat(picture: np.ndarray) -> np.ndarray:
     """Returns the same with the channels along its rows."""
     return picture.reshape(picture.shape[0], -1)

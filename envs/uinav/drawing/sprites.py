@@ -47,7 +47,7 @@ def _paint_text(canvas: np.ndarray, look: Appearance) -> None:
 def _two_lines(canvas: np.ndarray, look: Appearance, left: int, right: int) -> None:
     """Writes the title of a row, and what else it says below it."""
     head, rest = split_label(look.label)
-    faint = mix(look.ground, look.colours.faint, 1 if look.enabled else 0.6)
+    faint = look.colours.faint if look.enabled else mix(look.ground, look.colours.faint, 0.6)
     middle, ground = look.height / 2, look.ground if look.height >= _TALL else None
     if not rest or look.height < 34:
         write(canvas, look.label, left, middle, right - left, look.ink, ground=ground)

@@ -127,8 +127,10 @@ def _line(phone: Phone, field: Widget) -> str:
 def screen_of(phone: Phone, page: Arranged) -> Screen:
     """Returns the screen as a tree of elements."""
     parts = tuple(
-        Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
-        for part in _parts(phone, page)
+        [
+            Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
+            for part in _parts(phone, page)
+        ]
     )
     leaves = parts[-1].children if phone.dialog is not None else tuple([e for part in parts for e in part.children])
     return Screen(
