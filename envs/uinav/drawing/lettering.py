@@ -105,7 +105,7 @@ def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
     return np.concatenate(masks, axis=1)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _word(word: str, size: int, bold: bool, phase: int) -> tuple[np.ndarray, int]:
     """Returns the mask of a word that begins `phase` quarters of a pixel into it, and the way behind the word.
 
