@@ -5,8 +5,8 @@ python benchmarks/uinav_speed.py --actions coordinates   # the time of a text st
 
 CPU time of this process for perlhf, which does all of its work in it; elapsed time for miniwob (`pip install miniwob
 selenium`, Debian's chromium and chromium-driver), whose work is done by others: a browser and its driver. The oracle's
-actions are looked up beforehand, and what was made for that is forgotten. Episodes are of all templates and none is
-played twice; resets are counted too.
+actions are looked up beforehand, without pictures, and the data that were made for that are forgotten. Episodes are of
+all templates and none is played twice; resets are counted too.
 """
 
 import itertools
@@ -82,11 +82,10 @@ def report_both(name: str, alone: Play, together: Play) -> tuple[float, float]:
 
 def one(options: dict, episodes: int, seed: int = 0) -> Play:
     """Returns a function that plays the next episodes of one env; no repeat plays an episode that another played."""
+    planned = gym.make(UINAV, disable_env_checker=True, **without_pictures(options))
+    planned.reset(seed=seed)
+    rounds = [[plan_of(planned) for _ in range(episodes)] for _ in range(1 + REPEATS)]
     env = gym.make(UINAV, disable_env_checker=True, **options)
-    rounds = []
-    env.reset(seed=seed)
-    for _ in range(1 + REPEATS):
-        rounds.append([plan_of(env) for _ in range(episodes)])
     env.reset(seed=seed)
     initial_data.cache_clear()
     following = iter(rounds)
@@ -103,6 +102,11 @@ def one(options: dict, episodes: int, seed: int = 0) -> Play:
     return play
 
 
+def without_pictures(options: dict) -> dict:
+    """Returns the options of the same episodes as text."""
+    return {name: value for name, value in options.items() if name != "image"}
+
+
 def plan_of(env: gym.Env) -> list[str]:
     """Returns the oracle's actions of the episode that has begun; another one is begun."""
     plan, over = [], False
@@ -115,12 +119,13 @@ def plan_of(env: gym.Env) -> list[str]:
 
 def many(options: dict, steps: int) -> Play:
     """Returns a function that plays the next steps of a vector env."""
-    env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
-    env.reset(seed=0)
+    planned = gym.make_vec(UINAV, num_envs=NUM_ENVS, **without_pictures(options))
+    planned.reset(seed=0)
     plans = []
     for _ in range((1 + REPEATS) * steps):
-        plans.append(env.oracle())
-        env.step(plans[-1])
+        plans.append(planned.oracle())
+        planned.step(plans[-1])
+    env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
     env.reset(seed=0)
     initial_data.cache_clear()
     following = iter(plans)

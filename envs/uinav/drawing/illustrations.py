@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 
 from envs.font import open_font
 from envs.uinav.drawing.glyphs import glyph
-from envs.uinav.drawing.paint import blank, lay, mask_of, slab, stamp
+from envs.uinav.drawing.paint import blank, inset, mask_of, slab, stamp
 from envs.uinav.drawing.palette import BLACK, WHITE, hashed, mix, number_of, theme_of, tone
 from envs.uinav.interface.screen import Element, Screen
 
 _FINE = 2  # pixels that are drawn for one of a picture
 _LEAST, _MOST = 110, 190  # rows of an empty page that are worth a picture, and of one that is not a map
-_GAP = 10  # pixels around a picture
+_GAP, _CORNER = 10, 14  # pixels around a picture, and of the radius of its corners
 # Of a map: land, streets, blocks of houses, water, parks.
 _DAY = ((240, 238, 230), WHITE, (228, 225, 215), (172, 212, 238), (196, 226, 180))
 _NIGHT = ((36, 40, 46), (66, 72, 80), (48, 53, 60), (30, 58, 84), (36, 62, 46))
@@ -63,8 +63,7 @@ def illustrate(canvas: np.ndarray, screen: Screen, rows: Element) -> None:
         picture = thing(title, min(room, _MOST), theme)
     else:
         return
-    tall, wide = picture.shape[:2]
-    lay(canvas, picture, slab(wide, tall, 14), (width - wide) // 2, top + _GAP)
+    inset(canvas, picture, _CORNER, (width - picture.shape[1]) // 2, top + _GAP)
 
 
 def thumbnail(app: str, name: str, rest: str, size: int, theme: str) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Text as masks: letters are drawn once for each size, then set side by side to a quarter of a pixel.
 
-Drawing a label with Pillow takes longer than a whole screen may, so the masks of letters are kept.
+Drawing a label with Pillow takes longer than a whole screen may, so the masks of letters are kept, and those of the
+words that were written last.
 """
 
 import unicodedata
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from envs.font import is_lacking, open_font
-from envs.uinav.drawing.paint import FULL
+from envs.uinav.drawing.paint import FULL, thrice
 
 _FINE = 4  # positions within a pixel
 _LONGEST = 1200  # characters of a text that are looked at: more than fill a screen
@@ -32,7 +33,9 @@ def clean(text: str) -> str:
 
 def width(text: str, size: int) -> int:
     """Pixels that a cleaned text takes in one line."""
-    return -(-sum([_advance(c, size) for c in text]) // _FINE) + 1
+    words = text.split(" ")
+    way = sum([_way(word, size) for word in words]) + (len(words) - 1) * _advance(" ", size)
+    return -(-way // _FINE) + 1
 
 
 def elided(text: str, size: int, room: int) -> str:
@@ -57,10 +60,12 @@ def elided_left(text: str, size: int, room: int) -> str:
 def wrapped(text: str, size: int, room: int, most: int) -> list[str]:
     """Returns the text in at most `most` lines that fit into `room` pixels, broken between words if it can be."""
     lines: list[str] = []
-    words = text.split(" ")
+    words, gap, longest = text.split(" "), _advance(" ", size), (room - 1) * _FINE
     while words and len(lines) < most - 1:
         line = words.pop(0)
-        while words and width(f"{line} {words[0]}", size) <= room:
+        way = _way(line, size)
+        while words and way + gap + _way(words[0], size) <= longest:
+            way += gap + _way(words[0], size)
             line += " " + words.pop(0)
         head = _head(line, size, room)
         if head != line:  # one word that is longer than a line
@@ -90,16 +95,31 @@ def top_for(middle: float, size: int) -> int:
 
 
 def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
-    """Returns the mask of a cleaned text in one line, `baseline + size // 2` pixels high and a little wider than it.
+    """Returns the mask of a cleaned text in one line, `baseline + size // 2` pixels high and a little wider than it."""
+    *words, last = text.split(" ")
+    at, masks = 0, []
+    for word in [*[f"{word} " for word in words], last]:
+        mask, way = _word(word, size, bold, at % _FINE)
+        masks.append(mask)
+        at += way
+    return np.concatenate(masks, axis=1)
 
-    Letters reach into the place of the next one, but not of the one after it: so every other letter goes into a layer
-    of its own, where they are joined as bytes, column by column. That is several times as fast as adding up arrays.
+
+@lru_cache(maxsize=2048)
+def _word(word: str, size: int, bold: bool, phase: int) -> tuple[np.ndarray, int]:
+    """Returns the mask of a word that begins `phase` quarters of a pixel into it, and the way behind the word.
+
+    With a space at its end it is as wide as this way, and the mask of the next word stands behind it: no letter reaches
+    over a space. Letters reach into the place of the next one, but not of the one after it: so every other letter goes
+    into a layer of its own, where they are joined as bytes, column by column. That is several times as fast as adding
+    up arrays.
     """
     cells, height = _cells(size, bold), baseline(size) + size // 2
     here: list[bytes] = []  # the layer of this letter, and where it ends, in bytes; and those of the other one
     there: list[bytes] = []
-    end = other_end = at = 0
-    for char in text:
+    end = other_end = 0
+    at = phase
+    for char in word:
         cell, step = cells[at % _FINE][char]
         start = at // _FINE * height
         if start >= end:
@@ -114,10 +134,15 @@ def letters(text: str, size: int, bold: bool = False) -> np.ndarray:
     there.append(bytes(total - other_end))
     covered = np.maximum(np.frombuffer(b"".join(here), np.uint8), np.frombuffer(b"".join(there), np.uint8))
     covered = covered.reshape(-1, height).T
-    mask = np.empty((*covered.shape, 3), np.int16)
-    for channel in range(3):
-        mask[:, :, channel] = covered
-    return mask.reshape(height, -1)
+    if word.endswith(" "):
+        covered = covered[:, : at // _FINE]
+    return thrice(covered), at - phase
+
+
+@lru_cache(maxsize=4096)
+def _way(word: str, size: int) -> int:
+    """Returns the way from the beginning of a word to its end, in quarters of a pixel."""
+    return sum([_advance(char, size) for char in word])
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from envs.uinav.drawing import lettering, scenery
-from envs.uinav.drawing.appearance import Appearance, ground_of, write
+from envs.uinav.drawing.appearance import ground_of, write
 from envs.uinav.drawing.glyphs import glyph
 from envs.uinav.drawing.illustrations import illustrate
 from envs.uinav.drawing.paint import blank, frame, lay, paste, plain, shadow, slab, stamp
@@ -27,7 +27,7 @@ def draw_screen(screen: Screen, tap: tuple[int, int] | None = None, marks: bool 
         tap: where a finger was, (x, y) in pixels.
         marks: whether each element has its number at its corner.
     """
-    canvas = scenery.page(screen.app, screen.theme, screen.width, screen.height).copy()
+    canvas = scenery.new_page(screen.app, screen.theme, screen.width, screen.height)
     scenery.write_time(canvas, screen.time, screen.app, screen.theme)
     whole = Box(0, 0, screen.width, screen.height)
     parts = screen.parts or (Element("list", "", "", "", whole, children=screen.elements),)
@@ -89,7 +89,7 @@ def _draw_element(canvas: np.ndarray, screen: Screen, element: Element, place: s
         picture = scenery.app_icon(text or description, on, left, top, width, height)
     else:
         look = (kind, text, description, width, height, focused, checked, enabled, place, screen.app, screen.theme)
-        picture = sprite(Appearance(*look))
+        picture = sprite(*look)
     paste(canvas, picture, left, top)
 
 
@@ -131,13 +131,22 @@ def _draw_notice(canvas: np.ndarray, screen: Screen, parts: tuple[Element, ...])
     """Draws the message, above whatever stands at the bottom."""
     covered = [part.box.top for part in parts if part.kind in ("foot", "keyboard")]
     bottom = max(60, min([screen.height - scenery.NAVIGATION, *covered])) - 8
-    lines = lettering.wrapped(lettering.clean(screen.notice), 13, screen.width - 60, 2)
+    picture, mask = _notice(screen.notice, screen.width, screen.theme)
+    lay(canvas, picture, mask, (screen.width - picture.shape[1]) // 2, bottom - picture.shape[0])
+
+
+@lru_cache(maxsize=64)
+def _notice(text: str, across: int, theme: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a message of one or two lines for a screen of this width, (h, w, 3), and its mask."""
+    lines = lettering.wrapped(lettering.clean(text), 13, across - 60, 2)
     width = max([lettering.width(line, 13) for line in lines], default=0) + 32
     height = 16 + 17 * max(1, len(lines))
-    colours = theme_of(screen.theme)
-    stamp(canvas, slab(width, height, 17), (screen.width - width) // 2, bottom - height, colours.toast)
+    colours = theme_of(theme)
+    picture = blank(across, height, colours.toast)
     for i, line in enumerate(lines):
-        write(canvas, line, 0, bottom - height + 16.5 + 17 * i, screen.width, colours.toast_ink, 13, align=0.5)
+        write(picture, line, 0, 16.5 + 17 * i, across, colours.toast_ink, 13, align=0.5)
+    left = (across - width) // 2
+    return picture[:, left : left + width].copy(), slab(width, height, 17)
 
 
 @lru_cache(maxsize=128)

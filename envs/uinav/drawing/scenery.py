@@ -16,6 +16,17 @@ _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _TILE = 48  # of an app icon
 
 
+def new_page(app: str, theme: str, width: int, height: int) -> np.ndarray:
+    """Returns a `page` to draw on."""
+    kept = page(app, theme, width, height)
+    if app == "Home":
+        return kept.copy()
+    canvas = np.empty_like(kept)
+    canvas[:] = kept[STATUS]  # all rows between the bars are this one, which is at hand sooner than all of them
+    canvas[:STATUS], canvas[-NAVIGATION:] = kept[:STATUS], kept[-NAVIGATION:]
+    return canvas
+
+
 @lru_cache(maxsize=32)
 def page(app: str, theme: str, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
     """Draws an empty page of the app, (height, width, 3) uint8: ground or wallpaper, and the bars but for the time."""
@@ -68,7 +79,7 @@ def toolbar(app: str, theme: str, title: str, left: int, right: int, width: int 
     return canvas
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)  # some twelve apps at as many places in two themes, and a few more
 def app_icon(label: str, on: tuple[str, str, int, int], left: int, top: int, width: int, height: int) -> np.ndarray:
     """Returns the icon of an app on a page, (height, width, 3), with as much of the page as is behind it.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from envs.uinav.drawing.palette import BLACK, WHITE, Colour, hashed, ink_on, mix
 
 _CHIP = 92  # pixels, and narrower: an option that is drawn as a pill
 _HUES = 12  # that letters in circles have
+_TALL = 40  # pixels, and higher: a row whose lines do not come near its edges
 MARGIN = 4  # from the edge of a row to what is in it
 
 
 @lru_cache(maxsize=1024)
-def sprite(look: Appearance) -> np.ndarray:
-    """Returns the picture, (height, width, 3) uint8, not to be changed."""
+def sprite(*about: Any) -> np.ndarray:
+    """Returns the picture of an `Appearance`, (height, width, 3) uint8, not to be changed."""
+    look = Appearance(*about)
     canvas = blank(look.width, look.height, look.ground)
     _PAINTERS.get(look.kind, _paint_text)(canvas, look)
     canvas.flags.writeable = False
@@ -38,19 +41,19 @@ def _paint_text(canvas: np.ndarray, look: Appearance) -> None:
             break
     middle = (look.height - len(lines) * pitch + pitch) / 2
     for i, line in enumerate(lines):
-        write(canvas, line, margin, middle + i * pitch, room, look.ink, size)
+        write(canvas, line, margin, middle + i * pitch, room, look.ink, size, ground=look.ground)
 
 
 def _two_lines(canvas: np.ndarray, look: Appearance, left: int, right: int) -> None:
     """Writes the title of a row, and what else it says below it."""
     head, rest = split_label(look.label)
-    faint = mix(look.ground, look.colours.faint, 1 if look.enabled else 0.6)
-    middle = look.height / 2
+    faint = look.colours.faint if look.enabled else mix(look.ground, look.colours.faint, 0.6)
+    middle, ground = look.height / 2, look.ground if look.height >= _TALL else None
     if not rest or look.height < 34:
-        write(canvas, look.label, left, middle, right - left, look.ink)
+        write(canvas, look.label, left, middle, right - left, look.ink, ground=ground)
         return
-    write(canvas, head, left, middle - 8, right - left, look.ink)
-    write(canvas, rest, left, middle + 9, right - left, faint, SMALL)
+    write(canvas, head, left, middle - 8, right - left, look.ink, ground=ground)
+    write(canvas, rest, left, middle + 9, right - left, faint, SMALL, ground=ground)
 
 
 def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
@@ -69,7 +72,7 @@ def _paint_item(canvas: np.ndarray, look: Appearance) -> None:
     _two_lines(canvas, look, left, look.width - MARGIN)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _avatar(letter: str, hue: int, size: int, ground: Colour, theme: str) -> np.ndarray:
     """Returns a letter in a circle of one of the colours that names have, (size, size, 3)."""
     canvas, colour, dark = blank(size, size, ground), tone(hue / _HUES), theme == "dark"

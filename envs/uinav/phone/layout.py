@@ -68,6 +68,7 @@ class Arranged(NamedTuple):
         offset: pixels that the body is scrolled down by.
         above, below: whether scrolling up or down would show more.
         first: where the first row of the body begins, pixels below the top of the window.
+        rows: the body with its boxes, from 0 downwards, where all of it is higher than the window; else None.
     """
 
     heading: str
@@ -79,6 +80,7 @@ class Arranged(NamedTuple):
     above: bool
     below: bool
     first: int = FIRST
+    rows: list[Row] | None = None
 
 
 def arrange(phone: Phone) -> Arranged:
@@ -86,6 +88,7 @@ def arrange(phone: Phone) -> Arranged:
     heading, bar, body, foot = sorted_out(_page(phone))
     top, bottom = window(phone, bool(foot))
     seen, height, offset, first = bottom - top, height_of(body, phone.canvas), 0, FIRST
+    rows: list[Row] | None = None
     if height > seen:
         offset = min(phone.stack[-1].scroll, height - seen)
         rows, _ = stacked(body, phone.canvas)
@@ -95,11 +98,12 @@ def arrange(phone: Phone) -> Arranged:
     if phone.focus:
         foot = []
     if phone.dialog is not None:
-        return Arranged(heading, bar, body, foot, _dialog(phone.dialog), offset, False, False)
+        return Arranged(heading, bar, body, foot, _dialog(phone.dialog), offset, False, False, first, rows)
     front = bar + body + foot
     if phone.focus:
         front.append(_key(phone, body))
-    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, offset > 0, offset < height - seen, first))
+    above, below = offset > 0, offset < height - seen
+    return new_tuple(Arranged, (heading, bar, body, foot, front, offset, above, below, first, rows))
 
 
 def describe(phone: Phone, page: Arranged) -> str:
@@ -123,10 +127,12 @@ def _line(phone: Phone, field: Widget) -> str:
 def screen_of(phone: Phone, page: Arranged) -> Screen:
     """Returns the screen as a tree of elements."""
     parts = tuple(
-        Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
-        for part in _parts(phone, page)
+        [
+            Element(part.kind, "", "", "", part.box, scrollable=part.scrollable, children=_elements(phone, part))
+            for part in _parts(phone, page)
+        ]
     )
-    leaves = parts[-1].children if phone.dialog is not None else tuple(e for part in parts for e in part.children)
+    leaves = parts[-1].children if phone.dialog is not None else tuple([e for part in parts for e in part.children])
     return Screen(
         app_of(phone.app).title, page.heading, parts, leaves, page.above, page.below, phone.notice,
         "dark" if phone.dark else "light", _time(phone), phone.canvas.width, phone.canvas.height,
@@ -140,19 +146,17 @@ def _time(phone: Phone) -> str:
 
 def _parts(phone: Phone, page: Arranged) -> list[Part]:
     """Returns the containers from back to front."""
-    _, _, body, foot = sorted_out(_page(phone))
-    top, bottom = window(phone, bool(foot))
     canvas = phone.canvas
-    rows, height = stacked(body, canvas)
-    rows = [row for row in rows if row[_TOP] >= page.offset and row[_BOTTOM] - page.offset <= bottom - top]
+    top, bottom = window(phone, bool(page.foot))
+    rows = stacked(page.body, canvas)[0] if page.rows is None else page.rows
     parts = [
         Part("bar", Box(0, BAR_TOP, canvas.width, BODY_TOP), bar_rows(page.bar, canvas)),
-        Part("list", Box(0, top, canvas.width, bottom), rows, top - page.offset, height > bottom - top),
+        Part("list", Box(0, top, canvas.width, bottom), rows, top - page.offset, page.rows is not None),
     ]
     if page.foot:
         parts.append(Part("foot", canvas.foot, foot_rows(page.foot, canvas)))
     if phone.focus:
-        parts.append(Part("keyboard", canvas.keyboard, [(_key(phone, body), *canvas.key)]))
+        parts.append(Part("keyboard", canvas.keyboard, [(_key(phone, page.body), *canvas.key)]))
     if phone.dialog is not None:
         rows, height = stacked(page.front, canvas)
         top = dialog_top(page.front, canvas)
@@ -305,9 +309,12 @@ def dialog_top(front: Sequence[Widget], canvas: Canvas) -> int:
 
 
 def _elements(phone: Phone, part: Part) -> tuple[Element, ...]:
+    down = part.down
     return tuple(
-        _element(phone, widget, Box(left, top + part.down, right, bottom + part.down))
-        for widget, left, top, right, bottom in part.rows
+        [
+            _element(phone, widget, new_tuple(Box, (left, top + down, right, bottom + down)))
+            for widget, left, top, right, bottom in part.rows
+        ]
     )
 
 
@@ -317,11 +324,8 @@ def _element(phone: Phone, widget: Widget, box: Box) -> Element:
         typed = phone.stack[-1].fields.get(name, value)
         return Element(kind, typed, label, name, box, True, True, focused=name == phone.focus)
     said, description = ("", label) if kind in _WORDLESS else (label, "")
-    clickable = bool(tap) and enabled
-    return Element(
-        kind, said, description, name or kind, box, clickable, checked=checked, enabled=enabled,
-        long_clickable=bool(hold),
-    )  # fmt: skip
+    does = bool(tap) and enabled, False, False, False, checked, enabled, (), bool(hold)  # from `clickable` on
+    return new_tuple(Element, (kind, said, description, name or kind, box, *does))
 
 
 def answer(phone: Phone, *tap: Any) -> Phone:
