@@ -22,19 +22,11 @@ from backbones.roles import Role, load_role
 from envs.registry import env_id, task_of
 from envs.uinav.interface.episode import Episode
 from envs.uinav.task import UINav
-from evaluation.labs.cells import Cell, cost_of, finish, table, weights_hash
-from evaluation.labs.credit_estimates import (
-    SUMS,
-    Judged,
-    Played,
-    judged,
-    of_equal_states,
-    of_forks,
-    of_values,
-    of_whole_episodes,
-    sums_of,
-)
-from evaluation.labs.credit_figure import SCALED, draw
+from evaluation.labs.cells import Cell, cost_of, finish, weights_hash
+from evaluation.labs.credit_estimates import Played, of_equal_states, of_forks, of_values, of_whole_episodes
+from evaluation.labs.credit_figure import draw
+from evaluation.labs.credit_judged import sums_of
+from evaluation.labs.credit_report import rows_of, summary, value_sums
 from evaluation.labs.lab import Lab
 from evaluation.labs.policy_table import Node, Table, table_of
 from evaluation.labs.training import ppo_of, recipe_named
@@ -44,12 +36,11 @@ from perlhf.run_folder import write_json, write_text
 ENV, BASE = "UINav-v0", "tiny-uinav"
 TEMPERATURE = 0.7  # of the recipe UINav-v0.yaml
 LONGEST = 48  # tokens of a response, as there
-LEAST = 0.01  # probability of the responses that are in the table
 GROUP = 8
 FORKS = (1, 4, 9)  # VinePPO's paper has 9
-LAMBDAS = (1.0, 0.95, 0.0)
+LAMBDAS = (1.0, 0.95, 0.7, 0.0)
 _TURNS = 512  # of a rollout that values are trained on
-_RESAMPLES = 1000
+_FIRST_CHECK = 1 << 20  # the rows of episodes that check the tables, which have random numbers of their own
 
 
 class Sizes(NamedTuple):
@@ -58,64 +49,56 @@ class Sizes(NamedTuple):
     Attributes:
         drawn: states that are tried, in which the goal is given.
         starts: of these, at most, those where some of `GROUP` episodes succeed and some fail.
+        least: the probability of the responses that are in a table.
         reach: the probability of being in a state at which a table still goes on from it.
         groups: that are played in a table.
-        rollouts: of 512 turns on which values are trained, few and more.
+        checks: episodes from each start, of the policy itself, that a table is held against.
+        rollouts: of 512 turns on which values are trained, fewer and more.
     """
 
     drawn: int
     starts: int
+    least: float
     reach: float
     groups: int
-    rollouts: tuple[int, int]
+    checks: int
+    rollouts: tuple[int, ...]
 
 
-FULL = Sizes(drawn=48, starts=16, reach=0.002, groups=200, rollouts=(2, 8))
-QUICK = Sizes(drawn=24, starts=2, reach=0.02, groups=20, rollouts=(1, 2))
+FULL = Sizes(drawn=160, starts=48, least=0.001, reach=0.0005, groups=500, checks=64, rollouts=(2, 8, 24))
+QUICK = Sizes(drawn=24, starts=2, least=0.01, reach=0.02, groups=20, checks=4, rollouts=(1, 2))
 
 
 def run(folder: Path, seed: int, quick: bool) -> list[str]:
     """Runs the lab; see `evaluation.labs.lab.Lab`."""
     sizes = QUICK if quick else FULL
-    base = weights_hash([SHIPPED[BASE]])
-    about = {"seed": seed, "base": base, "temperature": TEMPERATURE}
+    about = {"seed": seed, "base": weights_hash([SHIPPED[BASE]]), "temperature": TEMPERATURE}
     tried = finish(folder, Cell("starts", {**about, "drawn": sizes.drawn}, partial(_try, sizes.drawn, seed)))
     chosen = [i for i, golds in enumerate(tried["successes"]) if 0 < sum(golds) < len(golds)][: sizes.starts]
     if len(chosen) < 2:
         raise UserError(f"{len(chosen)} of {sizes.drawn} starts have both outcomes; give another --seed.")
-    of_table = {**about, "reach": sizes.reach, "least": LEAST}
+    of_table = {**about, "least": sizes.least, "reach": sizes.reach}
     tables = {}
     for i in chosen:
-        make = partial(_tabulate, i, sizes.reach, seed)
-        tables[i] = finish(folder, Cell(f"table-{i:02}", {**of_table, "start": i}, make))
-    parts = {}
-    for i in chosen:
-        make = partial(_judge_start, i, tables[i], sizes.groups, seed)
-        parts[i] = finish(folder, Cell(f"start-{i:02}", {**of_table, "groups": sizes.groups, "start": i}, make))
-    report = summary(list(parts.values()), seed)
-    report["real"] = [float(np.mean(tried["successes"][i])) for i in chosen]
-    _show(report, folder)
-    folders = [folder / "values" / f"after-{count}" for count in sizes.rollouts]
-    make = partial(_fit_values, dict(zip(sizes.rollouts, folders, strict=True)), seed)
-    finish(folder, Cell("values", {**about, "rollouts": list(sizes.rollouts)}, make, folders))
-    asked = {**of_table, "values": weights_hash(folders), "groups": sizes.groups}
-    learned = dict(zip(sizes.rollouts, folders, strict=True))
-    for i in chosen:
-        make = partial(_judge_values, i, tables[i], learned, sizes.groups, seed)
-        found = finish(folder, Cell(f"learned-{i:02}", {**asked, "start": i}, make))
-        parts[i] = {**parts[i], "values": found["values"], "sums": {**found["sums"], **parts[i]["sums"]}}
-    report = {**summary(list(parts.values()), seed), "real": report["real"]}
-    lines = _show(report, folder)
-    return [*lines, "", f"{cost_of(folder):.0f} CPU seconds in all -> {folder}"]
-
-
-def _show(report: Mapping[str, Any], folder: Path) -> list[str]:
-    """Writes what has been found so far: figures, tables and picture; returns the tables."""
-    write_json(folder / "credit.json", report)
+        make = partial(_tabulate, i, sizes, seed)
+        tables[i] = finish(folder, Cell(f"table-{i:03}", {**of_table, "start": i}, make))["nodes"]
+    asked: dict[str, Any] = {**about, "chosen": chosen, "checks": sizes.checks}
+    checked = finish(folder, Cell("check", asked, partial(_check, chosen, sizes.checks, seed)))
+    learned = _values(folder, about, sizes.rollouts, seed)
+    asked = {**of_table, "values": weights_hash(learned.values()), "chosen": chosen}
+    values = finish(folder, Cell("values-of-states", asked, partial(_values_of_states, learned, tables)))
+    parts = []
+    for place, i in enumerate(chosen):
+        of_start = {count: of_tables[place] for count, of_tables in values.items()}
+        make = partial(_judge_start, i, tables[i], of_start, sizes.groups, seed)
+        of_part = {**asked, "groups": sizes.groups, "start": i}
+        parts.append({"template": tried["templates"][i], **finish(folder, Cell(f"start-{i:03}", of_part, make))})
+    report = {**summary(parts, seed), "check": checked, "tokens": tried["tokens"], "drawn": sizes.drawn}
+    write_json(folder / "credit.json", {**report, "parts": parts})
     draw(report, folder / "credit.png")
-    lines = [*about_rows(report), "", *estimate_rows(report), "", *value_rows(report)]
+    lines = rows_of(report)
     write_text(folder / "credit.md", "\n".join(lines) + "\n")
-    return lines
+    return [*lines, "", f"{cost_of(folder):.0f} CPU seconds in all -> {folder}"]
 
 
 # Where episodes begin, and how they end.
@@ -137,27 +120,56 @@ def _policy() -> Role:
 
 def _try(count: int, seed: int) -> dict[str, Any]:
     """Plays a group of episodes from each of some starts, with the policy itself; returns which succeeded."""
-    task, role = _phone(), _policy()
+    task = _phone()
     starts = [_start(task, i, seed) for i in range(count)]
-    states, successes, turns = [s for s in starts for _ in range(GROUP)], [0] * count * GROUP, 0
-    going = list(range(len(states)))
+    successes, tokens = _outcomes(task, starts, GROUP, 0, seed)
+    return {"successes": successes, "templates": [start.goal.template for start in starts], "tokens": tokens}
+
+
+def _check(chosen: Sequence[int], count: int, seed: int) -> dict[str, Any]:
+    """Plays other episodes from the starts that were chosen; returns the share that succeeded, and its error."""
+    task = _phone()
+    successes, _ = _outcomes(task, [_start(task, i, seed) for i in chosen], count, _FIRST_CHECK, seed)
+    shares = np.mean(successes, axis=1)
+    variance = (shares * (1 - shares) / (count - 1)).sum() / len(chosen) ** 2  # the starts are the same ones
+    return {"success": float(shares.mean()), "error": float(variance**0.5), "episodes": count * len(chosen)}
+
+
+def _outcomes(
+    task: UINav, starts: Sequence[Episode], count: int, first_row: int, seed: int
+) -> tuple[list[list[int]], float]:
+    """Plays `count` episodes from each start with the policy itself.
+
+    Returns:
+        Which succeeded, and the tokens of a response.
+    """
+    role = _policy()
+    states, turn, said_in_all, tokens = [start for start in starts for _ in range(count)], 0, 0, 0
+    successes, going = [0] * len(states), list(range(len(states)))
     while going:
         prompts = [role.backbone.encode_prompt(states[i].prompt) for i in going]
-        seeds = row_seeds(seed, going, turns, EVALUATION)
+        seeds = row_seeds(seed, [first_row + i for i in going], turn, EVALUATION)
         said = generate(role, prompts, LONGEST, TEMPERATURE, seeds)
-        left = []
+        said_in_all, tokens, left = said_in_all + len(said), tokens + sum(map(len, said)), []
         for i, ids in zip(going, said, strict=True):
             played = task.play(states[i], role.backbone.decode(ids))
             states[i] = played.state
             if not (played.terminated or played.truncated):
                 left.append(i)
             successes[i] = int(played.turn.reference["success"])
-        going, turns = left, turns + 1
-    in_groups = [successes[i : i + GROUP] for i in range(0, len(successes), GROUP)]
-    return {"successes": in_groups, "templates": [start.goal.template for start in starts]}
+        going, turn = left, turn + 1
+    return [successes[i : i + count] for i in range(0, len(successes), count)], tokens / said_in_all
 
 
 # Values, as PPO learns them.
+
+
+def _values(folder: Path, about: Mapping[str, Any], rollouts: Sequence[int], seed: int) -> dict[str, Path]:
+    """Trains values of the policy; returns their folders by the number of turns that they were trained on."""
+    folders = {count: folder / "values" / f"after-{count}" for count in rollouts}
+    make = partial(_fit_values, folders, seed)
+    finish(folder, Cell("values", {**about, "rollouts": list(rollouts)}, make, list(folders.values())))
+    return {str(count * _TURNS): where for count, where in folders.items()}
 
 
 def _fit_values(at: Mapping[int, Path], seed: int) -> dict[str, Any]:
@@ -172,85 +184,92 @@ def _fit_values(at: Mapping[int, Path], seed: int) -> dict[str, Any]:
         done = rollouts
         assert model.policy.value_role is not None
         model.policy.value_role.save(folder, {"offset": model.policy.value_offset})
-    return {"turns": {str(count): count * _TURNS for count in at}}
+    return {"turns": [count * _TURNS for count in at]}
 
 
 @torch.no_grad()
-def _learned(folder: Path, prompts: Sequence[str]) -> np.ndarray:
-    """Returns the learned value of each prompt, (prompts,)."""
+def _values_of_states(learned: Mapping[str, Path], tables: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
+    """Computes the learned values of all states of all tables, where an episode goes on; 0 where none does."""
     backbone = Backbone.load(SHIPPED[BASE], "cpu")
-    role, about = load_role(folder, "value", True, backbone)
-    assert role.head is not None
-    found, ids = [], [backbone.encode_prompt(prompt) for prompt in prompts]
-    for i in range(0, len(ids), 32):
-        some = ids[i : i + 32]
-        with role.active() as model:
-            states = response_states(model, backbone.batch(some, [[backbone.pad_id]] * len(some)))
-        found.append(read_head(role.head, states)[:, 0] + about["offset"])
-    return torch.cat(found).double().numpy()
+    found: dict[str, Any] = {}
+    for turns, folder in learned.items():
+        role, about = load_role(folder, "value", True, backbone)
+        found[turns] = []
+        for nodes in tables.values():
+            values = [0.0] * len(nodes)
+            going = [i for i, node in enumerate(nodes) if Node(*node).next]
+            for begin in range(0, len(going), 32):
+                some = going[begin : begin + 32]
+                prompts = [backbone.encode_prompt(Node(*nodes[i]).prompt) for i in some]
+                with role.active() as model:
+                    states = response_states(model, backbone.batch(prompts, [[backbone.pad_id]] * len(some)))
+                assert role.head is not None
+                for i, value in zip(some, read_head(role.head, states)[:, 0].tolist(), strict=True):
+                    values[i] = value + about["offset"]
+            found[turns].append(values)
+    return found
 
 
 # One start: its table, episodes in it, and estimates of them.
 
 
-def _tabulate(number: int, reach: float, seed: int) -> dict[str, Any]:
+def _tabulate(number: int, sizes: Sizes, seed: int) -> dict[str, Any]:
     """Makes the table of a start, as JSON."""
     task = _phone()
-    start = _start(task, number, seed)
-    made = table_of(task, start, _policy(), TEMPERATURE, LEAST, reach, LONGEST)
-    return {"template": start.goal.template, "kept": made.kept, "nodes": [list(node) for node in made.nodes]}
+    made = table_of(task, _start(task, number, seed), _policy(), TEMPERATURE, sizes.least, sizes.reach, LONGEST)
+    return {"nodes": [list(node) for node in made.nodes]}
 
 
-def _played(number: int, tabulated: Mapping[str, Any], groups: int, seed: int) -> tuple[Table, Played]:
-    """Returns the table of a start, and groups of episodes that were played in it."""
-    made = Table(tuple(Node(*node) for node in tabulated["nodes"]), tabulated["kept"])
-    return made, play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
-
-
-def _judge_values(
-    number: int, tabulated: Mapping[str, Any], learned: Mapping[int, Path], groups: int, seed: int
+def _judge_start(
+    number: int, nodes: Sequence[Any], learned: Mapping[str, Sequence[float]], groups: int, seed: int
 ) -> dict[str, Any]:
-    """Adds up how advantages by learned values do, and the values themselves, in the episodes of a start."""
-    made, played = _played(number, tabulated, groups, seed)
-    values, sums, errors = made.values(), {}, {}
-    going = [i for i, node in enumerate(made.nodes) if node.next]
+    """Plays in the table of a start, and adds up how each estimate of an advantage does."""
+    made = Table(tuple(Node(*node) for node in nodes))
+    played = play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
+    values, turns, (low, high) = made.values(), made.turns(), made.bounds()
     seen = played.nodes[..., :-1][played.mask]
-    for count, folder in learned.items():
-        of_nodes = np.zeros(len(values))
-        of_nodes[going] = _learned(folder, [made.nodes[i].prompt for i in going])
-        errors[str(count)] = value_sums(of_nodes[seen], values[seen])
-        for gae_lambda in LAMBDAS:
-            name = f"GAE {gae_lambda:g}, V of {count * _TURNS:,} turns"
-            sums[name] = sums_of(played, of_values(played, of_nodes, gae_lambda), values)
-    return {"sums": sums, "values": errors}
-
-
-def _judge_start(number: int, tabulated: Mapping[str, Any], groups: int, seed: int) -> dict[str, Any]:
-    """Plays in the table of a start, and adds up how each estimate of an advantage does that learns no values."""
-    made, played = _played(number, tabulated, groups, seed)
-    values, turns = made.values(), made.turns()
-    anchors = np.array([node.anchor for node in made.nodes])
-    sums, cost = {}, {}
-    for gae_lambda in LAMBDAS[:2]:  # with 0 it is the truth itself
-        sums[f"GAE {gae_lambda:g}, true V"] = of_values(played, values, gae_lambda)
-    sums["RLOO"] = of_whole_episodes(played, normalized=False)
-    sums[SCALED] = of_whole_episodes(played, normalized=True)
-    sums["GiGPO, step part"] = of_equal_states(played, anchors)
-    sums["GiGPO"] = sums["GiGPO, step part"] + sums["RLOO"]
-    for forks in FORKS:
-        rng = np.random.default_rng([seed, number, 25, forks])
-        sums[_forks(forks)] = of_forks(played, values, forks, rng)
-        cost[_forks(forks)] = 1 + forks * float(turns[played.nodes[..., :-1]][played.mask].mean())
+    of_states = {count: np.array(of_table) for count, of_table in learned.items()}
+    found = estimates_of(made, played, of_states, np.random.default_rng([seed, number, 25]))
+    to_go = float(turns[seen].mean())
     return {
-        "template": tabulated["template"],
         "states": sum(bool(node.next) for node in made.nodes),
-        "kept": made.kept,
-        "value": [float(made.values(bound)[0]) for bound in (0.0, 1.0)],
+        "kept": float(np.mean([made.nodes[i].kept for i in seen])),
+        "value": [float(values[0]), float(low[0]), float(high[0])],
+        "between": float((high - low)[seen].mean()),
         "length": float(turns[0]),
-        "sums": {name: sums_of(played, of_method, values) for name, of_method in sums.items()},
-        "values": {},
-        "cost": cost,
+        "sums": {name: sums_of(played, of_method, values) for name, of_method in found.items()},
+        "values": {count: value_sums(of_table[seen], values[seen]) for count, of_table in of_states.items()},
+        "cost": {_forks(forks): 1 + forks * to_go for forks in FORKS},
     }
+
+
+def estimates_of(
+    made: Table, played: Played, learned: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Makes each estimate of the advantages of episodes, (N, G, T), by its name.
+
+    Args:
+        made: where they were played.
+        played: the episodes.
+        learned: values of the states, (nodes,), by the number of turns that they were learned from.
+        rng: of the forks.
+    """
+    values, anchors = made.values(), np.array([node.anchor for node in made.nodes])
+    found = {}
+    counts = list(learned)
+    for count in (counts[0], counts[-1]):
+        for gae_lambda in LAMBDAS:
+            found[f"GAE {gae_lambda:g}, V of {int(count):,} turns"] = of_values(played, learned[count], gae_lambda)
+    for gae_lambda in LAMBDAS[:-1]:  # with 0 it is the truth itself
+        found[f"GAE {gae_lambda:g}, true V"] = of_values(played, values, gae_lambda)
+    found["RLOO"] = of_whole_episodes(played, normalized=False)
+    found["GRPO"] = of_whole_episodes(played, normalized=True)
+    found["GiGPO, step part"] = of_equal_states(played, anchors, normalized=False)
+    found["GiGPO"] = found["GiGPO, step part"] + found["RLOO"] * (1 - 1 / GROUP)  # less the mean of all, itself too
+    found["GiGPO, by spreads"] = of_equal_states(played, anchors, normalized=True) + found["GRPO"]
+    for forks in FORKS:
+        found[_forks(forks)] = of_forks(played, values, forks, rng)
+    return found
 
 
 def _forks(count: int) -> str:
@@ -259,117 +278,26 @@ def _forks(count: int) -> str:
 
 def play(made: Table, groups: int, group_size: int, rng: np.random.Generator) -> Played:
     """Plays groups of episodes in a table. Where it ends without an outcome, the episode is cut and has failed."""
-    edges = [np.cumsum(node.p) for node in made.nodes]
-    paths = []
-    for _ in range(groups * group_size):
-        path = [0]
-        while (node := made.nodes[path[-1]]).next:
-            place = int(np.searchsorted(edges[path[-1]], rng.random(), side="right"))
-            path.append(node.next[min(place, len(node.next) - 1)])  # the last sum may be 1 less a rounding
-        paths.append(path)
-    longest = max(map(len, paths))
-    nodes = np.array([path + [0] * (longest - len(path)) for path in paths])
-    mask = np.array([[t < len(path) - 1 for t in range(longest - 1)] for path in paths])
-    returns = np.array([float(made.nodes[path[-1]].outcome or 0) for path in paths])
+    nodes = made.nodes
+    choices = np.array([len(node.next) for node in nodes])
+    following, edges = np.zeros((2, len(nodes), choices.max()))
+    for i, node in enumerate(nodes):
+        following[i, : choices[i]] = node.next
+        edges[i, : choices[i]] = np.cumsum(node.p)
+    places, mask = [np.zeros(groups * group_size, dtype=int)], []
+    while (going := choices[places[-1]] > 0).any():
+        here = places[-1][going]
+        below = (edges[here] <= rng.random(len(here))[:, None]) & (np.arange(edges.shape[1]) < choices[here][:, None])
+        chosen = np.minimum(below.sum(1), choices[here] - 1)  # the last sum may be 1 less a rounding
+        after = places[-1].copy()
+        after[going] = following[here, chosen]
+        places.append(after)
+        mask.append(going)
+    outcomes = np.array([node.outcome or 0 for node in nodes], dtype=float)
     shape = (groups, group_size)
-    return Played(nodes.reshape(*shape, -1), mask.reshape(*shape, -1), returns.reshape(shape))
+    returns, was = outcomes[places[-1]].reshape(shape), np.stack(mask, axis=1)
+    reached = np.concatenate([np.ones((len(was), 1), dtype=bool), was], axis=1)
+    return Played((np.stack(places, axis=1) * reached).reshape(*shape, -1), was.reshape(*shape, -1), returns)
 
 
-# All starts together.
-
-
-def value_sums(learned: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Returns sums over visited states that say how good learned values are."""
-    found = (len(true), learned, true, learned * learned, true * true, learned * true)
-    names = ("states", "e", "a", "ee", "aa", "ea")
-    return {name: float(np.sum(each)) for name, each in zip(names, found, strict=True)}
-
-
-def summary(parts: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """Returns the figures of each estimate over all starts, with 95% bootstrap intervals over the starts.
-
-    A turn counts as often as it is played, so a start counts by the length of its episodes.
-    """
-    draws = np.random.default_rng(seed).integers(len(parts), size=(_RESAMPLES, len(parts)))
-    methods: dict[str, Any] = {}
-    for name in parts[0]["sums"]:
-        rows = np.array([[part["sums"][name][key] for key in SUMS] for part in parts])
-        whole = judged(dict(zip(SUMS, rows.sum(0), strict=True)))
-        again = np.array([judged(dict(zip(SUMS, rows[draw].sum(0), strict=True))) for draw in draws])
-        low, high = np.quantile(again, [0.025, 0.975], axis=0)
-        turns = [part["sums"][name]["turns"] for part in parts]
-        costs = [part["cost"].get(name, 1.0) for part in parts]
-        methods[name] = {
-            "turns": float(np.average(costs, weights=turns)),
-            **{key: [getattr(whole, key), float(low[i]), float(high[i])] for i, key in enumerate(Judged._fields)},
-        }
-    values = {}
-    for count in parts[0]["values"]:
-        sums = {key: sum(part["values"][count][key] for part in parts) for key in parts[0]["values"][count]}
-        values[count] = _of_values(sums)
-    total = {key: sum(part["sums"]["RLOO"][key] for part in parts) for key in SUMS}
-    return {
-        "starts": len(parts),
-        "states": sum(part["states"] for part in parts),
-        "kept": float(np.mean([part["kept"] for part in parts])),
-        "value": np.mean([part["value"] for part in parts], axis=0).tolist(),
-        "length": float(np.mean([part["length"] for part in parts])),
-        "spread": (total["aa"] / total["turns"]) ** 0.5,
-        "matters": total["signs"] / total["turns"],
-        "methods": methods,
-        "values": values,
-    }
-
-
-def _of_values(sums: Mapping[str, float]) -> dict[str, float]:
-    """Returns the root of the mean squared error of learned values, and their correlation with the true ones."""
-    n = sums["states"]
-    error = (sums["ee"] - 2 * sums["ea"] + sums["aa"]) / n
-    of_e, of_a = (sums[2 * k] / n - (sums[k] / n) ** 2 for k in "ea")
-    together = sums["ea"] / n - sums["e"] / n * sums["a"] / n
-    return {"error": max(error, 0.0) ** 0.5, "correlation": together / max(of_e * of_a, 1e-12) ** 0.5}
-
-
-def about_rows(report: Mapping[str, Any]) -> list[str]:
-    """Returns what the tables hold."""
-    low, high = report["value"]
-    rows = [
-        ["starts", str(report["starts"])],
-        ["states that the policy speaks in", f"{report['states']:,}"],
-        ["probability of the responses kept, in a state", f"{report['kept']:.3f}"],
-        ["success from the start, in the table", f"{low:.3f}"],
-        ["the same if all that it does not go on from succeeded", f"{high:.3f}"],
-        [f"success of {GROUP} episodes sampled from each start", f"{np.mean(report['real']):.3f}"],
-        ["turns of an episode", f"{report['length']:.1f}"],
-        ["spread of the true advantage of a turn", f"{report['spread']:.3f}"],
-        ["share of the turns with one of 0.05 or more", f"{report['matters']:.2f}"],
-    ]
-    return table(["the tables", ""], rows)
-
-
-def estimate_rows(report: Mapping[str, Any]) -> list[str]:
-    """Returns a row for each estimate of an advantage."""
-    rows = []
-    for name, of in report["methods"].items():
-        scaled = name != SCALED  # which is in units of the spread
-        bias, noise = (f"{of[key][0]:.3f}" if scaled else "" for key in ("bias", "noise"))
-        equal = f"{of['noise'][0] * of['turns'] ** 0.5:.3f}" if scaled else ""
-        shown = (f"{of[key][0]:.2f} [{of[key][1]:.2f}, {of[key][2]:.2f}]" for key in ("correlation", "sign"))
-        rows.append([name, bias, noise, *shown, f"{of['turns']:.1f}", equal])
-    head = ["estimate", "bias", "noise", "correlation", "right sign", "turns played a turn", "noise at equal cost"]
-    return table(head, rows)
-
-
-def value_rows(report: Mapping[str, Any]) -> list[str]:
-    """Returns how good the learned values are; nothing where none were learned yet."""
-    if not report["values"]:
-        return []
-    head = ["values", "error, root of the mean square", "correlation with the true ones"]
-    rows = [
-        [f"after {int(count) * _TURNS:,} turns", f"{of['error']:.3f}", f"{of['correlation']:.2f}"]
-        for count, of in report["values"].items()
-    ]
-    return table(head, rows)
-
-
-LAB = Lab("advantages by GAE, groups, equal states and forks beside the true ones", (15, 1), run)
+LAB = Lab("advantages by GAE, groups, equal states and forks beside the true ones", (25, 1), run)

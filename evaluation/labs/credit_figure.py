@@ -1,42 +1,48 @@
 """The figure of `perlhf lab credit`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation.labs.figures import COLOURS, INK, figure_at
 
-SCALED = "GRPO"  # whose estimates are in another unit, spreads of their group
 _KINDS = ("GAE", "RLOO", "GRPO", "GiGPO", "VinePPO")
+_OFF = (("bias", 1.0), ("offset", 0.6), ("noise", 0.25))  # and how much colour each has
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """Draws the estimates: how they go with the truth, and what they are off by, on average and by chance.
+    """Draws the estimates: how they go with the truth, what they are off by, and what they cost.
 
     Args:
-        report: of `evaluation.labs.credit.summary`.
+        report: of `evaluation.labs.credit_report.summary`.
         path: of the PNG file.
     """
     methods = report["methods"]
-    names = list(methods)[::-1]
-    colours = [COLOURS[next(i for i, kind in enumerate(_KINDS) if name.startswith(kind))] for name in names]
-    with figure_at(path, 9.5, 4.8) as figure:
-        left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.15, 1))
-        for y, (name, colour) in enumerate(zip(names, colours, strict=True)):
-            of = methods[name]
-            mean, low, high = of["correlation"]
-            left.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=2, linewidth=1)
-            if name == SCALED:
-                continue
-            bias, noise = of["bias"][0], of["noise"][0]
-            middle.barh(y + 0.18, bias, 0.34, color=colour, label="bias" if y == 0 else None)
-            middle.barh(y - 0.18, noise, 0.34, color=colour, alpha=0.4, label="noise" if y == 0 else None)
-            right.barh(y, noise * of["turns"] ** 0.5, 0.6, color=colour, alpha=0.4)
-        middle.axvline(report["spread"], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-        left.set_yticks(range(len(names)), names)
+    with figure_at(path, 10, 7.4) as figure:
+        left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.2, 1))
+        for y, (name, of) in enumerate(methods.items()):
+            colour = COLOURS[next(i for i, kind in enumerate(_KINDS) if name.startswith(kind))]
+            _dot(left, y, of["correlation"], colour)
+            for place, (what, alpha) in enumerate(_OFF):
+                middle.barh(y + (place - 1) * 0.27, of[what][0], 0.26, color=colour, alpha=alpha)
+            _dot(right, y, of["needed"], colour)
+        left.set_yticks(range(len(methods)), list(methods))
+        left.set_ylim(len(methods) - 0.5, -0.5)
         left.axvline(0, color=INK, linewidth=0.8)
-        left.set_title("Correlation with the truth")
-        middle.set_title("Bias (full) and noise (pale);\ndashed: spread of the truth")
-        right.set_title("Noise at equal cost:\ntimes the root of turns played")
+        left.set_title("Correlation with the true advantage")
+        handles = [middle.barh(0, 0, color=INK, alpha=alpha, label=what) for what, alpha in _OFF]
+        handles.append(middle.axvline(report["spread"], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="truth"))
+        middle.legend(handles=handles, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
+        middle.set_title("Off by (root mean square)")
+        right.set_xscale("log")
+        right.axvline(1, color=INK, linewidth=0.8)
+        right.set_title("Played turns needed, in those\nthat true advantages would need")
         for axes in (left, middle, right):
             axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", length=0)
+
+
+def _dot(axes: Any, y: int, of: Sequence[float], colour: str) -> None:
+    """Draws a figure and its interval."""
+    mean, low, high = of
+    axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=2, linewidth=1)

@@ -87,6 +87,7 @@ class Node(NamedTuple):
         outcome: 1 or 0 where the episode is over there; None elsewhere.
         next: the nodes that the responses lead to, and
         p: with which probability, which add up to 1; none where nothing was tried any more.
+        kept: the probability that those responses have together, before they were scaled to add up to 1.
         prompt: what the policy is shown.
     """
 
@@ -95,32 +96,41 @@ class Node(NamedTuple):
     outcome: int | None
     next: tuple[int, ...]
     p: tuple[float, ...]
+    kept: float
     prompt: str
 
 
 class Table(NamedTuple):
-    """Holds the states of an episode; the first one is where it begins, and none leads to one before it.
-
-    Attributes:
-        nodes: the states.
-        kept: the mean probability of the responses that are in the table, over the states as they are visited.
-    """
+    """Holds the states of an episode; the first one is where it begins, and none leads to one before it."""
 
     nodes: tuple[Node, ...]
-    kept: float
 
-    def values(self, unknown: float = 0.0) -> np.ndarray:
-        """Returns the chance of success from each state, (nodes,), where `unknown` is that of states not gone on from.
+    def values(self) -> np.ndarray:
+        """Returns the chance of success from each state, (nodes,), in the game that the table is.
 
-        With 0 and with 1 it lies at or below, and at or above, what it would be without an end to the table.
+        There the policy gives the responses that are kept and no others, and a state that the table does not go on from
+        is the end, as a failure. Of this game the chance is exact.
         """
-        found = np.full(len(self.nodes), unknown)
+        found = np.zeros(len(self.nodes))
+        for i in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[i]
+            found[i] = np.dot(node.p, found[list(node.next)]) if node.next else node.outcome or 0
+        return found
+
+    def bounds(self) -> np.ndarray:
+        """Returns the chance of success of the whole policy from each state, at least and at most, (2, nodes).
+
+        Of what is not in the table nothing is known: all of it may fail, or succeed.
+        """
+        found = np.zeros((2, len(self.nodes)))
         for i in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[i]
             if node.outcome is not None:
-                found[i] = node.outcome
+                found[:, i] = node.outcome
             elif node.next:
-                found[i] = np.dot(node.p, found[list(node.next)])
+                found[:, i] = node.kept * (found[:, list(node.next)] @ node.p) + [0, 1 - node.kept]
+            else:
+                found[1, i] = 1
         return found
 
     def turns(self) -> np.ndarray:
@@ -149,7 +159,6 @@ def table_of(
     """
     nodes: list[Node] = []
     anchors: dict[str, int] = {}
-    kept, visits = 0.0, 0.0
     level: list[tuple[Episode, float, int | None]] = [(start, 1.0, None)]
     while level:
         going = [i for i, (_, p, outcome) in enumerate(level) if outcome is None and p >= reach]
@@ -169,12 +178,10 @@ def table_of(
                 share = each.probability / total
                 following[place] = (following[place][0], following[place][1] + here * share, ended)
                 edges[first + place] = edges.get(first + place, 0.0) + share
-            if total:
-                kept, visits = kept + here * total, visits + here
             anchor = anchors.setdefault(task.device.describe(state.state), len(anchors))
-            nodes.append(Node(anchor, here, outcome, tuple(edges), tuple(edges.values()), state.prompt))
+            nodes.append(Node(anchor, here, outcome, tuple(edges), tuple(edges.values()), total, state.prompt))
         level = following
-    return Table(tuple(nodes), kept / max(visits, 1e-12))
+    return Table(tuple(nodes))
 
 
 def _after(task: UINav, state: Episode, response: str) -> tuple[Episode, int | None]:
