@@ -111,15 +111,10 @@ def judged(sums: Mapping[str, float], in_own_unit: bool) -> Judged:
         (scale**2 * sums[f"{of}_ee"] - 2 * scale * sums[f"{of}_ea"] + sums[f"{of}_aa"]) / seen
         for of in ("single", "turn", "state")
     )
-    bias, noise = turn - state, single - turn
+    bias, offset, noise = (max(square, 0.0) ** 0.5 for square in (turn - state, state, single - turn))
+    right = sums["right"] / max(sums["signs"], 1.0)
     needed = sums["ee"] * sums["aa"] / max(sums["ea"] ** 2, 1e-12)
-    return Judged(
-        correlation_of(n, sums),
-        sums["right"] / max(sums["signs"], 1.0),
-        slope,
-        *(max(square, 0.0) ** 0.5 for square in (bias, state, noise)),
-        needed,
-    )
+    return Judged(correlation_of(n, sums), right, slope, bias, offset, noise, needed)
 
 
 def correlation_of(n: float, sums: Mapping[str, float]) -> float:
