@@ -65,7 +65,7 @@ class Sizes(NamedTuple):
     rollouts: tuple[int, ...]
 
 
-FULL = Sizes(drawn=128, starts=40, least=0.001, reach=0.0005, groups=500, checks=64, rollouts=(2, 8, 24))
+FULL = Sizes(drawn=128, starts=40, least=0.002, reach=0.001, groups=500, checks=64, rollouts=(2, 8))
 QUICK = Sizes(drawn=24, starts=2, least=0.01, reach=0.02, groups=20, checks=4, rollouts=(1, 2))
 
 
