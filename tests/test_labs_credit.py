@@ -15,7 +15,7 @@ from envs.registry import env_id, task_of
 from evaluation.labs.credit import estimates_of, play
 from evaluation.labs.credit_estimates import Played, of_equal_states, of_forks, of_values, of_whole_episodes
 from evaluation.labs.credit_judged import judged, sums_of
-from evaluation.labs.credit_report import rows_of, summary, value_sums
+from evaluation.labs.credit_report import rows_of, share_of, summary, value_sums
 from evaluation.labs.policy_table import Node, Table, likely_responses, table_of
 
 # From the first state to 1 or 2 by a fair coin; from 1 to success with 3/4, from 2 with 1/4.
@@ -191,6 +191,11 @@ def test_starts_are_added_up_with_what_turns_cost():
     assert shifted["bias"][0] == pytest.approx(0, abs=0.03)
     assert shifted["offset"] == pytest.approx([0.005**0.5, 0, 0.1], abs=0.02)
     assert found["methods"]["GAE 0, V of 1,024 turns"]["correlation"] == pytest.approx([1, 1, 1])
+
+
+def test_a_share_of_episodes_from_given_starts():
+    # 1/5 and 5/5: only the first start leaves anything to chance, 4/25 over 4, and half of it counts.
+    assert share_of(5, [1, 5]) == pytest.approx({"success": 0.6, "error": 0.2 / 2, "episodes": 10})
 
 
 def test_the_page_has_the_tables_of_the_figures_beside_it():

@@ -20,6 +20,16 @@ def value_sums(learned: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {name: float(np.sum(each)) for name, each in zip(names, found, strict=True)}
 
 
+def share_of(episodes: int, successes: Sequence[int]) -> dict[str, float]:
+    """Returns the share of episodes that succeeded, so many from each start, and its standard error.
+
+    The starts are those that are asked about, so how they differ is no error.
+    """
+    shares = np.array(successes) / episodes
+    variance = (shares * (1 - shares) / (episodes - 1)).sum() / len(shares) ** 2
+    return {"success": float(shares.mean()), "error": float(variance**0.5), "episodes": episodes * len(shares)}
+
+
 def summary(parts: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     """Returns the figures of each estimate over all starts, with 95% bootstrap intervals over the starts.
 
