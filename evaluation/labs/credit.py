@@ -26,7 +26,7 @@ from evaluation.labs.cells import Cell, cost_of, finish, weights_hash
 from evaluation.labs.credit_estimates import Played, of_equal_states, of_forks, of_values, of_whole_episodes
 from evaluation.labs.credit_figure import draw
 from evaluation.labs.credit_judged import sums_of
-from evaluation.labs.credit_report import rows_of, share_of, summary, value_sums
+from evaluation.labs.credit_report import GROUP, rows_of, share_of, summary, value_sums
 from evaluation.labs.lab import Lab
 from evaluation.labs.policy_table import Node, Table, table_of
 from evaluation.labs.training import ppo_of, recipe_named
@@ -36,7 +36,6 @@ from perlhf.run_folder import write_json, write_text
 ENV, BASE = "UINav-v0", "tiny-uinav"
 TEMPERATURE = 0.7  # of the recipe UINav-v0.yaml
 LONGEST = 48  # tokens of a response, as there
-GROUP = 8
 FORKS = (1, 4, 9)  # VinePPO's paper has 9
 LAMBDAS = (1.0, 0.95, 0.7, 0.0)
 _TURNS = 512  # of a rollout that values are trained on
@@ -74,7 +73,8 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
     sizes = QUICK if quick else FULL
     about = {"seed": seed, "base": weights_hash([SHIPPED[BASE]]), "temperature": TEMPERATURE}
     tried = finish(folder, Cell("starts", {**about, "drawn": sizes.drawn}, partial(_try, sizes.drawn, seed)))
-    chosen = [i for i, golds in enumerate(tried["successes"]) if 0 < sum(golds) < len(golds)][: sizes.starts]
+    mixed = [i for i, golds in enumerate(tried["successes"]) if 0 < sum(golds) < len(golds)]
+    chosen = mixed[: sizes.starts]
     if len(chosen) < 2:
         raise UserError(f"{len(chosen)} of {sizes.drawn} starts have both outcomes; give another --seed.")
     of_table = {**about, "least": sizes.least, "reach": sizes.reach}
@@ -93,7 +93,8 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
         make = partial(_judge_start, i, tables[i], of_start, sizes.groups, seed)
         of_part = {**asked, "groups": sizes.groups, "start": i}
         parts.append({"template": tried["templates"][i], **finish(folder, Cell(f"start-{i:03}", of_part, make))})
-    report = {**summary(parts, seed), "check": share_of(**checked), "tokens": tried["tokens"], "drawn": sizes.drawn}
+    report = {**summary(parts, seed), "check": share_of(**checked), "tokens": tried["tokens"]}
+    report |= {"drawn": sizes.drawn, "mixed": len(mixed)}
     write_json(folder / "credit.json", {**report, "parts": parts})
     draw(report, folder / "credit.png")
     lines = rows_of(report)

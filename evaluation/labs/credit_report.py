@@ -8,6 +8,7 @@ import numpy as np
 from evaluation.labs.cells import table
 from evaluation.labs.credit_judged import SUMS, Judged, correlation_of, judged
 
+GROUP = 8  # episodes
 _RESAMPLES = 1000
 # Whose estimates are in another unit than success: spreads of their group, or two advantages added up.
 _OWN_UNIT = ("GRPO", "GiGPO", "GiGPO, by spreads")
@@ -87,7 +88,8 @@ def _about_rows(report: Mapping[str, Any]) -> list[str]:
     value, low, high = report["value"]
     check = report["check"]
     rows = [
-        ["starts", f"{report['starts']} of {report['drawn']}"],
+        [f"starts drawn; of these with both outcomes in {GROUP} episodes", f"{report['drawn']}; {report['mixed']}"],
+        ["starts judged, the first of these", str(report["starts"])],
         ["states that the policy speaks in", f"{report['states']:,}"],
         ["probability of the responses kept, in a state", f"{report['kept']:.4f}"],
         ["chance of success from a start, in the tables", f"{value:.3f}"],
