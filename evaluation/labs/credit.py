@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
     rollouts: tuple[int, ...]
 
 
-FULL = Sizes(drawn=128, starts=24, least=0.002, reach=0.001, groups=500, checks=32, rollouts=(2, 8))
+FULL = Sizes(drawn=128, starts=16, least=0.002, reach=0.001, groups=500, checks=32, rollouts=(2, 8))
 QUICK = Sizes(drawn=24, starts=2, least=0.01, reach=0.02, groups=20, checks=4, rollouts=(1, 2))
 
 
