@@ -39,6 +39,7 @@ LONGEST = 48  # tokens of a response, as there
 FORKS = (1, 4, 9)  # VinePPO's paper has 9
 LAMBDAS = (1.0, 0.95, 0.7, 0.0)
 _TURNS = 512  # of a rollout that values are trained on
+_Learned = dict[str, tuple[Role, float]]  # values, by the turns that they are of: a role, and what is added to it
 _FIRST_CHECK = 1 << 20  # the rows of episodes that check the tables, which have random numbers of their own
 
 
@@ -77,22 +78,16 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
     chosen = mixed[: sizes.starts]
     if len(chosen) < 2:
         raise UserError(f"{len(chosen)} of {sizes.drawn} starts have both outcomes; give another --seed.")
-    of_table = {**about, "least": sizes.least, "reach": sizes.reach}
-    tables = {}
-    for i in chosen:
-        make = partial(_tabulate, i, sizes, seed)
-        tables[i] = finish(folder, Cell(f"table-{i:03}", {**of_table, "start": i}, make))["nodes"]
-    asked: dict[str, Any] = {**about, "chosen": chosen, "checks": sizes.checks}
-    checked = finish(folder, Cell("check", asked, partial(_check, chosen, sizes.checks, seed)))
-    learned = _values(folder, about, sizes.rollouts, seed)
-    asked = {**of_table, "values": weights_hash(learned.values()), "chosen": chosen}
-    values = finish(folder, Cell("values-of-states", asked, partial(_values_of_states, learned, tables)))
+    learned, hashed = _values(folder, about, sizes.rollouts, seed)
     parts = []
-    for place, i in enumerate(chosen):
-        of_start = {count: of_tables[place] for count, of_tables in values.items()}
-        make = partial(_judge_start, i, tables[i], of_start, sizes.groups, seed)
-        of_part = {**asked, "groups": sizes.groups, "start": i}
-        parts.append({"template": tried["templates"][i], **finish(folder, Cell(f"start-{i:03}", of_part, make))})
+    for i in chosen:
+        asked: dict[str, Any] = {**about, "least": sizes.least, "reach": sizes.reach, "start": i}
+        nodes = finish(folder, Cell(f"table-{i:03}", asked, partial(_tabulate, i, sizes, seed)))["nodes"]
+        asked |= {"values": hashed, "groups": sizes.groups}
+        make = partial(_judge_start, i, nodes, learned, sizes.groups, seed)
+        parts.append({"template": tried["templates"][i], **finish(folder, Cell(f"start-{i:03}", asked, make))})
+    asked = {**about, "chosen": chosen, "checks": sizes.checks}
+    checked = finish(folder, Cell("check", asked, partial(_check, chosen, sizes.checks, seed)))
     report = {**summary(parts, seed), "check": share_of(**checked), "tokens": tried["tokens"]}
     report |= {"drawn": sizes.drawn, "mixed": len(mixed)}
     write_json(folder / "credit.json", {**report, "parts": parts})
@@ -163,12 +158,16 @@ def _outcomes(
 # Values, as PPO learns them.
 
 
-def _values(folder: Path, about: Mapping[str, Any], rollouts: Sequence[int], seed: int) -> dict[str, Path]:
-    """Trains values of the policy; returns their folders by the number of turns that they were trained on."""
+def _values(folder: Path, about: Mapping[str, Any], rollouts: Sequence[int], seed: int) -> tuple[_Learned, str]:
+    """Trains values of the policy; returns them by the number of turns that they were trained on, and their hash."""
     folders = {count: folder / "values" / f"after-{count}" for count in rollouts}
     make = partial(_fit_values, folders, seed)
     finish(folder, Cell("values", {**about, "rollouts": list(rollouts)}, make, list(folders.values())))
-    return {str(count * _TURNS): where for count, where in folders.items()}
+    backbone, learned = Backbone.load(SHIPPED[BASE], "cpu"), {}
+    for count, where in folders.items():
+        role, saved = load_role(where, "value", True, backbone)
+        learned[str(count * _TURNS)] = (role, float(saved["offset"]))
+    return learned, weights_hash(folders.values())
 
 
 def _fit_values(at: Mapping[int, Path], seed: int) -> dict[str, Any]:
@@ -187,26 +186,17 @@ def _fit_values(at: Mapping[int, Path], seed: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _values_of_states(learned: Mapping[str, Path], tables: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
-    """Computes the learned values of all states of all tables, where an episode goes on; 0 where none does."""
-    backbone = Backbone.load(SHIPPED[BASE], "cpu")
-    found: dict[str, Any] = {}
-    for turns, folder in learned.items():
-        role, about = load_role(folder, "value", True, backbone)
-        found[turns] = []
-        for nodes in tables.values():
-            values = [0.0] * len(nodes)
-            going = [i for i, node in enumerate(nodes) if Node(*node).next]
-            for begin in range(0, len(going), 32):
-                some = going[begin : begin + 32]
-                prompts = [backbone.encode_prompt(Node(*nodes[i]).prompt) for i in some]
-                with role.active() as model:
-                    states = response_states(model, backbone.batch(prompts, [[backbone.pad_id]] * len(some)))
-                assert role.head is not None
-                for i, value in zip(some, read_head(role.head, states)[:, 0].tolist(), strict=True):
-                    values[i] = value + about["offset"]
-            found[turns].append(values)
-    return found
+def _values_of(role: Role, offset: float, made: Table) -> np.ndarray:
+    """Computes the learned value of each state of a table, (nodes,), where an episode goes on; 0 where none does."""
+    assert role.head is not None
+    values, going = np.zeros(len(made.nodes)), [i for i, node in enumerate(made.nodes) if node.next]
+    for begin in range(0, len(going), 32):
+        some = going[begin : begin + 32]
+        prompts = [role.backbone.encode_prompt(made.nodes[i].prompt) for i in some]
+        batch = role.backbone.batch(prompts, [[role.backbone.pad_id]] * len(some))
+        with role.active() as model:
+            values[some] = read_head(role.head, response_states(model, batch))[:, 0].double().numpy() + offset
+    return values
 
 
 # One start: its table, episodes in it, and estimates of them.
@@ -219,15 +209,13 @@ def _tabulate(number: int, sizes: Sizes, seed: int) -> dict[str, Any]:
     return {"nodes": [list(node) for node in made.nodes]}
 
 
-def _judge_start(
-    number: int, nodes: Sequence[Any], learned: Mapping[str, Sequence[float]], groups: int, seed: int
-) -> dict[str, Any]:
+def _judge_start(number: int, nodes: Sequence[Any], learned: _Learned, groups: int, seed: int) -> dict[str, Any]:
     """Plays in the table of a start, and adds up how each estimate of an advantage does."""
     made = Table(tuple(Node(*node) for node in nodes))
     played = play(made, groups, GROUP, np.random.default_rng([seed, number, 24]))
     values, turns, (low, high) = made.values(), made.turns(), made.bounds()
     seen = played.nodes[..., :-1][played.mask]
-    of_states = {count: np.array(of_table) for count, of_table in learned.items()}
+    of_states = {count: _values_of(*of_count, made) for count, of_count in learned.items()}
     found = estimates_of(made, played, of_states, np.random.default_rng([seed, number, 25]))
     to_go = float(turns[seen].mean())
     return {
