@@ -53,7 +53,7 @@ class Sizes(NamedTuple):
         reach: the probability of being in a state at which a table still goes on from it.
         groups: that are played in a table.
         checks: episodes from each start, of the policy itself, that a table is held against.
-        rollouts: of 512 turns on which values are trained, fewer and more.
+        rollouts: of 512 turns on which values are trained, from fewer to more.
     """
 
     drawn: int
@@ -66,7 +66,7 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(drawn=128, starts=16, least=0.002, reach=0.001, groups=500, checks=32, rollouts=(2, 8))
-QUICK = Sizes(drawn=24, starts=2, least=0.01, reach=0.02, groups=20, checks=4, rollouts=(1, 2))
+QUICK = Sizes(drawn=24, starts=2, least=0.01, reach=0.02, groups=20, checks=4, rollouts=(1,))
 
 
 def run(folder: Path, seed: int, quick: bool) -> list[str]:
@@ -244,7 +244,7 @@ def estimates_of(
     values, anchors = made.values(), np.array([node.anchor for node in made.nodes])
     found = {}
     counts = list(learned)
-    for count in (counts[0], counts[-1]):
+    for count in dict.fromkeys((counts[0], counts[-1])):
         for gae_lambda in LAMBDAS:
             found[f"GAE {gae_lambda:g}, V of {int(count):,} turns"] = of_values(played, learned[count], gae_lambda)
     for gae_lambda in LAMBDAS[:-1]:  # with 0 it is the truth itself
