@@ -8,6 +8,7 @@ from evaluation.labs.figures import COLOURS, INK, figure_at
 
 _KINDS = ("GAE", "RLOO", "GRPO", "GiGPO", "VinePPO")
 _OFF = (("bias", 1.0), ("offset", 0.6), ("noise", 0.25))  # and how much colour each has
+_MOST = 200  # played turns that are shown: some intervals have no end
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
@@ -32,11 +33,14 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         left.set_title("Correlation with the true advantage")
         handles = [middle.barh(0, 0, color=INK, alpha=alpha, label=what) for what, alpha in _OFF]
         handles.append(middle.axvline(report["spread"], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="truth"))
-        middle.legend(handles=handles, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
+        middle.legend(handles=handles, loc="center right")
         middle.set_title("Off by (root mean square)")
         right.set_xscale("log")
+        right.set_xlim(0.9, _MOST)
+        right.set_xticks((1, 3, 10, 30, 100), ("1", "3", "10", "30", "100"))
+        right.minorticks_off()
         right.axvline(1, color=INK, linewidth=0.8)
-        right.set_title("Played turns needed, in those\nthat true advantages would need")
+        right.set_title("Played turns needed\nfor one of true advantages")
         for axes in (left, middle, right):
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)

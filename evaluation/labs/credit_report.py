@@ -131,5 +131,5 @@ def _value_rows(report: Mapping[str, Any]) -> list[str]:
 
 def _interval(of: Sequence[float], digits: int) -> str:
     """Writes a figure and its interval; without it where rounding leaves nothing of it."""
-    mean, low, high = (f"{round(each, digits) + 0.0:.{digits}f}" for each in of)
+    mean, low, high = (f"{round(each, digits) + 0.0:.{digits}f}" if each < 1000 else "over 1,000" for each in of)
     return mean if low == high else f"{mean} [{low}, {high}]"
