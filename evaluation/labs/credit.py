@@ -287,4 +287,4 @@ def play(made: Table, groups: int, group_size: int, rng: np.random.Generator) ->
     return Played((np.stack(places, axis=1) * reached).reshape(*shape, -1), was.reshape(*shape, -1), returns)
 
 
-LAB = Lab("advantages by GAE, groups, equal states and forks beside the true ones", (16, 1), run)
+LAB = Lab("advantages by GAE, groups, equal states and forks beside the true ones", (9, 1), run)
