@@ -1,7 +1,7 @@
 """Runs a lab: an experiment that answers a question about training itself, with a figure and tables.
 
     python -m evaluation.lab kl
-    python -m evaluation.lab kl --quick
+    python -m evaluation.lab credit --quick
 
 Says what it will take before it starts. Its parts are kept in OUTPUT_DIR/NAME one by one, so that a lab that was
 interrupted goes on; made again, all figures are the same.

@@ -49,12 +49,14 @@ TASKS = {
     "envs.preferences",
 }
 # Who may name a task: what makes the shipped backbones, what acts on a phone, shows or judges who did, and who reads
-# pairs from a file.
+# pairs from a file; and the lab that writes down all that may happen on a phone.
 KNOW_A_TASK = {
     "agents.pretrain",
     "evaluation.agents",
     "evaluation.android",
     "evaluation.constrained",
+    "evaluation.labs.credit",
+    "evaluation.labs.policy_table",
     "evaluation.reporting",
     "evaluation.reward_metrics",
     "evaluation.watch",

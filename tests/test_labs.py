@@ -32,10 +32,10 @@ def test_a_table_in_markdown():
     assert table(["a", "b"], [["x", "1"]]) == ["| a | b |", "| --- | ---: |", "| x | 1 |"]
 
 
-@pytest.mark.parametrize("name", ["", "kll"])
+@pytest.mark.parametrize("name", ["", "credits"])
 def test_the_command_names_the_labs(name, monkeypatch):
     monkeypatch.setattr("sys.argv", ["lab", *([name] if name else [])])
-    with pytest.raises(UserError, match=r"Labs: kl \(k1, k2 and k3") as found:
+    with pytest.raises(UserError, match=r"Labs: credit \(advantages") as found:
         command_module("evaluation.lab").main()
     assert ("Did you mean" in str(found.value)) == bool(name)
 
