@@ -30,9 +30,9 @@ def save_model(folder: Path, size: Size, seed: int = 0) -> None:
     """Writes a random Llama with its tokenizer."""
     config = transformers.LlamaConfig(
         hidden_size=size.hidden, num_hidden_layers=size.layers, num_attention_heads=size.heads,
-        num_key_value_heads=size.heads, intermediate_size=size.intermediate, vocab_size=size.vocabulary,
-        max_position_embeddings=MAX_LENGTH, tie_word_embeddings=False, pad_token_id=0, bos_token_id=None,
-        eos_token_id=1,
+        num_key_value_heads=size.kv_heads or size.heads, intermediate_size=size.intermediate,
+        vocab_size=size.vocabulary, max_position_embeddings=MAX_LENGTH, tie_word_embeddings=size.tied,
+        pad_token_id=0, bos_token_id=None, eos_token_id=1,
     )  # fmt: skip
     torch.manual_seed(seed)
     model = transformers.LlamaForCausalLM(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.performance import tables
 from benchmarks.performance.cases import PERLHF_PPO, PERLHF_REWARD, Case, MatmulWork, PPOWork, RewardWork
 from benchmarks.performance.environments import INSTALLS
-from benchmarks.performance.plan import OTHERS_PPO, OTHERS_REWARD, Plan
+from benchmarks.performance.plan import OTHERS_REWARD, Plan, others_ppo
 from benchmarks.performance.store import Store
 
 _HEAD = """\
@@ -97,7 +97,7 @@ def ppo(store: Store, plan: Plan) -> str:
     parts = []
     for work in plan.ppo:
         ours = [Case(PERLHF_PPO, setting, work) for setting in plan.settings]
-        cases = [*(Case(program, setting, work) for program, setting in OTHERS_PPO), *ours]
+        cases = [*(Case(program, setting, work) for program, setting in others_ppo(work)), *ours]
         parts.append(_titled(work, tables.comparison(store, "ppo", cases), tables.profile(store, cases)))
     return _section(_PPO, parts)
 
