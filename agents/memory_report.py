@@ -49,10 +49,10 @@ def plan_of(
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
     envs, precision, again = -(-n_envs // processes), settings.precision, settings.gradient_checkpointing
     most = micro_batch_size or rows_within(backbone, policy, prompt + response, response, precision, again)
-    rows = min(ROWS, envs)
-    shape = Shape(
-        prompt, response, rows, min(most, -(-batch_size // processes)), -(-rows // group_size), envs * turns
-    )  # fmt: skip
+    rows, batch = min(ROWS, envs), -(-batch_size // processes)
+    shares = precision == "fp32" and not settings.shard_base  # equal prompts, see `backbones.shortcuts.shared_lines`
+    together = max(1, round(group_size * min(1, batch / (envs * turns)))) if shares else 1
+    shape = Shape(prompt, response, rows, min(most, batch), -(-rows // group_size), envs * turns, together)
     if settings.full:
         roles = RoleSettings(None, None, reward_adapter, has_values=has_values)
         return plan_memory(backbone, roles, shape, checkpointing=again)
@@ -84,7 +84,7 @@ def describe_plan(plan: MemoryPlan) -> str:
     lines = [f"{'planned, MB':12} {'weights':>9} {'gradients':>9} {'Adam':>9}"]
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
-    lines += [f"while {name} {_mb(held):.0f}{_parts(parts)}" for name, held, parts in _phases(plan)]
+    lines += [f"while {name} {_mb(held):.0f}{_parts(parts)}" for name, held, parts in _phases(plan) if held]
     if plan.gathered:
         lines.append(f"of the sharded base whole at a time: {_mb(plan.gathered):.1f}")
     if plan.loading == plan.total:

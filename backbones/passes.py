@@ -35,6 +35,12 @@ class Shape(NamedTuple):
     micro_batch: int  # in one forward of training
     prompts: int = 0  # read side by side, where rows have equal ones; 0 for a prompt each
     rollout: int = 0  # rows of a rollout, whose states below the adapters are kept; 0 where none are
+    together: int = 1  # rows of a forward of training, or scoring, whose equal prompts are one
+
+    def of_rows(self, rows: int) -> "Shape":
+        """Returns so many rows in one forward, in which responses to one prompt stand behind it in one line."""
+        beside = min(self.together, rows)
+        return self._replace(micro_batch=-(-rows // beside), response=beside * self.response)
 
 
 def kept_with_checkpoints(kept: int, rows: int, layers: int, length: int, width: int) -> int:
@@ -78,6 +84,7 @@ def bytes_of_training(
     model: PreTrainedModel, policy: LoRASettings | None, shape: Shape, precision: Precision, checkpointing: bool
 ) -> dict[str, int]:
     """Counts what scoring and training take: `scoring`, `activations`, `backward` and `images` of a plan."""
+    given, shape = shape, shape.of_rows(shape.micro_batch)
     activations = activation_bytes(model, policy, shape)  # gives the model its adapters
     if checkpointing:
         checkpoint_layers(model)
@@ -89,8 +96,8 @@ def bytes_of_training(
         width = bytes_of_states(precision) * int(model.get_output_embeddings().weight.shape[-1])
         sizes = (shape.micro_batch, layer_count(model), shape.prompt + shape.response, width)
         activations = min(most, kept_with_checkpoints(activations, *sizes))
-    few = min(SCORED, shape.rows if precision == "fp32" else shape.micro_batch)
-    scoring = peak_bytes(torch.no_grad()(_forward_of(model, shape._replace(micro_batch=few))), weights)
+    few = min(SCORED, shape.rows if precision == "fp32" else given.micro_batch)
+    scoring = peak_bytes(torch.no_grad()(_forward_of(model, given.of_rows(few))), weights)
     pixels = _pixels(model, shape.micro_batch)
     images = 0 if pixels is None else pixels.nbytes + saved_bytes(lambda: _see(model, pixels), weights)
     backward = max(0, most - activations)

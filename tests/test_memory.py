@@ -5,15 +5,18 @@ import torch
 from tiny_models import save_architecture, save_gemma, save_seeing_gemma
 
 from agents import PPO, make_vec_env, train_ppo
+from agents.hyperparameters import PolicySettings
 from agents.memory_report import describe_plan, held_by, plan_of
 from backbones.backbone import Backbone
 from backbones.forward import chosen_log_probs, response_logits
-from backbones.live_bytes import saved_bytes
+from backbones.live_bytes import peak_bytes, saved_bytes
 from backbones.memory import Held, MemoryPlan, RoleSettings, plan_memory, rows_that_fit, skeleton
 from backbones.model.loading import BackboneError
 from backbones.model.tokens import TokenBatch
 from backbones.passes import Shape
 from backbones.roles import LoRASettings
+from benchmarks.memory_plan.runs import run
+from benchmarks.memory_plan.settings import SETTINGS
 from perlhf.run_folder import read_summary
 
 SHAPE = Shape(prompt=24, response=16, rows=8, micro_batch=4)
@@ -179,6 +182,26 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
     options = train_ppo.Options(reward="gold", n_envs=4, max_new_tokens=4)
     planned = plan_of(options, options.batch_size, options.micro_batch_size, options.n_envs, options.reward, path)
     assert held_by(algorithm.policy, None) == planned.roles
+
+
+@pytest.mark.parametrize("how", [{}, {"value_adapter": "shared", "lora_layers": "half", "n_envs": 24}])
+def test_a_run_takes_at_most_what_was_planned(how, tmp_path):
+    """Tensors that are there at once, which is not what the process holds: at this size that is libraries."""
+    path, n_envs = str(save_gemma(tmp_path)), how.pop("n_envs", 8)
+    settings = {"backbone": path, "max_new_tokens": 16, "max_prompt_tokens": 64, **how}
+    env = make_vec_env("HH-v0", n_envs, reward="gold")
+    algorithm = PPO("LoRAPolicy", env, batch_size=8, micro_batch_size=4, policy_kwargs=settings, seed=0, device="cpu")
+    model, roles = algorithm.policy.backbone.model, sum(p.nbytes for p in algorithm.policy.parameters())
+    weights = {p.untyped_storage()._cdata for p in [*model.parameters(), *algorithm.policy.parameters()]}
+    taken = peak_bytes(lambda: algorithm.learn(2 * n_envs), weights)
+    plan = plan_of(PolicySettings(**settings), 8, 4, n_envs, "gold", path)
+    assert plan.total - plan.base - roles == pytest.approx(taken, rel=0.25)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SETTINGS)
+def test_eight_runs_take_what_was_planned(name, tmp_path):
+    assert run(tmp_path, name).ratio == pytest.approx(1, abs=0.15)
 
 
 def test_the_table_says_every_role_and_the_sum():

@@ -41,9 +41,9 @@ SETTINGS = {
     "adapters on the top half, 64 envs": Setting("8.4M", 64, policy={**_SHARED, "lora_layers": "half"}),
     "all weights": Setting("8.4M", 8, 8, {"full": True}),
     "images": Setting("", 16, policy={"max_new_tokens": 16, "max_prompt_tokens": 48}),
-    "grpo, groups of 8": Setting("8.4M", 16, hyperparameters={"algorithm": "grpo", "group_size": 8}),
+    "grpo, groups of 8": Setting("8.4M", 32, 32, hyperparameters={"algorithm": "grpo", "group_size": 8}),
     "mixed precision, the top quarter": Setting(
-        "25M", 8, policy={**_SHARED, "lora_layers": "quarter", "precision": "mixed"}
+        "25M", 16, 32, policy={**_SHARED, "lora_layers": "quarter", "precision": "mixed"}
     ),
     "gradient checkpointing": Setting("25M", 8, policy={**_SHARED, "gradient_checkpointing": True}),
     "two processes": Setting("8.4M", 32, 32, processes=2),
