@@ -11,6 +11,7 @@ from backbones import group
 from backbones.generate import ROWS
 from backbones.memory import Held, MemoryPlan, RoleSettings, plan_memory, rows_within, skeleton
 from backbones.model.anatomy import base_weights
+from backbones.model.devices import find_device, precision_on
 from backbones.passes import Shape
 from backbones.roles import Role
 from backbones.sharding import is_to_be_sharded, local, processes_per_base
@@ -43,22 +44,25 @@ def plan_of(
         group_size: envs that have equal prompts, which are read once.
         turns: of each env in a rollout.
     """
-    processes, model = group.size(), skeleton(backbone)
-    prompt, response = settings.max_prompt_tokens or PLANNED_PROMPT, settings.max_new_tokens
+    model = skeleton(backbone)
+    count = sum(p.numel() for p in model.parameters())
+    precision = precision_on(settings.load_settings.precision, find_device("auto"), count)
     policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
-    envs, precision, again = -(-n_envs // processes), settings.precision, settings.gradient_checkpointing
+    prompt, response = settings.max_prompt_tokens or PLANNED_PROMPT, settings.max_new_tokens
+    envs, batch = (-(-count // group.size()) for count in (n_envs, batch_size))
+    again = settings.gradient_checkpointing
     most = micro_batch_size or rows_within(backbone, policy, prompt + response, response, precision, again)
-    rows, batch = min(ROWS, envs), -(-batch_size // processes)
-    shares = precision == "fp32" and not settings.shard_base  # equal prompts, see `backbones.shortcuts.shared_lines`
+    rows, shares = min(ROWS, envs), precision == "fp32" and not settings.shard_base
+    # How many rows of a step have one prompt, which is computed once for them: see `backbones.shortcuts.shared_lines`.
     together = max(1, round(group_size * min(1, batch / (envs * turns)))) if shares else 1
     shape = Shape(prompt, response, rows, min(most, batch), -(-rows // group_size), envs * turns, together)
     if settings.full:
         roles = RoleSettings(None, None, reward_adapter, has_values=has_values)
-        return plan_memory(backbone, roles, shape, checkpointing=again)
-    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared", has_values)
+    else:
+        roles = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared", has_values)
     shards = processes_per_base() if is_to_be_sharded(settings.load_settings) else 1
-    return plan_memory(backbone, adapters, shape, precision, shards, again)
+    return plan_memory(backbone, roles, shape, precision, shards, again)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:

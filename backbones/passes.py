@@ -76,7 +76,7 @@ def reading_bytes(model: PreTrainedModel, shape: Shape) -> int:
     def read() -> None:
         model(input_ids=ids, logits_to_keep=1, use_cache=False)
 
-    seen = 0 if pixels is None else pixels.nbytes + peak_bytes(lambda: _see(model, pixels), weights)
+    seen = 0 if pixels is None else pixels.nbytes + _of_tower(peak_bytes, model, pixels, weights)
     return max(peak_bytes(read, weights), seen)
 
 
@@ -99,7 +99,7 @@ def bytes_of_training(
     few = min(SCORED, shape.rows if precision == "fp32" else given.micro_batch)
     scoring = peak_bytes(torch.no_grad()(_forward_of(model, given.of_rows(few))), weights)
     pixels = _pixels(model, shape.micro_batch)
-    images = 0 if pixels is None else pixels.nbytes + saved_bytes(lambda: _see(model, pixels), weights)
+    images = 0 if pixels is None else pixels.nbytes + _of_tower(saved_bytes, model, pixels, weights)
     backward = max(0, most - activations)
     return {"activations": activations, "backward": backward, "scoring": scoring + of_chunk, "images": images}
 
@@ -146,9 +146,14 @@ def _pixels(model: PreTrainedModel, rows: int) -> Tensor | None:
     return torch.zeros(rows, 3, size, size, device="meta") if isinstance(size, int) else None
 
 
-def _see(model: PreTrainedModel, pixels: Tensor) -> Any:
-    """Runs the vision tower; gradients are wanted where it is adapted."""
-    return model.get_image_features(pixel_values=pixels)
+def _of_tower(
+    count: Callable[[Callable[[], Any], set[int]], int], model: PreTrainedModel, pixels: Tensor, weights: set[int]
+) -> int:
+    """Counts what the vision tower takes or keeps; 0 of one that takes more than pixels, which is not planned."""
+    try:
+        return count(lambda: model.get_image_features(pixel_values=pixels), weights)
+    except Exception:  # what a model does with pixels alone is any of a dozen types
+        return 0
 
 
 def _tokens(rows: int, length: int) -> Tensor:

@@ -28,7 +28,8 @@ _PPO = """\
 An iteration samples responses, scores them and trains on them. Everybody has the same model, prompts, epochs and
 optimizer steps, and a reward model: perlhf's is an adapter on the same backbone, the others' a model of its own. TRL's
 `peft_config` puts adapters on the policy alone; its value model is fully trained. AgileRL samples with vLLM where there
-is a GPU, and prompt by prompt where there is none; its Liger kernels are switched off, since they need a GPU too.
+is a GPU, and prompt by prompt where there is none, so it is left out on the largest model; its Liger kernels are
+switched off, since they need a GPU too.
 """
 _REWARD = """\
 ## Reward models beside TRL's RewardTrainer
