@@ -40,7 +40,7 @@ class Shape(NamedTuple):
     def of_rows(self, rows: int) -> "Shape":
         """Returns so many rows in one forward, in which responses to one prompt stand behind it in one line."""
         beside = min(self.together, rows)
-        return self._replace(micro_batch=-(-rows // beside), response=beside * self.response)
+        return self._replace(micro_batch=-(-rows // beside), response=beside * self.response, together=beside)
 
 
 def kept_with_checkpoints(kept: int, rows: int, layers: int, length: int, width: int) -> int:
@@ -125,11 +125,13 @@ def _forward_of(model: PreTrainedModel, shape: Shape) -> Callable[[], Tensor]:
     ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
     before = torch.arange(shape.prompt - 1, shape.prompt + shape.response - 1, device="meta")
     in_chunks = is_large(model, shape.micro_batch * shape.response)
+    pairs = (len(ids), 1, ids.shape[1], ids.shape[1])  # of tokens: which sees which, where rows stand in one line
+    mask = torch.ones(pairs, dtype=torch.bool, device="meta") if shape.together > 1 else None
 
     def forward() -> Tensor:
         skipped: AbstractContextManager[list[Tensor]] = without_head(model) if in_chunks else nullcontext([])
         with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))), skipped as states:
-            output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
+            output = model(input_ids=ids, attention_mask=mask, logits_to_keep=before, use_cache=False)
         return states[0] if in_chunks else chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])
 
     return forward
