@@ -9,8 +9,10 @@ from agents.hyperparameters import PolicySettings
 from agents.policy import LoRAPolicy
 from backbones import group
 from backbones.generate import ROWS
-from backbones.memory import MICRO_BATCH, Held, MemoryPlan, RoleSettings, Shape, plan_memory, skeleton
+from backbones.memory import Held, MemoryPlan, RoleSettings, plan_memory, rows_within, skeleton
 from backbones.model.anatomy import base_weights
+from backbones.model.devices import find_device, precision_on
+from backbones.passes import Shape
 from backbones.roles import Role
 from backbones.sharding import is_to_be_sharded, local, processes_per_base
 from perlhf.measure import peak_rss_mb
@@ -27,24 +29,40 @@ def plan_of(
     reward: str,
     backbone: str,
     has_values: bool = True,
+    group_size: int = 1,
+    turns: int = 1,
 ) -> MemoryPlan:
     """Returns what each process of a run will hold at most: its share of the envs, of a minibatch, of a sharded base.
 
-    Prompts are taken to be as long as `--max-prompt-tokens`, or `PLANNED_PROMPT`, and a reward other than "gold" for
-    one model on the same backbone, of the value adapter's rank.
+    Args:
+        settings: of the policy.
+        batch_size, micro_batch_size: turns in an optimizer step, and in a forward of training where that is said.
+        n_envs: of all processes.
+        reward: a reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
+        backbone: its name. Prompts are taken to be as long as `--max-prompt-tokens`, or `PLANNED_PROMPT`.
+        has_values: whether the algorithm has a V.
+        group_size: envs that have equal prompts, which are read once.
+        turns: of each env in a rollout.
     """
-    processes = group.size()
-    rows = min(ROWS, -(-n_envs // processes))
-    micro_batch = min(micro_batch_size or MICRO_BATCH, -(-batch_size // processes))
-    shape = Shape(settings.max_prompt_tokens or PLANNED_PROMPT, settings.max_new_tokens, rows, micro_batch)
     model = skeleton(backbone)
+    count = sum(p.numel() for p in model.parameters())
+    precision = precision_on(settings.load_settings.precision, find_device("auto"), count)
     policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
+    prompt, response = settings.max_prompt_tokens or PLANNED_PROMPT, settings.max_new_tokens
+    envs, batch = (-(-count // group.size()) for count in (n_envs, batch_size))
+    again = settings.gradient_checkpointing
+    most = micro_batch_size or rows_within(backbone, policy, prompt + response, response, precision, again)
+    rows, shares = min(ROWS, envs), precision == "fp32" and not settings.shard_base
+    # How many rows of a step have one prompt, which is computed once for them: see `backbones.shortcuts.shared_lines`.
+    together = max(1, round(group_size * min(1, batch / (envs * turns)))) if shares else 1
+    shape = Shape(prompt, response, rows, min(most, batch), -(-rows // group_size), envs * turns, together)
     if settings.full:
-        return plan_memory(backbone, RoleSettings(None, None, reward_adapter, has_values=has_values), shape)
-    adapters = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared", has_values)
+        roles = RoleSettings(None, None, reward_adapter, has_values=has_values)
+    else:
+        roles = RoleSettings(policy, value, reward_adapter, settings.value_adapter == "shared", has_values)
     shards = processes_per_base() if is_to_be_sharded(settings.load_settings) else 1
-    return plan_memory(backbone, adapters, shape, settings.precision, shards)
+    return plan_memory(backbone, roles, shape, precision, shards, again)
 
 
 def held_by(policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Held]:
@@ -70,12 +88,11 @@ def describe_plan(plan: MemoryPlan) -> str:
     lines = [f"{'planned, MB':12} {'weights':>9} {'gradients':>9} {'Adam':>9}"]
     for name, held in plan.roles.items():
         lines.append(f"{name:12} " + " ".join(f"{_mb(part):9.1f}" for part in held))
-    lines.append(
-        f"while sampling: keys and values {_mb(plan.cache):.0f}, merged weights {_mb(plan.merged):.0f}; "
-        f"while training: activations {_mb(plan.activations):.0f}"
-    )
+    lines += [f"while {name} {_mb(held):.0f}{_parts(parts)}" for name, held, parts in _phases(plan) if held]
     if plan.gathered:
         lines.append(f"of the sharded base whole at a time: {_mb(plan.gathered):.1f}")
+    if plan.loading == plan.total:
+        lines.append(f"while weights are read, with the file that they are made of: {_mb(plan.loading):.0f}")
     share = plan.total / plan.four_models
     processes = f", in each of {group.size()} processes" if group.size() > 1 else ""
     lines.append(
@@ -83,6 +100,26 @@ def describe_plan(plan: MemoryPlan) -> str:
         f"full, {_mb(plan.four_models):.0f} ({share:.2f} of that)"
     )
     return "\n".join(lines)
+
+
+def _phases(plan: MemoryPlan) -> list[tuple[str, int, dict[str, int]]]:
+    """Returns what each phase takes beside the roles, and what that is made of."""
+    return [
+        ("sampling", plan.sampling, {
+            "keys and values": plan.cache, "merged weights": plan.merged, "reading prompts": plan.reading,
+            "states below the adapters": plan.sampled + plan.states,
+        }),
+        ("scoring", plan.states + plan.scoring, {}),
+        ("training", plan.training, {
+            "activations": plan.activations, "the backward pass": plan.backward, "images": plan.images,
+            "states below the adapters": plan.states, "weights as they were": plan.checked,
+        }),
+    ]  # fmt: skip
+
+
+def _parts(parts: dict[str, int]) -> str:
+    known = [f"{name} {_mb(held):.0f}" for name, held in parts.items() if held]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> dict[str, Any]:
@@ -93,6 +130,9 @@ def report(plan: MemoryPlan, policy: LoRAPolicy, reward: RewardModel | None) -> 
         "planned_cache": plan.cache,
         "planned_merged": plan.merged,
         "planned_activations": plan.activations,
+        "planned_sampling": plan.sampling,
+        "planned_scoring": plan.states + plan.scoring,
+        "planned_training": plan.training,
         "planned_gathered": plan.gathered,
         "planned_total": plan.total,
         "planned_four_models": plan.four_models,

@@ -16,9 +16,8 @@ from agents.steps import Step, first_of_equal_rows, order_of, own_rows, values_a
 from backbones import group
 from backbones.forward import log_probs_of, map_batches
 from backbones.model.tokens import TokenBatch, length_mask, like_lengths
+from backbones.passes import SCORED
 from backbones.shortcuts.equal_prompts import first_of_each
-
-_SCORED = 16  # rows in a forward without gradients
 
 
 class Part(NamedTuple):
@@ -158,7 +157,7 @@ def score_rollout(
     merges = batches is None and not algorithm.has_values
     first = first_of_equal_rows(prompts, responses) if merges else list(range(len(prompts)))  # whose figures each has
     own = [row for row in own_rows(order) if first[row] == row]
-    parts = chunks_of(lengths, own, _SCORED, prompts) if batches is None else batches
+    parts = chunks_of(lengths, own, SCORED, prompts) if batches is None else batches
     forward = policy.log_probs_and_values if algorithm.has_values else policy.log_probs_and_entropy
     old, entropies, *found = map_batches(backbone, prompts, responses, forward, parts)
     reference = log_probs_of(policy.reference_role, prompts, responses, policy.temperature, parts)

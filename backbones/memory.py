@@ -1,26 +1,27 @@
 """Plans what PPO's four roles will hold in memory, from a model's config alone, before anything is loaded.
 
 The model is made on torch's "meta" device, where tensors have shapes and no values. A forward there says what autograd
-would keep, of any architecture, without a formula for each.
+would keep, and a forward and backward what is there at once at most, of any architecture, without a formula for each.
+
+What is counted is what tensors take. The C library's heap may keep what they gave back: glibc before 2.38 cannot use a
+gap of an aligned tensor's size for the next one of that size, and a process then holds up to 2.5 times as much
+(`python -m benchmarks.memory_plan`).
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from peft import LoraModel
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from backbones.forward import chosen_log_probs
-from backbones.log_probs import CHUNK, is_large
-from backbones.model.anatomy import cache_argument, decoder_layers, layer_count
+from backbones.model.anatomy import decoder_layers, layer_count
 from backbones.model.devices import find_device, precision_on
 from backbones.model.loading import (
     QUANTIZED,
@@ -30,13 +31,22 @@ from backbones.model.loading import (
     auto_class,
     read_config,
     resolve_path,
+    sees,
 )
 from backbones.model.targets import adapted_names
+from backbones.passes import (
+    Shape,
+    activation_bytes,
+    bytes_of_states,
+    bytes_of_training,
+    cache_bytes,
+    kept_with_checkpoints,
+    reading_bytes,
+)
 from backbones.roles import LoRASettings, Role
-from backbones.shortcuts.head_states import without_head
+from backbones.shortcuts.frozen_states import KEPT_BYTES
 from backbones.shortcuts.planned_attention import planned_attention
 from backbones.shortcuts.precision import reduce_precision
-from backbones.shortcuts.top_mlp import top_mlp_at
 from perlhf.errors import UserError, one_line
 
 _ADAM = 2  # moments of a parameter, each as large as it
@@ -74,9 +84,18 @@ class MemoryPlan:
         cache: keys and values of the rows that are sampled side by side.
         merged: the weights that the policy's adapter is merged into meanwhile.
         activations: what autograd keeps of one micro-batch, the larger of policy and value; of text alone.
+        reading: what reading the prompts side by side takes for a moment, their images too; not keys and values.
+        sampled: what the frozen layers gave for the rows that are sampled side by side, until they are over.
+        states: what is kept of the same for all rows of a rollout, until its last update.
+        scoring: what a forward of scoring takes for a moment.
+        backward: what training takes beside activations and the policy's gradients, for a moment.
+        images: of those of a micro-batch, the pixels, and what autograd keeps of a vision tower that is adapted.
+        checked: the copy of the trained weights that the first update is held against.
+        loading: what is there while weights are read whose file has other numbers; 0 where they are the file's.
         gathered: of a sharded base, the layers that are whole at once while it runs.
         layers: the decoder layers whole, in the precision that they are held in; what sharding cuts.
         outside: what is held of the base beside them, the embedding and the LM head; every process has it whole.
+        read: the share of a row's tokens that are its prompt, which have keys and values first.
     """
 
     roles: Mapping[str, Held]
@@ -84,9 +103,18 @@ class MemoryPlan:
     cache: int
     merged: int
     activations: int
+    reading: int = 0
+    sampled: int = 0
+    states: int = 0
+    scoring: int = 0
+    backward: int = 0
+    images: int = 0
+    checked: int = 0
+    loading: int = 0
     gathered: int = 0
     layers: int = 0
     outside: int = 0
+    read: float = 1.0
 
     @property
     def base(self) -> int:
@@ -99,25 +127,32 @@ class MemoryPlan:
         return sum(held.gradients for held in self.roles.values())
 
     @property
+    def sampling(self) -> int:
+        """What sampling takes beside the roles: at its end, or where prompts are read and half of it is still empty."""
+        at_the_end = self.cache + self.sampled + self.states
+        return self.merged + max(at_the_end, int(self.read * (self.cache + self.sampled)) + self.reading)
+
+    @property
+    def training(self) -> int:
+        """What an update takes beside the roles."""
+        return self.states + self.checked + self.images + self.activations + self.backward
+
+    @property
+    def work(self) -> int:
+        """What sampling, scoring or training takes beside the roles, which are never at once."""
+        return max(self.sampling, self.states + self.scoring, self.training)
+
+    @property
     def total(self) -> int:
-        """Sums up the roles, and sampling or training, which are never at once."""
+        """Sums up the roles and the work; or counts what loading takes, where that is more."""
         roles = sum(held.total for held in self.roles.values())
-        return roles + self.gathered + max(self.cache + self.merged, self.activations)
+        return max(roles + self.gathered + self.work, self.loading)
 
     @property
     def four_models(self) -> int:
         """Sums up policy, reference, value and reward as models of their own, the two trained ones in full."""
         trained, frozen = Held.trained(self.plain).total, self.plain
         return _TRAINED * trained + (_MODELS - _TRAINED) * frozen + max(self.cache, self.activations)
-
-
-class Shape(NamedTuple):
-    """Says how many tokens are in memory at once."""
-
-    prompt: int  # tokens of the longest prompt
-    response: int  # tokens of the longest response
-    rows: int  # sampled side by side
-    micro_batch: int  # in one forward of training
 
 
 class RoleSettings(NamedTuple):
@@ -136,6 +171,7 @@ def plan_memory(
     shape: Shape,
     precision: Precision = "fp32",
     shards: int = 1,
+    checkpointing: bool = False,
 ) -> MemoryPlan:
     """Plans what the roles of PPO will hold on a backbone, in each process.
 
@@ -145,6 +181,7 @@ def plan_memory(
         shape: how many tokens there are, in one process.
         precision: of the backbone's weights.
         shards: processes that the decoder layers are cut over (`--shard-base`); 1 where each holds all.
+        checkpointing: whether layers run again in the backward pass.
 
     Raises:
         BackboneError: there is no config that a model could be made of, or that model does not run without weights.
@@ -170,9 +207,18 @@ def plan_memory(
     gathered = _GATHERED * max(map(_bytes, layers), default=0) if shards > 1 else 0
     inside = sum(map(_bytes, layers)) - (_saved_by_quantizing(model, precision) if layers else 0)
     with _without_weights(name, model):
-        cache = _cache_bytes(model) * shape.rows * (shape.prompt + shape.response)
-        activations = _activation_bytes(model, adapters.policy, shape)
-    return MemoryPlan(roles, plain, cache, merged, activations, gathered, inside, whole - inside)
+        tokens = shape.prompt + shape.response
+        cache = cache_bytes(model) * shape.rows * tokens
+        states = _frozen_bytes(model, adapters, shards, precision) * (tokens + 1)
+        rollout = min(states * shape.rollout, KEPT_BYTES)
+        reading = reading_bytes(model, shape)
+        work = bytes_of_training(model, adapters.policy, shape, precision, checkpointing)
+    return MemoryPlan(
+        roles, plain, cache, merged, **work, reading=reading, states=rollout,
+        sampled=states * shape.rows if rollout else 0, checked=sum(held.gradients for held in roles.values()),
+        loading=_loading_bytes(model, plain, base, precision), gathered=gathered, layers=inside,
+        outside=whole - inside, read=shape.prompt / tokens,
+    )  # fmt: skip
 
 
 def skeleton(name: str | PreTrainedConfig) -> PreTrainedModel:
@@ -224,36 +270,36 @@ def rows_that_fit(role: Role, length: int, response: int, most: int = MICRO_BATC
         rows: how many rows of the forward count as one.
     """
     backbone = role.backbone
-    if backbone.parameter_count < SMALL:
+    again, lora = backbone.settings.gradient_checkpointing, getattr(role, "settings", None)
+    how = (backbone.precision, again, most, rows, backbone.device)
+    return most if backbone.parameter_count < SMALL else rows_within(backbone.path, lora, length, response, *how)
+
+
+def rows_within(
+    name: str,
+    lora: LoRASettings | None,
+    length: int,
+    response: int,
+    precision: Precision = "fp32",
+    checkpointing: bool = False,
+    most: int = MICRO_BATCH,
+    rows: int = 1,
+    device: torch.device | None = None,
+) -> int:
+    """Returns the same before a backbone is loaded; `device` is by default the one that a run would take."""
+    model = skeleton(name)
+    if sum(p.numel() for p in model.parameters()) < SMALL:
         return most
-    lora = getattr(role, "settings", None)
     shape = Shape(max(1, length - response), response, 1, 1)
-    model = skeleton(backbone.path)
+    hidden = int(model.get_output_embeddings().weight.shape[-1])
     try:
-        with _without_weights(backbone.path, model):
-            of_one = _activation_bytes(model, lora, shape) * rows
+        with _without_weights(name, model):
+            of_one = activation_bytes(model, lora, shape) * rows
     except BackboneError:
-        of_one = _TYPICAL * layer_count(model) * backbone.hidden_size * length * rows
-    if backbone.settings.gradient_checkpointing:
-        width = bytes_of_states(backbone.precision) * backbone.hidden_size
-        of_one = kept_with_checkpoints(of_one, rows, layer_count(backbone.model), length, width)
-    return max(1, min(most, _budget(backbone.device) // of_one))
-
-
-def kept_with_checkpoints(kept: int, rows: int, layers: int, length: int, width: int) -> int:
-    """Returns what autograd keeps where layers run again in the backward pass: the input of each, and all of two.
-
-    Args:
-        kept: what it keeps without that, in bytes.
-        rows, layers, length: how many rows, layers and tokens of a row there are.
-        width: bytes of the state of a token.
-    """
-    return kept * 2 // layers + rows * layers * length * width
-
-
-def bytes_of_states(precision: Precision) -> int:
-    """Returns how many bytes a number of a state has between layers; all but bf16 keep float32 there."""
-    return 2 if precision == "bf16" else 4
+        of_one = _TYPICAL * layer_count(model) * hidden * length * rows
+    if checkpointing:
+        of_one = kept_with_checkpoints(of_one, rows, layer_count(model), length, bytes_of_states(precision) * hidden)
+    return max(1, min(most, _budget(device or find_device("auto")) // of_one))
 
 
 def _budget(device: torch.device) -> int:
@@ -327,58 +373,17 @@ def _width_of(module: nn.Module) -> int:
     return cast(Tensor, module.weight).shape[1 if isinstance(module, Conv1D) else 0]
 
 
-def _cache_bytes(model: PreTrainedModel) -> int:
-    """Counts the keys and values of one token, in all layers."""
-    cache = DynamicCache(config=model.config)
-    model(input_ids=_tokens(1, 1), use_cache=True, **{cache_argument(model): cache})
-    keeping = [layer for layer in cache.layers if hasattr(layer, "keys")]  # others sum up all tokens in one state
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in keeping)
+def _frozen_bytes(model: PreTrainedModel, adapters: RoleSettings, shards: int, precision: Precision) -> int:
+    """Counts the state of a token below all adapters that train; 0 where none is kept."""
+    value = adapters.policy if adapters.value_is_shared or not adapters.has_values else adapters.value
+    trained = [adapters.policy, value]
+    if shards > 1 or sees(model.config) or any(lora is None or lora.layers is None for lora in trained):
+        return 0
+    return bytes_of_states(precision) * int(model.get_output_embeddings().weight.shape[-1])
 
 
-def _activation_bytes(model: PreTrainedModel, policy: LoRASettings | None, shape: Shape) -> int:
-    """Counts what autograd keeps of the policy's forward over a micro-batch, weights left out."""
-    if policy is None:
-        model.requires_grad_(True)
-    else:
-        names = adapted_names(model, policy.targets, policy.vision, policy.layers)
-        with torch.device("meta"):
-            LoraModel(model, policy.config(model, names), "policy")
-    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-    ids = _tokens(shape.micro_batch, shape.prompt + shape.response)
-    before = torch.arange(shape.prompt - 1, shape.prompt + shape.response - 1, device="meta")
-
-    in_chunks = is_large(model, shape.micro_batch * shape.response)
-
-    def forward() -> Tensor:
-        skipped: AbstractContextManager[list[Tensor]] = without_head(model) if in_chunks else nullcontext([])
-        with top_mlp_at(model, (slice(None), slice(-shape.response - 1, None))), skipped as states:
-            output = model(input_ids=ids, logits_to_keep=before, use_cache=False)
-        return states[0] if in_chunks else chosen_log_probs(output.logits.float(), ids[:, shape.prompt :])
-
-    # Of a chunk there are logits, log-probabilities and their slope at once.
-    return saved_bytes(forward, weights) + (3 * 4 * CHUNK if in_chunks else 0)
-
-
-def _tokens(rows: int, length: int) -> Tensor:
-    return torch.zeros(rows, length, dtype=torch.long, device="meta")
-
-
-def saved_bytes(forward: Callable[[], Any], but: Collection[int] = ()) -> int:
-    """Counts the bytes that autograd keeps for the backward pass of a forward, each storage once.
-
-    Args:
-        forward: the forward.
-        but: storages (`untyped_storage()._cdata`) that do not count, as those of weights.
-    """
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in but:
-            kept[storage._cdata] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = forward()  # holds the graph, so that no storage is freed and its number taken by another
-    del result
-    return sum(storage.nbytes() for storage in kept.values())
+def _loading_bytes(model: PreTrainedModel, plain: int, base: int, precision: Precision) -> int:
+    """Counts the file beside what is made of it, where its numbers are others; they are those that the config names."""
+    half = model.config.dtype in (torch.bfloat16, torch.float16)
+    same = {"fp32": not half, "bf16": half}.get(precision, False)
+    return 0 if same else base + (plain // 2 if half else plain)

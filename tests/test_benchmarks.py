@@ -14,6 +14,7 @@ from benchmarks import gpu_check
 from benchmarks.performance import measure, tables
 from benchmarks.performance.__main__ import chosen, measure_all
 from benchmarks.performance.cases import (
+    AGILERL_PPO,
     MATMUL,
     PERLHF_PPO,
     PERLHF_PROFILE,
@@ -39,7 +40,7 @@ from benchmarks.performance.figures import (
 )
 from benchmarks.performance.page import page
 from benchmarks.performance.perlhf_profile import shares
-from benchmarks.performance.plan import PARTS, QUICK, WHOLE, restricted, schedule
+from benchmarks.performance.plan import PARTS, QUICK, WHOLE, others_ppo, restricted, schedule
 from benchmarks.performance.runner import MeasurementError, Runner
 from benchmarks.performance.store import Store
 from perlhf.errors import UserError
@@ -100,6 +101,15 @@ def test_sizes_are_what_they_are_called():
     assert SIZES["8.4M"].parameters == 6 * (4 * 256 * 256 + 3 * 256 * 1024) + 2 * 256 * 4096 == 8_388_608
     assert round(SIZES["60M"].parameters / 1e6) == 60
     assert round(SIZES["342M"].parameters / 1e6) == 342
+    # SmolLM2-135M: three heads of nine have keys and values, 2 * 576^2 + 2 * 576 * 192; one matrix of tokens.
+    assert SIZES["135M"].attention == 2 * 576 * 576 + 2 * 576 * 192
+    assert SIZES["135M"].parameters == 30 * (884_736 + 3 * 576 * 1536) + 576 * 49152 == 134_479_872
+
+
+def test_what_samples_prompt_by_prompt_is_left_out_on_a_large_model():
+    small, large = (work for work in WHOLE.ppo if work.model in ("60M", "135M"))
+    assert [program for program, _ in others_ppo(small)] == [TRL_PPO, TRL_PPO, AGILERL_PPO]
+    assert [program for program, _ in others_ppo(large)] == [TRL_PPO, TRL_PPO]
 
 
 # Tables.

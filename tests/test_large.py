@@ -12,9 +12,10 @@ from agents import PPO, make_vec_env
 from agents.callbacks import estimate
 from agents.hyperparameters import ModelSettings
 from agents.policy import fitting
-from backbones import Backbone, LoRASettings, log_probs, memory
+from backbones import Backbone, LoRASettings, log_probs, memory, passes
 from backbones.forward import end_states_and_log_probs, log_probs_of, packed_end_states_and_sums, speak
-from backbones.memory import rows_that_fit, saved_bytes
+from backbones.live_bytes import saved_bytes
+from backbones.memory import rows_that_fit
 from backbones.model.anatomy import hash_base
 from backbones.model.devices import precision_on
 from backbones.model.loading import SMALL, LoadSettings, load_tokenizer
@@ -335,7 +336,7 @@ def test_micro_batches_are_of_sixteen_on_small_backbones_and_fit_the_memory_on_o
     monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)
     assert rows_that_fit(role, 200, 20) == 16
     roles = memory.RoleSettings(role.settings, role.settings, None)
-    one = memory.plan_memory(backbone.path, roles, memory.Shape(180, 20, 1, 1)).activations
+    one = memory.plan_memory(backbone.path, roles, passes.Shape(180, 20, 1, 1)).activations
     monkeypatch.setattr(memory, "free_bytes", lambda: 4 * 5 * one)
     assert rows_that_fit(role, 200, 20) == 5
     assert rows_that_fit(role, 200, 20, 8, rows=2) == 2

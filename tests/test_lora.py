@@ -21,9 +21,10 @@ from backbones.backbone import Backbone
 from backbones.checkpoints import CheckpointError
 from backbones.forward import last_token_scores, log_probs_of
 from backbones.generate import generate
-from backbones.memory import Held, RoleSettings, Shape, plan_memory
+from backbones.memory import Held, RoleSettings, plan_memory
 from backbones.model.anatomy import hash_base
 from backbones.model.targets import adapted_names, linear_maps, pattern_of
+from backbones.passes import Shape
 from backbones.plain_model import merged
 from backbones.role_report import describe_role
 from backbones.roles import HeadRole, LoRASettings, load_role

@@ -18,10 +18,11 @@ from transformers import DynamicCache
 from backbones import Backbone, LoRASettings, generate
 from backbones.draws import row_seeds
 from backbones.forward import log_probs_of, packed_end_states, packed_end_states_and_sums, response_states
-from backbones.memory import RoleSettings, Shape, plan_memory, skeleton
+from backbones.memory import RoleSettings, plan_memory, skeleton
 from backbones.model.anatomy import cache_argument, decoder_layers
 from backbones.model.loading import LoadSettings, load_model
 from backbones.model.tokens import Piece, TokenBatch
+from backbones.passes import Shape
 from backbones.shortcuts.growing_cache import growing_cache, grows
 from backbones.shortcuts.head_states import HeadRule, head_rule, states_at_the_head, without_head
 from backbones.shortcuts.low_rank import UpProjection

@@ -13,16 +13,13 @@ from backbones.memory import (
     Held,
     MemoryPlan,
     RoleSettings,
-    Shape,
-    bytes_of_states,
-    kept_with_checkpoints,
     plan_memory,
     skeleton,
 )
 from backbones.model.anatomy import decoder_layers
+from backbones.passes import SCORED, Shape, bytes_of_states, kept_with_checkpoints
 from perlhf.errors import UserError
 
-SCORED = 16  # rows of a forward without gradients
 SHARE = 0.1  # of an iteration, from which on a cost beside the model's own counts as a break
 
 

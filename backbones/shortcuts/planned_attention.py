@@ -22,15 +22,25 @@ def planned_attention() -> str:
 
 
 class _Attention(torch.autograd.Function):
-    """Keeps what a fused attention keeps: queries, keys, values and the result, and no matrix of all pairs."""
+    """Keeps what a fused attention keeps: queries, keys, values, the result and a mask, and no matrix of all heads.
+
+    A mask of bool is made numbers of the queries' type in each layer.
+    """
 
     @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         result = torch.empty_like(query)
-        context.save_for_backward(query, key, value, result)
+        added = None if mask is None else torch.empty_like(mask, dtype=query.dtype)
+        context.save_for_backward(query, key, value, result, added)
         return result
 
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return *(torch.empty_like(given) for given in context.saved_tensors[:3]), None
 
-def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+
+def _attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *_: Any, **__: Any
+) -> tuple[Tensor, None]:
     """Returns attention of the right shapes, (B, heads, L, size) -> (B, L, heads, size)."""
-    return cast(Tensor, _Attention.apply(query, key, value)).transpose(1, 2), None
+    return cast(Tensor, _Attention.apply(query, key, value, mask)).transpose(1, 2), None

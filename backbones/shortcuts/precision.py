@@ -67,7 +67,8 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
         half = {id(p) for m in model.modules() if isinstance(m, HalfLinear) for p in m.parameters()}
         for tensor in chain(model.parameters(), model.buffers()):
             if tensor.is_floating_point() and id(tensor) not in half:
-                tensor.data = tensor.data.float()
+                # A copy even of float32: a view would hold all of the file that it was read from in memory.
+                tensor.data = tensor.data.to(torch.float32, copy=True)
         _read_in_float32(model)
 
 

@@ -11,19 +11,26 @@ PERLHF_PPO, PERLHF_REWARD, PERLHF_PROFILE, TRL_PPO, TRL_REWARD, AGILERL_PPO, MAT
 
 
 class Size(NamedTuple):
-    """The shape of a random Llama, whose embedding and LM head are two matrices."""
+    """The shape of a random Llama, whose embedding and LM head are two matrices unless they are tied."""
 
     hidden: int
     layers: int
     heads: int
     vocabulary: int
     intermediate: int
+    kv_heads: int | None = None  # of keys and values; as many as `heads` where none is given
+    tied: bool = False
+
+    @property
+    def attention(self) -> int:
+        """Weights of a layer's attention."""
+        return 2 * self.hidden**2 + 2 * self.hidden**2 * (self.kv_heads or self.heads) // self.heads
 
     @property
     def parameters(self) -> int:
         """All weights but those of the norms."""
-        layer = 4 * self.hidden**2 + 3 * self.hidden * self.intermediate
-        return self.layers * layer + 2 * self.hidden * self.vocabulary
+        layer = self.attention + 3 * self.hidden * self.intermediate
+        return self.layers * layer + (1 if self.tied else 2) * self.hidden * self.vocabulary
 
 
 SIZES = {
@@ -31,6 +38,7 @@ SIZES = {
     "8.4M": Size(256, 6, 4, 4096, 1024),
     "25M": Size(384, 8, 6, 8192, 1536),
     "60M": Size(640, 10, 10, 8192, 1728),
+    "135M": Size(576, 30, 9, 49152, 1536, kv_heads=3, tied=True),  # as SmolLM2-135M
     "342M": Size(1024, 24, 16, 16384, 2816),
 }
 

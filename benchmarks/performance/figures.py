@@ -66,7 +66,7 @@ def gigaflops_needed(work: PPOWork, setting: str) -> float:
     """
     size = SIZES[work.model]
     head, mlp = 2 * size.hidden * size.vocabulary, 6 * size.hidden * size.intermediate  # for each token
-    layer = 8 * size.hidden**2 + mlp
+    layer = 2 * size.attention + mlp
     said, tokens = work.max_new_tokens, PROMPT_TOKENS + work.max_new_tokens
     adapted = math.ceil(size.layers / 4) if setting == "best" else size.layers
     states = adapted * tokens * layer - PROMPT_TOKENS * mlp  # of the policy's or another role's forward

@@ -30,9 +30,9 @@ def save_model(folder: Path, size: Size, seed: int = 0) -> None:
     """Writes a random Llama with its tokenizer."""
     config = transformers.LlamaConfig(
         hidden_size=size.hidden, num_hidden_layers=size.layers, num_attention_heads=size.heads,
-        num_key_value_heads=size.heads, intermediate_size=size.intermediate, vocab_size=size.vocabulary,
-        max_position_embeddings=MAX_LENGTH, tie_word_embeddings=False, pad_token_id=0, bos_token_id=None,
-        eos_token_id=1,
+        num_key_value_heads=size.kv_heads or size.heads, intermediate_size=size.intermediate,
+        vocab_size=size.vocabulary, max_position_embeddings=MAX_LENGTH, tie_word_embeddings=size.tied,
+        pad_token_id=0, bos_token_id=None, eos_token_id=1,
     )  # fmt: skip
     torch.manual_seed(seed)
     model = transformers.LlamaForCausalLM(config)
@@ -63,8 +63,10 @@ def tokenizer_of(vocabulary: int) -> transformers.PreTrainedTokenizerFast:
     )
 
 
-def save_pairs(folder: Path, vocabulary: int, response_tokens: int, seed: int = 0) -> None:
-    """Writes train.jsonl and test.jsonl in HH-RLHF's format: prompts of 64 tokens, two random responses to each."""
+def save_pairs(
+    folder: Path, vocabulary: int, response_tokens: int, seed: int = 0, prompt_tokens: int = PROMPT_TOKENS
+) -> None:
+    """Writes train.jsonl and test.jsonl in HH-RLHF's format: prompts of so many tokens, each with two responses."""
     rng = np.random.default_rng(seed)
     words = vocabulary - len(SPECIAL) - len(SPOKEN)
 
@@ -74,7 +76,7 @@ def save_pairs(folder: Path, vocabulary: int, response_tokens: int, seed: int = 
     for name, count in (("train", PAIRS), ("test", HELD_OUT)):
         rows = []
         for _ in range(count):
-            prompt = f"\n\nHuman: {text(PROMPT_TOKENS - 2)}\n\nAssistant:"
+            prompt = f"\n\nHuman: {text(prompt_tokens - 2)}\n\nAssistant:"
             rows.append({side: f"{prompt} {text(response_tokens)}" for side in ("chosen", "rejected")})
         write_text(folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 

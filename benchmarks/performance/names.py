@@ -26,6 +26,7 @@ Wanted = Mapping[str, tuple[float | None, float | None]]
 WANTED: Mapping[tuple[str, str], Wanted] = {
     ("ppo", "8.4M"): {"own": (1.4, 0.6), "shared": (2.2, 0.5), "best": (5.5, 0.3)},
     ("ppo", "60M"): {"own": (1.15, 0.55), "shared": (1.5, 0.5), "best": (4.5, 0.25)},
+    ("ppo", "135M"): {"own": (None, None), "shared": (None, None), "best": (3.0, 0.3)},
     ("reward", "8.4M"): {"shared": (1.4, None), "best": (3.0, None)},
     ("reward", "60M"): {"shared": (1.4, None), "best": (3.0, None)},
     **{("full ppo", model): {"best": (1.3, 0.73)} for model in ("60M", "342M")},

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.performance import tables
 from benchmarks.performance.cases import PERLHF_PPO, PERLHF_REWARD, Case, MatmulWork, PPOWork, RewardWork
 from benchmarks.performance.environments import INSTALLS
-from benchmarks.performance.plan import OTHERS_PPO, OTHERS_REWARD, Plan
+from benchmarks.performance.plan import OTHERS_REWARD, Plan, others_ppo
 from benchmarks.performance.store import Store
 
 _HEAD = """\
@@ -28,7 +28,8 @@ _PPO = """\
 An iteration samples responses, scores them and trains on them. Everybody has the same model, prompts, epochs and
 optimizer steps, and a reward model: perlhf's is an adapter on the same backbone, the others' a model of its own. TRL's
 `peft_config` puts adapters on the policy alone; its value model is fully trained. AgileRL samples with vLLM where there
-is a GPU, and prompt by prompt where there is none; its Liger kernels are switched off, since they need a GPU too.
+is a GPU, and prompt by prompt where there is none, so it is left out on the largest model; its Liger kernels are
+switched off, since they need a GPU too.
 """
 _REWARD = """\
 ## Reward models beside TRL's RewardTrainer
@@ -97,7 +98,7 @@ def ppo(store: Store, plan: Plan) -> str:
     parts = []
     for work in plan.ppo:
         ours = [Case(PERLHF_PPO, setting, work) for setting in plan.settings]
-        cases = [*(Case(program, setting, work) for program, setting in OTHERS_PPO), *ours]
+        cases = [*(Case(program, setting, work) for program, setting in others_ppo(work)), *ours]
         parts.append(_titled(work, tables.comparison(store, "ppo", cases), tables.profile(store, cases)))
     return _section(_PPO, parts)
 

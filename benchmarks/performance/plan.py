@@ -24,6 +24,7 @@ Kept = TypeVar("Kept", PPOWork, RewardWork)
 
 PARTS = ("ppo", "reward", "full", "curves", "profile", "peak")
 OTHERS_PPO = ((TRL_PPO, "LoRA"), (TRL_PPO, "value LoRA"), (AGILERL_PPO, "LoRA"))
+_LARGE = 100_000_000  # parameters
 OTHERS_REWARD = ((TRL_REWARD, "LoRA"), (TRL_REWARD, "bf16"))
 
 
@@ -60,8 +61,8 @@ class Plan:
 _PPO = (PPOWork("8.4M", 32, 4, 16), PPOWork("60M", 16, 1, 8, iterations=1))
 _REWARD = (RewardWork("8.4M", 96), RewardWork("60M", 48))
 WHOLE = Plan(
-    ppo=_PPO,
-    reward=_REWARD,
+    ppo=(*_PPO, PPOWork("135M", 8, 1, 4, iterations=1)),
+    reward=(*_REWARD, RewardWork("135M", 16, epochs=2, batch_size=8)),
     full_ppo=(*_PPO, PPOWork("342M", 8, 1, 4, iterations=1)),
     full_reward=(*_REWARD, RewardWork("342M", 16, epochs=2, batch_size=8)),
     curves=PPOWork("8.4M", 32, 1, 16),
@@ -76,6 +77,12 @@ QUICK = Plan(
     curves=_TINY_PPO,
     once=(), ranks=(8,), batch_sizes=(2,), lengths=(8,), n_envs=(4,), models=("tiny",),
 )  # fmt: skip
+
+
+def others_ppo(work: PPOWork) -> list[tuple[str, str]]:
+    """Returns the others that do a work; on a CPU AgileRL samples prompt by prompt, so not on a large model."""
+    large = SIZES[work.model].parameters > _LARGE
+    return [(program, setting) for program, setting in OTHERS_PPO if not (large and program == AGILERL_PPO)]
 
 
 def restricted(plan: Plan, models: Collection[str]) -> Plan:
@@ -104,15 +111,15 @@ def curves_of(plan: Plan) -> dict[str, dict[str, PPOWork]]:
 
 def _of_model(base: PPOWork, model: str) -> PPOWork:
     """Returns the same on another model, with fewer rollouts on a large one, which would take many minutes."""
-    large = SIZES[model].parameters > 100_000_000
+    large = SIZES[model].parameters > _LARGE
     return replace(base, model=model, n_envs=8 if large else base.n_envs, batch_size=4 if large else base.batch_size)
 
 
 def cases_of(plan: Plan, part: str) -> list[Case]:
     """All cases of a part, each once."""
     if part == "ppo":
-        ppo_sides = [*((PERLHF_PPO, setting) for setting in plan.settings), *OTHERS_PPO]
-        return [Case(program, setting, work) for work in plan.ppo for program, setting in ppo_sides]
+        ours = [(PERLHF_PPO, setting) for setting in plan.settings]
+        return [Case(program, setting, work) for work in plan.ppo for program, setting in (*ours, *others_ppo(work))]
     if part == "reward":
         reward_sides = [*((PERLHF_REWARD, setting) for setting in plan.reward_settings), *OTHERS_REWARD]
         return [Case(program, setting, work) for work in plan.reward for program, setting in reward_sides]

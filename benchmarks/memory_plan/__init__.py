@@ -1,0 +1,1 @@
+"""The memory plan beside what runs take: python -m benchmarks.memory_plan."""
