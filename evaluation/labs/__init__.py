@@ -1,8 +1,9 @@
 """Labs: experiments that answer a question about training itself, as `perlhf lab NAME` runs them."""
 
+from evaluation.labs.hack import LAB as HACK
 from evaluation.labs.kl import LAB as KL
 from evaluation.labs.lab import Lab
 
-LABS: dict[str, Lab] = {"kl": KL}
+LABS: dict[str, Lab] = {"hack": HACK, "kl": KL}
 
 __all__ = ["LABS", "Lab"]

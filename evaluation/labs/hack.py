@@ -1,0 +1,243 @@
+"""`perlhf lab hack`: a policy that hacks its reward model, and what helps. See docs/labs/hack.md.
+
+A reward model of few pairs, PPO at twice the usual rate and no KL penalty: the proxy goes up, gold goes up and then
+down. Each remedy changes one thing of that and keeps all else, seeds too.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backbones.model.loading import SHIPPED
+from evaluation.labs.cells import Cell, cost_of, finish, table, weights_hash
+from evaluation.labs.curves import curve
+from evaluation.labs.hack_figure import draw
+from evaluation.labs.lab import Lab
+from evaluation.labs.peaks import OverSeeds, chosen_by, last_within, over_seeds, peak_of
+from evaluation.labs.proxies import Proxy, fit_proxy
+from perlhf.run_folder import write_json, write_text
+
+ENV = "HH-v0"
+RECIPE: dict[str, Any] = {
+    "n_envs": 64, "batch_size": 16, "learning_rate": 0.0125, "kl_coef": 0.0, "preflight": False,
+    "value_adapter": "shared", "lora_targets": "all-linear", "lora_layers": "half", "max_new_tokens": 64,
+}  # fmt: skip
+PENALTY = 0.15  # of the KL, as in the recipe HH-v0.yaml
+LEAST = 0.1  # a fall of gold that counts as one
+KL_LIMIT = 3.0  # nats of a response, at which the run is stopped in hindsight
+LONGEST = 20  # words, as many as a good answer has on average; longer ones pay
+
+
+class Sizes(NamedTuple):
+    """Says how much of everything.
+
+    Attributes:
+        seeds: of every run.
+        pairs: that a reward model learns from.
+        members: of an ensemble.
+        judged: held-out pairs that a reward model is measured on.
+        updates, every: of a run, and between two looks.
+        prompts: that are looked at.
+    """
+
+    seeds: int
+    pairs: int
+    members: int
+    judged: int
+    updates: int
+    every: int
+    prompts: int
+
+
+FULL = Sizes(seeds=5, pairs=1500, members=3, judged=400, updates=16, every=2, prompts=96)
+QUICK = Sizes(seeds=2, pairs=32, members=2, judged=20, updates=2, every=1, prompts=8)
+
+
+class Arm(NamedTuple):
+    """Describes a run: the hack itself, or with a remedy.
+
+    Attributes:
+        proxies: what its reward models are made of, by sizes and a seed; several are an ensemble.
+        changes: of the recipe.
+        length: weight of the penalty on length beside the proxy.
+    """
+
+    proxies: Callable[[Sizes, int], list[Proxy]]
+    changes: Mapping[str, Any] = {}
+    length: float = 0.0
+
+    def reward(self, folders: list[str]) -> Any:
+        """Returns the reward spec of reward models in some folders."""
+        proxy = {"ensemble": "min", "members": folders} if len(folders) > 1 else {"reward": folders[0]}
+        if not self.length:
+            return proxy
+        return [proxy, {"reward": "rewards.functions:length_penalty", "weight": self.length, "target": LONGEST}]
+
+
+def _one(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs, seed=seed)]
+
+
+def _several(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs, seed=seed, member=member) for member in range(sizes.members)]
+
+
+def _with_own(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)]
+
+
+def _with_others(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs // 2, others=sizes.pairs // 2, seed=seed)]
+
+
+ARMS = {
+    "none": Arm(_one),
+    "KL penalty": Arm(_one, {"kl_coef": PENALTY}),
+    "half the pairs SFT's samples": Arm(_with_own),
+    "least of an ensemble": Arm(_several),
+    "half the pairs beside answers to others": Arm(_with_others),
+    "length penalty": Arm(_one, length=1.0),
+}
+
+
+def run(folder: Path, seed: int, quick: bool) -> list[str]:
+    """Runs the lab; see `evaluation.labs.lab.Lab`."""
+    sizes = QUICK if quick else FULL
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ARMS}
+    models: dict[str, list[dict[str, Any]]] = {name: [] for name in ARMS}
+    for number in range(seed, seed + sizes.seeds):
+        for name, arm in ARMS.items():
+            model, of_run = one_run(folder, name, arm, sizes, number)
+            models[name].append(model)
+            found[name].append(of_run)
+    report = summary(found, models)
+    write_json(folder / "hack.json", report)
+    draw(report, folder / "hack.png")
+    lines = rows_of(report)
+    write_text(folder / "hack.md", "\n".join(lines) + "\n")
+    return [*lines, "", f"{cost_of(folder):.0f} CPU seconds in all -> {folder}"]
+
+
+def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains the reward models of an arm and then its policy; returns what the models are worth, and the curve."""
+    base = weights_hash([SHIPPED["tiny"]])
+    folders, worth = [], []
+    for proxy in arm.proxies(sizes, seed):
+        kept = folder / "proxies" / proxy.name
+        made_of = {"base": base, "env": ENV, "judged": sizes.judged, **proxy._asdict()}
+        make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
+        worth.append(finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept])))
+        folders.append(kept)
+    recipe = {**RECIPE, **arm.changes}
+    asked = {
+        "base": base, "proxies": weights_hash(folders), "recipe": recipe, "length": arm.length, "seed": seed,
+        "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
+    }  # fmt: skip
+    reward = arm.reward([str(kept) for kept in folders])
+    train = partial(curve, ENV, recipe, reward, seed, sizes.updates, sizes.every, sizes.prompts)
+    of_run = finish(folder, Cell(f"run-{seed}-{'-'.join(name.split())}", asked, train))
+    return {key: sum(of[key] for of in worth) / len(worth) for key in worth[0]}, of_run
+
+
+# What is found.
+
+
+def summary(found: Mapping[str, list[dict[str, Any]]], models: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Returns the report: curves and their peaks, each arm over seeds, and where stopping would have left the hack."""
+    report: dict[str, Any] = {"arms": {}, "updates": found["none"][0]["updates"]}
+    for name, runs in found.items():
+        of_runs = [{**_of_run(run), **model} for run, model in zip(runs, models[name], strict=True)]
+        report["arms"][name] = {"runs": of_runs}
+    ends = [run["end"] for run in report["arms"]["none"]["runs"]]
+    for of_arm in report["arms"].values():
+        keys = ("start", "peak", "end", "fall", "proxy_rise", "kl_end", "tokens_end", "accuracy", "gold_agreement")
+        of_arm |= {key: over_seeds([run[key] for run in of_arm["runs"]]) for key in keys}
+        of_arm["fell"] = sum(run["fall"] >= LEAST for run in of_arm["runs"])
+        of_arm["beside_none"] = over_seeds([run["end"] - end for run, end in zip(of_arm["runs"], ends, strict=True)])
+    report["stops"] = _stops(found["none"], ends)
+    first = found["none"][0]
+    report["said"] = {"prompts": first["prompts"], "said": first["said"]}
+    return report
+
+
+def _of_run(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the curve of a run as means over the prompts, and its peak."""
+    peak = peak_of(found["gold"])
+    proxy = [sum(scores) / len(scores) for scores in found["proxy"]]
+    return {
+        "gold": [round(sum(golds) / len(golds), 4) for golds in found["gold"]],
+        "proxy": [round(score, 4) for score in proxy],
+        "kl": found["kl"],
+        "tokens": found["tokens"],
+        "peaked_at": found["updates"][peak.look],
+        "start": sum(found["gold"][0]) / len(found["gold"][0]),
+        "peak": peak.gold,
+        "end": peak.end,
+        "fall": peak.fall,
+        "fall_error": peak.error,
+        "proxy_rise": proxy[-1] - proxy[peak.look],
+        "kl_end": found["kl"][-1],
+        "tokens_end": found["tokens"][-1],
+    }
+
+
+def _stops(runs: list[dict[str, Any]], ends: list[float]) -> dict[str, Any]:
+    """Returns the gold that the hack would have been left at by some rules of when to stop."""
+    golds = {
+        f"at the last look before the KL is above {KL_LIMIT:g} nats": [
+            sum(run["gold"][i]) / len(run["gold"][i]) for run in runs for i in [last_within(run["kl"], KL_LIMIT)]
+        ],
+        "where the proxy was highest": [chosen_by(run["proxy"], run["gold"]) for run in runs],
+        "where gold was highest": [chosen_by(run["gold"], run["gold"]) for run in runs],
+    }
+    return {
+        name: {
+            "end": over_seeds(of_rule),
+            "beside_none": over_seeds([gold - end for gold, end in zip(of_rule, ends, strict=True)]),
+        }
+        for name, of_rule in golds.items()
+    }
+
+
+# What is shown.
+
+
+def rows_of(report: Mapping[str, Any]) -> list[str]:
+    """Returns a table of the arms, one of rules of stopping, and the sentence on the hack's peaks."""
+    count = len(report["arms"]["none"]["runs"])
+    head = [
+        "remedy", "pairs ordered as gold", "gold at its peak", "gold at the end", "fall", f"falls of {LEAST:g}",
+        "proxy since the peak", "KL at the end", "gold at the end, less none's",
+    ]  # fmt: skip
+    rows = []
+    for name, of in report["arms"].items():
+        cells = [f"{of['gold_agreement']['mean']:.3f}", f"{of['peak']['mean']:.3f}", _plain(of["end"])]
+        cells += [_signed(of["fall"]), f"{of['fell']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
+        cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else _signed(of["beside_none"])]
+        rows.append([name, *cells])
+    stops = [[name, _plain(of["end"]), _signed(of["beside_none"])] for name, of in report["stops"].items()]
+    return [
+        *table(head, rows),
+        "",
+        *table(["no remedy, stopped", "gold", "less that of its end"], stops),
+        "",
+        *(_sentence(number, run) for number, run in enumerate(report["arms"]["none"]["runs"])),
+    ]
+
+
+def _sentence(number: int, run: Mapping[str, Any]) -> str:
+    """Says in a line when gold peaked in a run, and what became of it."""
+    fell = f"{run['fall']:.2f} ± {run['fall_error']:.2f} below its peak at the end"
+    return f"- run {number}: gold peaked at update {run['peaked_at']}; {fell}, the proxy {run['proxy_rise']:+.2f}"
+
+
+def _plain(value: OverSeeds) -> str:
+    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _signed(value: OverSeeds) -> str:
+    return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
+
+
+LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (40, 1), run)
