@@ -3,7 +3,8 @@
 from evaluation.labs.hack import LAB as HACK
 from evaluation.labs.kl import LAB as KL
 from evaluation.labs.lab import Lab
+from evaluation.labs.overoptimise import LAB as OVEROPTIMISE
 
-LABS: dict[str, Lab] = {"hack": HACK, "kl": KL}
+LABS: dict[str, Lab] = {"hack": HACK, "kl": KL, "overoptimise": OVEROPTIMISE}
 
 __all__ = ["LABS", "Lab"]

@@ -37,6 +37,7 @@ class Sizes(NamedTuple):
         pairs: that a reward model learns from.
         members: of an ensemble.
         judged: held-out pairs that a reward model is measured on.
+        turns: of a rollout.
         updates, every: of a run, and between two looks.
         prompts: that are looked at.
     """
@@ -45,13 +46,14 @@ class Sizes(NamedTuple):
     pairs: int
     members: int
     judged: int
+    turns: int
     updates: int
     every: int
     prompts: int
 
 
-FULL = Sizes(seeds=5, pairs=1500, members=3, judged=400, updates=16, every=2, prompts=96)
-QUICK = Sizes(seeds=2, pairs=32, members=2, judged=20, updates=2, every=1, prompts=8)
+FULL = Sizes(seeds=5, pairs=1500, members=3, judged=400, turns=64, updates=12, every=2, prompts=96)
+QUICK = Sizes(seeds=2, pairs=32, members=2, judged=20, turns=16, updates=2, every=1, prompts=8)
 
 
 class Arm(NamedTuple):
@@ -129,7 +131,7 @@ def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple
         make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
         worth.append(finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept])))
         folders.append(kept)
-    recipe = {**RECIPE, **arm.changes}
+    recipe = {**RECIPE, "n_envs": sizes.turns, **arm.changes}
     asked = {
         "base": base, "proxies": weights_hash(folders), "recipe": recipe, "length": arm.length, "seed": seed,
         "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
@@ -240,4 +242,4 @@ def _signed(value: OverSeeds) -> str:
     return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
-LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (40, 1), run)
+LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (45, 1), run)

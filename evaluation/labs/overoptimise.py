@@ -47,6 +47,7 @@ class Sizes(NamedTuple):
         seeds: of the pairs.
         judged: held-out pairs that a reward model is measured on.
         learned: the pairs of the reward models that PPO learns from.
+        turns: of a rollout of PPO.
         updates, every, looked_at: of PPO, updates between two looks, and prompts of a look.
     """
 
@@ -58,6 +59,7 @@ class Sizes(NamedTuple):
     seeds: int
     judged: int
     learned: int
+    turns: int
     updates: int
     every: int
     looked_at: int
@@ -65,11 +67,11 @@ class Sizes(NamedTuple):
 
 FULL = Sizes(
     prompts=64, samples=64, pairs=(250, 750, 2250), wrong=(0.0, 0.25), members=3, seeds=3, judged=400, learned=750,
-    updates=16, every=2, looked_at=64,
+    turns=64, updates=16, every=2, looked_at=64,
 )  # fmt: skip
 QUICK = Sizes(
-    prompts=4, samples=8, pairs=(16, 32), wrong=(0.0, 0.25), members=2, seeds=2, judged=20, learned=32, updates=2,
-    every=1, looked_at=4,
+    prompts=4, samples=8, pairs=(16, 32), wrong=(0.0, 0.25), members=2, seeds=2, judged=20, learned=32, turns=16,
+    updates=2, every=1, looked_at=4,
 )  # fmt: skip
 
 
@@ -148,7 +150,7 @@ def _score(folder: Path, sampled: Mapping[str, Any]) -> dict[str, Any]:
         distinct = list(dict.fromkeys(texts))
         of_text = dict(zip(distinct, model([Turn(prompt, text) for text in distinct]), strict=True))
         scores.append([round(of_text[text], 4) for text in texts])
-    model.role.backbone.attached.clear()
+    model.role.backbone.release()  # else all reward models stay in memory
     return {"scores": scores}
 
 
@@ -214,11 +216,12 @@ def learned(folder: Path, sizes: Sizes, kind: str, wrong: float, seed: int) -> d
     folders, _ = models(folder, sizes, sizes.learned, wrong, seed)
     used = folders[:1] if kind == "single" else folders
     reward = str(used[0]) if kind == "single" else {"ensemble": kind, "members": [str(kept) for kept in used]}
+    recipe = {**RECIPE, "n_envs": sizes.turns}
     asked = {
-        "proxies": weights_hash(used), "kind": kind, "recipe": RECIPE, "seed": seed, "updates": sizes.updates,
+        "proxies": weights_hash(used), "kind": kind, "recipe": recipe, "seed": seed, "updates": sizes.updates,
         "every": sizes.every, "prompts": sizes.looked_at,
     }  # fmt: skip
-    make = partial(curve, ENV, RECIPE, reward, seed, sizes.updates, sizes.every, sizes.looked_at)
+    make = partial(curve, ENV, recipe, reward, seed, sizes.updates, sizes.every, sizes.looked_at)
     found = finish(folder, Cell(f"ppo-{kind}-wrong{wrong:g}", asked, make))
     gold = [float(np.mean(golds)) for golds in found["gold"]]
     proxy, spread = [float(np.mean(scores)) for scores in found["proxy"]], float(np.std(found["proxy"][0])) or 1.0
