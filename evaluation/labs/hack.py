@@ -155,7 +155,7 @@ def summary(found: Mapping[str, list[dict[str, Any]]], models: Mapping[str, list
     for of_arm in report["arms"].values():
         keys = ("start", "peak", "end", "fall", "proxy_rise", "kl_end", "tokens_end", "accuracy", "gold_agreement")
         of_arm |= {key: over_seeds([run[key] for run in of_arm["runs"]]) for key in keys}
-        of_arm["fell"] = sum(run["fall"] >= LEAST for run in of_arm["runs"])
+        of_arm["hacked"] = sum(run["fall"] >= LEAST and run["proxy_rise"] > 0 for run in of_arm["runs"])
         of_arm["beside_none"] = over_seeds([run["end"] - end for run, end in zip(of_arm["runs"], ends, strict=True)])
     report["stops"] = _stops(found["none"], ends)
     first = found["none"][0]
@@ -209,13 +209,13 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
     """Returns a table of the arms, one of rules of stopping, and the sentence on the hack's peaks."""
     count = len(report["arms"]["none"]["runs"])
     head = [
-        "remedy", "pairs ordered as gold", "gold at its peak", "gold at the end", "fall", f"falls of {LEAST:g}",
+        "remedy", "pairs ordered as gold", "gold at its peak", "gold at the end", "fall", "hacked",
         "proxy since the peak", "KL at the end", "gold at the end, less none's",
     ]  # fmt: skip
     rows = []
     for name, of in report["arms"].items():
         cells = [f"{of['gold_agreement']['mean']:.3f}", f"{of['peak']['mean']:.3f}", _plain(of["end"])]
-        cells += [_signed(of["fall"]), f"{of['fell']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
+        cells += [_signed(of["fall"]), f"{of['hacked']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
         cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else _signed(of["beside_none"])]
         rows.append([name, *cells])
     stops = [[name, _plain(of["end"]), _signed(of["beside_none"])] for name, of in report["stops"].items()]
