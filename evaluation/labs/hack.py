@@ -9,13 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from backbones.model.loading import SHIPPED
+from envs.registry import env_id, task_of
 from evaluation.labs.cells import Cell, cost_of, finish, table, weights_hash
 from evaluation.labs.curves import curve
 from evaluation.labs.hack_figure import draw
 from evaluation.labs.lab import Lab
 from evaluation.labs.peaks import OverSeeds, chosen_by, last_within, over_seeds, peak_of
 from evaluation.labs.proxies import Proxy, fit_proxy
+from evaluation.metrics import members_of
 from perlhf.run_folder import write_json, write_text
 
 ENV = "HH-v0"
@@ -113,7 +117,7 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
             model, of_run = one_run(folder, name, arm, sizes, number)
             models[name].append(model)
             found[name].append(of_run)
-    report = summary(found, models)
+    report = {**summary(found, models), "groups": by_group(found["none"], sizes.prompts)}
     write_json(folder / "hack.json", report)
     draw(report, folder / "hack.png")
     lines = rows_of(report)
@@ -202,11 +206,26 @@ def _stops(runs: list[dict[str, Any]], ends: list[float]) -> dict[str, Any]:
     }
 
 
+def by_group(runs: list[dict[str, Any]], prompts: int) -> dict[str, Any]:
+    """Returns the gold of some runs at SFT, at their peaks and at their ends, over the prompts of each group."""
+    task = task_of(env_id(ENV), split="validation")
+    members = members_of([task.groups(state) for state in task.first_states(prompts)])
+    found: dict[str, Any] = {}
+    for name, chosen in members.items():
+        golds = [np.array(run["gold"])[:, chosen].mean(1) for run in runs]
+        places = [(0, peak_of(run["gold"]).look, -1) for run in runs]
+        found[name] = {"n": int(chosen.sum())} | {
+            when: over_seeds([float(gold[at[i]]) for gold, at in zip(golds, places, strict=True)])
+            for i, when in enumerate(("start", "peak", "end"))
+        }
+    return found
+
+
 # What is shown.
 
 
 def rows_of(report: Mapping[str, Any]) -> list[str]:
-    """Returns a table of the arms, one of rules of stopping, and the sentence on the hack's peaks."""
+    """Returns tables of the arms, of rules of stopping and of groups of prompts, and sentences on the hack's peaks."""
     count = len(report["arms"]["none"]["runs"])
     head = [
         "remedy", "pairs ordered as gold", "gold at its peak", "gold at the end", "fall", "hacked",
@@ -219,10 +238,16 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
         cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else _signed(of["beside_none"])]
         rows.append([name, *cells])
     stops = [[name, _plain(of["end"]), _signed(of["beside_none"])] for name, of in report["stops"].items()]
+    groups = [
+        [f"{name} ({of['n']})", *(_plain(of[when]) for when in ("start", "peak", "end"))]
+        for name, of in report["groups"].items()
+    ]
     return [
         *table(head, rows),
         "",
         *table(["no remedy, stopped", "gold", "less that of its end"], stops),
+        "",
+        *table(["no remedy, gold on prompts", "SFT", "at its peak", "at the end"], groups),
         "",
         *(_sentence(number, run) for number, run in enumerate(report["arms"]["none"]["runs"])),
     ]

@@ -66,8 +66,8 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(
-    prompts=64, samples=64, pairs=(250, 750, 2250), wrong=(0.0, 0.25), members=3, seeds=3, judged=400, learned=750,
-    turns=64, updates=16, every=2, looked_at=64,
+    prompts=48, samples=64, pairs=(300, 1500), wrong=(0.0, 0.25), members=3, seeds=3, judged=400, learned=1500,
+    turns=64, updates=12, every=2, looked_at=96,
 )  # fmt: skip
 QUICK = Sizes(
     prompts=4, samples=8, pairs=(16, 32), wrong=(0.0, 0.25), members=2, seeds=2, judged=20, learned=32, turns=16,
