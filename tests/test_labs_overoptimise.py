@@ -5,9 +5,10 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.labs import overoptimise
 from evaluation.labs.best_of_n import chosen_by, fit_best_of_n, fit_learned, kl_of
 
 
@@ -28,6 +29,7 @@ def test_of_equal_scores_each_is_as_likely():
     assert chosen_by([[1, 2, 2]], [[0.0, 0.2, 0.8]], 2).tolist() == pytest.approx([(0.2 + 0.8 + 0.5) / 3])
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1, max_size=6), st.data())
 def test_it_is_the_mean_over_all_draws(samples, data):
     n = data.draw(st.integers(1, len(samples)))
@@ -50,3 +52,27 @@ def test_curves_of_the_known_forms_are_found_again():
     d = np.sqrt(kls)
     assert fit_best_of_n(kls, d * (0.3 - 0.1 * d)) == pytest.approx((0.3, 0.1))
     assert fit_learned(kls, d * (0.3 - 0.1 * np.log(d))) == pytest.approx((0.3, 0.1))
+
+
+def test_ensembles_choose_by_what_their_members_make_together():
+    members = np.array([[[0.0, 3.0, 2.0]], [[0.0, 1.0, 2.0]]])  # of one prompt with three samples
+    assert overoptimise.combined("min", members).tolist() == [[0.0, 1.0, 2.0]]
+    assert overoptimise.combined("mean", members).tolist() == [[0.0, 2.0, 2.0]]
+    assert overoptimise.combined("uncertainty", members).tolist() == [[0.0, 1.5, 2.0]]  # 2 less half a variance of 1
+
+
+def test_curves_of_best_of_n_by_hand():
+    golds = [[0.2, 0.8, 0.5]]
+    found = overoptimise.best_of_n([np.array([[0.0, 3.0, 2.0]]), np.array([[0.0, 1.0, 2.0]])], golds)
+    assert found["n"] == [1, 2, 3]
+    # One member takes 0.8, 0.8 or 0.5 of two, the other 0.8, 0.5 or 0.5: the mean over both.
+    assert found["single"]["gold"] == pytest.approx([0.5, (0.8 + 0.8 + 0.5 + 0.8 + 0.5 + 0.5) / 6, 0.65])
+    assert found["min"]["gold"][-1] == pytest.approx(0.5)
+    assert found["mean"]["gold"][-1] == pytest.approx(0.65)  # of two equal ones each is as likely
+    assert found["single"]["proxy"][0] == pytest.approx(0)
+
+
+def test_numbers_of_samples_double():
+    assert overoptimise.doublings(8) == [1, 2, 4, 8]
+    assert overoptimise.doublings(6) == [1, 2, 4, 6]
+    assert overoptimise.standard(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]

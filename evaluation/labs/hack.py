@@ -233,7 +233,7 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     rows = []
     for name, of in report["arms"].items():
-        cells = [f"{of['gold_agreement']['mean']:.3f}", f"{of['peak']['mean']:.3f}", _plain(of["end"])]
+        cells = [f"{of['gold_agreement']['mean']:.3f}", _plain(of["peak"]), _plain(of["end"])]
         cells += [_signed(of["fall"]), f"{of['hacked']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
         cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else _signed(of["beside_none"])]
         rows.append([name, *cells])
