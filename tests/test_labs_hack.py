@@ -5,7 +5,7 @@ import pytest
 
 from envs.corpora.records import Record
 from evaluation.labs.peaks import chosen_by, halves, last_within, over_seeds, peak_of
-from evaluation.labs.proxies import Proxy, beside_others, turned
+from evaluation.labs.proxies import Proxy, turned
 
 
 def test_halves_take_turns_of_two():
@@ -73,14 +73,6 @@ def test_labels_are_turned_in_as_many_pairs_as_said():
         pairs[i]._replace(chosen=f"bad {i}", rejected=f"good {i}") if i in wrong else None for i in range(8)
     ]
     assert turned(pairs, 0, np.random.default_rng(0)) == pairs
-
-
-def test_a_good_answer_to_another_prompt_is_the_worse_one():
-    found = beside_others([pair(0), pair(1), pair(2)])
-    assert [(one.prompt, one.chosen, one.rejected) for one in found] == [
-        ("prompt 0", "good 0", "good 1"), ("prompt 1", "good 1", "good 2"), ("prompt 2", "good 2", "good 0"),
-    ]  # fmt: skip
-    assert beside_others([]) == []
 
 
 def test_proxies_of_other_pairs_have_other_names():

@@ -30,7 +30,6 @@ RECIPE: dict[str, Any] = {
 PENALTY = 0.15  # of the KL, as in the recipe HH-v0.yaml
 LEAST = 0.1  # a fall of gold that counts as one
 KL_LIMIT = 3.0  # nats of a response, at which the run is stopped in hindsight
-LONGEST = 20  # words, as many as a good answer has on average; longer ones pay
 
 
 class Sizes(NamedTuple):
@@ -56,7 +55,7 @@ class Sizes(NamedTuple):
     prompts: int
 
 
-FULL = Sizes(seeds=5, pairs=1500, members=3, judged=400, turns=64, updates=12, every=2, prompts=96)
+FULL = Sizes(seeds=5, pairs=1500, members=2, judged=400, turns=64, updates=12, every=2, prompts=96)
 QUICK = Sizes(seeds=2, pairs=32, members=2, judged=20, turns=16, updates=2, every=1, prompts=8)
 
 
@@ -66,19 +65,10 @@ class Arm(NamedTuple):
     Attributes:
         proxies: what its reward models are made of, by sizes and a seed; several are an ensemble.
         changes: of the recipe.
-        length: weight of the penalty on length beside the proxy.
     """
 
     proxies: Callable[[Sizes, int], list[Proxy]]
     changes: Mapping[str, Any] = {}
-    length: float = 0.0
-
-    def reward(self, folders: list[str]) -> Any:
-        """Returns the reward spec of reward models in some folders."""
-        proxy = {"ensemble": "min", "members": folders} if len(folders) > 1 else {"reward": folders[0]}
-        if not self.length:
-            return proxy
-        return [proxy, {"reward": "rewards.functions:length_penalty", "weight": self.length, "target": LONGEST}]
 
 
 def _one(sizes: Sizes, seed: int) -> list[Proxy]:
@@ -93,17 +83,11 @@ def _with_own(sizes: Sizes, seed: int) -> list[Proxy]:
     return [Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)]
 
 
-def _with_others(sizes: Sizes, seed: int) -> list[Proxy]:
-    return [Proxy(sizes.pairs // 2, others=sizes.pairs // 2, seed=seed)]
-
-
 ARMS = {
     "none": Arm(_one),
     "KL penalty": Arm(_one, {"kl_coef": PENALTY}),
     "half the pairs SFT's samples": Arm(_with_own),
     "least of an ensemble": Arm(_several),
-    "half the pairs beside answers to others": Arm(_with_others),
-    "length penalty": Arm(_one, length=1.0),
 }
 
 
@@ -137,10 +121,11 @@ def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple
         folders.append(kept)
     recipe = {**RECIPE, "n_envs": sizes.turns, **arm.changes}
     asked = {
-        "base": base, "proxies": weights_hash(folders), "recipe": recipe, "length": arm.length, "seed": seed,
+        "base": base, "proxies": weights_hash(folders), "recipe": recipe, "seed": seed,
         "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
     }  # fmt: skip
-    reward = arm.reward([str(kept) for kept in folders])
+    names = [str(kept) for kept in folders]
+    reward = names[0] if len(names) == 1 else {"ensemble": "min", "members": names}
     train = partial(curve, ENV, recipe, reward, seed, sizes.updates, sizes.every, sizes.prompts)
     of_run = finish(folder, Cell(f"run-{seed}-{'-'.join(name.split())}", asked, train))
     return {key: sum(of[key] for of in worth) / len(worth) for key in worth[0]}, of_run
@@ -267,4 +252,4 @@ def _signed(value: OverSeeds) -> str:
     return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
-LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (45, 1), run)
+LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (25, 1), run)

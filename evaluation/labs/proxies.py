@@ -26,7 +26,6 @@ class Proxy(NamedTuple):
     Attributes:
         pairs: of the data.
         own: pairs of SFT's own samples beside them, which the annotator labels.
-        others: pairs beside them whose rejected response is one that was preferred, of another prompt.
         rank: of the adapter.
         wrong: the share of all pairs whose label is turned.
         seed: of the pairs.
@@ -35,7 +34,6 @@ class Proxy(NamedTuple):
 
     pairs: int
     own: int = 0
-    others: int = 0
     rank: int = 4
     wrong: float = 0.0
     seed: int = 0
@@ -56,20 +54,10 @@ def turned(pairs: Sequence[Record], share: float, rng: np.random.Generator) -> l
     ]
 
 
-def beside_others(pairs: Sequence[Record]) -> list[Record]:
-    """Returns each pair with the preferred response of the next one as its rejected one.
-
-    No annotator is asked: what answers another prompt is taken to be the worse response.
-    """
-    following = [*pairs[1:], *pairs[:1]]
-    return [pair._replace(rejected=other.chosen) for pair, other in zip(pairs, following, strict=True)]
-
-
 def pairs_of(proxy: Proxy, task: Feedback, backbone: Backbone) -> list[Record]:
     """Returns the pairs that a reward model learns from."""
     rng = np.random.default_rng([proxy.seed, 26])
-    data = drawn(task, proxy.pairs + proxy.others, rng)
-    pairs = data[: proxy.pairs] + beside_others(data[proxy.pairs :])
+    pairs = drawn(task, proxy.pairs, rng)
     pairs += sampled(Pairs(), task, backbone.reference, proxy.own, rng, seed=proxy.seed)
     return turned(pairs, proxy.wrong, rng)
 
