@@ -38,7 +38,6 @@ class Sizes(NamedTuple):
     Attributes:
         seeds: of every run.
         pairs: that a reward model learns from.
-        members: of an ensemble.
         judged: held-out pairs that a reward model is measured on.
         turns: of a rollout.
         updates, every: of a run, and between two looks.
@@ -47,7 +46,6 @@ class Sizes(NamedTuple):
 
     seeds: int
     pairs: int
-    members: int
     judged: int
     turns: int
     updates: int
@@ -55,39 +53,34 @@ class Sizes(NamedTuple):
     prompts: int
 
 
-FULL = Sizes(seeds=5, pairs=1500, members=2, judged=400, turns=64, updates=12, every=2, prompts=96)
-QUICK = Sizes(seeds=2, pairs=32, members=2, judged=20, turns=16, updates=2, every=1, prompts=8)
+FULL = Sizes(seeds=5, pairs=1500, judged=400, turns=64, updates=12, every=2, prompts=96)
+QUICK = Sizes(seeds=2, pairs=32, judged=20, turns=16, updates=2, every=1, prompts=8)
 
 
 class Arm(NamedTuple):
     """Describes a run: the hack itself, or with a remedy.
 
     Attributes:
-        proxies: what its reward models are made of, by sizes and a seed; several are an ensemble.
+        proxy: what its reward model is made of, by sizes and a seed.
         changes: of the recipe.
     """
 
-    proxies: Callable[[Sizes, int], list[Proxy]]
+    proxy: Callable[[Sizes, int], Proxy]
     changes: Mapping[str, Any] = {}
 
 
-def _one(sizes: Sizes, seed: int) -> list[Proxy]:
-    return [Proxy(sizes.pairs, seed=seed)]
+def _one(sizes: Sizes, seed: int) -> Proxy:
+    return Proxy(sizes.pairs, seed=seed)
 
 
-def _several(sizes: Sizes, seed: int) -> list[Proxy]:
-    return [Proxy(sizes.pairs, seed=seed, member=member) for member in range(sizes.members)]
-
-
-def _with_own(sizes: Sizes, seed: int) -> list[Proxy]:
-    return [Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)]
+def _with_own(sizes: Sizes, seed: int) -> Proxy:
+    return Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)
 
 
 ARMS = {
     "none": Arm(_one),
     "KL penalty": Arm(_one, {"kl_coef": PENALTY}),
     "half the pairs SFT's samples": Arm(_with_own),
-    "least of an ensemble": Arm(_several),
 }
 
 
@@ -110,25 +103,19 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 
 def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains the reward models of an arm and then its policy; returns what the models are worth, and the curve."""
-    base = weights_hash([SHIPPED["tiny"]])
-    folders, worth = [], []
-    for proxy in arm.proxies(sizes, seed):
-        kept = folder / "proxies" / proxy.name
-        made_of = {"base": base, "env": ENV, "judged": sizes.judged, **proxy._asdict()}
-        make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
-        worth.append(finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept])))
-        folders.append(kept)
+    """Trains the reward model of an arm and then its policy; returns what the model is worth, and the curve."""
+    base, proxy = weights_hash([SHIPPED["tiny"]]), arm.proxy(sizes, seed)
+    kept = folder / "proxies" / proxy.name
+    made_of = {"base": base, "env": ENV, "judged": sizes.judged, **proxy._asdict()}
+    make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
+    worth = finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept]))
     recipe = {**RECIPE, "n_envs": sizes.turns, **arm.changes}
     asked = {
-        "base": base, "proxies": weights_hash(folders), "recipe": recipe, "seed": seed,
+        "base": base, "proxies": weights_hash([kept]), "recipe": recipe, "seed": seed,
         "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
     }  # fmt: skip
-    names = [str(kept) for kept in folders]
-    reward = names[0] if len(names) == 1 else {"ensemble": "min", "members": names}
-    train = partial(curve, ENV, recipe, reward, seed, sizes.updates, sizes.every, sizes.prompts)
-    of_run = finish(folder, Cell(f"run-{seed}-{'-'.join(name.split())}", asked, train))
-    return {key: sum(of[key] for of in worth) / len(worth) for key in worth[0]}, of_run
+    train = partial(curve, ENV, recipe, str(kept), seed, sizes.updates, sizes.every, sizes.prompts)
+    return worth, finish(folder, Cell(f"run-{seed}-{'-'.join(name.split())}", asked, train))
 
 
 # What is found.
@@ -252,4 +239,4 @@ def _signed(value: OverSeeds) -> str:
     return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
-LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (25, 1), run)
+LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (20, 1), run)
