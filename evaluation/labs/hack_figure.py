@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def _ends(axes: Any, report: Mapping[str, Any], colours: Mapping[str, str]) -> N
         low, high = of["end"]["mean"] - of["end"]["low"], of["end"]["high"] - of["end"]["mean"]
         axes.errorbar(of["end"]["mean"], row, xerr=[[low], [high]], fmt="o", color=colours[name], capsize=3)
     axes.axvline(report["arms"]["none"]["start"]["mean"], color=INK, linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(names), 0, -1), names)
+    axes.set_yticks(range(len(names), 0, -1), [fill(name, 16) for name in names])
     axes.set_ylim(0.4, len(names) + 0.6)
     axes.grid(axis="y", visible=False)
     axes.set_title("Gold at the end; dotted: SFT")
