@@ -264,4 +264,4 @@ def _interval(value: Mapping[str, Any]) -> str:
     return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
-LAB = Lab("gold and proxy by the root of the KL: reward models of few pairs and many, best-of-n and PPO", (60, 1), run)
+LAB = Lab("gold and proxy by the root of the KL: reward models of few pairs and many, best-of-n and PPO", (30, 1), run)
