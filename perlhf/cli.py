@@ -37,7 +37,7 @@ COMMANDS = {
     "baselines": ("evaluation.baselines", "score shortcuts that ignore the task, which must not win it"),
     "score-android": ("evaluation.score_android", "score predicted phone actions under all published conventions"),
     "pretrain": ("agents.pretrain", "make a shipped backbone anew"),
-    "lab": ("evaluation.lab", "run an experiment on training itself: exact credit, honest KL"),
+    "lab": ("evaluation.lab", "run an experiment on training itself: exact credit, hacked rewards, honest KL"),
     "reproduce": ("evaluation.reproduce", "make the tables of docs/results.md anew"),
 }
 
