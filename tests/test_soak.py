@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import gymnasium as gym
@@ -165,6 +166,7 @@ def training_family(folder, stack):
     """PPO on a text task, over many steps and on pictures, made anew each time; saved and loaded; with workers."""
     sees, reads = str(save_seeing_gemma(folder / "sees")), str(save_gemma(folder / "reads"))
     letter = "toy_tasks:starts_with_i"
+    resource_tracker.ensure_running()  # Python's own, which begins with the first workers and stays
     kinds = [
         ("HH-v0", reads, {"reward": letter}, {}),
         ("UINav-v0", reads, {"reward": "gold", "templates": "set_alarm"}, {"n_steps": 3}),
