@@ -225,7 +225,7 @@ def checkpoint(folder):
         (part / "state.json").write_text('{"a": 1}')
         (part / "inner").mkdir()
         (part / "inner" / "tensors").write_bytes(bytes(range(100)))
-    files = {path: path.read_bytes() for path in (folder / "step-1").rglob("*") if path.is_file()}
+    files = {path: path.read_bytes() for path in sorted((folder / "step-1").rglob("*")) if path.is_file()}
     sealed_before = json.loads((folder / "step-1" / "manifest.json").read_text())
 
     def run(rng):
