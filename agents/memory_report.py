@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from agents.hyperparameters import PolicySettings
+from agents.algorithms import ALGORITHMS
+from agents.hyperparameters import Hyperparameters, PolicySettings
 from agents.policy import LoRAPolicy
 from backbones import group
 from backbones.generate import ROWS
@@ -23,36 +24,32 @@ PLANNED_PROMPT = 512  # tokens of the longest prompt, where no limit is given: c
 
 def plan_of(
     settings: PolicySettings,
-    batch_size: int,
-    micro_batch_size: int | None,
+    learning: Hyperparameters,
     n_envs: int,
     reward: str,
     backbone: str,
-    has_values: bool = True,
-    group_size: int = 1,
-    turns: int = 1,
 ) -> MemoryPlan:
     """Returns what each process of a run will hold at most: its share of the envs, of a minibatch, of a sharded base.
 
     Args:
         settings: of the policy.
-        batch_size, micro_batch_size: turns in an optimizer step, and in a forward of training where that is said.
+        learning: of the algorithm.
         n_envs: of all processes.
         reward: a reward other than "gold" is taken for one model on the same backbone, of the value adapter's rank.
         backbone: its name. Prompts are taken to be as long as `--max-prompt-tokens`, or `PLANNED_PROMPT`.
-        has_values: whether the algorithm has a V.
-        group_size: envs that have equal prompts, which are read once.
-        turns: of each env in a rollout.
     """
+    learning = learning.settled()
+    group_size, turns = learning.group_size or 1, learning.n_steps or 1  # envs with equal prompts; turns of each
+    has_values = ALGORITHMS[learning.algorithm].has_values
     model = skeleton(backbone)
     count = sum(p.numel() for p in model.parameters())
     precision = precision_on(settings.load_settings.precision, find_device("auto"), count)
     policy, value = settings.lora(model), settings.lora(model, rank=settings.value_rank)
     reward_adapter = None if reward == "gold" else replace(settings, full=False).lora(model, rank=settings.value_rank)
     prompt, response = settings.max_prompt_tokens or PLANNED_PROMPT, settings.max_new_tokens
-    envs, batch = (-(-count // group.size()) for count in (n_envs, batch_size))
+    envs, batch = (-(-count // group.size()) for count in (n_envs, learning.batch_size))
     again = settings.gradient_checkpointing
-    most = micro_batch_size or rows_within(backbone, policy, prompt + response, response, precision, again)
+    most = learning.micro_batch_size or rows_within(backbone, policy, prompt + response, response, precision, again)
     rows, shares = min(ROWS, envs), precision == "fp32" and not settings.shard_base
     # How many rows of a step have one prompt, which is computed once for them: see `backbones.shortcuts.shared_lines`.
     together = max(1, round(group_size * min(1, batch / (envs * turns)))) if shares else 1

@@ -162,10 +162,8 @@ def train(options: Options) -> dict[str, Any]:
     options = replace(options, device=setup.device)  # as the run's config.yaml says it
     plan = None
     if options.memory_report:
-        h = Hyperparameters(**values_of(Hyperparameters, options)).settled()
-        rows = (options.batch_size, options.micro_batch_size, options.n_envs)
-        values = ALGORITHMS[options.algorithm].has_values
-        plan = plan_of(options, *rows, options.reward, setup.backbone_name, values, h.group_size or 1, h.n_steps or 1)
+        learning = Hyperparameters(**values_of(Hyperparameters, options))
+        plan = plan_of(options, learning, options.n_envs, options.reward, setup.backbone_name)
         print(describe_plan(plan), flush=True)
     use_threads(options.threads, setup.backbone.parameter_count)
     check_watch(options, options.eval_prompts)

@@ -48,10 +48,12 @@ class Samples(NamedTuple):
     """Holds what several samples from each of n states are worth.
 
     Attributes:
+        texts: n lists of what was said, as in `Answers`.
         scores: (n, samples) by the reward, summed over the turns.
         golds: (n, samples) by the task's judge; None where there is none.
     """
 
+    texts: list[list[str]]
     scores: np.ndarray
     golds: np.ndarray | None
 
@@ -129,6 +131,7 @@ class Evaluator:
 
         Each is what `answer` gives with a seed of its own.
         """
+        texts: list[list[str]] = []
         golds, scores = [], []
         for begin in range(0, len(self.states), _BLOCK):
             block = self._of([state for state in self.states[begin : begin + _BLOCK] for _ in range(n)])
@@ -138,11 +141,12 @@ class Evaluator:
                 return [row_seeds(seed, [episode], turn, EVALUATION)[0] for seed, episode in each]
 
             answers = block.play(self._speaker(role, temperature, seeds, blind))
+            texts += [answers.texts[i : i + n] for i in range(0, len(answers.texts), n)]
             scores.append(answers.scores.reshape(-1, n))
             golds.append(None if answers.golds is None else answers.golds.reshape(-1, n))
             self._count(len(block.states))
         known = [of_block for of_block in golds if of_block is not None]
-        return Samples(np.concatenate(scores), np.concatenate(known) if len(known) == len(golds) else None)
+        return Samples(texts, np.concatenate(scores), np.concatenate(known) if len(known) == len(golds) else None)
 
     def without_scores(self) -> "Evaluator":
         """Returns the same episodes at a reward of 0, for where gold alone is asked for: a reward model takes time."""

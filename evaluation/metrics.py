@@ -142,12 +142,19 @@ def best_of_k(values: ArrayLike, k: int) -> np.ndarray:
         ValueError: k is not.
     """
     array = np.sort(np.asarray(values, dtype=np.float64), axis=1)
-    samples = array.shape[1]
+    return array @ chances_to_be_largest(array.shape[1], k)
+
+
+def chances_to_be_largest(samples: int, k: int) -> np.ndarray:
+    """Returns the chance of each sample, from the smallest on, to be the largest of k drawn of them, (samples,).
+
+    Raises:
+        ValueError: k is not 1 to samples.
+    """
     if not 1 <= k <= samples:
         raise ValueError(f"expected k from 1 to the {samples} samples, got {k}")
     # The i-th smallest, from 0, is the largest of k where the other k - 1 are among the i below it.
-    weights = np.array([comb(i, k - 1) / comb(samples, k) for i in range(samples)])
-    return array @ weights
+    return np.array([comb(i, k - 1) / comb(samples, k) for i in range(samples)])
 
 
 def correlation(first: ArrayLike, second: ArrayLike) -> float:

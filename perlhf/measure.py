@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+_STATUS = Path("/proc/self/status")
 _IN_A_LOG = 30  # seconds between two lines of a bar
 
 
@@ -62,8 +63,16 @@ def show_figures(bar: tqdm, figures: Mapping[str, str]) -> None:
 
 def peak_rss_mb() -> float:
     """Returns the most memory this process has ever held, in MiB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # `getrusage` also counts what the process that started this one held then
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
+    if _STATUS.is_file():  # `getrusage` also counts what the process that started this one held then
+        return _status_mb("VmHWM")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 if sys.platform != "darwin" else peak / 2**20
+
+
+def rss_mb() -> float:
+    """Returns the memory that this process holds now, in MiB; on Linux."""
+    return _status_mb("VmRSS")
+
+
+def _status_mb(name: str) -> float:
+    return next(int(line.split()[1]) for line in _STATUS.read_text().splitlines() if line.startswith(name)) / 1024

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import random
-import re
 import shutil
 import time
 from collections import Counter
@@ -43,6 +42,7 @@ from envs.uinav.interface.lenient import find_action
 from envs.uinav.interface.screen import Box, Element, Screen
 from envs.uinav.recordings.files import read_trajectories
 from perlhf.errors import UserError
+from perlhf.measure import peak_rss_mb
 from perlhf.options import option, parse_options
 from perlhf.run_folder import read_run_config, write_json
 from perlhf.sealed_folder import sealed, verify
@@ -335,15 +335,10 @@ def folder(tmp_path):
         yield Path(made)
 
 
-def peak_mb():
-    """The most resident memory of this process since `forget_peak`."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-
-
 def forget_peak():
     """Makes the peak of memory what is held now; returns it."""
     Path("/proc/self/clear_refs").write_text("5")
-    return peak_mb()
+    return peak_rss_mb()
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -370,7 +365,7 @@ def test_damaged_input_for_long(name, folder, record_property):
         pytest.importorskip("pyarrow")
     before = forget_peak()
     counts = fuzz(TARGETS[name], folder, seeds())
-    more = peak_mb() - before
+    more = peak_rss_mb() - before
     record_property("trials", sum(counts.values()))
     print(f"\n{name}: {sum(counts.values())} inputs, {dict(counts)}, {more:.0f} MB more", flush=True)
     assert more < (PARQUET_MB if name.endswith("parquet") else MOST_MB)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.labs import overoptimise
-from evaluation.labs.best_of_n import chosen_by, fit_best_of_n, fit_learned, kl_of
+from evaluation.labs.best_of_n import expected_best, fit_best_of_n, fit_learned, kl_of
 
 
 def test_the_kl_of_best_of_n():
@@ -19,14 +19,14 @@ def test_the_kl_of_best_of_n():
 
 def test_the_highest_scored_of_two_of_three():
     # Of the draws {a, b}, {a, c}, {b, c} with scores 1, 3, 2 the best are b, c, b.
-    assert chosen_by([[1, 3, 2]], [[0.0, 0.3, 0.9]], 2).tolist() == pytest.approx([(0.3 + 0.9 + 0.3) / 3])
-    assert chosen_by([[1, 3, 2]], [[0.0, 0.3, 0.9]], 1).tolist() == pytest.approx([0.4])
-    assert chosen_by([[1, 3, 2]], [[0.0, 0.3, 0.9]], 3).tolist() == pytest.approx([0.3])
+    assert expected_best([[1, 3, 2]], [[0.0, 0.3, 0.9]], 2).tolist() == pytest.approx([(0.3 + 0.9 + 0.3) / 3])
+    assert expected_best([[1, 3, 2]], [[0.0, 0.3, 0.9]], 1).tolist() == pytest.approx([0.4])
+    assert expected_best([[1, 3, 2]], [[0.0, 0.3, 0.9]], 3).tolist() == pytest.approx([0.3])
 
 
 def test_of_equal_scores_each_is_as_likely():
-    assert chosen_by([[1, 2, 2]], [[0.0, 0.2, 0.8]], 3).tolist() == pytest.approx([0.5])
-    assert chosen_by([[1, 2, 2]], [[0.0, 0.2, 0.8]], 2).tolist() == pytest.approx([(0.2 + 0.8 + 0.5) / 3])
+    assert expected_best([[1, 2, 2]], [[0.0, 0.2, 0.8]], 3).tolist() == pytest.approx([0.5])
+    assert expected_best([[1, 2, 2]], [[0.0, 0.2, 0.8]], 2).tolist() == pytest.approx([(0.2 + 0.8 + 0.5) / 3])
 
 
 @settings(max_examples=40)
@@ -38,13 +38,13 @@ def test_it_is_the_mean_over_all_draws(samples, data):
         top = max(score for score, _ in drawn)
         best.append(np.mean([value for score, value in drawn if score == top]))
     scores, values = zip(*samples, strict=True)
-    assert chosen_by([scores], [values], n)[0] == pytest.approx(np.mean(best))
+    assert expected_best([scores], [values], n)[0] == pytest.approx(np.mean(best))
 
 
 @pytest.mark.parametrize("n", [0, 4])
 def test_more_than_there_are_cannot_be_drawn(n):
     with pytest.raises(ValueError, match="n of 1 to 3"):
-        chosen_by([[1, 2, 3]], [[1, 2, 3]], n)
+        expected_best([[1, 2, 3]], [[1, 2, 3]], n)
 
 
 def test_curves_of_the_known_forms_are_found_again():

@@ -5,7 +5,7 @@ import torch
 from tiny_models import save_architecture, save_gemma, save_seeing_gemma
 
 from agents import PPO, make_vec_env, train_ppo
-from agents.hyperparameters import PolicySettings
+from agents.hyperparameters import Hyperparameters, PolicySettings
 from agents.memory_report import describe_plan, held_by, plan_of
 from backbones.backbone import Backbone
 from backbones.forward import chosen_log_probs, response_logits
@@ -180,7 +180,7 @@ def test_what_roles_hold_after_an_update_is_what_was_planned(tmp_path):
     algorithm = PPO("LoRAPolicy", env, batch_size=4, policy_kwargs={"backbone": path, "max_new_tokens": 4}, seed=0)
     algorithm.learn(4)
     options = train_ppo.Options(reward="gold", n_envs=4, max_new_tokens=4)
-    planned = plan_of(options, options.batch_size, options.micro_batch_size, options.n_envs, options.reward, path)
+    planned = plan_of(options, Hyperparameters(), options.n_envs, options.reward, path)
     assert held_by(algorithm.policy, None) == planned.roles
 
 
@@ -194,7 +194,8 @@ def test_a_run_takes_at_most_what_was_planned(how, tmp_path):
     model, roles = algorithm.policy.backbone.model, sum(p.nbytes for p in algorithm.policy.parameters())
     weights = {p.untyped_storage()._cdata for p in [*model.parameters(), *algorithm.policy.parameters()]}
     taken = peak_bytes(lambda: algorithm.learn(2 * n_envs), weights)
-    plan = plan_of(PolicySettings(**settings), 8, 4, n_envs, "gold", path)
+    rows = Hyperparameters(batch_size=8, micro_batch_size=4)
+    plan = plan_of(PolicySettings(**settings), rows, n_envs, "gold", path)
     assert plan.total - plan.base - roles == pytest.approx(taken, rel=0.25)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig
 
 from agents import train_ppo
+from agents.hyperparameters import Hyperparameters
 from agents.memory_report import describe_plan, plan_of
 from agents.plan import costs
 from agents.plan.__main__ import Options, main
@@ -185,15 +186,16 @@ def test_more_processes_never_hold_more_of_a_sharded_base(precision):
 def test_the_memory_report_knows_processes(monkeypatch, tmp_path):
     SMALL.save_pretrained(tmp_path)
     options = train_ppo.Options(reward="gold", n_envs=16, batch_size=8, max_new_tokens=16, max_prompt_tokens=24)
-    one = plan_of(options, 8, None, 16, "gold", str(tmp_path))
+    rows = Hyperparameters(batch_size=8)
+    one = plan_of(options, rows, 16, "gold", str(tmp_path))
     monkeypatch.setattr("backbones.group.size", lambda: 4)
-    of_each = plan_of(options, 8, None, 16, "gold", str(tmp_path))
+    of_each = plan_of(options, rows, 16, "gold", str(tmp_path))
     assert of_each.cache * 4 == one.cache  # 4 envs of 16
     assert of_each.activations * 4 == pytest.approx(one.activations, rel=0.01)  # 2 rows of 8
     assert of_each.base == one.base
     assert "in each of 4 processes" in describe_plan(of_each)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    cut = plan_of(replace(options, shard_base=True), 8, None, 16, "gold", str(tmp_path))
+    cut = plan_of(replace(options, shard_base=True), rows, 16, "gold", str(tmp_path))
     assert cut.base == 4 * (OUTSIDE + 3 * LAYER // 2)  # over the two of a machine
     assert "of the sharded base whole at a time: 0.1" in describe_plan(cut)
 

@@ -29,6 +29,7 @@ from written_files import write_table
 import envs  # noqa: F401 - registers perlhf/*
 from agents import PPO, make_vec_env
 from envs.uinav.dialects import DIALECTS
+from perlhf.measure import rss_mb
 
 SECONDS = float(os.environ.get("PERLHF_SOAK_SECONDS", "60"))
 WARM_UP, WINDOWS = 0.5, 20  # share of the time, in which caches fill; parts of the rest
@@ -196,10 +197,8 @@ FAMILIES = {"text": text_family, "uinav": uinav_family, "vqa": vqa_family, "trai
 
 def held_now():
     """What this process holds: resident MB, open files, child processes."""
-    status = Path("/proc/self/status").read_text()
-    resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return resident, len(os.listdir("/proc/self/fd")), len(children)
+    return rss_mb(), len(os.listdir("/proc/self/fd")), len(children)
 
 
 def slope_of(times, values):

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from agents import PPO, make_vec_env
-from agents.algorithms import ALGORITHMS
 from agents.hyperparameters import Hyperparameters, PolicySettings
 from agents.memory_report import plan_of
 from backbones import group
@@ -24,18 +23,12 @@ from backbones.backbone import Backbone
 from backbones.launch import run_command
 from benchmarks.memory_plan.settings import PROMPT, RESPONSE, SETTINGS, Setting
 from envs.turn import Turn
-from perlhf.measure import peak_rss_mb
+from perlhf.measure import peak_rss_mb, rss_mb
 
 
 def lengths(turns: list[Turn]) -> list[float]:
     """A reward that costs nothing: how long responses are, in a cycle of seven."""
     return [float(len(turn.response) % 7) for turn in turns]
-
-
-def resident_mb() -> float:
-    """Returns the memory that this process holds now, in MiB."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def learn(setting: Setting, folder: Path, iterations: int = 2) -> PolicySettings:
@@ -60,11 +53,9 @@ def learn(setting: Setting, folder: Path, iterations: int = 2) -> PolicySettings
 
 def planned_mb(setting: Setting, policy: PolicySettings) -> float:
     """Returns what `--memory-report` says of it, in MiB."""
-    h = Hyperparameters(**setting.hyperparameters).settled()
-    values = ALGORITHMS[h.algorithm].has_values
-    rows = (setting.batch_size, setting.micro_batch_size, setting.n_envs)
-    plan = plan_of(policy, *rows, "gold", policy.backbone, values, h.group_size or 1, h.n_steps or 1)
-    return plan.total / 2**20
+    rows = {"batch_size": setting.batch_size, "micro_batch_size": setting.micro_batch_size}
+    learning = Hyperparameters(**rows, **setting.hyperparameters)
+    return plan_of(policy, learning, setting.n_envs, "gold", policy.backbone).total / 2**20
 
 
 def main() -> None:
@@ -78,7 +69,7 @@ def main() -> None:
         backbone.release()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    before = resident_mb()
+    before = rss_mb()
     policy = learn(setting, folder / (setting.model or "images"))
     peak = max(group.gather(peak_rss_mb() - before))
     if group.is_first():

@@ -4,11 +4,13 @@ From many samples the expectation over all draws of n of them is a sum, so no dr
 """
 
 from collections.abc import Sequence
-from math import comb, log
+from math import log
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from evaluation.metrics import chances_to_be_largest
 
 
 class Fit(NamedTuple):
@@ -32,7 +34,7 @@ def kl_of(n: int) -> float:
     return log(n) - (n - 1) / n
 
 
-def chosen_by(scores: ArrayLike, values: ArrayLike, n: int) -> np.ndarray:
+def expected_best(scores: ArrayLike, values: ArrayLike, n: int) -> np.ndarray:
     """Returns the expected value of the highest-scored of n samples, drawn without replacement, (prompts,).
 
     Of equal scores each is as likely to be taken.
@@ -48,8 +50,7 @@ def chosen_by(scores: ArrayLike, values: ArrayLike, n: int) -> np.ndarray:
     samples = by.shape[1]
     if by.shape != of.shape or not 1 <= n <= samples:
         raise ValueError(f"expected scores and values of one shape and n of 1 to {samples}, got {of.shape} and {n}")
-    # The i-th smallest, from 0, is taken where the other n - 1 are among the i below it.
-    weights = np.array([comb(i, n - 1) / comb(samples, n) for i in range(samples)])
+    weights = chances_to_be_largest(samples, n)
     return np.array([_fair(row, of_row) @ weights for row, of_row in zip(by, of, strict=True)])
 
 

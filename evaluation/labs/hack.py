@@ -17,9 +17,9 @@ from evaluation.labs.cells import Cell, cost_of, finish, table, weights_hash
 from evaluation.labs.curves import curve
 from evaluation.labs.hack_figure import draw
 from evaluation.labs.lab import Lab
-from evaluation.labs.peaks import OverSeeds, chosen_by, last_within, over_seeds, peak_of
-from evaluation.labs.proxies import Proxy, fit_proxy
-from evaluation.metrics import members_of
+from evaluation.labs.peaks import chosen_by, last_within, over_seeds, peak_of
+from evaluation.labs.proxies import Proxy, finish_proxy
+from evaluation.metrics import interval, members_of, signed
 from perlhf.run_folder import write_json, write_text
 
 ENV = "HH-v0"
@@ -104,14 +104,10 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains the reward model of an arm and then its policy; returns what the model is worth, and the curve."""
-    base, proxy = weights_hash([SHIPPED["tiny"]]), arm.proxy(sizes, seed)
-    kept = folder / "proxies" / proxy.name
-    made_of = {"base": base, "env": ENV, "judged": sizes.judged, **proxy._asdict()}
-    make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
-    worth = finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept]))
+    kept, worth = finish_proxy(folder, ENV, arm.proxy(sizes, seed), sizes.judged)
     recipe = {**RECIPE, "n_envs": sizes.turns, **arm.changes}
     asked = {
-        "base": base, "proxies": weights_hash([kept]), "recipe": recipe, "seed": seed,
+        "base": weights_hash([SHIPPED["tiny"]]), "proxies": weights_hash([kept]), "recipe": recipe, "seed": seed,
         "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
     }  # fmt: skip
     train = partial(curve, ENV, recipe, str(kept), seed, sizes.updates, sizes.every, sizes.prompts)
@@ -205,13 +201,13 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     rows = []
     for name, of in report["arms"].items():
-        cells = [f"{of['gold_agreement']['mean']:.3f}", _plain(of["peak"]), _plain(of["end"])]
-        cells += [_signed(of["fall"]), f"{of['hacked']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
-        cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else _signed(of["beside_none"])]
+        cells = [f"{of['gold_agreement']['mean']:.3f}", interval(of["peak"]), interval(of["end"])]
+        cells += [signed(of["fall"]), f"{of['hacked']} of {count}", f"{of['proxy_rise']['mean']:+.2f}"]
+        cells += [f"{of['kl_end']['mean']:.1f}", "" if name == "none" else signed(of["beside_none"])]
         rows.append([name, *cells])
-    stops = [[name, _plain(of["end"]), _signed(of["beside_none"])] for name, of in report["stops"].items()]
+    stops = [[name, interval(of["end"]), signed(of["beside_none"])] for name, of in report["stops"].items()]
     groups = [
-        [f"{name} ({of['n']})", *(_plain(of[when]) for when in ("start", "peak", "end"))]
+        [f"{name} ({of['n']})", *(interval(of[when]) for when in ("start", "peak", "end"))]
         for name, of in report["groups"].items()
     ]
     return [
@@ -229,14 +225,6 @@ def _sentence(number: int, run: Mapping[str, Any]) -> str:
     """Says in a line when gold peaked in a run, and what became of it."""
     fell = f"{run['fall']:.2f} ± {run['fall_error']:.2f} below its peak at the end"
     return f"- run {number}: gold peaked at update {run['peaked_at']}; {fell}, the proxy {run['proxy_rise']:+.2f}"
-
-
-def _plain(value: OverSeeds) -> str:
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def _signed(value: OverSeeds) -> str:
-    return f"{value['mean']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
 
 
 LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (20, 1), run)

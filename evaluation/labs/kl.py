@@ -37,7 +37,7 @@ from evaluation.labs.kl_estimators import (
 from evaluation.labs.kl_figure import draw, has_direction
 from evaluation.labs.lab import Lab
 from evaluation.labs.training import PAPER, ppo_of, recipe_named
-from evaluation.metrics import bootstrap_mean
+from evaluation.metrics import bootstrap_mean, interval
 from perlhf.run_folder import write_text
 
 ENV = "HH-v0"
@@ -277,7 +277,7 @@ def value_rows(values: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, of in values.items():
         exact = of["responses"]["exact"]
-        cells = [f"{exact['mean']:.3f} [{exact['low']:.3f}, {exact['high']:.3f}]", f"{exact['sd']:.2f}"]
+        cells = [interval(exact), f"{exact['sd']:.2f}"]
         for column in columns:
             e = of["responses"][column]
             cells += [f"{e['mean']:+.2f} [{e['low']:+.2f}, {e['high']:+.2f}]", f"{e['sd']:.2f}"]

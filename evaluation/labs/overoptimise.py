@@ -13,27 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backbones.backbone import Backbone
-from backbones.draws import EVALUATION, row_seeds
-from backbones.generate import generate
 from backbones.model.loading import SHIPPED
 from envs.ensembles import Ensemble
-from envs.registry import env_id, task_of
 from envs.turn import Turn
-from evaluation.labs.best_of_n import chosen_by, fit_best_of_n, fit_learned, kl_of
+from evaluation.labs.best_of_n import expected_best, fit_best_of_n, fit_learned, kl_of
 from evaluation.labs.cells import Cell, cost_of, finish, table, weights_hash
-from evaluation.labs.curves import curve
+from evaluation.labs.curves import curve, held_out
 from evaluation.labs.hack import RECIPE
 from evaluation.labs.lab import Lab
 from evaluation.labs.overoptimise_figure import draw
 from evaluation.labs.peaks import over_seeds
-from evaluation.labs.proxies import Proxy, fit_proxy
+from evaluation.labs.proxies import Proxy, finish_proxy
+from evaluation.metrics import interval
 from perlhf.run_folder import write_json, write_text
 from rewards.reward_model import RewardModel
 
 ENV = "HH-v0"
 KINDS = ("single", "mean", "min", "uncertainty")
-_FIRST = 1 << 20  # the row of the first sample, so that none is what a look samples
-_BLOCK = 16  # prompts whose samples are drawn side by side
 
 
 class Sizes(NamedTuple):
@@ -102,37 +98,18 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 def _sample(sizes: Sizes, seed: int) -> dict[str, Any]:
     """Samples responses of SFT to held-out prompts, and asks the judge."""
-    backbone = Backbone.load("tiny", "cpu")
-    task = task_of(env_id(ENV), split="validation")
-    states = task.first_states(sizes.prompts)
-    found: dict[str, Any] = {"prompts": [], "texts": [], "golds": []}
-    for begin in range(0, len(states), _BLOCK):
-        block = [state for state in states[begin : begin + _BLOCK] for _ in range(sizes.samples)]
-        prompts = [task.observe(state)["prompt"] for state in block]
-        rows = range(_FIRST + begin * sizes.samples, _FIRST + begin * sizes.samples + len(block))
-        encoded = [backbone.encode_prompt(prompt) for prompt in prompts]
-        ids = generate(backbone.reference, encoded, 64, 1.0, row_seeds(seed, rows, 0, EVALUATION))
-        texts = [backbone.decode(row) for row in ids]
-        golds = [task.judge(task.play(state, text).turn) for state, text in zip(block, texts, strict=True)]
-        for i in range(0, len(block), sizes.samples):
-            found["prompts"].append(prompts[i])
-            found["texts"].append(texts[i : i + sizes.samples])
-            found["golds"].append(golds[i : i + sizes.samples])
-    return found
+    evaluator = held_out(ENV, None, sizes.prompts, seed).without_scores()
+    samples = evaluator.samples(Backbone.load("tiny", "cpu").reference, 1.0, sizes.samples)
+    assert samples.golds is not None
+    prompts = [evaluator.task.observe(state)["prompt"] for state in evaluator.states]
+    return {"prompts": prompts, "texts": samples.texts, "golds": samples.golds.tolist()}
 
 
 def models(folder: Path, sizes: Sizes, pairs: int, wrong: float, seed: int) -> tuple[list[Path], dict[str, float]]:
     """Trains reward models that learn from the same pairs; returns their folders, and what one is worth on average."""
-    base = weights_hash([SHIPPED["tiny"]])
-    folders, worth = [], []
-    for member in range(sizes.members):
-        proxy = Proxy(pairs, wrong=wrong, seed=seed, member=member)
-        kept = folder / "proxies" / proxy.name
-        made_of = {"base": base, "env": ENV, "judged": sizes.judged, **proxy._asdict()}
-        make = partial(fit_proxy, ENV, proxy, kept, sizes.judged)
-        worth.append(finish(folder, Cell(f"proxy-{proxy.name}", made_of, make, [kept])))
-        folders.append(kept)
-    return folders, {key: sum(of[key] for of in worth) / len(worth) for key in worth[0]}
+    proxies = [Proxy(pairs, wrong=wrong, seed=seed, member=member) for member in range(sizes.members)]
+    folders, worth = zip(*(finish_proxy(folder, ENV, proxy, sizes.judged) for proxy in proxies), strict=True)
+    return list(folders), {key: sum(of[key] for of in worth) / len(worth) for key in worth[0]}
 
 
 def _scored(folder: Path, of_samples: Mapping[str, Any], model: Path, sampled: Mapping[str, Any]) -> np.ndarray:
@@ -170,8 +147,8 @@ def best_of_n(scores: Sequence[np.ndarray], golds: Sequence[Sequence[float]]) ->
     for kind in KINDS:
         proxies = list(stacked) if kind == "single" else [combined(kind, stacked)]
         found[kind] = {
-            "gold": [float(np.mean([chosen_by(proxy, golds, n).mean() for proxy in proxies])) for n in ns],
-            "proxy": [float(np.mean([chosen_by(p, standard(p), n).mean() for p in proxies])) for n in ns],
+            "gold": [float(np.mean([expected_best(proxy, golds, n).mean() for proxy in proxies])) for n in ns],
+            "proxy": [float(np.mean([expected_best(p, standard(p), n).mean() for p in proxies])) for n in ns],
         }
     return found
 
@@ -245,7 +222,7 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
             gold, fit = of[kind]["gold"], of[kind]["fit"]
             best = gold[of["n"].index(of[kind]["best_n"])]
             cells = [f"{of['wrong']:.0%}", kind, f"{of['gold_agreement']['mean']:.3f}", f"{gold[0]['mean']:.3f}"]
-            cells += [str(of[kind]["best_n"]), _interval(best), _interval(gold[-1])]
+            cells += [str(of[kind]["best_n"]), interval(best), interval(gold[-1])]
             cells += [f"{of[kind]['proxy'][-1]:+.2f}", f"{fit['alpha']:.3f}", f"{fit['beta']:.3f}"]
             rows.append([str(of["pairs"]), *cells])
     head = ["pairs", "wrong labels", "kind", "ordered as gold", "gold, n = 1", "best n", "gold there"]
@@ -258,10 +235,6 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
         of_ppo.append([of["kind"], *cells])
     head_of_ppo = ["PPO", "wrong labels", "gold of SFT", "highest gold", "update", "KL there", "gold at the end"]
     return [*table(head, rows), "", *table([*head_of_ppo, "proxy there, sd", "KL there"], of_ppo)]
-
-
-def _interval(value: Mapping[str, Any]) -> str:
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
 LAB = Lab("gold and proxy by the root of the KL: reward models of few pairs and many, best-of-n and PPO", (30, 1), run)

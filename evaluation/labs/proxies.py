@@ -1,6 +1,7 @@
 """Reward models of labs: of few pairs or many, of wrong labels, with a policy's samples among them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,10 +9,12 @@ import numpy as np
 
 from backbones.backbone import Backbone
 from backbones.fit import FitSettings, fit
+from backbones.model.loading import SHIPPED
 from backbones.roles import LoRASettings
 from envs.corpora.records import Record
 from envs.feedback import Feedback
 from envs.registry import env_id, task_of
+from evaluation.labs.cells import Cell, finish, weights_hash
 from evaluation.reward_models import evaluate_reward_model
 from rewards.preferences import Pairs, drawn, learned_of, sampled
 from rewards.reward_model import RewardModel
@@ -60,6 +63,14 @@ def pairs_of(proxy: Proxy, task: Feedback, backbone: Backbone) -> list[Record]:
     pairs = drawn(task, proxy.pairs, rng)
     pairs += sampled(Pairs(), task, backbone.reference, proxy.own, rng, seed=proxy.seed)
     return turned(pairs, proxy.wrong, rng)
+
+
+def finish_proxy(folder: Path, env: str, proxy: Proxy, judged: int) -> tuple[Path, dict[str, Any]]:
+    """Trains a reward model as a cell of a lab in a folder, see `fit_proxy`; returns where it is and what it is worth."""
+    kept = folder / "proxies" / proxy.name
+    asked = {"base": weights_hash([SHIPPED["tiny"]]), "env": env, "judged": judged, **proxy._asdict()}
+    make = partial(fit_proxy, env, proxy, kept, judged)
+    return kept, finish(folder, Cell(f"proxy-{proxy.name}", asked, make, [kept]))
 
 
 def fit_proxy(env: str, proxy: Proxy, folder: Path, judged: int) -> dict[str, Any]:
