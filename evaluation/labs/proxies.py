@@ -66,7 +66,7 @@ def pairs_of(proxy: Proxy, task: Feedback, backbone: Backbone) -> list[Record]:
 
 
 def finish_proxy(folder: Path, env: str, proxy: Proxy, judged: int) -> tuple[Path, dict[str, Any]]:
-    """Trains a reward model as a cell of a lab in a folder, see `fit_proxy`; returns where it is and what it is worth."""
+    """Trains a reward model as a cell of a lab, see `fit_proxy`; returns where it is and what it is worth."""
     kept = folder / "proxies" / proxy.name
     asked = {"base": weights_hash([SHIPPED["tiny"]]), "env": env, "judged": judged, **proxy._asdict()}
     make = partial(fit_proxy, env, proxy, kept, judged)
