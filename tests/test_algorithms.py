@@ -22,6 +22,7 @@ from agents.algorithms import ALGORITHMS
 from agents.algorithms.functional import Order, chain_gae, compare_in_groups, score_function_loss
 from agents.algorithms.grpo import group_normalized
 from agents.algorithms.rloo import leave_one_out
+from agents.hyperparameters import Hyperparameters
 from agents.memory_report import held_by, plan_of
 from agents.merging import merge
 from agents.rollout import ScoreSettings, score_rollout
@@ -316,7 +317,8 @@ def test_without_values_there_is_no_value_role_anywhere(path, tmp_path, name):
 
 
 def test_no_values_are_planned_where_there_are_none(path):
-    with_values, without = (plan_of(Options(), 8, 8, 8, "gold", path, has) for has in (True, False))
+    learning = [Hyperparameters(algorithm=algorithm, batch_size=8) for algorithm in ("ppo", "rloo")]
+    with_values, without = (plan_of(Options(), rows, 8, "gold", path) for rows in learning)
     assert with_values.roles.keys() - without.roles.keys() == {"value"}
 
 
