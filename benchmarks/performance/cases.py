@@ -47,9 +47,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "own": {"value_adapter": "own", "lora_layers": "all", "precision": "fp32"},
     "shared": {"value_adapter": "shared", "lora_layers": "all", "precision": "fp32"},
     "best": {"value_adapter": "shared", "lora_layers": "quarter", "precision": "mixed"},
+    "learns": {
+        "value_adapter": "own", "lora_layers": "quarter", "lora_targets": "all-linear", "precision": "mixed",
+    },
     "full": {"full": True},
     "defaults": {},
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
