@@ -48,7 +48,7 @@ class Plan:
     full_reward: tuple[RewardWork, ...]
     curves: PPOWork
     settings: tuple[str, ...] = ("own", "shared", "best", "learns")
-    reward_settings: tuple[str, ...] = ("shared", "best", "learns")
+    reward_settings: tuple[str, ...] = ("shared", "best", "half")
     once: tuple[str, ...] = ("135M", "342M")
     curve_setting: str = "shared"
     ranks: tuple[int, ...] = (1, 4, 8, 16, 64)
