@@ -346,6 +346,14 @@ def test_a_quick_run_measures_and_writes_the_page(quick):
 
 
 @pytest.mark.long
+def test_reward_models_are_adapters_with_a_drawn_head_as_those_of_others(quick):
+    # By default one on a model that is not shipped begins at a probe, which may read a lower layer and be all there is.
+    adapted = [folder / "adapter_model.safetensors" for folder in quick[0].glob("models/tiny/rewards/*lora_layers*")]
+    assert adapted
+    assert all(file.is_file() for file in adapted)
+
+
+@pytest.mark.long
 def test_texts_have_as_many_tokens_as_they_are_to_have_and_no_model_ends(quick):
     folder = quick[0] / "models/tiny"
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
