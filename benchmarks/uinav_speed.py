@@ -2,6 +2,8 @@
 
 python benchmarks/uinav_speed.py [--no-browser]
 python benchmarks/uinav_speed.py --actions coordinates   # the time of a text step in another dialect, beside "elements"
+python benchmarks/uinav_speed.py --processes 2   # 64 envs as text, shared out over processes, as torchrun does
+
 
 CPU time of this process for perlhf, which does all of its work in it; elapsed time for miniwob (`pip install miniwob
 selenium`, Debian's chromium and chromium-driver), whose work is done by others: a browser and its driver. The oracle's
@@ -10,12 +12,15 @@ all templates and none is played twice; resets are counted too.
 """
 
 import itertools
+import multiprocessing
 import os
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import gymnasium as gym
@@ -24,6 +29,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.uinav.phone.app import initial_data
 
 EPISODES, REPEATS, NUM_ENVS = 400, 7, 64
+together: Barrier  # of a process among several
 UINAV, MINIWOB = "perlhf/UINav-v0", "miniwob/click-test-2-v1"
 
 
@@ -31,6 +37,9 @@ def main() -> None:
     """Prints the median and the range of several repeats for each kind."""
     if "--actions" in sys.argv:
         compare(sys.argv[sys.argv.index("--actions") + 1])
+        return
+    if "--processes" in sys.argv:
+        share_out(int(sys.argv[sys.argv.index("--processes") + 1]))
         return
     rates = {}
     for name, options, episodes in (("text", {}, EPISODES), ("pixels", {"image": True}, EPISODES // 10)):
@@ -117,16 +126,16 @@ def plan_of(env: gym.Env) -> list[str]:
     return plan
 
 
-def many(options: dict, steps: int) -> Play:
-    """Returns a function that plays the next steps of a vector env."""
-    planned = gym.make_vec(UINAV, num_envs=NUM_ENVS, **without_pictures(options))
-    planned.reset(seed=0)
+def many(options: dict, steps: int, count: int = NUM_ENVS, seed: int = 0) -> Play:
+    """Returns a function that plays the next steps of a vector env of `count` envs."""
+    planned = gym.make_vec(UINAV, num_envs=count, **without_pictures(options))
+    planned.reset(seed=seed)
     plans = []
     for _ in range((1 + REPEATS) * steps):
         plans.append(planned.oracle())
         planned.step(plans[-1])
-    env = gym.make_vec(UINAV, num_envs=NUM_ENVS, **options)
-    env.reset(seed=0)
+    env = gym.make_vec(UINAV, num_envs=count, **options)
+    env.reset(seed=seed)
     initial_data.cache_clear()
     following = iter(plans)
 
@@ -134,9 +143,35 @@ def many(options: dict, steps: int) -> Play:
         start = time.process_time()
         for actions in itertools.islice(following, steps):
             env.step(actions)
-        return steps * NUM_ENVS, time.process_time() - start
+        return steps * count, time.process_time() - start
 
     return play
+
+
+def share_out(processes: int) -> None:
+    """Prints the rate of all processes together, each with its part of the envs, by the clock of the slowest."""
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(processes)
+    with ProcessPoolExecutor(processes, spawn, initializer=_begin_together, initargs=(together,)) as pool:
+        of_each = list(pool.map(_part, [NUM_ENVS // processes] * processes, range(processes)))
+    rates = [sum(steps for steps, _ in parts) / max(took for _, took in parts) for parts in zip(*of_each, strict=True)]
+    report(f"text, {NUM_ENVS} in {processes} processes, by the clock", rates[1:])
+
+
+def _begin_together(barrier: Barrier) -> None:
+    global together
+    together = barrier
+
+
+def _part(count: int, seed: int) -> list[tuple[int, float]]:
+    """Returns the steps and the seconds of each repeat of one process."""
+    play, found = many({}, 6 * EPISODES // NUM_ENVS, count, seed), []
+    for _ in range(1 + REPEATS):  # the first warms up
+        together.wait()
+        start = time.perf_counter()
+        steps, _ = play()
+        found.append((steps, time.perf_counter() - start))
+    return found
 
 
 def browser(rates: dict) -> None:

@@ -209,13 +209,13 @@ def test_an_empty_page_has_no_section(tmp_path):
 
 def test_what_is_compared_takes_turns():
     cases = [(number, case.setting) for number, case in schedule(restricted(WHOLE, ["8.4M"]), ["ppo"], 2)]
-    once = ["own", "shared", "best", "LoRA", "value LoRA", "LoRA"]
+    once = ["own", "shared", "best", "learns", "LoRA", "value LoRA", "LoRA"]
     assert cases == [(0, setting) for setting in once] + [(1, setting) for setting in once]
 
 
 def test_full_tuning_is_measured_in_turns_with_what_it_is_compared_with():
     cases = [case.setting for _, case in schedule(restricted(WHOLE, ["60M"]), ["reward", "full"], 1)]
-    assert cases[:5] == ["shared", "best", "LoRA", "bf16", "full"]
+    assert cases[:6] == ["shared", "best", "half", "LoRA", "bf16", "full"]
 
 
 def test_large_models_and_curves_are_measured_once():
@@ -343,6 +343,14 @@ def test_a_quick_run_measures_and_writes_the_page(quick):
     curve = Case(PERLHF_PPO, QUICK.curve_setting, QUICK.curves)
     assert kept[curve.key]["0"]["response_tokens"] == QUICK.curves.max_new_tokens
     assert kept[curve.key]["0"]["peak_mb"] > kept[curve.imports.key]["0"]["peak_mb"]
+
+
+@pytest.mark.long
+def test_reward_models_are_adapters_with_a_drawn_head_as_those_of_others(quick):
+    # By default one on a model that is not shipped begins at a probe, which may read a lower layer and be all there is.
+    adapted = [folder / "adapter_model.safetensors" for folder in quick[0].glob("models/tiny/rewards/*lora_layers*")]
+    assert adapted
+    assert all(file.is_file() for file in adapted)
 
 
 @pytest.mark.long

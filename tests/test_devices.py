@@ -83,6 +83,7 @@ def test_more_processes_than_gpus_are_told_to_be_fewer(monkeypatch):
 @pytest.mark.parametrize(("computes", "auto"), [(True, "bf16"), (False, "fp32")])
 def test_auto_is_bf16_where_a_gpu_computes_in_it(computes, auto, monkeypatch):
     monkeypatch.setattr(devices, "computes_bf16", lambda device: computes)
+    monkeypatch.setattr(devices, "is_faster_in_bf16", lambda: True)
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     assert precision_on("auto", gpu, 1) == auto
     assert precision_on("auto", cpu, 1) == "fp32"
@@ -93,6 +94,21 @@ def test_auto_is_bf16_where_a_gpu_computes_in_it(computes, auto, monkeypatch):
             BackboneError, match="--precision bf16: cuda does not compute in bf16; take --precision fp32"
         ):
             precision_on("bf16", gpu, 1)
+
+
+@pytest.mark.parametrize(("slower", "auto"), [(torch.bfloat16, "fp32"), (torch.float32, "mixed")])
+def test_auto_is_mixed_where_a_cpu_is_faster_in_bf16(slower, auto, monkeypatch):
+    seconds = [0.0]
+
+    def linear(rows, weights):
+        seconds[0] += 2.0 if rows.dtype == slower else 1.0
+
+    monkeypatch.setattr(devices, "computes_bf16", lambda device: True)
+    monkeypatch.setattr(devices.F, "linear", linear)
+    monkeypatch.setattr(devices.time, "process_time", lambda: seconds[0])
+    devices.is_faster_in_bf16.cache_clear()
+    assert precision_on("auto", torch.device("cpu"), SMALL) == auto
+    devices.is_faster_in_bf16.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

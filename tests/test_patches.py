@@ -368,7 +368,7 @@ def test_precision(backbone):
 
 GROWTH_OF_PRODUCTS = """
 import torch
-from backbones.shortcuts.precision import keep_few_kernels
+from backbones.model.devices import keep_few_kernels
 from perlhf.measure import peak_rss_mb
 
 torch.set_num_threads(1)

@@ -1,12 +1,16 @@
 """Devices: says which one a name stands for, and in which numbers it computes."""
 
 import os
+import time
+from functools import cache
 
 import torch
+from torch.nn import functional as F
 
 from backbones.model.loading import SMALL, BackboneError, Precision
 from perlhf.errors import one_line
 
+_KERNELS = 64  # enough for a step of sampling, which has the same few shapes in each layer
 _ACCELERATORS = ("cuda", "xpu", "mps")  # by which "auto" goes, the first that is there
 
 
@@ -77,7 +81,7 @@ def computes_bf16(device: torch.device) -> bool:
 def precision_on(precision: Precision, device: torch.device, parameters: int) -> Precision:
     """Returns the precision that "auto" stands for; others stay.
 
-    bf16 on a GPU that computes in it; mixed on a CPU that does, for a model that is not small; else fp32.
+    bf16 on a GPU that computes in it; mixed on a CPU that is faster in it, for a model that is not small; else fp32.
 
     Raises:
         BackboneError: bf16 numbers are asked for on a GPU that does not compute in them.
@@ -90,4 +94,39 @@ def precision_on(precision: Precision, device: torch.device, parameters: int) ->
         return "fp32"
     if not computes_bf16(device):
         return "fp32"
-    return "mixed" if device.type == "cpu" else "bf16"
+    if device.type == "cpu":
+        return "mixed" if is_faster_in_bf16() else "fp32"
+    return "bf16"
+
+
+@cache
+def is_faster_in_bf16() -> bool:
+    """Tells whether this CPU multiplies matrices faster in bf16 than in float32, by trying for about 50 ms.
+
+    An AMD core with instructions for bf16 was 2.3 times as fast in it, an Intel core with the same ones, and without
+    AMX, half as fast.
+    """
+    keep_few_kernels()
+    best = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        rows, weights = torch.ones(256, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+        F.linear(rows, weights)  # compiles a kernel
+        best[dtype] = min(_cpu_seconds(rows, weights) for _ in range(4))
+    return best[torch.bfloat16] < best[torch.float32]
+
+
+def _cpu_seconds(rows: torch.Tensor, weights: torch.Tensor) -> float:
+    start = time.process_time()
+    F.linear(rows, weights)
+    return time.process_time() - start
+
+
+def keep_few_kernels() -> None:
+    """Lets oneDNN and torch keep 64 kernels each for products in bf16; the user's own numbers stay.
+
+    On a CPU such products are oneDNN's, which compiles a kernel for each number of rows that it meets. It keeps 1,024
+    of them and torch as many again, half a GB or more where lengths vary, and hardly any is met twice. Both read their
+    variable at the first product: where one has been computed before, this does nothing.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(_KERNELS))

@@ -15,7 +15,7 @@ when that is undone and what it relies on. All were tried with transformers 5.23
 | checkpointed | `forward` of all decoder layers but the highest, with `--gradient-checkpointing` | never |
 | from_start | an entry in `lora_variant` of peft's LoRA layers, for adapters that begin as PiSSA's | with the adapter |
 | low_rank | `__class__` of peft's `lora_B` linear maps | with the adapter |
-| precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed`; two variables | never |
+| precision | `__class__` of linear maps, a forward hook on the embedding, of models in `mixed` | never |
 | growing_cache | `layers` of one `DynamicCache`, by a subclass of `DynamicLayer` | with the cache |
 | packing | nothing; masks and positions that a model must take as they are | - |
 | shared_prefix | nothing; padding that a model must take where it is | - |

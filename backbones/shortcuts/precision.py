@@ -5,13 +5,8 @@ float32. "bf16": everything but adapters and heads. Attention in bf16 is slower 
 
 Patched, for good, of a model in "mixed": `__class__` of every plain `nn.Linear`, and a forward hook on the embedding
 where it shares its weight with the LM head.
-
-On a CPU, products in bf16 are oneDNN's, which compiles a kernel for each number of rows that it meets. It keeps 1,024
-of them and torch as many again, half a GB or more where lengths vary, and hardly any is met twice. `keep_few_kernels`
-sets the variables that both read at their first product.
 """
 
-import os
 from copy import deepcopy
 from itertools import chain
 from typing import Any, get_args
@@ -21,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from backbones.model.devices import keep_few_kernels
 from backbones.model.loading import Precision
 from perlhf.errors import UserError, did_you_mean
 
-_KERNELS = 64  # enough for a step of sampling, which has the same few shapes in each layer
 _CLOSE = {"fp32": 1e-4}  # of logits; what other precisions round differs by more
 
 
@@ -70,15 +65,6 @@ def reduce_precision(model: PreTrainedModel, precision: Precision) -> None:
                 # A copy even of float32: a view would hold all of the file that it was read from in memory.
                 tensor.data = tensor.data.to(torch.float32, copy=True)
         _read_in_float32(model)
-
-
-def keep_few_kernels() -> None:
-    """Lets oneDNN and torch keep 64 kernels each for products in bf16; the user's own numbers stay.
-
-    Does nothing where such a product has been computed before.
-    """
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, str(_KERNELS))
 
 
 def _to_bf16(model: PreTrainedModel) -> None:

@@ -47,6 +47,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "own": {"value_adapter": "own", "lora_layers": "all", "precision": "fp32"},
     "shared": {"value_adapter": "shared", "lora_layers": "all", "precision": "fp32"},
     "best": {"value_adapter": "shared", "lora_layers": "quarter", "precision": "mixed"},
+    "learns": {"value_adapter": "shared", "lora_layers": "quarter", "lora_targets": "all-linear", "precision": "fp32"},
+    "half": {"lora_layers": "half", "lora_targets": "all-linear", "precision": "fp32"},
     "full": {"full": True},
     "defaults": {},
 }

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from benchmarks.performance.cases import PROMPT_TOKENS, SIZES, PPOWork
+from benchmarks.performance.cases import PROMPT_TOKENS, SETTINGS, SIZES, PPOWork
 from benchmarks.performance.store import Result
 
 
@@ -68,10 +68,10 @@ def gigaflops_needed(work: PPOWork, setting: str) -> float:
     head, mlp = 2 * size.hidden * size.vocabulary, 6 * size.hidden * size.intermediate  # for each token
     layer = 2 * size.attention + mlp
     said, tokens = work.max_new_tokens, PROMPT_TOKENS + work.max_new_tokens
-    adapted = math.ceil(size.layers / 4) if setting == "best" else size.layers
+    adapted = math.ceil(size.layers / 4) if SETTINGS[setting].get("lora_layers") == "quarter" else size.layers
     states = adapted * tokens * layer - PROMPT_TOKENS * mlp  # of the policy's or another role's forward
     score = adapted * tokens * layer - (tokens - 1) * mlp
-    own = 1 if setting == "own" else 0
+    own = 1 if SETTINGS[setting].get("value_adapter") == "own" else 0
     sampling = size.layers * tokens * layer + said * head
     scoring = (2 + own) * states + score + 2 * said * head
     optimizing = 2 * work.n_epochs * ((1 + own) * states + said * head)

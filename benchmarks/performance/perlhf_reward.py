@@ -20,7 +20,7 @@ def train_once(task: Task, **changed: int) -> dict[str, Any]:
     options = Options(
         env="HH-v0", data=task.data, backbone=task.model, output_dir=str(folder), pairs=work["pairs"], policy_pairs=0,
         epochs=work["epochs"], batch_size=work["batch_size"], lora_rank=work["lora_rank"], log_prob_weight=0.0,
-        eval_pairs=1, threads=1, **options_of(task.setting),
+        start="random", eval_pairs=1, threads=1, **options_of(task.setting),
     )  # fmt: skip
     train(options)
     return read_summary(folder)

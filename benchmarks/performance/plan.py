@@ -47,9 +47,9 @@ class Plan:
     full_ppo: tuple[PPOWork, ...]
     full_reward: tuple[RewardWork, ...]
     curves: PPOWork
-    settings: tuple[str, ...] = ("own", "shared", "best")
-    reward_settings: tuple[str, ...] = ("shared", "best")
-    once: tuple[str, ...] = ("342M",)
+    settings: tuple[str, ...] = ("own", "shared", "best", "learns")
+    reward_settings: tuple[str, ...] = ("shared", "best", "half")
+    once: tuple[str, ...] = ("135M", "342M")
     curve_setting: str = "shared"
     ranks: tuple[int, ...] = (1, 4, 8, 16, 64)
     batch_sizes: tuple[int, ...] = (4, 8, 16, 32)

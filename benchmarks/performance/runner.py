@@ -85,7 +85,7 @@ class Runner:
             shutil.rmtree(folder, ignore_errors=True)
             options = {
                 **chosen, "env": "HH-v0", "data": model / "data", "backbone": model / "model", "lora_rank": rank,
-                "log_prob_weight": 0, "pairs": 16, "policy_pairs": 0, "eval_pairs": 1, "threads": 1,
+                "log_prob_weight": 0, "start": "random", "pairs": 16, "policy_pairs": 0, "eval_pairs": 1, "threads": 1,
                 "output_dir": folder,
             }  # fmt: skip
             words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

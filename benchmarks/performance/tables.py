@@ -6,6 +6,7 @@ from benchmarks.performance.cases import (
     MATMUL,
     PERLHF_PPO,
     PERLHF_PROFILE,
+    SETTINGS,
     SIZES,
     TRL_PPO,
     Case,
@@ -134,7 +135,7 @@ def limits(store: Store, work: PPOWork, settings: Sequence[str]) -> str:
         results = list(store.of(Case(PERLHF_PPO, setting, work)).values())
         if peak is None or not results:
             continue
-        kind = "bf16" if setting == "best" else "fp32"
+        kind = "bf16" if SETTINGS[setting].get("precision") == "mixed" else "fp32"
         least = gigaflops_needed(work, setting) / peak["gigaflops"]["square"][kind]
         took = spread([cpu_seconds(result) for result in results]).median
         profiled = store.get(Case(PERLHF_PROFILE, setting, work), 0)

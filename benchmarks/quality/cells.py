@@ -45,6 +45,7 @@ def _group(name: str, title: str, **given: Any) -> Setting:
 _BEFORE = (
     "--lora-targets", "attention", "--lora-layers", "all", "--gae-lambda", "0.95", "--kl-coef", "0.1",
 )  # fmt: skip
+_QUARTER = ("--lora-layers", "quarter", "--value-adapter", "shared")  # "learns" of benchmarks.performance
 _PPO = {"learning_rate": 6.25e-3, "total_episodes": PPO_EPISODES}
 _ALL = (
     Setting("ppo", "perlhf, PPO: the default"),
@@ -56,6 +57,7 @@ _ALL = (
     Setting("rloo-long", "perlhf, RLOO, 6,400 completions", words=("--algorithm", "rloo", "--total-timesteps", "6400")),
     _group("trl-grpo-half", "GRPO, beta 0, top half", algorithm="grpo", learning_rate=3e-3, beta=0.0, layers="half"),
     _group("trl-grpo-kl", "GRPO, beta .04", algorithm="grpo", learning_rate=3e-3, beta=0.04),
+    Setting("ppo-quarter", "perlhf, PPO, top quarter, shared value", words=_QUARTER),
     Setting("ppo-attention", "perlhf, PPO by its earlier recipe, adapters on attention", words=_BEFORE),
 )
 SETTINGS = {setting.name: setting for setting in _ALL}
