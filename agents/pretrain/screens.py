@@ -1,0 +1,121 @@
+"""Pretrain the backbone that reads screens: lessons as batches, and the loss of reading.
+
+What helps most is told where it stands: the state of each token of the picture is to be the embedding of the word that
+is written there. To find a word is then to compare, which attention does from the start.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+from agents.pretrain.build_screens import TOKEN, build_screen_model, build_screen_processor
+from agents.pretrain.pictures import Golds, PictureBatches, Sizes
+from backbones.backbone import Backbone
+from backbones.draws import EVALUATION, row_seeds
+from backbones.generate import generate
+from envs.lesson import Lesson, Word
+from envs.uinav.feedback.steps import UISteps
+from envs.uinav.lessons import FORMS, SIZE, screen_lessons
+from envs.uinav.task import UINav
+
+TYPICAL = 2000  # lessons that the tokenizer is made from
+MEASURED = 200  # states
+READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
+NOTHING = -100  # where no word is known to be
+
+
+class ScreenBatches(PictureBatches):
+    """Lessons as batches, with the words of each picture as `more["words"]`: a token id for each of its tokens."""
+
+    def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        taken = self._take()
+        input_ids, weights, more = self._batch(taken)
+        words = [words_in_cells(lesson, self._tokenizer) for lesson in taken]
+        return input_ids, weights, {**more, "words": torch.stack(words).flatten()}
+
+
+def words_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    """Returns the token of the word that stands at each token of a picture, row by row; `NOTHING` for none.
+
+    Where there are several it is the one that takes most of the width.
+    """
+    height, width = (side // TOKEN for side in lesson.picture.shape[:2])
+    cells, taken = torch.full((height, width), NOTHING), torch.zeros(height, width)
+    for word in lesson.words:
+        row = min(max(word.middle // TOKEN, 0), height - 1)
+        for token, left, right in tokens_of(word, tokenizer):
+            for column in range(max(0, int(left) // TOKEN), min(width, int(right) // TOKEN + 1)):
+                share = min(right, (column + 1) * TOKEN) - max(left, column * TOKEN)
+                if share > taken[row, column]:
+                    cells[row, column], taken[row, column] = token, share
+    return cells.flatten()
+
+
+def tokens_of(word: Word, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[int, float, float]]:
+    """Yields the tokens of a word, as it is written behind a space, and where each begins and ends, pixels."""
+    ids: Sequence[int] = tokenizer(f" {word.text}")["input_ids"]
+    lengths = [len(tokenizer.decode([token]).strip()) for token in ids]
+    if not sum(lengths):
+        return
+    ends = [word.left + (word.right - word.left) * done / sum(lengths) for done in itertools.accumulate(lengths)]
+    starts = [word.left, *ends[:-1]]
+    yield from (each for each in zip(ids, starts, ends, strict=True) if each[1] < each[2])
+
+
+def reading_loss(states: Tensor, embeddings: Tensor, words: Tensor) -> Tensor:
+    """Returns the cross-entropy of the words at the tokens of pictures.
+
+    Args:
+        states: of these tokens, as the language model gets them, (B * tokens, H).
+        embeddings: of all tokens, (vocabulary, H).
+        words: an id or `NOTHING` for each, (B * tokens,).
+    """
+    known = words != NOTHING
+    return F.cross_entropy(states[known] @ embeddings.T, words[known], reduction="sum") / max(1, int(known.sum()))
+
+
+class Screens:
+    """What a backbone that acts on the phone from pixels is made of, shown and asked."""
+
+    def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
+        """Returns a new processor and a new model."""
+        first = itertools.islice(self.lessons(np.random.default_rng([options.seed, 2]), TYPICAL, False), TYPICAL)
+        texts = (f"{prompt} {response}" for lesson in first for prompt, response in lesson.texts)
+        processor = build_screen_processor(texts, options.vocab_size, *SIZE)
+        return processor, build_screen_model(processor, options.hidden_size, options.layers, seed=options.seed)
+
+    def lessons(self, rng: np.random.Generator, total: int, goes_on: bool) -> Iterator[Lesson]:
+        """Endless lessons, of which the first `total` go from reading to acting; all act where a model goes on."""
+        return screen_lessons(rng, 0 if goes_on else total)
+
+    def batches(
+        self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int
+    ) -> PictureBatches:
+        """Returns the lessons as batches."""
+        return ScreenBatches(lessons, processor, model, size)
+
+    def measures(self, backbone: Backbone) -> tuple[Golds, dict[str, Any]]:
+        """Returns the share of right actions in states of validation episodes, greedy, by form, and with grey screens.
+
+        In each state one action is said, whatever came of those before.
+        """
+        return {form: _right_actions(backbone, options) for form, options in FORMS.items()}, {}
+
+
+def _right_actions(backbone: Backbone, options: Mapping[str, Any]) -> dict[str, float]:
+    asked = UISteps(UINav(split="validation", templates="easiest", **options), MEASURED)
+    found = {}
+    for name, blind in (("greedy", False), ("greedy_blind", True)):
+        shown = [asked.task.observe(state)["image"] for state in asked.states]
+        images = [np.full_like(image, 128) if blind else image for image in shown]
+        prompts = [backbone.encode_prompt(state.prompt, im) for state, im in zip(asked.states, images, strict=True)]
+        ids = generate(backbone.reference, prompts, 24, 0.0, row_seeds(0, range(MEASURED), 0, EVALUATION))
+        right = [asked.right(state, backbone.decode(row)) for state, row in zip(asked.states, ids, strict=True)]
+        found[name] = round(float(np.mean(right)), 3)
+    return found
