@@ -29,7 +29,7 @@ from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Progress
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import Scenes
-from agents.pretrain.screens import READING_WEIGHT, Screens, reading_loss
+from agents.pretrain.screens import READING_WEIGHT, Screens, reading_alone, reading_loss
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import RECIPES
@@ -317,9 +317,11 @@ def weighted_loss(
 ) -> tuple[Tensor, float]:
     """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1).
 
-    `more` is what the model takes besides ids: pixels, masks; and "words" that are to be read on pictures.
+    `more` is what the model takes besides ids: pixels, masks; and what is to be read on pictures, see `ScreenBatches`.
     """
-    words = more.get("words")
+    words, letters = more.get("words"), more.get("letters")
+    if words is not None and letters is not None:
+        return reading_alone(model, more["pixel_values"], words, letters)
     taken = {name: value for name, value in more.items() if name != "words"}
     states = model.base_model(input_ids=input_ids, use_cache=False, **taken)
     hidden = states.last_hidden_state[:, :-1]

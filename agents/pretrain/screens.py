@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-from agents.pretrain.build_screens import TOKEN, build_screen_model, build_screen_processor
+from agents.pretrain.build_screens import PATCH, TOKEN, build_screen_model, build_screen_processor
 from agents.pretrain.pictures import Golds, PictureBatches, Sizes
 from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
@@ -31,13 +31,19 @@ NOTHING = -100  # where no word is known to be
 
 
 class ScreenBatches(PictureBatches):
-    """Lessons as batches, with the words of each picture as `more["words"]`: a token id for each of its tokens."""
+    """Lessons as batches, with what is to be read on the pictures beside what the model takes.
+
+    `more["words"]` has a token id for each token of the pictures, (B * tokens,), or `NOTHING`. Where nothing is asked
+    of any of them, `more["letters"]` has two for each, of its left and its right half, (B * tokens, 2).
+    """
 
     def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
         taken = self._take()
         input_ids, weights, more = self._batch(taken)
-        words = [words_in_cells(lesson, self._tokenizer) for lesson in taken]
-        return input_ids, weights, {**more, "words": torch.stack(words).flatten()}
+        more["words"] = torch.cat([words_in_cells(lesson, self._tokenizer) for lesson in taken])
+        if not any(lesson.texts for lesson in taken):
+            more["letters"] = torch.cat([letters_in_cells(lesson, self._tokenizer) for lesson in taken])
+        return input_ids, weights, more
 
 
 def words_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor:
@@ -57,6 +63,23 @@ def words_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor
     return cells.flatten()
 
 
+def letters_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    """Returns the letters around the middle of the left and the right half of each token of a picture, (tokens, 2).
+
+    Letters of a word are taken to be as wide as each other.
+    """
+    height, width = (side // TOKEN for side in lesson.picture.shape[:2])
+    halves = torch.full((height, 2 * width), NOTHING)
+    for text, left, right, middle in lesson.words:
+        row = min(max(middle // TOKEN, 0), height - 1)
+        for half in range(max(0, left // PATCH), min(2 * width, right // PATCH + 1)):
+            behind = (half + 0.5) * PATCH - left
+            if 0 <= behind < right - left:
+                letter = text[int(behind / (right - left) * len(text))]
+                halves[row, half] = tokenizer(letter)["input_ids"][0]
+    return halves.reshape(-1, 2)
+
+
 def tokens_of(word: Word, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[int, float, float]]:
     """Yields the tokens of a word, as it is written behind a space, and where each begins and ends, pixels."""
     ids: Sequence[int] = tokenizer(f" {word.text}")["input_ids"]
@@ -66,6 +89,23 @@ def tokens_of(word: Word, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[
     ends = [word.left + (word.right - word.left) * done / sum(lengths) for done in itertools.accumulate(lengths)]
     starts = [word.left, *ends[:-1]]
     yield from (each for each in zip(ids, starts, ends, strict=True) if each[1] < each[2])
+
+
+def reading_alone(model: PreTrainedModel, pixel_values: Tensor, words: Tensor, letters: Tensor) -> tuple[Tensor, float]:
+    """Returns the loss of the tower where nothing is asked: of words, and of letters halfway; and that of words.
+
+    Letters are read before the tower's second stage, where four patches have just become one token: the halves of
+    such a state are to be the halves of the embeddings of two letters. A letter is nearly all that a patch shows, so
+    these are learned soon, and words are made of them.
+    """
+    tower, embeddings = model.base_model.vision_tower, model.get_output_embeddings().weight
+    _, halfway, last = tower(pixel_values, output_hidden_states=True).hidden_states
+    of_words = reading_loss(model.base_model.multi_modal_projector(last).flatten(0, 1), embeddings, words)
+    halves = halfway.flatten(0, 1).unflatten(1, (2, -1))
+    parts = embeddings.unflatten(1, (2, -1))
+    halves = F.layer_norm(halves, halves.shape[-1:])
+    of_letters = [reading_loss(halves[:, i], parts[:, i], letters[:, i]) for i in (0, 1)]
+    return of_words + sum(of_letters) / 2, float(of_words.detach())
 
 
 def reading_loss(states: Tensor, embeddings: Tensor, words: Tensor) -> Tensor:
@@ -85,7 +125,7 @@ class Screens:
 
     def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
         """Returns a new processor and a new model."""
-        first = itertools.islice(self.lessons(np.random.default_rng([options.seed, 2]), TYPICAL, False), TYPICAL)
+        first = itertools.islice(screen_lessons(np.random.default_rng([options.seed, 2]), 0), TYPICAL)
         texts = (f"{prompt} {response}" for lesson in first for prompt, response in lesson.texts)
         processor = build_screen_processor(texts, options.vocab_size, *SIZE)
         return processor, build_screen_model(processor, options.hidden_size, options.layers, seed=options.seed)

@@ -7,7 +7,7 @@ several of them, each with the oracle's action.
 """
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -20,6 +20,8 @@ from envs.uinav.interface.actions import Action
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.screen import Element, Screen
 from envs.uinav.phone.app import HOME
+from envs.uinav.phone.device import PhoneDevice
+from envs.uinav.reading import Vocabulary, pages_of_words
 from envs.uinav.task import UINav
 
 SIZE, DENSITY = (192, 320), 0.8  # width and height of the pictures, pixels: of the smallest page that there is
@@ -32,8 +34,10 @@ FORMS: dict[str, dict[str, Any]] = {  # options of the env
 EASIEST = "easiest"
 _MARKED = 0.4  # share of the pictures with marks
 _STREAMS = 16  # episodes side by side, so that a batch is not of one episode
-# Share of the pictures that are shown with what to do there, until which share of all.
-_STAGES = ((0.3, 0.0), (0.5, 0.5), (1.0, 0.8))
+_PAGES = 0.25  # share of the lessons, the first, that are pages of words
+# Share of the later pictures that are shown with what to do there, until which share of all.
+_STAGES = ((0.4, 0.3), (1.0, 0.8))
+_SAID = 4000  # screens that the words are of
 _HOMES = 0.2  # share of the home screens that are shown: they are all alike
 _FINDS, _READS, _GOALS = (8, 3), (2, 1), 4  # questions on a screen alone and beside goals; goals on it
 _WHOLE = 0.7  # share of the questions that name all of a line
@@ -43,8 +47,14 @@ _TRIES = 20
 
 def screen_lessons(rng: np.random.Generator, total: int) -> Iterator[Lesson]:
     """Endless lessons on screens of the training split, of which the first `total` go from reading to acting."""
+    task, draws = UINav(), np.random.default_rng(0)
+    said = Vocabulary.of(task.device.screen(episode.state) for episode in islice(visited(task, draws), _SAID))
+    pages = pages_of_words(said, rng, SIZE, DENSITY)
     reading, acting = (_streams(templates, rng) for templates in ("", EASIEST))
     for number in count():
+        if number < _PAGES * total:
+            yield next(pages)
+            continue
         shown = next((share for until, share in _STAGES if number < until * total), _STAGES[-1][1])
         acts = rng.random() < shown
         yield next((acting if acts else reading)[int(rng.random() >= _MARKED)])
@@ -68,14 +78,14 @@ def _lessons(task: UINav, rng: np.random.Generator, acts: bool) -> Iterator[Less
         if acts:
             texts |= {episode.prompt: task.oracle(episode)} | other_goals(task, episode, rng, _GOALS)
         if texts:
-            yield Lesson(task.observe(episode)["image"], [*texts.items()], words_on(screen, DENSITY))
+            yield Lesson(task.observe(episode)["image"], [*texts.items()], words_on(screen, DENSITY, task.marks))
 
 
 def questions(
     task: UINav, episode: Episode, screen: Screen, rng: np.random.Generator, finds: int, reads: int
 ) -> dict[str, str]:
     """Returns responses by prompts: where words and icons are that one element has, and what an element says."""
-    found = {}
+    found: dict[str, str] = {}
     for number in rng.permutation(len(screen.elements))[: finds + reads]:
         element = screen.elements[number]
         click = task.as_response(Action("click", int(number) + 1), episode)
@@ -102,7 +112,8 @@ def other_goals(task: UINav, episode: Episode, rng: np.random.Generator, most: i
 
     Only on the first page of an app, where nothing has been changed by then.
     """
-    phone = episode.state.phone
+    phone, device = episode.state.phone, task.device
+    assert isinstance(device, PhoneDevice)
     if phone.held or phone.dialog or len(phone.stack) != 2 or phone.focus:
         return {}
     names = [name for name in task.drawn if task.known[name].app == phone.app]
@@ -110,7 +121,7 @@ def other_goals(task: UINav, episode: Episode, rng: np.random.Generator, most: i
     draws = Random(int(rng.integers(2**32)))
     found = {}
     for _ in range(most if names else 0):
-        state, goal = task.device.another_goal(episode.state, draws.choice(names), draws)
+        state, goal = device.another_goal(episode.state, draws.choice(names), draws)
         other = episode._replace(state=state, goal=goal)
         _, _, rest = episode.prompt.partition("\n")
         found[f"GOAL {goal.text}\n{rest}"] = task.oracle(other)

@@ -15,7 +15,7 @@ _CENTRED = {"button": 24, "tab": 8}  # pixels of its width that its words leave 
 _FIELD = 14  # likewise, of the label of an empty field
 
 
-def words_on(screen: Screen, density: float = 1.0) -> list[Word]:
+def words_on(screen: Screen, density: float = 1.0, marks: bool = False) -> list[Word]:
     """Returns the words that can be read, and the icons by their names: those of elements that can be pointed at.
 
     What is typed into fields and what a dialog asks is left out, and lines that are cut or broken.
@@ -23,10 +23,17 @@ def words_on(screen: Screen, density: float = 1.0) -> list[Word]:
     Args:
         screen: that is drawn.
         density: pixels of the picture to a pixel of the screen.
+        marks: whether the numbers of the elements are on it.
     """
     asked = "text" if screen.parts and screen.parts[-1].kind == "dialog" else ""
-    words = (word for element in screen.elements if element.kind != asked for word in _words_of(element))
+    words = [word for element in screen.elements if element.kind != asked for word in _words_of(element)]
+    words += [_mark(number, element) for number, element in enumerate(screen.elements, 1) if marks]
     return [Word(text, *(round(density * pixel) for pixel in at)) for text, *at in words]
+
+
+def _mark(number: int, element: Element) -> Word:
+    left, top = max(0, element.box.left - 10) + 4, max(0, element.box.top - 4)
+    return Word(str(number), left, left + 6 * len(str(number)), top + 7)
 
 
 def _words_of(element: Element) -> Iterator[Word]:
