@@ -22,6 +22,7 @@ from agents.pretrain.screens import (
     tokens_of,
     words_in_cells,
 )
+from agents.setup import Setup
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from envs.lesson import Lesson, Word
@@ -34,6 +35,8 @@ from envs.uinav.lessons import FORMS, SIZE, other_goals, part_of, questions, scr
 from envs.uinav.phone.levels import difficulty_of
 from envs.uinav.reading import Vocabulary, pages_of_words
 from envs.uinav.task import UINav
+from evaluation.reproduce.__main__ import Options as Reproduce
+from evaluation.reproduce.ui_pixels import pixel_rows, pixels_table
 from perlhf.errors import UserError
 
 TEXTS = ["GOAL Star the email from Rosa Hall\nACTION: click(8, 11) FIND Rosa Hall READ 3"] * 60
@@ -358,3 +361,39 @@ def test_the_command_makes_a_backbone_that_reads_screens(tmp_path, monkeypatch):
     made = Backbone.load(str(tmp_path))
     prompt = made.encode_prompt("FIND Mail", np.zeros((*SIZE[::-1], 3), np.uint8))
     assert prompt.count(made.vision.token_id) == (SIZE[0] // 16) * (SIZE[1] // 16)
+
+
+# The table
+
+
+def of(mean, count):
+    return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": count}
+
+
+def test_rows_of_the_table_by_hand():
+    def summary(mean):
+        groups = {"star_email": of(mean, 3), "demonstrated": of(mean, 5), "call_contact": of(0.0, 2)}
+        return {"n": 8, "gold": of(mean, 8), "groups": groups}
+
+    head, _, *rows = pixel_rows({"pixels": summary(0.5), "grey": summary(0.25)})
+    assert head == "| goals reached | pixels | grey |"
+    assert rows == [
+        "| all (8) | 0.500 [0.400, 0.600] | 0.250 [0.150, 0.350] |",
+        "| demonstrated (5) | 0.50 | 0.25 |",
+        "| call_contact (2) | 0.00 | 0.00 |",
+        "| star_email (3) | 0.50 | 0.25 |",
+    ]
+
+
+def test_the_table_plays_the_forms_with_and_without_pictures_and_the_text(tmp_path):
+    runs = pixels_table(Reproduce(tables="ui-pixels", output_dir=str(tmp_path))).runs
+    seeing = [f"{how}, {form}" for form in FORMS for how in ("pixels", "grey")]
+    assert list(runs) == [*seeing, "text, the same pages"]
+    for name, run in runs.items():
+        assert ("--blind" in run.words) is name.startswith("grey")
+        assert ("tiny-uinav-pixels" in run.words) is not name.startswith("text")
+        given = dict(pair.split("=") for pair in run.words[run.words.index("--env-options") + 1].split(","))
+        assert given["templates"] == "easiest"
+        assert given["screen_size"] == "192x320"
+        setup = Setup.of("UINav-v0", run.words[run.words.index("--env-options") + 1], reward="gold")
+        assert (setup.task("test").image_shape is None) is name.startswith("text")
