@@ -12,7 +12,7 @@ from evaluation.reproduce.cached_runs import Run, Table, Where, command
 from evaluation.reproduce.tables import Summary, common, row, table_head
 
 EPISODES = 512
-_PLAYED = {"templates": "easiest", "max_steps": 12}  # the oracle takes 6 actions at most
+_PLAYED = {"templates": "easiest", "max_steps": 8}  # the oracle takes 6 actions at most
 _BACKBONE = "tiny-uinav-pixels"
 _ALL = ("seen templates", "demonstrated", "few demonstrations", "never demonstrated")  # groups that are no templates
 
