@@ -19,6 +19,7 @@ from agents.pretrain.screens import (
     letters_in_cells,
     reading_alone,
     reading_loss,
+    right_actions,
     tokens_of,
     words_in_cells,
 )
@@ -397,3 +398,12 @@ def test_the_table_plays_the_forms_with_and_without_pictures_and_the_text(tmp_pa
         assert given["screen_size"] == "192x320"
         setup = Setup.of("UINav-v0", run.words[run.words.index("--env-options") + 1], reward="gold")
         assert (setup.task("test").image_shape is None) is name.startswith("text")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_shipped_backbone_acts_on_what_it_sees(form, monkeypatch):
+    """In single states of validation: far more often right than where every screen is grey."""
+    monkeypatch.setattr("agents.pretrain.screens.MEASURED", 40)
+    found = right_actions(Backbone.load("tiny-uinav-pixels"), FORMS[form])
+    assert found["greedy"] > 0.5
+    assert found["greedy_blind"] < found["greedy"] - 0.15

@@ -145,10 +145,16 @@ class Screens:
 
         In each state one action is said, whatever came of those before.
         """
-        return {form: _right_actions(backbone, options) for form, options in FORMS.items()}, {}
+        return {form: right_actions(backbone, options) for form, options in FORMS.items()}, {}
 
 
-def _right_actions(backbone: Backbone, options: Mapping[str, Any]) -> dict[str, float]:
+def right_actions(backbone: Backbone, options: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the share of right actions in states of validation, greedy, and where every screen is grey.
+
+    Args:
+        backbone: that sees.
+        options: of the env.
+    """
     asked = UISteps(UINav(split="validation", templates="easiest", **options), MEASURED)
     found = {}
     for name, blind in (("greedy", False), ("greedy_blind", True)):
