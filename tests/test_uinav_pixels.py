@@ -16,6 +16,7 @@ from agents.pretrain.build_screens import build_screen_model, build_screen_proce
 from agents.pretrain.screens import (
     NOTHING,
     ScreenBatches,
+    lessons_right,
     letters_in_cells,
     reading_alone,
     reading_loss,
@@ -407,3 +408,18 @@ def test_the_shipped_backbone_acts_on_what_it_sees(form, monkeypatch):
     found = right_actions(Backbone.load("tiny-uinav-pixels"), FORMS[form])
     assert found["greedy"] > 0.5
     assert found["greedy_blind"] < found["greedy"] - 0.15
+
+
+def test_the_shipped_backbone_reads_screens_that_it_has_not_met():
+    lessons = list(islice(screen_lessons(np.random.default_rng(7), 0), 24))
+    found = lessons_right(Backbone.load("tiny-uinav-pixels"), lessons)
+    assert set(found) == {"words", "FIND", "READ", "GOAL"}
+    assert found["words"] > 0.85
+    assert found["FIND"] > 0.35
+
+
+def test_a_random_backbone_knows_nothing_of_lessons(backbone):
+    lessons = [Lesson(image, QUESTIONS, [Word("Rosa", 8, 36, 20)]) for image in images(10)]
+    found = lessons_right(backbone, lessons)
+    assert set(found) == {"words", "FIND", "READ", "GOAL"}
+    assert all(share < 0.3 for share in found.values())

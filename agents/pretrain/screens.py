@@ -5,6 +5,7 @@ is written there. To find a word is then to compare, which attention does from t
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from envs.uinav.task import UINav
 
 TYPICAL = 2000  # lessons that the tokenizer is made from
 MEASURED = 200  # states
+_TOGETHER, _FIRST = 8, 6  # lessons in a forward pass, and tokens that hold the first word of a prompt
 READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
 NOTHING = -100  # where no word is known to be
 
@@ -165,3 +167,38 @@ def right_actions(backbone: Backbone, options: Mapping[str, Any]) -> dict[str, f
         right = [asked.right(state, backbone.decode(row)) for state, row in zip(asked.states, ids, strict=True)]
         found[name] = round(float(np.mean(right)), 3)
     return found
+
+
+@torch.no_grad()
+def lessons_right(backbone: Backbone, lessons: Sequence[Lesson]) -> dict[str, float]:
+    """Computes how much of lessons a backbone knows.
+
+    Returns:
+        "words": the share of the tokens of pictures that show a word whose state is nearest to that word; and by the
+        first word of prompts, "FIND", "READ" and "GOAL", the share of responses all of whose tokens are the likeliest
+        behind the true ones before them.
+    """
+    assert backbone.vision is not None
+    model, right = backbone.model, defaultdict[str, list[bool]](list)
+    for input_ids, weights, more in ScreenBatches(iter(lessons), backbone.vision.processor, model, _TOGETHER):
+        words, shown = more.pop("words"), input_ids == backbone.vision.token_id
+        states = model.base_model(input_ids=input_ids, use_cache=False, **more)
+        head = model.get_output_embeddings()
+        known = words != NOTHING
+        right["words"] += (head(states.image_hidden_states[known]).argmax(-1) == words[known]).tolist()
+        likeliest = head(states.last_hidden_state[:, :-1]).argmax(-1)
+        wrong = (likeliest != input_ids[:, 1:]) & (weights[:, 1:] == 1)
+        for row, ids in enumerate(input_ids):
+            for begin, end in _texts_of(weights[row], int(shown[row].sum())):
+                first = backbone.decode(ids[begin : begin + _FIRST].tolist()).split()[0]
+                right[first].append(not wrong[row, begin - 1 : end - 1].any())
+    return {name: round(float(np.mean(each)), 3) for name, each in sorted(right.items())}
+
+
+def _texts_of(weights: Tensor, begin: int) -> Iterator[tuple[int, int]]:
+    """Yields where each text of a row begins and ends: a prompt, and a response of weight 1."""
+    said = (weights == 1).tolist()
+    for at in range(begin, len(said)):
+        if said[at] and (at + 1 == len(said) or not said[at + 1]):
+            yield begin, at + 1
+            begin = at + 1
