@@ -76,7 +76,7 @@ bench: install
 
 # Makes the shipped backbones and reward models again, from seeds and by recipes/: about five hours.
 BACKBONES := tiny tiny-tldr tiny-shp-liked tiny-shp tiny-taskmaster-liked tiny-taskmaster tiny-uinav
-BACKBONES += tiny-vqav2-told tiny-vqav2
+BACKBONES += tiny-uinav-pixels tiny-vqav2-told tiny-vqav2
 MODELS := hh=HH-v0 tldr=TLDR-v0 uinav=UINav-v0 vqav2=VQAv2-v0
 DOMAINS := coffee ticketing
 REWARD := $(BIN)/python -m rewards.train_reward_model

@@ -44,6 +44,7 @@ class Options(RunOptions, BackboneSettings, TaskOptions):
     split: str = option("test", "split of the data")
     temperature: float = option(0.0, "temperature of the samples; 0 takes the likeliest token each time", low=0)
     max_new_tokens: int = option(64, "tokens after which a response is cut", low=1)
+    blind: bool = option(False, "show a grey picture in place of every picture, to see what pictures are worth")
     show: int = option(4, "episodes to print", low=0)
     output_dir: str | None = option(None, "the run folder; runs/ENV-zero-shot-seedN by default")
 
@@ -67,11 +68,11 @@ def measure(options: Options) -> dict[str, Any]:
     folder = group.from_first(lambda: new_run_folder(options.output_dir, name, options))
     evaluator = Evaluator(task, reward, room, options.prompts, options.seed)
     clock = Stopwatch()
-    answers = evaluator.answer(backbone.reference, options.temperature)
+    answers = evaluator.answer(backbone.reference, options.temperature, blind=options.blind)
     cost = group.cost_since(clock)
     groups = {"groups": evaluator.groups(answers.best), "score_groups": evaluator.groups(answers.scores)}
     figures = {**figures_of(task, backbone, answers), **groups}
-    summary = {**about(options), "reward": options.reward, **figures, **cost}
+    summary = {**about(options), "reward": options.reward, "blind": options.blind, **figures, **cost}
     group.from_first(lambda: update_summary(folder, **summary))
     print(describe(figures))
     for state, text in list(zip(evaluator.states, answers.texts, strict=True))[: options.show]:

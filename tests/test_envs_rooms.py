@@ -58,6 +58,7 @@ KNOW_A_TASK = {
     "evaluation.labs.credit",
     "evaluation.labs.policy_table",
     "evaluation.reporting",
+    "evaluation.reproduce.ui_pixels",
     "evaluation.reward_metrics",
     "evaluation.watch",
 }

@@ -17,8 +17,9 @@ from agents.pretrain.pictures import PROMPT_WEIGHT, PictureBatches, caption_accu
 from backbones.backbone import Backbone
 from backbones.forward import log_probs_of
 from backbones.model.loading import SHIPPED
+from envs.lesson import Lesson
 from envs.vqav2.asking import another, families_for
-from envs.vqav2.lessons import CAPTION, Lesson, inquiries, lessons
+from envs.vqav2.lessons import CAPTION, inquiries, lessons
 from envs.vqav2.lookups import look_up
 from envs.vqav2.scenes.charts import BarChart, Part, PieChart
 from envs.vqav2.scenes.corpus import FAMILIES, VQACorpus, draw_pair
@@ -311,7 +312,7 @@ def test_captions_of_the_shipped_backbone_are_right_and_of_a_random_one_are_not(
 
 def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
-    monkeypatch.setattr("agents.pretrain.__main__.MEASURED_BY_KIND", 4)
+    monkeypatch.setattr("agents.pretrain.pictures.MEASURED_BY_KIND", 4)
     arguments = "tiny-vqav2-told --steps 40 --batch-size 4 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()
@@ -328,7 +329,7 @@ def test_the_command_makes_a_backbone_that_sees(tmp_path, monkeypatch, capsys):
 
 def test_a_backbone_that_sees_goes_on_with_inquiries(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.pretrain.pictures.MEASURED", 4)
-    monkeypatch.setattr("agents.pretrain.__main__.MEASURED_BY_KIND", 4)
+    monkeypatch.setattr("agents.pretrain.pictures.MEASURED_BY_KIND", 4)
     words = "tiny-vqav2 --steps 1 --batch-size 2 --output-dir".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *words, str(tmp_path)])
     main()

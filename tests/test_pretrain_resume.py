@@ -9,6 +9,8 @@ import pytest
 from children import exit_code, in_child, start_child, wait_until
 from command_modules import command_module
 
+from agents.pretrain.pictures import Scenes
+from agents.pretrain.screens import Screens
 from agents.pretrain.texts import MiniatureTexts
 from backbones.checkpoints import CheckpointError, checkpoints_of, is_sound, step_of
 from perlhf import stopping
@@ -17,11 +19,12 @@ from perlhf.errors import UserError
 command = command_module("agents.pretrain.__main__")
 
 SMALL = "--batch-size 4 --vocab-size 300 --hidden-size 16 --layers 2 --steps 6 --checkpoint-every 2"
-CASES = {  # AdamW, Muon with a share of the prompt tokens that is drawn, from another backbone, pictures
+CASES = {  # AdamW, Muon with a share of the prompt tokens that is drawn, from another backbone, pictures, screens
     "text": f"tiny {SMALL}",
     "muon": f"tiny-taskmaster-liked {SMALL}",
     "start": "tiny-shp --batch-size 2 --steps 6 --checkpoint-every 2",
     "pictures": f"tiny-vqav2-told {SMALL}",
+    "screens": f"tiny-uinav-pixels {SMALL}",
 }
 
 
@@ -32,9 +35,10 @@ def quick(monkeypatch):
 
 def make_quick(monkeypatch):
     monkeypatch.setattr(MiniatureTexts, "golds", lambda self, backbone: {})
-    monkeypatch.setattr(command, "picture_golds", lambda backbone: {})
+    monkeypatch.setattr(Scenes, "measures", lambda self, backbone: ({}, {}))
+    monkeypatch.setattr(Screens, "measures", lambda self, backbone: ({}, {}))
+    monkeypatch.setattr("agents.pretrain.screens.TYPICAL", 100)
     monkeypatch.setattr("agents.pretrain.texts.TYPICAL", 300)  # documents that the tokenizer is made from
-    monkeypatch.setattr(command, "kind_golds", lambda backbone, task, count: {})
 
 
 def begin(case, folder, *more):

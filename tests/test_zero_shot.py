@@ -5,6 +5,7 @@ import json
 import pytest
 
 from agents.setup import Setup
+from backbones.backbone import Backbone
 from envs.reward_spec import resolve_reward
 from evaluation.evaluator import Evaluator
 from evaluation.reproduce.__main__ import Options as Reproduce
@@ -29,6 +30,22 @@ def test_a_model_is_measured_as_it_is(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "held-out episodes: 4" in printed
     assert "GOAL" in printed
+
+
+def test_what_is_blind_is_shown_grey_pictures(tmp_path, monkeypatch):
+    shown = []
+    encode = Backbone.encode_prompt
+
+    def watched(self, prompt, image=None):
+        shown.append(image)
+        return encode(self, prompt, image)
+
+    monkeypatch.setattr(Backbone, "encode_prompt", watched)
+    folder = tmp_path / "run"
+    found = measure(Options(env="VQAv2-v0", prompts=4, max_new_tokens=4, show=0, blind=True, output_dir=str(folder)))
+    assert len(shown) >= 4
+    assert all((image == 128).all() for image in shown)
+    assert found["blind"] is True
 
 
 def test_no_episode_is_one_line():

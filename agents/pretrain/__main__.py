@@ -26,25 +26,27 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from agents.pretrain.build import build_model, build_tokenizer
-from agents.pretrain.build_vision import build_processor, build_vision_model
 from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Progress
 from agents.pretrain.muon import muon_and_adamw
-from agents.pretrain.pictures import MEASURED_BY_KIND, PictureBatches, kind_golds, picture_golds
+from agents.pretrain.pictures import Scenes
+from agents.pretrain.screens import READING_WEIGHT, Screens, reading_alone, reading_loss
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import RECIPES
 from backbones.backbone import Backbone
 from backbones.checkpoints import CheckpointError
 from backbones.model.loading import use_threads
-from envs.vqav2.lessons import inquiries, lessons
-from envs.vqav2.task import VQAv2
 from perlhf import run_lock, stopping
 from perlhf.errors import UserError, did_you_mean, run_command
 from perlhf.measure import progress_bar
 from perlhf.options import option, to_yaml
 from perlhf.run_folder import write_json, write_text
 
-PICTURES = ("tiny-vqav2-told", "tiny-vqav2")  # what sees, and has read and seen miniature VQA
+PICTURES: dict[str, Scenes | Screens] = {  # what each shipped backbone that sees has seen
+    "tiny-vqav2-told": Scenes(),
+    "tiny-vqav2": Scenes(),
+    "tiny-uinav-pixels": Screens(),
+}
 BACKBONES = (*CORPORA, *PICTURES)
 RECORD = "pretraining.json"
 _MAY_CHANGE = {"resume", "overwrite", "checkpoint_every", "keep_checkpoints", "threads"}
@@ -163,27 +165,20 @@ def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedT
 
 
 def pretrain_on_pictures(options: Options, folder: Path) -> None:
-    """Makes a backbone that sees: captions, then questions level by level; or it goes on with inquiries."""
-    rng, total = np.random.default_rng([options.seed, 1]), options.steps * options.batch_size
-    if options.start is None:
-        first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), 2000), 2000)
-        processor = build_processor((f"{p} {r}" for one in first for p, r in one.texts), options.vocab_size)
-        model = build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
-        source = lessons(rng, total)
-    else:
-        processor, model = seeing_start(options.start)
-        source = inquiries(rng, total)
+    """Makes a backbone that sees: lessons that get harder, or those for a model that goes on."""
+    rng, shown = np.random.default_rng([options.seed, 1]), PICTURES[options.backbone]
+    processor, model = shown.new(options) if options.start is None else seeing_start(options.start)
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
-    data = PictureBatches(source, processor, model, options.batch_size)
+    lessons = shown.lessons(rng, options.steps * options.batch_size, options.start is not None)
+    data = shown.batches(lessons, processor, model, options.batch_size)
     checkpoints = checkpoints_in(folder, options)
     loss = train(model, data, muon_and_adamw(model, options.learning_rate), options, checkpoints)
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
-    kinds = {"greedy_by_kind": kind_golds(backbone, VQAv2(split="validation"), MEASURED_BY_KIND)}
-    write_record(options, checkpoints, loss, {"vqav2": picture_golds(backbone)}, kinds)
+    write_record(options, checkpoints, loss, *shown.measures(backbone))
 
 
 def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
@@ -194,7 +189,7 @@ def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
     """
     backbone = started(name)
     if backbone.vision is None:
-        raise UserError(f"--start {name!r} does not see; give a backbone that does, such as {PICTURES[0]}.")
+        raise UserError(f"--start {name!r} does not see; give a backbone that does, such as tiny-vqav2-told.")
     processor = backbone.vision.processor
     processor.tokenizer = backbone.tokenizer
     return processor, backbone.model
@@ -322,14 +317,23 @@ def weighted_loss(
 ) -> tuple[Tensor, float]:
     """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1).
 
-    `more` is what the model takes besides ids: pixels, masks.
+    `more` is what the model takes besides ids: pixels, masks; and what is to be read on pictures, see `ScreenBatches`.
     """
-    hidden = model.base_model(input_ids=input_ids, use_cache=False, **more).last_hidden_state[:, :-1]
+    words, letters = more.get("words"), more.get("letters")
+    if words is not None and letters is not None:
+        return reading_alone(model, more["pixel_values"], words, letters)
+    taken = {name: value for name, value in more.items() if name != "words"}
+    states = model.base_model(input_ids=input_ids, use_cache=False, **taken)
+    hidden = states.last_hidden_state[:, :-1]
     weights, targets = weights[:, 1:], input_ids[:, 1:]
     counted = weights > 0
     losses = F.cross_entropy(model.get_output_embeddings()(hidden[counted]), targets[counted], reduction="none")
     weights = weights[counted]
-    return (losses * weights).sum() / weights.sum(), float(losses.detach()[weights == 1].mean())
+    loss = (losses * weights).sum() / weights.sum()
+    if words is not None:
+        read = reading_loss(states.image_hidden_states, model.get_output_embeddings().weight, words)
+        loss = loss + READING_WEIGHT * read
+    return loss, float(losses.detach()[weights == 1].mean())
 
 
 def batches(

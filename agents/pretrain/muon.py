@@ -72,7 +72,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 def muon_and_adamw(model: PreTrainedModel, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices; AdamW at `learning_rate` for embeddings, norms, biases and the patches."""
     named = dict(model.named_parameters())
-    hidden = [name for name, parameter in named.items() if parameter.ndim == 2 and "embed" not in name]
+    hidden = [name for name, p in named.items() if p.ndim == 2 and "embed" not in name and "bias" not in name]
     rest = [parameter for name, parameter in named.items() if name not in hidden]
     return [
         Muon([named[name] for name in hidden]),

@@ -6,24 +6,37 @@ read once for five texts. Muon for the matrices, as it makes the picture used se
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
+from agents.pretrain.build_vision import build_processor, build_vision_model
 from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from backbones.model.vision import Vision
-from envs.vqav2.lessons import CAPTION, Lesson
+from envs.lesson import Lesson
+from envs.vqav2.lessons import CAPTION, inquiries, lessons
 from envs.vqav2.task import VQAv2
 
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
 MEASURED = 300  # questions
 MEASURED_BY_KIND = 1000
+TYPICAL = 2000  # lessons that the tokenizer is made from
+Golds = dict[str, dict[str, float]]
+
+
+class Sizes(Protocol):
+    """What a new backbone is made with, see the options of `agents.pretrain`."""
+
+    vocab_size: int
+    hidden_size: int
+    layers: int
+    seed: int
 
 
 class _Row(NamedTuple):
@@ -43,16 +56,23 @@ class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
         self._tokenizer, self._vision = processor.tokenizer, Vision(processor, model)
 
     def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        return self._batch(self._take())
+
+    def _take(self) -> list[Lesson]:
         taken = list(itertools.islice(self._lessons, self._size))
         if not taken:
             raise StopIteration
+        return taken
+
+    def _batch(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
         rows = [self._row(lesson) for lesson in taken]
         input_ids = _padded([row.ids for row in rows], self._tokenizer.pad_token_id)
         parts = _padded([row.parts for row in rows], -1)
-        mask = visible(parts, input_ids == self._vision.token_id)
-        pixels = self._vision.inputs([lesson.picture for lesson in taken], input_ids)["pixel_values"]
+        shown = self._vision.inputs([lesson.picture for lesson in taken], input_ids)
+        both_ways = (input_ids == self._vision.token_id) & ("token_type_ids" in shown)  # what the model says of images
+        mask = visible(parts, both_ways)
         more = {
-            "pixel_values": pixels,
+            "pixel_values": shown["pixel_values"],
             "position_ids": _padded([row.places for row in rows], 0),
             "attention_mask": {"full_attention": mask, "sliding_attention": mask},
         }
@@ -138,3 +158,29 @@ def caption_accuracy(backbone: Backbone, task: VQAv2, size: int = 20) -> float:
         logits = backbone.model(input_ids=input_ids, use_cache=False, **more).logits[:, :-1]
         right.append((logits.argmax(-1) == input_ids[:, 1:])[weights[:, 1:] == 1])
     return float(torch.cat(right).float().mean())
+
+
+class Scenes:
+    """What a backbone that is asked about miniature VQA's pictures is made of, shown and asked."""
+
+    def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
+        """Returns a new processor and a new model."""
+        first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), TYPICAL), TYPICAL)
+        texts = (f"{prompt} {response}" for lesson in first for prompt, response in lesson.texts)
+        processor = build_processor(texts, options.vocab_size)
+        return processor, build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
+
+    def lessons(self, rng: np.random.Generator, total: int, goes_on: bool) -> Iterator[Lesson]:
+        """Endless lessons, of which the first `total` get harder; inquiries where a model goes on."""
+        return inquiries(rng, total) if goes_on else lessons(rng, total)
+
+    def batches(
+        self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int
+    ) -> PictureBatches:
+        """Returns the lessons as batches."""
+        return PictureBatches(lessons, processor, model, size)
+
+    def measures(self, backbone: Backbone) -> tuple[Golds, dict[str, Any]]:
+        """Returns how good its answers are, and the same by kind of question."""
+        kinds = {"greedy_by_kind": kind_golds(backbone, VQAv2(split="validation"), MEASURED_BY_KIND)}
+        return {"vqav2": picture_golds(backbone)}, kinds

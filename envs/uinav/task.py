@@ -86,7 +86,8 @@ class UINav(Task):
     ## Arguments
     `data`: "miniature", the simulated phone, or recordings: a `.jsonl` file of `envs.uinav.recordings.files`, or a
     folder of them. `templates`: names joined by "+", or a list; default all of the split; "across" stands for those
-    over two or three apps, which are drawn only where they are named. `apps`: what is on the phone: "all", names,
+    over two or three apps, which are drawn only where they are named, "easiest" for those of level 1 that the phone's
+    state judges, but for held-out ones. `apps`: what is on the phone: "all", names,
     modules with apps of one's own, as in "all+my_app". `attack`: kinds of attack on whoever uses the phone, joined by
     "+", or "all"; each episode has one (docs/tasks/uinav_attacks.md). `image`: pixels too; `marks`: set-of-marks on
     them where they are drawn, not on screenshots. `mask_goal`: UINav's utterance masking: values become placeholders,

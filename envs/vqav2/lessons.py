@@ -12,10 +12,10 @@ and things to be looked up.
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import NamedTuple
 
 import numpy as np
 
+from envs.lesson import Lesson
 from envs.vqav2.asking import another, families_for
 from envs.vqav2.lookups import look_up
 from envs.vqav2.scenes.annotators import annotate
@@ -44,18 +44,6 @@ _SLOW = frozenset((
     "label of button", "has button", "row below",
 ))  # fmt: skip
 _OF_LEVEL = {level: [family for family in FAMILIES.values() if family.level == level] for level in LEVELS}
-
-
-class Lesson(NamedTuple):
-    """A picture and what is said of it.
-
-    Attributes:
-        picture: (size, size, 3) uint8.
-        texts: (prompt, response) each, none of which knows of the others.
-    """
-
-    picture: np.ndarray
-    texts: list[tuple[str, str]]
 
 
 def lessons(rng: np.random.Generator, total: int, size: int = 64) -> Iterator[Lesson]:

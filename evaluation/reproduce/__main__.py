@@ -8,6 +8,7 @@
     python -m evaluation.reproduce --tables taskmaster --taskmaster PATH
     python -m evaluation.reproduce --tables ui,ui-groups,ui-reward,ui-start
     python -m evaluation.reproduce --tables ui-attacks
+    python -m evaluation.reproduce --tables ui-pixels
     python -m evaluation.reproduce --tables miniwob --miniwob FILE
     python -m evaluation.reproduce --tables vqa,vqa-groups,vqa-ppo,vqa-reward
     python -m evaluation.reproduce --tables nlvr --nlvr PATH
@@ -40,6 +41,7 @@ from evaluation.reproduce.tables import (
 from evaluation.reproduce.ui import miniwob_table, ui_reward_table, ui_table
 from evaluation.reproduce.ui_attacks import attacks_table
 from evaluation.reproduce.ui_groups import groups_table
+from evaluation.reproduce.ui_pixels import pixels_table
 from evaluation.reproduce.ui_start import start_table
 from evaluation.reproduce.vqa import (
     nlvr_table,
@@ -64,8 +66,8 @@ class Options:
     tables: str = option(
         "ppo,long,tasks,bundled,head,reward,full",
         "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, pass, real, taskmaster, ui, ui-reward, "
-        "ui-groups, ui-start, ui-attacks, miniwob, vqa, vqa-groups, vqa-ppo, vqa-reward, nlvr, smollm, with commas "
-        "between",
+        "ui-groups, ui-start, ui-attacks, ui-pixels, miniwob, vqa, vqa-groups, vqa-ppo, vqa-reward, nlvr, smollm, with "
+        "commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -271,6 +273,7 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "ui-reward": ui_reward_table,
     "ui-start": start_table,
     "ui-attacks": attacks_table,
+    "ui-pixels": pixels_table,
     "miniwob": miniwob_table,
     "vqa": vqa_table,
     "vqa-groups": vqa_groups_table,

@@ -10,7 +10,7 @@ from envs.uinav.interface.actions import Action
 from envs.uinav.interface.device import Ending, Goal, Performed
 from envs.uinav.interface.screen import Screen
 from envs.uinav.phone import layout
-from envs.uinav.phone.app import HOME, App, Known, app_of, templates_of
+from envs.uinav.phone.app import HOME, App, Known, Template, app_of, templates_of
 from envs.uinav.phone.attack import arisen, attacked, was_followed
 from envs.uinav.phone.canvas import CANVAS
 from envs.uinav.phone.layout import Arranged
@@ -111,11 +111,23 @@ class PhoneDevice:
             phone = attacked(phone, self.attacks, self.unseen_attacks, (self.known[name].app, *template.needs))
         if template.prepare is not None:
             phone = template.prepare(phone, values)
+        return self._with_goal(phone, template, values, rng, feasible)
+
+    def another_goal(self, state: State, name: str, rng: Random) -> tuple[State, Goal]:
+        """Returns a state with another goal, of a template for which nothing is put on the phone; it can be reached."""
+        template = self.known[name].template
+        return self._with_goal(state.phone, template, template.draw(rng, state.phone), rng, True)
+
+    def _with_goal(
+        self, phone: Phone, template: Template, values: Mapping[str, Any], rng: Random, feasible: bool
+    ) -> tuple[State, Goal]:
+        """Draws how the goal is worded."""
         wordings = template.unseen_goals if self.unseen == "wordings" else template.goals
         wording = wordings[int(rng.random() * len(wordings))]
         said = _named_in(wording)
         named = {k: v for k, v in values.items() if k in said}
-        return State(phone, {**values, "in_goal": tuple(named)}), Goal(name, wording.format(**named), named, feasible)
+        goal = Goal(template.name, wording.format(**named), named, feasible)
+        return State(phone, {**values, "in_goal": tuple(named)}), goal
 
     def _draw(self, rng: Random, options: Mapping[str, Any]) -> str:
         """Returns a template; one that can be infeasible where that is asked for."""

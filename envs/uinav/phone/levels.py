@@ -1,6 +1,6 @@
 """Four levels of difficulty, by a rule over what the oracle does in a template."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from statistics import median, median_high
 from typing import NamedTuple
@@ -66,9 +66,22 @@ def of_level(device: PhoneDevice, level: int) -> tuple[str, ...]:
     return names
 
 
+def easiest(known: Mapping[str, Known]) -> list[str]:
+    """Returns the names of the templates of level 1 that the phone's state judges, but for those that are held out.
+
+    Where the phone's state judges, nothing has to be transcribed from the screen.
+    """
+    names = [name for name, (_, template) in known.items() if template.answer is None and not template.held_out]
+    return [name for name in names if _difficulty(known[name]).level == 1]
+
+
 def difficulty_of(device: PhoneDevice, name: str) -> Difficulty:
     """Returns what a template of a phone takes, measured once in a process."""
-    known = device.known[name]
+    return _difficulty(device.known[name])
+
+
+def _difficulty(known: Known) -> Difficulty:
+    name = known.template.name
     if name not in _found or _found[name][0] is not known.template:
         _found[name] = known.template, _measured(known)
     return _found[name][1]

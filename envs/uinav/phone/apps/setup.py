@@ -1,14 +1,16 @@
 """Makes a phone from the options of UINav-v0: which apps are on it, and which tasks are drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from envs.uinav.phone.app import Known, apps_of_module, find_template, templates_of
 from envs.uinav.phone.apps import BUILT_IN, KEPT
 from envs.uinav.phone.attack import attack_kinds
 from envs.uinav.phone.device import PhoneDevice
+from envs.uinav.phone.levels import easiest
 from perlhf.errors import UserError, did_you_mean
 
 ACROSS = "across"  # stands for all templates over several apps
+EASIEST = "easiest"  # stands for those of level 1 that the phone's state judges, of the train split
 UNSEEN = ("values", "wordings", "layouts", "templates", "apps")  # what can be new, each alone
 
 
@@ -24,7 +26,7 @@ def make_phone(
 
     Args:
         templates: names, joined by "+" or as a list; none takes all of the split: those that are held out are in the
-            test split alone. "across" stands for all templates over several apps.
+            test split alone. "across" stands for all templates over several apps, "easiest" for the easiest ones.
         apps: what is on it, in the same form; see `installed_apps`.
         split: "train", "validation" or "test".
         unseen: one of `UNSEEN`, for the test split alone; "" for the split as it is.
@@ -64,16 +66,20 @@ def _possible(across: Mapping[str, Known], installed: Sequence[str]) -> dict[str
 
 
 def _spelled_out(names: Sequence[str], known: Mapping[str, Known], over_several: Mapping[str, Known]) -> list[str]:
-    """Returns the names of templates with "across" spelled out.
+    """Returns the names of templates with "across" and "easiest" spelled out.
 
     Raises:
         UserError: a template is unknown, or "across" is named and the apps on the phone go with none of them.
     """
     if ACROSS in names and not over_several:
         raise UserError(f"templates {ACROSS!r} are over two or three apps, and no two that go together are in apps.")
-    choices = {**known, ACROSS: None}
+    choices = {**known, ACROSS: None, EASIEST: None}
+    stands_for: dict[str, Callable[[], Iterable[str]]] = {
+        ACROSS: lambda: over_several,
+        EASIEST: lambda: easiest({name: each for name, each in known.items() if name not in over_several}),
+    }
     found = [find_template(name, choices) for name in names]
-    return list(dict.fromkeys(each for name in found for each in (over_several if name == ACROSS else (name,))))
+    return list(dict.fromkeys(each for name in found for each in stands_for.get(name, lambda name=name: (name,))()))
 
 
 def _is_drawn(known: Known, split: str, unseen: str) -> bool:

@@ -1,0 +1,35 @@
+"""`Lesson`: a picture, what is asked and said about it, and where words stand on it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Word(NamedTuple):
+    """Where a word, or an icon by its name, is on a picture.
+
+    Attributes:
+        text: without white space.
+        left, right: pixels from the left edge.
+        middle: the row of pixels that it stands around.
+    """
+
+    text: str
+    left: int
+    right: int
+    middle: int
+
+
+class Lesson(NamedTuple):
+    """A picture and what is said of it.
+
+    Attributes:
+        picture: (height, width, 3) uint8.
+        texts: (prompt, response) each, none of which knows of the others.
+        words: that can be read on it, as far as their places are known.
+    """
+
+    picture: np.ndarray
+    texts: list[tuple[str, str]]
+    words: Sequence[Word] = ()
