@@ -269,6 +269,13 @@ def test_effects_of_factors_are_seed_by_seed():
     assert rows[-1] == "The seeds of the default are 0.010 apart in gold, sampled (n = 2)."
 
 
+def test_what_did_not_stay_finite_is_told_and_in_no_mean():
+    known = {"HH rate: x 3, seed 0": {"failed": True, "chosen_by": -1.0}, "HH rate: x 3, seed 1": policy_run(0.7)}
+    row = next(line for line in lora_factors.tables(known)["hh"] if line.startswith("| rate: x 3 |"))
+    assert row.startswith("| rate: x 3 | 0.700 |")
+    assert row.endswith("| 2, 1 of them diverged |")
+
+
 def test_algorithms_are_compared_by_the_room_that_they_gain():
     assert algorithms.room_gained(policy_run(0.75)) == pytest.approx(0.5)
     assert algorithms.room_gained(policy_run(0.4)) == pytest.approx(-0.2)

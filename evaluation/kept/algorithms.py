@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from agents.algorithms import ALGORITHMS
 from evaluation.kept.cells import SEEDS, Cell, Experiment, Known
 from evaluation.kept.paper_cells import kept_of_policy
-from evaluation.kept.rows import MISSING, command_lines, mean_of, over
+from evaluation.kept.rows import MISSING, command_lines, count, mean_of, over, sound
 from evaluation.labs.cells import table
 from evaluation.metrics import interquartile_mean, interval, stratified_interval
 from perlhf.run_folder import read_summary
@@ -76,8 +76,12 @@ def tables(known: Known) -> dict[str, list[str]]:
 
 def runs_of(known: Known, task: str, algorithm: str) -> list[Mapping[str, Any]]:
     """Returns the runs of an algorithm on a task that are there."""
-    names = (cell_of(task, algorithm, seed).name for seed in SEEDS)
-    return [known[name] for name in names if name in known]
+    return sound(known, names_of(task, algorithm))
+
+
+def names_of(task: str, algorithm: str) -> list[str]:
+    """Returns the names of their cells, a seed each."""
+    return [cell_of(task, algorithm, seed).name for seed in SEEDS]
 
 
 def together_rows(known: Known) -> list[str]:
@@ -109,7 +113,7 @@ def rows_of(known: Known, task: str) -> list[str]:
         cells += [over([run["beyond_sharpening"]["mean"] for run in runs], with_sign=True)]
         cells += [over([run["pass_at"]["policy"][str(TRIES)] for run in runs])]
         cells += [mean_of([run["kl"] for run in runs], 2), mean_of([run["cpu_seconds"] for run in runs], 0)]
-        rows.append([algorithm, *cells, str(len(runs))])
+        rows.append([algorithm, *cells, count(known, names_of(task, algorithm))])
     return table(head, rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.kept.cells import SEEDS, Cell, Experiment, Known
 from evaluation.kept.forgetting import forgotten
 from evaluation.kept.paper_cells import kept_of_policy
-from evaluation.kept.rows import MISSING, command_lines, mean_of, over
+from evaluation.kept.rows import MISSING, command_lines, count, mean_of, over, sound
 from evaluation.labs.cells import table
 
 DEFAULT = "default"
@@ -69,14 +69,14 @@ def rows_of(known: Known, task: str) -> list[str]:
         cells += [mean_of([run["kl"] for run in runs.values()], 2)]
         cells += [mean_of([run["forgotten"][part] for run in runs.values()], 3) for part in ("prompts", "responses")]
         cells += [mean_of([run[key] for run in runs.values()], d) for key, d in (("adapter_mb", 2), ("cpu_seconds", 0))]
-        rows.append([setting, *cells, str(len(runs))])
+        rows.append([setting, *cells, count(known, [cell_of(task, setting, seed).name for seed in SEEDS])])
     return [*table(head, rows), "", spread(known, task)]
 
 
 def runs_of(known: Known, task: str, setting: str) -> dict[int, Mapping[str, Any]]:
     """Returns the runs of a setting that are there, by seed."""
-    names = {seed: cell_of(task, setting, seed).name for seed in SEEDS}
-    return {seed: known[name] for seed, name in names.items() if name in known}
+    found = {seed: sound(known, [cell_of(task, setting, seed).name]) for seed in SEEDS}
+    return {seed: run for seed, runs in found.items() for run in runs}
 
 
 def effects(known: Known, task: str, setting: str) -> list[float]:

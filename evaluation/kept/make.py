@@ -16,8 +16,8 @@ from perlhf.errors import UserError
 from perlhf.run_folder import write_text
 
 DOCS = ROOT / "docs"
-FAILED = {"failed": True, "chosen_by": -1.0}  # of a rate at which numbers are no longer finite; below all that is
-_DIVERGED = re.compile(r"\b(nan|inf|NaN|infinite|not finite)\b")
+FAILED = {"failed": True, "chosen_by": -1.0}  # of what did not stay finite; below all that is, where rates are chosen
+_DIVERGED = re.compile(r"\b(nan|NaN|inf|infinite|finite)\b")
 
 
 class Choices(Where, Protocol):

@@ -22,7 +22,7 @@ from evaluation.kept.paper_cells import (
     settings_of,
     values_of,
 )
-from evaluation.kept.rows import MISSING, beside, command_lines, mean_of, over
+from evaluation.kept.rows import MISSING, beside, command_lines, count, mean_of, over, sound
 from evaluation.labs.cells import table
 
 Runs = Sequence[Mapping[str, Any]]  # of one setting, a seed each
@@ -40,10 +40,14 @@ def tables(known: Known) -> dict[str, list[str]]:
     }
 
 
-def runs_of(known: Known, stage: str, task: str, size: str, setting: str) -> Runs:
-    """Returns the runs of a setting that are there, a seed each."""
-    names = (name_of(stage, task, size, setting, seed) for seed in SEEDS)
-    return [known[name] for name in names if name in known]
+def names_of(*setting: str) -> list[str]:
+    """Returns the names of the cells of a setting (stage, task, size, what is trained), a seed each."""
+    return [name_of(*setting, seed) for seed in SEEDS]
+
+
+def runs_of(known: Known, *setting: str) -> Runs:
+    """Returns the runs of such a setting that are there."""
+    return sound(known, names_of(*setting))
 
 
 def reward_rows(known: Known) -> list[str]:
@@ -52,7 +56,7 @@ def reward_rows(known: Known) -> list[str]:
     rows = []
     for task, size, setting in _settings(REWARD):
         runs, full = (runs_of(known, REWARD, task, size, of) for of in (setting, FULL))
-        cells = [over([run["accuracy"]["mean"] for run in runs]), str(len(runs))]
+        cells = [over([run["accuracy"]["mean"] for run in runs]), count(known, names_of(REWARD, task, size, setting))]
         cells += [_paper(paper.REWARD, task, size, setting), _rate(known, REWARD, task, size, setting)]
         cells += [
             mean_of(_each(runs, "cpu_seconds"), 0),
@@ -81,7 +85,8 @@ def policy_rows(known: Known) -> list[str]:
         runs = runs_of(known, POLICY, task, size, setting)
         cells = [over([run["policy"][key] for run in runs]) for key in ("gold", "gold_greedy")]
         cells += [over([run["beyond_sharpening"]["mean"] for run in runs], with_sign=True)]
-        cells += [mean_of(_each(runs, "kl")), str(len(runs)), _paper(paper.POLICY, task, size, setting)]
+        cells += [mean_of(_each(runs, "kl")), count(known, names_of(POLICY, task, size, setting))]
+        cells += [_paper(paper.POLICY, task, size, setting)]
         cells += [_rate(known, POLICY, task, size, setting)]
         for key in ("cpu_seconds", "held_mb"):
             cells += [mean_of(_each(runs, key)), beside(_each(runs, key), _each(full, key))]

@@ -1,8 +1,9 @@
 """Cells of Markdown tables: figures over the seeds that were run, and the commands that print them again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from evaluation.kept.cells import Cell
+from evaluation.kept.cells import Cell, Known
 from evaluation.labs.peaks import over_seeds
 from evaluation.metrics import interval, signed
 
@@ -10,6 +11,18 @@ MISSING = "not run yet"
 _COMMANDS = {
     "agents.train_ppo": "train-ppo", "rewards.train_reward_model": "train-reward-model", "agents.pretrain": "pretrain",
 }  # fmt: skip
+
+
+def sound(known: Known, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Returns the runs that are there, less those whose numbers did not stay finite."""
+    return [dict(known[name]) for name in names if name in known and "failed" not in known[name]]
+
+
+def count(known: Known, names: Iterable[str]) -> str:
+    """Returns how many runs are there, and how many of them did not stay finite."""
+    there = [known[name] for name in names if name in known]
+    lost = sum("failed" in run for run in there)
+    return f"{len(there)}, {lost} of them diverged" if lost else str(len(there))
 
 
 def over(values: Sequence[float], with_sign: bool = False) -> str:
