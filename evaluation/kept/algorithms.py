@@ -74,7 +74,7 @@ def tables(known: Known) -> dict[str, list[str]]:
     return {"together": together_rows(known), **found, "commands": command_lines(cells)}
 
 
-def runs_of(known: Known, task: str, algorithm: str) -> list[Mapping[str, Any]]:
+def runs_of(known: Known, task: str, algorithm: str) -> list[dict[str, Any]]:
     """Returns the runs of an algorithm on a task that are there."""
     return sound(known, names_of(task, algorithm))
 

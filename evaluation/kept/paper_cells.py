@@ -94,16 +94,26 @@ GROUPS = (
     (REWARD, "HH", "S"), (POLICY, "HH", "S"), (REWARD, "HH", "XXS"), (POLICY, "HH", "XXS"), (REWARD, "HH", "XS"),
     (POLICY, "HH", "XS"), (REWARD, "UINav", "S"), (REWARD, "TLDR", "S"), (POLICY, "TLDR", "S"),
 )  # fmt: skip
-_QUICK = ((REWARD, "HH", "XXS"), (POLICY, "HH", "XXS"))
 
 
 def plan(known: Known, seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Returns all cells; see `evaluation.kept.cells.Experiment`. Quick are one small size and one rank."""
-    cells: list[Cell] = []
-    for seed in seeds:
-        for group in _QUICK if quick else GROUPS:
+    """Returns all cells; see `evaluation.kept.cells.Experiment`."""
+    cells = _quick(seeds) if quick else []
+    for seed in () if quick else seeds:
+        for group in GROUPS:
             cells += [*backbone(group[2]), *searches(known, *group), *reported(known, *group, seed)]
     return list({cell.name: cell for cell in cells}.values())
+
+
+def _quick(seeds: Sequence[int]) -> list[Cell]:
+    """Returns a few cells of the smallest size: a search and the seeds of one setting of each stage."""
+    size = "XXS"
+    reward, policy = (REWARD, "HH", size), (POLICY, "HH", size)
+    cells = [*backbone(size), searched(*reward, FULL, 0.1), searched(*policy, "LoRA", 1.0)]
+    for seed in seeds:
+        cells.append(_at(*reward, FULL, 0.1, seed))
+        cells.append(_at(*policy, "LoRA 16", 1.0, seed))
+    return cells
 
 
 def settings_of(stage: str, task: str, size: str) -> list[str]:
@@ -163,12 +173,16 @@ def reported(known: Known, stage: str, task: str, size: str, seed: int) -> list[
     """Returns the cells of a seed that the tables are of, at the rates that were chosen."""
     cells = []
     for setting in settings_of(stage, task, size):
-        kind = setting.split()[0]
-        factor = chosen(known, stage, task, size, kind)
-        words = (*_MEASURING[stage], "--seed", str(seed))
-        cell = _cell(name_of(stage, task, size, setting, seed), stage, task, size, setting, factor or 1.0, words)
+        factor = chosen(known, stage, task, size, setting.split()[0])
+        cell = _at(stage, task, size, setting, factor or 1.0, seed)
         cells.append(cell._replace(ready=factor is not None))
     return cells
+
+
+def _at(stage: str, task: str, size: str, setting: str, factor: float, seed: int) -> Cell:
+    """Returns a cell that the tables are of, at a rate."""
+    words = (*_MEASURING[stage], "--seed", str(seed))
+    return _cell(name_of(stage, task, size, setting, seed), stage, task, size, setting, factor, words)
 
 
 def name_of(stage: str, task: str, size: str, setting: str, seed: int) -> str:

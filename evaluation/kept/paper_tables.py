@@ -40,14 +40,14 @@ def tables(known: Known) -> dict[str, list[str]]:
     }
 
 
-def names_of(*setting: str) -> list[str]:
-    """Returns the names of the cells of a setting (stage, task, size, what is trained), a seed each."""
-    return [name_of(*setting, seed) for seed in SEEDS]
+def names_of(stage: str, task: str, size: str, setting: str) -> list[str]:
+    """Returns the names of the cells of a setting, a seed each."""
+    return [name_of(stage, task, size, setting, seed) for seed in SEEDS]
 
 
-def runs_of(known: Known, *setting: str) -> Runs:
-    """Returns the runs of such a setting that are there."""
-    return sound(known, names_of(*setting))
+def runs_of(known: Known, stage: str, task: str, size: str, setting: str) -> Runs:
+    """Returns the runs of a setting that are there."""
+    return sound(known, names_of(stage, task, size, setting))
 
 
 def reward_rows(known: Known) -> list[str]:
