@@ -158,6 +158,14 @@ def test_when_the_time_is_over_the_page_alone_is_written(tmp_path, at_work):
     make("some", SOME, options(tmp_path), time.monotonic())
     assert at_work.words == []
     assert "0 of 3" in (at_work.docs / "page.md").read_text()
+    assert json.loads((at_work.docs / "reproduction" / "some.json").read_text()) == {}
+
+
+def test_two_processes_lose_no_figure(tmp_path):
+    one, other = Book(tmp_path / "cells.json"), Book(tmp_path / "cells.json")
+    one.put(cell("one"), {}, {"figure": 1})
+    other.put(cell("two"), {}, {"figure": 2})
+    assert Book(tmp_path / "cells.json").found(cell("one"), {}) == {"figure": 1}
 
 
 def test_a_command_that_fails_ends_it_and_what_was_made_is_kept(tmp_path, at_work):

@@ -81,8 +81,12 @@ class Book:
         return dict(held["found"])
 
     def put(self, cell: Cell, known: Known, found: Mapping[str, Any]) -> None:
-        """Keeps the figures of a cell, in the place of what was there by its name."""
-        self._cells[cell.name] = {"asked": asked_of(cell, known), "found": found}
+        """Keeps the figures of a cell beside those in the file, in the place of what was there by its name."""
+        self._cells = {**read_json(self.path), cell.name: {"asked": asked_of(cell, known), "found": found}}
+        self.write()
+
+    def write(self) -> None:
+        """Writes the file, also where it holds nothing yet."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path, self._cells)
 

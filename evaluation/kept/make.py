@@ -128,8 +128,10 @@ def _diverged(log: Path) -> bool:
 def write_page(name: str, experiment: Experiment, book: Book, options: Where) -> None:
     """Writes the tables into the page, between the comments that name them; with `quick` into a page of their own.
 
-    The page is of all `SEEDS`, whichever were made now.
+    The page is of all `SEEDS`, whichever were made now. The file of figures, which it names, is there too.
     """
+    if not book.path.exists():
+        book.write()
     known = book.known(lambda known: experiment.plan(known, SEEDS, options.quick))
     tables = experiment.tables(known)
     if options.quick:
