@@ -88,7 +88,9 @@ def made(cell: Cell, options: Where) -> dict[str, Any]:
     try:
         finish(run)
         if cell.then:
-            small = ["--prompts", "4", "--validation-prompts", "2"] if options.quick else []
+            small = (
+                ["--prompts", "20", "--validation-prompts", "2"] if options.quick else []
+            )  # as many as quick runs had
             execute(Run(run.folder, [EVALUATE, "--run", str(run.folder), *cell.then, *small]))
         found = cell.keep(run.folder)
     except UserError:

@@ -106,10 +106,10 @@ def plan(known: Known, seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def _quick(seeds: Sequence[int]) -> list[Cell]:
-    """Returns a few cells of the smallest size: a search and the seeds of one setting of each stage."""
+    """Returns a few cells of the smallest size: a rate that is tried, and the seeds of one setting of each stage."""
     size = "XXS"
     reward, policy = (REWARD, "HH", size), (POLICY, "HH", size)
-    cells = [*backbone(size), searched(*reward, FULL, 0.1), searched(*policy, "LoRA", 1.0)]
+    cells = [*backbone(size), searched(*policy, "LoRA", 1.0)]
     for seed in seeds:
         cells.append(_at(*reward, FULL, 0.1, seed))
         cells.append(_at(*policy, "LoRA 16", 1.0, seed))
@@ -226,8 +226,8 @@ def kept_of_policy(folder: Path) -> dict[str, Any]:
         side: {key: summary[side][key] for key in summary[side] if key.startswith(("gold", "score"))}
         for side in ("sft", "policy")
     }
-    held = summary.get("memory", {}).get("held", {})
     found = {key: summary[key] for key in ("kl", "samples_per_cpu_second", *_COST)}
-    beyond = {key: value for key, value in summary["beyond_sharpening"].items() if key != "groups"}
-    of_roles = {"held_mb": sum(sum(of_role.values()) for of_role in held.values()) / 2**20}
-    return {**golds, **found, **of_roles, "beyond_sharpening": beyond, "chosen_by": summary["policy"]["gold"]}
+    found["beyond_sharpening"] = {key: of for key, of in summary["beyond_sharpening"].items() if key != "groups"}
+    if "memory" in summary:
+        found["held_mb"] = sum(sum(of_role.values()) for of_role in summary["memory"]["held"].values()) / 2**20
+    return {**golds, **found, "chosen_by": summary["policy"]["gold"]}
