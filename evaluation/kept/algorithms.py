@@ -30,11 +30,11 @@ class Task(NamedTuple):
 
 
 TASKS: Mapping[str, Task] = {
-    "text": Task(("--env", "HH-v0", "--total-timesteps", "1536", "--kl-coef", "0.15"), (300, 60), 70),
-    "phone": Task(("--env", "UINav-v0", "--total-timesteps", "20480", "--kl-coef", "0.01"), (240, 60), 420),
+    "text": Task(("--env", "HH-v0", "--total-timesteps", "1536", "--kl-coef", "0.15"), (300, 60), 130),
+    "phone": Task(("--env", "UINav-v0", "--total-timesteps", "16000", "--kl-coef", "0.01"), (240, 60), 350),
     "pictures": Task(
-        ("--env", "VQAv2-v0", "--total-timesteps", "40960", "--kl-coef", "0.01", "--eval-every", "0",
-         "--keep-best", "none"), (500, 100), 420,
+        ("--env", "VQAv2-v0", "--total-timesteps", "32768", "--kl-coef", "0.01", "--eval-every", "0",
+         "--keep-best", "none"), (500, 100), 350,
     ),
 }  # fmt: skip
 

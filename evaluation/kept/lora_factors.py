@@ -28,7 +28,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "no adapter: full": ("--full",),
 }
 _TURNS = "1536"
-_SECONDS = 65
+_SECONDS = 85
 
 
 def plan(known: Known, seeds: Sequence[int], quick: bool) -> list[Cell]:

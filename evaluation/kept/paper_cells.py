@@ -76,11 +76,11 @@ TASKS: Mapping[str, Mapping[str, Task]] = {
     REWARD: {
         "HH": Task(("--env", "HH-v0", "--pairs", "2000", *_HEAD), 45, _ALL_RANKS),
         "TLDR": Task(("--env", "TLDR-v0", "--pairs", "2000", *_HEAD), 50, {"S": RANKS}),
-        "UINav": Task(("--env", "UINav-v0", "--pairs", "4000", "--score-limit", "5", *_HEAD), 60, {"S": RANKS}),
+        "UINav": Task(("--env", "UINav-v0", "--pairs", "3000", "--score-limit", "5", *_HEAD), 50, {"S": RANKS}),
     },
     POLICY: {
-        "HH": Task(("--env", "HH-v0", *_AS_IN_THE_PAPER), 80, {"S": RANKS, "XS": (16,), "XXS": (16,)}),
-        "TLDR": Task(("--env", "TLDR-v0", *_AS_IN_THE_PAPER), 90, {"S": (16, 1)}),
+        "HH": Task(("--env", "HH-v0", *_AS_IN_THE_PAPER), 110, {"S": RANKS, "XS": (16,), "XXS": (16,)}),
+        "TLDR": Task(("--env", "TLDR-v0", *_AS_IN_THE_PAPER), 115, {"S": (16,)}),
     },
 }
 _MODULES = {REWARD: "rewards.train_reward_model", POLICY: "agents.train_ppo"}
