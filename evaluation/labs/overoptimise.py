@@ -237,4 +237,4 @@ def rows_of(report: Mapping[str, Any]) -> list[str]:
     return [*table(head, rows), "", *table([*head_of_ppo, "proxy there, sd", "KL there"], of_ppo)]
 
 
-LAB = Lab("gold and proxy by the root of the KL: reward models of few pairs and many, best-of-n and PPO", (30, 1), run)
+LAB = Lab("gold and proxy by the root of the KL: reward models of few pairs and many, best-of-n and PPO", (20, 1), run)
