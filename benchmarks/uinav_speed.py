@@ -4,7 +4,6 @@ python benchmarks/uinav_speed.py [--no-browser]
 python benchmarks/uinav_speed.py --actions coordinates   # the time of a text step in another dialect, beside "elements"
 python benchmarks/uinav_speed.py --processes 2   # 64 envs as text, shared out over processes, as torchrun does
 
-
 CPU time of this process for perlhf, which does all of its work in it; elapsed time for miniwob (`pip install miniwob
 selenium`, Debian's chromium and chromium-driver), whose work is done by others: a browser and its driver. The oracle's
 actions are looked up beforehand, without pictures, and the data that were made for that are forgotten. Episodes are of
@@ -29,7 +28,7 @@ import envs  # noqa: F401 - registers perlhf/*
 from envs.uinav.phone.app import initial_data
 
 EPISODES, REPEATS, NUM_ENVS = 400, 7, 64
-together: Barrier  # of a process among several
+gate: Barrier  # of a process among several, which begin each repeat together
 UINAV, MINIWOB = "perlhf/UINav-v0", "miniwob/click-test-2-v1"
 
 
@@ -151,23 +150,22 @@ def many(options: dict, steps: int, count: int = NUM_ENVS, seed: int = 0) -> Pla
 def share_out(processes: int) -> None:
     """Prints the rate of all processes together, each with its part of the envs, by the clock of the slowest."""
     spawn = multiprocessing.get_context("spawn")
-    together = spawn.Barrier(processes)
-    with ProcessPoolExecutor(processes, spawn, initializer=_begin_together, initargs=(together,)) as pool:
+    with ProcessPoolExecutor(processes, spawn, initializer=_wait_at, initargs=(spawn.Barrier(processes),)) as pool:
         of_each = list(pool.map(_part, [NUM_ENVS // processes] * processes, range(processes)))
     rates = [sum(steps for steps, _ in parts) / max(took for _, took in parts) for parts in zip(*of_each, strict=True)]
     report(f"text, {NUM_ENVS} in {processes} processes, by the clock", rates[1:])
 
 
-def _begin_together(barrier: Barrier) -> None:
-    global together
-    together = barrier
+def _wait_at(barrier: Barrier) -> None:
+    global gate
+    gate = barrier
 
 
 def _part(count: int, seed: int) -> list[tuple[int, float]]:
     """Returns the steps and the seconds of each repeat of one process."""
     play, found = many({}, 6 * EPISODES // NUM_ENVS, count, seed), []
     for _ in range(1 + REPEATS):  # the first warms up
-        together.wait()
+        gate.wait()
         start = time.perf_counter()
         steps, _ = play()
         found.append((steps, time.perf_counter() - start))

@@ -37,7 +37,7 @@ def make_quick(monkeypatch):
     monkeypatch.setattr(MiniatureTexts, "golds", lambda self, backbone: {})
     monkeypatch.setattr(Scenes, "measures", lambda self, backbone: ({}, {}))
     monkeypatch.setattr(Screens, "measures", lambda self, backbone: ({}, {}))
-    monkeypatch.setattr("agents.pretrain.screens.TYPICAL", 100)
+    monkeypatch.setattr("agents.pretrain.pictures.TYPICAL", 100)
     monkeypatch.setattr("agents.pretrain.texts.TYPICAL", 300)  # documents that the tokenizer is made from
 
 

@@ -214,33 +214,35 @@ def asked(task, count):
         yield episode, screen, questions(task, episode, screen, rng, 4, 2)
 
 
+def questions_that(task, begin, end):
+    """Yields the questions of 150 states that begin so, as (episode, screen, what is asked about, the response)."""
+    for episode, screen, texts in asked(task, 150):
+        for prompt, response in texts.items():
+            if prompt.startswith(begin):
+                yield episode, screen, prompt.removeprefix(f"{begin} ").removesuffix(end), response
+
+
 @pytest.mark.parametrize("task", tasks(), ids=FORMS)
 def test_what_is_to_be_found_is_clicked_and_is_there_once(task):
     found = 0
-    for episode, screen, texts in asked(task, 150):
-        for prompt, response in texts.items():
-            if prompt.startswith("FIND"):
-                words = prompt.removeprefix("FIND ").removesuffix("\nACTION:")
-                action = task.action(response, episode)
-                assert action.kind == "click"
-                having = [number for number, each in enumerate(screen.elements, 1) if words in each.label]
-                if action.element != having[0]:  # the dialog's text, over which there is something smaller
-                    assert task.marks is False
-                assert len(having) == 1
-                found += 1
+    for episode, screen, words, response in questions_that(task, "FIND", "\nACTION:"):
+        action = task.action(response, episode)
+        assert action.kind == "click"
+        having = [number for number, each in enumerate(screen.elements, 1) if words in each.label]
+        if action.element != having[0]:  # the dialog's text, over which there is something smaller
+            assert task.marks is False
+        assert len(having) == 1
+        found += 1
     assert found > 200
 
 
 @pytest.mark.parametrize("task", tasks(), ids=FORMS)
 def test_what_is_read_stands_there(task):
     read = 0
-    for episode, screen, texts in asked(task, 150):
-        for prompt, response in texts.items():
-            if prompt.startswith("READ"):
-                place = prompt.removeprefix("READ ").removesuffix("\nTEXT:")
-                number = task.action(f"click({place})", episode).element
-                assert " ".join(screen.elements[number - 1].label.split()).startswith(response)
-                read += 1
+    for episode, screen, place, response in questions_that(task, "READ", "\nTEXT:"):
+        number = task.action(f"click({place})", episode).element
+        assert " ".join(screen.elements[number - 1].label.split()).startswith(response)
+        read += 1
     assert read > 100
 
 
@@ -352,7 +354,7 @@ def test_the_oracle_reaches_every_easiest_goal_in_what_the_backbone_sees(form):
 
 def test_the_command_makes_a_backbone_that_reads_screens(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.pretrain.screens.MEASURED", 2)
-    monkeypatch.setattr("agents.pretrain.screens.TYPICAL", 100)
+    monkeypatch.setattr("agents.pretrain.pictures.TYPICAL", 100)
     arguments = "tiny-uinav-pixels --steps 9 --batch-size 2 --hidden-size 32 --layers 1 --vocab-size 400".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()

@@ -160,14 +160,19 @@ def caption_accuracy(backbone: Backbone, task: VQAv2, size: int = 20) -> float:
     return float(torch.cat(right).float().mean())
 
 
+def typical_texts(lessons: Iterator[Lesson]) -> Iterator[str]:
+    """Yields the texts of the first lessons, which a tokenizer is made from."""
+    for lesson in itertools.islice(lessons, TYPICAL):
+        yield from (f"{prompt} {response}" for prompt, response in lesson.texts)
+
+
 class Scenes:
     """What a backbone that is asked about miniature VQA's pictures is made of, shown and asked."""
 
     def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
         """Returns a new processor and a new model."""
-        first = itertools.islice(lessons(np.random.default_rng([options.seed, 2]), TYPICAL), TYPICAL)
-        texts = (f"{prompt} {response}" for lesson in first for prompt, response in lesson.texts)
-        processor = build_processor(texts, options.vocab_size)
+        first = lessons(np.random.default_rng([options.seed, 2]), TYPICAL)
+        processor = build_processor(typical_texts(first), options.vocab_size)
         return processor, build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
 
     def lessons(self, rng: np.random.Generator, total: int, goes_on: bool) -> Iterator[Lesson]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from agents.pretrain.build_screens import PATCH, TOKEN, build_screen_model, build_screen_processor
-from agents.pretrain.pictures import Golds, PictureBatches, Sizes
+from agents.pretrain.pictures import Golds, PictureBatches, Sizes, typical_texts
 from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
@@ -25,7 +25,6 @@ from envs.uinav.feedback.steps import UISteps
 from envs.uinav.lessons import FORMS, SIZE, screen_lessons
 from envs.uinav.task import UINav
 
-TYPICAL = 2000  # lessons that the tokenizer is made from
 MEASURED = 200  # states
 _TOGETHER, _FIRST = 8, 6  # lessons in a forward pass, and tokens that hold the first word of a prompt
 READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
@@ -127,9 +126,8 @@ class Screens:
 
     def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
         """Returns a new processor and a new model."""
-        first = itertools.islice(screen_lessons(np.random.default_rng([options.seed, 2]), 0), TYPICAL)
-        texts = (f"{prompt} {response}" for lesson in first for prompt, response in lesson.texts)
-        processor = build_screen_processor(texts, options.vocab_size, *SIZE)
+        first = screen_lessons(np.random.default_rng([options.seed, 2]), 0)
+        processor = build_screen_processor(typical_texts(first), options.vocab_size, *SIZE)
         return processor, build_screen_model(processor, options.hidden_size, options.layers, seed=options.seed)
 
     def lessons(self, rng: np.random.Generator, total: int, goes_on: bool) -> Iterator[Lesson]:

@@ -18,6 +18,11 @@ SEARCHED_WITH = 100  # the seed that settings are chosen with; none of the seeds
 Known = Mapping[str, Mapping[str, Any]]  # the figures of valid cells, by name
 
 
+def folder_of(name: str) -> str:
+    """Returns what the folder of a cell of this name is called."""
+    return "-".join(name.replace(",", "").split())
+
+
 class Cell(NamedTuple):
     """Describes a run, and what of it is kept.
 
@@ -42,7 +47,14 @@ class Cell(NamedTuple):
     @property
     def folder(self) -> str:
         """What the folder of its run is called, and a backbone that it makes."""
-        return "-".join(self.name.replace(",", "").split())
+        return folder_of(self.name)
+
+    def words_in(self, runs: str | Path) -> list[str]:
+        """Returns the words of the command, with the folder of a backbone that is a cell below that of all runs."""
+        words = list(self.words)
+        if self.base:
+            words[words.index("--backbone") + 1] = str(Path(runs, folder_of(self.base)))
+        return words
 
 
 class Experiment(NamedTuple):

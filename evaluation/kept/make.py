@@ -5,7 +5,6 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +36,10 @@ def make(name: str, experiment: Experiment, options: Choices, until: float) -> N
     """
     seeds = [int(seed) for seed in options.seeds.split(",")]
     book = Book(place_of(name, options))
-    plan = partial(lambda known: experiment.plan(known, seeds, options.quick))
+
+    def plan(known: Known) -> list[Cell]:
+        return experiment.plan(known, seeds, options.quick)
+
     known = book.known(plan)
     print(describe(name, experiment, plan(known), known), flush=True)
     try:
@@ -88,10 +90,8 @@ def made(cell: Cell, options: Where) -> dict[str, Any]:
     try:
         finish(run)
         if cell.then:
-            small = (
-                ["--prompts", "20", "--validation-prompts", "2"] if options.quick else []
-            )  # as many as quick runs had
-            execute(Run(run.folder, [EVALUATE, "--run", str(run.folder), *cell.then, *small]))
+            as_quick_runs = ["--prompts", "20", "--validation-prompts", "2"] if options.quick else []
+            execute(Run(run.folder, [EVALUATE, "--run", str(run.folder), *cell.then, *as_quick_runs]))
         found = cell.keep(run.folder)
     except UserError:
         if not _diverged(run.folder.with_name(f"{run.folder.name}.log")):
@@ -106,11 +106,7 @@ def made(cell: Cell, options: Where) -> dict[str, Any]:
 
 def run_of(cell: Cell, options: Where) -> Run:
     """Returns the command of a cell, with the folder of its backbone where it has a backbone that is a cell."""
-    words = list(cell.words)
-    if cell.base:
-        at = words.index("--backbone") + 1
-        words[at] = str(runs_of(options) / words[at])
-    return command(options, cell.folder, *words)
+    return command(options, cell.folder, *cell.words_in(runs_of(options)))
 
 
 def _children_seconds() -> float:

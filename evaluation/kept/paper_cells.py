@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evaluation.kept.cells import SEARCHED_WITH, Cell, Known
+from evaluation.kept.cells import SEARCHED_WITH, Cell, Known, folder_of
 from evaluation.kept.rates import best, to_try
 from evaluation.labs.cells import weights_hash
 from evaluation.reproduce.cached_runs import PRETRAINING
@@ -57,17 +57,8 @@ class Task(NamedTuple):
 
 _ALL_RANKS = dict.fromkeys(SIZES, RANKS)
 _HEAD = (
-    "--log-prob-weight",
-    "0",
-    "--start",
-    "random",
-    "--warmup",
-    "0",
-    "--micro-batch-size",
-    "8",
-    "--policy-pairs",
-    "0",
-)
+    "--log-prob-weight", "0", "--start", "random", "--warmup", "0", "--micro-batch-size", "8", "--policy-pairs", "0",
+)  # fmt: skip
 _AS_IN_THE_PAPER = (
     "--algorithm", "reinforce", "--lora-targets", "attention", "--lora-layers", "all", "--kl-coef", "0.05",
     "--total-timesteps", "1536", "--memory-report",
@@ -193,7 +184,7 @@ def name_of(stage: str, task: str, size: str, setting: str, seed: int) -> str:
 def _cell(name: str, stage: str, task: str, size: str, setting: str, factor: float, words: Sequence[str]) -> Cell:
     of, trained = TASKS[stage][task], ("--full",) if setting == FULL else ("--lora-rank", setting.split()[1])
     base = "" if size == "S" else f"backbone {size}"
-    on = ("--backbone", base.replace(" ", "-")) if base else ()
+    on = ("--backbone", folder_of(base)) if base else ()
     rate = ("--learning-rate", rate_of(stage, size, factor))
     keep = kept_of_reward if stage == REWARD else kept_of_policy
     return Cell(

@@ -48,9 +48,8 @@ def command_lines(cells: Sequence[Cell], folder: str = "runs/reproduce") -> list
     """Returns the command of each cell below its name, as lines of code in Markdown."""
     lines = []
     for cell in cells:
-        words = [_COMMANDS[cell.words[0]], *cell.words[1:]]
-        if cell.base:
-            words[words.index("--backbone") + 1] = f"{folder}/{cell.base.replace(' ', '-')}"
+        module, *given = cell.words_in(folder)
+        words = [_COMMANDS[module], *given]
         if cell.words[0] == "agents.pretrain":
             words += ["--output-dir", f"{folder}/{cell.folder}"]
         lines += [f"    # {cell.name}", f"    perlhf {' '.join(words)}"]
