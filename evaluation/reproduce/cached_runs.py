@@ -175,6 +175,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
         VERDICTS: ["--prompts", "4", "--sampled-prompts", "2", "--samples", "4", "--validation-prompts", "2"],
+        "evaluation.report_reward_model": ["--prompts", "20"],
         "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
         PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
