@@ -13,12 +13,16 @@ class Word(NamedTuple):
         text: without white space.
         left, right: pixels from the left edge.
         middle: the row of pixels that it stands around.
+        touch: pixels from the left and from the top, where it is touched: the middle of what it is on.
+        mark: the number that is drawn there; 0 for none.
     """
 
     text: str
     left: int
     right: int
     middle: int
+    touch: tuple[float, float] | None = None
+    mark: int = 0
 
 
 class Lesson(NamedTuple):

@@ -29,7 +29,7 @@ from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Progress
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import Scenes
-from agents.pretrain.screens import READING_WEIGHT, Screens, reading_alone, reading_loss
+from agents.pretrain.screens import READING_WEIGHT, Screens, places_loss, reading_alone, reading_loss
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import RECIPES
@@ -321,8 +321,8 @@ def weighted_loss(
     """
     words, letters = more.get("words"), more.get("letters")
     if words is not None and letters is not None:
-        return reading_alone(model, more["pixel_values"], words, letters)
-    taken = {name: value for name, value in more.items() if name != "words"}
+        return reading_alone(model, more["pixel_values"], words, letters, more["places"])
+    taken = {name: value for name, value in more.items() if name not in ("words", "places")}
     states = model.base_model(input_ids=input_ids, use_cache=False, **taken)
     hidden = states.last_hidden_state[:, :-1]
     weights, targets = weights[:, 1:], input_ids[:, 1:]
@@ -331,7 +331,8 @@ def weighted_loss(
     weights = weights[counted]
     loss = (losses * weights).sum() / weights.sum()
     if words is not None:
-        read = reading_loss(states.image_hidden_states, model.get_output_embeddings().weight, words)
+        seen = states.image_hidden_states
+        read = reading_loss(seen, model.get_output_embeddings().weight, words) + places_loss(seen, more["places"])
         loss = loss + READING_WEIGHT * read
     return loss, float(losses.detach()[weights == 1].mean())
 

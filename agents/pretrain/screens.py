@@ -6,7 +6,7 @@ is written there. To find a word is then to compare, which attention does from t
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,26 +22,30 @@ from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
 from envs.lesson import Lesson, Word
 from envs.uinav.feedback.steps import UISteps
-from envs.uinav.lessons import FORMS, SIZE, screen_lessons
+from envs.uinav.lessons import FORMS, SIZE, STEP, screen_lessons
 from envs.uinav.task import UINav
 
 MEASURED = 200  # states
 _TOGETHER, _FIRST = 8, 6  # lessons in a forward pass, and tokens that hold the first word of a prompt
 READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
 NOTHING = -100  # where no word is known to be
+PLACES = (21, 13, 64)  # rows and columns of points, and marks, that something is touched at
+_LENGTH = 3.0  # of the code of a place, that of a word's embedding
 
 
 class ScreenBatches(PictureBatches):
     """Lessons as batches, with what is to be read on the pictures beside what the model takes.
 
-    `more["words"]` has a token id for each token of the pictures, (B * tokens,), or `NOTHING`. Where nothing is asked
-    of any of them, `more["letters"]` has two for each, of its left and its right half, (B * tokens, 2).
+    `more["words"]` has a token id for each token of the pictures, (B * tokens,), or `NOTHING`, and `more["places"]`
+    where it is touched, (B * tokens, 3). Where nothing is asked of any of them, `more["letters"]` has two for each, of
+    its left and its right half, (B * tokens, 2).
     """
 
     def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
         taken = self._take()
         input_ids, weights, more = self._batch(taken)
         more["words"] = torch.cat([words_in_cells(lesson, self._tokenizer) for lesson in taken])
+        more["places"] = torch.cat([places_in_cells(lesson) for lesson in taken])
         if not any(lesson.texts for lesson in taken):
             more["letters"] = torch.cat([letters_in_cells(lesson, self._tokenizer) for lesson in taken])
         return input_ids, weights, more
@@ -53,15 +57,43 @@ def words_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor
     Where there are several it is the one that takes most of the width.
     """
     height, width = (side // TOKEN for side in lesson.picture.shape[:2])
+    shown = [(token, (a, b, word.middle)) for word in lesson.words for token, a, b in tokens_of(word, tokenizer)]
+    return _in_cells(shown, height, width).flatten()
+
+
+def places_in_cells(lesson: Lesson) -> Tensor:
+    """Returns where one touches what stands at each token of a picture, (tokens, 3), see `PLACES`; `NOTHING` for none.
+
+    On a picture with marks that is the mark, on one without the row and the column of a point, in steps.
+    """
+    height, width = (side // TOKEN for side in lesson.picture.shape[:2])
+    touched = [word for word in lesson.words if word.touch is not None]
+    number = _in_cells([(i, word[1:4]) for i, word in enumerate(touched)], height, width).flatten()
+    of_words = [
+        [NOTHING, NOTHING, word.mark]
+        if word.mark
+        else [round(word.touch[1] / STEP), round(word.touch[0] / STEP), NOTHING]
+        for word in touched
+        if word.touch is not None
+    ]
+    return torch.tensor([*of_words, [NOTHING] * len(PLACES)])[torch.where(number == NOTHING, len(touched), number)]
+
+
+def _in_cells(shown: Iterable[tuple[int, tuple[float, float, int]]], height: int, width: int) -> Tensor:
+    """Returns which of some things is at each token, (height, width): the one that takes most of the width.
+
+    Args:
+        shown: what, and where it begins and ends and around which row it stands, pixels.
+        height, width: of the picture, tokens.
+    """
     cells, taken = torch.full((height, width), NOTHING), torch.zeros(height, width)
-    for word in lesson.words:
-        row = min(max(word.middle // TOKEN, 0), height - 1)
-        for token, left, right in tokens_of(word, tokenizer):
-            for column in range(max(0, int(left) // TOKEN), min(width, int(right) // TOKEN + 1)):
-                share = min(right, (column + 1) * TOKEN) - max(left, column * TOKEN)
-                if share > taken[row, column]:
-                    cells[row, column], taken[row, column] = token, share
-    return cells.flatten()
+    for what, (left, right, middle) in shown:
+        row = min(max(middle // TOKEN, 0), height - 1)
+        for column in range(max(0, int(left) // TOKEN), min(width, int(right) // TOKEN + 1)):
+            share = min(right, (column + 1) * TOKEN) - max(left, column * TOKEN)
+            if share > taken[row, column]:
+                cells[row, column], taken[row, column] = what, share
+    return cells
 
 
 def letters_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tensor:
@@ -71,7 +103,7 @@ def letters_in_cells(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> Tens
     """
     height, width = (side // TOKEN for side in lesson.picture.shape[:2])
     halves = torch.full((height, 2 * width), NOTHING)
-    for text, left, right, middle in lesson.words:
+    for text, left, right, middle, *_ in lesson.words:
         row = min(max(middle // TOKEN, 0), height - 1)
         for half in range(max(0, left // PATCH), min(2 * width, right // PATCH + 1)):
             behind = (half + 0.5) * PATCH - left
@@ -92,8 +124,10 @@ def tokens_of(word: Word, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[
     yield from (each for each in zip(ids, starts, ends, strict=True) if each[1] < each[2])
 
 
-def reading_alone(model: PreTrainedModel, pixel_values: Tensor, words: Tensor, letters: Tensor) -> tuple[Tensor, float]:
-    """Returns the loss of the tower where nothing is asked: of words, and of letters halfway; and that of words.
+def reading_alone(
+    model: PreTrainedModel, pixel_values: Tensor, words: Tensor, letters: Tensor, places: Tensor
+) -> tuple[Tensor, float]:
+    """Returns the loss of the tower where nothing is asked: of words, places, and letters halfway; and that of words.
 
     Letters are read before the tower's second stage, where four patches have just become one token: the halves of
     such a state are to be the halves of the embeddings of two letters. A letter is nearly all that a patch shows, so
@@ -101,12 +135,13 @@ def reading_alone(model: PreTrainedModel, pixel_values: Tensor, words: Tensor, l
     """
     tower, embeddings = model.base_model.vision_tower, model.get_output_embeddings().weight
     _, halfway, last = tower(pixel_values, output_hidden_states=True).hidden_states
-    of_words = reading_loss(model.base_model.multi_modal_projector(last).flatten(0, 1), embeddings, words)
+    states = model.base_model.multi_modal_projector(last).flatten(0, 1)
+    of_words = reading_loss(states, embeddings, words)
     halves = halfway.flatten(0, 1).unflatten(1, (2, -1))
     parts = embeddings.unflatten(1, (2, -1))
     halves = F.layer_norm(halves, halves.shape[-1:])
     of_letters = [reading_loss(halves[:, i], parts[:, i], letters[:, i]) for i in (0, 1)]
-    return of_words + sum(of_letters) / 2, float(of_words.detach())
+    return of_words + places_loss(states, places) + sum(of_letters) / 2, float(of_words.detach())
 
 
 def reading_loss(states: Tensor, embeddings: Tensor, words: Tensor) -> Tensor:
@@ -119,6 +154,21 @@ def reading_loss(states: Tensor, embeddings: Tensor, words: Tensor) -> Tensor:
     """
     known = words != NOTHING
     return F.cross_entropy(states[known] @ embeddings.T, words[known], reduction="sum") / max(1, int(known.sum()))
+
+
+def places_loss(states: Tensor, places: Tensor) -> Tensor:
+    """Returns the cross-entropy of where one touches what stands at the tokens of pictures.
+
+    A state is to hold the codes of its row and its column, or of its mark, beside the embedding of its word. Codes are
+    vectors that were drawn once: any will do that the language model can learn to say.
+
+    Args:
+        states: of these tokens, as the language model gets them, (B * tokens, H).
+        places: (B * tokens, 3), see `PLACES`.
+    """
+    drawn = torch.randn(sum(PLACES), states.shape[-1], generator=torch.Generator().manual_seed(0))
+    codes = (drawn * (_LENGTH / states.shape[-1] ** 0.5)).to(states).split(PLACES)
+    return sum((reading_loss(states, *each) for each in zip(codes, places.T, strict=True)), states.new_zeros(()))
 
 
 class Screens:
@@ -180,6 +230,7 @@ def lessons_right(backbone: Backbone, lessons: Sequence[Lesson]) -> dict[str, fl
     model, right = backbone.model, defaultdict[str, list[bool]](list)
     for input_ids, weights, more in ScreenBatches(iter(lessons), backbone.vision.processor, model, _TOGETHER):
         words, shown = more.pop("words"), input_ids == backbone.vision.token_id
+        more.pop("places")
         states = model.base_model(input_ids=input_ids, use_cache=False, **more)
         head = model.get_output_embeddings()
         known = words != NOTHING

@@ -26,9 +26,15 @@ def words_on(screen: Screen, density: float = 1.0, marks: bool = False) -> list[
         marks: whether the numbers of the elements are on it.
     """
     asked = "text" if screen.parts and screen.parts[-1].kind == "dialog" else ""
-    words = [word for element in screen.elements if element.kind != asked for word in _words_of(element)]
-    words += [_mark(number, element) for number, element in enumerate(screen.elements, 1) if marks]
-    return [Word(text, *(round(density * pixel) for pixel in at)) for text, *at in words]
+    found = []
+    for number, element in enumerate(screen.elements, 1):
+        x, y = element.box.middle
+        touch, mark = (density * (x + 0.5), density * (y + 0.5)), number if marks else 0
+        words = list(_words_of(element)) if element.kind != asked else []
+        for text, left, right, middle, *_ in [*words, _mark(number, element)] if marks else words:
+            left, right, middle = (round(density * pixel) for pixel in (left, right, middle))
+            found.append(Word(text, left, right, middle, touch, mark))
+    return found
 
 
 def _mark(number: int, element: Element) -> Word:
