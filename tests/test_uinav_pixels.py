@@ -15,9 +15,12 @@ from agents.pretrain.__main__ import main, weighted_loss
 from agents.pretrain.build_screens import build_screen_model, build_screen_processor
 from agents.pretrain.screens import (
     NOTHING,
+    PLACES,
     ScreenBatches,
     lessons_right,
     letters_in_cells,
+    places_in_cells,
+    places_loss,
     reading_alone,
     reading_loss,
     right_actions,
@@ -33,7 +36,7 @@ from envs.uinav.drawing.words import words_on
 from envs.uinav.feedback.demonstrations import visited
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.screen import Box, Element, Screen
-from envs.uinav.lessons import FORMS, SIZE, other_goals, part_of, questions, screen_lessons
+from envs.uinav.lessons import DENSITY, FORMS, SIZE, STEP, other_goals, part_of, questions, screen_lessons
 from envs.uinav.phone.levels import difficulty_of
 from envs.uinav.reading import Vocabulary, pages_of_words
 from envs.uinav.task import UINav
@@ -74,7 +77,7 @@ def batch_of(backbone, *lessons):
 def test_packed_texts_have_the_log_probabilities_that_they_have_alone(backbone):
     shown = images(2)
     ids, weights, more = batch_of(backbone, Lesson(shown[0], QUESTIONS), Lesson(shown[1], QUESTIONS[:1]))
-    more.pop("words")
+    more.pop("words"), more.pop("places")
     with torch.no_grad():
         loss, response_loss = weighted_loss(backbone.model, ids, weights * (weights == 1), more)
     asked = [(shown[0], *text) for text in QUESTIONS] + [(shown[1], *QUESTIONS[0])]
@@ -86,14 +89,14 @@ def test_packed_texts_have_the_log_probabilities_that_they_have_alone(backbone):
 
 
 def test_pages_of_words_alone_go_through_the_tower_alone(backbone):
-    page = Lesson(images(1)[0], [], [Word("Rosa", 0, 32, 8)])
+    page = Lesson(images(1)[0], [], [Word("Rosa", 0, 32, 8, (24.0, 8.0))])
     ids, weights, more = batch_of(backbone, page)
     assert weights.sum() == 0
     model = build_screen_model(backbone.vision.processor, hidden_size=32, layers=2)
     loss, of_words = weighted_loss(model, ids, weights, more)
-    alone = reading_alone(model, more["pixel_values"], more["words"], more["letters"])
+    alone = reading_alone(model, more["pixel_values"], more["words"], more["letters"], more["places"])
     assert (loss.item(), of_words) == (alone[0].item(), alone[1])
-    assert loss.item() > of_words > 0  # letters have a loss too
+    assert loss.item() > of_words > 0  # letters and places have a loss too
     loss.backward()
     learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert any("vision_tower.encoder.layers.0" in name for name in learned)
@@ -131,6 +134,46 @@ def test_letters_are_those_around_the_middles_of_halves(backbone):
     assert c not in halves
 
 
+def test_a_token_of_a_picture_is_labelled_with_where_one_touches_what_it_shows():
+    picture = np.zeros((32, 64, 3), np.uint8)
+    rosa, hall = Word("Rosa", 0, 20, 8, (24.0, 24.5)), Word("Hall", 20, 64, 8, (40.5, 8.0))
+    cells = places_in_cells(Lesson(picture, [], [rosa, hall, Word("seen", 0, 64, 24)]))
+    none = [NOTHING] * 3
+    # Half a step is rounded to even, as the points are that a dialect writes. "Hall" has 12 of 16 pixels.
+    assert cells.tolist() == [[2, 2, NOTHING], *[[0, 3, NOTHING]] * 3, *[none] * 4]
+    marked = places_in_cells(Lesson(picture, [], [rosa._replace(mark=7), hall._replace(mark=12)]))
+    assert marked.tolist() == [[NOTHING, NOTHING, 7], *[[NOTHING, NOTHING, 12]] * 3, *[none] * 4]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_places_are_those_that_actions_name(form):
+    task = UINav(**FORMS[form])
+    for episode in islice(visited(task, np.random.default_rng(3)), 12):
+        screen = task.device.screen(episode.state)
+        clicks = [task.as_response(Action("click", number), episode) for number in range(1, len(screen.elements) + 1)]
+        for word in words_on(screen, DENSITY, task.marks):
+            x, y = (round(at / STEP) for at in word.touch)
+            assert (f"click({word.mark})" if task.marks else f"click({x}, {y})") in clicks
+        assert len(clicks) < PLACES[2]
+
+
+def test_the_loss_of_places_is_low_where_a_state_holds_their_codes():
+    places = torch.tensor([[3, 5, NOTHING], [NOTHING, NOTHING, 9], [NOTHING] * 3])
+    states = torch.zeros(3, 64)
+    even = places_loss(states, places)
+    assert even.item() == pytest.approx(sum(np.log(count) for count in PLACES), abs=1e-5)
+    states.requires_grad_(True)
+    optimizer = torch.optim.Adam([states], lr=0.3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = places_loss(states, places)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.01 * even.item()
+    assert states[2].abs().sum() == 0  # nothing is known of it
+    assert places_loss(states.detach()[:1], torch.tensor([[3, 6, NOTHING]])) > 1
+
+
 def test_the_loss_of_reading_is_the_cross_entropy_of_what_is_known():
     embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     states = torch.tensor([[2.0, 0.0], [9.0, 9.0], [0.0, 0.0]])
@@ -164,7 +207,7 @@ def test_words_stand_where_they_are_drawn(kind, theme):
     last = words[-1]
     assert not ink(picture, last.right + 2, last.right + 6, last.middle) or kind in ("button", "tab")
     if kind == "text":
-        assert words[0][1:] == (17, words[0].right, 122)  # 4 pixels into the box, widths rounded up, in its middle
+        assert words[0][1:4] == (17, words[0].right, 122)  # 4 pixels into the box, widths rounded up, in its middle
 
 
 def test_words_that_cannot_be_read_are_left_out():
@@ -180,8 +223,9 @@ def test_words_that_cannot_be_read_are_left_out():
 def test_marks_and_icons_are_read_by_their_numbers_and_names():
     icon = Element("icon", "", "Delete mail", "", Box(100, 60, 132, 92))
     screen = Screen("Mail", "", (), (icon,), width=240, height=400)
-    assert words_on(screen, marks=True) == [Word("Delete", 108, 124, 76), Word("1", 94, 100, 63)]
-    assert words_on(screen, density=0.5) == [Word("Delete", 54, 62, 38)]
+    touch = (116.5, 76.5)
+    assert words_on(screen, marks=True) == [Word("Delete", 108, 124, 76, touch, 1), Word("1", 94, 100, 63, touch, 1)]
+    assert words_on(screen, density=0.5) == [Word("Delete", 54, 62, 38, (58.25, 38.25))]
     different = (draw_screen(screen, marks=True) != draw_screen(screen)).any(-1)
     rows, columns = np.nonzero(different)
     assert rows.min() <= 63 <= rows.max()
@@ -298,11 +342,11 @@ def test_goals_that_share_a_page_share_its_history_and_are_of_its_app():
 
 def test_lessons_go_from_pages_of_words_to_what_to_do():
     taught = list(islice(screen_lessons(np.random.default_rng(0), 160), 160))
-    assert all(lesson.texts == [] for lesson in taught[:64])
+    assert all(lesson.texts == [] for lesson in taught[:27])
     acting = [any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught]
-    assert not any(acting[:64])
-    assert sum(acting[64:72]) < 6
-    assert 0.6 < np.mean(acting[72:]) < 0.95
+    assert not any(acting[:27])
+    assert sum(acting[28:56]) < 16
+    assert 0.6 < np.mean(acting[56:]) < 0.95
     again = list(islice(screen_lessons(np.random.default_rng(0), 160), 80))
     assert [lesson.texts for lesson in again] == [lesson.texts for lesson in taught[:80]]
     assert all(np.array_equal(one.picture, other.picture) for one, other in zip(again, taught, strict=False))
