@@ -30,7 +30,7 @@ _TOGETHER, _FIRST = 8, 6  # lessons in a forward pass, and tokens that hold the 
 READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
 NOTHING = -100  # where no word is known to be
 PLACES = (21, 13, 64)  # rows and columns of points, and marks, that something is touched at
-_LENGTH = 3.0  # of the code of a place, that of a word's embedding
+_LENGTH = 0.2  # of the code of a place, about that of a new embedding: words, which are harder, are to come first
 
 
 class ScreenBatches(PictureBatches):
