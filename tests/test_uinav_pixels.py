@@ -163,7 +163,7 @@ def test_the_loss_of_places_is_low_where_a_state_holds_their_codes():
     even = places_loss(states, places)
     assert even.item() == pytest.approx(sum(np.log(count) for count in PLACES), abs=1e-5)
     states.requires_grad_(True)
-    optimizer = torch.optim.Adam([states], lr=0.3)
+    optimizer = torch.optim.Adam([states], lr=5.0)
     for _ in range(30):
         optimizer.zero_grad()
         loss = places_loss(states, places)
