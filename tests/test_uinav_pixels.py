@@ -94,9 +94,9 @@ def test_pages_of_words_alone_go_through_the_tower_alone(backbone):
     assert weights.sum() == 0
     model = build_screen_model(backbone.vision.processor, hidden_size=32, layers=2)
     loss, of_words = weighted_loss(model, ids, weights, more)
-    alone = reading_alone(model, more["pixel_values"], more["words"], more["letters"], more["places"])
+    alone = reading_alone(model, more["pixel_values"], more["words"], more["letters"])
     assert (loss.item(), of_words) == (alone[0].item(), alone[1])
-    assert loss.item() > of_words > 0  # letters and places have a loss too
+    assert loss.item() > of_words > 0  # letters have a loss too
     loss.backward()
     learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert any("vision_tower.encoder.layers.0" in name for name in learned)
@@ -163,7 +163,7 @@ def test_the_loss_of_places_is_low_where_a_state_holds_their_codes():
     even = places_loss(states, places)
     assert even.item() == pytest.approx(sum(np.log(count) for count in PLACES), abs=1e-5)
     states.requires_grad_(True)
-    optimizer = torch.optim.Adam([states], lr=5.0)
+    optimizer = torch.optim.Adam([states], lr=1.0)
     for _ in range(30):
         optimizer.zero_grad()
         loss = places_loss(states, places)
@@ -342,10 +342,10 @@ def test_goals_that_share_a_page_share_its_history_and_are_of_its_app():
 
 def test_lessons_go_from_pages_of_words_to_what_to_do():
     taught = list(islice(screen_lessons(np.random.default_rng(0), 160), 160))
-    assert all(lesson.texts == [] for lesson in taught[:27])
+    assert all(lesson.texts == [] for lesson in taught[:30])
     acting = [any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught]
-    assert not any(acting[:27])
-    assert sum(acting[28:56]) < 16
+    assert not any(acting[:30])
+    assert sum(acting[31:56]) < 15
     assert 0.6 < np.mean(acting[56:]) < 0.95
     again = list(islice(screen_lessons(np.random.default_rng(0), 160), 80))
     assert [lesson.texts for lesson in again] == [lesson.texts for lesson in taught[:80]]

@@ -321,7 +321,7 @@ def weighted_loss(
     """
     words, letters = more.get("words"), more.get("letters")
     if words is not None and letters is not None:
-        return reading_alone(model, more["pixel_values"], words, letters, more["places"])
+        return reading_alone(model, more["pixel_values"], words, letters)
     taken = {name: value for name, value in more.items() if name not in ("words", "places")}
     states = model.base_model(input_ids=input_ids, use_cache=False, **taken)
     hidden = states.last_hidden_state[:, :-1]

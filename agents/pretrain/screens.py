@@ -30,23 +30,24 @@ _TOGETHER, _FIRST = 8, 6  # lessons in a forward pass, and tokens that hold the 
 READING_WEIGHT = 0.5  # of the loss of a word in the picture beside that of a token of a response
 NOTHING = -100  # where no word is known to be
 PLACES = (21, 13, 64)  # rows and columns of points, and marks, that something is touched at
-_LENGTH = 0.2  # of the code of a place, about that of a new embedding: words, which are harder, are to come first
+_LENGTH = 1.0  # of the code of a place
 
 
 class ScreenBatches(PictureBatches):
     """Lessons as batches, with what is to be read on the pictures beside what the model takes.
 
     `more["words"]` has a token id for each token of the pictures, (B * tokens,), or `NOTHING`, and `more["places"]`
-    where it is touched, (B * tokens, 3). Where nothing is asked of any of them, `more["letters"]` has two for each, of
-    its left and its right half, (B * tokens, 2).
+    where it is touched, (B * tokens, 3). Where nothing is asked of any of them there is `more["letters"]` in place of
+    it, two for each, of its left and its right half, (B * tokens, 2).
     """
 
     def __next__(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
         taken = self._take()
         input_ids, weights, more = self._batch(taken)
         more["words"] = torch.cat([words_in_cells(lesson, self._tokenizer) for lesson in taken])
-        more["places"] = torch.cat([places_in_cells(lesson) for lesson in taken])
-        if not any(lesson.texts for lesson in taken):
+        if any(lesson.texts for lesson in taken):
+            more["places"] = torch.cat([places_in_cells(lesson) for lesson in taken])
+        else:
             more["letters"] = torch.cat([letters_in_cells(lesson, self._tokenizer) for lesson in taken])
         return input_ids, weights, more
 
@@ -124,10 +125,8 @@ def tokens_of(word: Word, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[
     yield from (each for each in zip(ids, starts, ends, strict=True) if each[1] < each[2])
 
 
-def reading_alone(
-    model: PreTrainedModel, pixel_values: Tensor, words: Tensor, letters: Tensor, places: Tensor
-) -> tuple[Tensor, float]:
-    """Returns the loss of the tower where nothing is asked: of words, places, and letters halfway; and that of words.
+def reading_alone(model: PreTrainedModel, pixel_values: Tensor, words: Tensor, letters: Tensor) -> tuple[Tensor, float]:
+    """Returns the loss of the tower where nothing is asked: of words, and of letters halfway; and that of words.
 
     Letters are read before the tower's second stage, where four patches have just become one token: the halves of
     such a state are to be the halves of the embeddings of two letters. A letter is nearly all that a patch shows, so
@@ -135,13 +134,12 @@ def reading_alone(
     """
     tower, embeddings = model.base_model.vision_tower, model.get_output_embeddings().weight
     _, halfway, last = tower(pixel_values, output_hidden_states=True).hidden_states
-    states = model.base_model.multi_modal_projector(last).flatten(0, 1)
-    of_words = reading_loss(states, embeddings, words)
+    of_words = reading_loss(model.base_model.multi_modal_projector(last).flatten(0, 1), embeddings, words)
     halves = halfway.flatten(0, 1).unflatten(1, (2, -1))
     parts = embeddings.unflatten(1, (2, -1))
     halves = F.layer_norm(halves, halves.shape[-1:])
     of_letters = [reading_loss(halves[:, i], parts[:, i], letters[:, i]) for i in (0, 1)]
-    return of_words + places_loss(states, places) + sum(of_letters) / 2, float(of_words.detach())
+    return of_words + sum(of_letters) / 2, float(of_words.detach())
 
 
 def reading_loss(states: Tensor, embeddings: Tensor, words: Tensor) -> Tensor:
@@ -160,7 +158,8 @@ def places_loss(states: Tensor, places: Tensor) -> Tensor:
     """Returns the cross-entropy of where one touches what stands at the tokens of pictures.
 
     A state is to hold the codes of its row and its column, or of its mark, beside the embedding of its word. Codes are
-    vectors that were drawn once: any will do that the language model can learn to say.
+    vectors that were drawn once: any will do that the language model can learn to say. Words come first: with this loss
+    from the beginning they were hardly learned.
 
     Args:
         states: of these tokens, as the language model gets them, (B * tokens, H).

@@ -34,7 +34,7 @@ FORMS: dict[str, dict[str, Any]] = {  # options of the env
 EASIEST = "easiest"
 _MARKED = 0.4  # share of the pictures with marks
 _STREAMS = 16  # episodes side by side, so that a batch is not of one episode
-_PAGES = 0.17  # share of the lessons, the first, that are pages of words
+_PAGES = 0.19  # share of the lessons, the first, that are pages of words
 # Share of the later pictures that are shown with what to do there, until which share of all.
 _STAGES = ((0.35, 0.3), (1.0, 0.8))
 _SAID = 4000  # screens that the words are of
