@@ -240,7 +240,7 @@ PRETRAINED = {  # steps, learning rate
     "tiny-taskmaster": (400, 1e-3),
     "tiny-taskmaster-liked": (2000, 3e-3),
     "tiny-uinav": (6400, 3e-3),
-    "tiny-uinav-pixels": (4290, 3e-3),
+    "tiny-uinav-pixels": (9000, 3e-3),
     "tiny-vqav2": (6800, 3e-3),
 }
 SIZES = {"tiny-uinav-pixels": (6, 3)}  # documents in a step, layers
