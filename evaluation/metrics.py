@@ -206,3 +206,14 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float:
     if a.size < 2 or a.std() == 0 or b.std() == 0:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def ranks(values: ArrayLike) -> np.ndarray:
+    """Returns the ranks of values (n,), from 0; equal ones share the mean of theirs."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.array([(array < value).sum() + ((array == value).sum() - 1) / 2 for value in array], dtype=np.float64)
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's correlation, that of the ranks; 0 where one side does not vary."""
+    return correlation(ranks(first), ranks(second))

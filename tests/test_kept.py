@@ -19,17 +19,21 @@ from tiny_models import gemma
 import evaluation.kept.make as making
 import evaluation.reproduce.__main__ as reproduce
 from backbones.roles import LoRASettings
-from evaluation.kept import algorithms, lora_factors, paper_cells, paper_tables
+from evaluation.kept import algorithms, lora_factors, paper_cells, paper_tables, reward_metrics
 from evaluation.kept.cells import SEEDS, Book, Cell, Experiment
 from evaluation.kept.forgetting import losses
 from evaluation.kept.make import filled, make
 from evaluation.kept.rates import LADDER, best, to_try
 from evaluation.kept.rows import beside, command_lines, over
 from evaluation.labs.cells import weights_hash
-from evaluation.metrics import interquartile_mean, stratified_interval
+from evaluation.metrics import interquartile_mean, rank_correlation, ranks, stratified_interval
 from perlhf.errors import UserError
+from perlhf.options import parse_options
 
-PLANS = {"paper": paper_cells.plan, "lora": lora_factors.plan, "algorithms": algorithms.plan}
+PLANS = {
+    "paper": paper_cells.plan, "lora": lora_factors.plan, "algorithms": algorithms.plan,
+    "reward-metrics": reward_metrics.plan,
+}  # fmt: skip
 
 
 # Rates
@@ -216,7 +220,8 @@ def test_every_command_of_a_plan_is_one(name, quick):
     assert len({each.name for each in cells}) == len(cells)
     assert len({each.folder for each in cells}) == len(cells)
     for each in cells:
-        command_module(each.words[0]).read_options(list(each.words[1:]))
+        module, words = command_module(each.words[0]), list(each.words[1:])
+        module.read_options(words) if hasattr(module, "read_options") else parse_options(module.Options, words)
 
 
 def chosen_at(factor, stage="reward", task="HH", size="S", kind="LoRA"):
@@ -296,6 +301,45 @@ def test_algorithms_are_compared_by_the_room_that_they_gain():
     assert any(line.startswith("| rloo | not run yet |") for line in rows)
 
 
+def test_ranks_by_hand():
+    assert ranks([3.0, 1.0, 2.0, 1.0]).tolist() == [3.0, 0.5, 2.0, 0.5]
+    assert rank_correlation([1, 2, 3], [10, 100, 50]) == pytest.approx(0.5)
+    assert rank_correlation([1, 1, 1], [1, 2, 3]) == 0
+
+
+@given(st.lists(st.floats(-9, 9).map(lambda value: round(value, 3)), min_size=2, max_size=9), st.data())
+def test_ranks_do_not_see_what_keeps_the_order(values, data):
+    other = data.draw(st.permutations(values))
+    assert ranks([value**3 + 1 for value in values]).tolist() == ranks(values).tolist()
+    assert rank_correlation(values, other) == pytest.approx(rank_correlation(other, [v**3 for v in values]))
+
+
+def test_reward_models_of_as_much_data_are_compared_among_themselves():
+    # Over all six the figure goes along with gold; of each three it orders two pairs rightly and one wrongly, then all.
+    values, gold = np.array([1.0, 2.0, 3.0, 7.0, 8.0, 9.0]), np.array([0.2, 0.1, 0.3, 0.7, 0.8, 0.9])
+    assert reward_metrics.within(values, gold, np.array([0, 0, 0, 1, 1, 1])) == pytest.approx((0.5 * 2 + 2) / 4)
+    assert reward_metrics.within(values, gold, np.arange(6)) == 0  # nothing to compare
+
+
+def test_what_goes_along_with_gold_stands_first():
+    known = {}
+    for number, data in enumerate(reward_metrics.DATA):
+        known[data.name("report", 0)] = {
+            "best of 4": number / 10, "ECE": 0.5 - number / 10, "flat": 1.0, "accuracy on pairs": 0.6,
+            "agreement with gold": 0.7, "process_cpu_seconds": number,
+        }  # fmt: skip
+        known[data.name("policy", 0)] = policy_run(0.5 + number / 20)
+    rows = reward_metrics.tables(known)
+    assert rows["correlations"][2].startswith("| best of 4 | +1.000 [+1.000, +1.000] |")
+    assert rows["correlations"][3].startswith("| ECE | -1.000 ")
+    assert not any("process" in row for row in rows["correlations"])
+    assert rows["reward models"][2] == "| 100 + 0 | 0.600 | 0.700 | 0.000 | 0.500 | 1 |"
+    assert "--output-dir runs/reproduce/model-3000-and-1500-seed-0" in rows["commands"][1]
+    assert "--reward runs/reproduce/model-3000-and-1500-seed-0" in rows["commands"][3]
+    del known[reward_metrics.DATA[0].name("policy", 0)]
+    assert "| all | not run yet | not run yet | 7 |" in reward_metrics.tables(known)["correlations"]
+
+
 def test_what_is_not_known_is_left_open():
     assert over([]) == "not run yet"
     assert over([0.5]) == "0.500"
@@ -357,7 +401,7 @@ def test_what_is_forgotten_is_the_loss_on_every_token(tmp_path):
     assert losses(fresh, [prompt], [response]) == pytest.approx(found)
 
 
-@pytest.mark.parametrize("name", ["paper", *(pytest.param(n, marks=pytest.mark.long) for n in ("lora", "algorithms"))])
+@pytest.mark.parametrize("name", ["paper", *(pytest.param(n, marks=pytest.mark.long) for n in list(PLANS)[1:])])
 def test_the_command_goes_through_in_quick(name, tmp_path):
     words = ["-m", "evaluation.reproduce", "--tables", name, "--quick", "--output-dir", str(tmp_path), "--seeds", "0"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600)

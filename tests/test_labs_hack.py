@@ -5,7 +5,7 @@ import pytest
 
 from envs.corpora.records import Record
 from evaluation.labs.peaks import chosen_by, halves, last_within, over_seeds, peak_of
-from evaluation.labs.proxies import Proxy, turned
+from evaluation.labs.proxies import Proxy, per_word, turned, words_of
 
 
 def test_halves_take_turns_of_two():
@@ -78,3 +78,10 @@ def test_labels_are_turned_in_as_many_pairs_as_said():
 def test_proxies_of_other_pairs_have_other_names():
     assert Proxy(8).name != Proxy(8, member=1).name != Proxy(8, wrong=0.25).name
     assert "wrong0.25" in Proxy(8, wrong=0.25).name
+
+
+def test_what_a_word_is_worth_by_hand():
+    # Differences of scores and of words: the line through 0 has the slope (2 * 1 + 1 * 2 - 1 * 1) / (1 + 4 + 1).
+    assert per_word(np.array([2.0, 1.0, -1.0]), np.array([1, 2, 1])) == pytest.approx(0.5)
+    assert per_word(np.array([2.0, 1.0]), np.array([0, 0])) == 0  # all are as long: length is worth nothing
+    assert words_of(["", "one", " two  words "]).tolist() == [0, 1, 2]

@@ -28,10 +28,10 @@ class Cell(NamedTuple):
 
     Attributes:
         name: says which it is, as "reward HH S full, seed 0".
-        words: of the command, without its output folder. A backbone that is a cell stands there by its name.
+        words: of the command, without its output folder. The folder of its base stands there by its own name.
         keep: reads the figures off the folder of the finished run, as JSON without NaN.
         seconds: CPU seconds that it takes, about.
-        base: the name of the cell that made the backbone; "" where that is a shipped one.
+        base: the name of the cell that made the backbone or the reward model; "" where those are shipped ones.
         then: words of `evaluation.evaluate` for the finished run, without --run; () for none.
         ready: whether all is known that it is asked by; else the words are not yet those that it will have.
     """
@@ -46,15 +46,13 @@ class Cell(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """What the folder of its run is called, and a backbone that it makes."""
+        """What the folder of its run is called, and of the weights that it makes."""
         return folder_of(self.name)
 
     def words_in(self, runs: str | Path) -> list[str]:
-        """Returns the words of the command, with the folder of a backbone that is a cell below that of all runs."""
-        words = list(self.words)
-        if self.base:
-            words[words.index("--backbone") + 1] = str(Path(runs, folder_of(self.base)))
-        return words
+        """Returns the words of the command, with the folder of its base below that of all runs."""
+        base = folder_of(self.base) if self.base else None
+        return [str(Path(runs, word)) if word == base else word for word in self.words]
 
 
 class Experiment(NamedTuple):
@@ -115,7 +113,7 @@ class Book:
 def asked_of(cell: Cell, known: Known) -> dict[str, Any]:
     """Returns everything that the figures of a cell follow from, as JSON.
 
-    The weights of a backbone that is a cell are those that the cell is known to have made, there or not.
+    The weights of a base are those that its cell is known to have made, there or not.
     """
     asked = _asked(cell.words)
     if cell.base:

@@ -56,12 +56,12 @@ def place_of(name: str, options: Where) -> Path:
 
 
 def runs_of(options: Where) -> Path:
-    """Returns where the folders of runs are, and stay of backbones."""
+    """Returns where the folders of runs are, and stay where others begin from their weights."""
     return Path(options.output_dir, "quick" if options.quick else "")
 
 
 def next_cell(cells: Sequence[Cell], known: Known, options: Where) -> Cell | None:
-    """Returns the first cell that is missing, or the one that makes its backbone, where that is not in its folder."""
+    """Returns the first cell that is missing, or the one that makes its base, where that is not in its folder."""
     missing = next((cell for cell in cells if cell.ready and cell.name not in known), None)
     if missing is None or not missing.base:
         return missing
@@ -79,7 +79,7 @@ def describe(name: str, experiment: Experiment, cells: Sequence[Cell], known: Kn
 
 
 def made(cell: Cell, options: Where) -> dict[str, Any]:
-    """Runs the command of a cell and returns its figures, with what its processes took; backbones stay in the folder.
+    """Runs the command of a cell and returns its figures, with what its processes took; bases stay in the folder.
 
     Raises:
         UserError: the command failed, for another reason than numbers that are no longer finite.
@@ -105,7 +105,7 @@ def made(cell: Cell, options: Where) -> dict[str, Any]:
 
 
 def run_of(cell: Cell, options: Where) -> Run:
-    """Returns the command of a cell, with the folder of its backbone where it has a backbone that is a cell."""
+    """Returns the command of a cell, with the folder of its base where it has one."""
     return command(options, cell.folder, *cell.words_in(runs_of(options)))
 
 

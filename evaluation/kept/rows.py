@@ -10,6 +10,7 @@ from evaluation.metrics import interval, signed
 MISSING = "not run yet"
 _COMMANDS = {
     "agents.train_ppo": "train-ppo", "rewards.train_reward_model": "train-reward-model", "agents.pretrain": "pretrain",
+    "evaluation.report_reward_model": "report-reward-model",
 }  # fmt: skip
 
 
@@ -46,11 +47,11 @@ def beside(values: Sequence[float], others: Sequence[float]) -> str:
 
 def command_lines(cells: Sequence[Cell], folder: str = "runs/reproduce") -> list[str]:
     """Returns the command of each cell below its name, as lines of code in Markdown."""
-    lines = []
+    lines, bases = [], {cell.base for cell in cells}
     for cell in cells:
         module, *given = cell.words_in(folder)
         words = [_COMMANDS[module], *given]
-        if cell.words[0] == "agents.pretrain":
+        if cell.name in bases:
             words += ["--output-dir", f"{folder}/{cell.folder}"]
         lines += [f"    # {cell.name}", f"    perlhf {' '.join(words)}"]
         if cell.then:

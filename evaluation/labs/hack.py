@@ -4,8 +4,7 @@ A reward model of few pairs, PPO at twice the usual rate and no KL penalty: the 
 down. Each remedy changes one thing of that and keeps all else, seeds too.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from evaluation.labs.curves import curve
 from evaluation.labs.hack_figure import draw
 from evaluation.labs.lab import Lab
 from evaluation.labs.peaks import chosen_by, last_within, over_seeds, peak_of
-from evaluation.labs.proxies import Proxy, finish_proxy
+from evaluation.labs.proxies import Proxy, WithoutLength, finish_proxy
 from evaluation.metrics import interval, members_of, signed
 from perlhf.run_folder import write_json, write_text
 
@@ -61,26 +60,51 @@ class Arm(NamedTuple):
     """Describes a run: the hack itself, or with a remedy.
 
     Attributes:
-        proxy: what its reward model is made of, by sizes and a seed.
+        proxies: what its reward models are made of, by sizes and a seed.
+        reward: the spec or function that it is trained with, from the folders of these and what the first is worth.
         changes: of the recipe.
     """
 
-    proxy: Callable[[Sizes, int], Proxy]
+    proxies: Callable[[Sizes, int], list[Proxy]]
+    reward: Callable[[Sequence[Path], Mapping[str, float]], Any]
     changes: Mapping[str, Any] = {}
 
 
-def _one(sizes: Sizes, seed: int) -> Proxy:
-    return Proxy(sizes.pairs, seed=seed)
+def _one(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs, seed=seed)]
 
 
-def _with_own(sizes: Sizes, seed: int) -> Proxy:
-    return Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)
+def _three(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs, seed=seed, member=member) for member in range(3)]
+
+
+def _with_own(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs // 2, own=sizes.pairs // 2, seed=seed)]
+
+
+def _with_foreign(sizes: Sizes, seed: int) -> list[Proxy]:
+    return [Proxy(sizes.pairs // 2, foreign=sizes.pairs // 2, seed=seed)]
+
+
+def _plain(folders: Sequence[Path], worth: Mapping[str, float]) -> str:
+    return str(folders[0])
+
+
+def _least(folders: Sequence[Path], worth: Mapping[str, float]) -> dict[str, Any]:
+    return {"ensemble": "min", "members": [str(folder) for folder in folders]}
+
+
+def _without_length(folders: Sequence[Path], worth: Mapping[str, float]) -> WithoutLength:
+    return WithoutLength(folders[0], worth["per_word"])
 
 
 ARMS = {
-    "none": Arm(_one),
-    "KL penalty": Arm(_one, {"kl_coef": PENALTY}),
-    "half the pairs SFT's samples": Arm(_with_own),
+    "none": Arm(_one, _plain),
+    "KL penalty": Arm(_one, _plain, {"kl_coef": PENALTY}),
+    "the least of three": Arm(_three, _least),
+    "half the pairs SFT's samples": Arm(_with_own, _plain),
+    "half the pairs SHP-v0's": Arm(_with_foreign, _plain),
+    "without length": Arm(_one, _without_length),
 }
 
 
@@ -103,14 +127,18 @@ def run(folder: Path, seed: int, quick: bool) -> list[str]:
 
 
 def one_run(folder: Path, name: str, arm: Arm, sizes: Sizes, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains the reward model of an arm and then its policy; returns what the model is worth, and the curve."""
-    kept, worth = finish_proxy(folder, ENV, arm.proxy(sizes, seed), sizes.judged)
+    """Trains the reward models of an arm and then its policy; returns what the first model is worth, and the curve."""
+    made = [finish_proxy(folder, ENV, proxy, sizes.judged) for proxy in arm.proxies(sizes, seed)]
+    kept, worth = [of_one for of_one, _ in made], made[0][1]
     recipe = {**RECIPE, "n_envs": sizes.turns, **arm.changes}
     asked = {
-        "base": weights_hash([SHIPPED["tiny"]]), "proxies": weights_hash([kept]), "recipe": recipe, "seed": seed,
+        "base": weights_hash([SHIPPED["tiny"]]), "proxies": weights_hash(kept), "recipe": recipe, "seed": seed,
         "updates": sizes.updates, "every": sizes.every, "prompts": sizes.prompts,
     }  # fmt: skip
-    train = partial(curve, ENV, recipe, str(kept), seed, sizes.updates, sizes.every, sizes.prompts)
+
+    def train() -> dict[str, Any]:
+        return curve(ENV, recipe, arm.reward(kept, worth), seed, sizes.updates, sizes.every, sizes.prompts)
+
     return worth, finish(folder, Cell(f"run-{seed}-{'-'.join(name.split())}", asked, train))
 
 
@@ -227,4 +255,4 @@ def _sentence(number: int, run: Mapping[str, Any]) -> str:
     return f"- run {number}: gold peaked at update {run['peaked_at']}; {fell}, the proxy {run['proxy_rise']:+.2f}"
 
 
-LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (20, 1), run)
+LAB = Lab("a policy that hacks its reward model in every seed, and what helps", (40, 2), run)

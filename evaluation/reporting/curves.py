@@ -99,7 +99,7 @@ def curves_of(runs: Sequence[Run]) -> tuple[list[Curve], dict[str, float]]:
     """Draws everything that runs have logged, a plot for each figure.
 
     Returns:
-        The plots, those of `NAMED` first; and what never changed, in no run, with its value.
+        The plots, those of `NAMED` first; and what has one value in all rows of all runs, with that value.
 
     Raises:
         UserError: matplotlib is not installed.

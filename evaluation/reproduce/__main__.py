@@ -13,14 +13,15 @@
     python -m evaluation.reproduce --tables vqa,vqa-groups,vqa-ppo,vqa-reward
     python -m evaluation.reproduce --tables nlvr --nlvr PATH
     python -m evaluation.reproduce --tables smollm --smollm PATH --real PATH --taskmaster PATH
-    python -m evaluation.reproduce --tables paper,lora,algorithms --minutes 60
+    python -m evaluation.reproduce --tables paper,lora,algorithms,reward-metrics --minutes 60
 
 Each run's folder says in reproduce.json which command and which weights it is of. What is finished there is taken
 where both are the same, so an interrupted reproduction goes on; an unfinished run starts over, since its cost is to be
 that of one process.
 
-The last three are of many runs, whose figures are kept in docs/reproduction/. What is missing there is made, seed by
-seed, and the tables are written into docs/reproduction.md, docs/lora_factors.md and docs/algorithms_compared.md.
+The last four are of many runs, whose figures are kept in docs/reproduction/. What is missing there is made, seed by
+seed, and the tables are written into docs/reproduction.md, lora_factors.md, algorithms_compared.md and
+reward_models.md.
 """
 
 import math
@@ -33,6 +34,7 @@ from evaluation.kept.algorithms import COMPARED
 from evaluation.kept.lora_factors import LORA
 from evaluation.kept.make import make
 from evaluation.kept.paper_tables import PAPER
+from evaluation.kept.reward_metrics import METRICS
 from evaluation.reproduce.audit import audit_table
 from evaluation.reproduce.cached_runs import EVALUATE, ROOT, Table, command, finish, show
 from evaluation.reproduce.smollm import smollm_table
@@ -77,7 +79,7 @@ class Options:
         "ppo,long,tasks,bundled,head,reward,full",
         "which: ppo, long, tasks, bundled, head, reward, full, cheaper, audit, pass, real, taskmaster, ui, ui-reward, "
         "ui-groups, ui-start, ui-attacks, ui-pixels, miniwob, vqa, vqa-groups, vqa-ppo, vqa-reward, nlvr, smollm, "
-        "paper, lora, algorithms, with commas between",
+        "paper, lora, algorithms, reward-metrics, with commas between",
     )
     output_dir: str = option("runs/reproduce", "where the runs go")
     seeds: str = option("0,1,2", "seeds of the PPO runs, with commas between")
@@ -88,7 +90,7 @@ class Options:
     nlvr: str = option("", "NLVR's own folder, for the table 'nlvr'")
     smollm: str = option("", "the folder of SmolLM2-135M-Instruct, for the table 'smollm'")
     minutes: float | None = option(
-        None, "paper, lora, algorithms: begin no further run after so many minutes; 0 writes the pages alone", low=0
+        None, "of the last four tables: begin no further run after so many minutes; 0 writes the pages alone", low=0
     )
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
@@ -299,7 +301,8 @@ TABLES: dict[str, Callable[[Options], Table]] = {
     "nlvr": nlvr_table,
     "smollm": smollm_table,
 }
-KEPT = {"paper": PAPER, "lora": LORA, "algorithms": COMPARED}  # whose figures are in the repository
+# Whose figures are in the repository.
+KEPT = {"paper": PAPER, "lora": LORA, "algorithms": COMPARED, "reward-metrics": METRICS}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 
 from agents.setup import RECIPES, Setup, recipe_of
+from backbones.model.loading import SHIPPED
 from envs.ensembles import ensemble_of
 from evaluation.reproduce.tables import Summary
 from perlhf.errors import UserError
@@ -89,7 +90,8 @@ def weights_of(words: list[str]) -> dict[str, str]:
     if words[0] in (EVALUATE, VERDICTS):  # of a run that is itself made anew where other weights were
         return _hashes([Path(given["--run"]) / "policy"])
     setup = setup_of(words)
-    folders = [given.get("--backbone", ROOT / "backbones" / setup.backbone_name)]
+    backbone = given.get("--backbone", setup.backbone_name)
+    folders = [SHIPPED.get(backbone, backbone)]
     if words[0] in ("agents.train_ppo", "evaluation.audit_reward"):
         folders += [given["--reward"]] if "--reward" in given else bundled(setup)
     return _hashes(folders)
@@ -175,6 +177,7 @@ def command(options: Where, name: str, *words: object) -> Run:
         "evaluation.zero_shot": ["--prompts", "2"],
         EVALUATE: ["--prompts", "4", "--validation-prompts", "2"],
         VERDICTS: ["--prompts", "4", "--sampled-prompts", "2", "--samples", "4", "--validation-prompts", "2"],
+        "evaluation.report_reward_model": ["--prompts", "20"],
         "evaluation.audit_reward": ["--prompts", "4", "--constants", "4", "--budget", "0"],
         PRETRAINING: ["--steps", "4", "--batch-size", "4", "--hidden-size", "32", "--layers", "2"],
     }
