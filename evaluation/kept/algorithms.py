@@ -33,11 +33,11 @@ TASKS: Mapping[str, Task] = {
     "text": Task(("--env", "HH-v0", "--total-timesteps", "1536", "--kl-coef", "0.15"), (300, 60), 130),
     "phone": Task(
         ("--env", "UINav-v0", "--env-options", "templates=easiest,max_steps=10", "--total-timesteps", "32000",
-         "--kl-coef", "0.01"), (160, 60), 480,
+         "--kl-coef", "0.01"), (160, 60), 670,
     ),
     "pictures": Task(
         ("--env", "VQAv2-v0", "--backbone", "tiny-vqav2-told", "--total-timesteps", "32768", "--kl-coef", "0.01",
-         "--eval-every", "0", "--keep-best", "none"), (500, 100), 270,
+         "--eval-every", "0", "--keep-best", "none"), (500, 100), 540,
     ),
 }  # fmt: skip
 
