@@ -51,7 +51,7 @@ def command_lines(cells: Sequence[Cell], folder: str = "runs/reproduce") -> list
     for cell in cells:
         module, *given = cell.words_in(folder)
         words = [_COMMANDS[module], *given]
-        if cell.name in bases:
+        if cell.name in bases or cell.words[0] == "agents.pretrain":  # what is made to begin from
             words += ["--output-dir", f"{folder}/{cell.folder}"]
         lines += [f"    # {cell.name}", f"    perlhf {' '.join(words)}"]
         if cell.then:

@@ -90,7 +90,7 @@ class Options:
     nlvr: str = option("", "NLVR's own folder, for the table 'nlvr'")
     smollm: str = option("", "the folder of SmolLM2-135M-Instruct, for the table 'smollm'")
     minutes: float | None = option(
-        None, "of the last four tables: begin no further run after so many minutes; 0 writes the pages alone", low=0
+        None, "with the last four tables: begin no further run after so many minutes; 0 writes the pages alone", low=0
     )
     quick: bool = option(False, "a few steps of everything, to see that it runs; in OUTPUT_DIR/quick")
 
