@@ -7,6 +7,7 @@ is written there. To find a word is then to compare, which attention does from t
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,16 +69,15 @@ def places_in_cells(lesson: Lesson) -> Tensor:
     On a picture with marks that is the mark, on one without the row and the column of a point, in steps.
     """
     height, width = (side // TOKEN for side in lesson.picture.shape[:2])
-    touched = [word for word in lesson.words if word.touch is not None]
-    number = _in_cells([(i, word[1:4]) for i, word in enumerate(touched)], height, width).flatten()
-    of_words = [
-        [NOTHING, NOTHING, word.mark]
-        if word.mark
-        else [round(word.touch[1] / STEP), round(word.touch[0] / STEP), NOTHING]
-        for word in touched
-        if word.touch is not None
-    ]
-    return torch.tensor([*of_words, [NOTHING] * len(PLACES)])[torch.where(number == NOTHING, len(touched), number)]
+    places: list[list[int]] = []
+    shown: list[tuple[int, tuple[float, float, int]]] = []
+    for word in lesson.words:
+        if word.touch is not None:
+            column, row = (round(at / STEP) for at in word.touch)
+            shown.append((len(places), (word.left, word.right, word.middle)))
+            places.append([NOTHING, NOTHING, word.mark] if word.mark else [row, column, NOTHING])
+    number = _in_cells(shown, height, width).flatten()
+    return torch.tensor([*places, [NOTHING] * len(PLACES)])[torch.where(number == NOTHING, len(places), number)]
 
 
 def _in_cells(shown: Iterable[tuple[int, tuple[float, float, int]]], height: int, width: int) -> Tensor:
@@ -165,9 +165,14 @@ def places_loss(states: Tensor, places: Tensor) -> Tensor:
         states: of these tokens, as the language model gets them, (B * tokens, H).
         places: (B * tokens, 3), see `PLACES`.
     """
-    drawn = torch.randn(sum(PLACES), states.shape[-1], generator=torch.Generator().manual_seed(0))
-    codes = (drawn * (_LENGTH / states.shape[-1] ** 0.5)).to(states).split(PLACES)
+    codes = _codes(states.shape[-1]).to(states).split(PLACES)
     return sum((reading_loss(states, *each) for each in zip(codes, places.T, strict=True)), states.new_zeros(()))
+
+
+@cache
+def _codes(width: int) -> Tensor:  # (all places, width)
+    drawn = torch.randn(sum(PLACES), width, generator=torch.Generator().manual_seed(0))
+    return drawn * (_LENGTH / width**0.5)
 
 
 class Screens:
