@@ -1,6 +1,7 @@
 """Actions in the dialects of others."""
 
 import json
+import warnings
 
 import pytest
 from cost import cost
@@ -182,6 +183,13 @@ ENTERED = Action("click", 4)
 )
 def test_what_is_read(dialect, said, action):
     assert read(dialect, said) == action
+
+
+def test_a_backslash_that_needs_none_is_read_without_a_word():
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert read("browsergym", r"fill('3', 'C:\disk')") == Action("type", 3, "C:\\disk")
+    assert warned == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -99,7 +100,8 @@ def unescaped(literal: str) -> str:
         ActionError: it is none, as with an escape that stands for nothing.
     """
     try:
-        said = str(ast.literal_eval(literal.replace("\r", "\\r").replace("\n", "\\n")))
+        with warnings.catch_warnings(action="ignore"):  # of a backslash before a letter that needs none
+            said = str(ast.literal_eval(literal.replace("\r", "\\r").replace("\n", "\\n")))
     except (ValueError, SyntaxError):
         raise ActionError("a text in quotes has a backslash that stands for nothing") from None
     return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half of a pair is left
