@@ -2,7 +2,6 @@
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ Value = str | float
 _NAME = re.compile(r"\s*([A-Za-z_]+)\s*\(\s*")
 _KEY = re.compile(r"([A-Za-z_]+)\s*=\s*")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_BACKSLASH, _ESCAPED = re.compile(r"\\(.)"), "\\'\"abfnrtvxNuU01234567"  # and what has a meaning behind it
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}(?:\.[0-9]{0,9})?")
 _CURLY = re.compile(r"‘([^’]{0,999})’|“([^”]{0,999})”|`([^`]{0,999})`")
 _BARE = re.compile(r"[^,()'\"\s][^,()\n]*")
@@ -100,8 +100,12 @@ def unescaped(literal: str) -> str:
         ActionError: it is none, as with an escape that stands for nothing.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of a backslash before a letter that needs none
-            said = str(ast.literal_eval(literal.replace("\r", "\\r").replace("\n", "\\n")))
+        said = str(ast.literal_eval(_BACKSLASH.sub(_doubled, literal.replace("\r", "\\r").replace("\n", "\\n"))))
     except (ValueError, SyntaxError):
         raise ActionError("a text in quotes has a backslash that stands for nothing") from None
     return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half of a pair is left
+
+
+def _doubled(found: re.Match[str]) -> str:
+    """Returns a backslash and what follows as Python reads them without a warning, which it gives of `\\d`."""
+    return found[0] if found[1] in _ESCAPED else f"\\{found[0]}"
