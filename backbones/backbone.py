@@ -288,7 +288,8 @@ class Backbone:
 
         With a chat template they are those of its messages (`perlhf.conversation`), ready for the assistant's answer;
         beyond `max_prompt_tokens` the oldest messages are left out. Without one they are those of the text, the
-        oldest cut, and the image stands first. Text never becomes a special token.
+        oldest cut, and the image stands first, or where the model's config says (`Vision.place`). Text never becomes a
+        special token.
 
         Args:
             text: the prompt, a `Conversation` or any other.
@@ -311,10 +312,14 @@ class Backbone:
 
     def _text_ids(self, text: str, room: int, shown: list[int]) -> tuple[list[int], bool]:
         """Returns ids of a prompt as text, and whether it was cut."""
-        ids = self._plain.ids(str(text))
+        place = self.vision.place if shown and self.vision else ""
+        before, _, after = str(text).rpartition(place) if place else ("", "", str(text))
+        first, rest = self._plain.ids(before), self._plain.ids(after, follows=bool(before))
         room = max(1, room - len(self._prefix_ids) - len(self._suffix_ids))
-        whole = [*self._prefix_ids, *shown, *ids[-room:], *self._suffix_ids]
-        return whole or [self.pad_id], len(ids) > room
+        over = max(0, len(first) + len(rest) - room)
+        read = [*first[over:], *shown, *rest[max(0, over - len(first)) :]]
+        whole = [*self._prefix_ids, *read, *self._suffix_ids]
+        return whole or [self.pad_id], over > 0
 
     def _image_ids(self, image: np.ndarray | None) -> list[int]:
         if image is None:

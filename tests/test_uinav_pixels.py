@@ -12,17 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.pretrain.__main__ import main, weighted_loss
+from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.build_screens import build_screen_model, build_screen_processor
 from agents.pretrain.screens import (
+    CODE,
     NOTHING,
     PLACES,
+    Reading,
     ScreenBatches,
+    Screens,
     lessons_right,
     letters_in_cells,
+    mean_over_known,
+    nearest,
     places_in_cells,
-    places_loss,
-    reading_alone,
-    reading_loss,
+    reading_losses,
     right_actions,
     tokens_of,
     words_in_cells,
@@ -44,16 +48,23 @@ from evaluation.reproduce.__main__ import Options as Reproduce
 from evaluation.reproduce.ui_pixels import pixel_rows, pixels_table
 from perlhf.errors import UserError
 
-TEXTS = ["GOAL Star the email from Rosa Hall\nACTION: click(8, 11) FIND Rosa Hall READ 3"] * 60
+TEXTS = ["GOAL Star the email from Rosa Hall\nSCREEN in the picture\nACTION: click(8, 11) FIND Rosa Hall"] * 60
 SMALL = (64, 64)  # width and height of pictures here
-QUESTIONS = [("FIND Rosa\nACTION:", "click(1, 2)"), ("READ 3\nTEXT:", "Hall"), ("GOAL Star\nACTION:", "open_app(Mail)")]
+SHOWN = "\nSCREEN in the picture\nACTION:"
+QUESTIONS = [(f"FIND Rosa{SHOWN}", "click(1, 2)"), (f"GOAL Star{SHOWN}", "open_app(Mail)")]
+
+
+def seeing():
+    """Returns a processor and a model that sees around a small random language model."""
+    tokenizer = build_tokenizer(TEXTS, 340)
+    processor = build_screen_processor(tokenizer, *SMALL)
+    return processor, build_screen_model(processor, build_model(tokenizer, hidden_size=64, layers=2))
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reads")
-    processor = build_screen_processor(TEXTS, 340, *SMALL)
-    model = build_screen_model(processor, hidden_size=32, layers=2)
+    processor, model = seeing()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return Backbone.load(str(folder), "cpu")
@@ -74,12 +85,12 @@ def batch_of(backbone, *lessons):
     return next(ScreenBatches(iter(lessons), backbone.vision.processor, backbone.model, len(lessons)))
 
 
-def test_packed_texts_have_the_log_probabilities_that_they_have_alone(backbone):
+def test_texts_have_the_log_probabilities_that_they_have_as_prompts(backbone):
     shown = images(2)
     ids, weights, more = batch_of(backbone, Lesson(shown[0], QUESTIONS), Lesson(shown[1], QUESTIONS[:1]))
-    more.pop("words"), more.pop("places")
+    assert more["shown"].tolist() == [0, 0, 1]
     with torch.no_grad():
-        loss, response_loss = weighted_loss(backbone.model, ids, weights * (weights == 1), more)
+        loss, response_loss = weighted_loss(backbone.model, ids, weights, more)
     asked = [(shown[0], *text) for text in QUESTIONS] + [(shown[1], *QUESTIONS[0])]
     prompts = [backbone.encode_prompt(prompt, image) for image, prompt, _ in asked]
     responses = [[*backbone.encode_response(response), backbone.end_ids[0]] for *_, response in asked]
@@ -88,19 +99,62 @@ def test_packed_texts_have_the_log_probabilities_that_they_have_alone(backbone):
     assert loss.item() == response_loss == pytest.approx(-alone.sum().item() / sum(map(len, responses)), abs=0.02)
 
 
-def test_pages_of_words_alone_go_through_the_tower_alone(backbone):
+def learned_by(model, loss):
+    loss.backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+
+
+def test_what_is_read_teaches_the_tower_alone_and_what_is_done_the_language_model_alone(backbone):
     page = Lesson(images(1)[0], [], [Word("Rosa", 0, 32, 8, (24.0, 8.0))])
     ids, weights, more = batch_of(backbone, page)
-    assert weights.sum() == 0
-    model = build_screen_model(backbone.vision.processor, hidden_size=32, layers=2)
+    assert weights.numel() == 0
+    assert {"words", "places", "letters"} < set(more)
+    _, model = seeing()
     loss, of_words = weighted_loss(model, ids, weights, more)
-    alone = reading_alone(model, more["pixel_values"], more["words"], more["letters"])
-    assert (loss.item(), of_words) == (alone[0].item(), alone[1])
-    assert loss.item() > of_words > 0  # letters have a loss too
-    loss.backward()
-    learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert loss.item() > of_words > 0  # places and letters have a loss too
+    learned = learned_by(model, loss)
     assert any("vision_tower.encoder.layers.0" in name for name in learned)
-    assert not any("language_model.layers" in name for name in learned)
+    assert any("multi_modal_projector" in name for name in learned)
+    assert not any("language_model" in name for name in learned)
+
+    _, model = seeing()
+    learned = learned_by(model, weighted_loss(model, *batch_of(backbone, Lesson(images(1)[0], QUESTIONS)))[0])
+    assert learned
+    assert all("language_model" in name for name in learned)
+
+
+def test_a_model_that_sees_begins_as_the_language_model_that_it_is_around():
+    tokenizer = build_tokenizer(TEXTS, 340)
+    language = build_model(tokenizer, hidden_size=64, layers=2)
+    processor = build_screen_processor(tokenizer, *SMALL)
+    model = build_screen_model(processor, language)
+    assert len(processor.tokenizer) == len(tokenizer) + 1 == model.get_input_embeddings().num_embeddings
+    ids = torch.tensor([tokenizer("GOAL Star the email")["input_ids"]])
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits[..., :-1], language(input_ids=ids).logits)
+
+
+# Where a prompt shows its picture
+
+
+def test_a_picture_stands_in_place_of_the_words_that_say_so(backbone):
+    image, patch = images(1)[0], backbone.vision.token_id
+    first, last = (backbone.tokenizer(text)["input_ids"] for text in ("FIND Rosa\nSCREEN", "\nACTION:"))
+    assert backbone.encode_prompt(f"FIND Rosa{SHOWN}", image) == [*first, *[patch] * 16, *last]
+    twice = backbone.encode_prompt(f"FIND what is in the picture{SHOWN}", image)  # the last of them
+    assert twice[-16 - len(last) :] == [*[patch] * 16, *last]
+    assert backbone.encode_prompt("FIND Rosa", image)[:16] == [patch] * 16  # nothing says so: first
+    assert patch not in backbone.encode_prompt(f"FIND Rosa{SHOWN}")
+
+
+@given(st.integers(1, 400), st.integers(0, 30))
+@settings(max_examples=20, deadline=None)
+def test_of_a_prompt_that_is_too_long_the_oldest_is_cut_and_the_picture_stays(backbone, before, after):
+    prompt = backbone.encode_prompt(f"{'a ' * before}SCREEN in the picture{' b' * after}", images(1)[0])
+    assert prompt.count(backbone.vision.token_id) == 16
+    assert len(prompt) - 16 <= backbone.max_prompt_tokens
+    behind = backbone.tokenizer(" b" * after)["input_ids"] if after else []
+    assert prompt[len(prompt) - len(behind) :] == behind
 
 
 # Words and letters in the tokens of a picture
@@ -134,14 +188,15 @@ def test_letters_are_those_around_the_middles_of_halves(backbone):
     assert c not in halves
 
 
-def test_a_token_of_a_picture_is_labelled_with_where_one_touches_what_it_shows():
+def test_a_token_of_a_picture_is_labelled_with_where_one_touches_what_it_shows(backbone):
+    tokenizer = backbone.tokenizer
     picture = np.zeros((32, 64, 3), np.uint8)
     rosa, hall = Word("Rosa", 0, 20, 8, (24.0, 24.5)), Word("Hall", 20, 64, 8, (40.5, 8.0))
-    cells = places_in_cells(Lesson(picture, [], [rosa, hall, Word("seen", 0, 64, 24)]))
+    cells = places_in_cells(Lesson(picture, [], [rosa, hall, Word("seen", 0, 64, 24)]), tokenizer)
     none = [NOTHING] * 3
     # Half a step is rounded to even, as the points are that a dialect writes. "Hall" has 12 of 16 pixels.
     assert cells.tolist() == [[2, 2, NOTHING], *[[0, 3, NOTHING]] * 3, *[none] * 4]
-    marked = places_in_cells(Lesson(picture, [], [rosa._replace(mark=7), hall._replace(mark=12)]))
+    marked = places_in_cells(Lesson(picture, [], [rosa._replace(mark=7), hall._replace(mark=12)]), tokenizer)
     assert marked.tolist() == [[NOTHING, NOTHING, 7], *[[NOTHING, NOTHING, 12]] * 3, *[none] * 4]
 
 
@@ -157,29 +212,87 @@ def test_places_are_those_that_actions_name(form):
         assert len(clicks) < PLACES[2]
 
 
-def test_the_loss_of_places_is_low_where_a_state_holds_their_codes():
-    places = torch.tensor([[3, 5, NOTHING], [NOTHING, NOTHING, 9], [NOTHING] * 3])
-    states = torch.zeros(3, 64)
-    even = places_loss(states, places)
-    assert even.item() == pytest.approx(sum(np.log(count) for count in PLACES), abs=1e-5)
-    states.requires_grad_(True)
-    optimizer = torch.optim.Adam([states], lr=1.0)
-    for _ in range(30):
-        optimizer.zero_grad()
-        loss = places_loss(states, places)
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.01 * even.item()
-    assert states[2].abs().sum() == 0  # nothing is known of it
-    assert places_loss(states.detach()[:1], torch.tensor([[3, 6, NOTHING]])) > 1
+SAID = torch.arange(10, 90)  # tokens that are told apart
 
 
-def test_the_loss_of_reading_is_the_cross_entropy_of_what_is_known():
-    embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    states = torch.tensor([[2.0, 0.0], [9.0, 9.0], [0.0, 0.0]])
-    loss = reading_loss(states, embeddings, torch.tensor([0, NOTHING, 1]))
-    assert loss.item() == pytest.approx((np.log(1 + np.exp(-2)) + np.log(2)) / 2, abs=1e-6)
-    assert reading_loss(states, embeddings, torch.full((3,), NOTHING)).item() == 0
+def embeddings_drawn(seed, scale=1.0):
+    return torch.randn(100, CODE + 16, generator=torch.Generator().manual_seed(seed)) * scale + 2
+
+
+def read_by(embeddings):
+    return Reading.of(embeddings, SAID)
+
+
+@given(st.integers(0, 99), st.sampled_from([0.1, 1.0, 3.0]))
+@settings(max_examples=20, deadline=None)
+def test_an_embedding_as_a_state_says_its_own_word(seed, scale):
+    embeddings = embeddings_drawn(seed, scale)
+    reading = read_by(embeddings)
+    assert torch.allclose(reading.words.T @ reading.words / 80, torch.eye(16), atol=1e-4)  # whitened
+    assert reading.known(torch.tensor([NOTHING, 9, 10, 89, 90])).tolist() == [NOTHING, NOTHING, 0, 79, NOTHING]
+    states = embeddings[SAID] * embeddings.shape[1] ** 0.5
+    said = reading.whitened(states)
+    assert torch.allclose(said[:, :16], reading.words, atol=1e-2)
+    assert torch.cdist(said[:, :16], reading.words).argmin(1).tolist() == list(range(80))
+    assert torch.equal(said[:, 16:], states[:, 16:])
+
+
+def test_ideal_states_have_the_word_and_the_place():
+    reading = read_by(embeddings_drawn(0))
+    words = torch.tensor([17, NOTHING, 13])
+    ideal = reading.ideal(words, torch.tensor([[3, 5, NOTHING], [NOTHING] * 3, [NOTHING, NOTHING, 9]]))
+    assert torch.equal(ideal[0], torch.cat([reading.words[7], reading.rows[3], reading.columns[5]]))
+    assert ideal[1].abs().sum() == 0
+    assert torch.equal(ideal[2], torch.cat([reading.words[3], reading.marks[9]]))
+
+
+def test_losses_of_reading_are_low_where_states_are_ideal():
+    reading = read_by(embeddings_drawn(1))
+    words, places = (
+        torch.tensor([14, 19, NOTHING]),
+        torch.tensor([[3, 5, NOTHING], [NOTHING, NOTHING, 9], [NOTHING] * 3]),
+    )
+    nothing_said = torch.zeros(3, CODE + 16)
+    at_first = reading_losses(reading, nothing_said, words, places)
+    ideal = reading_losses(reading, reading.ideal(words, places), words, places)
+    assert ideal[2].item() == 0
+    assert all(low < high for low, high in zip(ideal, at_first, strict=True))
+    # By the squares: words and codes of both, and 0 of the token that shows nothing, which counts a tenth.
+    square = reading.ideal(words, places).square().mean(1)
+    assert at_first[2].item() == pytest.approx((square[0] + square[1]).item() / 2.1, rel=1e-5)
+    wrong = reading_losses(reading, reading.ideal(words[[1, 0, 2]], places), words, places)
+    assert wrong[0] > ideal[0] + 1
+    assert wrong[1].item() == ideal[1].item()
+
+
+def test_what_is_nearest_by_hand():
+    table = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    loss = nearest(0.5, torch.tensor([[0.0, 0.0], [1.0, 5.0], [9.0, 9.0]]), table, torch.tensor([0, 1, NOTHING]))
+    # Squared distances 0 and 4 halved are 0 and 2; the second state is as far from both.
+    assert loss.item() == pytest.approx((np.log(1 + np.exp(-2)) + np.log(2)) / 2, abs=1e-5)
+    assert mean_over_known(torch.zeros(2, 3), torch.full((2,), NOTHING)).item() == 0
+
+
+def test_the_projector_begins_around_the_mean_of_the_words():
+    _, model = seeing()
+    reading, linear = (
+        Reading.of(model.get_input_embeddings().weight, SAID),
+        model.base_model.multi_modal_projector.linear_2,
+    )
+    hidden = torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = linear(hidden) - linear.bias
+        reading.begin(linear)
+        said = reading.whitened(linear(hidden))
+    assert torch.allclose(said, before, atol=1e-3)
+
+
+def test_the_learning_rate_falls_at_the_end_of_reading_and_of_acting():
+    rate = Screens().rate
+    assert [rate(step, 4000) for step in (0, 99, 1800)] == [0.01, 1.0, 1.0]
+    assert rate(2999, 4000) < 0.001
+    assert [rate(step, 4000) for step in (3000, 3099, 3600)] == [0.005, 0.5, 0.5]
+    assert rate(3999, 4000) < 0.002
 
 
 # Words on screens
@@ -255,22 +368,15 @@ def asked(task, count):
     rng = np.random.default_rng(1)
     for episode in islice(visited(task, rng), count):
         screen = task.device.screen(episode.state)
-        yield episode, screen, questions(task, episode, screen, rng, 4, 2)
-
-
-def questions_that(task, begin, end):
-    """Yields the questions of 150 states that begin so, as (episode, screen, what is asked about, the response)."""
-    for episode, screen, texts in asked(task, 150):
-        for prompt, response in texts.items():
-            if prompt.startswith(begin):
-                yield episode, screen, prompt.removeprefix(f"{begin} ").removesuffix(end), response
+        yield episode, screen, questions(task, episode, screen, rng, 4)
 
 
 @pytest.mark.parametrize("task", tasks(), ids=FORMS)
 def test_what_is_to_be_found_is_clicked_and_is_there_once(task):
     found = 0
-    for episode, screen, words, response in questions_that(task, "FIND", "\nACTION:"):
-        action = task.action(response, episode)
+    of_all = ((*of, text) for *of, texts in asked(task, 150) for text in texts.items())
+    for episode, screen, (prompt, response) in of_all:
+        words, action = prompt.removeprefix("FIND ").removesuffix(SHOWN), task.action(response, episode)
         assert action.kind == "click"
         having = [number for number, each in enumerate(screen.elements, 1) if words in each.label]
         if action.element != having[0]:  # the dialog's text, over which there is something smaller
@@ -278,16 +384,6 @@ def test_what_is_to_be_found_is_clicked_and_is_there_once(task):
         assert len(having) == 1
         found += 1
     assert found > 200
-
-
-@pytest.mark.parametrize("task", tasks(), ids=FORMS)
-def test_what_is_read_stands_there(task):
-    read = 0
-    for episode, screen, place, response in questions_that(task, "READ", "\nTEXT:"):
-        number = task.action(f"click({place})", episode).element
-        assert " ".join(screen.elements[number - 1].label.split()).startswith(response)
-        read += 1
-    assert read > 100
 
 
 @given(st.lists(st.text("ab, \n", min_size=1, max_size=12), min_size=1, max_size=4), st.integers(0, 99))
@@ -340,15 +436,15 @@ def test_goals_that_share_a_page_share_its_history_and_are_of_its_app():
     assert several > 20
 
 
-def test_lessons_go_from_pages_of_words_to_what_to_do():
+def test_lessons_go_from_pages_of_words_to_screens_and_to_what_to_do():
     taught = list(islice(screen_lessons(np.random.default_rng(0), 160), 160))
-    assert all(lesson.texts == [] for lesson in taught[:30])
-    acting = [any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught]
-    assert not any(acting[:30])
-    assert sum(acting[31:56]) < 15
-    assert 0.6 < np.mean(acting[56:]) < 0.95
+    assert all(lesson.texts == [] for lesson in taught[:120])
+    words = [len(lesson.words) for lesson in taught]
+    assert min(words[:36]) > 20  # pages are full
+    assert np.mean(words[72:120]) < 0.75 * np.mean(words[:36])
+    assert all(any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught[120:])
+    assert all(prompt.endswith(SHOWN) for lesson in taught for prompt, _ in lesson.texts)
     again = list(islice(screen_lessons(np.random.default_rng(0), 160), 80))
-    assert [lesson.texts for lesson in again] == [lesson.texts for lesson in taught[:80]]
     assert all(np.array_equal(one.picture, other.picture) for one, other in zip(again, taught, strict=False))
 
 
@@ -398,8 +494,7 @@ def test_the_oracle_reaches_every_easiest_goal_in_what_the_backbone_sees(form):
 
 def test_the_command_makes_a_backbone_that_reads_screens(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.pretrain.screens.MEASURED", 2)
-    monkeypatch.setattr("agents.pretrain.pictures.TYPICAL", 100)
-    arguments = "tiny-uinav-pixels --steps 9 --batch-size 2 --hidden-size 32 --layers 1 --vocab-size 400".split()
+    arguments = "tiny-uinav-pixels --steps 8 --batch-size 2".split()
     monkeypatch.setattr(sys, "argv", ["pretrain", *arguments, "--output-dir", str(tmp_path)])
     main()
     record = json.loads((tmp_path / "pretraining.json").read_text())
@@ -407,7 +502,7 @@ def test_the_command_makes_a_backbone_that_reads_screens(tmp_path, monkeypatch):
     assert set(record["gold"]) == set(FORMS)
     assert all(set(found) == {"greedy", "greedy_blind"} for found in record["gold"].values())
     made = Backbone.load(str(tmp_path))
-    prompt = made.encode_prompt("FIND Mail", np.zeros((*SIZE[::-1], 3), np.uint8))
+    prompt = made.encode_prompt(f"FIND Mail{SHOWN}", np.zeros((*SIZE[::-1], 3), np.uint8))
     assert prompt.count(made.vision.token_id) == (SIZE[0] // 16) * (SIZE[1] // 16)
 
 
@@ -459,13 +554,13 @@ def test_the_shipped_backbone_acts_on_what_it_sees(form, monkeypatch):
 def test_the_shipped_backbone_reads_screens_that_it_has_not_met():
     lessons = list(islice(screen_lessons(np.random.default_rng(7), 0), 24))
     found = lessons_right(Backbone.load("tiny-uinav-pixels"), lessons)
-    assert set(found) == {"words", "FIND", "READ", "GOAL"}
-    assert found["words"] > 0.85
-    assert found["FIND"] > 0.2  # among a dozen things on a screen
+    assert set(found) == {"words", "FIND", "GOAL"}
+    assert found["words"] > 0.9
+    assert found["FIND"] > 0.5  # among a dozen things on a screen
 
 
 def test_a_random_backbone_knows_nothing_of_lessons(backbone):
     lessons = [Lesson(image, QUESTIONS, [Word("Rosa", 8, 36, 20)]) for image in images(10)]
     found = lessons_right(backbone, lessons)
-    assert set(found) == {"words", "FIND", "READ", "GOAL"}
+    assert set(found) == {"words", "FIND", "GOAL"}
     assert all(share < 0.3 for share in found.values())

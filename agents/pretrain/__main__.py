@@ -13,7 +13,7 @@ config.yaml and `checkpoints/` are in the folder until it is done, and it goes o
 import itertools
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,13 +23,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.pretrain.build import build_model, build_tokenizer
 from agents.pretrain.checkpoints import DocumentHash, PretrainingCheckpoints, Progress
 from agents.pretrain.muon import muon_and_adamw
 from agents.pretrain.pictures import Scenes
-from agents.pretrain.screens import READING_WEIGHT, Screens, places_loss, reading_alone, reading_loss
+from agents.pretrain.rates import trapezoid
+from agents.pretrain.screens import Screens, states_of, tower_loss
 from agents.pretrain.texts import CORPORA, EXERCISES_UNTIL, Corpus, Document, UIDemonstrations
 from agents.resuming import config_of, resumable_options, saying_how_to_go_on
 from agents.setup import RECIPES
@@ -167,32 +168,18 @@ def start_of(options: Options, typical: Iterator[Document]) -> tuple[PreTrainedT
 def pretrain_on_pictures(options: Options, folder: Path) -> None:
     """Makes a backbone that sees: lessons that get harder, or those for a model that goes on."""
     rng, shown = np.random.default_rng([options.seed, 1]), PICTURES[options.backbone]
-    processor, model = shown.new(options) if options.start is None else seeing_start(options.start)
+    processor, model = shown.new(options, None if options.start is None else started(options.start))
     parameters = sum(p.numel() for p in model.parameters())
     use_threads(options.threads, parameters)
     print(f"{parameters / 1e6:.2f}M parameters, {len(processor.tokenizer)} tokens")
     lessons = shown.lessons(rng, options.steps * options.batch_size, options.start is not None)
     data = shown.batches(lessons, processor, model, options.batch_size)
     checkpoints = checkpoints_in(folder, options)
-    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options, checkpoints)
+    loss = train(model, data, muon_and_adamw(model, options.learning_rate), options, checkpoints, shown.rate)
     backbone = Backbone(str(folder), model, processor.tokenizer, processor)
     model.save_pretrained(folder)
     backbone.save_processor(folder)
     write_record(options, checkpoints, loss, *shown.measures(backbone))
-
-
-def seeing_start(name: str) -> tuple[ProcessorMixin, PreTrainedModel]:
-    """Returns the processor and the model of a backbone that sees, to go on from.
-
-    Raises:
-        UserError: it does not see.
-    """
-    backbone = started(name)
-    if backbone.vision is None:
-        raise UserError(f"--start {name!r} does not see; give a backbone that does, such as tiny-vqav2-told.")
-    processor = backbone.vision.processor
-    processor.tokenizer = backbone.tokenizer
-    return processor, backbone.model
 
 
 def started(name: str) -> Backbone:
@@ -265,6 +252,7 @@ def train(
     optimizers: list[torch.optim.Optimizer],
     options: Options,
     checkpoints: PretrainingCheckpoints,
+    rate: Callable[[int, int], float] = trapezoid,
 ) -> float:
     """Runs all steps; returns the mean response loss (nats per token) over the last tenth of them.
 
@@ -285,7 +273,7 @@ def train(
                 raise CheckpointError("the documents are not those of the checkpoint: what makes them has changed.")
             if step > done.step:
                 for group, peak in zip(groups, peaks, strict=True):
-                    group["lr"] = peak * trapezoid(step - 1, options.steps)
+                    group["lr"] = peak * rate(step - 1, options.steps)
                 losses.append(learn(model, batch, optimizers))
                 bar.set_postfix({"loss": f"{np.mean(losses[-100:]):.3f}"}, refresh=False)
                 if stopping.asked() or step % checkpoints.every == 0 or step == options.steps:
@@ -307,33 +295,25 @@ def learn(model: PreTrainedModel, batch: tuple[Any, ...], optimizers: Sequence[t
     return response_loss
 
 
-def trapezoid(step: int, steps: int) -> float:
-    """Learning rate as a share of its peak: up over 100 steps, level, down to 0 over the last 40%."""
-    return min(1.0, (step + 1) / 100, max(0.0, 1 - step / steps) / 0.4)
-
-
 def weighted_loss(
     model: PreTrainedModel, input_ids: Tensor, weights: Tensor, more: Mapping[str, Any] = _NOTHING
 ) -> tuple[Tensor, float]:
     """Cross-entropy weighted by token, and the plain mean over response tokens (those of weight 1).
 
-    `more` is what the model takes besides ids: pixels, masks; and what is to be read on pictures, see `ScreenBatches`.
+    `more` is what the model takes besides ids: pixels, masks; or what there is to read on pictures, and which picture
+    a text shows, see `ScreenBatches`.
     """
-    words, letters = more.get("words"), more.get("letters")
-    if words is not None and letters is not None:
-        return reading_alone(model, more["pixel_values"], words, letters)
-    taken = {name: value for name, value in more.items() if name not in ("words", "places")}
-    states = model.base_model(input_ids=input_ids, use_cache=False, **taken)
-    hidden = states.last_hidden_state[:, :-1]
-    weights, targets = weights[:, 1:], input_ids[:, 1:]
+    if "words" in more:
+        return tower_loss(model, more)
+    if "shown" in more:
+        states = states_of(model, input_ids, more)
+    else:
+        states = model.base_model(input_ids=input_ids, use_cache=False, **more).last_hidden_state
+    hidden, weights, targets = states[:, :-1], weights[:, 1:], input_ids[:, 1:]
     counted = weights > 0
     losses = F.cross_entropy(model.get_output_embeddings()(hidden[counted]), targets[counted], reduction="none")
     weights = weights[counted]
     loss = (losses * weights).sum() / weights.sum()
-    if words is not None:
-        seen = states.image_hidden_states
-        read = reading_loss(seen, model.get_output_embeddings().weight, words) + places_loss(seen, more["places"])
-        loss = loss + READING_WEIGHT * read
     return loss, float(losses.detach()[weights == 1].mean())
 
 

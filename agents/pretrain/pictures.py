@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from agents.pretrain.build_vision import build_processor, build_vision_model
+from agents.pretrain.rates import trapezoid
 from backbones.backbone import Backbone
 from backbones.draws import EVALUATION, row_seeds
 from backbones.generate import generate
@@ -21,6 +22,7 @@ from backbones.model.vision import Vision
 from envs.lesson import Lesson
 from envs.vqav2.lessons import CAPTION, inquiries, lessons
 from envs.vqav2.task import VQAv2
+from perlhf.errors import UserError
 
 PROMPT_WEIGHT = 0.1  # of a question's token's loss beside an answer's
 _PICTURE = 0  # the part of a row that all others see
@@ -66,17 +68,17 @@ class PictureBatches(Iterator[tuple[Tensor, Tensor, dict[str, Any]]]):
 
     def _batch(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
         rows = [self._row(lesson) for lesson in taken]
-        input_ids = _padded([row.ids for row in rows], self._tokenizer.pad_token_id)
-        parts = _padded([row.parts for row in rows], -1)
+        input_ids = padded([row.ids for row in rows], self._tokenizer.pad_token_id)
+        parts = padded([row.parts for row in rows], -1)
         shown = self._vision.inputs([lesson.picture for lesson in taken], input_ids)
         both_ways = (input_ids == self._vision.token_id) & ("token_type_ids" in shown)  # what the model says of images
         mask = visible(parts, both_ways)
         more = {
             "pixel_values": shown["pixel_values"],
-            "position_ids": _padded([row.places for row in rows], 0),
+            "position_ids": padded([row.places for row in rows], 0),
             "attention_mask": {"full_attention": mask, "sliding_attention": mask},
         }
-        return input_ids, _padded([row.weights for row in rows], 0.0), more
+        return input_ids, padded([row.weights for row in rows], 0.0), more
 
     def _row(self, lesson: Lesson) -> _Row:
         shown = self._vision.ids(lesson.picture)
@@ -103,8 +105,9 @@ def visible(parts: Tensor, is_image: Tensor) -> Tensor:
     return ((known & earlier) | (is_image[:, :, None] & is_image[:, None, :]))[:, None]
 
 
-def _padded(rows: Sequence[Sequence[Any]], filler: Any) -> Tensor:
-    length = max(map(len, rows))
+def padded(rows: Sequence[Sequence[Any]], filler: Any) -> Tensor:
+    """Returns rows side by side, shorter ones with the filler at their ends."""
+    length = max(map(len, rows), default=0)
     return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows])
 
 
@@ -169,8 +172,17 @@ def typical_texts(lessons: Iterator[Lesson]) -> Iterator[str]:
 class Scenes:
     """What a backbone that is asked about miniature VQA's pictures is made of, shown and asked."""
 
-    def new(self, options: Sizes) -> tuple[ProcessorMixin, PreTrainedModel]:
-        """Returns a new processor and a new model."""
+    def new(self, options: Sizes, start: Backbone | None) -> tuple[ProcessorMixin, PreTrainedModel]:
+        """Returns the processor and the model of a backbone to go on from, or new ones.
+
+        Raises:
+            UserError: that backbone does not see.
+        """
+        if start is not None and start.vision is None:
+            raise UserError(f"--start {start.path!r} does not see; give a backbone that does, such as tiny-vqav2-told.")
+        if start is not None and start.vision is not None:
+            start.vision.processor.tokenizer = start.tokenizer
+            return start.vision.processor, start.model
         first = lessons(np.random.default_rng([options.seed, 2]), TYPICAL)
         processor = build_processor(typical_texts(first), options.vocab_size)
         return processor, build_vision_model(processor, options.hidden_size, options.layers, seed=options.seed)
@@ -184,6 +196,10 @@ class Scenes:
     ) -> PictureBatches:
         """Returns the lessons as batches."""
         return PictureBatches(lessons, processor, model, size)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate as a share of its peak."""
+        return trapezoid(step, steps)
 
     def measures(self, backbone: Backbone) -> tuple[Golds, dict[str, Any]]:
         """Returns how good its answers are, and the same by kind of question."""

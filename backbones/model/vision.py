@@ -60,6 +60,7 @@ class Vision:
     Attributes:
         processor: what makes them.
         token_id: the token that stands for a part of an image.
+        place: the words of a prompt that an image stands in place of, the last of them; "" where it stands first.
     """
 
     def __init__(self, processor: ProcessorMixin, model: PreTrainedModel) -> None:
@@ -75,6 +76,7 @@ class Vision:
                 f"{type(model).__name__} takes images otherwise than as tokens of its prompt; {FOR_IMAGES}"
             )
         self.processor, self.token_id = processor, token
+        self.place: str = getattr(model.config, "image_place", "")
         self._taken = set(forward)
         self._ends = _ends_of_images(model.config)
         self._ids: dict[tuple[int, ...], list[int]] = {}

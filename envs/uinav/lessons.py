@@ -1,12 +1,13 @@
-"""Teaches a small backbone to act from pixels: to find and read what screens show first, and then what to do there.
+"""Teaches a small backbone to act from pixels: to read what screens show first, and then what to do there.
 
 A model that is shown screens and right actions alone learns which action comes next and not where things are: for one
-action there is one place to find. So each screen is asked about many times. `FIND Rosa Hall` is answered by a click on
-it, `READ 8, 11` (a point) or `READ 3` (a mark) by what stands there, and a page on which many goals begin is shown with
-several of them, each with the oracle's action.
+action there is one place to find. So it reads first, until it knows the words of a screen. Then screens are asked about
+several times: `FIND Rosa Hall` is answered by a click on it, and a page on which many goals begin is shown with a few
+of them, each with the oracle's action.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import count, islice
 from random import Random
 from typing import Any
@@ -19,6 +20,7 @@ from envs.uinav.feedback.demonstrations import visited
 from envs.uinav.interface.actions import Action
 from envs.uinav.interface.episode import Episode
 from envs.uinav.interface.screen import Element, Screen
+from envs.uinav.observations import PICTURED
 from envs.uinav.phone.app import HOME
 from envs.uinav.phone.device import PhoneDevice
 from envs.uinav.reading import Vocabulary, pages_of_words
@@ -32,68 +34,72 @@ FORMS: dict[str, dict[str, Any]] = {  # options of the env
     "marks": {**SEEN, "marks": True},
 }
 EASIEST = "easiest"
-_MARKED = 0.4  # share of the pictures with marks
+READING = 0.75  # share of the lessons, the first, that are read alone
+# Share of the pages of words among these, until which share of them; the others are screens.
+_STAGES = ((0.3, 1.0), (0.6, 0.5), (1.0, 0.25))
+_ACTED_IN = 0.6  # share of these screens that are of the easiest templates
+_MARKED = 0.4  # share of the screens with marks
 _STREAMS = 16  # episodes side by side, so that a batch is not of one episode
-_PAGES = 0.19  # share of the lessons, the first, that are pages of words
-# Share of the later pictures that are shown with what to do there, until which share of all.
-_STAGES = ((0.35, 0.3), (1.0, 0.8))
 _SAID = 4000  # screens that the words are of
-_HOMES = 0.2  # share of the home screens that are shown: they are all alike
-_FINDS, _READS, _GOALS = (8, 3), (2, 1), 4  # questions on a screen alone and beside goals; goals on it
+_HOMES = (0.02, 0.3)  # share of the home screens that are read, and acted on: they are all alike
+_FINDS, _GOALS = 1, 2  # questions on a screen, and other goals
 _WHOLE = 0.7  # share of the questions that name all of a line
-_MOST = 5  # words of a line that are asked for or said
-_TRIES = 20
+_MOST = 5  # words of a line that are asked for
 
 
 def screen_lessons(rng: np.random.Generator, total: int) -> Iterator[Lesson]:
     """Endless lessons on screens of the training split, of which the first `total` go from reading to acting."""
-    task, draws = UINav(), np.random.default_rng(0)
-    said = Vocabulary.of(task.device.screen(episode.state) for episode in islice(visited(task, draws), _SAID))
-    pages = pages_of_words(said, rng, SIZE, DENSITY)
-    reading, acting = (_streams(templates, rng) for templates in ("", EASIEST))
+    pages = pages_of_words(said_on_screens(), rng, SIZE, DENSITY)
+    anything, easy, acting = _streams("", rng, False), _streams(EASIEST, rng, False), _streams(EASIEST, rng, True)
     for number in count():
-        if number < _PAGES * total:
-            yield next(pages)
-            continue
-        shown = next((share for until, share in _STAGES if number < until * total), _STAGES[-1][1])
-        acts = rng.random() < shown
-        yield next((acting if acts else reading)[int(rng.random() >= _MARKED)])
+        if number < READING * total:
+            of_pages = next(share for until, share in _STAGES if number < until * READING * total)
+            if rng.random() < of_pages:
+                yield next(pages)
+                continue
+            screens = easy if rng.random() < _ACTED_IN else anything
+        else:
+            screens = acting
+        yield next(screens[int(rng.random() >= _MARKED)])
 
 
-def _streams(templates: str, rng: np.random.Generator) -> list[Iterator[Lesson]]:
+@cache
+def said_on_screens() -> Vocabulary:
+    """Returns the words of screens of the training split."""
+    task, rng = UINav(), np.random.default_rng(0)
+    return Vocabulary.of(task.device.screen(episode.state) for episode in islice(visited(task, rng), _SAID))
+
+
+def _streams(templates: str, rng: np.random.Generator, acts: bool) -> list[Iterator[Lesson]]:
     """Endless lessons on screens with marks, and on those without."""
     forms = [UINav(templates=templates, **FORMS[name]) for name in ("marks", "coordinates")]
-    return [_lessons(task, rng, bool(templates)) for task in forms]
+    return [_lessons(task, rng, acts) for task in forms]
 
 
 def _lessons(task: UINav, rng: np.random.Generator, acts: bool) -> Iterator[Lesson]:
-    """Endless lessons on the screens of a task; with what to do there where `acts`."""
+    """Endless lessons on the screens of a task; with what to find and to do there where `acts`."""
     episodes = [visited(task, rng) for _ in range(_STREAMS)]
     for number in count():
         episode = next(episodes[number % _STREAMS])
-        if episode.state.phone.app == HOME and rng.random() >= _HOMES:
+        at_home = episode.state.phone.app == HOME
+        if at_home and rng.random() >= _HOMES[acts]:
             continue
-        screen = task.device.screen(episode.state)
-        texts = questions(task, episode, screen, rng, _FINDS[acts], _READS[acts])
+        screen, texts = task.device.screen(episode.state), {}
         if acts:
-            texts |= {episode.prompt: task.oracle(episode)} | other_goals(task, episode, rng, _GOALS)
-        if texts:
-            yield Lesson(task.observe(episode)["image"], [*texts.items()], words_on(screen, DENSITY, task.marks))
+            texts[episode.prompt] = task.oracle(episode)
+        if acts and not at_home:
+            texts |= other_goals(task, episode, rng, _GOALS) | questions(task, episode, screen, rng, _FINDS)
+        yield Lesson(task.observe(episode)["image"], [*texts.items()], words_on(screen, DENSITY, task.marks))
 
 
-def questions(
-    task: UINav, episode: Episode, screen: Screen, rng: np.random.Generator, finds: int, reads: int
-) -> dict[str, str]:
-    """Returns responses by prompts: where words and icons are that one element has, and what an element says."""
+def questions(task: UINav, episode: Episode, screen: Screen, rng: np.random.Generator, most: int) -> dict[str, str]:
+    """Returns responses by prompts: where words and icons are that one element has."""
     found: dict[str, str] = {}
-    for number in rng.permutation(len(screen.elements))[: finds + reads]:
+    for number in rng.permutation(len(screen.elements))[:most]:
         element = screen.elements[number]
-        click = task.as_response(Action("click", int(number) + 1), episode)
-        if len(found) >= finds:
-            read = " ".join(element.label.replace("\n", " ").split()[:_MOST])
-            found[f"READ {click.removeprefix('click(').rstrip(')')}\nTEXT:"] = read
-        elif (words := part_of(element, rng)) and sum(words in other.label for other in screen.elements) == 1:
-            found[f"FIND {words}\nACTION:"] = click
+        if (words := part_of(element, rng)) and sum(words in other.label for other in screen.elements) == 1:
+            click = task.as_response(Action("click", int(number) + 1), episode)
+            found[f"FIND {words}\n{PICTURED}\nACTION:"] = click
     return found
 
 
