@@ -107,7 +107,9 @@ def learned_by(model, loss):
 def test_what_is_read_teaches_the_tower_alone_and_what_is_done_the_language_model_alone(backbone):
     page = Lesson(images(1)[0], [], [Word("Rosa", 0, 32, 8, (24.0, 8.0))])
     ids, weights, more = batch_of(backbone, page)
-    assert weights.numel() == 0
+    assert ids.tolist() == [more["words"].tolist()]
+    assert weights.shape == ids.shape
+    assert weights.sum() == 0
     assert {"words", "places", "letters"} < set(more)
     _, model = seeing()
     loss, of_words = weighted_loss(model, ids, weights, more)

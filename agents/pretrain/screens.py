@@ -44,8 +44,8 @@ class ScreenBatches(PictureBatches):
     """Lessons as batches, to be read where nothing is asked, else to be acted on.
 
     To be read, `more` has what the tokens of the pictures show, "words", "places" and "letters", see `words_in_cells`,
-    `places_in_cells` and `letters_in_cells`; and "reading" what states of these are to be. Else each text is a row of
-    its own, and "shown" says of which picture.
+    `places_in_cells` and `letters_in_cells`, and "reading", what states of these are to be; ids are the words, (B,
+    tokens). Else each text is a row of its own, and "shown" says of which picture.
     """
 
     def __init__(self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int) -> None:
@@ -54,15 +54,24 @@ class ScreenBatches(PictureBatches):
 
     def _batch(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
         rows = [self._text(lesson.picture, *text) for lesson in taken for text in lesson.texts]
+        if not rows:
+            return self._to_be_read(taken)
         input_ids = padded([ids for ids, _ in rows], self._tokenizer.pad_token_id)
-        more: dict[str, Any] = dict(self._vision.inputs([lesson.picture for lesson in taken], input_ids))
-        if rows:
-            more["shown"] = torch.tensor([number for number, lesson in enumerate(taken) for _ in lesson.texts])
-        else:
-            more["reading"] = self.reading
-            for name, read in _READ.items():
-                more[name] = torch.cat([read(lesson, self._tokenizer) for lesson in taken])
+        shown = torch.tensor([number for number, lesson in enumerate(taken) for _ in lesson.texts])
+        more = {"pixel_values": self._pixels(taken), "shown": shown}
         return input_ids, padded([weights for _, weights in rows], 0.0), more
+
+    def _to_be_read(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        more: dict[str, Any] = {"pixel_values": self._pixels(taken), "reading": self.reading}
+        for name, read in _READ.items():
+            more[name] = torch.cat([read(lesson, self._tokenizer) for lesson in taken])
+        input_ids = more["words"].unflatten(0, (len(taken), -1))
+        return input_ids, torch.zeros(input_ids.shape), more
+
+    def _pixels(self, taken: Sequence[Lesson]) -> Tensor:
+        return self._vision.inputs([lesson.picture for lesson in taken], torch.empty(0, dtype=torch.long))[
+            "pixel_values"
+        ]
 
     def _text(self, picture: np.ndarray, prompt: str, response: str) -> tuple[list[int], list[float]]:
         """Returns ids of a prompt with its picture and of a response, and the weight of each."""
