@@ -32,8 +32,10 @@ class Lesson(NamedTuple):
         picture: (height, width, 3) uint8.
         texts: (prompt, response) each, none of which knows of the others.
         words: that can be read on it, as far as their places are known.
+        told: whether these are told in place of the picture.
     """
 
     picture: np.ndarray
     texts: list[tuple[str, str]]
     words: Sequence[Word] = ()
+    told: bool = False

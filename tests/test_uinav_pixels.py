@@ -136,6 +136,24 @@ def test_a_model_that_sees_begins_as_the_language_model_that_it_is_around():
         assert torch.equal(model(input_ids=ids).logits[..., :-1], language(input_ids=ids).logits)
 
 
+def test_what_is_told_of_a_screen_is_in_place_of_its_picture(backbone):
+    words = [Word("Rosa", 0, 32, 8, (24.0, 8.0)), Word("Hall", 32, 64, 8, (24.0, 8.0))]
+    lesson = Lesson(images(1)[0], QUESTIONS, words, told=True)
+    ids, weights, more = batch_of(backbone, lesson, lesson._replace(texts=QUESTIONS[:1]))
+    assert "pixel_values" not in more
+    assert more["told"].shape == (2, 16, 64)
+    batches = ScreenBatches(iter([lesson]), backbone.vision.processor, backbone.model, 1)
+    shown = words_in_cells(lesson, backbone.tokenizer)
+    ideal = batches.reading.ideal(shown, places_in_cells(lesson, backbone.tokenizer))
+    said = batches.reading.whitened(more["told"].flatten(0, 1))
+    assert (said - ideal.repeat(2, 1)).square().mean().sqrt().item() == pytest.approx(0.25, rel=0.2)  # none misread
+    another = Lesson(images(2)[1], QUESTIONS, words, told=True)  # the picture itself says nothing
+    assert torch.equal(batch_of(backbone, another)[2]["told"], batch_of(backbone, lesson)[2]["told"])
+    with torch.no_grad():
+        loss, _ = weighted_loss(backbone.model, ids, weights, more)
+    assert torch.isfinite(loss)
+
+
 # Where a prompt shows its picture
 
 
@@ -237,6 +255,7 @@ def test_an_embedding_as_a_state_says_its_own_word(seed, scale):
     assert torch.allclose(said[:, :16], reading.words, atol=1e-2)
     assert torch.cdist(said[:, :16], reading.words).argmin(1).tolist() == list(range(80))
     assert torch.equal(said[:, 16:], states[:, 16:])
+    assert torch.allclose(reading.states(said), states, atol=1e-2)
 
 
 def test_ideal_states_have_the_word_and_the_place():
@@ -445,6 +464,7 @@ def test_lessons_go_from_pages_of_words_to_screens_and_to_what_to_do():
     assert min(words[:36]) > 20  # pages are full
     assert np.mean(words[72:120]) < 0.75 * np.mean(words[:36])
     assert all(any(prompt.startswith("GOAL") for prompt, _ in lesson.texts) for lesson in taught[120:])
+    assert [number for number, lesson in enumerate(taught) if lesson.told] == list(range(120, 144))
     assert all(prompt.endswith(SHOWN) for lesson in taught for prompt, _ in lesson.texts)
     again = list(islice(screen_lessons(np.random.default_rng(0), 160), 80))
     assert all(np.array_equal(one.picture, other.picture) for one, other in zip(again, taught, strict=False))

@@ -37,6 +37,7 @@ CODE = 32  # numbers of a state, its last, that say where one touches
 _BYTES = 260  # ids that may be of a letter: special tokens and bytes
 _BLANK, _PLACED, _FAR = 0.1, 0.3, 0.1  # weights of tokens without a word, of places, and of squared distances
 _SHARP = (0.06, 0.2, 0.1)  # of a squared distance in a logit: of words, of rows and columns, of marks
+_MISREAD, _BLURRED = 0.03, 0.25  # share of other words in what is told, and how much is added to what these say
 _ACTING = 0.5  # the learning rate of the language model, which goes on, beside that of the tower
 
 
@@ -45,12 +46,14 @@ class ScreenBatches(PictureBatches):
 
     To be read, `more` has what the tokens of the pictures show, "words", "places" and "letters", see `words_in_cells`,
     `places_in_cells` and `letters_in_cells`, and "reading", what states of these are to be; ids are the words, (B,
-    tokens). Else each text is a row of its own, and "shown" says of which picture.
+    tokens). Else each text is a row of its own, and "shown" says of which picture; where the words are told, "told" has
+    states of all pictures in place of their pixels, (B, tokens, H), with a few mistakes as a tower makes them.
     """
 
     def __init__(self, lessons: Iterator[Lesson], processor: ProcessorMixin, model: PreTrainedModel, size: int) -> None:
         super().__init__(lessons, processor, model, size)
         self.reading = Reading.of(model.get_input_embeddings().weight, said_ids(processor.tokenizer))
+        self._drawn = torch.Generator().manual_seed(0)
 
     def _batch(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
         rows = [self._text(lesson.picture, *text) for lesson in taken for text in lesson.texts]
@@ -58,7 +61,9 @@ class ScreenBatches(PictureBatches):
             return self._to_be_read(taken)
         input_ids = padded([ids for ids, _ in rows], self._tokenizer.pad_token_id)
         shown = torch.tensor([number for number, lesson in enumerate(taken) for _ in lesson.texts])
-        more = {"pixel_values": self._pixels(taken), "shown": shown}
+        told = all(lesson.told for lesson in taken)
+        seen = {"told": self._told(taken)} if told else {"pixel_values": self._pixels(taken)}
+        more = {"shown": shown, **seen}
         return input_ids, padded([weights for _, weights in rows], 0.0), more
 
     def _to_be_read(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
@@ -68,10 +73,19 @@ class ScreenBatches(PictureBatches):
         input_ids = more["words"].unflatten(0, (len(taken), -1))
         return input_ids, torch.zeros(input_ids.shape), more
 
+    def _told(self, taken: Sequence[Lesson]) -> Tensor:
+        words, places = (
+            torch.cat([_READ[name](each, self._tokenizer) for each in taken]) for name in ("words", "places")
+        )
+        others = self.reading.ids[torch.randint(len(self.reading.ids), words.shape, generator=self._drawn)]
+        misread = (torch.rand(words.shape, generator=self._drawn) < _MISREAD) & (words != NOTHING)
+        ideal = self.reading.ideal(torch.where(misread, others, words), places)
+        ideal += _BLURRED * torch.randn(ideal.shape, generator=self._drawn)
+        return self.reading.states(ideal).unflatten(0, (len(taken), -1))
+
     def _pixels(self, taken: Sequence[Lesson]) -> Tensor:
-        return self._vision.inputs([lesson.picture for lesson in taken], torch.empty(0, dtype=torch.long))[
-            "pixel_values"
-        ]
+        of_no_text = torch.empty(0, dtype=torch.long)
+        return self._vision.inputs([lesson.picture for lesson in taken], of_no_text)["pixel_values"]
 
     def _text(self, picture: np.ndarray, prompt: str, response: str) -> tuple[list[int], list[float]]:
         """Returns ids of a prompt with its picture and of a response, and the weight of each."""
@@ -174,7 +188,8 @@ class Reading(NamedTuple):
     differ in. The code of a place is any vector that the language model can learn to say, drawn once.
 
     Attributes:
-        number: of each token among those that are told apart, (vocabulary,); `NOTHING` of others.
+        ids: of the tokens that are told apart, (n,).
+        number: of each token among these, (vocabulary,); `NOTHING` of others.
         words: their whitened embeddings, (n, H - CODE).
         mean: of their embeddings, as the language model gets them, (H - CODE,).
         back: whitened ones times this are differences from the mean, (H - CODE, H - CODE).
@@ -182,6 +197,7 @@ class Reading(NamedTuple):
         letters: codes of the halves of a state halfway through the tower, (ids, H / 2).
     """
 
+    ids: Tensor
     number: Tensor
     words: Tensor
     mean: Tensor
@@ -209,7 +225,7 @@ class Reading(NamedTuple):
         rows, columns = (torch.randn(count, CODE // 2, generator=drawn) for count in PLACES[:2])
         marks = torch.randn(PLACES[2], CODE, generator=drawn)
         letters = torch.randn(_BYTES, width // 2, generator=drawn) * (1.5 / (width / 2) ** 0.5)
-        return cls(number, left * evenly, mean, lengths[:, None] / evenly * right, rows, columns, marks, letters)
+        return cls(ids, number, left * evenly, mean, lengths[:, None] / evenly * right, rows, columns, marks, letters)
 
     def known(self, words: Tensor) -> Tensor:
         """Returns numbers of tokens among those that are told apart; `NOTHING` of others, and where there is none."""
@@ -219,6 +235,10 @@ class Reading(NamedTuple):
         """Returns states (n, H) with what they say of words as whitened embeddings."""
         words = torch.linalg.solve(self.back, states[:, :-CODE] - self.mean, left=False)
         return torch.cat([words, states[:, -CODE:]], dim=1)
+
+    def states(self, whitened: Tensor) -> Tensor:
+        """Returns whitened states (n, H) as states."""
+        return torch.cat([whitened[:, :-CODE] @ self.back + self.mean, whitened[:, -CODE:]], dim=1)
 
     def ideal(self, words: Tensor, places: Tensor) -> Tensor:
         """Returns whitened states (n, H) of words (n,) and places (n, 3); of what is not known they are 0."""
@@ -295,10 +315,11 @@ def states_of(model: PreTrainedModel, input_ids: Tensor, more: Mapping[str, Tens
     Args:
         model: that sees.
         input_ids: of texts, padded at the end.
-        more: the pixels of pictures, and for each row which of them it shows.
+        more: the pixels of pictures or what is told of them, and for each row which of them it shows.
     """
     with torch.no_grad():
-        seen = halfway_and_seen(model, more["pixel_values"])[1][more["shown"]].flatten(0, 1)
+        of_each = more["told"] if "told" in more else halfway_and_seen(model, more["pixel_values"])[1]
+        seen = of_each[more["shown"]].flatten(0, 1)
     is_picture = (input_ids == model.config.image_token_id)[..., None]
     embeddings = model.get_input_embeddings()(input_ids).masked_scatter(is_picture, seen)
     states: Tensor = model.base_model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state

@@ -3,7 +3,7 @@
 A model that is shown screens and right actions alone learns which action comes next and not where things are: for one
 action there is one place to find. So it reads first, until it knows the words of a screen. Then screens are asked about
 several times: `FIND Rosa Hall` is answered by a click on it, and a page on which many goals begin is shown with a few
-of them, each with the oracle's action.
+of them, each with the oracle's action. What these screens say is told at first, and only then has to be read.
 """
 
 from collections.abc import Iterator
@@ -35,6 +35,7 @@ FORMS: dict[str, dict[str, Any]] = {  # options of the env
 }
 EASIEST = "easiest"
 READING = 0.75  # share of the lessons, the first, that are read alone
+_TOLD = 0.9  # share of the lessons until which screens that are acted on are told, not shown
 # Share of the pages of words among these, until which share of them; the others are screens.
 _STAGES = ((0.3, 1.0), (0.6, 0.5), (1.0, 0.25))
 _ACTED_IN = 0.6  # share of these screens that are of the easiest templates
@@ -60,7 +61,8 @@ def screen_lessons(rng: np.random.Generator, total: int) -> Iterator[Lesson]:
             screens = easy if rng.random() < _ACTED_IN else anything
         else:
             screens = acting
-        yield next(screens[int(rng.random() >= _MARKED)])
+        lesson = next(screens[int(rng.random() >= _MARKED)])
+        yield lesson._replace(told=READING * total <= number < _TOLD * total)
 
 
 @cache
