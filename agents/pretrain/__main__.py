@@ -64,7 +64,7 @@ class Options:
     overwrite: bool = option(False, "write over the model that is there already")
     start: str | None = option(
         None,
-        "backbone to go on from, of the same corpora, with its tokenizer and its size; none begins with random weights",
+        "backbone to go on from, or to give eyes to, with its tokenizer and its size; none begins with random weights",
     )
     vocab_size: int = option(2048, "tokens of a new tokenizer, at most; 256 are bytes and 2 are special", low=258)
     hidden_size: int = option(128, "width of a new model", low=8)
@@ -188,6 +188,7 @@ def started(name: str) -> Backbone:
     backbone.release()  # whoever loads it later shall have it as it is now
     for of_the_folder in ("is_local", "local_files_only"):  # transformers notes them, and would write them down
         backbone.tokenizer.init_kwargs.pop(of_the_folder, None)
+    backbone.model.config.name_or_path = ""  # likewise, where this config becomes a part of another
     backbone.model.requires_grad_(True)
     return backbone
 

@@ -19,10 +19,11 @@ from transformers import (
 )
 
 from agents.pretrain.build import initialise
+from envs.uinav.observations import PICTURED
 
 PATCH = 8  # pixels of the tower's own patches
 TOKEN = 16  # pixels, across and down, of what one token of the language model is of
-PLACE = " in the picture"  # the words of a prompt in whose place the picture is shown
+PLACE = PICTURED.removeprefix("SCREEN")  # the words of a prompt in whose place the picture is shown
 _WINDOW = 4  # patches, and then tokens, across and down, that see one another
 _IMAGE = "<patch>"
 

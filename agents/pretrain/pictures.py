@@ -107,7 +107,7 @@ def visible(parts: Tensor, is_image: Tensor) -> Tensor:
 
 def padded(rows: Sequence[Sequence[Any]], filler: Any) -> Tensor:
     """Returns rows side by side, shorter ones with the filler at their ends."""
-    length = max(map(len, rows), default=0)
+    length = max(map(len, rows))
     return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows])
 
 

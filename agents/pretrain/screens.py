@@ -62,12 +62,11 @@ class ScreenBatches(PictureBatches):
         input_ids = padded([ids for ids, _ in rows], self._tokenizer.pad_token_id)
         shown = torch.tensor([number for number, lesson in enumerate(taken) for _ in lesson.texts])
         told = all(lesson.told for lesson in taken)
-        seen = {"told": self._told(taken)} if told else {"pixel_values": self._pixels(taken)}
-        more = {"shown": shown, **seen}
+        more = {"shown": shown, **({"told": self._told(taken)} if told else self._pixels(taken))}
         return input_ids, padded([weights for _, weights in rows], 0.0), more
 
     def _to_be_read(self, taken: Sequence[Lesson]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        more: dict[str, Any] = {"pixel_values": self._pixels(taken), "reading": self.reading}
+        more: dict[str, Any] = {**self._pixels(taken), "reading": self.reading}
         for name, read in _READ.items():
             more[name] = torch.cat([read(lesson, self._tokenizer) for lesson in taken])
         input_ids = more["words"].unflatten(0, (len(taken), -1))
@@ -83,9 +82,8 @@ class ScreenBatches(PictureBatches):
         ideal += _BLURRED * torch.randn(ideal.shape, generator=self._drawn)
         return self.reading.states(ideal).unflatten(0, (len(taken), -1))
 
-    def _pixels(self, taken: Sequence[Lesson]) -> Tensor:
-        of_no_text = torch.empty(0, dtype=torch.long)
-        return self._vision.inputs([lesson.picture for lesson in taken], of_no_text)["pixel_values"]
+    def _pixels(self, taken: Sequence[Lesson]) -> dict[str, Tensor]:
+        return self._vision.pixels([lesson.picture for lesson in taken])
 
     def _text(self, picture: np.ndarray, prompt: str, response: str) -> tuple[list[int], list[float]]:
         """Returns ids of a prompt with its picture and of a response, and the weight of each."""
@@ -397,19 +395,17 @@ def lessons_right(backbone: Backbone, lessons: Sequence[Lesson]) -> dict[str, fl
     """
     assert backbone.vision is not None
     model, processor, right = backbone.model, backbone.vision.processor, defaultdict[str, list[bool]](list)
-    head = model.get_output_embeddings()
-    for taken in (lessons[begin : begin + _TOGETHER] for begin in range(0, len(lessons), _TOGETHER)):
-        pages = (lesson._replace(texts=[]) for lesson in taken)
-        _, _, more = next(ScreenBatches(pages, processor, model, len(taken)))
+    pages = (lesson._replace(texts=[]) for lesson in lessons)
+    for _, _, more in ScreenBatches(pages, processor, model, _TOGETHER):
         reading, words = more["reading"], more["reading"].known(more["words"])
         states = reading.whitened(halfway_and_seen(model, more["pixel_values"])[1].flatten(0, 1))
         there = words != NOTHING
         said = torch.cdist(states[there, :-CODE], reading.words).argmin(-1)
         right["words"] += (said == words[there]).tolist()
-        input_ids, weights, more = next(ScreenBatches(iter(taken), processor, model, len(taken)))
+    head, asked = model.get_output_embeddings(), (prompt for lesson in lessons for prompt, _ in lesson.texts)
+    for input_ids, weights, more in ScreenBatches(iter(lessons), processor, model, _TOGETHER):
         likeliest = head(states_of(model, input_ids, more)[:, :-1]).argmax(-1)
-        wrong = ((likeliest != input_ids[:, 1:]) & (weights[:, 1:] == 1)).any(-1).tolist()
-        asked = (prompt.split()[0] for lesson in taken for prompt, _ in lesson.texts)
-        for first, is_wrong in zip(asked, wrong, strict=True):
-            right[first].append(not is_wrong)
+        wrong = (likeliest != input_ids[:, 1:]) & (weights[:, 1:] == 1)
+        for row, prompt in zip(wrong, asked, strict=False):  # prompts go on in the next batch
+            right[prompt.split()[0]].append(not row.any())
     return {name: round(float(np.mean(each)), 3) for name, each in sorted(right.items())}

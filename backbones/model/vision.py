@@ -103,7 +103,7 @@ class Vision:
             text = [self.processor.image_token]
             read = self.processor(images=[[image]], text=text, add_special_tokens=False, **_HOW)
             ids: list[int] = read["input_ids"][0].tolist()
-            pixels = self._pixels([image])
+            pixels = self.pixels([image])
         except Exception as error:  # what a processor raises is any of a dozen types
             raise BackboneError(f"{kind} takes no image ({one_line(error)}); {FOR_IMAGES}") from None
         if self.token_id not in ids:
@@ -115,11 +115,12 @@ class Vision:
 
     def inputs(self, images: Sequence[np.ndarray], input_ids: Tensor) -> dict[str, Tensor]:
         """Makes what the model takes beside `input_ids` (B, L), for its rows' images in order: pixels, sizes, types."""
-        found = {name: value.to(input_ids.device) for name, value in self._pixels(images).items()}
+        found = {name: value.to(input_ids.device) for name, value in self.pixels(images).items()}
         shown = input_ids.eq(self.token_id).long()  # the tokens of an image may see one another, whichever comes first
         return found | {name: shown for name in ("token_type_ids", _TYPES) if name in self._taken}
 
-    def _pixels(self, images: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    def pixels(self, images: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """Makes what the model takes of images alone: pixels, and sizes where it asks for them."""
         how = {**getattr(self.processor, "images_kwargs", {}), **_HOW}
         read = self.processor.image_processor([[image] for image in images], **how)
         return {name: value for name, value in read.items() if name in self._taken}
